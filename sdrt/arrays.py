@@ -1,0 +1,126 @@
+"""Array types, and the one check that stands on both sides of every seam.
+
+An array contract is written as a :class:`TensorSpec`: a name, a dtype and a shape in which each dimension is a number (exactly that),
+a frozenset of numbers (one of those) or None (any).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sdrt.errors import ArrayContractError
+
+__all__ = ["Array", "Dim", "F32", "F64", "Float", "I32", "Signature", "TensorSpec", "U8", "check_array", "check_arrays", "check_finite"]
+
+Array: TypeAlias = npt.NDArray[Any]
+F32: TypeAlias = npt.NDArray[np.float32]
+F64: TypeAlias = npt.NDArray[np.float64]
+Float: TypeAlias = npt.NDArray[np.floating[Any]]
+I32: TypeAlias = npt.NDArray[np.int32]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+Dim: TypeAlias = int | frozenset[int] | None
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What one array must look like.
+
+    Parameters
+    ----------
+    name : str
+        The name under which it crosses the seam.
+    dtype : str
+        A numpy dtype name, such as ``"float32"``.
+    shape : tuple of dimensions
+        A number, a frozenset of allowed numbers, or None for any.
+
+    >>> str(TensorSpec("sample", "float32", (None, 4, frozenset({64, 96}), 64)))
+    'sample float32[*,4,64|96,64]'
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[Dim, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype}[{','.join(map(_dim_text, self.shape))}]"
+
+    def admits(self, x: Array) -> bool:
+        """Whether ``x`` has this dtype and shape."""
+        return (
+            x.dtype == np.dtype(self.dtype)
+            and x.ndim == len(self.shape)
+            and all(want is None or (got in want if isinstance(want, frozenset) else got == want) for want, got in zip(self.shape, x.shape, strict=True))
+        )
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs and outputs of a network, each in the network's own order.
+
+    Parameters
+    ----------
+    inputs, outputs : tuple of TensorSpec
+    joint_sizes : tuple of mappings, empty where any combination is fine
+        Where sizes are only allowed together (a Core ML model of fixed shapes): each mapping gives whole shapes by input name.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    joint_sizes: tuple[Mapping[str, tuple[int, ...]], ...] = ()
+
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(spec.name for spec in self.inputs)
+
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(spec.name for spec in self.outputs)
+
+
+def _dim_text(dim: Dim) -> str:
+    if dim is None:
+        return "*"
+    return "|".join(map(str, sorted(dim))) if isinstance(dim, frozenset) else str(dim)
+
+
+def check_array(owner: str, spec: TensorSpec, x: object) -> None:
+    """Raise ArrayContractError unless ``x`` is an array as ``spec`` says.
+
+    Parameters
+    ----------
+    owner : str
+        Who asks: the part and the side, for the message ("unet input").
+
+    >>> check_array("unet input", TensorSpec("sample", "float32", (None, 4)), np.zeros((2, 3)))
+    Traceback (most recent call last):
+    ...
+    sdrt.errors.ArrayContractError: unet input: expected sample float32[*,4], got float64[2,3]
+    """
+    if not isinstance(x, np.ndarray):
+        raise ArrayContractError(f"{owner}: expected {spec}, got {type(x).__name__}; pass a numpy array")
+    if not spec.admits(x):
+        raise ArrayContractError(f"{owner}: expected {spec}, got {x.dtype}[{','.join(map(str, x.shape))}]")
+
+
+def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str, object]) -> None:
+    """Raise ArrayContractError unless ``arrays`` holds exactly the arrays that ``specs`` name, each as it should be."""
+    names = tuple(spec.name for spec in specs)
+    if missing := [name for name in names if name not in arrays]:
+        raise ArrayContractError(f"{owner}: missing {', '.join(missing)}; expected {', '.join(map(str, specs))}")
+    if unknown := [name for name in arrays if name not in names]:
+        raise ArrayContractError(f"{owner}: does not take {', '.join(unknown)}; expected {', '.join(map(str, specs))}")
+    for spec in specs:
+        check_array(owner, spec, arrays[spec.name])
+
+
+def check_finite(owner: str, name: str, x: Array) -> None:
+    """Raise ArrayContractError if ``x`` holds a NaN or an infinity; the message counts them."""
+    # A sum is finite only if every term is (or the sum overflows, which the exact count below then clears): one fast pass.
+    with np.errstate(all="ignore"):
+        if np.isfinite(x.sum(dtype=np.float64)):
+            return
+    if bad := int(x.size - np.count_nonzero(np.isfinite(x))):
+        raise ArrayContractError(f"{owner}: {name} holds {bad} values of {x.size} that are NaN or infinite; check the weights and inputs before this point")

@@ -1,0 +1,78 @@
+"""The seam between the runtime and whatever runs the networks: two protocols and the options that every backend understands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self, TypeAlias
+
+from sdrt.arrays import Array, Signature
+from sdrt.backends.contract import Part
+from sdrt.errors import ConfigError
+from sdrt.models.folder import ModelFolder
+
+__all__ = ["Backend", "BackendOptions", "Network", "Numerics"]
+
+Numerics: TypeAlias = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendOptions:
+    """How a backend is to run its networks.
+
+    Parameters
+    ----------
+    numerics : "float32" or "float64"
+        The dtype of the seam, and the least precision of every product behind it.
+    threads : int or None
+        Upper bound of the threads that one call uses; None leaves it to the backend (the cores that this process may use).
+    extra : mapping
+        The backend's own options, already checked against its ``option_names``.
+    """
+
+    numerics: Numerics = "float32"
+    threads: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.numerics not in ("float32", "float64"):
+            raise ConfigError(f"numerics is 'float32' or 'float64'; got {self.numerics!r}")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"threads is at least 1, or None for all cores; got {self.threads}")
+
+
+class Network(Protocol):
+    """A pure function over named arrays. It may be called from several threads; its outputs never alias inputs or workspaces."""
+
+    @property
+    def signature(self) -> Signature:
+        """Names, dtypes and shapes of what it takes and gives."""
+        ...
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        """Run once. Takes every input of the signature that is not bound; the runtime checks the arrays on both sides."""
+        ...
+
+    def bind(self, **constants: Array) -> Self:
+        """The same network with some inputs fixed for a run: moved once, and what depends on them alone computed once."""
+        ...
+
+    def close(self) -> None:
+        """Give the memory back; closing twice is fine, calling afterwards raises BackendError."""
+        ...
+
+
+class Backend(Protocol):
+    """Opens networks."""
+
+    @property
+    def name(self) -> str:
+        """The name under which ``load(backend=...)`` knows it."""
+        ...
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """The options of its own that it takes in ``BackendOptions.extra``."""
+        ...
+
+    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> Network:
+        """Open one part of a model; raises a ModelError that names file and tensor where the folder does not fit."""
+        ...

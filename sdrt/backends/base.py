@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from sdrt.arrays import Array, Signature
-from sdrt.backends.contract import Part
 from sdrt.errors import ConfigError
 from sdrt.models.folder import ModelFolder
+from sdrt.models.parts import Part
 
 __all__ = ["Backend", "BackendOptions", "Network", "Numerics"]
 

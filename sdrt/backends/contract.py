@@ -4,16 +4,13 @@ A backend hides its own layout and dtype behind these signatures; the runtime ch
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
 from sdrt.errors import ConfigError
+from sdrt.models.parts import PARTS, Part
 
-__all__ = ["PARTS", "Part", "signature"]
-
-Part: TypeAlias = Literal["text_encoder", "unet", "vae_decoder", "vae_encoder"]
-
-PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+__all__ = ["signature"]
 
 
 def signature(part: Part, config: Mapping[str, Any], float_dtype: str) -> Signature:

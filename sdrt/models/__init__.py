@@ -1,0 +1,40 @@
+"""Models on disk: the folder's layout, its configurations, its weights, and the models that ship with sdrt."""
+
+from pathlib import Path
+
+from sdrt.errors import ConfigError
+from sdrt.models.folder import ModelFolder
+from sdrt.models.parts import PARTS, Part
+from sdrt.models.weights import Weights
+
+__all__ = ["PARTS", "ModelFolder", "Part", "Weights", "embedded", "open_folder", "path"]
+
+
+def embedded() -> tuple[str, ...]:
+    """Names of the models that ship with sdrt."""
+    return ("nano",)
+
+
+def path(name: str) -> Path:
+    """The folder of an embedded model, in diffusers' layout.
+
+    Raises
+    ------
+    ConfigError : no embedded model has this name
+
+    >>> path("nano").name
+    'nano'
+    """
+    if name not in embedded():
+        raise ConfigError(f"embedded models are {', '.join(embedded())}; got {name!r}")
+    return Path(__file__).parent / name
+
+
+def open_folder(model: str | Path) -> ModelFolder:
+    """The model folder that ``model`` means: the name of an embedded model, or a path.
+
+    Raises
+    ------
+    MissingFileError : there is no such folder, or a part of it is missing
+    """
+    return ModelFolder(path(model) if isinstance(model, str) and model in embedded() else Path(model).expanduser())

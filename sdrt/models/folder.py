@@ -1,0 +1,143 @@
+"""A model folder in diffusers' layout: which parts it has, their configurations and their weights."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ConfigError, MissingFileError, ModelError
+from sdrt.models.configs import with_defaults
+from sdrt.models.names import canonical_name
+from sdrt.models.parts import PARTS, SUBFOLDERS, Part
+from sdrt.models.weights import Weights
+
+__all__ = ["ModelFolder"]
+
+# What a part's config.json may call its class. Another name is another architecture, whatever its tensors are called.
+_CLASSES: dict[Part, tuple[str, ...]] = {
+    "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
+    "unet": ("UNet2DConditionModel",),
+    "vae_decoder": ("AutoencoderKL",),
+    "vae_encoder": ("AutoencoderKL",),
+}
+
+_WEIGHT_FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors")
+_PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder with ``unet/``, ``vae/``, ``text_encoder/``, ``tokenizer/`` and ``scheduler/``.
+
+    Opening reads nothing but the names that are there; configurations are read when asked for, weights are memory-mapped.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    MissingFileError : the folder or one of its parts is not there
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not self.path.is_dir():
+            raise MissingFileError(f"{self.path}: no such folder; pass a folder in diffusers' layout, or 'nano'")
+        for needed in (*dict.fromkeys(SUBFOLDERS.values()), "tokenizer", "scheduler"):
+            if not (self.path / needed).is_dir():
+                have = sorted(entry.name for entry in self.path.iterdir() if entry.is_dir()) or ["no folders"]
+                raise MissingFileError(
+                    f"{self.path}: has no {needed}/ (found: {', '.join(have)}); a model folder in diffusers' layout has one"
+                )
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that can be opened."""
+        return PARTS
+
+    @property
+    def tokenizer_path(self) -> Path:
+        return self.path / "tokenizer"
+
+    def config(self, part: Part) -> Mapping[str, Any]:
+        """The part's ``config.json`` over the defaults of its class.
+
+        Raises
+        ------
+        MissingFileError, ModelError : it is not there, is no JSON object, or is of another class of model
+        """
+        file = self._config_file(part)
+        config = read_json(file)
+        names = [config["_class_name"]] if "_class_name" in config else config.get("architectures") or []
+        if names and not set(names) & set(_CLASSES[part]):
+            raise ModelError(f"{file}: is of class {', '.join(names)}; sdrt's {part} is a {' or '.join(_CLASSES[part])}")
+        return with_defaults(part, config)
+
+    def tensors(self, part: Part) -> Weights:
+        """The part's weights by canonical name.
+
+        Raises
+        ------
+        MissingFileError, WeightsError : no safetensors file, or one that is cut short or no weights at all
+        """
+        folder = self._config_file(part).parent
+        files = [folder / name for name in _WEIGHT_FILES if (folder / name).is_file()]
+        if not files:
+            pickled = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _PICKLE_SUFFIXES)
+            repair = (
+                f"{', '.join(pickled)} would have to be unpickled, which can run code: convert it to safetensors first"
+                if pickled
+                else "fetch the part's weights"
+            )
+            raise MissingFileError(f"{folder}: has none of {', '.join(_WEIGHT_FILES)}; {repair}")
+        return Weights(files[:1], lambda stored: canonical_name(part, stored))
+
+    @cached_property
+    def scheduler_config(self) -> Mapping[str, Any]:
+        """``scheduler/scheduler_config.json`` as it stands."""
+        return read_json(self.path / "scheduler" / "scheduler_config.json")
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """The model's own preferences, ``sdrt.json``: ``num_inference_steps``, ``guidance_scale``, ``height``, ``width``; empty if not there.
+
+        Raises
+        ------
+        ModelError : a value is of the wrong kind
+        """
+        file = self.path / "sdrt.json"
+        if not file.is_file():
+            return {}
+        defaults = read_json(file)
+        for key, kind in {"num_inference_steps": int, "guidance_scale": (int, float), "height": int, "width": int}.items():
+            if key in defaults and (not isinstance(defaults[key], kind) or isinstance(defaults[key], bool)):
+                raise ModelError(f"{file}: {key} is a number; got {defaults[key]!r}")
+        return defaults
+
+    def _config_file(self, part: Part) -> Path:
+        if part not in SUBFOLDERS:
+            raise ConfigError(f"a part is one of {', '.join(PARTS)}; got {part!r}")
+        return self.path / SUBFOLDERS[part] / "config.json"
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises
+    ------
+    MissingFileError : it is not there
+    ModelError : it is not a JSON object
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{file}: not found; the model folder is incomplete") from error
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{file}: not readable as JSON ({error}); fetch it again") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{file}: holds a JSON {type(content).__name__}, not an object; fetch it again")
+    return content

@@ -1,0 +1,12 @@
+"""The parts of a model, and where a diffusers folder keeps each of them."""
+
+from typing import Literal, TypeAlias
+
+__all__ = ["PARTS", "SUBFOLDERS", "Part"]
+
+Part: TypeAlias = Literal["text_encoder", "unet", "vae_decoder", "vae_encoder"]
+
+PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+
+# The two halves of the VAE are parts of their own: text to image never opens the encoder.
+SUBFOLDERS: dict[Part, str] = {"text_encoder": "text_encoder", "unet": "unet", "vae_decoder": "vae", "vae_encoder": "vae"}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sdrt.errors import ArrayContractError
 
-__all__ = ["Array", "Dim", "F32", "F64", "Float", "I32", "Signature", "TensorSpec", "U8", "check_array", "check_arrays", "check_finite"]
+__all__ = ["F32", "F64", "I32", "U8", "Array", "Dim", "Float", "Signature", "TensorSpec", "check_array", "check_arrays", "check_finite"]
 
 Array: TypeAlias = npt.NDArray[Any]
 F32: TypeAlias = npt.NDArray[np.float32]
@@ -54,7 +54,10 @@ class TensorSpec:
         return (
             x.dtype == np.dtype(self.dtype)
             and x.ndim == len(self.shape)
-            and all(want is None or (got in want if isinstance(want, frozenset) else got == want) for want, got in zip(self.shape, x.shape, strict=True))
+            and all(
+                want is None or (got in want if isinstance(want, frozenset) else got == want)
+                for want, got in zip(self.shape, x.shape, strict=True)
+            )
         )
 
 
@@ -123,4 +126,6 @@ def check_finite(owner: str, name: str, x: Array) -> None:
         if np.isfinite(x.sum(dtype=np.float64)):
             return
     if bad := int(x.size - np.count_nonzero(np.isfinite(x))):
-        raise ArrayContractError(f"{owner}: {name} holds {bad} values of {x.size} that are NaN or infinite; check the weights and inputs before this point")
+        raise ArrayContractError(
+            f"{owner}: {name} holds {bad} values of {x.size} that are NaN or infinite; check the weights and inputs before this point"
+        )

@@ -24,6 +24,8 @@ _CLASSES: dict[Part, tuple[str, ...]] = {
 }
 
 _WEIGHT_FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors")
+# What sdrt.json may hold beside its description, and of which kind.
+_DEFAULTS: dict[str, tuple[type, ...]] = {"num_inference_steps": (int,), "guidance_scale": (int, float), "height": (int,), "width": (int,)}
 _PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
 
 
@@ -103,7 +105,9 @@ class ModelFolder:
 
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
-        """The model's own preferences, ``sdrt.json``: ``num_inference_steps``, ``guidance_scale``, ``height``, ``width``; empty if not there.
+        """The model's own preferences, ``sdrt.json``; empty if it is not there.
+
+        Known are ``num_inference_steps``, ``guidance_scale``, ``height`` and ``width``.
 
         Raises
         ------
@@ -113,9 +117,9 @@ class ModelFolder:
         if not file.is_file():
             return {}
         defaults = read_json(file)
-        for key, kind in {"num_inference_steps": int, "guidance_scale": (int, float), "height": int, "width": int}.items():
-            if key in defaults and (not isinstance(defaults[key], kind) or isinstance(defaults[key], bool)):
-                raise ModelError(f"{file}: {key} is a number; got {defaults[key]!r}")
+        for key, kinds in _DEFAULTS.items():
+            if key in defaults and type(defaults[key]) not in kinds:
+                raise ModelError(f"{file}: {key} is {' or '.join(kind.__name__ for kind in kinds)}; got {defaults[key]!r}")
         return defaults
 
     def _config_file(self, part: Part) -> Path:

@@ -31,6 +31,8 @@ _DTYPES = {
     "BOOL": "?",
 }
 
+_FLOATS = ("F16", "BF16", "F32", "F64")
+
 _LFS_MAGIC = b"version https://git-lfs"
 
 
@@ -104,21 +106,17 @@ class Weights(Mapping[str, Array]):
         WeightsError : it is not there, has another shape, is no floating tensor, or holds a NaN or an infinity
         """
         if name not in self._tensors:
-            raise WeightsError(
-                f"{', '.join(map(str, self.files))}: tensor {name!r} of shape {list(shape)} is missing; the file does not fit its config.json"
-            )
+            files = ", ".join(map(str, self.files))
+            raise WeightsError(f"{files}: tensor {name!r} of shape {list(shape)} is missing; the file does not fit its config.json")
         tensor = self._tensors[name]
         if tensor.shape != shape:
-            raise WeightsError(
-                f"{self.where(name)} has shape {list(tensor.shape)}, but config.json asks for {list(shape)}; one of the two is of another model"
-            )
-        if tensor.dtype not in ("F64", "F32", "F16", "BF16"):
-            raise WeightsError(f"{self.where(name)} is stored as {tensor.dtype}; weights are F16, BF16, F32 or F64: convert the file first")
+            got, want = list(tensor.shape), list(shape)
+            raise WeightsError(f"{self.where(name)} has shape {got}, but config.json asks for {want}; one of the two is of another model")
+        if tensor.dtype not in _FLOATS:
+            raise WeightsError(f"{self.where(name)} is stored as {tensor.dtype}; weights are {', '.join(_FLOATS)}: convert the file first")
         x = self[name]
-        if not np.isfinite(x).all():
-            raise WeightsError(
-                f"{self.where(name)} holds {int(np.count_nonzero(~np.isfinite(x)))} NaN or infinite values; the file is damaged, fetch it again"
-            )
+        if bad := x.size - np.count_nonzero(np.isfinite(x)):
+            raise WeightsError(f"{self.where(name)} holds {bad} NaN or infinite values; the file is damaged, fetch it again")
         return x
 
 

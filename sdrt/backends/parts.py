@@ -1,0 +1,116 @@
+"""The networks of one model, opened when first needed, with every array checked on its way in and out."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
+from sdrt.backends.base import Backend, BackendOptions, Network
+from sdrt.errors import BackendError
+from sdrt.models.folder import ModelFolder
+from sdrt.models.parts import Part
+
+__all__ = ["CheckedNetwork", "OpenParts"]
+
+
+@dataclass(frozen=True)
+class CheckedNetwork:
+    """A network whose inputs and outputs are checked against its signature: the one place where a backend's mistakes surface by name.
+
+    Parameters
+    ----------
+    part : str
+        For the messages.
+    network : Network
+    bound : frozenset of str
+        Inputs that are fixed already.
+    """
+
+    part: str
+    network: Network
+    bound: frozenset[str] = frozenset()
+
+    @property
+    def signature(self) -> Signature:
+        return self.network.signature
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        """Run once.
+
+        Raises
+        ------
+        ArrayContractError : an array is missing, unknown, of another shape or dtype, or an output holds a NaN or an infinity
+        """
+        check_arrays(f"{self.part} input", tuple(spec for spec in self.signature.inputs if spec.name not in self.bound), inputs)
+        outputs = self.network(**inputs)
+        check_arrays(f"{self.part} output", self.signature.outputs, outputs)
+        for name, value in outputs.items():
+            check_finite(f"{self.part} output", name, value)
+        return outputs
+
+    def bind(self, **constants: Array) -> Self:
+        """The same network with some inputs fixed for a run."""
+        check_arrays(f"{self.part} bound input", self._specs(constants), constants)
+        return type(self)(self.part, self.network.bind(**constants), self.bound | constants.keys())
+
+    def close(self) -> None:
+        self.network.close()
+
+    def float_dtype(self) -> np.dtype[np.floating]:
+        """The dtype of floating arrays on this network's seam."""
+        return next(dtype for dtype in map(np.dtype, (spec.dtype for spec in self.signature.outputs)) if dtype.kind == "f")
+
+    def _specs(self, names: Iterable[str]) -> tuple[TensorSpec, ...]:
+        # an unknown name is left out here, so that the check reports it
+        return tuple(spec for spec in self.signature.inputs if spec.name in set(names) - self.bound)
+
+
+class OpenParts:
+    """Networks by part; safe in threads.
+
+    Parameters
+    ----------
+    model : ModelFolder
+    backends, options : mapping by part
+    """
+
+    def __init__(self, model: ModelFolder, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions]) -> None:
+        self._model = model
+        self._backends = backends
+        self._options = options
+        self._networks: dict[Part, CheckedNetwork] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def get(self, part: Part) -> CheckedNetwork:
+        """The network of ``part``, opened if it is not.
+
+        Raises
+        ------
+        BackendError : the parts are closed for good
+        ModelError : the folder does not fit
+        """
+        with self._lock:
+            if self._closed:
+                raise BackendError("the pipeline is closed; make a new one with sdrt.load")
+            if part not in self._networks:
+                network = self._backends[part].open(part, self._model, self._options[part])
+                self._networks[part] = CheckedNetwork(part, network)
+            return self._networks[part]
+
+    def unload(self) -> None:
+        """Close every network; the next ``get`` opens it again."""
+        with self._lock:
+            networks = list(self._networks.values())
+            self._networks.clear()
+        for network in networks:
+            network.close()
+
+    def close(self) -> None:
+        """Close for good; closing twice is fine."""
+        with self._lock:
+            self._closed = True
+        self.unload()

@@ -1,0 +1,113 @@
+"""Which backends there are: those built in, and those that other packages register in the entry-point group ``sdrt.backends``.
+
+An entry point names a callable without arguments (a class will do) that gives a :class:`~sdrt.backends.base.Backend`. It is loaded on first
+use: a broken plug-in is named when it is asked for, and harms no other.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from sdrt.backends.base import Backend
+from sdrt.errors import BackendError, ConfigError, SdrtError
+
+__all__ = ["BackendStatus", "get", "names", "status"]
+
+GROUP = "sdrt.backends"
+
+_BUILT_IN = {"numpy": "sdrt.backends.numpy:NumpyBackend"}
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """One row of ``sdrt backends``.
+
+    Parameters
+    ----------
+    name : str
+    origin : str
+        ``built in``, or the distribution that registers it.
+    problem : str or None
+        Why it cannot be used here.
+    """
+
+    name: str
+    origin: str
+    problem: str | None
+
+
+def names() -> tuple[str, ...]:
+    """All backends by name, the built-in ones first; nothing is imported."""
+    return (*_BUILT_IN, *sorted({point.name for point in _plug_ins()} - set(_BUILT_IN)))
+
+
+def get(name: str) -> Backend:
+    """The backend of this name; the same object every time.
+
+    Raises
+    ------
+    ConfigError : no backend has this name, or two packages register it
+    MissingExtraError : it needs a package that is not installed
+    BackendError : it cannot be imported, or is no backend
+    """
+    if name in _BUILT_IN:
+        return _built_in(name)
+    points = [point for point in _plug_ins() if point.name == name]
+    if not points:
+        raise ConfigError(f"backends are {', '.join(names())}; got {name!r}")
+    if len(points) > 1:
+        raise ConfigError(f"backend {name!r} is registered by {' and '.join(sorted(map(_origin, points)))}; uninstall all but one")
+    return _plug_in(points[0])
+
+
+def status() -> tuple[BackendStatus, ...]:
+    """Every backend, and whether it can be used here; imports them all."""
+    plug_ins = _plug_ins()
+    rows = []
+    for name in names():
+        origins = [_origin(point) for point in plug_ins if point.name == name]
+        rows.append(BackendStatus(name, "built in" if name in _BUILT_IN else ", ".join(origins), _problem(name)))
+    shadowed = [point for point in plug_ins if point.name in _BUILT_IN]
+    return (*rows, *(BackendStatus(point.name, _origin(point), "the name belongs to a built-in backend") for point in shadowed))
+
+
+def _problem(name: str) -> str | None:
+    try:
+        get(name)
+    except SdrtError as error:
+        return str(error)
+    return None
+
+
+def _plug_ins() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
+def _origin(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
+
+
+@cache
+def _built_in(name: str) -> Backend:
+    module, _, attribute = _BUILT_IN[name].partition(":")
+    factory: Callable[[], Backend] = getattr(importlib.import_module(module), attribute)
+    return factory()
+
+
+@cache
+def _plug_in(point: EntryPoint) -> Backend:
+    try:
+        backend: Any = point.load()()
+    except SdrtError:
+        raise
+    except Exception as error:
+        raise BackendError(f"backend {point.name!r} of {_origin(point)} fails to load ({type(error).__name__}: {error})") from error
+    if not isinstance(getattr(backend, "name", None), str) or not callable(getattr(backend, "open", None)):
+        raise BackendError(
+            f"backend {point.name!r} of {_origin(point)} is a {type(backend).__name__} without a name or open(); see sdrt.backends.Backend"
+        )
+    checked: Backend = backend
+    return checked

@@ -1,0 +1,189 @@
+"""``sdrt generate``: pictures of one prompt, or of a file of prompts."""
+
+import argparse
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ConfigError, ImageError
+
+__all__ = ["GenerateCommand", "add_command", "picture_name"]
+
+# The options that go to Pipeline.generate as they are: flags, type, help.
+_OPTIONS: dict[str, tuple[tuple[str, ...], Any, str]] = {
+    "seed": (("--seed",), int, "image k is drawn from seed + k (default: drawn, and told)"),
+    "num_images": (("-n", "--num-images"), int, "pictures of each prompt (default 1)"),
+    "num_inference_steps": (("--steps", "--num-inference-steps"), int, "steps (default: the model's own, else 50)"),
+    "guidance_scale": (
+        ("--guidance-scale", "--cfg-scale"),
+        float,
+        "how strongly the prompt leads; 1 or less is off (default: the model's own)",
+    ),
+    "guidance_rescale": (("--guidance-rescale",), float, "0 to 1: draw the guided deviation back (default 0)"),
+    "height": (("-H", "--height"), int, "pixels (default: the model's own)"),
+    "width": (("-W", "--width"), int, "pixels (default: the model's own)"),
+    "scheduler": (("--scheduler",), str, "a name from 'sdrt schedulers' (default: the model's own)"),
+    "eta": (("--eta",), float, "DDIM's share of fresh noise (default 0)"),
+    "rng": (("--rng",), str, "noise stream: torch or numpy (default torch)"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateCommand:
+    """One ``sdrt generate``, parsed.
+
+    Parameters
+    ----------
+    prompts : tuple of str
+    negative_prompt : str
+    output : Path
+        A folder, or the file of the one picture.
+    model, numerics : str
+    backend : str, or mapping by part
+    threads : int or None
+    progress : bool
+    options : dict
+        What goes to ``Pipeline.generate``.
+    """
+
+    prompts: tuple[str, ...]
+    negative_prompt: str
+    output: Path
+    model: str
+    backend: str | dict[str, str]
+    numerics: str
+    threads: int | None
+    progress: bool
+    options: dict[str, Any]
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``generate`` to the command line."""
+    command = commands.add_parser(
+        "generate",
+        help="draw pictures of a prompt",
+        description="Draw pictures of a prompt, and write them as PNG with their settings inside.",
+        epilog='example: sdrt generate "a red circle on a blue background" --seed 93 -o pictures/',
+    )
+    command.add_argument("prompt", nargs="?", help="what to draw")
+    command.add_argument("--prompts", type=Path, metavar="FILE", help="a text file with a prompt on each line")
+    command.add_argument("--negative-prompt", default="", metavar="TEXT", help="what to lead away from")
+    command.add_argument(
+        "-o", "--output", type=Path, default=Path(), metavar="PATH", help="folder, or file ending in .png (default: the current folder)"
+    )
+    command.add_argument("--model", default="nano", help="a folder in diffusers' layout, or a name from 'sdrt models' (default nano)")
+    command.add_argument("--backend", default="numpy", help="a name from 'sdrt backends', or part=name,part=name (default numpy)")
+    command.add_argument("--numerics", default="float32", help="float32 or float64 (default float32)")
+    command.add_argument("--threads", type=int, metavar="N", help="at most this many threads (default: every core)")
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no file names")
+    for name, (flags, kind, text) in _OPTIONS.items():
+        command.add_argument(*flags, dest=name, type=kind, metavar={int: "N", float: "X", str: "NAME"}[kind], help=text)
+    command.set_defaults(run=lambda arguments: run(parse(arguments)))
+
+
+def parse(arguments: argparse.Namespace) -> GenerateCommand:
+    """The command that the arguments mean.
+
+    Raises
+    ------
+    ConfigError : no prompt, two of them, or an empty or unreadable file of prompts
+    """
+    if (arguments.prompt is None) == (arguments.prompts is None):
+        raise ConfigError(
+            "pass one prompt, or a file of prompts with --prompts; got " + ("neither" if arguments.prompt is None else "both")
+        )
+    return GenerateCommand(
+        prompts=(arguments.prompt,) if arguments.prompts is None else _read_prompts(arguments.prompts),
+        negative_prompt=arguments.negative_prompt,
+        output=arguments.output,
+        model=arguments.model,
+        backend=_parse_backend(arguments.backend),
+        numerics=arguments.numerics,
+        threads=arguments.threads,
+        progress=not arguments.quiet,
+        options={name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None},
+    )
+
+
+def run(command: GenerateCommand) -> None:
+    """Draw and write every picture; those that are written stay, whatever happens to a later one."""
+    from tqdm import tqdm
+
+    from sdrt.image import save_png
+    from sdrt.loading import load
+    from sdrt.metadata import text_chunks
+
+    is_file = command.output.suffix.lower() == ".png"
+    if is_file and len(command.prompts) > 1:
+        raise ConfigError(f"-o {command.output} is one file, and there are {len(command.prompts)} prompts; pass a folder")
+    if not is_file:
+        _make_folder(command.output)
+    elif not command.output.parent.is_dir():
+        raise ImageError(f"{command.output.parent}: no such folder; make it first, or choose another place with -o")
+    with load(command.model, command.backend, command.numerics, threads=command.threads) as pipe:  # type: ignore[arg-type]
+        for prompt in command.prompts:
+            with tqdm(desc=prompt[:32], unit="step", disable=not command.progress, file=sys.stderr) as bar:
+
+                def on_step(step: Any, bar: "tqdm[Any]" = bar) -> None:
+                    bar.total = step.num_steps
+                    bar.update()
+
+                result = pipe.generate(prompt, command.negative_prompt, on_step=on_step, **command.options)
+            for image, seed in zip(result.images, result.seeds, strict=True):
+                if is_file:
+                    file = command.output if len(result.seeds) == 1 else command.output.with_suffix(f".{seed}.png")
+                else:
+                    file = _unused(command.output / picture_name(prompt, seed))
+                save_png(image, file, text_chunks(result.settings, seed))
+                if command.progress:
+                    print(file)
+
+
+def picture_name(prompt: str, seed: int) -> str:
+    """A file name that tells prompt and seed, good on every file system.
+
+    >>> picture_name("A red circle, 50% wide!", 93)
+    'a_red_circle_50_wide.93.png'
+    """
+    words = re.sub(r"[^\w-]+", "_", prompt.lower()).strip("_")
+    # a name may have 255 bytes on most file systems, and a letter up to 4
+    stem = words.encode()[:120].decode(errors="ignore").rstrip("_")
+    return f"{stem or 'picture'}.{seed}.png"
+
+
+def _unused(file: Path) -> Path:
+    """``file``, or the first numbered variant of it that is not there yet: a picture of other settings is not written over."""
+    candidate, number = file, 1
+    while candidate.exists():
+        number += 1
+        candidate = file.with_name(f"{file.stem}-{number}.png")
+    return candidate
+
+
+def _read_prompts(file: Path) -> tuple[str, ...]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--prompts {file}: cannot be read ({error}); pass a text file in UTF-8") from error
+    prompts = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not prompts:
+        raise ConfigError(f"--prompts {file}: holds no prompt; write one on each line")
+    return prompts
+
+
+def _parse_backend(text: str) -> str | dict[str, str]:
+    if "=" not in text:
+        return text
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if bad := [part for part, equals, name in pairs if not (part and equals and name)]:
+        raise ConfigError(f"--backend is a name or part=name,part=name; got {text!r} (look at {', '.join(map(repr, bad))})")
+    return {part.strip(): name.strip() for part, _, name in pairs}
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{folder}: cannot be made a folder ({error.strerror}); choose another place with -o") from error

@@ -1,0 +1,90 @@
+"""Pictures: from the decoder's floats to bytes, and to PNG files that carry their settings."""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdrt.arrays import U8, Float
+from sdrt.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["read_text", "save_png", "to_bytes", "to_pil"]
+
+
+def to_bytes(image: Float) -> U8:
+    """Bring decoded pictures to bytes.
+
+    Parameters
+    ----------
+    image : float[n,3,H,W], nominally in [-1, 1]; what lies outside is clipped
+
+    Returns
+    -------
+    u8[n,H,W,3], rounded half to even, as diffusers' VaeImageProcessor does
+
+    >>> to_bytes(np.array([-2.0, -1.0, 0.0, 1.0]).reshape(4, 1, 1, 1)).ravel()
+    array([  0,   0, 128, 255], dtype=uint8)
+    """
+    # halved and shifted before it is scaled, in the reference's order: another order moves bytes that lie on a half
+    unit = np.clip(image / 2 + 0.5, 0, 1)
+    return np.rint(unit.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+
+
+def to_pil(image: Float) -> "list[Image]":
+    """Decoded pictures as PIL images (RGB); ``image`` as in :func:`to_bytes`."""
+    from PIL import Image
+
+    return [Image.fromarray(pixels) for pixels in to_bytes(image)]
+
+
+def save_png(image: "Image", file: Path, text: Mapping[str, str]) -> None:
+    """Write a PNG with text chunks, whole or not at all: it grows under a temporary name beside ``file`` and is then renamed.
+
+    Raises
+    ------
+    ImageError : the folder is not there, or cannot be written
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    temporary = file.with_name(f".{file.name[:40]}.{secrets.token_hex(4)}.part")
+    try:
+        try:
+            with temporary.open("xb") as stream:
+                image.save(stream, format="png", pnginfo=info)
+            temporary.replace(file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ImageError(f"{file}: cannot be written ({error.strerror or error}); choose another place with -o") from error
+
+
+def read_text(file: Path) -> dict[str, str]:
+    """The text chunks of a PNG.
+
+    Raises
+    ------
+    ImageError : not there, or no PNG
+    """
+    from PIL import Image, UnidentifiedImageError
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        with Image.open(file) as image:
+            if not isinstance(image, PngImageFile):
+                raise ImageError(f"{file}: is a {image.format}; sdrt writes and reads its settings in PNG files")
+            # text chunks may follow the pixels: .text reads on to the end of the file
+            return {key: str(value) for key, value in image.text.items()}
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{file}: is no picture; pass a PNG") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ImageError(f"{file}: cannot be read ({reason}); pass a whole PNG file") from error

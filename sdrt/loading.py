@@ -1,0 +1,74 @@
+"""``sdrt.load``: a model's name or folder and a choice of backends become a pipeline."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdrt.backends import Backend, BackendOptions, Numerics, registry
+from sdrt.errors import ConfigError
+from sdrt.models import PARTS, Part, open_folder
+from sdrt.pipeline import Pipeline
+
+__all__ = ["load"]
+
+# Options that every backend understands, beside the name of its own ones.
+_COMMON_OPTIONS = ("threads",)
+
+
+def load(
+    model: str | Path = "nano",
+    backend: str | Backend | Mapping[str, str | Backend] = "numpy",
+    numerics: Numerics = "float32",
+    **backend_options: Any,
+) -> Pipeline:
+    """Open a model.
+
+    Weights are read when the first picture is drawn, or by ``pipe.load()``.
+
+    Parameters
+    ----------
+    model : str or Path
+        A folder in diffusers' layout, or the name of an embedded model: ``"nano"``.
+    backend : str, Backend, or mapping by part
+        Which backend runs the networks; parts that a mapping leaves out run on ``numpy``.
+    numerics : "float32" or "float64"
+        float32 is fast; float64 is the truth that the other is measured against.
+    **backend_options
+        ``threads``, and whatever the backend takes beside it. With a mapping, each option goes to the backends that know it.
+
+    Raises
+    ------
+    ConfigError : unknown backend, part or option
+    ModelError : the folder lacks a part
+
+    >>> load("nano").model.path.name
+    'nano'
+    """
+    folder = open_folder(model)
+    chosen = _by_part(backend)
+    distinct = {each.name: each for each in chosen.values()}
+    known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
+    if unknown := sorted(set(backend_options) - set(known)):
+        raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
+    options = {
+        part: BackendOptions(
+            numerics=numerics,
+            threads=backend_options.get("threads"),
+            extra={name: backend_options[name] for name in each.option_names if name in backend_options},
+        )
+        for part, each in chosen.items()
+    }
+    return Pipeline(folder, chosen, options)
+
+
+def _by_part(backend: str | Backend | Mapping[str, str | Backend]) -> dict[Part, Backend]:
+    if not isinstance(backend, Mapping):
+        one = _resolve(backend)
+        return dict.fromkeys(PARTS, one)
+    if unknown := sorted(set(backend) - set(PARTS)):
+        raise ConfigError(f"no part is named {', '.join(unknown)}; a model's parts are {', '.join(PARTS)}")
+    return {part: _resolve(backend.get(part, "numpy")) for part in PARTS}
+
+
+def _resolve(backend: str | Backend) -> Backend:
+    return registry.get(backend) if isinstance(backend, str) else backend

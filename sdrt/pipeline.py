@@ -1,0 +1,357 @@
+"""From prompt to picture: the pipeline, its one loop, and what it gives back.
+
+The loop stands once, as a generator: progress, previews and cancelling are what a caller does between two of its steps. A call keeps its
+state in its own frame, so that calls on one pipeline, from one thread or several, do not know of each other.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+
+import numpy as np
+
+from sdrt._version import __version__
+from sdrt.arrays import Float
+from sdrt.backends import Backend, BackendOptions
+from sdrt.backends.parts import OpenParts
+from sdrt.errors import ConfigError
+from sdrt.guidance import guide, is_guided
+from sdrt.image import to_pil
+from sdrt.models import ModelFolder, Part
+from sdrt.rng import NoiseStream, stream
+from sdrt.schedulers import DiffusersScheduler, Plan, Sampler, State, sampler_from_config, sampler_from_name
+from sdrt.settings import Settings
+from sdrt.tokenizer import ClipTokenizer
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["GenerateOptions", "Pipeline", "Result", "Step"]
+
+log = logging.getLogger("sdrt")
+
+# What a run takes where neither the caller nor the model's folder says.
+_DEFAULT_STEPS = 50
+_DEFAULT_GUIDANCE = 7.5
+
+
+class GenerateOptions(TypedDict, total=False):
+    """The options of :meth:`Pipeline.generate` and :meth:`Pipeline.steps`; None is the same as leaving one out."""
+
+    seed: int | None
+    """Image k is drawn from ``seed + k``, alone or in a batch; None draws a seed and reports it."""
+    num_images: int
+    """1 unless given."""
+    num_inference_steps: int | None
+    """None: what the model's folder says (``sdrt.json``), else 50."""
+    guidance_scale: float | None
+    """None: what the model's folder says, else 7.5. 1 or less: no guidance, one row an image."""
+    guidance_rescale: float
+    """How far guidance's deviation is drawn back to the conditional prediction's, in [0, 1]; 0 unless given."""
+    height: int | None
+    """Pixels; None: what the model's folder says, else the U-Net's sample size."""
+    width: int | None
+    """As height."""
+    scheduler: "str | Mapping[str, Any] | Sampler | DiffusersScheduler | None"
+    """None: the model's own configuration; a name: that configuration read by the named scheduler; a configuration or an object: itself."""
+    eta: float
+    """DDIM's share of fresh noise; 0 unless given."""
+    rng: str
+    """The noise stream; ``torch`` unless given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One network call that is over.
+
+    Parameters
+    ----------
+    index : int
+        From 0.
+    num_steps : int
+        Network calls in the whole run; more than ``num_inference_steps`` for schedulers that call twice.
+    timestep : float
+        The noise level that the network saw, in steps of the training schedule.
+    latents : float[n,C,h,w]
+        What the step left behind, read-only, in the scale in which x = alpha * x0 + sigma * noise.
+    """
+
+    index: int
+    num_steps: int
+    timestep: float
+    latents: Float
+    _state: State = field(repr=False)
+    _decode: "Callable[[Float], list[Image]]" = field(repr=False)
+
+    @property
+    def x0(self) -> Float:
+        """float[n,C,h,w]: the picture's latents as the network saw them in this step."""
+        return self._state.x0
+
+    @cached_property
+    def preview(self) -> "list[Image]":
+        """``x0`` as pictures; runs the decoder, once."""
+        return self._decode(self.x0)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What ``generate`` gives back.
+
+    Parameters
+    ----------
+    images : list of PIL.Image.Image
+        Empty if the run was cancelled.
+    latents : float[n,C,h,w]
+        The latents that the pictures were decoded from; if cancelled, those of the last step.
+    seeds : tuple of int
+        Image by image.
+    settings : Settings
+        Every setting of the run, defaults filled in.
+    truncated : tuple of str
+        What did not fit of the prompt and of the negative prompt; two empty texts where all did.
+    cancelled : bool
+        Whether ``on_step`` returned False.
+    """
+
+    images: "list[Image]"
+    latents: Float
+    seeds: tuple[int, ...]
+    settings: Settings
+    truncated: tuple[str, str]
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One call, prepared: all that the loop reads."""
+
+    settings: Settings
+    sampler: Sampler
+    plan: Plan
+    streams: tuple[NoiseStream, ...]
+    latents: Float
+    encoder_hidden_states: Float
+    truncated: tuple[str, str]
+
+
+class Pipeline:
+    """A model, its tokenizer and its networks; made by :func:`sdrt.load`.
+
+    Networks are opened when first needed, or all at once by :meth:`load`. Any number of threads may call one pipeline; :meth:`unload` and
+    :meth:`close` are for when no call is running.
+
+    Parameters
+    ----------
+    model : ModelFolder
+    backends : mapping of Part to Backend
+    options : mapping of Part to BackendOptions
+        One ``numerics`` for all.
+    """
+
+    def __init__(self, model: ModelFolder, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions]) -> None:
+        self.model = model
+        self.backends = {part: backend.name for part, backend in backends.items()}
+        self.numerics = options["unet"].numerics
+        self._parts = OpenParts(model, backends, options)
+        unet, vae = model.config("unet"), model.config("vae_decoder")
+        self._channels: int = vae["latent_channels"]
+        self._scaling_factor: float = vae["scaling_factor"]
+        self._shift_factor: float = vae["shift_factor"] or 0.0
+        self._scale = 2 ** (len(vae["block_out_channels"]) - 1)
+        self._sample_size = unet["sample_size"]
+        if unet["in_channels"] != self._channels:
+            raise ConfigError(
+                f"{model.path}: the unet takes {unet['in_channels']} channels and the vae has {self._channels}; "
+                "text to image needs a model in which they are the same"
+            )
+
+    # ---- drawing
+
+    def generate(
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        *,
+        on_step: Callable[[Step], bool | None] | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Result:
+        """Draw pictures of a prompt.
+
+        Parameters
+        ----------
+        prompt, negative_prompt : str
+            What to draw, and what to lead away from (only with guidance).
+        on_step : callable, optional
+            Called after each network call with a :class:`Step`; returning False cancels.
+        **options
+            Seed, number of images, steps, guidance, size, scheduler, noise stream: see :class:`GenerateOptions`.
+
+        Returns
+        -------
+        Result
+
+        Raises
+        ------
+        ConfigError : a setting that cannot be used, or an option that does not exist
+        ModelError : the model's folder is incomplete or damaged
+        ArrayContractError : a network gave NaN, or an array of another shape than its contract says
+        """
+        run = self._prepare(prompt, negative_prompt, options)
+        seeds = tuple(noise.seed for noise in run.streams)
+        latents = run.latents
+        for step in self._denoise(run):
+            latents = step.latents
+            if on_step is not None and on_step(step) is False:
+                return Result([], latents, seeds, run.settings, run.truncated, cancelled=True)
+        return Result(self.decode(latents), latents, seeds, run.settings, run.truncated)
+
+    def steps(self, prompt: str, negative_prompt: str = "", **options: Unpack[GenerateOptions]) -> Iterator[Step]:
+        """The loop under :meth:`generate`, one :class:`Step` after the other; leaving it cancels, ``decode(step.latents)`` draws.
+
+        Parameters, errors: as :meth:`generate`; settings are checked here, before the first step is asked for.
+        """
+        return self._denoise(self._prepare(prompt, negative_prompt, options))
+
+    def decode(self, latents: Float) -> "list[Image]":
+        """Pictures of latents, one at a time, so that a batch needs no more memory than one.
+
+        Parameters
+        ----------
+        latents : float[n,C,h,w]
+        """
+        decoder = self._parts.get("vae_decoder")
+        z = (latents / self._scaling_factor + self._shift_factor).astype(decoder.float_dtype(), copy=False)
+        return [picture for k in range(len(z)) for picture in to_pil(decoder(z=z[k : k + 1])["image"])]
+
+    # ---- the model in memory
+
+    def load(self) -> Self:
+        """Open now what drawing needs; returns the pipeline."""
+        for part in ("text_encoder", "unet", "vae_decoder"):
+            self._parts.get(part)
+        return self
+
+    def unload(self) -> None:
+        """Give the networks' memory back; the next call opens them again."""
+        self._parts.unload()
+
+    def close(self) -> None:
+        """Give everything back; calls afterwards raise BackendError."""
+        self._parts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @cached_property
+    def tokenizer(self) -> ClipTokenizer:
+        """The model's tokenizer."""
+        return ClipTokenizer.load(self.model.tokenizer_path)
+
+    # ---- one call
+
+    def _prepare(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> _Run:
+        settings, sampler = self._settle(prompt, negative_prompt, options)
+        plan = sampler.plan(settings.num_inference_steps)
+        streams = tuple(stream(settings.rng, settings.seed + k) for k in range(settings.num_images))
+        states, truncated = self._encode(settings)
+        latents = self._draw(streams, (self._channels, settings.height // self._scale, settings.width // self._scale)) * plan.init_scale
+        log.debug("prepared %s", settings)
+        return _Run(settings, sampler, plan, streams, latents, states, truncated)
+
+    def _settle(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> tuple[Settings, Sampler]:
+        """Fill in every default and check every setting."""
+        if unknown := sorted(options.keys() - GenerateOptions.__annotations__.keys()):
+            raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(GenerateOptions.__annotations__)}, on_step")
+        for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
+            if not isinstance(text, str):
+                raise ConfigError(f"{name} is one text; got {type(text).__name__}: call generate once for each prompt")
+        given = {name: value for name, value in options.items() if value is not None}
+        defaults = self.model.defaults
+        height, width = self._default_size()
+        scheduler = options.get("scheduler")
+        sampler = self._sampler(scheduler)
+        settings = Settings(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            seed=given.get("seed", secrets.randbits(31)),
+            num_images=given.get("num_images", 1),
+            num_inference_steps=given.get("num_inference_steps", defaults.get("num_inference_steps", _DEFAULT_STEPS)),
+            guidance_scale=given.get("guidance_scale", defaults.get("guidance_scale", _DEFAULT_GUIDANCE)),
+            guidance_rescale=given.get("guidance_rescale", 0.0),
+            eta=given.get("eta", 0.0),
+            height=given.get("height", height),
+            width=given.get("width", width),
+            scheduler=scheduler if isinstance(scheduler, str) else sampler.name,
+            scheduler_config=sampler.config,
+            rng=given.get("rng", "torch"),
+            model=self.model.path.name,
+            backend=self.backends,
+            numerics=self.numerics,
+            version=__version__,
+        )
+        for name, pixels in (("height", settings.height), ("width", settings.width)):
+            if pixels % self._scale:
+                near = max(1, round(pixels / self._scale)) * self._scale
+                raise ConfigError(f"{name} is a multiple of {self._scale} for this model; got {pixels}: try {near}")
+        return settings, sampler.with_eta(settings.eta)
+
+    def _default_size(self) -> tuple[int, int]:
+        defaults, size = self.model.defaults, self._sample_size
+        rows, columns = size if isinstance(size, list) else (size or 64, size or 64)
+        return defaults.get("height", rows * self._scale), defaults.get("width", columns * self._scale)
+
+    def _sampler(self, scheduler: "str | Mapping[str, Any] | Sampler | DiffusersScheduler | None") -> Sampler:
+        match scheduler:
+            case None:
+                return sampler_from_config(self.model.scheduler_config, self.numerics)
+            case str():
+                return sampler_from_name(scheduler, self.model.scheduler_config, self.numerics)
+            case Mapping():
+                return sampler_from_config(scheduler, self.numerics)
+            case DiffusersScheduler():
+                return scheduler.sampler
+            case _:
+                return scheduler
+
+    def _encode(self, settings: Settings) -> tuple[Float, tuple[str, str]]:
+        """Hidden states for every row of the U-Net's batch: the negative prompt's rows first, if there is guidance."""
+        tokens = self.tokenizer.batch([settings.negative_prompt, settings.prompt])
+        rows = tokens.input_ids if is_guided(settings.guidance_scale) else tokens.input_ids[1:]
+        states = self._parts.get("text_encoder")(input_ids=rows)["last_hidden_state"]
+        cut_negative, cut = tokens.truncated
+        if cut:
+            log.warning("the prompt is too long: %r was cut off", cut)
+        return np.repeat(states, settings.num_images, axis=0), (cut, cut_negative)
+
+    def _draw(self, streams: tuple[NoiseStream, ...], shape: tuple[int, ...]) -> Float:
+        """Fresh noise float[n, *shape], each image's from its own stream."""
+        return np.stack([noise.normal(shape) for noise in streams]).astype(self.numerics, copy=False)
+
+    def _denoise(self, run: _Run) -> Iterator[Step]:
+        """The loop: one network call, one scheduler step, one Step."""
+        settings, plan = run.settings, run.plan
+        network = self._parts.get("unet")
+        dtype = network.float_dtype()
+        unet = network.bind(encoder_hidden_states=run.encoder_hidden_states.astype(dtype, copy=False))
+        rows = 2 if is_guided(settings.guidance_scale) else 1
+        state = run.sampler.start(plan, run.latents)
+        for index, timestep in enumerate(plan.timesteps):
+            sample = (state.x * plan.input_scale[index]).astype(dtype, copy=False)
+            noise_pred = unet(
+                sample=np.concatenate([sample] * rows),
+                timestep=np.full(rows * len(sample), timestep, dtype),
+            )["noise_pred"]
+            if rows == 2:
+                noise_pred = guide(noise_pred, settings.guidance_scale, settings.guidance_rescale)
+            fresh = self._draw(run.streams, state.x.shape[1:]) if plan.draws[index] else None
+            state = run.sampler.step(plan, state, noise_pred.astype(self.numerics, copy=False), fresh)
+            latents = state.x.view()
+            latents.flags.writeable = False
+            yield Step(index, len(plan.timesteps), float(timestep), latents, state, self.decode)

@@ -1,0 +1,75 @@
+"""Everything that decides what a picture looks like, in one frozen record."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sdrt.errors import ConfigError
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one call of ``generate``, every default filled in: the same settings on the same model give the same pictures.
+
+    Parameters
+    ----------
+    prompt, negative_prompt : str
+    seed : int
+        Of the first image; image k has ``seed + k``.
+    num_images : int, at least 1
+    num_inference_steps : int, at least 1
+    guidance_scale : float
+        1 or less: no guidance.
+    guidance_rescale : float in [0, 1]
+    eta : float, at least 0
+        DDIM's share of fresh noise.
+    height, width : int (pixels)
+    scheduler : str
+        The name that was asked for, or the class of the configuration.
+    scheduler_config : mapping
+        Every setting of the scheduler in diffusers' keys.
+    rng : str
+        The noise stream.
+    model : str
+    backend : mapping
+        Which backend runs each part.
+    numerics : "float32" or "float64"
+    version : str
+        Of sdrt.
+    """
+
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_images: int
+    num_inference_steps: int
+    guidance_scale: float
+    guidance_rescale: float
+    eta: float
+    height: int
+    width: int
+    scheduler: str
+    scheduler_config: Mapping[str, Any]
+    rng: str
+    model: str
+    backend: Mapping[str, str]
+    numerics: str
+    version: str
+
+    def __post_init__(self) -> None:
+        for name, minimum in (("num_images", 1), ("num_inference_steps", 1), ("height", 1), ("width", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+                raise ConfigError(f"{name} is a whole number of at least {minimum}; got {value!r}")
+        for name, low, high in (("guidance_scale", -math.inf, math.inf), ("guidance_rescale", 0.0, 1.0), ("eta", 0.0, math.inf)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+                span = f" in [{low:g}, {high:g}]" if math.isfinite(high) else f" of at least {low:g}" if math.isfinite(low) else ""
+                raise ConfigError(f"{name} is a finite number{span}; got {value!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON-able values."""
+        return asdict(self) | {"scheduler_config": dict(self.scheduler_config), "backend": dict(self.backend)}

@@ -1,0 +1,79 @@
+"""A backend whose networks are three lines of numpy each: the whole pipeline in milliseconds, every input of a network visible in its output."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+
+from sdrt.arrays import Array, Signature
+from sdrt.backends import BackendOptions, signature
+from sdrt.errors import BackendError
+from sdrt.models import ModelFolder, Part
+
+Compute = Callable[..., dict[str, Array]]
+
+
+@dataclass
+class FakeNetwork:
+    """A network that runs `compute`, and notes whether it was closed."""
+
+    signature: Signature
+    compute: Compute
+    bound: Mapping[str, Array] = field(default_factory=dict)
+    closed: bool = False
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        if self.closed:
+            raise BackendError("the fake network is closed")
+        return self.compute(**self.bound, **inputs)
+
+    def bind(self, **constants: Array) -> Self:
+        return replace(self, bound={**self.bound, **constants})
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeBackend:
+    """Opens fake networks; `broken` replaces the function of some parts."""
+
+    name = "fake"
+    option_names = ("glitter",)
+
+    def __init__(self, broken: Mapping[Part, Compute] | None = None) -> None:
+        self.broken = dict(broken or {})
+        self.opened: list[FakeNetwork] = []
+        self.options: list[BackendOptions] = []
+        self.rows: list[int] = []
+
+    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> FakeNetwork:
+        config, dtype = model.config(part), options.numerics
+        computes: dict[Part, Compute] = {
+            "text_encoder": lambda input_ids: _encode(input_ids, config["hidden_size"], dtype),
+            "unet": self._predict,
+            "vae_decoder": lambda z: {"image": np.tanh(np.repeat(np.repeat(z[:, :3], 8, axis=2), 8, axis=3))},
+        }
+        network = FakeNetwork(signature(part, config, dtype), self.broken.get(part, computes[part]))
+        self.opened.append(network)
+        self.options.append(options)
+        return network
+
+    def _predict(self, sample: Array, timestep: Array, encoder_hidden_states: Array) -> dict[str, Array]:
+        self.rows.append(len(sample))
+        told = encoder_hidden_states.mean(axis=(1, 2))[:, None, None, None]
+        return {"noise_pred": (np.sin(sample) + told + (timestep / 1000)[:, None, None, None]).astype(sample.dtype)}
+
+
+def _encode(input_ids: Array, width: int, dtype: str) -> dict[str, Array]:
+    states = np.sin(input_ids[:, :, None] * 0.1 + np.arange(width)).astype(dtype)
+    return {"last_hidden_state": states, "penultimate_hidden_state": states, "pooled": states[:, -1]}
+
+
+def nan_like(name: str) -> Compute:
+    """A network of which every value is NaN where the fake U-Net has a number."""
+
+    def compute(**inputs: Any) -> dict[str, Array]:
+        return {name: np.full_like(inputs["sample"], np.nan)}
+
+    return compute

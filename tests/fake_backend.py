@@ -1,4 +1,4 @@
-"""A backend whose networks are three lines of numpy each: the whole pipeline in milliseconds, every input of a network visible in its output."""
+"""A backend whose networks are a line of numpy each: the whole pipeline in milliseconds, and every input shows in the output."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,5 +1,6 @@
 """Model folders: what is read, and what is said of one that is damaged."""
 
+import contextlib
 import json
 import shutil
 import struct
@@ -61,6 +62,13 @@ def test_a_good_folder_says_what_it_is(folder: Path) -> None:
     assert "conv_in.weight" in model.tensors("unet")
 
 
+def read_all(folder: Path) -> None:
+    model = ModelFolder(folder)
+    assert model.defaults is not None
+    model.config("unet")
+    model.tensors("unet")
+
+
 def remove(name: str) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         target = folder / name
@@ -104,7 +112,11 @@ def huge_header(folder: Path) -> None:
         (huge_header, WeightsError, r"not a whole safetensors file"),
         (write("unet/config.json", "{"), ModelError, r"config\.json: not readable as JSON"),
         (write("unet/config.json", "[]"), ModelError, r"config\.json: holds a JSON list, not an object"),
-        (write("unet/config.json", '{"_class_name": "FluxTransformer2DModel"}'), ModelError, r"is of class FluxTransformer2DModel; sdrt's unet is a"),
+        (
+            write("unet/config.json", '{"_class_name": "FluxTransformer2DModel"}'),
+            ModelError,
+            r"is of class FluxTransformer2DModel; sdrt's unet is a",
+        ),
         (write("sdrt.json", '{"num_inference_steps": "many"}'), ModelError, r"num_inference_steps is int; got 'many'"),
         (write("sdrt.json", '{"height": true}'), ModelError, r"height is int; got True"),
     ],
@@ -114,17 +126,16 @@ def test_a_damaged_folder_is_one_error_that_names_the_file(
 ) -> None:
     damage(folder)
     with pytest.raises(error, match=message) as caught:
-        model = ModelFolder(folder)
-        assert model.defaults is not None
-        model.config("unet")
-        model.tensors("unet")
+        read_all(folder)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
 
 
 def test_a_wrong_tensor_is_named_with_its_file(folder: Path) -> None:
     weights = ModelFolder(folder).tensors("unet")
-    with pytest.raises(WeightsError, match=r"tensor 'conv_in\.weight' has shape \[32, 4, 3, 3\], but config\.json asks for \[320, 4, 3, 3\]"):
+    with pytest.raises(
+        WeightsError, match=r"tensor 'conv_in\.weight' has shape \[32, 4, 3, 3\], but config\.json asks for \[320, 4, 3, 3\]"
+    ):
         weights.take("conv_in.weight", (320, 4, 3, 3))
     with pytest.raises(WeightsError, match=r"tensor 'conv_inn\.weight' of shape \[1\] is missing"):
         weights.take("conv_inn.weight", (1,))
@@ -151,10 +162,8 @@ def test_one_tensor_under_two_names_is_refused(tmp_path: Path) -> None:
 def test_no_bytes_make_anything_but_a_weights_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     file = tmp_path_factory.mktemp("bytes") / "model.safetensors"
     file.write_bytes(content)
-    try:
-        assert isinstance(len(Weights([file])), int)
-    except WeightsError:
-        pass
+    with contextlib.suppress(WeightsError):
+        Weights([file])
 
 
 def test_a_tensor_of_unknown_dtype_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Whole pictures against diffusers' StableDiffusionPipeline: the same folder, the same seed, stream `torch`."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+import sdrt
+from tests.models import save_pipeline_folder
+
+PROMPT, NEGATIVE = "a red circle on a blue background", "a blurry circle"
+
+SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddim": ("DDIMScheduler", {}),
+    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
+    "pndm runge-kutta": ("PNDMScheduler", {"skip_prk_steps": False}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "euler karras trailing": ("EulerDiscreteScheduler", {"use_karras_sigmas": True, "timestep_spacing": "trailing"}),
+    "euler ancestral": ("EulerAncestralDiscreteScheduler", {}),
+    "dpm++ order 1": ("DPMSolverMultistepScheduler", {"solver_order": 1}),
+    "dpm++ order 2": ("DPMSolverMultistepScheduler", {}),
+    "dpm++ order 3": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
+    "dpm++ karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+}
+
+
+@pytest.fixture(scope="module", params=["sd1", "sd2"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[sdrt.Pipeline, Any]:
+    folder = save_pipeline_folder(tmp_path_factory.mktemp("parity") / request.param, request.param)
+    return sdrt.load(folder), peer_of(folder)
+
+
+def peer_of(folder: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peer = diffusers.StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    peer.set_progress_bar_config(disable=True)
+    return peer
+
+
+def peer_picture(peer: Any, config: dict[str, Any], seed: int, **settings: Any) -> np.ndarray:
+    peer.scheduler = getattr(diffusers, config["_class_name"]).from_config({k: v for k, v in config.items() if k != "_class_name"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        [image] = peer(PROMPT, negative_prompt=NEGATIVE, generator=torch.Generator().manual_seed(seed), **settings).images
+    return np.asarray(image)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_picture_equals_diffusers(pair: tuple[sdrt.Pipeline, Any], name: str) -> None:
+    pipe, peer = pair
+    class_name, change = SCHEDULERS[name]
+    config = {**pipe.model.scheduler_config, "_class_name": class_name, **change}
+    if class_name == "PNDMScheduler":
+        config["set_alpha_to_one"] = False
+    settings = {"num_inference_steps": 8, "guidance_scale": 5.0, "height": 64, "width": 48}
+    want = peer_picture(peer, config, 93, **settings)
+    [got] = pipe.generate(PROMPT, NEGATIVE, seed=93, scheduler=config, **settings).images
+    assert want.std() > 10
+    assert psnr(np.asarray(got), want) >= 60
+
+
+@pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 7.5])
+def test_guidance_equals_diffusers(pair: tuple[sdrt.Pipeline, Any], guidance_scale: float) -> None:
+    pipe, peer = pair
+    settings = {"num_inference_steps": 4, "guidance_scale": guidance_scale}
+    want = peer_picture(peer, dict(pipe.model.scheduler_config), 5, **settings)
+    [got] = pipe.generate(PROMPT, NEGATIVE, seed=5, **settings).images
+    assert psnr(np.asarray(got), want) >= 60
+
+
+def test_guidance_rescale_and_eta_equal_diffusers(pair: tuple[sdrt.Pipeline, Any]) -> None:
+    pipe, peer = pair
+    settings = {"num_inference_steps": 5, "guidance_scale": 7.5, "guidance_rescale": 0.7, "eta": 0.6}
+    want = peer_picture(peer, dict(pipe.model.scheduler_config), 5, **settings)
+    [got] = pipe.generate(PROMPT, NEGATIVE, seed=5, **settings).images
+    assert psnr(np.asarray(got), want) >= 60
+
+
+def test_prompts_move_these_pictures(pair: tuple[sdrt.Pipeline, Any]) -> None:
+    """Without this, a pipeline that ignores its conditions would pass."""
+    pipe, _ = pair
+    settings: dict[str, Any] = {"seed": 93, "num_inference_steps": 8, "guidance_scale": 5.0}
+    [plain] = pipe.generate(PROMPT, NEGATIVE, **settings).images
+    for prompt, negative in ((NEGATIVE, NEGATIVE), (PROMPT, "")):
+        [other] = pipe.generate(prompt, negative, **settings).images
+        assert psnr(np.asarray(plain), np.asarray(other)) < 40
+
+
+@pytest.mark.parametrize(("scheduler", "steps"), [("dpm++ 2m", 20), ("pndm", 10), ("euler a", 10), ("ddim", 10), ("euler", 10)])
+def test_the_embedded_model_equals_diffusers(scheduler: str, steps: int) -> None:
+    pipe = sdrt.load("nano")
+    peer = peer_of(pipe.model.path)
+    sampler = sdrt.schedulers.sampler_from_name(scheduler, pipe.model.scheduler_config)
+    settings = {"num_inference_steps": steps, "guidance_scale": 3.0, "height": 128, "width": 128}
+    want = peer_picture(peer, {"_class_name": sampler.name, **sampler.config}, 93, **settings)
+    [got] = pipe.generate(PROMPT, NEGATIVE, seed=93, scheduler=scheduler, **settings).images
+    assert psnr(np.asarray(got), want) >= 60

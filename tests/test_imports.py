@@ -1,0 +1,80 @@
+"""Who may import whom, and what a bare `import sdrt` costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sdrt
+
+ROOT = Path(sdrt.__file__).parent
+
+# The wings of ARCHITECTURE.md: a room may import the rooms named here, and itself.
+MAY_IMPORT = {
+    "_version": set(),
+    "errors": set(),
+    "arrays": {"errors"},
+    "rng": {"arrays", "errors"},
+    "guidance": {"arrays"},
+    "schedulers": {"rng", "arrays", "errors"},
+    "tokenizer": {"arrays", "errors"},
+    "models": {"arrays", "errors"},
+    "backends": {"models", "arrays", "errors"},
+    "image": {"arrays", "errors"},
+    "settings": {"errors"},
+    "metadata": {"settings"},
+    "pipeline": {"_version", "arrays", "backends", "errors", "guidance", "image", "models", "rng", "schedulers", "settings", "tokenizer"},
+    "loading": {"backends", "errors", "models", "pipeline"},
+    "cli": {"_version", "backends", "errors", "image", "loading", "metadata", "models", "schedulers"},
+    "__main__": {"cli"},
+}
+
+
+def rooms_imported_by(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            names = [f"sdrt.{alias.name}" for alias in node.names] if node.module == "sdrt" else [node.module or ""]
+        found |= {name.split(".")[1] for name in names if name.startswith("sdrt.")}
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_import_follows_the_plan(file: Path) -> None:
+    if file == ROOT / "__init__.py":
+        return
+    room = file.relative_to(ROOT).parts[0].removesuffix(".py")
+    assert rooms_imported_by(file) <= MAY_IMPORT[room] | {room}
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+HEAVY = {"torch", "diffusers", "transformers", "tokenizers", "coremltools", "safetensors", "PIL", "tqdm", "scipy", "huggingface_hub"}
+
+
+def test_import_sdrt_imports_numpy_at_most() -> None:
+    added = modules_after("import sdrt") - modules_after("import numpy")
+    assert not added & HEAVY
+    assert {name.split(".")[0] for name in added} - set(sys.stdlib_module_names) <= {"sdrt"}
+
+
+def test_a_picture_needs_no_peer() -> None:
+    drawn = "import sdrt; sdrt.load('nano').generate('a red circle', seed=1, num_inference_steps=1)"
+    assert not modules_after(drawn) & {"torch", "diffusers", "transformers", "tokenizers", "coremltools", "scipy"}
+
+
+def test_public_names_are_complete() -> None:
+    assert sorted(sdrt.__all__, key=lambda name: (not name[0].isupper(), name)) == sdrt.__all__
+    for name in sdrt.__all__:
+        assert getattr(sdrt, name) is not None
+    with pytest.raises(AttributeError, match=r"module 'sdrt' has no attribute 'lod'"):
+        sdrt.lod  # noqa: B018

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 from benchmarks import report
@@ -23,12 +24,16 @@ def run(program: str) -> int:
     return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
 
 
+def _note_peak(program: str, peaks: list[int]) -> None:
+    peaks.append(run(program))
+
+
 def measure(repeats: int = 9) -> dict[str, Any]:
     """Seconds and peak memory of each program, and the difference that an import of sdrt makes."""
     results: dict[str, Any] = {}
     for name, program in _PROGRAMS.items():
         peaks: list[int] = []
-        seconds = report.timed(lambda program=program, peaks=peaks: peaks.append(run(program)), repeats)
+        seconds = report.timed(partial(_note_peak, program, peaks), repeats)
         results[name] = {"seconds": seconds, "peak_bytes": max(peaks)}
     above = results["import sdrt"]["seconds"]["median"] - results["import numpy"]["seconds"]["median"]
     results["import sdrt above numpy, seconds (aim 0.060)"] = above

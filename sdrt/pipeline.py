@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import numpy as np
@@ -22,7 +22,7 @@ from sdrt.guidance import guide, is_guided
 from sdrt.image import to_pil
 from sdrt.models import ModelFolder, Part
 from sdrt.rng import NoiseStream, stream
-from sdrt.schedulers import DiffusersScheduler, Plan, Sampler, State, sampler_from_config, sampler_from_name
+from sdrt.schedulers import DDIM, DiffusersScheduler, Plan, Sampler, sampler_from_config, sampler_from_name
 from sdrt.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
 
@@ -57,8 +57,8 @@ class GenerateOptions(TypedDict, total=False):
     """As height."""
     scheduler: "str | Mapping[str, Any] | Sampler | DiffusersScheduler | None"
     """None: the model's own configuration; a name: that configuration read by the named scheduler; a configuration or an object: itself."""
-    eta: float
-    """DDIM's share of fresh noise; 0 unless given."""
+    eta: float | None
+    """DDIM's share of fresh noise, in [0, 1]; None: 0, or what a scheduler object has. Other schedulers have none."""
     rng: str
     """The noise stream; ``torch`` unless given."""
 
@@ -83,13 +83,13 @@ class Step:
     num_steps: int
     timestep: float
     latents: Float
-    _state: State = field(repr=False)
+    _predict_x0: Callable[[], Float] = field(repr=False)
     _decode: "Callable[[Float], list[Image]]" = field(repr=False)
 
-    @property
+    @cached_property
     def x0(self) -> Float:
-        """float[n,C,h,w]: the picture's latents as the network saw them in this step."""
-        return self._state.x0
+        """float[n,C,h,w]: the picture's latents as the networks predicted them in this step."""
+        return self._predict_x0()
 
     @cached_property
     def preview(self) -> "list[Image]":
@@ -276,7 +276,7 @@ class Pipeline:
         defaults = self.model.defaults
         height, width = self._default_size()
         scheduler = options.get("scheduler")
-        sampler = self._sampler(scheduler)
+        sampler = _with_eta(self._sampler(scheduler), options.get("eta"))
         settings = Settings(
             prompt=prompt,
             negative_prompt=negative_prompt,
@@ -285,7 +285,7 @@ class Pipeline:
             num_inference_steps=given.get("num_inference_steps", defaults.get("num_inference_steps", _DEFAULT_STEPS)),
             guidance_scale=given.get("guidance_scale", defaults.get("guidance_scale", _DEFAULT_GUIDANCE)),
             guidance_rescale=given.get("guidance_rescale", 0.0),
-            eta=given.get("eta", 0.0),
+            eta=sampler.eta if isinstance(sampler, DDIM) else 0.0,
             height=given.get("height", height),
             width=given.get("width", width),
             scheduler=scheduler if isinstance(scheduler, str) else sampler.name,
@@ -300,7 +300,7 @@ class Pipeline:
             if pixels % self._scale:
                 near = max(1, round(pixels / self._scale)) * self._scale
                 raise ConfigError(f"{name} is a multiple of {self._scale} for this model; got {pixels}: try {near}")
-        return settings, sampler.with_eta(settings.eta)
+        return settings, sampler
 
     def _default_size(self) -> tuple[int, int]:
         defaults, size = self.model.defaults, self._sample_size
@@ -354,4 +354,14 @@ class Pipeline:
             state = run.sampler.step(plan, state, noise_pred.astype(self.numerics, copy=False), fresh)
             latents = state.x.view()
             latents.flags.writeable = False
-            yield Step(index, len(plan.timesteps), float(timestep), latents, state, self.decode)
+            yield Step(index, plan.num_calls, float(timestep), latents, partial(run.sampler.x0, plan, state), self.decode)
+
+
+def _with_eta(sampler: Sampler, eta: float | None) -> Sampler:
+    if eta is None:
+        return sampler
+    if isinstance(sampler, DDIM):
+        return sampler.with_eta(eta)
+    if eta:
+        raise ConfigError(f"eta is DDIM's share of fresh noise, and {sampler.name} has none; leave eta out, or take scheduler='ddim'")
+    return sampler

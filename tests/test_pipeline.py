@@ -172,6 +172,8 @@ def test_float64_all_the_way(folder: Path) -> None:
         ({"height": 60}, r"height is a multiple of 8 for this model; got 60: try 64"),
         ({"width": 0}, r"width is a whole number of at least 1; got 0"),
         ({"scheduler": "eular"}, r"eular"),
+        ({"scheduler": "euler", "eta": 0.5}, r"eta is DDIM's share of fresh noise, and EulerDiscreteScheduler has none"),
+        ({"eta": 1.5}, r"eta must be in \[0, 1\].*got 1\.5"),
         ({"rng": "dice"}, r"dice.*numpy, torch"),
         ({"seed": "lucky"}, r"lucky"),
         ({"prompt": ["a", "b"]}, r"prompt is one text; got list"),

@@ -1,0 +1,42 @@
+"""The README's promises: its code runs, and its commands are those of CI."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) >= 4
+    shared: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), shared)  # noqa: S102  # our own document
+    assert "5/10" in capsys.readouterr().out
+
+
+def test_the_readmes_two_commands_are_those_of_ci() -> None:
+    first, second = re.findall(r"```sh\n(python3 -m venv .*)\n```", README)
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert second.partition(" && ")[2].replace(" install ", " install --quiet ") in ci
+    assert first.partition(".venv/bin/sdrt ")[2] in ci
+
+
+def test_the_readmes_scheduler_table_lists_real_names() -> None:
+    from sdrt import schedulers
+
+    known = {row.name: row for row in schedulers.names()}
+    rows = re.findall(r"^\| `([^`]+)` \| (\w+) \| (\d) \|", README, flags=re.MULTILINE)
+    assert len(rows) >= 6
+    for name, class_name, order in rows:
+        assert (known[name].class_name, known[name].order) == (class_name, int(order))
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "training/README.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
+            assert ((ROOT / document).parent / target).exists(), f"{document} links to {target}"

@@ -35,12 +35,13 @@ def signature(part: Part, config: Mapping[str, Any], float_dtype: str) -> Signat
         case "text_encoder":
             length, width = config["max_position_embeddings"], config["hidden_size"]
             states = (None, None, width)
+            projects = "CLIPTextModelWithProjection" in (config.get("architectures") or ())
             return Signature(
                 inputs=(TensorSpec("input_ids", "int32", (None, frozenset(range(1, length + 1)))),),
                 outputs=(
                     TensorSpec("last_hidden_state", float_dtype, states),
                     TensorSpec("penultimate_hidden_state", float_dtype, states),
-                    TensorSpec("pooled", float_dtype, (None, width)),
+                    TensorSpec("pooled", float_dtype, (None, config["projection_dim"] if projects else width)),
                 ),
             )
         case "unet":

@@ -10,6 +10,7 @@ __all__ = ["with_defaults"]
 _CLIP_TEXT: dict[str, Any] = {
     "vocab_size": 49408,
     "hidden_size": 512,
+    "projection_dim": 512,
     "intermediate_size": 2048,
     "num_hidden_layers": 12,
     "num_attention_heads": 8,

@@ -1,0 +1,62 @@
+"""The numpy backend: networks straight from diffusers' weights, with nothing but numpy."""
+
+from typing import assert_never
+
+import numpy as np
+
+from sdrt.backends.base import BackendOptions
+from sdrt.backends.contract import signature
+from sdrt.backends.numpy.configs import TextEncoderConfig, UNetConfig, VaeConfig
+from sdrt.backends.numpy.network import NumpyNetwork, Program
+from sdrt.backends.numpy.source import Source
+from sdrt.backends.numpy.team import Team, usable_cores
+from sdrt.backends.numpy.text_encoder import TextEncoder
+from sdrt.backends.numpy.unet import UNet
+from sdrt.backends.numpy.vae import VaeDecoder, VaeEncoder
+from sdrt.models.folder import ModelFolder
+from sdrt.models.parts import SUBFOLDERS, Part
+
+__all__ = ["NumpyBackend"]
+
+
+class NumpyBackend:
+    """Opens networks that run on numpy alone."""
+
+    @property
+    def name(self) -> str:
+        return "numpy"
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        return ()
+
+    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> NumpyNetwork:
+        """Open one part.
+
+        Raises
+        ------
+        ConfigError : the configuration asks for something that is not built
+        ModelError : a file is missing or damaged, or a tensor does not fit the configuration
+        """
+        config = model.config(part)
+        team = Team(options.threads or usable_cores())
+        program = _load(part, model, np.dtype(options.numerics))
+        return NumpyNetwork(part, signature(part, config, options.numerics), program, team)
+
+
+def _load(part: Part, model: ModelFolder, dtype: np.dtype[np.floating]) -> Program:
+    file, values = model.path / SUBFOLDERS[part] / "config.json", model.config(part)
+    match part:
+        case "text_encoder":
+            text_config = TextEncoderConfig.read(file, values)
+            return TextEncoder.load(Source(model.tensors(part), dtype), text_config)
+        case "unet":
+            unet_config = UNetConfig.read(file, values)
+            return UNet.load(Source(model.tensors(part), dtype), unet_config)
+        case "vae_decoder":
+            vae_config = VaeConfig.read(file, values)
+            return VaeDecoder.load(Source(model.tensors(part), dtype), vae_config)
+        case "vae_encoder":
+            vae_config = VaeConfig.read(file, values)
+            return VaeEncoder.load(Source(model.tensors(part), dtype), vae_config)
+    assert_never(part)

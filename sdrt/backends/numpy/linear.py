@@ -1,0 +1,72 @@
+"""Matrix products with what belongs to them: bias and residual are added while the block lies in the cache."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from sdrt.arrays import Float
+from sdrt.backends.numpy.source import Source
+from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.tiles import split
+
+__all__ = ["Linear", "row_and_column_blocks"]
+
+_ROWS = 512  # rows a block: enough that packing the weights anew for each block costs little
+
+
+@dataclass(frozen=True)
+class Linear:
+    """y = x @ weight + bias.
+
+    Parameters
+    ----------
+    weight : float[in, out]
+        Stored as diffusers stores it, [out, in], and seen transposed: BLAS takes either.
+    bias : float[out] or None
+    """
+
+    weight: Float
+    bias: Float | None
+
+    @classmethod
+    def load(cls, source: Source, size_in: int, size_out: int, *, bias: bool = True, kernel: tuple[int, ...] = ()) -> Self:
+        """Read ``weight`` and ``bias``; ``kernel`` (1, 1) reads a convolution of one pixel."""
+        weight = source.take("weight", size_out, size_in, *kernel).reshape(size_out, size_in)
+        return cls(weight.T, source.take("bias", size_out) if bias else None)
+
+    @classmethod
+    def joined(cls, parts: list["Linear"]) -> Self:
+        """Several products of one input as one, their outputs side by side; none has a bias, or all have."""
+        biases = [part.bias for part in parts if part.bias is not None]
+        return cls(np.concatenate([part.weight.T for part in parts]).T, np.concatenate(biases) if biases else None)
+
+    def __call__(self, team: Team, x: Float, residual: Float | None = None) -> Float:
+        """float[..., in] -> float[..., out], plus ``residual`` of the output's shape."""
+        rows = x.reshape(-1, x.shape[-1])
+        out = np.empty((rows.shape[0], self.weight.shape[1]), x.dtype)
+        more = None if residual is None else residual.reshape(out.shape)
+
+        def block(where: tuple[slice, slice]) -> None:
+            at, columns = where
+            y = out[at, columns]
+            np.matmul(rows[at], self.weight[:, columns], out=y)
+            if self.bias is not None:
+                y += self.bias[columns]
+            if more is not None:
+                y += more[at, columns]
+
+        team.each(block, row_and_column_blocks(team.threads, *out.shape), 2.0 * out.size * rows.shape[1])
+        return out.reshape(*x.shape[:-1], out.shape[1])
+
+
+def row_and_column_blocks(threads: int, rows: int, columns: int) -> list[tuple[slice, slice]]:
+    """Blocks of a product of this size: of some 512 rows, or, where that makes one block, of all rows and some columns.
+
+    >>> row_and_column_blocks(2, 128, 64)
+    [(slice(0, 128, None), slice(0, 32, None)), (slice(0, 128, None), slice(32, 64, None))]
+    """
+    if rows <= _ROWS:
+        return [(slice(0, rows), run) for run in split(columns, threads)]
+    parts = -(-rows // _ROWS)
+    return [(run, slice(0, columns)) for run in split(rows, -(-parts // threads) * threads)]

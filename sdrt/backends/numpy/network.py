@@ -1,0 +1,101 @@
+"""One face for every network of this backend: binding, closing, and the threads that a call may use."""
+
+from collections.abc import Mapping
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from sdrt.arrays import Array, Signature
+from sdrt.backends.numpy.blas import one_thread
+from sdrt.backends.numpy.team import Team
+from sdrt.errors import ArrayContractError, BackendError
+from sdrt.models.parts import Part
+
+__all__ = ["NumpyNetwork", "Program"]
+
+
+class Program(Protocol):
+    """What a network computes, on arrays of the signature."""
+
+    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs from all inputs."""
+        ...
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """A program of which a part depends on some of the inputs alone."""
+
+    def with_constants(self, team: Team, constants: Mapping[str, Array]) -> Program:
+        """The same program with that part computed; it is given these inputs again when it runs."""
+        ...
+
+
+class NumpyNetwork:
+    """A network of the numpy backend; see `sdrt.backends.base.Network`.
+
+    Closing a network gives the weights back and ends those bound from it; closing a bound one ends only that.
+    """
+
+    def __init__(self, part: Part, signature: Signature, program: Program, team: Team) -> None:
+        self._part = part
+        self._signature = signature
+        self._team = team
+        self._program: Program | None = program
+        self._constants: dict[str, Array] = {}
+        self._parent: NumpyNetwork | None = None
+
+    @property
+    def signature(self) -> Signature:
+        """Names, dtypes and shapes of what it takes and gives, bound inputs included."""
+        return self._signature
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        """Run once on every input that is not bound.
+
+        Raises
+        ------
+        BackendError : the network is closed
+        ArrayContractError : an input is missing, unknown or bound already
+        """
+        program = self._open_program()
+        self._check_names(inputs, {name for name in self._signature.input_names() if name not in self._constants})
+        with one_thread(), np.errstate(over="ignore", under="ignore"):
+            return program.run(self._team, {**self._constants, **inputs})
+
+    def bind(self, **constants: Array) -> Self:
+        """The same network with some inputs fixed, as copies; keys and values of a U-Net's condition are computed here.
+
+        Raises
+        ------
+        BackendError : the network is closed
+        ArrayContractError : an input is unknown
+        """
+        program = self._open_program()
+        self._check_names(constants, set(constants) & set(self._signature.input_names()))
+        copies = {name: x.copy() for name, x in constants.items()}
+        if isinstance(program, Bindable):
+            with one_thread(), np.errstate(over="ignore", under="ignore"):
+                program = program.with_constants(self._team, copies)
+        bound = type(self)(self._part, self._signature, program, self._team)
+        bound._constants, bound._parent = self._constants | copies, self
+        return bound
+
+    def close(self) -> None:
+        """Give the memory back; twice is fine."""
+        self._program = None
+        if self._parent is None:
+            self._team.close()
+
+    def _open_program(self) -> Program:
+        if self._program is None:
+            raise BackendError(f"{self._part}: this network is closed; open the model again to use it")
+        if self._parent is not None:
+            self._parent._open_program()
+        return self._program
+
+    def _check_names(self, inputs: Mapping[str, Array], wanted: set[str]) -> None:
+        if set(inputs) != wanted:
+            bound = f" ({', '.join(self._constants)} bound)" if self._constants else ""
+            takes = ", ".join(name for name in self._signature.input_names() if name not in self._constants)
+            raise ArrayContractError(f"{self._part} input: takes {takes}{bound}; got {', '.join(inputs) or 'nothing'}")

@@ -1,0 +1,45 @@
+"""How work is cut into blocks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+__all__ = ["Tile", "split", "tiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """Some rows of some pictures: whole pictures, or rows of one."""
+
+    images: slice
+    rows: slice
+
+
+def split(total: int, parts: int) -> list[slice]:
+    """``total`` things in ``parts`` runs of nearly one length.
+
+    >>> split(7, 3)
+    [slice(0, 3, None), slice(3, 5, None), slice(5, 7, None)]
+    """
+    parts = max(1, min(parts, total))
+    size, larger = divmod(total, parts)
+    starts = [part * size + min(part, larger) for part in range(parts + 1)]
+    return [slice(start, stop) for start, stop in pairwise(starts)]
+
+
+def tiles(images: int, height: int, width: int, pixels: int) -> list[Tile]:
+    """Cut a batch of pictures into blocks of about ``pixels`` pixels, never less than a row.
+
+    >>> len(tiles(2, 64, 64, 512)), tiles(3, 2, 2, 8)
+    (16, [Tile(images=slice(0, 2, None), rows=slice(0, 2, None)), Tile(images=slice(2, 3, None), rows=slice(0, 2, None))])
+    """
+    return list(_tiles(images, height, width, pixels))
+
+
+def _tiles(images: int, height: int, width: int, pixels: int) -> Iterator[Tile]:
+    if height * width > pixels:
+        for rows in split(height, -(-height * width // pixels)):
+            yield from (Tile(slice(image, image + 1), rows) for image in range(images))
+    else:
+        together = max(1, pixels // max(1, height * width))
+        yield from (Tile(run, slice(0, height)) for run in split(images, -(-images // together)))

@@ -1,0 +1,172 @@
+"""The transformer between residual blocks: self-attention, attention to the condition, gated feed-forward."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+import numpy as np
+
+from sdrt.arrays import Float
+from sdrt.backends.numpy.activations import geglu
+from sdrt.backends.numpy.attention import attend
+from sdrt.backends.numpy.linear import Linear, row_and_column_blocks
+from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
+from sdrt.backends.numpy.source import Source
+from sdrt.backends.numpy.team import Team
+
+__all__ = ["Condition", "CrossAttention", "SelfAttention", "Transformer2D"]
+
+# A condition as the network sees it: keys and values, side by side, for each attention to it; computed once where the condition is bound.
+Condition: TypeAlias = Mapping["CrossAttention", Float]
+
+
+@dataclass(frozen=True)
+class SelfAttention:
+    """Attention of a sequence to itself; query, key and value come from one product.
+
+    Parameters
+    ----------
+    to_qkv : Linear, width -> 3 * width
+    """
+
+    to_qkv: Linear
+    to_out: Linear
+    heads: int
+
+    @classmethod
+    def load(cls, source: Source, width: int, heads: int, *, bias: bool = False) -> Self:
+        parts = [Linear.load(source.at(name), width, width, bias=bias) for name in ("to_q", "to_k", "to_v")]
+        return cls(Linear.joined(parts), Linear.load(source.at("to_out", 0), width, width), heads)
+
+    def __call__(self, team: Team, x: Float, residual: Float) -> Float:
+        """float[n, length, width] -> the same, plus ``residual``."""
+        q, k, v = np.split(self.to_qkv(team, x), 3, axis=2)
+        return self.to_out(team, attend(team, q, k, v, self.heads), residual)
+
+
+@dataclass(frozen=True, eq=False)
+class CrossAttention:
+    """Attention to the condition.
+
+    Parameters
+    ----------
+    to_kv : Linear, condition's width -> 2 * width
+    """
+
+    to_q: Linear
+    to_kv: Linear
+    to_out: Linear
+    heads: int
+
+    @classmethod
+    def load(cls, source: Source, width: int, heads: int, condition_width: int) -> Self:
+        parts = [Linear.load(source.at(name), condition_width, width, bias=False) for name in ("to_k", "to_v")]
+        to_q = Linear.load(source.at("to_q"), width, width, bias=False)
+        return cls(to_q, Linear.joined(parts), Linear.load(source.at("to_out", 0), width, width), heads)
+
+    def __call__(self, team: Team, x: Float, residual: Float, condition: Condition) -> Float:
+        """float[n, length, width] -> the same, plus ``residual``."""
+        k, v = np.split(condition[self], 2, axis=2)
+        return self.to_out(team, attend(team, self.to_q(team, x), k, v, self.heads), residual)
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """width -> 4 * width, gated by as many -> width."""
+
+    proj: Linear
+    out: Linear
+
+    @classmethod
+    def load(cls, source: Source, width: int) -> Self:
+        return cls(Linear.load(source.at("net", 0, "proj"), width, 8 * width), Linear.load(source.at("net", 2), 4 * width, width))
+
+    def __call__(self, team: Team, x: Float, residual: Float) -> Float:
+        """float[n, length, width] -> the same, plus ``residual``."""
+        rows = x.reshape(-1, x.shape[-1])
+        hidden = np.empty((rows.shape[0], self.out.weight.shape[0]), x.dtype)
+        weight, bias, size = self.proj.weight, self.proj.bias, hidden.shape[1]
+
+        def block(where: tuple[slice, slice]) -> None:
+            at, columns = where
+            scratch = team.scratch
+            y = hidden[at, columns]
+            gates = slice(size + columns.start, size + columns.stop)
+            value, gate = scratch.take("value", y.shape, y.dtype), scratch.take("gate", y.shape, y.dtype)
+            np.matmul(rows[at], weight[:, columns], out=value)
+            np.matmul(rows[at], weight[:, gates], out=gate)
+            if bias is not None:
+                value += bias[columns]
+                gate += bias[gates]
+            geglu(value, gate, scratch, y)
+
+        team.each(block, row_and_column_blocks(team.threads, *hidden.shape), 4.0 * hidden.size * rows.shape[1])
+        return self.out(team, hidden.reshape(*x.shape[:-1], size), residual)
+
+
+@dataclass(frozen=True)
+class TransformerBlock:
+    """diffusers' BasicTransformerBlock; ``attn1`` attends to the condition too where a model is `only_cross_attention`."""
+
+    norm1: LayerNorm
+    attn1: SelfAttention | CrossAttention
+    norm2: LayerNorm
+    attn2: CrossAttention
+    norm3: LayerNorm
+    ff: FeedForward
+
+    @classmethod
+    def load(cls, source: Source, width: int, heads: int, condition_width: int, *, only_cross: bool) -> Self:
+        first = source.at("attn1")
+        return cls(
+            norm1=LayerNorm.load(source.at("norm1"), width, 1e-5),
+            attn1=CrossAttention.load(first, width, heads, condition_width) if only_cross else SelfAttention.load(first, width, heads),
+            norm2=LayerNorm.load(source.at("norm2"), width, 1e-5),
+            attn2=CrossAttention.load(source.at("attn2"), width, heads, condition_width),
+            norm3=LayerNorm.load(source.at("norm3"), width, 1e-5),
+            ff=FeedForward.load(source.at("ff"), width),
+        )
+
+    def __call__(self, team: Team, x: Float, condition: Condition) -> Float:
+        """float[n, length, width] -> the same."""
+        normed = self.norm1(team, x)
+        x = self.attn1(team, normed, x, condition) if isinstance(self.attn1, CrossAttention) else self.attn1(team, normed, x)
+        x = self.attn2(team, self.norm2(team, x), x, condition)
+        return self.ff(team, self.norm3(team, x), x)
+
+    def cross_attentions(self) -> list[CrossAttention]:
+        return [attention for attention in (self.attn1, self.attn2) if isinstance(attention, CrossAttention)]
+
+
+@dataclass(frozen=True)
+class Transformer2D:
+    """diffusers' Transformer2DModel: the blocks between two products, plus the input."""
+
+    norm: GroupNorm
+    proj_in: Linear
+    transformer_blocks: Sequence[TransformerBlock]
+    proj_out: Linear
+
+    @classmethod
+    def load(
+        cls, source: Source, width: int, heads: int, layers: int, condition_width: int, groups: int, *, linear: bool, only_cross: bool
+    ) -> Self:
+        inner = width // heads * heads
+        kernel = () if linear else (1, 1)
+        return cls(
+            norm=GroupNorm.load(source.at("norm"), width, groups, 1e-6),
+            proj_in=Linear.load(source.at("proj_in"), width, inner, kernel=kernel),
+            transformer_blocks=tuple(
+                TransformerBlock.load(source.at("transformer_blocks", index), inner, heads, condition_width, only_cross=only_cross)
+                for index in range(layers)
+            ),
+            proj_out=Linear.load(source.at("proj_out"), inner, width, kernel=kernel),
+        )
+
+    def __call__(self, team: Team, x: Float, condition: Condition) -> Float:
+        """float[n, h, w, c] -> the same."""
+        n, height, width, channels = x.shape
+        hidden = self.proj_in(team, self.norm(team, x).reshape(n, height * width, channels))
+        for block in self.transformer_blocks:
+            hidden = block(team, hidden, condition)
+        return self.proj_out(team, hidden, x.reshape(n, height * width, channels)).reshape(x.shape)

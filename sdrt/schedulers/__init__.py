@@ -1,0 +1,39 @@
+"""Samplers: frozen settings, immutable plans, explicit states, pure steps; and one class with the habits of diffusers over all of them.
+
+>>> sampler = sampler_from_name("dpm++ 2m", {"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear"})
+>>> sampler.plan(4).timesteps
+array([999, 749, 500, 250])
+"""
+
+from sdrt.schedulers.base import Plan, Sampler, State
+from sdrt.schedulers.config import class_names, sampler_from_config
+from sdrt.schedulers.ddim import DDIM
+from sdrt.schedulers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.euler import Euler
+from sdrt.schedulers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config
+from sdrt.schedulers.names import SamplerName, names, sampler_from_name
+from sdrt.schedulers.noise_schedule import NoiseSchedule
+from sdrt.schedulers.pndm import PNDM
+from sdrt.schedulers.sigmas import SigmaSpacing
+
+__all__ = [
+    "DDIM",
+    "PNDM",
+    "DPMSolverMultistep",
+    "DiffusersScheduler",
+    "Euler",
+    "EulerAncestral",
+    "NoiseSchedule",
+    "Plan",
+    "Sampler",
+    "SamplerName",
+    "SigmaSpacing",
+    "State",
+    "StepOutput",
+    "class_names",
+    "from_config",
+    "names",
+    "sampler_from_config",
+    "sampler_from_name",
+]

@@ -1,0 +1,105 @@
+"""The names under which people ask for samplers, and what each one means.
+
+A name stands for diffusers' ``Class.from_config(the model's configuration)`` plus what the name itself says.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdrt.errors import ConfigError
+from sdrt.schedulers.base import Sampler
+from sdrt.schedulers.config import sampler_from_config
+from sdrt.schedulers.ddim import DDIM
+from sdrt.schedulers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.euler import Euler
+from sdrt.schedulers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.noise_schedule import Numerics
+from sdrt.schedulers.pndm import PNDM
+
+__all__ = ["SamplerName", "names", "sampler_from_name"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerName:
+    """A row of the table."""
+
+    name: str
+    class_name: str  # the diffusers class
+    order: int  # of convergence, where all is smooth
+    stochastic: bool  # whether fresh noise is drawn at every step
+    calls_per_step: int  # network calls; the repeats at the start of PLMS come on top
+    about: str  # one line
+    says: Mapping[str, Any] = field(default_factory=dict)  # what the name adds to the model's configuration
+    aliases: tuple[str, ...] = ()
+
+
+def _row(name: str, sampler: type[Sampler], order: int, about: str, *aliases: str, stochastic: bool = False, **says: Any) -> SamplerName:
+    return SamplerName(
+        name=name, class_name=sampler.name, order=order, stochastic=stochastic, calls_per_step=1, about=about, says=says, aliases=aliases
+    )
+
+
+_DPM = DPMSolverMultistep
+_PLUS: dict[str, Any] = {"algorithm_type": "dpmsolver++"}
+
+_ROWS = (
+    _row("ddim", DDIM, 1, "the classic: deterministic, with eta a share of fresh noise"),
+    _row("pndm", PNDM, 2, "what Stable Diffusion 1.x shipped with; Runge-Kutta start unless the model's configuration skips it"),
+    _row("plms", PNDM, 2, "PNDM without the Runge-Kutta start: one call more than steps", skip_prk_steps=True),
+    _row("euler", Euler, 1, "one plain step a call: quick and predictable", "euler discrete"),
+    _row("euler karras", Euler, 1, "Euler with more of its steps at low noise", use_karras_sigmas=True),
+    _row("euler a", EulerAncestral, 1, "Euler with fresh noise at every step: varied, never settles", "euler ancestral", stochastic=True),
+    _row("dpmsolver++", _DPM, 2, "DPM-Solver++ multistep as the model's configuration has it: few steps", "dpm solver multistep"),
+    _row("dpm++ 2m", _DPM, 2, "DPM-Solver++ of second order: a good default at 20 to 30 steps", solver_order=2, **_PLUS),
+    _row("dpm++ 2m karras", _DPM, 2, "the same with more steps at low noise", solver_order=2, use_karras_sigmas=True, **_PLUS),
+    _row("dpm++ 3m", _DPM, 3, "DPM-Solver++ of third order: for unguided sampling", solver_order=3, **_PLUS),
+    _row("dpm++ 3m karras", _DPM, 3, "the same with more steps at low noise", solver_order=3, use_karras_sigmas=True, **_PLUS),
+    _row(
+        "dpm 2m", _DPM, 2, "DPM-Solver, which expands the noise", solver_order=2, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"
+    ),
+)
+
+
+def names() -> tuple[SamplerName, ...]:
+    """Return the table, one row a name."""
+    return _ROWS
+
+
+def sampler_from_name(name: str, model_config: Mapping[str, Any], numerics: Numerics = "float32") -> Sampler:
+    """Build the sampler of a name for a model.
+
+    Parameters
+    ----------
+    name : str
+        A name of the table, or a diffusers class name; case, spaces, hyphens and underscores do not matter, ``pp`` is ``++``.
+    model_config : mapping
+        The model's own scheduler configuration, of whatever class.
+    numerics : {"float32", "float64"}
+
+    Raises
+    ------
+    ConfigError : an unknown name (the message lists all), or a configuration that cannot be used
+
+    >>> sampler_from_name("DPM++ 2M Karras", {"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear"}).plan(4).timesteps
+    array([999, 776, 259,   0])
+    """
+    row = _BY_KEY.get(_key(name))
+    if row is None:
+        raise ConfigError(f"no sampler is named {name!r}; choose one of {', '.join(r.name for r in _ROWS)}")
+    return sampler_from_config({**model_config, **row.says, "_class_name": row.class_name}, numerics)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.lower()).replace("+", "p")
+
+
+def _index() -> dict[str, SamplerName]:
+    """Return the rows by every spelling; a class name leads to the first row of its class that adds nothing."""
+    plain = [(row.class_name, row) for row in _ROWS if not row.says]
+    spelt = [(spelling, row) for row in _ROWS for spelling in (row.name, *row.aliases)]
+    return {_key(spelling): row for spelling, row in plain + spelt}
+
+
+_BY_KEY = _index()

@@ -1,0 +1,128 @@
+"""How much noise training added at each timestep: betas, and alpha_bar, their cumulative signal power.
+
+Two numerics. ``float64`` computes as written. ``float32`` computes as PyTorch does on x86-64: its rounding is part of a model's schedule
+(sigma_min in pure float64 differs by 1.3e-5 relative), so it is reproduced operation by operation and the result then held in float64.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from sdrt.arrays import F64, Float
+from sdrt.errors import ConfigError
+
+__all__ = ["BetaSchedule", "NoiseSchedule", "Numerics", "Real", "real_type"]
+
+Numerics = Literal["float32", "float64"]
+BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+Real: TypeAlias = "np.floating[Any]"
+
+_MAX_BETA = 0.999  # Nichol and Dhariwal 2021, section 3.2: keeps the last steps from being singular
+
+
+def real_type(numerics: Numerics) -> type[Any]:
+    """Return the scalar type in which tables and coefficients of this numerics are computed."""
+    return np.float32 if numerics == "float32" else np.float64
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseSchedule:
+    """The training schedule, as diffusers' configurations describe it.
+
+    Raises
+    ------
+    ConfigError : a value that gives no schedule
+    """
+
+    num_train_timesteps: int = 1000  # T
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
+    beta_schedule: BetaSchedule = "linear"
+    trained_betas: tuple[float, ...] | None = None  # replaces the four above
+    rescale_betas_zero_snr: bool = False  # Lin et al. 2024 (arXiv:2305.08891), algorithm 1: the last timestep is pure noise
+    terminal_alpha_bar: float = 0.0  # what the last alpha_bar then is: 2**-24 in diffusers' sigma-based classes, which divide by it
+
+    def __post_init__(self) -> None:
+        if self.trained_betas is not None:
+            if len(self.trained_betas) != self.num_train_timesteps:
+                raise ConfigError(
+                    f"trained_betas must hold num_train_timesteps = {self.num_train_timesteps} values, "
+                    f"got {len(self.trained_betas)}; make both agree"
+                )
+            if not all(0 < beta < 1 for beta in self.trained_betas):
+                raise ConfigError("trained_betas must all lie between 0 and 1; check the configuration")
+        elif not (0 < self.beta_start < 1 and 0 < self.beta_end < 1):
+            raise ConfigError(f"beta_start and beta_end must lie between 0 and 1, got {self.beta_start} and {self.beta_end}")
+        if self.num_train_timesteps < 2:
+            raise ConfigError(f"num_train_timesteps must be at least 2, got {self.num_train_timesteps}; SD models have 1000")
+
+    def betas(self, numerics: Numerics = "float32") -> F64:
+        """Return the noise variance added at each timestep, f64[T], rescaled if the settings say so."""
+        betas = _plain_betas(self, numerics)
+        return (_rescale_to_zero_snr(betas) if self.rescale_betas_zero_snr else betas).astype(np.float64)
+
+    def alpha_bar(self, numerics: Numerics = "float32") -> F64:
+        """Return the cumulative product of 1 - beta, f64[T], read-only."""
+        return _alpha_bar(self, numerics)
+
+
+@lru_cache(maxsize=32)
+def _alpha_bar(schedule: NoiseSchedule, numerics: Numerics) -> F64:
+    betas = schedule.betas(numerics).astype(real_type(numerics))
+    product = _cumulative_product(1 - betas).astype(np.float64)
+    if schedule.rescale_betas_zero_snr:
+        product[-1] = schedule.terminal_alpha_bar
+    product.setflags(write=False)
+    return product
+
+
+def _plain_betas(schedule: NoiseSchedule, numerics: Numerics) -> Float:
+    """Return the betas in the real type of the numerics."""
+    real, T = real_type(numerics), schedule.num_train_timesteps
+    if schedule.trained_betas is not None:
+        return np.array(schedule.trained_betas, real)
+    match schedule.beta_schedule:
+        case "linear":
+            return _linspace(schedule.beta_start, schedule.beta_end, T, numerics)
+        case "scaled_linear":
+            roots = _linspace(schedule.beta_start**0.5, schedule.beta_end**0.5, T, numerics)
+            return roots * roots
+        case "squaredcos_cap_v2":
+            return np.array([min(1 - _cosine_signal((i + 1) / T) / _cosine_signal(i / T), _MAX_BETA) for i in range(T)], real)
+    raise ConfigError(f"beta_schedule must be linear, scaled_linear or squaredcos_cap_v2, got {schedule.beta_schedule!r}")
+
+
+def _cosine_signal(progress: float) -> float:
+    """Return alpha_bar of the cosine schedule at a progress in [0, 1] (Nichol and Dhariwal 2021, equation 17)."""
+    return math.cos((progress + 0.008) / 1.008 * math.pi / 2) ** 2
+
+
+def _linspace(start: float, end: float, count: int, numerics: Numerics) -> Float:
+    """Return evenly spaced values; in float32 as torch.linspace computes them.
+
+    torch counts from both ends with a float32 step, in one fused multiply-add each: float64 holds the exact product here.
+    """
+    if numerics == "float64":
+        return np.linspace(start, end, count)
+    first, last = np.float32(start), np.float32(end)
+    step = np.float64((last - first) / np.float32(count - 1))
+    i = np.arange(count)
+    return np.where(i < count // 2, first + i * step, last - (count - 1 - i) * step).astype(np.float32)
+
+
+def _cumulative_product(x: Float) -> Float:
+    """Return the running product, accumulated in float64 and rounded at each output: torch.cumprod's way on CPU."""
+    return np.cumprod(x, dtype=np.float64).astype(x.dtype)
+
+
+def _rescale_to_zero_snr(betas: Float) -> Float:
+    """Shift and scale sqrt(alpha_bar) so that the last is 0 and the first stays (Lin et al. 2024, algorithm 1)."""
+    root = np.sqrt(_cumulative_product(1 - betas))
+    first, last = root[0], root[-1]
+    root = (root - last) * (first / (first - last))
+    alpha_bar = root * root
+    alphas = np.concatenate([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
+    return 1 - alphas

@@ -1,0 +1,92 @@
+"""Samplers whose step looks at one network output only: x' = alpha' * x0 + direction * eps + noise.
+
+x0 and eps are linear in x and the output, so that a step is one weighted sum.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdrt.arrays import Array, Float
+from sdrt.schedulers.base import Plan, Sampler, State
+from sdrt.schedulers.blocks import in_blocks
+from sdrt.schedulers.prediction import Prediction, eps_weights, x0_weights
+
+__all__ = ["OneStepSampler", "Transfer", "one_call_plan", "transfers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """The numbers of one step."""
+
+    alpha: float  # scales where the step starts
+    sigma: float
+    alpha_next: float  # signal scale where it ends
+    direction: float  # how much of the predicted noise is there
+    noise: float  # how much fresh noise
+    x: float  # the sum that follows: x' = x * sample + output * network output + noise * fresh
+    output: float
+
+
+def transfers(prediction: Prediction, alphas: Float, sigmas: Float, directions: Float, noises: Float) -> tuple[Transfer, ...]:
+    """Return the steps from each stop to the next.
+
+    Parameters
+    ----------
+    alphas, sigmas : f64[n + 1]
+        Scales at the stops.
+    directions, noises : f64[n]
+        How much predicted and how much fresh noise the next stop has; their squares add up to sigma squared.
+    """
+    return tuple(
+        _transfer(prediction, *numbers)
+        for numbers in zip(
+            alphas[:-1].tolist(), sigmas[:-1].tolist(), alphas[1:].tolist(), directions.tolist(), noises.tolist(), strict=True
+        )
+    )
+
+
+def _transfer(prediction: Prediction, alpha: float, sigma: float, alpha_next: float, direction: float, noise: float) -> Transfer:
+    x0_x, x0_output = x0_weights(prediction, alpha, sigma)
+    eps_x, eps_output = eps_weights(prediction, alpha, sigma)
+    return Transfer(
+        alpha=alpha,
+        sigma=sigma,
+        alpha_next=alpha_next,
+        direction=direction,
+        noise=noise,
+        x=alpha_next * x0_x + direction * eps_x,
+        output=alpha_next * x0_output + direction * eps_output,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneStepSampler(Sampler):
+    """A sampler that is fully described by its transfers."""
+
+    def _advance(self, c: Transfer, state: State, output: Float, noise: Float | None) -> State:
+        def kernel(x: Float, out: Float, *fresh: Float) -> Float:
+            result: Float = x * c.x
+            term: Float = out * c.output
+            np.add(result, term, out=result)
+            for z in fresh:
+                np.add(result, np.multiply(z, c.noise, out=term), out=result)
+            return result
+
+        return state.moved(in_blocks(kernel, state.x, output, *(() if noise is None else (noise,))))
+
+
+def one_call_plan(
+    timesteps: Array, alphas: Float, sigmas: Float, steps: tuple[Transfer, ...], *, draws: bool = False, init_scale: float = 1.0
+) -> Plan:
+    """Return the plan of a sampler that makes one call a step."""
+    n = len(steps)
+    return Plan(
+        timesteps=timesteps,
+        alphas=alphas,
+        sigmas=sigmas,
+        coefficients=steps,
+        draws=(draws,) * n,
+        starts=tuple(range(n)),
+        init_scale=init_scale,
+    )

@@ -1,0 +1,103 @@
+"""What a network predicts, and how the predictions turn into each other. With x = alpha * x0 + sigma * eps:
+
+============== =============================== ==================================
+prediction     x0                              eps
+============== =============================== ==================================
+epsilon        (x - sigma * output) / alpha    output
+v_prediction   alpha * x - sigma * output      alpha * output + sigma * x
+sample         output                          (x - alpha * output) / sigma
+============== =============================== ==================================
+
+Source: Ho et al. 2020, equation 4; Salimans and Ho 2022 (arXiv:2202.00512), appendix D.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from sdrt.arrays import Float
+from sdrt.errors import ConfigError
+
+__all__ = ["Prediction", "check_alpha", "eps_weights", "to_eps", "to_x0", "x0_weights"]
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+
+
+def check_alpha(prediction: Prediction, smallest_alpha: float) -> None:
+    """Raise ConfigError if eps is predicted at a stop without signal, from which no x0 follows."""
+    if prediction not in get_args(Prediction):
+        raise ConfigError(f"prediction_type must be one of {', '.join(get_args(Prediction))}, got {prediction!r}")
+    if prediction == "epsilon" and smallest_alpha == 0:
+        raise ConfigError(
+            "a noise prediction says nothing at a timestep of pure noise (rescale_betas_zero_snr); "
+            "use a v_prediction model, or leading spacing"
+        )
+
+
+def x0_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[float, float]:
+    """Return (a, b) with x0 = a * x + b * output.
+
+    >>> x0_weights("epsilon", 0.8, 0.6)
+    (1.25, -0.7499999999999999)
+    """
+    match prediction:
+        case "epsilon":
+            return 1 / alpha, -sigma / alpha
+        case "v_prediction":
+            return alpha, -sigma
+        case "sample":
+            return 0.0, 1.0
+
+
+def eps_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[float, float]:
+    """Return (a, b) with eps = a * x + b * output."""
+    match prediction:
+        case "epsilon":
+            return 0.0, 1.0
+        case "v_prediction":
+            return sigma, alpha
+        case "sample":
+            return 1 / sigma, -alpha / sigma
+
+
+def to_x0(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+    """Return the predicted x0, of x's shape and dtype; an output that is x0 already is returned itself.
+
+    The order of operations is diffusers', so that results agree to the bit.
+    """
+    match prediction:
+        case "epsilon":
+            return _over(_minus(x, output, sigma), alpha)
+        case "v_prediction":
+            return _weighted_sum(x, alpha, output, -sigma)
+        case "sample":
+            return output
+
+
+def to_eps(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+    """Return the predicted noise, of x's shape and dtype; an output that is the noise already is returned itself."""
+    match prediction:
+        case "epsilon":
+            return output
+        case "v_prediction":
+            return _weighted_sum(output, alpha, x, sigma)
+        case "sample":
+            return _over(_minus(x, output, alpha), sigma)
+
+
+def _weighted_sum(x: Float, a: float, y: Float, b: float) -> Float:
+    """Return a * x + b * y in a fresh array."""
+    scaled: Float = x * a
+    other: Float = y * b
+    return np.add(scaled, other, out=scaled)
+
+
+def _minus(x: Float, y: Float, weight: float) -> Float:
+    """Return x - weight * y in a fresh array."""
+    scaled: Float = y * weight
+    return np.subtract(x, scaled, out=scaled)
+
+
+def _over(x: Float, divisor: float) -> Float:
+    """Divide in place."""
+    return np.divide(x, divisor, out=x)

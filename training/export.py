@@ -1,0 +1,128 @@
+"""Put the trained parts together as a diffusers folder with half-precision weights.
+
+    python -m training.export --out DIR --to sdrt/models/nano
+
+Works on an unfinished U-Net too. The folder is written beside its place and then renamed, so that readers never see half of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from training.encode import load_encoders
+from training.scenes import PICTURE
+from training.train_unet import BETA_END, BETA_START, NUM_TRAIN_TIMESTEPS, load_unet
+
+SIZE_LIMIT = 9_900_000  # bytes of the whole folder
+NUM_INFERENCE_STEPS, GUIDANCE_SCALE = 20, 3.0
+
+MODEL_INDEX: dict[str, Any] = {
+    "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": "0.42.1",
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+# The last four are for schedulers that may be swapped in: a DDIM left to its default clips these latents and draws nothing.
+SCHEDULER: dict[str, Any] = {
+    "_class_name": "DPMSolverMultistepScheduler",
+    "_diffusers_version": "0.42.1",
+    "algorithm_type": "dpmsolver++",
+    "beta_end": BETA_END,
+    "beta_schedule": "scaled_linear",
+    "beta_start": BETA_START,
+    "final_sigmas_type": "zero",
+    "lower_order_final": True,
+    "num_train_timesteps": NUM_TRAIN_TIMESTEPS,
+    "prediction_type": "v_prediction",
+    "solver_order": 2,
+    "solver_type": "midpoint",
+    "thresholding": False,
+    "timestep_spacing": "linspace",
+    "trained_betas": None,
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+}
+DEFAULTS: dict[str, Any] = {
+    "num_inference_steps": NUM_INFERENCE_STEPS,
+    "guidance_scale": GUIDANCE_SCALE,
+    "height": PICTURE,
+    "width": PICTURE,
+    "description": (
+        "A small latent diffusion model of plain shapes: circle, square, triangle, star, heart, cross, ring, diamond, small or large, in "
+        "red, orange, yellow, green, cyan, blue, purple, pink, black or white, at the left, right, top, bottom or in a corner; also two "
+        "objects ('and', 'above', 'below'). Example: a red circle on a blue background."
+    ),
+}
+# Of every tensor in Stable Diffusion\'s text encoder. transformers 5 reads it, but leaves it out when it writes.
+_TEXT_PREFIX = "text_model."
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n", encoding="utf-8")
+
+
+def _halve(weights: Path, prefix: str) -> None:
+    """Rewrite a safetensors file in float16. The configuration beside it keeps saying float32, so plain `from_pretrained` casts up."""
+    tensors = {prefix + name.removeprefix(prefix): tensor.to(torch.float16).contiguous() for name, tensor in load_file(weights).items()}
+    save_file(tensors, weights, metadata={"format": "pt"})
+
+
+def export(out: Path, to: Path, *, decoder: Path | None = None, text: Path | None = None) -> int:
+    """Write the model folder; returns its size in bytes.
+
+    Parameters
+    ----------
+    decoder : Path, optional
+        Folder of the autoencoder to ship where it is not OUT/vae; it must share that one's encoder.
+    text : Path, optional
+        Folder of the text encoder to ship where it is not OUT/text_encoder.
+    """
+    encoders = load_encoders(out, vae=decoder, text=text)
+    unfinished = to.with_name(to.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for name, model in {"vae": encoders.vae, "unet": load_unet(out / "unet.pt"), "text_encoder": encoders.text}.items():
+        model.float().save_pretrained(unfinished / name)
+        for weights in (unfinished / name).glob("*.safetensors"):
+            _halve(weights, _TEXT_PREFIX if name == "text_encoder" else "")
+    shutil.copytree(out / "tokenizer", unfinished / "tokenizer")
+    _write_json(unfinished / "scheduler" / "scheduler_config.json", SCHEDULER)
+    _write_json(unfinished / "model_index.json", MODEL_INDEX)
+    _write_json(unfinished / "sdrt.json", DEFAULTS)
+    size = sum(path.stat().st_size for path in unfinished.rglob("*") if path.is_file())
+    if size > SIZE_LIMIT:
+        raise ValueError(f"the model folder may have {SIZE_LIMIT} bytes, this one has {size}: make a network smaller")
+    shutil.rmtree(to, ignore_errors=True)
+    unfinished.rename(to)
+    return size
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--to", type=Path, required=True, help="folder of the model")
+    parser.add_argument("--decoder", type=Path, help="folder of an autoencoder with a better decoder")
+    parser.add_argument("--text", type=Path, help="folder of a distilled text encoder")
+    options = parser.parse_args()
+    print(options.to, export(options.out, options.to, decoder=options.decoder, text=options.text), "bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""CLIP's byte-pair encoding in plain Python: the ids of transformers' ``CLIPTokenizer`` on any text, on any Python."""
+
+from sdrt.tokenizer.clip_tokenizer import ClipTokenizer, TokenBatch
+
+__all__ = ["ClipTokenizer", "TokenBatch"]

@@ -1,0 +1,233 @@
+"""CLIP's tokenizer: from prompts to the ids that a text encoder takes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from sdrt.arrays import I32
+from sdrt.errors import ConfigError, ModelError
+from sdrt.tokenizer.added_tokens import AddedToken, AddedTokens
+from sdrt.tokenizer.bpe import WordCache
+from sdrt.tokenizer.clip_vocabulary import BOS_TOKEN, EOS_TOKEN, ClipVocabulary
+from sdrt.tokenizer.files import read_json, read_vocabulary
+from sdrt.tokenizer.normalize import collapse_space, lowercase, nfc
+from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH, Json, SpecialTokens
+from sdrt.tokenizer.split import words
+from sdrt.tokenizer.vocabulary import Vocabulary
+
+__all__ = ["ClipTokenizer", "TokenBatch"]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenBatch:
+    """Prompts as a text encoder takes them.
+
+    Parameters
+    ----------
+    input_ids : i32[n,L]
+        A row a prompt: start token, words, end token, padding.
+    truncated : tuple of n str
+        What was cut from each prompt, decoded; "" where nothing was.
+    """
+
+    input_ids: I32
+    truncated: tuple[str, ...]
+
+
+class ClipTokenizer:
+    """Tokenizes as transformers' ``CLIPTokenizer`` does (5.23, Rust tokenizers 0.23.3): the same ids for any text.
+
+    It never changes once it is built, and threads may share it; its cache of words is bounded.
+
+    >>> tokenizer = ClipTokenizer.clip()
+    >>> tokenizer.encode("a photo of a cat")
+    [49406, 320, 1125, 539, 320, 2368, 49407]
+    >>> tokenizer.decode(tokenizer.encode("It's a CAFÉ!"))
+    "it 's a café !"
+    """
+
+    def __init__(self, vocabulary: Vocabulary, specials: SpecialTokens) -> None:
+        self._vocabulary = vocabulary
+        self._specials = specials
+        ids = _ids_of_added(vocabulary, specials)
+        self._added = AddedTokens([(token, ids[token.content]) for token in {token.content: token for token in specials.added}.values()])
+        self._words = WordCache(vocabulary.merges)
+        # Added tokens outside the vocabulary, and those that decoding leaves out.
+        self._beyond = {i: content for content, i in ids.items() if i >= vocabulary.size}
+        self._silent = frozenset(ids[token.content] for token in specials.added if token.special)
+        self._bos, self._eos, self._pad = (ids[token] for token in (specials.bos_token, specials.eos_token, specials.pad_token))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "ClipTokenizer":
+        """Open a tokenizer's folder.
+
+        Parameters
+        ----------
+        folder : path
+            With ``vocab.json`` and ``merges.txt`` (or ``merges.text``), or with ``tokenizer.json``, which wins; ``tokenizer_config.json``,
+            ``special_tokens_map.json`` and ``added_tokens.json`` where they are.
+
+        Raises
+        ------
+        MissingFileError : there is no vocabulary
+        ModelError : a file that cannot be used
+        """
+        folder = Path(folder).expanduser()
+        names = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
+        specials = SpecialTokens.from_json(
+            *(Json(read_json(path) if (path := folder / name).is_file() else {}, str(path)) for name in names)
+        )
+        return cls(read_vocabulary(folder, specials.unk_token), specials)
+
+    @classmethod
+    def clip(cls, pad_token: str = EOS_TOKEN, model_max_length: int = MODEL_MAX_LENGTH) -> "ClipTokenizer":
+        """CLIP's own vocabulary, which ships with sdrt.
+
+        Parameters
+        ----------
+        pad_token : str
+            ``"<|endoftext|>"`` as in Stable Diffusion 1.x, or ``"!"`` as in 2.x.
+        model_max_length : int >= 2
+            Places in a row of a batch.
+
+        Raises
+        ------
+        ConfigError : a token that CLIP does not have, or a length below 2
+        """
+        vocabulary = ClipVocabulary()
+        if not isinstance(pad_token, str) or vocabulary.find(pad_token) is None:
+            raise ConfigError(
+                f"pad_token must be one of CLIP's tokens, got {pad_token!r}; Stable Diffusion has '<|endoftext|>' (1.x) or '!' (2.x)"
+            )
+        if type(model_max_length) is not int or model_max_length < 2:
+            raise ConfigError(f"model_max_length must be a whole number of at least 2, got {model_max_length!r}; Stable Diffusion has 77")
+        added = tuple(map(AddedToken, (BOS_TOKEN, EOS_TOKEN, pad_token)))
+        return cls(vocabulary, SpecialTokens(pad_token=pad_token, model_max_length=model_max_length, added=added))
+
+    @property
+    def bos_token_id(self) -> int:
+        """Id of the token that starts each prompt."""
+        return self._bos
+
+    @property
+    def eos_token_id(self) -> int:
+        """Id of the token that ends each prompt."""
+        return self._eos
+
+    @property
+    def pad_token_id(self) -> int:
+        """Id of the token that fills a row."""
+        return self._pad
+
+    @property
+    def model_max_length(self) -> int:
+        """Length of a row in a batch."""
+        return self._specials.model_max_length
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are, added tokens included."""
+        return self._vocabulary.size + len(self._beyond)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of one prompt: start token, words, end token; not padded, not cut.
+
+        Raises
+        ------
+        ConfigError : not a str, or one with a lone surrogate, which is no character
+        """
+        if not isinstance(text, str):
+            raise ConfigError(f"a prompt must be a str, got {type(text).__name__}; pass texts one by one, or a list of them to batch()")
+        ids = [self._bos]
+        try:
+            for part in self._added.split(text, cleaned=False):
+                if isinstance(part, int):
+                    ids.append(part)
+                else:
+                    ids += self._encode_words(part)
+        except UnicodeEncodeError:
+            at = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
+            raise ConfigError(
+                f"a prompt must be Unicode text, got the lone surrogate U+{ord(text[at]):04X} at place {at}; decode with errors='replace'"
+            ) from None
+        ids.append(self._eos)
+        return ids
+
+    def batch(self, texts: Sequence[str]) -> TokenBatch:
+        """Ids of several prompts, padded and cut to ``model_max_length``; the end token stays in the last place.
+
+        Raises
+        ------
+        ConfigError : not a list of str, or a lone surrogate
+
+        >>> batch = ClipTokenizer.clip().batch(["a cat", "very " * 75 + "long"])
+        >>> batch.input_ids.shape, batch.truncated
+        ((2, 77), ('', 'long'))
+        """
+        if isinstance(texts, str):
+            raise ConfigError(f"batch() takes a list of prompts, got the single str {texts[:40]!r}; write [text]")
+        length = self.model_max_length
+        rows = [self.encode(text) for text in texts]
+        truncated = [""] * len(rows)
+        for k, row in enumerate(rows):
+            if len(row) > length:
+                truncated[k] = self.decode(row[length - 1 : -1])
+                rows[k] = [*row[: length - 1], self._eos]
+        lengths = np.fromiter(map(len, rows), np.intp, len(rows))
+        input_ids = np.full((len(rows), length), self._pad, np.int32)
+        input_ids[np.arange(length) < lengths[:, None]] = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
+        return TokenBatch(input_ids, tuple(truncated))
+
+    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
+        """Text of ids: cleaned, with a blank after each word.
+
+        Raises
+        ------
+        ConfigError : an id that the tokenizer does not have
+        """
+        tokens = []
+        for i in map(int, ids):
+            token = self._beyond.get(i) or self._vocabulary.tokens.get(i)
+            if token is None:
+                raise ConfigError(f"ids are below {self.vocab_size}, got {i}; decode with the tokenizer that encoded")
+            if not (skip_special_tokens and i in self._silent):
+                tokens.append(token)
+        return self._vocabulary.decode(tokens)
+
+    def _encode_words(self, text: str) -> Iterable[int]:
+        """Ids of text without added tokens that are found as typed."""
+        cached = self._words
+        if not self._added.in_cleaned_text:
+            return chain.from_iterable([cached[word] for word in words(lowercase(nfc(text)))])
+        ids: list[int] = []
+        for part in self._added.split(lowercase(collapse_space(nfc(text))), cleaned=True):
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += chain.from_iterable([cached[word] for word in words(part)])
+        return ids
+
+
+def _ids_of_added(vocabulary: Vocabulary, specials: SpecialTokens) -> dict[str, int]:
+    """The ids of added tokens: the vocabulary's, else the next free one.
+
+    Raises
+    ------
+    ModelError : a file gives a token another id
+    """
+    ids: dict[str, int] = {}
+    free = vocabulary.size
+    for token in specials.added:
+        if token.content not in ids:
+            known = vocabulary.find(token.content)
+            ids[token.content] = free if known is None else known
+            free += known is None
+        if (stated := specials.stated_ids.get(token.content, ids[token.content])) != ids[token.content]:
+            raise ModelError(
+                f"added token {token.content!r} has the id {ids[token.content]} in this vocabulary, but its file says {stated}; "
+                "take all tokenizer files from one model"
+            )
+    return ids

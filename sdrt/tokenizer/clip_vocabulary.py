@@ -1,0 +1,67 @@
+"""CLIP's own vocabulary, which ships with sdrt: every Stable Diffusion 1.x, 2.x and XL uses it.
+
+Origin: ``clip/bpe_simple_vocab_16e6.txt.gz`` of openai/CLIP (MIT, see ``clip/LICENSE``), cut to the merges that CLIP uses, the same as in
+``merges.txt`` of openai/clip-vit-large-patch14. All else follows from them: ids 0 to 255 are the bytes, 256 to 511 the same at the end of a
+word, then one token a merge, then the two markers. ``tests/tokenizer/generate_clip_merges.py`` made ``clip/merges.bin``, and says how it is
+laid out.
+"""
+
+import zlib
+from functools import cached_property
+from importlib.resources import files
+
+import numpy as np
+
+from sdrt.tokenizer.bpe import ID_BITS, Merges
+from sdrt.tokenizer.vocabulary import END_OF_WORD, Vocabulary, byte_symbols
+
+__all__ = ["BOS_TOKEN", "EOS_TOKEN", "ClipVocabulary"]
+
+BOS_TOKEN = "<|startoftext|>"  # noqa: S105  a token of text, no secret
+EOS_TOKEN = "<|endoftext|>"  # noqa: S105
+_FIRST_MERGE = 512  # id of the first merge's token
+
+
+class ClipVocabulary(Vocabulary):
+    """CLIP's 49,408 tokens; their strings are built when they are first asked for.
+
+    >>> ClipVocabulary().size
+    49408
+    """
+
+    def __init__(self) -> None:
+        packed = zlib.decompress(files("sdrt.tokenizer").joinpath("clip", "merges.bin").read_bytes())
+        # u8[4,n]: low and high bytes of the left ids, then of the right ones
+        left_low, left_high, right_low, right_high = np.frombuffer(packed, np.uint8).reshape(4, -1).astype(np.int64)
+        self._pairs = (left_high << 8 | left_low) << ID_BITS | right_high << 8 | right_low
+        count = self._pairs.size
+        # The bytes' ids run in the order of their symbols: first those that can be printed.
+        order = {symbol: i for i, symbol in enumerate(sorted(byte_symbols()))}
+        inner = [order[symbol] for symbol in byte_symbols()]
+        ranks = dict(zip(self._pairs.tolist(), range(count), strict=True))
+        merges = Merges(ranks, range(_FIRST_MERGE, _FIRST_MERGE + count), inner, [i + len(inner) for i in inner])
+        super().__init__(merges, {})
+        self._few = {**order, BOS_TOKEN: _FIRST_MERGE + count, EOS_TOKEN: _FIRST_MERGE + count + 1}
+
+    @cached_property
+    def tokens(self) -> dict[int, str]:
+        """The token of each id."""
+        symbols = sorted(byte_symbols())
+        tokens = [*symbols, *(symbol + END_OF_WORD for symbol in symbols)]
+        for pair in self._pairs.tolist():
+            tokens.append(tokens[pair >> ID_BITS] + tokens[pair & (1 << ID_BITS) - 1])
+        return dict(enumerate([*tokens, BOS_TOKEN, EOS_TOKEN]))
+
+    @property
+    def merge_tokens(self) -> list[tuple[str, str]]:
+        """The two tokens of each merge, by rank: what ``merges.txt`` lists."""
+        return [(self.tokens[pair >> ID_BITS], self.tokens[pair & (1 << ID_BITS) - 1]) for pair in self._pairs.tolist()]
+
+    def find(self, token: str) -> int | None:
+        """The id of a token, None if it is not in the vocabulary."""
+        return self._few[token] if token in self._few else super().find(token)
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are."""
+        return _FIRST_MERGE + self._pairs.size + 2

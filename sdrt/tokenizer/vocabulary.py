@@ -1,0 +1,112 @@
+"""A vocabulary: 256 bytes, the same at the end of a word, what merges make of them, and a few whole tokens."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property
+
+from sdrt.errors import ModelError
+from sdrt.tokenizer.bpe import ID_BITS, Merges
+
+__all__ = ["END_OF_WORD", "Vocabulary", "byte_symbols"]
+
+END_OF_WORD = "</w>"
+
+
+@cache
+def byte_symbols() -> tuple[str, ...]:
+    """The character that stands for each byte in a vocabulary file: itself where that can be printed, else one from U+0100 on.
+
+    Source: openai/gpt-2, ``src/encoder.py::bytes_to_unicode``.
+
+    >>> byte_symbols()[ord("a")], byte_symbols()[0], len(set(byte_symbols()))
+    ('a', 'Ā', 256)
+    """
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = iter(range(256, 512))
+    return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
+
+
+@cache
+def _bytes_of_symbols() -> dict[str, int]:
+    return {symbol: byte for byte, symbol in enumerate(byte_symbols())}
+
+
+class Vocabulary:
+    """Tokens with their ids, and merges.
+
+    Parameters
+    ----------
+    merges : Merges
+    tokens : mapping from int to str
+        The token of each id.
+    """
+
+    def __init__(self, merges: Merges, tokens: Mapping[int, str]) -> None:
+        self.merges = merges
+        self._tokens = tokens
+
+    @classmethod
+    def from_tokens(cls, ids: Mapping[str, int], merges: Iterable[tuple[str, str]], unk_token: str, source: str) -> "Vocabulary":
+        """Build from what ``vocab.json`` and ``merges.txt`` hold.
+
+        Parameters
+        ----------
+        ids : mapping from token to id
+        merges : iterable of two tokens, by rank
+        unk_token : str
+            Stands for a byte that the vocabulary lacks.
+        source : str
+            The files, for messages.
+
+        Raises
+        ------
+        ModelError : ids that are no ids, a merge of unknown tokens, or bytes and unknown token both missing
+        """
+        if bad := [token for token, i in ids.items() if type(i) is not int or not 0 <= i < 1 << ID_BITS]:
+            raise ModelError(
+                f"{source}: ids are whole numbers below {1 << ID_BITS}, got {ids[bad[0]]!r} for {bad[0]!r}; fetch the file again"
+            )
+        tokens = {i: token for token, i in ids.items()}
+        if len(tokens) != len(ids):
+            raise ModelError(f"{source}: {len(ids)} tokens share {len(tokens)} ids, but each has its own; fetch the file again")
+        ranks, merged = {}, []
+        try:
+            for rank, (left, right) in enumerate(merges):
+                ranks[ids[left] << ID_BITS | ids[right]] = rank
+                merged.append(ids[left + right])
+        except KeyError as error:
+            raise ModelError(f"{source}: the vocabulary lacks {error}, of merge {left!r} {right!r}; take both from one model") from error
+        inner, last = ([ids.get(symbol + end, ids.get(unk_token, -1)) for symbol in byte_symbols()] for end in ("", END_OF_WORD))
+        if -1 in inner + last:
+            raise ModelError(
+                f"{source}: a vocabulary needs all bytes, alone and with {END_OF_WORD}, or its unknown token {unk_token!r}; "
+                f"{(inner + last).count(-1)} of 512 are missing; fetch the file again"
+            )
+        return cls(Merges(ranks, merged, inner, last), tokens)
+
+    @property
+    def tokens(self) -> Mapping[int, str]:
+        """The token of each id."""
+        return self._tokens
+
+    @cached_property
+    def ids(self) -> Mapping[str, int]:
+        """The id of each token."""
+        return {token: i for i, token in self.tokens.items()}
+
+    def find(self, token: str) -> int | None:
+        """The id of a token, None if it is not in the vocabulary."""
+        return self.ids.get(token)
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are."""
+        return len(self.tokens)
+
+    def decode(self, tokens: Iterable[str]) -> str:
+        """Text of tokens: their bytes, a blank at each end of a word, U+FFFD for bytes that are no UTF-8.
+
+        As the reference does, a token with a character that stands for no byte is taken as it is.
+        """
+        to_byte = _bytes_of_symbols()
+        data = b"".join(bytes(map(to_byte.__getitem__, t)) if to_byte.keys() >= set(t) else t.encode("utf-8", "replace") for t in tokens)
+        return data.decode("utf-8", "replace").replace(END_OF_WORD, " ").strip()

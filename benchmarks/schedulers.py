@@ -1,12 +1,15 @@
 """What a scheduler step costs: sdrt's samplers, and the diffusers-style face over them, beside diffusers, in one process.
 
-A step is timed in the middle of a run of 25, with the network output given. ``ratio`` is diffusers' median over sdrt's: above 1 sdrt is
-faster. Both run on one thread: sdrt's steps always do, and torch's thread pool costs more than it gives where others use the cores.
+A step is timed in the middle of a run of 25, with the network output and fresh noise given. ``ratio`` is diffusers' median over sdrt's:
+above 1 sdrt is faster. Both run on one thread: sdrt's steps always do, and torch's thread pool costs more than it gives where others use
+the cores.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import diffusers
 import numpy as np
@@ -72,7 +75,7 @@ def face_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], obj
 
 
 def peer_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
-    """A whole run through diffusers, network left out, its own draws included."""
+    """A whole run through diffusers, network left out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scheduler = getattr(diffusers, config["_class_name"])(**{k: v for k, v in config.items() if k != "_class_name"})
@@ -108,6 +111,15 @@ def peer_step(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], ob
     return step
 
 
+@contextmanager
+def _noise_given(shape: tuple[int, ...]) -> Iterator[None]:
+    """Let diffusers' stochastic schedulers find their noise instead of drawing it."""
+    noise = torch.from_numpy(sdrt.rng.stream("numpy", 2).normal(shape))
+    name = "diffusers.schedulers.scheduling_euler_ancestral_discrete.randn_tensor"
+    with mock.patch(name, return_value=noise):
+        yield
+
+
 def measure(repeats: int = 60) -> dict[str, Any]:
     """Seconds of one step and of one run, by sampler and shape."""
     results: dict[str, Any] = {}
@@ -117,12 +129,13 @@ def measure(repeats: int = 60) -> dict[str, Any]:
             config = {"_class_name": class_name, **_MODEL, **extra}
             for shape in _SHAPES:
                 step, peer = core_step(config, shape), peer_step(config, shape)
-                found: dict[str, Any] = {
-                    "sdrt step": report.timed(step, repeats, warm_up=5),
-                    "diffusers step": report.timed(peer, repeats, warm_up=5),
-                    f"sdrt face, {_STEPS} steps": report.timed(face_run(config, shape), 5),
-                    f"diffusers, {_STEPS} steps": report.timed(peer_run(config, shape), 5),
-                }
+                with _noise_given(shape):
+                    found: dict[str, Any] = {
+                        "sdrt step": report.timed(step, repeats, warm_up=5),
+                        "diffusers step": report.timed(peer, repeats, warm_up=5),
+                        f"sdrt face, {_STEPS} steps": report.timed(face_run(config, shape), 5),
+                        f"diffusers, {_STEPS} steps": report.timed(peer_run(config, shape), 5),
+                    }
                 found["ratio of a step"] = found["diffusers step"]["median"] / found["sdrt step"]["median"]
                 found["ratio of a run"] = found[f"diffusers, {_STEPS} steps"]["median"] / found[f"sdrt face, {_STEPS} steps"]["median"]
                 results[f"{name} {'x'.join(map(str, shape))}"] = found

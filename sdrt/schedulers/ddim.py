@@ -8,7 +8,6 @@ import numpy as np
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Plan, State
-from sdrt.schedulers.blocks import in_blocks
 from sdrt.schedulers.one_step import OneStepSampler, Transfer, one_call_plan, transfers
 from sdrt.schedulers.prediction import check_alpha, to_eps, to_x0
 from sdrt.schedulers.spacing import place, rounded
@@ -54,15 +53,12 @@ class DDIM(OneStepSampler):
         limit = self.clip_sample_range
         if limit is None:
             return super()._advance(c, state, output, noise)
-
-        def kernel(x: Float, out: Float, *fresh: Float) -> Float:
-            result = np.clip(to_x0(self.prediction_type, x, out, c.alpha, c.sigma), -limit, limit) * c.alpha_next
-            np.add(result, to_eps(self.prediction_type, x, out, c.alpha, c.sigma) * c.direction, out=result)
-            for z in fresh:
-                np.add(result, z * c.noise, out=result)
-            return result
-
-        return state.moved(in_blocks(kernel, state.x, output, *(() if noise is None else (noise,))))
+        x0 = np.clip(to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma), -limit, limit)
+        x: Float = x0 * c.alpha_next
+        np.add(x, to_eps(self.prediction_type, state.x, output, c.alpha, c.sigma) * c.direction, out=x)
+        if noise is not None:
+            np.add(x, noise * c.noise, out=x)
+        return state.moved(x)
 
     def with_eta(self, eta: float) -> Self:
         """Return this sampler with another share of fresh noise, in [0, 1]."""

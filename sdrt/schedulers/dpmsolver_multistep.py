@@ -14,7 +14,6 @@ import numpy as np
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Plan, Sampler, State
-from sdrt.schedulers.blocks import in_blocks
 from sdrt.schedulers.noise_schedule import Real, real_type
 from sdrt.schedulers.prediction import to_eps, to_x0
 from sdrt.schedulers.sigmas import FinalSigma, SigmaSpacing, alpha_sigma, interpolated, ratio_to_timestep, training_ratios, with_final_ratio
@@ -171,11 +170,10 @@ class DPMSolverMultistep(Sampler):
 
     def _advance(self, c: DPMSolverCall, state: State, output: Float, noise: Float | None) -> State:  # noqa: ARG002
         convert = to_x0 if self.algorithm_type == "dpmsolver++" else to_eps
-        m = in_blocks(lambda x, out: convert(self.prediction_type, x, out, c.alpha, c.sigma), state.x, output)
+        m = convert(self.prediction_type, state.x, output, c.alpha, c.sigma)
         order = min(len(c.updates), len(state.history) + 1)
-        update = c.updates[order - 1]
         past = state.history[::-1][: order - 1]
-        x = in_blocks(lambda x, *ms: _KERNELS[order](update, x, *ms), state.x, m, *past)
+        x = _UPDATES[order](c.updates[order - 1], state.x, m, *past)
         return state.moved(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else ())
 
 
@@ -215,4 +213,4 @@ def _third_order(u: Update, x: Float, m0: Float, m1: Float, m2: Float) -> Float:
     return np.add(result, np.multiply(far, u.third, out=far), out=result)
 
 
-_KERNELS: dict[int, Callable[..., Float]] = {1: _first_order, 2: _second_order, 3: _third_order}
+_UPDATES: dict[int, Callable[..., Float]] = {1: _first_order, 2: _second_order, 3: _third_order}

@@ -9,7 +9,6 @@ import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.schedulers.base import Plan, Sampler, State
-from sdrt.schedulers.blocks import in_blocks
 from sdrt.schedulers.prediction import Prediction, eps_weights, x0_weights
 
 __all__ = ["OneStepSampler", "Transfer", "one_call_plan", "transfers"]
@@ -65,15 +64,13 @@ class OneStepSampler(Sampler):
     """A sampler that is fully described by its transfers."""
 
     def _advance(self, c: Transfer, state: State, output: Float, noise: Float | None) -> State:
-        def kernel(x: Float, out: Float, *fresh: Float) -> Float:
-            result: Float = x * c.x
-            term: Float = out * c.output
-            np.add(result, term, out=result)
-            for z in fresh:
-                np.add(result, np.multiply(z, c.noise, out=term), out=result)
-            return result
-
-        return state.moved(in_blocks(kernel, state.x, output, *(() if noise is None else (noise,))))
+        x: Float = state.x * c.x
+        term: Float = output * c.output
+        np.add(x, term, out=x)
+        if noise is not None:
+            np.multiply(noise, c.noise, out=term)
+            np.add(x, term, out=x)
+        return state.moved(x)
 
 
 def one_call_plan(

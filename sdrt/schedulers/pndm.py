@@ -15,9 +15,9 @@ import numpy.typing as npt
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Plan, Sampler, State
-from sdrt.schedulers.blocks import in_blocks
 from sdrt.schedulers.ddim import with_final
 from sdrt.schedulers.noise_schedule import Real, real_type
+from sdrt.schedulers.prediction import to_eps
 from sdrt.schedulers.spacing import place, rounded
 
 __all__ = ["PNDM", "PNDMCall"]
@@ -94,18 +94,13 @@ class PNDM(Sampler):
 
     def _move(self, c: PNDMCall, x: Float, outputs: tuple[Float, ...], mix: Callable[..., Float]) -> Float:
         """Go to the call's end along a mix of network outputs."""
-        velocity = self.prediction_type == "v_prediction"
-
-        def kernel(x: Float, *outputs: Float) -> Float:
-            eps: Float = mix(*outputs)
-            if velocity:
-                eps = eps * c.alpha + x * c.sigma
-            slope: Float = eps * c.difference
-            np.divide(slope, c.divisor, out=slope)
-            result: Float = x * c.sample
-            return np.subtract(result, slope, out=result)
-
-        return in_blocks(kernel, x, *outputs)
+        eps: Float = mix(*outputs)
+        if self.prediction_type == "v_prediction":
+            eps = to_eps("v_prediction", x, eps, c.alpha, c.sigma)
+        slope: Float = eps * c.difference
+        np.divide(slope, c.divisor, out=slope)
+        result: Float = x * c.sample
+        return np.subtract(result, slope, out=result)
 
 
 def _plms_calls(steps: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], list[int], list[Role]]:

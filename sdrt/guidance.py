@@ -52,4 +52,5 @@ def rescale(guided: Float, cond: Float, guidance_rescale: float) -> Float:
     """
     axes = tuple(range(1, cond.ndim))
     ratio = cond.std(axis=axes, ddof=1, keepdims=True) / guided.std(axis=axes, ddof=1, keepdims=True)
-    return guided * (guidance_rescale * ratio + (1 - guidance_rescale)).astype(guided.dtype)
+    factor: Float = (guidance_rescale * ratio + (1 - guidance_rescale)).astype(guided.dtype)
+    return guided * factor

@@ -28,7 +28,8 @@ def load(
     Parameters
     ----------
     model : str or Path
-        A folder in diffusers' layout, or the name of an embedded model: ``"nano"``.
+        A folder in diffusers' layout, the name of an embedded model (``"nano"``), or a repository of the Hugging Face Hub, which needs
+        the extra ``hub``.
     backend : str, Backend, or mapping by part
         Which backend runs the networks; parts that a mapping leaves out run on ``numpy``.
     numerics : "float32" or "float64"
@@ -41,7 +42,7 @@ def load(
     ConfigError : unknown backend, part or option
     ModelError : the folder lacks a part
 
-    >>> load("nano").model.path.name
+    >>> load("nano").model.name
     'nano'
     """
     folder = open_folder(model)

@@ -8,8 +8,8 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from sdrt.guidance import guide, is_guided
 from sdrt.image import to_pil
 from sdrt.models import ModelFolder, Part
 from sdrt.rng import NoiseStream, stream
-from sdrt.schedulers import DDIM, DiffusersScheduler, Plan, Sampler, sampler_from_config, sampler_from_name
+from sdrt.schedulers import DDIM, DiffusersScheduler, Plan, Sampler, State, sampler_from_config, sampler_from_name
 from sdrt.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["GenerateOptions", "Pipeline", "Result", "Step"]
+
+T = TypeVar("T")
 
 log = logging.getLogger("sdrt")
 
@@ -83,13 +85,13 @@ class Step:
     num_steps: int
     timestep: float
     latents: Float
-    _predict_x0: Callable[[], Float] = field(repr=False)
+    _state: State = field(repr=False)
     _decode: "Callable[[Float], list[Image]]" = field(repr=False)
 
     @cached_property
     def x0(self) -> Float:
-        """float[n,C,h,w]: the picture's latents as the networks predicted them in this step."""
-        return self._predict_x0()
+        """float[n,C,h,w]: the picture's latents as the networks predicted them in this step; computed when first read."""
+        return self._state.x0
 
     @cached_property
     def preview(self) -> "list[Image]":
@@ -162,7 +164,8 @@ class Pipeline:
         self._scaling_factor: float = vae["scaling_factor"]
         self._shift_factor: float = vae["shift_factor"] or 0.0
         self._scale = 2 ** (len(vae["block_out_channels"]) - 1)
-        self._sample_size = unet["sample_size"]
+        # a configuration without a size is of diffusers' own default model, of 64
+        self._sample_size: int | list[int] = 64 if unet["sample_size"] is None else unet["sample_size"]
         if unet["in_channels"] != self._channels:
             raise ConfigError(
                 f"{model.path}: the unet takes {unet['in_channels']} channels and the vae has {self._channels}; "
@@ -272,27 +275,26 @@ class Pipeline:
         for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
             if not isinstance(text, str):
                 raise ConfigError(f"{name} is one text; got {type(text).__name__}: call generate once for each prompt")
-        given = {name: value for name, value in options.items() if value is not None}
         defaults = self.model.defaults
-        height, width = self._default_size()
+        height, width = self._native_size()
         scheduler = options.get("scheduler")
         sampler = _with_eta(self._sampler(scheduler), options.get("eta"))
         settings = Settings(
             prompt=prompt,
             negative_prompt=negative_prompt,
-            seed=given.get("seed", secrets.randbits(31)),
-            num_images=given.get("num_images", 1),
-            num_inference_steps=given.get("num_inference_steps", defaults.get("num_inference_steps", _DEFAULT_STEPS)),
-            guidance_scale=given.get("guidance_scale", defaults.get("guidance_scale", _DEFAULT_GUIDANCE)),
-            guidance_rescale=given.get("guidance_rescale", 0.0),
+            seed=_first(options.get("seed"), secrets.randbits(31)),
+            num_images=_first(options.get("num_images"), 1),
+            num_inference_steps=_first(options.get("num_inference_steps"), defaults.get("num_inference_steps"), _DEFAULT_STEPS),
+            guidance_scale=_first(options.get("guidance_scale"), defaults.get("guidance_scale"), _DEFAULT_GUIDANCE),
+            guidance_rescale=_first(options.get("guidance_rescale"), 0.0),
             eta=sampler.eta if isinstance(sampler, DDIM) else 0.0,
-            height=given.get("height", height),
-            width=given.get("width", width),
+            height=_first(options.get("height"), defaults.get("height"), height),
+            width=_first(options.get("width"), defaults.get("width"), width),
             scheduler=scheduler if isinstance(scheduler, str) else sampler.name,
             scheduler_config=sampler.config,
-            rng=given.get("rng", "torch"),
-            model=self.model.path.name,
-            backend=self.backends,
+            rng=_first(options.get("rng"), "torch"),
+            model=self.model.name,
+            backend={str(part): name for part, name in self.backends.items()},
             numerics=self.numerics,
             version=__version__,
         )
@@ -302,10 +304,11 @@ class Pipeline:
                 raise ConfigError(f"{name} is a multiple of {self._scale} for this model; got {pixels}: try {near}")
         return settings, sampler
 
-    def _default_size(self) -> tuple[int, int]:
-        defaults, size = self.model.defaults, self._sample_size
-        rows, columns = size if isinstance(size, list) else (size or 64, size or 64)
-        return defaults.get("height", rows * self._scale), defaults.get("width", columns * self._scale)
+    def _native_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the U-Net was trained for."""
+        size = self._sample_size
+        rows, columns = size if isinstance(size, list) else (size, size)
+        return rows * self._scale, columns * self._scale
 
     def _sampler(self, scheduler: "str | Mapping[str, Any] | Sampler | DiffusersScheduler | None") -> Sampler:
         match scheduler:
@@ -354,7 +357,7 @@ class Pipeline:
             state = run.sampler.step(plan, state, noise_pred.astype(self.numerics, copy=False), fresh)
             latents = state.x.view()
             latents.flags.writeable = False
-            yield Step(index, plan.num_calls, float(timestep), latents, partial(run.sampler.x0, plan, state), self.decode)
+            yield Step(index, plan.num_calls, float(timestep), latents, state, self.decode)
 
 
 def _with_eta(sampler: Sampler, eta: float | None) -> Sampler:
@@ -365,3 +368,8 @@ def _with_eta(sampler: Sampler, eta: float | None) -> Sampler:
     if eta:
         raise ConfigError(f"eta is DDIM's share of fresh noise, and {sampler.name} has none; leave eta out, or take scheduler='ddim'")
     return sampler
+
+
+def _first(*values: T | None) -> T:
+    """The first value that is given."""
+    return next(value for value in values if value is not None)

@@ -1,6 +1,7 @@
 """Everything that decides what a picture looks like, in one frozen record."""
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -60,10 +61,12 @@ class Settings:
     version: str
 
     def __post_init__(self) -> None:
-        for name, minimum in (("num_images", 1), ("num_inference_steps", 1), ("height", 1), ("width", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-                raise ConfigError(f"{name} is a whole number of at least {minimum}; got {value!r}")
+        for name, minimum in (("seed", -math.inf), ("num_images", 1), ("num_inference_steps", 1), ("height", 1), ("width", 1)):
+            value = _whole(getattr(self, name))
+            if value is None or value < minimum:
+                span = f" of at least {minimum}" if math.isfinite(minimum) else ""
+                raise ConfigError(f"{name} is a whole number{span}; got {getattr(self, name)!r}")
+            object.__setattr__(self, name, value)
         for name, low, high in (("guidance_scale", -math.inf, math.inf), ("guidance_rescale", 0.0, 1.0), ("eta", 0.0, math.inf)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
@@ -73,3 +76,11 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-able values."""
         return asdict(self) | {"scheduler_config": dict(self.scheduler_config), "backend": dict(self.backend)}
+
+
+def _whole(value: object) -> int | None:
+    """A Python int from any integer type, numpy's included; None for what is none, True and False among them."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None

@@ -1,8 +1,15 @@
-"""Settings for every test: fixed hypothesis examples in CI, warnings of floating point as errors."""
+"""Settings for every test: no network, and fixed hypothesis examples in CI."""
 
 import os
 
+import torch
 from hypothesis import HealthCheck, settings
+
+# No test asks the network; the Hub's client reads this when it is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+# The peers' models are tiny here: a second thread costs more in waiting than it computes.
+torch.set_num_threads(1)
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ)
 settings.load_profile("default")

@@ -61,12 +61,12 @@ class FakeBackend:
 
     def _predict(self, sample: Array, timestep: Array, encoder_hidden_states: Array) -> dict[str, Array]:
         self.rows.append(len(sample))
-        told = encoder_hidden_states.mean(axis=(1, 2))[:, None, None, None]
-        return {"noise_pred": (np.sin(sample) + told + (timestep / 1000)[:, None, None, None]).astype(sample.dtype)}
+        told = encoder_hidden_states[:, :4].mean(axis=(1, 2))[:, None, None, None]
+        return {"noise_pred": (np.sin(sample * (1 + told)) + told + (timestep / 1000)[:, None, None, None]).astype(sample.dtype)}
 
 
 def _encode(input_ids: Array, width: int, dtype: str) -> dict[str, Array]:
-    states = np.sin(input_ids[:, :, None] * 0.1 + np.arange(width)).astype(dtype)
+    states = np.sin(input_ids[:, :, None] * 0.1 + np.arange(width) * 0.05).astype(dtype)
     return {"last_hidden_state": states, "penultimate_hidden_state": states, "pooled": states[:, -1]}
 
 

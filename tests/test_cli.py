@@ -79,7 +79,7 @@ def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None
     ("argv", "message"),
     [
         (["generate"], "pass one prompt, or a file of prompts with --prompts; got neither"),
-        (["generate", "a", "--model", "no/such"], "no such folder; pass a folder in diffusers' layout, or 'nano'"),
+        (["generate", "a", "--model", "no/such"], "no/such: no such folder, and the Hub does not give it either"),
         (["generate", "a", "--backend", "abacus"], "backends are numpy"),
         (["generate", "a", "--backend", "unet="], "--backend is a name or part=name,part=name"),
         (["generate", "a", "--backend", "u=numpy"], "no part is named u"),

@@ -43,9 +43,9 @@ def peer_of(folder: Path) -> Any:
 
 
 def peer_picture(peer: Any, config: dict[str, Any], seed: int, **settings: Any) -> np.ndarray:
-    peer.scheduler = getattr(diffusers, config["_class_name"]).from_config({k: v for k, v in config.items() if k != "_class_name"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        peer.scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
         [image] = peer(PROMPT, negative_prompt=NEGATIVE, generator=torch.Generator().manual_seed(seed), **settings).images
     return np.asarray(image)
 
@@ -62,7 +62,7 @@ def test_a_picture_equals_diffusers(pair: tuple[sdrt.Pipeline, Any], name: str) 
     config = {**pipe.model.scheduler_config, "_class_name": class_name, **change}
     if class_name == "PNDMScheduler":
         config["set_alpha_to_one"] = False
-    settings = {"num_inference_steps": 8, "guidance_scale": 5.0, "height": 64, "width": 48}
+    settings: dict[str, Any] = {"num_inference_steps": 8, "guidance_scale": 5.0, "height": 64, "width": 48}
     want = peer_picture(peer, config, 93, **settings)
     [got] = pipe.generate(PROMPT, NEGATIVE, seed=93, scheduler=config, **settings).images
     assert want.std() > 10
@@ -72,7 +72,7 @@ def test_a_picture_equals_diffusers(pair: tuple[sdrt.Pipeline, Any], name: str) 
 @pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 7.5])
 def test_guidance_equals_diffusers(pair: tuple[sdrt.Pipeline, Any], guidance_scale: float) -> None:
     pipe, peer = pair
-    settings = {"num_inference_steps": 4, "guidance_scale": guidance_scale}
+    settings: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": guidance_scale}
     want = peer_picture(peer, dict(pipe.model.scheduler_config), 5, **settings)
     [got] = pipe.generate(PROMPT, NEGATIVE, seed=5, **settings).images
     assert psnr(np.asarray(got), want) >= 60
@@ -80,7 +80,7 @@ def test_guidance_equals_diffusers(pair: tuple[sdrt.Pipeline, Any], guidance_sca
 
 def test_guidance_rescale_and_eta_equal_diffusers(pair: tuple[sdrt.Pipeline, Any]) -> None:
     pipe, peer = pair
-    settings = {"num_inference_steps": 5, "guidance_scale": 7.5, "guidance_rescale": 0.7, "eta": 0.6}
+    settings: dict[str, Any] = {"num_inference_steps": 5, "guidance_scale": 7.5, "guidance_rescale": 0.7, "eta": 0.6}
     want = peer_picture(peer, dict(pipe.model.scheduler_config), 5, **settings)
     [got] = pipe.generate(PROMPT, NEGATIVE, seed=5, **settings).images
     assert psnr(np.asarray(got), want) >= 60
@@ -101,7 +101,7 @@ def test_the_embedded_model_equals_diffusers(scheduler: str, steps: int) -> None
     pipe = sdrt.load("nano")
     peer = peer_of(pipe.model.path)
     sampler = sdrt.schedulers.sampler_from_name(scheduler, pipe.model.scheduler_config)
-    settings = {"num_inference_steps": steps, "guidance_scale": 3.0, "height": 128, "width": 128}
+    settings: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": 3.0, "height": 128, "width": 128}
     want = peer_picture(peer, {"_class_name": sampler.name, **sampler.config}, 93, **settings)
     [got] = pipe.generate(PROMPT, NEGATIVE, seed=93, scheduler=scheduler, **settings).images
     assert psnr(np.asarray(got), want) >= 60

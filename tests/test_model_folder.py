@@ -4,9 +4,11 @@ import contextlib
 import json
 import shutil
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from sdrt.errors import ConfigError, MissingFileError, ModelError, SdrtError, WeightsError
+from sdrt.errors import ConfigError, MissingExtraError, MissingFileError, ModelError, SdrtError, WeightsError
 from sdrt.models import ModelFolder, Weights, open_folder, path
 from sdrt.models.names import canonical_name
 from tests.models import save_pipeline_folder
@@ -54,7 +56,7 @@ def test_names_of_older_writers_are_brought_to_todays() -> None:
 
 
 def test_a_good_folder_says_what_it_is(folder: Path) -> None:
-    model = ModelFolder(folder)
+    model = ModelFolder(folder, "model")
     assert model.config("unet")["cross_attention_dim"] == 32
     assert model.config("vae_decoder")["shift_factor"] is None
     assert model.scheduler_config["_class_name"] == "DDIMScheduler"
@@ -63,7 +65,7 @@ def test_a_good_folder_says_what_it_is(folder: Path) -> None:
 
 
 def read_all(folder: Path) -> None:
-    model = ModelFolder(folder)
+    model = ModelFolder(folder, "model")
     assert model.defaults is not None
     model.config("unet")
     model.tensors("unet")
@@ -78,7 +80,10 @@ def remove(name: str) -> Callable[[Path], None]:
 
 
 def write(name: str, content: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_text(content) and None
+    def damage(folder: Path) -> None:
+        (folder / name).write_text(content)
+
+    return damage
 
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -132,7 +137,7 @@ def test_a_damaged_folder_is_one_error_that_names_the_file(
 
 
 def test_a_wrong_tensor_is_named_with_its_file(folder: Path) -> None:
-    weights = ModelFolder(folder).tensors("unet")
+    weights = ModelFolder(folder, "model").tensors("unet")
     with pytest.raises(
         WeightsError, match=r"tensor 'conv_in\.weight' has shape \[32, 4, 3, 3\], but config\.json asks for \[320, 4, 3, 3\]"
     ):
@@ -174,10 +179,30 @@ def test_a_tensor_of_unknown_dtype_is_named(tmp_path: Path) -> None:
         Weights([file])
 
 
-def test_names_of_models() -> None:
+def test_names_of_models(folder: Path) -> None:
     assert open_folder("nano").path == path("nano")
+    assert open_folder(folder).name == "model"
     with pytest.raises(ConfigError, match=r"embedded models are nano; got 'giant'"):
         path("giant")
-    with pytest.raises(MissingFileError, match=r"no such folder; pass a folder in diffusers' layout, or 'nano'"):
+    with pytest.raises(MissingFileError, match=r"no such folder; pass a folder in diffusers' layout, 'nano', or a repository's name"):
         open_folder("no/such/folder")
     assert issubclass(MissingFileError, FileNotFoundError)
+
+
+def test_a_repository_is_found_in_the_hubs_cache(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache" / "models--someone--tiny"
+    snapshot = cache / "snapshots" / ("0" * 40)
+    shutil.copytree(folder, snapshot)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache.parent))
+    model = open_folder("someone/tiny")
+    assert (model.path, model.name) == (snapshot, "someone/tiny")
+    with pytest.raises(MissingFileError, match=r"^someone/huge: no such folder, and the Hub does not give it either \(.*\); check"):
+        open_folder("someone/huge")
+
+
+def test_without_the_hubs_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtraError, match=r"no such folder; .* install the extra: pip install 'sdrt\[hub\]'"):
+        open_folder("someone/tiny")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sdrt.errors import ConfigError
+from sdrt.models import hub
 from sdrt.models.folder import ModelFolder
 from sdrt.models.parts import PARTS, Part
 from sdrt.models.weights import Weights
@@ -31,10 +32,18 @@ def path(name: str) -> Path:
 
 
 def open_folder(model: str | Path) -> ModelFolder:
-    """The model folder that ``model`` means: the name of an embedded model, or a path.
+    """The model folder that ``model`` means: the name of an embedded model, a path, or a repository of the Hugging Face Hub.
+
+    A folder that is there comes before a repository of the same name.
 
     Raises
     ------
     MissingFileError : there is no such folder, or a part of it is missing
+    MissingExtraError : it has the form of a repository's name, and huggingface_hub is not installed
     """
-    return ModelFolder(path(model) if isinstance(model, str) and model in embedded() else Path(model).expanduser())
+    folder = Path(model).expanduser()
+    if isinstance(model, str) and model in embedded():
+        return ModelFolder(path(model), model)
+    if isinstance(model, str) and hub.is_repo_id(model) and not folder.exists():
+        return ModelFolder(hub.download(model), model)
+    return ModelFolder(folder, folder.resolve().name)

@@ -38,6 +38,8 @@ class ModelFolder:
     Parameters
     ----------
     path : Path
+    name : str
+        What the model is called in settings and messages.
 
     Raises
     ------
@@ -45,10 +47,11 @@ class ModelFolder:
     """
 
     path: Path
+    name: str
 
     def __post_init__(self) -> None:
         if not self.path.is_dir():
-            raise MissingFileError(f"{self.path}: no such folder; pass a folder in diffusers' layout, or 'nano'")
+            raise MissingFileError(f"{self.path}: no such folder; pass a folder in diffusers' layout, 'nano', or a repository's name")
         for needed in (*dict.fromkeys(SUBFOLDERS.values()), "tokenizer", "scheduler"):
             if not (self.path / needed).is_dir():
                 have = sorted(entry.name for entry in self.path.iterdir() if entry.is_dir()) or ["no folders"]

@@ -63,6 +63,8 @@ class GenerateOptions(TypedDict, total=False):
     """DDIM's share of fresh noise, in [0, 1]; None: 0, or what a scheduler object has. Other schedulers have none."""
     rng: str
     """The noise stream; ``torch`` unless given."""
+    compat: str | None
+    """Whose defects to reproduce; None, what is right, is all that there is in this version."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,6 +274,8 @@ class Pipeline:
         """Fill in every default and check every setting."""
         if unknown := sorted(options.keys() - GenerateOptions.__annotations__.keys()):
             raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(GenerateOptions.__annotations__)}, on_step")
+        if (compat := options.get("compat")) is not None:
+            raise ConfigError(f"compat is None in this version, which does what is right; got {compat!r}: leave it out")
         for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
             if not isinstance(text, str):
                 raise ConfigError(f"{name} is one text; got {type(text).__name__}: call generate once for each prompt")

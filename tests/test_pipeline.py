@@ -182,6 +182,7 @@ def test_float64_all_the_way(folder: Path) -> None:
         ({"scheduler": "eular"}, r"eular"),
         ({"scheduler": "euler", "eta": 0.5}, r"eta is DDIM's share of fresh noise, and EulerDiscreteScheduler has none"),
         ({"eta": 1.5}, r"eta must be in \[0, 1\].*got 1\.5"),
+        ({"compat": "diffusers"}, r"compat is None in this version"),
         ({"rng": "dice"}, r"dice.*numpy, torch"),
         ({"seed": "lucky"}, r"seed is a whole number; got 'lucky'"),
         ({"seed": 2**32, "rng": "numpy"}, r"4294967296"),

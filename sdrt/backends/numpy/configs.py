@@ -33,9 +33,16 @@ class _Reader:
 
     def integer(self, key: str) -> int:
         value = self.values[key]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not _is_count(value):
             raise self.refuse(key, "a whole number above 0")
-        return value
+        return int(value)
+
+    def divisor(self, key: str, *multiples: int) -> int:
+        """A whole number that divides all of these."""
+        value = self.values[key]
+        if not _is_count(value) or any(multiple % value for multiple in multiples):
+            raise self.refuse(key, f"a divisor of {', '.join(map(str, dict.fromkeys(multiples)))}")
+        return int(value)
 
     def number(self, key: str) -> float:
         value = self.values[key]
@@ -160,7 +167,7 @@ class UNetConfig:
             only_cross_attention=reader.flags("only_cross_attention", levels),
             use_linear_projection=reader.boolean("use_linear_projection"),
             downsample_padding=reader.only("downsample_padding", 0, 1),
-            norm_num_groups=reader.integer("norm_num_groups"),
+            norm_num_groups=reader.divisor("norm_num_groups", *channels),
             norm_eps=reader.number("norm_eps"),
         )
 
@@ -220,7 +227,7 @@ class VaeConfig:
             latent_channels=reader.integer("latent_channels"),
             channels=channels,
             layers_per_block=reader.integer("layers_per_block"),
-            norm_num_groups=reader.integer("norm_num_groups"),
+            norm_num_groups=reader.divisor("norm_num_groups", *channels),
             use_quant_conv=reader.boolean("use_quant_conv"),
             use_post_quant_conv=reader.boolean("use_post_quant_conv"),
             mid_block_add_attention=reader.boolean("mid_block_add_attention"),
@@ -246,16 +253,14 @@ class TextEncoderConfig:
     def read(cls, file: Path, values: Mapping[str, Any]) -> Self:
         """Check a whole configuration; raises ConfigError that names file, key, value and what is supported."""
         reader = _Reader(file, values)
-        hidden_size, heads = reader.integer("hidden_size"), reader.integer("num_attention_heads")
-        if hidden_size % heads:
-            raise reader.refuse("num_attention_heads", f"a divisor of hidden_size {hidden_size}")
+        hidden_size = reader.integer("hidden_size")
         projects = "CLIPTextModelWithProjection" in (values.get("architectures") or ())
         return cls(
             vocab_size=reader.integer("vocab_size"),
             hidden_size=hidden_size,
             intermediate_size=reader.integer("intermediate_size"),
             num_hidden_layers=reader.integer("num_hidden_layers"),
-            num_attention_heads=heads,
+            num_attention_heads=reader.divisor("num_attention_heads", hidden_size),
             max_position_embeddings=reader.integer("max_position_embeddings"),
             hidden_act=reader.only("hidden_act", "quick_gelu", "gelu"),
             layer_norm_eps=reader.number("layer_norm_eps"),

@@ -1,0 +1,139 @@
+"""Model folders that do not fit: each is one error that names file, tensor or key, and what to do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from sdrt.errors import ConfigError, WeightsError
+from sdrt.models import Part
+from tests.backends.numpy.reference import change_config, open_network, part_folder
+from tests.models import TEXT_ENCODERS, random_text_encoder, random_unet, random_vae
+
+UNET: dict[str, Any] = {
+    "block_out_channels": (8, 8),
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "cross_attention_dim": 8,
+    "attention_head_dim": 2,
+}
+FILES: dict[Part, str] = {"unet": "diffusion_pytorch_model", "vae_decoder": "diffusion_pytorch_model", "text_encoder": "model"}
+VICTIMS: dict[Part, str] = {
+    "unet": "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight",
+    "vae_decoder": "decoder.mid_block.resnets.1.conv2.weight",
+    "text_encoder": "encoder.layers.1.mlp.fc2.bias",
+}
+
+
+@pytest.fixture(params=["unet", "vae_decoder", "text_encoder"])
+def part(request: pytest.FixtureRequest) -> Part:
+    found: Part = request.param
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, part: Part) -> Path:
+    match part:
+        case "unet":
+            return part_folder(tmp_path, part, random_unet(UNET))
+        case "text_encoder":
+            return part_folder(tmp_path, part, random_text_encoder(TEXT_ENCODERS["sd1"]))
+    return part_folder(tmp_path, part, random_vae({"block_out_channels": (8,), "norm_num_groups": 2}))
+
+
+def _weights(folder: Path, part: Part) -> Path:
+    return next(folder.rglob(f"{FILES[part]}.safetensors"))
+
+
+def _edit(file: Path, part: Part, change: Callable[[np.ndarray], np.ndarray | None]) -> None:
+    tensors = load_file(file)
+    (name,) = (stored for stored in tensors if stored.removeprefix("text_model.") == VICTIMS[part])
+    changed = change(tensors.pop(name))
+    save_file(tensors | ({} if changed is None else {name: changed}), file)
+
+
+def test_missing_tensor(folder: Path, part: Part) -> None:
+    _edit(_weights(folder, part), part, lambda _: None)
+    with pytest.raises(WeightsError, match=rf"safetensors: tensor '{VICTIMS[part]}' of shape \[.*\] is missing"):
+        open_network(folder, part)
+
+
+def test_tensor_of_another_shape(folder: Path, part: Part) -> None:
+    _edit(_weights(folder, part), part, lambda x: np.concatenate([x, x]))
+    with pytest.raises(WeightsError, match=rf"{VICTIMS[part]}' has shape \[.*\], but config.json asks for \[.*\]"):
+        open_network(folder, part)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite(folder: Path, part: Part, value: float) -> None:
+    def spoil(x: np.ndarray) -> np.ndarray:
+        x.flat[1] = value
+        return x
+
+    _edit(_weights(folder, part), part, spoil)
+    with pytest.raises(WeightsError, match=rf"{VICTIMS[part]}' holds 1 NaN or infinite values"):
+        open_network(folder, part)
+
+
+def test_file_cut_short(folder: Path, part: Part) -> None:
+    file = _weights(folder, part)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        open_network(folder, part)
+
+
+def test_git_lfs_pointer(folder: Path, part: Part) -> None:
+    _weights(folder, part).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(WeightsError, match="Git-LFS pointer"):
+        open_network(folder, part)
+
+
+REFUSED: list[tuple[Part, str, object]] = [
+    ("unet", "class_embed_type", "timestep"),
+    ("unet", "addition_embed_type", "text_time"),
+    ("unet", "resnet_time_scale_shift", "scale_shift"),
+    ("unet", "encoder_hid_dim_type", "text_proj"),
+    ("unet", "num_attention_heads", 2),
+    ("unet", "time_cond_proj_dim", 256),
+    ("unet", "dual_cross_attention", True),
+    ("unet", "act_fn", "gelu"),
+    ("unet", "mid_block_type", "UNetMidBlock2DSimpleCrossAttn"),
+    ("unet", "down_block_types", ["AttnDownBlock2D", "DownBlock2D"]),
+    ("unet", "up_block_types", ["UpBlock2D"]),
+    ("unet", "cross_attention_dim", [8, 8]),
+    ("unet", "attention_head_dim", [2]),
+    ("unet", "attention_head_dim", None),
+    ("unet", "layers_per_block", 0),
+    ("unet", "transformer_layers_per_block", [1]),
+    ("unet", "only_cross_attention", "yes"),
+    ("unet", "norm_num_groups", None),
+    ("unet", "norm_num_groups", 3),
+    ("unet", "norm_eps", "small"),
+    ("unet", "block_out_channels", 8),
+    ("unet", "conv_in_kernel", 1),
+    ("unet", "attention_type", "gated"),
+    ("unet", "mid_block_scale_factor", 1.5),
+    ("unet", "time_embedding_type", "fourier"),
+    ("vae_decoder", "act_fn", "relu"),
+    ("vae_decoder", "up_block_types", ["AttnUpDecoderBlock2D"]),
+    ("vae_decoder", "latent_channels", "4"),
+    ("vae_decoder", "norm_num_groups", 3),
+    ("text_encoder", "hidden_act", "relu"),
+    ("text_encoder", "num_attention_heads", 5),
+]
+
+
+@pytest.mark.parametrize(("part", "key", "value"), REFUSED, indirect=["part"])
+def test_unsupported_key(folder: Path, part: Part, key: str, value: object) -> None:
+    """A value that asks for something else than what is built is refused by file, key and value, with what is supported."""
+    change_config(folder, part, **{key: value})
+    with pytest.raises(ConfigError) as caught:
+        open_network(folder, part)
+    message = str(caught.value)
+    assert f"config.json: {key} is {value!r}; the numpy backend runs " in message
+    assert "\n" not in message

@@ -1,0 +1,118 @@
+"""What holds for every network: threads, memory, closing, names of inputs."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdrt.arrays import Array
+from sdrt.backends.numpy import blas
+from sdrt.errors import ArrayContractError, BackendError
+from sdrt.models import PARTS, Part
+from tests.backends.numpy.reference import open_network, relative_error
+from tests.models import Form, normal
+
+
+def _inputs(part: Part, seed: int = 0, size: int = 8, n: int = 2) -> dict[str, Array]:
+    match part:
+        case "text_encoder":
+            return {"input_ids": np.random.default_rng(seed).integers(0, 300, (n, 12)).astype(np.int32)}
+        case "unet":
+            sample, condition = normal(seed, n, 4, size, size), normal(seed + 1, n, 9, 32)
+            return {"sample": sample, "timestep": np.full(n, 7.0, np.float32), "encoder_hidden_states": condition}
+        case "vae_decoder":
+            return {"z": normal(seed, n, 4, size, size)}
+        case "vae_encoder":
+            return {"x": normal(seed, n, 3, 8 * size, 8 * size)}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_calls_at_once_give_the_bytes_of_calls_alone(folders: dict[Form, Path], part: Part) -> None:
+    """Several threads on one network, itself of two threads, with sizes large enough to be shared out."""
+    network = open_network(folders["sd1"], part, threads=2)
+    jobs = [_inputs(part, seed, size) for seed, size in enumerate((24, 8, 24, 16))]
+    alone = [network(**job) for job in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda job: network(**job), jobs * 3))
+    for found, wanted in zip(together, alone * 3, strict=True):
+        assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_number_of_threads_moves_rounding_only(folders: dict[Form, Path], part: Part) -> None:
+    """One, two and three threads agree to a few units of the last place."""
+    inputs = _inputs(part, size=24)
+    wanted = open_network(folders["sd1"], part, threads=1)(**inputs)
+    for threads in (2, 3):
+        found = open_network(folders["sd1"], part, threads=threads)(**inputs)
+        assert all(relative_error(found[name], wanted[name]) < 1e-5 for name in wanted)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_outputs_are_nobody_elses_memory(folders: dict[Form, Path], part: Part) -> None:
+    """Overwriting outputs or inputs of one call leaves the next call, and the outputs already given, alone."""
+    network = open_network(folders["sd1"], part)
+    inputs = _inputs(part)
+    before = {name: x.copy() for name, x in inputs.items()}
+    first = network(**inputs)
+    kept = {name: x.copy() for name, x in first.items()}
+    assert all(np.array_equal(inputs[name], before[name]) for name in inputs)
+    assert not any(np.shares_memory(x, y) for x in first.values() for y in inputs.values())
+    network(**_inputs(part, seed=5))
+    for name in kept:
+        assert np.array_equal(first[name], kept[name])
+        assert first[name].flags.writeable
+        first[name][...] = 0
+    second = network(**inputs)
+    assert all(np.array_equal(second[name], kept[name]) for name in kept)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_closing(folders: dict[Form, Path], part: Part) -> None:
+    """Closing twice is fine; afterwards a call, a bind and whatever was bound say so."""
+    network = open_network(folders["sd1"], part)
+    inputs = _inputs(part)
+    bound = network.bind(**inputs)
+    second = network.bind(**inputs)
+    bound.close()
+    second()
+    network.close()
+    network.close()
+    for call in (lambda: network(**inputs), lambda: network.bind(**inputs), second, bound):
+        with pytest.raises(BackendError, match=f"{part}: this network is closed; open the model again"):
+            call()
+
+
+def test_names_of_inputs(folders: dict[Form, Path]) -> None:
+    """Missing, unknown and twice given inputs are one clear error."""
+    network = open_network(folders["sd1"], "unet")
+    inputs = _inputs("unet")
+    with pytest.raises(ArrayContractError, match="unet input: takes sample, timestep, encoder_hidden_states; got sample"):
+        network(sample=inputs["sample"])
+    with pytest.raises(ArrayContractError, match="got latents"):
+        network.bind(latents=inputs["sample"])
+    bound = network.bind(encoder_hidden_states=inputs["encoder_hidden_states"])
+    with pytest.raises(ArrayContractError, match=r"takes sample, timestep \(encoder_hidden_states bound\)"):
+        bound(**inputs)
+
+
+def test_blas_keeps_its_threads_outside_a_call(folders: dict[Form, Path]) -> None:
+    """Inside a call BLAS runs on one thread; afterwards, also after an error, it has as many as before."""
+    functions = blas._thread_functions()
+    if functions is None:
+        pytest.skip("numpy does not run on OpenBLAS here")
+    read, write = functions
+    before = read()
+    write(2)
+    try:
+        with blas.one_thread(), blas.one_thread():
+            assert read() == 1
+        assert read() == 2
+        with pytest.raises(ZeroDivisionError), blas.one_thread():
+            raise ZeroDivisionError
+        assert read() == 2
+        open_network(folders["sd1"], "vae_decoder", threads=1)(**_inputs("vae_decoder"))
+        assert read() == 2
+    finally:
+        write(before)

@@ -2,7 +2,8 @@
 
 The polynomials are those of Cephes (Moshier 1989, ``logf.c``, ``sinf.c``), in the arrangement of the vector library avx_mathfun that torch
 compiles. That compiler contracts ``a * b + c`` into fused multiply-adds; here one is emulated in float64, where the product of two float32
-is exact, and rounded to float32 once more. The functions are not general: each takes the range that the Box-Muller transform needs.
+is exact, and rounded to float32 once more. The functions are not general: each takes the range that the Box-Muller transform needs. A
+uniform has 24 bits, so that each has 2**24 possible arguments: on all of them they equal the same polynomials compiled with ``fmaf``.
 
 Speed comes from few passes over arrays that stay in cache: work on blocks of some thousand values and hand in the scratch.
 """

@@ -1,0 +1,96 @@
+"""What holds for every stream, and the errors of the table."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sdrt.rng
+from sdrt.errors import ConfigError
+from sdrt.rng.mt19937 import Mt19937
+
+every_stream = pytest.mark.parametrize("name", sdrt.rng.names())
+
+
+@given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(0, 300), max_size=5))
+def test_numpy_is_the_legacy_randn(seed: int, counts: list[int]) -> None:
+    state, ours = np.random.RandomState(seed), sdrt.rng.stream("numpy", seed)
+    for count in counts:
+        np.testing.assert_array_equal(ours.normal(count), state.randn(count).astype(np.float32))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_numpy_refuses_seeds_that_numpy_refuses(seed: int) -> None:
+    with pytest.raises(ConfigError, match=r"a seed of the 'numpy' stream must be an integer in \[0, 4294967295\]"):
+        sdrt.rng.stream("numpy", seed)
+
+
+@every_stream
+def test_a_stream_is_a_cursor_of_its_own(name: str) -> None:
+    """Two streams of one seed do not disturb each other, nor numpy's global generator."""
+    np.random.seed(5)
+    expected = np.random.RandomState(5).rand()
+    first, second = sdrt.rng.stream(name, 8), sdrt.rng.stream(name, 8)
+    drawn = [first.normal((3, 7)) for _ in range(3)]
+    for noise in drawn:
+        np.testing.assert_array_equal(second.normal((3, 7)), noise)
+    assert not np.array_equal(drawn[0], drawn[1])
+    assert np.random.rand() == expected
+
+
+@every_stream
+def test_a_stream_can_be_copied_and_stored_on_its_way(name: str) -> None:
+    source = sdrt.rng.stream(name, 4)
+    source.normal(5)
+    twins = [copy.deepcopy(source), pickle.loads(pickle.dumps(source))]  # noqa: S301
+    expected = source.normal((2, 20))
+    for twin in twins:
+        assert (twin.name, twin.seed) == (name, 4)
+        np.testing.assert_array_equal(twin.normal((2, 20)), expected)
+
+
+@every_stream
+def test_deviates_are_standard_normal(name: str) -> None:
+    noise = sdrt.rng.stream(name, 1).normal(200_000).astype(np.float64)
+    assert abs(noise.mean()) < 0.01
+    assert abs(noise.std() - 1) < 0.01
+    assert abs((noise**4).mean() - 3) < 0.1
+
+
+@every_stream
+@pytest.mark.parametrize("seed", [np.int64(7), np.uint8(7), True])
+def test_any_integer_is_a_seed(name: str, seed: int) -> None:
+    np.testing.assert_array_equal(sdrt.rng.stream(name, seed).normal(4), sdrt.rng.stream(name, int(seed)).normal(4))
+
+
+@pytest.mark.parametrize("seed", [1.0, "1", None])
+def test_anything_else_is_not(seed: object) -> None:
+    with pytest.raises(ConfigError, match="a seed must be an integer, got"):
+        sdrt.rng.stream("torch", seed)  # type: ignore[arg-type]
+
+
+def test_an_unknown_stream_names_those_that_are() -> None:
+    with pytest.raises(ConfigError, match="no noise stream is named 'cuda'; choose one of numpy, torch"):
+        sdrt.rng.stream("cuda", 0)
+
+
+@every_stream
+def test_a_negative_dimension_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"a shape holds no negative dimension, got \(2, -1\)"):
+        sdrt.rng.stream(name, 0).normal((2, -1))
+
+
+def test_the_engine_gives_the_words_of_the_reference_code() -> None:
+    """mt19937ar.c with its default seed 5489: the first word, and the ten-thousandth, which the C++ standard states (26.5.5)."""
+    words = Mt19937(5489).words(10_000)
+    assert words[0] == 3499211612
+    assert words[-1] == 4123659995
+
+
+@given(counts=st.lists(st.integers(0, 700), max_size=5))
+def test_words_do_not_depend_on_how_they_are_asked_for(counts: list[int]) -> None:
+    engine = Mt19937(11)
+    np.testing.assert_array_equal(np.concatenate([np.empty(0, np.uint32), *map(engine.words, counts)]), Mt19937(11).words(sum(counts)))

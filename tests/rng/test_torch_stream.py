@@ -1,0 +1,68 @@
+"""The stream `torch` against torch.randn, bit for bit."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sdrt.rng
+from sdrt.errors import ConfigError
+
+pytestmark = pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="a torch build without AVX2 draws other normals"
+)
+
+sizes = st.one_of(st.integers(0, 70), st.integers(0, 40_000))
+
+
+def bits(x: np.ndarray) -> np.ndarray:
+    assert x.dtype == np.float32
+    return x.view(np.int32)
+
+
+def assert_follows_torch(seed: int, counts: list[int]) -> None:
+    generator, ours = torch.Generator().manual_seed(seed), sdrt.rng.stream("torch", seed)
+    for count in counts:
+        np.testing.assert_array_equal(bits(ours.normal(count)), bits(torch.randn(count, generator=generator).numpy()))
+
+
+@pytest.mark.parametrize("size", range(71))
+def test_every_small_size_is_exact_and_so_is_what_follows(size: int) -> None:
+    assert_follows_torch(1000 + size, [size, 5, size, 20])
+
+
+@pytest.mark.parametrize("size", [8191, 8192, 16383, 16384, 16385, 131_072 + 9, 1_000_000])
+def test_large_draws_are_exact(size: int) -> None:
+    assert_follows_torch(size, [size, 3])
+
+
+@given(seed=st.integers(-(2**63), 2**64 - 1), counts=st.lists(sizes, max_size=6))
+def test_any_sequence_of_draws_on_one_generator_is_exact(seed: int, counts: list[int]) -> None:
+    assert_follows_torch(seed, counts)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 - 1, 2**32, 2**32 + 42, 2**63, 2**64 - 1, -1, -5, -(2**63)])
+def test_seeds_wrap_as_in_torch(seed: int) -> None:
+    assert_follows_torch(seed, [33, 7])
+
+
+@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1])
+def test_a_seed_that_torch_refuses_is_refused(seed: int) -> None:
+    with pytest.raises((RuntimeError, ValueError)):
+        torch.Generator().manual_seed(seed)
+    with pytest.raises(ConfigError, match=rf"a seed of the 'torch' stream must be an integer in \[.*\], got {seed}"):
+        sdrt.rng.stream("torch", seed)
+
+
+def test_shapes_fill_in_c_order() -> None:
+    flat = sdrt.rng.stream("torch", 3).normal(2 * 3 * 5)
+    np.testing.assert_array_equal(sdrt.rng.stream("torch", 3).normal((2, 3, 5)), flat.reshape(2, 3, 5))
+    assert sdrt.rng.stream("torch", 3).normal(()).shape == ()
+    assert sdrt.rng.stream("torch", 3).normal((4, 0, 2)).shape == (4, 0, 2)
+
+
+def test_the_published_latents_of_seed_0() -> None:
+    """Three values that anybody can check: torch.randn(1, 4, 64, 64) after torch.manual_seed(0)."""
+    noise = sdrt.rng.stream("torch", 0).normal((1, 4, 64, 64))
+    np.testing.assert_array_equal(noise[0, 0, 0, :3], np.array([-1.1258398294448853, -1.152360200881958, -0.2505785822868347], np.float32))

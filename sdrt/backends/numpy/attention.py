@@ -104,7 +104,7 @@ def _attend_block(team: Team, queries: Float, keys: Float, values: Float, longes
         if first is not None:
             scores[:, np.arange(at.start, at.stop)[:, None] > first + np.arange(width)] = -np.inf
         if not bounded:
-            higher = scores.max(axis=1, keepdims=True)
+            higher = np.maximum.reduce(scores, axis=1, keepdims=True)
             if start:
                 np.maximum(higher, highest, out=higher)
                 fade = exponential(highest - higher)
@@ -113,7 +113,7 @@ def _attend_block(team: Team, queries: Float, keys: Float, values: Float, longes
             highest = higher
             scores -= highest
         exponential(scores, out=scores)
-        total += scores.sum(axis=1, keepdims=True)
+        total += np.add.reduce(scores, axis=1, keepdims=True)
         result += values[:, :, at] @ scores
     result /= total
     return result

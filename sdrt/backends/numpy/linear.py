@@ -1,6 +1,7 @@
 """Matrix products with what belongs to them: bias and residual are added while the block lies in the cache."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
 from sdrt.backends.numpy.tiles import split
 
-__all__ = ["Linear", "row_and_column_blocks"]
+__all__ = ["Linear", "parts", "row_and_column_blocks"]
 
 _ROWS = 512  # rows a block: enough that packing the weights anew for each block costs little
 
@@ -36,10 +37,10 @@ class Linear:
         return cls(weight.T, source.take("bias", size_out) if bias else None)
 
     @classmethod
-    def joined(cls, parts: list["Linear"]) -> Self:
+    def joined(cls, products: list["Linear"]) -> Self:
         """Several products of one input as one, their outputs side by side; none has a bias, or all have."""
-        biases = [part.bias for part in parts if part.bias is not None]
-        return cls(np.concatenate([part.weight.T for part in parts]).T, np.concatenate(biases) if biases else None)
+        biases = [part.bias for part in products if part.bias is not None]
+        return cls(np.concatenate([part.weight.T for part in products]).T, np.concatenate(biases) if biases else None)
 
     def __call__(self, team: Team, x: Float, residual: Float | None = None) -> Float:
         """float[..., in] -> float[..., out], plus ``residual`` of the output's shape."""
@@ -60,13 +61,20 @@ class Linear:
         return out.reshape(*x.shape[:-1], out.shape[1])
 
 
-def row_and_column_blocks(threads: int, rows: int, columns: int) -> list[tuple[slice, slice]]:
+def parts(joined: Float, count: int) -> list[Float]:
+    """The outputs of products that were joined to one: views of equal width along the last axis."""
+    width = joined.shape[-1] // count
+    return [joined[..., index * width : (index + 1) * width] for index in range(count)]
+
+
+@lru_cache(maxsize=4096)
+def row_and_column_blocks(threads: int, rows: int, columns: int) -> tuple[tuple[slice, slice], ...]:
     """Blocks of a product of this size: of some 512 rows, or, where that makes one block, of all rows and some columns.
 
     >>> row_and_column_blocks(2, 128, 64)
-    [(slice(0, 128, None), slice(0, 32, None)), (slice(0, 128, None), slice(32, 64, None))]
+    ((slice(0, 128, None), slice(0, 32, None)), (slice(0, 128, None), slice(32, 64, None)))
     """
     if rows <= _ROWS:
-        return [(slice(0, rows), run) for run in split(columns, threads)]
-    parts = -(-rows // _ROWS)
-    return [(run, slice(0, columns)) for run in split(rows, -(-parts // threads) * threads)]
+        return tuple((slice(0, rows), run) for run in split(columns, threads))
+    blocks = -(-rows // _ROWS)
+    return tuple((run, slice(0, columns)) for run in split(rows, -(-blocks // threads) * threads))

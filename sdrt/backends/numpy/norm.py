@@ -76,7 +76,7 @@ class GroupNorm:
         n, channels = x.shape[0], x.shape[3]
         pixels = x.shape[1] * x.shape[2]
         blocks = _blocks(x)
-        means = np.empty((len(blocks), n, channels))
+        means = np.zeros((len(blocks), n, channels))
         squares = np.zeros((len(blocks), n, channels))
         counts = np.zeros((len(blocks), n, 1))
 
@@ -84,24 +84,27 @@ class GroupNorm:
             index, tile = numbered
             part = x[tile.images, tile.rows]
             part = part.reshape(part.shape[0], -1, channels)
-            mean = part.mean(axis=1)
+            mean = np.add.reduce(part, axis=1) / part.shape[1]
             apart = team.scratch.take("normed", part.shape, x.dtype)
             np.subtract(part, mean[:, None], out=apart)
             np.multiply(apart, apart, out=apart)
             means[index, tile.images] = mean
-            squares[index, tile.images] = apart.sum(axis=1)
+            squares[index, tile.images] = np.add.reduce(apart, axis=1)
             counts[index, tile.images] = part.shape[1]
 
         team.each(block, enumerate(blocks), _FLOPS * x.size)
-        means[counts[:, :, 0] == 0] = 0
-        per_group = channels // self.groups
-        mean = (means * counts).sum(axis=0).reshape(n, self.groups, per_group).sum(axis=2) / (pixels * per_group)
-        means -= np.repeat(mean, per_group, axis=1)
-        spread = (squares + means * means * counts).sum(axis=0).reshape(n, self.groups, per_group).sum(axis=2)
-        deviation = np.sqrt(spread / (pixels * per_group) + self.eps)
-        scale = self.weight / np.repeat(deviation, per_group, axis=1)
-        shift = self.bias - np.repeat(mean, per_group, axis=1) * scale
-        return scale.astype(x.dtype)[:, None, None], shift.astype(x.dtype)[:, None, None]
+        grouped = (len(blocks), n, self.groups, channels // self.groups)
+        means, squares, counts = means.reshape(grouped), squares.reshape(grouped), counts[..., None]
+        numbers = pixels * grouped[3]
+        mean = np.add.reduce(means * counts, axis=(0, 3)) / numbers
+        means -= mean[..., None]
+        means *= means
+        means *= counts
+        means += squares
+        deviation = np.sqrt(np.add.reduce(means, axis=(0, 3)) / numbers + self.eps)
+        scale = self.weight.reshape(grouped[2:]) / deviation[..., None]
+        shift = self.bias.reshape(grouped[2:]) - mean[..., None] * scale
+        return scale.astype(x.dtype).reshape(n, 1, 1, channels), shift.astype(x.dtype).reshape(n, 1, 1, channels)
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,10 @@ class LayerNorm:
 
         def block(at: slice) -> None:
             y = results[at]
-            np.subtract(rows[at], rows[at].mean(axis=1, keepdims=True), out=y)
+            np.subtract(rows[at], np.add.reduce(rows[at], axis=1, keepdims=True) / y.shape[1], out=y)
             squares = team.scratch.take("normed", y.shape, x.dtype)
             np.multiply(y, y, out=squares)
-            y /= np.sqrt(squares.mean(axis=1, keepdims=True) + self.eps)
+            y /= np.sqrt(np.add.reduce(squares, axis=1, keepdims=True) / y.shape[1] + self.eps)
             y *= self.weight
             y += self.bias
 
@@ -140,5 +143,5 @@ class LayerNorm:
         return out
 
 
-def _blocks(x: Float) -> list[Tile]:
+def _blocks(x: Float) -> tuple[Tile, ...]:
     return tiles(x.shape[0], x.shape[1], x.shape[2], max(1, _NUMBERS // x.shape[3]))

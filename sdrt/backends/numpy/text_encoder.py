@@ -10,7 +10,7 @@ from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.activations import gelu, quick_gelu
 from sdrt.backends.numpy.attention import attend
 from sdrt.backends.numpy.configs import TextEncoderConfig
-from sdrt.backends.numpy.linear import Linear
+from sdrt.backends.numpy.linear import Linear, parts
 from sdrt.backends.numpy.norm import LayerNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
@@ -53,7 +53,7 @@ class Layer:
 
     def __call__(self, team: Team, x: Float) -> Float:
         """float[n, length, width] -> the same."""
-        q, k, v = np.split(self.to_qkv(team, self.layer_norm1(team, x)), 3, axis=2)
+        q, k, v = parts(self.to_qkv(team, self.layer_norm1(team, x)), 3)
         x = self.out_proj(team, attend(team, q, k, v, self.heads, causal=True), x)
         hidden = self.fc1(team, self.layer_norm2(team, x))
         _ACTIVATIONS[self.activation](hidden, team.scratch)

@@ -1,7 +1,8 @@
-"""How work is cut into blocks."""
+"""How work is cut into blocks; the same few shapes come again and again, so what was cut is kept."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 __all__ = ["Tile", "split", "tiles"]
@@ -15,25 +16,27 @@ class Tile:
     rows: slice
 
 
-def split(total: int, parts: int) -> list[slice]:
+@lru_cache(maxsize=4096)
+def split(total: int, parts: int) -> tuple[slice, ...]:
     """``total`` things in ``parts`` runs of nearly one length.
 
     >>> split(7, 3)
-    [slice(0, 3, None), slice(3, 5, None), slice(5, 7, None)]
+    (slice(0, 3, None), slice(3, 5, None), slice(5, 7, None))
     """
     parts = max(1, min(parts, total))
     size, larger = divmod(total, parts)
     starts = [part * size + min(part, larger) for part in range(parts + 1)]
-    return [slice(start, stop) for start, stop in pairwise(starts)]
+    return tuple(slice(start, stop) for start, stop in pairwise(starts))
 
 
-def tiles(images: int, height: int, width: int, pixels: int) -> list[Tile]:
+@lru_cache(maxsize=4096)
+def tiles(images: int, height: int, width: int, pixels: int) -> tuple[Tile, ...]:
     """Cut a batch of pictures into blocks of about ``pixels`` pixels, never less than a row.
 
     >>> len(tiles(2, 64, 64, 512)), tiles(3, 2, 2, 8)
-    (16, [Tile(images=slice(0, 2, None), rows=slice(0, 2, None)), Tile(images=slice(2, 3, None), rows=slice(0, 2, None))])
+    (16, (Tile(images=slice(0, 2, None), rows=slice(0, 2, None)), Tile(images=slice(2, 3, None), rows=slice(0, 2, None))))
     """
-    return list(_tiles(images, height, width, pixels))
+    return tuple(_tiles(images, height, width, pixels))
 
 
 def _tiles(images: int, height: int, width: int, pixels: int) -> Iterator[Tile]:

@@ -9,7 +9,7 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.backends.numpy.activations import geglu
 from sdrt.backends.numpy.attention import attend
-from sdrt.backends.numpy.linear import Linear, row_and_column_blocks
+from sdrt.backends.numpy.linear import Linear, parts, row_and_column_blocks
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
@@ -35,12 +35,12 @@ class SelfAttention:
 
     @classmethod
     def load(cls, source: Source, width: int, heads: int, *, bias: bool = False) -> Self:
-        parts = [Linear.load(source.at(name), width, width, bias=bias) for name in ("to_q", "to_k", "to_v")]
-        return cls(Linear.joined(parts), Linear.load(source.at("to_out", 0), width, width), heads)
+        products = [Linear.load(source.at(name), width, width, bias=bias) for name in ("to_q", "to_k", "to_v")]
+        return cls(Linear.joined(products), Linear.load(source.at("to_out", 0), width, width), heads)
 
     def __call__(self, team: Team, x: Float, residual: Float) -> Float:
         """float[n, length, width] -> the same, plus ``residual``."""
-        q, k, v = np.split(self.to_qkv(team, x), 3, axis=2)
+        q, k, v = parts(self.to_qkv(team, x), 3)
         return self.to_out(team, attend(team, q, k, v, self.heads), residual)
 
 
@@ -60,13 +60,13 @@ class CrossAttention:
 
     @classmethod
     def load(cls, source: Source, width: int, heads: int, condition_width: int) -> Self:
-        parts = [Linear.load(source.at(name), condition_width, width, bias=False) for name in ("to_k", "to_v")]
+        products = [Linear.load(source.at(name), condition_width, width, bias=False) for name in ("to_k", "to_v")]
         to_q = Linear.load(source.at("to_q"), width, width, bias=False)
-        return cls(to_q, Linear.joined(parts), Linear.load(source.at("to_out", 0), width, width), heads)
+        return cls(to_q, Linear.joined(products), Linear.load(source.at("to_out", 0), width, width), heads)
 
     def __call__(self, team: Team, x: Float, residual: Float, condition: Condition) -> Float:
         """float[n, length, width] -> the same, plus ``residual``."""
-        k, v = np.split(condition[self], 2, axis=2)
+        k, v = parts(condition[self], 2)
         return self.to_out(team, attend(team, self.to_q(team, x), k, v, self.heads), residual)
 
 

@@ -5,9 +5,14 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from sdrt.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from sdrt.pipeline import Step
 
 __all__ = ["GenerateCommand", "add_command", "picture_name"]
 
@@ -109,8 +114,6 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 
 def run(command: GenerateCommand) -> None:
     """Draw and write every picture; those that are written stay, whatever happens to a later one."""
-    from tqdm import tqdm
-
     from sdrt.image import save_png
     from sdrt.loading import load
     from sdrt.metadata import text_chunks
@@ -124,13 +127,8 @@ def run(command: GenerateCommand) -> None:
         raise ImageError(f"{command.output.parent}: no such folder; make it first, or choose another place with -o")
     with load(command.model, command.backend, command.numerics, threads=command.threads) as pipe:  # type: ignore[arg-type]
         for prompt in command.prompts:
-            with tqdm(desc=prompt[:32], unit="step", disable=not command.progress, file=sys.stderr) as bar:
-
-                def on_step(step: Any, bar: "tqdm[Any]" = bar) -> None:
-                    bar.total = step.num_steps
-                    bar.update()
-
-                result = pipe.generate(prompt, command.negative_prompt, on_step=on_step, **command.options)
+            with _Progress(prompt, shown=command.progress) as progress:
+                result = pipe.generate(prompt, command.negative_prompt, on_step=progress, **command.options)
             for image, seed in zip(result.images, result.seeds, strict=True):
                 if is_file:
                     file = command.output if len(result.seeds) == 1 else command.output.with_suffix(f".{seed}.png")
@@ -139,6 +137,29 @@ def run(command: GenerateCommand) -> None:
                 save_png(image, file, text_chunks(result.settings, seed))
                 if command.progress:
                     print(file)
+
+
+class _Progress:
+    """A bar that appears with the first step, so that an error before it stands alone on its line."""
+
+    def __init__(self, prompt: str, *, shown: bool) -> None:
+        self._title = prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
+        self._shown = shown
+        self._bar: tqdm[NoReturn] | None = None
+
+    def __call__(self, step: "Step") -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(desc=self._title, total=step.num_steps, unit="step", disable=not self._shown, file=sys.stderr)
+        self._bar.update()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 def picture_name(prompt: str, seed: int) -> str:

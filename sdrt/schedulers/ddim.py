@@ -8,6 +8,7 @@ import numpy as np
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Plan, State
+from sdrt.schedulers.noise_schedule import real_type
 from sdrt.schedulers.one_step import OneStepSampler, Transfer, one_call_plan, transfers
 from sdrt.schedulers.prediction import check_alpha, to_eps, to_x0
 from sdrt.schedulers.spacing import place, rounded
@@ -39,15 +40,16 @@ class DDIM(OneStepSampler):
     def _plan(self, n: int) -> Plan:
         timesteps = rounded(place(self.timestep_spacing, self.schedule.num_train_timesteps, n, self.steps_offset))
         table = self.schedule.alpha_bar(self.numerics)
-        alpha_bar = with_final(table, table[timesteps], self.set_alpha_to_one)
+        alpha_bar = with_final(table, table[timesteps], self.set_alpha_to_one).astype(real_type(self.numerics))
         alphas, sigmas = np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar)
         check_alpha(self.prediction_type, float(alphas.min()))
         now, then = alpha_bar[:-1], alpha_bar[1:]
-        # Equation 16: the standard deviation of the fresh noise.
-        noises = self.eta * np.sqrt((1 - then) / (1 - now) * (1 - now / then))
+        # Equation 16, in the numerics' own type and diffusers' order: near 0 noise, rounding moves the variance by 1e-4.
+        noises = np.sqrt((1 - then) / (1 - now) * (1 - now / then)) * self.eta
+        # Where rounding makes the remainder negative, diffusers 0.42.1 gives NaN (eta 1 with zero terminal SNR).
         directions = np.sqrt(np.maximum(1 - then - noises**2, 0))
         steps = transfers(self.prediction_type, alphas, sigmas, directions, noises)
-        return one_call_plan(timesteps, alphas, sigmas, steps, draws=self.eta > 0)
+        return one_call_plan(timesteps, alphas.astype(np.float64), sigmas.astype(np.float64), steps, draws=self.eta > 0)
 
     def _advance(self, c: Transfer, state: State, output: Float, noise: Float | None) -> State:
         limit = self.clip_sample_range

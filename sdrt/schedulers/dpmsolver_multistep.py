@@ -91,26 +91,18 @@ class DPMSolverMultistep(Sampler):
     def _plan(self, n: int) -> Plan:
         real = real_type(self.numerics)
         timesteps, ratios = self._stops(n, real)
-        alphas, sigmas = alpha_sigma(ratios)
-        lambdas = [_log(a) - _log(s) for a, s in zip(alphas, sigmas, strict=True)]
+        scales = alpha_sigma(ratios)
+        lambdas = [_log(a) - _log(s) for a, s in zip(*scales, strict=True)]
         calls = tuple(
             DPMSolverCall(
-                alpha=float(alphas[i]),
-                sigma=float(sigmas[i]),
-                updates=tuple(
-                    self._update(order, i, alphas, sigmas, lambdas) for order in range(1, self._highest_order(i, n, lambdas) + 1)
-                ),
+                alpha=float(scales[0][i]),
+                sigma=float(scales[1][i]),
+                updates=tuple(self._update(order, i, *scales, lambdas) for order in range(1, self._highest_order(i, n, lambdas) + 1)),
             )
             for i in range(n)
         )
-        return Plan(
-            timesteps=timesteps,
-            alphas=alphas.astype(np.float64),
-            sigmas=sigmas.astype(np.float64),
-            coefficients=calls,
-            draws=(False,) * n,
-            starts=tuple(range(n)),
-        )
+        alphas, sigmas = alpha_sigma(ratios.astype(np.float64))  # their quotient is the ratio, to the bit
+        return Plan(timesteps=timesteps, alphas=alphas, sigmas=sigmas, coefficients=calls, draws=(False,) * n, starts=tuple(range(n)))
 
     def _stops(self, n: int, real: type[Any]) -> tuple[Any, Float]:
         """Return the timesteps, i64[n], and the ratios of all stops, real[n + 1]."""

@@ -1,0 +1,137 @@
+"""diffusers' schedulers beside ours, over one network: what every parity test here runs on."""
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+import sdrt.rng
+import sdrt.schedulers
+from sdrt.schedulers import DiffusersScheduler
+
+SEED = 93
+SHAPE = (1, 4, 8, 8)
+
+# Stable Diffusion 1.x
+SD: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run: its tables, and the sample after each call."""
+
+    scheduler: Any
+    timesteps: np.ndarray
+    samples: list[np.ndarray]
+
+
+def network(x: Any, t: Any) -> Any:
+    """Answer nonlinearly in x and t, with + - * / alone: the same bits from torch and numpy."""
+    return (x * x * 0.3 - x * 0.2 + float(t) * 5e-5) / (x * x * 0.5 + 1.0)
+
+
+def first_noise(dtype: type[Any] = np.float32) -> np.ndarray:
+    return sdrt.rng.stream("numpy", SEED).normal(SHAPE).astype(dtype)
+
+
+def peer(config: Mapping[str, Any]) -> Any:
+    """diffusers' scheduler of a configuration."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it calls algorithm_type dpmsolver deprecated
+        return getattr(diffusers, config["_class_name"])(**{key: value for key, value in config.items() if not key.startswith("_")})
+
+
+def laid_out(config: Mapping[str, Any], n: int) -> Any:
+    """diffusers' scheduler with its timesteps set."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it copies tensors to numpy in a way that numpy 2 deprecates
+        scheduler = peer(config)
+        scheduler.set_timesteps(n)
+    return scheduler
+
+
+def run_peer(config: Mapping[str, Any], n: int, *, eta: float = 0.0, dtype: type[Any] = np.float32) -> Run:
+    """Run diffusers, with torch's generator."""
+    scheduler = laid_out(config, n)
+    generator = torch.Generator().manual_seed(SEED)
+    known = inspect.signature(scheduler.step).parameters
+    options = {key: value for key, value in {"generator": generator, "eta": eta}.items() if key in known}
+    x = torch.from_numpy(first_noise(dtype)) * scheduler.init_noise_sigma
+    samples = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for t in scheduler.timesteps:
+            output = network(scheduler.scale_model_input(x, t), t)
+            x = scheduler.step(output, t, x, **options).prev_sample
+            samples.append(x.numpy())
+    return Run(scheduler, scheduler.timesteps.numpy(), samples)
+
+
+def run_face(config: Mapping[str, Any], n: int, *, eta: float = 0.0, dtype: type[Any] = np.float32, numerics: Any = "float32") -> Run:
+    """Run ours the same way, with the stream `torch`."""
+    scheduler = sdrt.schedulers.from_config(config, numerics)
+    scheduler.set_timesteps(n)
+    stream = sdrt.rng.stream("torch", SEED)
+    x = first_noise(dtype) * np.dtype(dtype).type(scheduler.init_noise_sigma)
+    samples = []
+    for t in scheduler.timesteps:
+        output = network(scheduler.scale_model_input(x, t), t)
+        x = scheduler.step(output, t, x, eta=eta, generator=stream).prev_sample
+        samples.append(x)
+    return Run(scheduler, scheduler.timesteps, samples)
+
+
+def distance(ours: Run, theirs: Run) -> float:
+    """Return the largest difference of the last samples over the largest value."""
+    a, b = ours.samples[-1], theirs.samples[-1]
+    return float(np.abs(a.astype(np.float64) - b).max() / np.abs(b).max())
+
+
+def drive(face: DiffusersScheduler, x: np.ndarray) -> np.ndarray:
+    """Run a face over its timesteps."""
+    stream = sdrt.rng.stream("torch", SEED)
+    for t in face.timesteps:
+        x = face.step(network(face.scale_model_input(x, t), t), t, x, generator=stream).prev_sample
+    return x
+
+
+class CorrectlyRounded(TorchFunctionMode):
+    """Let torch round sqrt, log and exp correctly.
+
+    Its own come from MKL, whose last bit differs from the nearest float32 in 0.7 % of square roots on one processor and in 20 % on another;
+    everything else in a scheduler is exact arithmetic. Under this mode whole runs can be compared bit for bit on any machine.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        exact = _ROUNDED.get(func)
+        if exact is not None:
+            return exact(args[0])
+        if func in _POWERS and args[1] == 0.5:
+            return _ROUNDED[torch.sqrt](args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def _rounded(function: Callable[[Any], Any]) -> Callable[[torch.Tensor], torch.Tensor]:
+    def exact(x: torch.Tensor) -> torch.Tensor:
+        with np.errstate(divide="ignore"):
+            return torch.from_numpy(np.asarray(function(x.numpy().astype(np.float64))).astype(x.numpy().dtype))
+
+    return exact
+
+
+_ROUNDED: dict[Any, Callable[[torch.Tensor], torch.Tensor]] = {
+    f: exact
+    for exact, functions in (
+        (_rounded(np.sqrt), (torch.sqrt, torch.Tensor.sqrt)),
+        (_rounded(np.log), (torch.log, torch.Tensor.log)),
+        (_rounded(np.exp), (torch.exp, torch.Tensor.exp)),
+    )
+    for f in functions
+}
+_POWERS = (torch.pow, torch.Tensor.pow, torch.Tensor.__pow__)

@@ -67,8 +67,8 @@ class Plan:
 
         Source: diffusers 0.42.1 ``StableDiffusionImg2ImgPipeline.get_timesteps``.
         """
-        steps = min(int(self.num_inference_steps * strength), self.num_inference_steps)
-        if not (strength <= 1 and steps >= 1):
+        steps = int(self.num_inference_steps * strength) if 0 < strength <= 1 else 0
+        if not steps:
             raise ConfigError(
                 f"strength must be in (0, 1] and leave a step of {self.num_inference_steps}, got {strength}; "
                 f"take at least {1 / self.num_inference_steps:.3g}, or more steps"

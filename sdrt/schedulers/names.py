@@ -27,7 +27,7 @@ class SamplerName:
 
     name: str
     class_name: str  # the diffusers class
-    order: int  # of convergence, where all is smooth
+    order: int  # of convergence, as measured
     stochastic: bool  # whether fresh noise is drawn at every step
     calls_per_step: int  # network calls; the repeats at the start of PLMS come on top
     about: str  # one line
@@ -54,8 +54,8 @@ _ROWS = (
     _row("dpmsolver++", _DPM, 2, "DPM-Solver++ multistep as the model's configuration has it: few steps", "dpm solver multistep"),
     _row("dpm++ 2m", _DPM, 2, "DPM-Solver++ of second order: a good default at 20 to 30 steps", solver_order=2, **_PLUS),
     _row("dpm++ 2m karras", _DPM, 2, "the same with more steps at low noise", solver_order=2, use_karras_sigmas=True, **_PLUS),
-    _row("dpm++ 3m", _DPM, 3, "DPM-Solver++ of third order: for unguided sampling", solver_order=3, **_PLUS),
-    _row("dpm++ 3m karras", _DPM, 3, "the same with more steps at low noise", solver_order=3, use_karras_sigmas=True, **_PLUS),
+    _row("dpm++ 3m", _DPM, 2, "DPM-Solver++ with third differences: smaller errors than 2m, no higher order", solver_order=3, **_PLUS),
+    _row("dpm++ 3m karras", _DPM, 2, "the same with more steps at low noise", solver_order=3, use_karras_sigmas=True, **_PLUS),
     _row(
         "dpm 2m", _DPM, 2, "DPM-Solver, which expands the noise", solver_order=2, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"
     ),

@@ -43,9 +43,11 @@ class PNDMCall:
 class PNDM(Sampler):
     """Pseudo linear multistep, after an optional pseudo Runge-Kutta start.
 
-    Scalars are computed in the numerics' own type, in diffusers' order of operations. As there, outputs are extrapolated as they are
-    and a velocity is turned into noise afterwards. Each call ends at the stop where the next call happens: see :class:`DDIM` for where
-    diffusers 0.42.1 steps elsewhere; a Runge-Kutta midpoint too lies half-way to the next timestep, not T // n // 2 on.
+    Scalars are computed in the numerics' own type, in diffusers' order of operations. As there, outputs are extrapolated as they are, and
+    a velocity is turned into noise afterwards, which costs velocity models an order: measured 0.99, where a noise prediction has 1.9.
+
+    Each call ends at the stop where the next call happens: see :class:`DDIM` for where diffusers 0.42.1 steps elsewhere. A Runge-Kutta
+    midpoint too is the middle of two timesteps; diffusers goes T // n // 2 down and evaluates there, one off where T // n is odd.
     """
 
     name: ClassVar[str] = "PNDMScheduler"

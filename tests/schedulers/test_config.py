@@ -1,0 +1,192 @@
+"""Configurations and names: what is read, what is refused, and in which words."""
+
+import inspect
+import warnings
+from typing import Any
+
+import diffusers
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdrt.errors import ConfigError
+from sdrt.schedulers import (
+    DDIM,
+    PNDM,
+    DPMSolverMultistep,
+    Euler,
+    EulerAncestral,
+    NoiseSchedule,
+    class_names,
+    names,
+    sampler_from_config,
+    sampler_from_name,
+)
+from tests.schedulers.configs import CLASSES, runs
+from tests.schedulers.peers import SD
+
+MODEL: dict[str, Any] = {
+    "_class_name": "PNDMScheduler",
+    "_diffusers_version": "0.6.0",
+    **SD,
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+}
+
+
+@pytest.mark.parametrize("class_name", class_names())
+def test_a_bare_class_name_takes_that_classes_defaults(class_name: str) -> None:
+    """Each default that a sampler shows in its config is diffusers'."""
+    signature = inspect.signature(getattr(diffusers, class_name).__init__).parameters
+    config = sampler_from_config({"_class_name": class_name}).config
+    for key, value in config.items():
+        if key != "_class_name":
+            assert value == signature[key].default, key
+
+
+@pytest.mark.parametrize("class_name", class_names())
+def test_every_key_of_the_class_is_known(class_name: str) -> None:
+    """Its whole set of defaults is accepted as a configuration, and means the same as nothing."""
+    signature = inspect.signature(getattr(diffusers, class_name).__init__).parameters
+    config = {key: parameter.default for key, parameter in signature.items() if key != "self"}
+    assert sampler_from_config({"_class_name": class_name, **config}) == sampler_from_config({"_class_name": class_name})
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_config_says_all_that_was_read(name: str, data: st.DataObject) -> None:
+    config, _, _ = data.draw(runs(name))
+    sampler = sampler_from_config(config)
+    assert sampler_from_config(sampler.config) == sampler
+    for key, value in config.items():
+        if key != "clip_sample_range" or config["clip_sample"]:
+            assert sampler.config[key] == value, key
+
+
+@pytest.mark.parametrize("row", names(), ids=lambda row: row.name)
+def test_a_name_is_the_class_read_from_the_models_configuration(row: Any) -> None:
+    """As diffusers' ``Class.from_config(config, **what the name says)``."""
+    ours = sampler_from_name(row.name, MODEL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of deprecated settings, and of numpy 2
+        theirs = getattr(diffusers, row.class_name).from_config({k: v for k, v in MODEL.items() if not k.startswith("_")}, **row.says)
+    for key, value in ours.config.items():
+        if key not in ("_class_name", "clip_sample_range"):
+            assert theirs.config[key] == value, key
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("DPM++ 2M Karras", "dpm++ 2m karras"),
+        ("dpmpp_2m_karras", "dpm++ 2m karras"),
+        ("Euler a", "euler a"),
+        ("euler_ancestral", "euler a"),
+        ("EULER-A", "euler a"),
+        ("DDIMScheduler", "ddim"),
+        ("EulerDiscreteScheduler", "euler"),
+        ("PNDMScheduler", "pndm"),
+        ("DPMSolverMultistepScheduler", "dpmsolver++"),
+        (" plms ", "plms"),
+    ],
+)
+def test_names_are_read_with_tolerance(spelling: str, name: str) -> None:
+    assert sampler_from_name(spelling, MODEL) == sampler_from_name(name, MODEL)
+
+
+def test_what_some_names_mean() -> None:
+    schedule = NoiseSchedule(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    common: dict[str, Any] = {"schedule": schedule, "steps_offset": 1}
+    assert sampler_from_name("ddim", MODEL) == DDIM(**common, set_alpha_to_one=False)
+    assert sampler_from_name("plms", {**MODEL, "skip_prk_steps": False}) == PNDM(
+        **{**common, "schedule": sampler_from_name("plms", MODEL).schedule}, skip_prk_steps=True
+    )
+    for name, kind in (("euler", Euler), ("euler a", EulerAncestral), ("dpm++ 2m", DPMSolverMultistep)):
+        assert type(sampler_from_name(name, MODEL)) is kind
+
+
+def test_the_table_is_complete_and_its_rows_are_true() -> None:
+    assert {row.class_name for row in names()} == set(class_names())
+    assert len({row.name for row in names()}) == len(names())
+    for row in names():
+        plan = sampler_from_name(row.name, MODEL).plan(10)
+        assert plan.draws[0] == row.stochastic
+        assert plan.num_calls - 10 * row.calls_per_step in (0, 1)
+        assert row.about
+        assert "\n" not in row.about
+
+
+def test_values_that_another_class_had_by_default_say_nothing() -> None:
+    """diffusers lists them in a live object's config, so that another class keeps its own defaults."""
+    live = {**MODEL, "timestep_spacing": "leading", "_use_default_values": ["timestep_spacing"]}
+    assert sampler_from_name("euler", live).timestep_spacing == "linspace"
+    assert sampler_from_name("euler", {**live, "_use_default_values": []}).timestep_spacing == "leading"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, r"_class_name must name a scheduler that is built: DDIMScheduler, .*; got None"),
+        ({"_class_name": "LCMScheduler"}, r"_class_name must name a scheduler that is built: .*; got 'LCMScheduler'"),
+        ({"_class_name": "DDIMScheduler", "eta_noise": 1}, "no scheduler has eta_noise; DDIMScheduler has beta_end, beta_schedule"),
+        ({"_class_name": "DDIMScheduler", "thresholding": True}, "DDIMScheduler takes thresholding False here, got True"),
+        ({"_class_name": "DDIMScheduler", "beta_schedule": "sigmoid"}, "takes beta_schedule 'linear' or .* here, got 'sigmoid'"),
+        ({"_class_name": "DDIMScheduler", "prediction_type": "flow"}, "takes prediction_type 'epsilon' or .* here, got 'flow'"),
+        ({"_class_name": "DDIMScheduler", "timestep_spacing": "even"}, "takes timestep_spacing 'linspace' or .* here, got 'even'"),
+        ({"_class_name": "DDIMScheduler", "clip_sample_range": 0.0}, "clip_sample_range must be above 0, got 0.0"),
+        ({"_class_name": "DDIMScheduler", "beta_start": 0.0}, "beta_start and beta_end must lie between 0 and 1, got 0.0 and 0.02"),
+        ({"_class_name": "DDIMScheduler", "trained_betas": [0.1, 1.0]}, "trained_betas must all lie between 0 and 1"),
+        ({"_class_name": "DDIMScheduler", "num_train_timesteps": 1}, "num_train_timesteps must be at least 2, got 1"),
+        (
+            {"_class_name": "PNDMScheduler", "prediction_type": "sample"},
+            "takes prediction_type 'epsilon' or 'v_prediction' here, got 'sample'",
+        ),
+        ({"_class_name": "EulerDiscreteScheduler", "use_beta_sigmas": True}, "takes use_beta_sigmas False here, got True"),
+        ({"_class_name": "EulerDiscreteScheduler", "interpolation_type": "log_linear"}, "takes interpolation_type 'linear' here"),
+        ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"}, "takes timestep_type 'discrete' here"),
+        (
+            {"_class_name": "EulerAncestralDiscreteScheduler", "prediction_type": "sample"},
+            "takes prediction_type 'epsilon' or 'v_prediction'",
+        ),
+        (
+            {"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver++"},
+            "'dpmsolver' here, got 'sde-dpmsolver\\+\\+'",
+        ),
+        ({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"}, "algorithm_type dpmsolver cannot end at sigma 0"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "solver_type": "bh1"}, "takes solver_type 'midpoint' or 'heun' here, got 'bh1'"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 4}, "solver_order must be 1, 2 or 3, got 4"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "use_lu_lambdas": True}, "takes use_lu_lambdas False here, got True"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True}, "takes use_flow_sigmas False here, got True"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "variance_type": "learned"}, "takes variance_type None here, got 'learned'"),
+    ],
+)
+def test_what_is_not_built_is_refused_in_words(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sampler_from_config(config)
+
+
+def test_an_unknown_name_lists_all() -> None:
+    with pytest.raises(ConfigError, match=r"no sampler is named 'heun\?'; choose one of ddim, pndm, plms, euler, .*, dpm 2m"):
+        sampler_from_name("heun?", MODEL)
+
+
+def test_unknown_numerics_are_refused() -> None:
+    with pytest.raises(ConfigError, match="numerics must be float32 or float64, got 'exact'"):
+        sampler_from_config(MODEL, "exact")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1])
+def test_eta_is_a_share(eta: float) -> None:
+    with pytest.raises(ConfigError, match=r"eta must be in \[0, 1\], from deterministic to DDPM"):
+        sampler_from_name("ddim", MODEL).with_eta(eta)
+
+
+def test_eta_is_refused_where_it_means_nothing() -> None:
+    assert sampler_from_name("euler", MODEL).with_eta(0.0) == sampler_from_name("euler", MODEL)
+    with pytest.raises(ConfigError, match=r"eta is DDIM's share of fresh noise, and EulerDiscreteScheduler has none; got 0\.5"):
+        sampler_from_name("euler", MODEL).with_eta(0.5)

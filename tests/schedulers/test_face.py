@@ -1,0 +1,144 @@
+"""The diffusers-style face: its habits, its cursor, add_noise."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import sdrt.rng
+from sdrt.errors import ConfigError
+from sdrt.schedulers import DiffusersScheduler, class_names, from_config
+from tests.schedulers.peers import SD, SHAPE, drive, first_noise, laid_out, network
+
+every_class = pytest.mark.parametrize("class_name", class_names())
+
+
+def config(class_name: str, **extra: Any) -> dict[str, Any]:
+    own = {"PNDMScheduler": {"skip_prk_steps": True}, "DDIMScheduler": {"clip_sample": False}}.get(class_name, {})
+    return {"_class_name": class_name, **SD, **own, **extra}
+
+
+def face(class_name: str, n: int = 10, **extra: Any) -> DiffusersScheduler:
+    scheduler = from_config(config(class_name, **extra))
+    scheduler.set_timesteps(n)
+    return scheduler
+
+
+@every_class
+def test_a_second_run_is_the_same_as_the_first(class_name: str) -> None:
+    """diffusers' sigma-based classes run out of their tables unless set_timesteps is called again."""
+    scheduler = face(class_name)
+    x = first_noise() * np.float32(scheduler.init_noise_sigma)
+    first = drive(scheduler, x)
+    np.testing.assert_array_equal(drive(scheduler, x), first)
+    scheduler.set_timesteps(10)
+    np.testing.assert_array_equal(drive(scheduler, x), first)
+
+
+@every_class
+def test_the_sample_passed_in_counts(class_name: str) -> None:
+    """A caller may change the sample between steps, as in-painting does."""
+    scheduler = face(class_name)
+    stream = sdrt.rng.stream("torch", 1)
+    x = first_noise()
+    t0, t1 = scheduler.timesteps[:2]
+    for t in (t0, t1):
+        scheduler.step(network(x, t), t, x, generator=stream)
+    again = face(class_name)
+    stream = sdrt.rng.stream("torch", 1)
+    again.step(network(x, t0), t0, x, generator=stream)
+    # PLMS repeats its first step from the sample it remembers.
+    changed = again.step(network(x, t1), t1, x + 1, generator=stream).prev_sample
+    assert changed.shape == SHAPE
+    if class_name != "PNDMScheduler":
+        scheduler = face(class_name)
+        stream = sdrt.rng.stream("torch", 1)
+        scheduler.step(network(x, t0), t0, x, generator=stream)
+        assert not np.array_equal(changed, scheduler.step(network(x, t1), t1, x, generator=stream).prev_sample)
+
+
+@every_class
+def test_x0_is_computed_when_read_and_is_diffusers(class_name: str) -> None:
+    ours, theirs = face(class_name), laid_out(config(class_name), 10)
+    x, t = first_noise(), ours.timesteps[0]
+    output = network(x, t)
+    mine = ours.step(output, t, x, generator=sdrt.rng.stream("torch", 1))
+    theirs.scale_model_input(torch.from_numpy(x), theirs.timesteps[0])
+    other = theirs.step(torch.from_numpy(output), theirs.timesteps[0], torch.from_numpy(x))
+    assert mine.pred_original_sample is mine.pred_original_sample
+    if hasattr(other, "pred_original_sample"):
+        np.testing.assert_allclose(mine.pred_original_sample, other.pred_original_sample.numpy(), rtol=2e-5, atol=1e-5)
+
+
+@every_class
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_add_noise_is_diffusers(class_name: str, dtype: type[Any]) -> None:
+    ours, theirs = face(class_name), laid_out(config(class_name), 10)
+    picture, noise = (sdrt.rng.stream("numpy", k).normal((3, 2, 4, 4)).astype(dtype) for k in range(2))
+    timesteps = ours.timesteps[[1, 4, 9]]
+    mixed = ours.add_noise(picture, noise, timesteps)
+    expected = theirs.add_noise(torch.from_numpy(picture), torch.from_numpy(noise), theirs.timesteps[[1, 4, 9]]).numpy()
+    assert mixed.dtype == dtype
+    np.testing.assert_allclose(mixed, expected, rtol=3e-6, atol=3e-6)
+    np.testing.assert_allclose(ours.add_noise(picture, noise, timesteps[1])[1], mixed[1], rtol=1e-6)
+
+
+# Not PNDM: in the middle of its list diffusers still repeats a first step, from one timestep too high.
+@pytest.mark.parametrize("class_name", sorted({*class_names()} - {"PNDMScheduler"}))
+@pytest.mark.parametrize("at", [3, 7])
+def test_an_image_to_image_run_equals_diffusers(class_name: str, at: int) -> None:
+    """From a timestep in the middle, as pipelines slice them."""
+    ours, theirs = face(class_name), laid_out(config(class_name), 10)
+    theirs.set_begin_index(at) if hasattr(theirs, "set_begin_index") else None
+    generator, stream = torch.Generator().manual_seed(5), sdrt.rng.stream("torch", 5)
+    picture, noise = (sdrt.rng.stream("numpy", k).normal(SHAPE) for k in range(2))
+    x = ours.add_noise(picture, noise, ours.timesteps[at])
+    y = theirs.add_noise(torch.from_numpy(picture), torch.from_numpy(noise), theirs.timesteps[at : at + 1])
+    options = {"generator": generator} if "Ancestral" in class_name else {}
+    for t, u in zip(ours.timesteps[at:], theirs.timesteps[at:], strict=True):
+        x = ours.step(network(ours.scale_model_input(x, t), t), t, x, generator=stream).prev_sample
+        y = theirs.step(network(theirs.scale_model_input(y, u), u), u, y, **options).prev_sample
+    np.testing.assert_allclose(x, y.numpy(), rtol=2e-5, atol=2e-5)
+
+
+def test_plms_starts_in_the_middle_with_a_plain_step() -> None:
+    """At a timestep that stands twice in the list, the run begins with the second."""
+    scheduler = face("PNDMScheduler")
+    t = scheduler.timesteps[1]
+    assert scheduler.timesteps[2] == t
+    x = first_noise()
+    plan = scheduler.sampler.plan(10)
+    expected = scheduler.sampler.step(plan, scheduler.sampler.start(plan, x, 2), network(x, t)).x
+    np.testing.assert_array_equal(scheduler.step(network(x, t), t, x).prev_sample, expected)
+
+
+def test_a_timestep_that_is_not_in_the_plan_is_refused() -> None:
+    scheduler = face("EulerDiscreteScheduler")
+    with pytest.raises(ConfigError, match=r"timestep 500 is not in this plan; pass one of scheduler.timesteps: 999, 888, .*, 0"):
+        scheduler.step(first_noise(), 500, first_noise())
+
+
+def test_noise_without_a_generator_is_refused() -> None:
+    scheduler = face("EulerAncestralDiscreteScheduler")
+    with pytest.raises(ConfigError, match=r"draws noise in this step; pass generator=sdrt.rng.stream\('torch', seed\)"):
+        scheduler.step(first_noise(), 999, first_noise())
+
+
+@pytest.mark.parametrize("attribute", ["timesteps", "sigmas", "init_noise_sigma"])
+def test_tables_before_set_timesteps_are_refused(attribute: str) -> None:
+    with pytest.raises(ConfigError, match="there are no timesteps yet; call set_timesteps first"):
+        getattr(from_config(config("DDIMScheduler")), attribute)
+
+
+@every_class
+def test_order_and_config(class_name: str) -> None:
+    assert from_config(config(class_name)).order == face(class_name).order == 1
+    assert face(class_name).config["_class_name"] == class_name
+
+
+def test_float16_goes_in_and_comes_out() -> None:
+    scheduler = face("EulerDiscreteScheduler")
+    x = (first_noise() * scheduler.init_noise_sigma).astype(np.float16)
+    assert scheduler.scale_model_input(x, 999).dtype == np.float16
+    assert scheduler.step(x, 999, x).prev_sample.dtype == np.float16

@@ -15,6 +15,7 @@ from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.team import Scratch, Team
 from sdrt.backends.numpy.tiles import split, tiles
+from sdrt.backends.numpy.winograd import worth_winograd
 from tests.backends.numpy.reference import relative_error
 from tests.models import normal
 
@@ -127,6 +128,24 @@ def test_convolution(team: Team, stride: int, shape: tuple[int, int, int, int]) 
     assert relative_error(conv(team, padded_copy(team, x), stride=stride), plain) < 1e-13
     found = conv(team, padded_copy(team, x), stride=stride, shift=shift, residual=residual)
     assert relative_error(found, plain + shift[:, None, None] + residual) < 1e-13
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32, 96), (3, 32, 40, 100), (2, 96, 64, 128)])
+def test_convolution_by_winograd(team: Team, shape: tuple[int, int, int, int]) -> None:
+    """Large pictures in float32 take the way with fewer products: within a few units of float32's last place of the largest value."""
+    n, _, _, channels = shape
+    x, weight, bias = normal(0, *shape), normal(1, 9 * channels, 97) / np.float32(3 * channels**0.5), normal(2, 97)
+    shift, residual = normal(3, n, 97), normal(4, *shape[:3], 97)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    assert worth_winograd(padded, 97)
+    assert not worth_winograd(padded.astype(np.float64), 97)
+    assert not worth_winograd(padded[:, 1:], 97)
+    wanted = Conv3x3(weight.astype(np.float64), bias.astype(np.float64))(team, padded.astype(np.float64), shift=shift, residual=residual)
+    found = Conv3x3(weight, bias)(team, padded, shift=shift, residual=residual)
+    assert relative_error(found, wanted) < 5e-6
+    # one picture alone and in a batch: the same to rounding, nothing of a neighbour leaks in
+    alone = Conv3x3(weight, bias)(team, padded[-1:].copy(), shift=shift[-1:], residual=residual[-1:])
+    assert relative_error(alone, found[-1:]) < 5e-6
 
 
 @pytest.mark.parametrize("rows", [1, 2, 130, 1300])

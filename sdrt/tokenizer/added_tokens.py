@@ -30,6 +30,11 @@ class AddedToken:
     lstrip: bool = False
     rstrip: bool = False
 
+    @property
+    def found_as(self) -> str:
+        """The text that is looked for."""
+        return normalize(self.content) if self.normalized else self.content
+
 
 class AddedTokens:
     """Finds added tokens in text: the leftmost first, the longest of those that start there.
@@ -41,7 +46,7 @@ class AddedTokens:
     """
 
     def __init__(self, tokens: Sequence[tuple[AddedToken, int]]) -> None:
-        self._ids = ({t.content: i for t, i in tokens if not t.normalized}, {normalize(t.content): i for t, i in tokens if t.normalized})
+        self._ids = tuple({t.found_as: i for t, i in tokens if t.normalized is cleaned} for cleaned in (False, True))
         self._patterns = tuple(_pattern(list(ids)) for ids in self._ids)
 
     @property

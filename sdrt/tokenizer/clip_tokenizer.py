@@ -12,9 +12,9 @@ from sdrt.errors import ConfigError, ModelError
 from sdrt.tokenizer.added_tokens import AddedToken, AddedTokens
 from sdrt.tokenizer.bpe import WordCache
 from sdrt.tokenizer.clip_vocabulary import BOS_TOKEN, EOS_TOKEN, ClipVocabulary
-from sdrt.tokenizer.files import read_json, read_vocabulary
+from sdrt.tokenizer.files import read_settings, read_vocabulary
 from sdrt.tokenizer.normalize import collapse_space, lowercase, nfc
-from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH, Json, SpecialTokens
+from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH, SpecialTokens
 from sdrt.tokenizer.split import words
 from sdrt.tokenizer.vocabulary import Vocabulary
 
@@ -55,9 +55,11 @@ class ClipTokenizer:
         ids = _ids_of_added(vocabulary, specials)
         self._added = AddedTokens([(token, ids[token.content]) for token in {token.content: token for token in specials.added}.values()])
         self._words = WordCache(vocabulary.merges)
-        # Added tokens outside the vocabulary, and those that decoding leaves out.
-        self._beyond = {i: content for content, i in ids.items() if i >= vocabulary.size}
-        self._silent = frozenset(ids[token.content] for token in specials.added if token.special)
+        self._size = max(vocabulary.size, *(i + 1 for i in ids.values()))
+        # What decoding shows of added tokens, and what it leaves out. As in the reference, a token that is found in the cleaned prompt
+        # shows as it was found, and is only left out if that is how it is written.
+        self._shown = {ids[token.content]: token.found_as for token in specials.added}
+        self._silent = frozenset(ids[token.content] for token in specials.added if token.special and token.found_as == token.content)
         self._bos, self._eos, self._pad = (ids[token] for token in (specials.bos_token, specials.eos_token, specials.pad_token))
 
     @classmethod
@@ -76,11 +78,9 @@ class ClipTokenizer:
         ModelError : a file that cannot be used
         """
         folder = Path(folder).expanduser()
-        names = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
-        specials = SpecialTokens.from_json(
-            *(Json(read_json(path) if (path := folder / name).is_file() else {}, str(path)) for name in names)
-        )
-        return cls(read_vocabulary(folder, specials.unk_token), specials)
+        settings = read_settings(folder)
+        specials = SpecialTokens.from_json(*settings)
+        return cls(read_vocabulary(folder, settings[-1], specials.unk_token), specials)
 
     @classmethod
     def clip(cls, pad_token: str = EOS_TOKEN, model_max_length: int = MODEL_MAX_LENGTH) -> "ClipTokenizer":
@@ -130,7 +130,7 @@ class ClipTokenizer:
     @property
     def vocab_size(self) -> int:
         """How many ids there are, added tokens included."""
-        return self._vocabulary.size + len(self._beyond)
+        return self._size
 
     def encode(self, text: str) -> list[int]:
         """Ids of one prompt: start token, words, end token; not padded, not cut.
@@ -190,7 +190,7 @@ class ClipTokenizer:
         """
         tokens = []
         for i in map(int, ids):
-            token = self._beyond.get(i) or self._vocabulary.tokens.get(i)
+            token = self._shown.get(i) or self._vocabulary.tokens.get(i)
             if token is None:
                 raise ConfigError(f"ids are below {self.vocab_size}, got {i}; decode with the tokenizer that encoded")
             if not (skip_special_tokens and i in self._silent):

@@ -8,7 +8,7 @@ laid out.
 
 import zlib
 from functools import cached_property
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class ClipVocabulary(Vocabulary):
     """
 
     def __init__(self) -> None:
-        packed = zlib.decompress(files("sdrt.tokenizer").joinpath("clip", "merges.bin").read_bytes())
+        packed = zlib.decompress((Path(__file__).parent / "clip" / "merges.bin").read_bytes())
         # u8[4,n]: low and high bytes of the left ids, then of the right ones
         left_low, left_high, right_low, right_high = np.frombuffer(packed, np.uint8).reshape(4, -1).astype(np.int64)
         self._pairs = (left_high << 8 | left_low) << ID_BITS | right_high << 8 | right_low
@@ -40,8 +40,8 @@ class ClipVocabulary(Vocabulary):
         inner = [order[symbol] for symbol in byte_symbols()]
         ranks = dict(zip(self._pairs.tolist(), range(count), strict=True))
         merges = Merges(ranks, range(_FIRST_MERGE, _FIRST_MERGE + count), inner, [i + len(inner) for i in inner])
-        super().__init__(merges, {})
-        self._few = {**order, BOS_TOKEN: _FIRST_MERGE + count, EOS_TOKEN: _FIRST_MERGE + count + 1}
+        # Those that a tokenizer is built with; the others are numbered when one is asked for.
+        super().__init__(merges, {**order, BOS_TOKEN: _FIRST_MERGE + count, EOS_TOKEN: _FIRST_MERGE + count + 1})
 
     @cached_property
     def tokens(self) -> dict[int, str]:
@@ -57,9 +57,13 @@ class ClipVocabulary(Vocabulary):
         """The two tokens of each merge, by rank: what ``merges.txt`` lists."""
         return [(self.tokens[pair >> ID_BITS], self.tokens[pair & (1 << ID_BITS) - 1]) for pair in self._pairs.tolist()]
 
+    @cached_property
+    def _all_ids(self) -> dict[str, int]:
+        return {token: i for i, token in self.tokens.items()}
+
     def find(self, token: str) -> int | None:
         """The id of a token, None if it is not in the vocabulary."""
-        return self._few[token] if token in self._few else super().find(token)
+        return self._ids[token] if token in self._ids else self._all_ids.get(token)
 
     @property
     def size(self) -> int:

@@ -8,23 +8,29 @@ from sdrt.errors import MissingFileError, ModelError
 from sdrt.tokenizer.special_tokens import Json
 from sdrt.tokenizer.vocabulary import Vocabulary
 
-__all__ = ["read_json", "read_vocabulary"]
+__all__ = ["read_settings", "read_vocabulary"]
 
 _LFS_POINTER = "version https://git-lfs"
 
 
-def read_vocabulary(folder: Path, unk_token: str) -> Vocabulary:
-    """The vocabulary of a folder: ``tokenizer.json`` where there is one, as transformers does, else ``vocab.json`` and ``merges.txt``.
+def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabulary:
+    """The vocabulary of a folder: that of its ``tokenizer.json``, as transformers does, else ``vocab.json`` and ``merges.txt``.
+
+    Parameters
+    ----------
+    folder : path
+    serialized : Json
+        What ``tokenizer.json`` holds, empty where there is none.
+    unk_token : str
+        Stands for a byte that the vocabulary lacks.
 
     Raises
     ------
     MissingFileError : none of them is there
     ModelError : a file that cannot be used
     """
-    if not folder.is_dir():
-        raise MissingFileError(f"a tokenizer is a folder, got {str(folder)!r}, which is none; check the path")
-    if (path := folder / "tokenizer.json").is_file():
-        return _from_tokenizer_json(path, unk_token)
+    if serialized.value:
+        return _from_serialized(serialized, unk_token)
     vocab = folder / "vocab.json"
     merges = next((path for name in ("merges.txt", "merges.text") if (path := folder / name).is_file()), folder / "merges.txt")
     for path in (vocab, merges):
@@ -33,19 +39,31 @@ def read_vocabulary(folder: Path, unk_token: str) -> Vocabulary:
                 f"a tokenizer has vocab.json and merges.txt, or tokenizer.json; {path.name} is missing in {str(folder)!r}; "
                 "fetch the folder again"
             )
-    ids = read_json(vocab)
-    lines = (line.removesuffix("\r") for line in _read_text(merges).split("\n"))
-    pairs = [_pair(line, merges) for line in lines if line and not line.startswith("#version")]
-    return Vocabulary.from_tokens(ids, pairs, unk_token, f"{vocab.name} and {merges.name} in {str(folder)!r}")
+    ids = _read_json(vocab)
+    lines = _read_text(merges).replace("\r\n", "\n").split("\n")
+    sides = _sides([line for line in lines if line and not line.startswith("#version")], merges)
+    return Vocabulary.from_tokens(ids, *sides, unk_token, f"{vocab.name} and {merges.name} in {str(folder)!r}")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+def read_settings(folder: Path) -> tuple[Json, Json, Json, Json]:
+    """What ``tokenizer_config.json``, ``special_tokens_map.json``, ``added_tokens.json`` and ``tokenizer.json`` hold; empty where missing.
 
     Raises
     ------
-    MissingFileError, ModelError : no such file, or no JSON object in it
+    MissingFileError : no such folder
+    ModelError : a file that cannot be used
     """
+    if not folder.is_dir():
+        raise MissingFileError(f"a tokenizer is a folder, got {str(folder)!r}, which is none; check the path")
+    config, special_map, added, serialized = (
+        Json(_read_json(path) if (path := folder / name).is_file() else {}, str(path))
+        for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
+    )
+    return config, special_map, added, serialized
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
     text = _read_text(path)
     try:
         content = json.loads(text)
@@ -56,22 +74,28 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _from_tokenizer_json(path: Path, unk_token: str) -> Vocabulary:
-    model = Json(read_json(path), str(path)).table("model")
+def _from_serialized(serialized: Json, unk_token: str) -> Vocabulary:
+    model = serialized.table("model")
     if (kind := model.value.get("type", "BPE")) != "BPE":
-        raise ModelError(f"{str(path)!r}: CLIP's tokenizer is of type BPE, got {kind!r}; take the tokenizer of a CLIP text encoder")
+        raise ModelError(f"{model.source!r}: CLIP's tokenizer is of type BPE, got {kind!r}; take the tokenizer of a CLIP text encoder")
     merges = model.value.get("merges")
     if not isinstance(merges, list):
-        raise ModelError(f"{str(path)!r}: merges must be a list, got {type(merges).__name__}; fetch the file again")
-    return Vocabulary.from_tokens(model.table("vocab").value, [_pair(merge, path) for merge in merges], unk_token, repr(str(path)))
+        raise ModelError(f"{model.source!r}: merges must be a list, got {type(merges).__name__}; fetch the file again")
+    sides = _sides(merges, Path(model.source))
+    return Vocabulary.from_tokens(model.table("vocab").value, *sides, unk_token, repr(model.source))
 
 
-def _pair(merge: object, path: Path) -> tuple[str, str]:
-    parts = merge.split(" ") if isinstance(merge, str) else merge
-    match parts:
-        case [str(left), str(right)]:
-            return left, right
-    raise ModelError(f"{str(path)!r}: a merge is two tokens with a blank between them, got {merge!r}; fetch the file again")
+def _sides(merges: list[Any], path: Path) -> tuple[list[str], list[str]]:
+    """The left and the right tokens of all merges, from either form: "a b" or ["a", "b"]."""
+    if all(isinstance(merge, str) and merge.count(" ") == 1 for merge in merges):
+        # One long split makes no object per merge that the garbage collector would have to visit.
+        tokens = " ".join(merges).split(" ") if merges else []
+        return tokens[::2], tokens[1::2]
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    for pair, merge in zip(pairs, merges, strict=True):
+        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str)):
+            raise ModelError(f"{str(path)!r}: a merge is two tokens with a blank between them, got {merge!r}; fetch the file again")
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 def _read_text(path: Path) -> str:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 __all__ = ["UnicodeTables", "unicode_tables"]
 
@@ -55,7 +55,7 @@ def unicode_tables() -> UnicodeTables:
     >>> sorted(unicode_tables().versions.items())
     [('categories', '16.0'), ('lowercase', '17.0'), ('nfc', '9.0')]
     """
-    packed = files("sdrt.tokenizer").joinpath("unicode.bin").read_bytes()
+    packed = Path(__file__).with_name("unicode.bin").read_bytes()
     header, _, shapes = zlib.decompress(packed).partition(b"\n")
     tables = json.loads(header)
     return UnicodeTables(

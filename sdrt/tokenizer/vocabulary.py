@@ -1,7 +1,10 @@
 """A vocabulary: 256 bytes, the same at the end of a word, what merges make of them, and a few whole tokens."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
+from operator import add
+
+import numpy as np
 
 from sdrt.errors import ModelError
 from sdrt.tokenizer.bpe import ID_BITS, Merges
@@ -36,22 +39,23 @@ class Vocabulary:
     Parameters
     ----------
     merges : Merges
-    tokens : mapping from int to str
-        The token of each id.
+    ids : mapping from str to int
+        The id of each token.
     """
 
-    def __init__(self, merges: Merges, tokens: Mapping[int, str]) -> None:
+    def __init__(self, merges: Merges, ids: Mapping[str, int]) -> None:
         self.merges = merges
-        self._tokens = tokens
+        self._ids = ids
 
     @classmethod
-    def from_tokens(cls, ids: Mapping[str, int], merges: Iterable[tuple[str, str]], unk_token: str, source: str) -> "Vocabulary":
+    def from_tokens(cls, ids: Mapping[str, int], lefts: Sequence[str], rights: Sequence[str], unk_token: str, source: str) -> "Vocabulary":
         """Build from what ``vocab.json`` and ``merges.txt`` hold.
 
         Parameters
         ----------
         ids : mapping from token to id
-        merges : iterable of two tokens, by rank
+        lefts, rights : sequence of str, of equal length
+            The two tokens of each merge, by rank.
         unk_token : str
             Stands for a byte that the vocabulary lacks.
         source : str
@@ -61,46 +65,38 @@ class Vocabulary:
         ------
         ModelError : ids that are no ids, a merge of unknown tokens, or bytes and unknown token both missing
         """
-        if bad := [token for token, i in ids.items() if type(i) is not int or not 0 <= i < 1 << ID_BITS]:
-            raise ModelError(
-                f"{source}: ids are whole numbers below {1 << ID_BITS}, got {ids[bad[0]]!r} for {bad[0]!r}; fetch the file again"
-            )
-        tokens = {i: token for token, i in ids.items()}
-        if len(tokens) != len(ids):
-            raise ModelError(f"{source}: {len(ids)} tokens share {len(tokens)} ids, but each has its own; fetch the file again")
-        ranks, merged = {}, []
+        numbers = ids.values()
+        if set(map(type, numbers)) - {int} or not ids or not 0 <= min(numbers) <= max(numbers) < 1 << ID_BITS:
+            raise ModelError(f"{source}: each token has an id, a whole number below {1 << ID_BITS}; got others; fetch the file again")
+        if (distinct := len(set(numbers))) != len(ids):
+            raise ModelError(f"{source}: {len(ids)} tokens share {distinct} ids, but each has its own; fetch the file again")
         try:
-            for rank, (left, right) in enumerate(merges):
-                ranks[ids[left] << ID_BITS | ids[right]] = rank
-                merged.append(ids[left + right])
+            packed = np.array([*map(ids.__getitem__, lefts)], np.int64) << ID_BITS | np.array([*map(ids.__getitem__, rights)], np.int64)
+            merged = [*map(ids.__getitem__, map(add, lefts, rights))]
         except KeyError as error:
-            raise ModelError(f"{source}: the vocabulary lacks {error}, of merge {left!r} {right!r}; take both from one model") from error
+            raise ModelError(f"{source}: the vocabulary lacks {error}, which a merge needs; take both files from one model") from error
+        ranks = dict(zip(packed.tolist(), range(len(merged)), strict=True))
         inner, last = ([ids.get(symbol + end, ids.get(unk_token, -1)) for symbol in byte_symbols()] for end in ("", END_OF_WORD))
         if -1 in inner + last:
             raise ModelError(
                 f"{source}: a vocabulary needs all bytes, alone and with {END_OF_WORD}, or its unknown token {unk_token!r}; "
                 f"{(inner + last).count(-1)} of 512 are missing; fetch the file again"
             )
-        return cls(Merges(ranks, merged, inner, last), tokens)
-
-    @property
-    def tokens(self) -> Mapping[int, str]:
-        """The token of each id."""
-        return self._tokens
+        return cls(Merges(ranks, merged, inner, last), ids)
 
     @cached_property
-    def ids(self) -> Mapping[str, int]:
-        """The id of each token."""
-        return {token: i for i, token in self.tokens.items()}
+    def tokens(self) -> Mapping[int, str]:
+        """The token of each id."""
+        return dict(zip(self._ids.values(), self._ids, strict=True))
 
     def find(self, token: str) -> int | None:
         """The id of a token, None if it is not in the vocabulary."""
-        return self.ids.get(token)
+        return self._ids.get(token)
 
     @property
     def size(self) -> int:
         """How many tokens there are."""
-        return len(self.tokens)
+        return len(self._ids)
 
     def decode(self, tokens: Iterable[str]) -> str:
         """Text of tokens: their bytes, a blank at each end of a word, U+FFFD for bytes that are no UTF-8.

@@ -125,9 +125,8 @@ class DPMSolverMultistep(Sampler):
     def _highest_order(self, i: int, n: int, lambdas: list[Real]) -> int:
         """Return the order that call i may have, given enough history."""
         few = self.lower_order_final and n < _FEW_STEPS
-        if (
-            lambdas[i + 1] == lambdas[i]
-        ):  # a formula's last ratio can be the final one: a step of no length, where higher orders divide by it
+        # A formula's last ratio can be the final one: a step of no length, by which higher orders divide (NaN in diffusers 0.42.1).
+        if lambdas[i + 1] == lambdas[i]:
             return 1
         if i == n - 1 and (self.euler_at_final or few or self.final_sigma == "zero"):
             return 1

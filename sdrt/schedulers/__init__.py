@@ -5,7 +5,7 @@
 array([999, 749, 500, 250])
 """
 
-from sdrt.schedulers.base import Plan, Sampler, State
+from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.config import class_names, sampler_from_config
 from sdrt.schedulers.ddim import DDIM
 from sdrt.schedulers.dpmsolver_multistep import DPMSolverMultistep
@@ -14,8 +14,10 @@ from sdrt.schedulers.euler_ancestral import EulerAncestral
 from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config
 from sdrt.schedulers.names import SamplerName, names, sampler_from_name
 from sdrt.schedulers.noise_schedule import NoiseSchedule
+from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.pndm import PNDM
 from sdrt.schedulers.sigmas import SigmaSpacing
+from sdrt.schedulers.state import State
 
 __all__ = [
     "DDIM",

@@ -20,125 +20,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from sdrt.arrays import Array, Float
+from sdrt.arrays import Float
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers.noise_schedule import NoiseSchedule, Numerics
-from sdrt.schedulers.prediction import Prediction, check_alpha, to_x0
+from sdrt.schedulers.plan import Plan
+from sdrt.schedulers.prediction import Prediction, check_alpha
 from sdrt.schedulers.spacing import Spacing, check_num_inference_steps
+from sdrt.schedulers.state import Seen, State
 
-__all__ = ["Plan", "Sampler", "Seen", "State"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Plan:
-    """The immutable tables of a run. All arrays are read-only."""
-
-    timesteps: Array  # i64[calls] or f64[calls]: what the network is told at each call
-    alphas: Float  # f64[calls + 1]: signal scale at each stop
-    sigmas: Float  # f64[calls + 1]: noise scale at each stop; sigmas / alphas are the "sigmas" of variance-exploding tools
-    coefficients: tuple[Any, ...]  # per call, the sampler's own numbers
-    draws: tuple[bool, ...]  # per call, whether step needs fresh noise
-    starts: tuple[int, ...]  # per inference step, its first call: a run may begin at these
-    init_scale: float = 1.0  # the first sample is noise times this
-    input_scale: tuple[float, ...] = field(default=())  # per call, what the sample is multiplied with for the network
-
-    def __post_init__(self) -> None:
-        for table in (self.timesteps, self.alphas, self.sigmas):
-            table.setflags(write=False)
-        if not self.input_scale:
-            object.__setattr__(self, "input_scale", (1.0,) * self.num_calls)
-
-    @property
-    def num_calls(self) -> int:
-        """How often the network is called."""
-        return len(self.timesteps)
-
-    @property
-    def num_inference_steps(self) -> int:
-        """How many steps were asked for."""
-        return len(self.starts)
-
-    def start_at(self, strength: float) -> int:
-        """Return the call at which an image-to-image run of this strength begins: strength 1 is all of the plan.
-
-        Raises
-        ------
-        ConfigError : a strength that leaves no step to do, or more than all
-
-        Source: diffusers 0.42.1 ``StableDiffusionImg2ImgPipeline.get_timesteps``.
-        """
-        steps = int(self.num_inference_steps * strength) if 0 < strength <= 1 else 0
-        if not steps:
-            raise ConfigError(
-                f"strength must be in (0, 1] and leave a step of {self.num_inference_steps}, got {strength}; "
-                f"take at least {1 / self.num_inference_steps:.3g}, or more steps"
-            )
-        return self.starts[-steps]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Seen:
-    """What the last network call saw and said."""
-
-    x: Float
-    output: Float
-    alpha: float  # scales at its stop
-    sigma: float
-    prediction_type: Prediction
-    limit: float | None = None  # the predicted x0 is clipped to +- this
-
-    def x0(self) -> Float:
-        """Compute the clean sample that the network's output amounts to."""
-        found = to_x0(self.prediction_type, self.x, self.output, self.alpha, self.sigma)
-        return found if self.limit is None else np.clip(found, -self.limit, self.limit)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class State:
-    """Where a run is. A value: it can be copied, pickled, compared, and gone on from more than once."""
-
-    x: Float  # the sample, at stop ``position``
-    position: int  # the next call
-    history: tuple[Float, ...] = ()  # what a multistep sampler remembers of earlier steps, newest last
-    stages: tuple[Float, ...] = ()  # network outputs of the step under way, where a step takes several calls
-    anchor: Float | None = None  # the sample at which that step began
-    seen: Seen | None = None  # the last call
-
-    @property
-    def x0(self) -> Float:
-        """The clean sample that the last call predicted, of x's shape and dtype; computed when read.
-
-        Raises
-        ------
-        ConfigError : no call has been made
-        """
-        if self.seen is None:
-            raise ConfigError("no x0 is predicted before the first step; make a step")
-        return self.seen.x0().astype(self.x.dtype, copy=False)
-
-    def moved(self, x: Float, *, history: tuple[Float, ...] = (), stages: tuple[Float, ...] = (), anchor: Float | None = None) -> "State":
-        """Return the state after one call."""
-        return State(x=x, position=self.position + 1, history=history, stages=stages, anchor=anchor)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, State):
-            return NotImplemented
-        return self.position == other.position and _same(self._parts(), other._parts())
-
-    __hash__ = None  # type: ignore[assignment]  # arrays have no hash
-
-    def _parts(self) -> tuple[Any, ...]:
-        seen = None if self.seen is None else (self.seen.x, self.seen.output)
-        return (self.x, self.history, self.stages, self.anchor, seen)
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Compare two trees of tuples, arrays and None."""
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(_same(p, q) for p, q in zip(a, b, strict=True))
-    if a is None or b is None:
-        return a is b
-    return bool(a.dtype == b.dtype and np.array_equal(a, b))
+__all__ = ["Sampler"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +40,7 @@ class Sampler(ABC):
     """
 
     name: ClassVar[str]  # the diffusers class that it answers to
+    calls_per_step: ClassVar[int] = 1  # network calls in a step once it is under way
 
     schedule: NoiseSchedule = field(default_factory=NoiseSchedule)
     prediction_type: Prediction = "epsilon"

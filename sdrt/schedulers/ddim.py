@@ -7,11 +7,12 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.base import Plan, State
 from sdrt.schedulers.noise_schedule import real_type
 from sdrt.schedulers.one_step import OneStepSampler, Transfer, one_call_plan, transfers
+from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import check_alpha, to_eps, to_x0
 from sdrt.schedulers.spacing import place, rounded
+from sdrt.schedulers.state import State
 
 __all__ = ["DDIM", "with_final"]
 

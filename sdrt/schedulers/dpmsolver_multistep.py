@@ -13,11 +13,13 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.base import Plan, Sampler, State
+from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.noise_schedule import Real, real_type
+from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import to_eps, to_x0
 from sdrt.schedulers.sigmas import FinalSigma, SigmaSpacing, alpha_sigma, interpolated, ratio_to_timestep, training_ratios, with_final_ratio
 from sdrt.schedulers.spacing import Spacing, place, rounded
+from sdrt.schedulers.state import State
 
 __all__ = ["DPMSolverCall", "DPMSolverMultistep"]
 

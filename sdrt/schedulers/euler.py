@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.schedulers.base import Plan
 from sdrt.schedulers.noise_schedule import real_type
 from sdrt.schedulers.one_step import OneStepSampler, one_call_plan, transfers
+from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.sigmas import FinalSigma, SigmaSpacing, alpha_sigma, ratio_stops
 from sdrt.schedulers.spacing import Spacing, place
 

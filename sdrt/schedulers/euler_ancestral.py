@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sdrt.schedulers.base import Plan
 from sdrt.schedulers.euler import first_scale
 from sdrt.schedulers.noise_schedule import real_type
 from sdrt.schedulers.one_step import OneStepSampler, one_call_plan, transfers
+from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.sigmas import SigmaSpacing, alpha_sigma, ratio_stops
 from sdrt.schedulers.spacing import Spacing, place
 

@@ -15,11 +15,13 @@ import numpy.typing as npt
 from sdrt.arrays import F32, Array, Float
 from sdrt.errors import ConfigError
 from sdrt.rng import NoiseStream
-from sdrt.schedulers.base import Plan, Sampler, State
+from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.euler import Euler
 from sdrt.schedulers.euler_ancestral import EulerAncestral
 from sdrt.schedulers.noise_schedule import Numerics
+from sdrt.schedulers.plan import Plan
+from sdrt.schedulers.state import State
 
 __all__ = ["DiffusersScheduler", "StepOutput", "from_config"]
 
@@ -65,7 +67,7 @@ class DiffusersScheduler:
     @property
     def order(self) -> int:
         """Network calls per step: what image-to-image pipelines of diffusers multiply with."""
-        return max(1, round(self._plan.num_calls / self._plan.num_inference_steps)) if self._num_inference_steps else 1
+        return self.sampler.calls_per_step
 
     # ---- tables
 

@@ -37,7 +37,14 @@ class SamplerName:
 
 def _row(name: str, sampler: type[Sampler], order: int, about: str, *aliases: str, stochastic: bool = False, **says: Any) -> SamplerName:
     return SamplerName(
-        name=name, class_name=sampler.name, order=order, stochastic=stochastic, calls_per_step=1, about=about, says=says, aliases=aliases
+        name=name,
+        class_name=sampler.name,
+        order=order,
+        stochastic=stochastic,
+        calls_per_step=sampler.calls_per_step,
+        about=about,
+        says=says,
+        aliases=aliases,
     )
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.schedulers.base import Plan, Sampler, State
+from sdrt.schedulers.base import Sampler
+from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import Prediction, eps_weights, x0_weights
+from sdrt.schedulers.state import State
 
 __all__ = ["OneStepSampler", "Transfer", "one_call_plan", "transfers"]
 

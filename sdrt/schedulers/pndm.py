@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.base import Plan, Sampler, State
+from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.ddim import with_final
 from sdrt.schedulers.noise_schedule import Real, real_type
+from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import to_eps
 from sdrt.schedulers.spacing import place, rounded
+from sdrt.schedulers.state import State
 
 __all__ = ["PNDM", "PNDMCall"]
 

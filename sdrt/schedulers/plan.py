@@ -1,0 +1,56 @@
+"""The tables of a run, laid out once: see :mod:`sdrt.schedulers.base` for how a run walks through them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdrt.arrays import Array, Float
+from sdrt.errors import ConfigError
+
+__all__ = ["Plan"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """The immutable tables of a run. All arrays are read-only."""
+
+    timesteps: Array  # i64[calls] or f64[calls]: what the network is told at each call
+    alphas: Float  # f64[calls + 1]: signal scale at each stop
+    sigmas: Float  # f64[calls + 1]: noise scale at each stop; sigmas / alphas are the "sigmas" of variance-exploding tools
+    coefficients: tuple[Any, ...]  # per call, the sampler's own numbers
+    draws: tuple[bool, ...]  # per call, whether step needs fresh noise
+    starts: tuple[int, ...]  # per inference step, its first call: a run may begin at these
+    init_scale: float = 1.0  # the first sample is noise times this
+    input_scale: tuple[float, ...] = field(default=())  # per call, what the sample is multiplied with for the network
+
+    def __post_init__(self) -> None:
+        for table in (self.timesteps, self.alphas, self.sigmas):
+            table.setflags(write=False)
+        if not self.input_scale:
+            object.__setattr__(self, "input_scale", (1.0,) * self.num_calls)
+
+    @property
+    def num_calls(self) -> int:
+        """How often the network is called."""
+        return len(self.timesteps)
+
+    @property
+    def num_inference_steps(self) -> int:
+        """How many steps were asked for."""
+        return len(self.starts)
+
+    def start_at(self, strength: float) -> int:
+        """Return the call at which an image-to-image run of this strength begins: strength 1 is all of the plan.
+
+        Raises
+        ------
+        ConfigError : a strength that leaves no step to do, or more than all
+
+        Source: diffusers 0.42.1 ``StableDiffusionImg2ImgPipeline.get_timesteps``.
+        """
+        steps = int(self.num_inference_steps * strength) if 0 < strength <= 1 else 0
+        if not steps:
+            raise ConfigError(
+                f"strength must be in (0, 1] and leave a step of {self.num_inference_steps}, got {strength}; "
+                f"take at least {1 / self.num_inference_steps:.3g}, or more steps"
+            )
+        return self.starts[-steps]

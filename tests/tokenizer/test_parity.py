@@ -13,7 +13,7 @@ from sdrt.tokenizer import ClipTokenizer
 from sdrt.tokenizer.normalize import nfc, normalize
 from sdrt.tokenizer.split import words
 from tests.tokenizer.peer import EOS, open_peer
-from tests.tokenizer.texts import prompts
+from tests.tokenizer.texts import marked, prompts
 
 CHARACTERS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
@@ -61,8 +61,10 @@ def test_encode_equals_transformers(tokenizer: ClipTokenizer, peer: Any, text: s
     assert tokenizer.encode(text) == peer(text).input_ids
 
 
-@settings(max_examples=500)
-@given(prompts)
+@settings(max_examples=1000)
+@given(st.one_of(prompts, marked))
+@example("a\u030b\u0301")  # the first mark does not join the letter, and bars the second, of its class, from it
+@example("a\u0334\u0323\u0301")
 def test_cleaning_equals_the_peers_normalizer(peer: Any, text: str) -> None:
     """Character for character, the white space included."""
     assert normalize(text) == peer.backend_tokenizer.normalizer.normalize_str(text)

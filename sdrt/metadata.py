@@ -19,7 +19,7 @@ def text_chunks(settings: Settings, seed: int) -> dict[str, str]:
         Of this picture: with it and ``num_images`` 1, the same settings draw this picture alone.
     """
     alone: dict[str, Any] = settings.to_dict() | {"seed": seed, "num_images": 1}
-    return {"parameters": parameters_text(settings, seed), "sdrt": json.dumps(alone, ensure_ascii=False, sort_keys=True)}
+    return {"parameters": parameters_text(settings, seed), "sdrt": json.dumps(alone, ensure_ascii=False, sort_keys=True, allow_nan=False)}
 
 
 def parameters_text(settings: Settings, seed: int) -> str:

@@ -74,8 +74,13 @@ class Settings:
                 raise ConfigError(f"{name} is a finite number{span}; got {value!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON-able values."""
-        return asdict(self) | {"scheduler_config": dict(self.scheduler_config), "backend": dict(self.backend)}
+        """The settings as values of strict JSON. It has no infinity: one in a scheduler's configuration becomes text that float() reads."""
+        config = {key: _finite(value) for key, value in self.scheduler_config.items()}
+        return asdict(self) | {"scheduler_config": config, "backend": dict(self.backend)}
+
+
+def _finite(value: object) -> object:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _whole(value: object) -> int | None:

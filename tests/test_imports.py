@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "metadata": {"settings"},
     "pipeline": {"_version", "arrays", "backends", "errors", "guidance", "image", "models", "rng", "schedulers", "settings", "tokenizer"},
     "loading": {"backends", "errors", "models", "pipeline"},
-    "cli": {"_version", "backends", "errors", "image", "loading", "metadata", "models", "schedulers"},
+    "cli": {"_version", "backends", "errors", "image", "loading", "metadata", "models", "pipeline", "schedulers"},
     "__main__": {"cli"},
 }
 

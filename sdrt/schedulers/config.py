@@ -178,7 +178,7 @@ _OTHER_KEYS = frozenset((
     "base_image_seq_len", "base_shift", "clip_denoised", "corrector_order", "disable_corrector", "eta", "gamma", "invert_sigmas",
     "max_image_seq_len", "max_shift", "noise_sampler_seed", "num_inference_steps", "original_inference_steps", "predict_x0",
     "predictor_order", "rho", "s_churn", "s_max", "s_min", "s_noise", "shift", "shift_terminal", "sigma_data", "sigma_schedule",
-    "snr_shift_scale", "solver_p", "stochastic_sampling", "tau_func", "timestep_scaling",
+    "snr_shift_scale", "solver_p", "stochastic_sampling", "tau_func", "tensor_format", "timestep_scaling",
 ))
 # fmt: on
 

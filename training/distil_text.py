@@ -2,8 +2,9 @@
 
     python -m training.distil_text --out DIR --minutes 4
 
-The teacher is the encoder that the U-Net was trained on, reading the plain and complete caption; the student reads the loose one and must
-give the same states. Ordinary captions and the empty prompt, which guidance needs unmoved, keep their states. Writes DIR/text_distilled.
+The teacher is the encoder that the U-Net was trained on. From the end of a loose prompt on, the student must give the states that the
+teacher gives to the plain and complete caption; before, where the rest cannot be known yet, those that it gives to the loose prompt
+itself. Ordinary captions and the empty prompt, which guidance needs unmoved, keep all their states. Writes DIR/text_distilled.
 """
 
 from __future__ import annotations
@@ -25,21 +26,8 @@ from training.train_text import token_ids
 
 _BATCH = 64
 _LOOSE_SHARE = 0.6  # of a batch; the rest keeps the states that it has
-_OPENINGS = (
-    "",
-    "",
-    "",
-    "a photo of ",
-    "a picture of ",
-    "an image of ",
-    "the ",
-    "one ",
-    "draw ",
-    "please draw ",
-    "i want ",
-    "show me ",
-    "a cute ",
-)
+_OPENINGS = ("", "", "", "a photo of ", "a picture of ", "an image of ", "draw ", "please draw ", "i want ", "show me ")
+_DETERMINERS = ("the ", "one ", "a cute ", "")  # in place of the article
 _ENDINGS = ("", "", "", "", ".", "!", " please", ", simple", ", flat design", ", high quality", ", 4k")
 
 
@@ -65,7 +53,7 @@ def loose_caption(rng: np.random.Generator) -> tuple[str, Scene]:
     if not says_colour:
         text = text.replace(f"{DEFAULT_COLOUR} ", "", 1)
     if rng.random() < 0.5:
-        text = text.removeprefix("an ").removeprefix("a ")
+        text = choice(rng, _DETERMINERS) + text.removeprefix("an ").removeprefix("a ")
     return f"{choice(rng, _OPENINGS)}{text}{choice(rng, _ENDINGS)}", scene
 
 
@@ -91,9 +79,12 @@ def run(out: Path, minutes: float) -> None:
 
     def loss(_progress: float) -> dict[str, torch.Tensor]:
         read, meant = batch()
+        ids = token_ids(tokenizer, read)
+        ended = (ids == tokenizer.eos_token_id)[:, :, None]
         with torch.no_grad():
-            wanted = teacher(token_ids(tokenizer, meant)).last_hidden_state
-        squared = (student(token_ids(tokenizer, read)).last_hidden_state - wanted) ** 2
+            whole, partial = (teacher(texts).last_hidden_state for texts in (token_ids(tokenizer, meant), ids))
+            wanted = torch.where(ended, whole, partial)
+        squared = (student(ids).last_hidden_state - wanted) ** 2
         return {"loss": squared.mean() + squared[0].mean(), "empty": squared[0].detach().mean()}
 
     settings = LoopSettings(checkpoint=out / "distilled.pt", minutes=minutes, learning_rate=3e-4, average=0.99, decay_from=0.3)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from training.captions import caption
+from training.distil_text import loose_caption
 from training.judge import Picture, Verdict, judge
 from training.scenes import Scene, sample
 
@@ -72,6 +73,13 @@ def held_out_scenes(count: int, *, pairs: bool, seed: int) -> list[tuple[Scene, 
     return list(scenes.items())
 
 
+def loose_scenes(count: int, *, seed: int) -> list[tuple[Scene, str]]:
+    """Prompts as people type them, with what they mean; the wording is new to the U-Net, the scenes need not be."""
+    rng = np.random.default_rng(seed)
+    drawn = (loose_caption(rng) for _ in range(count))
+    return [(scene, text) for text, scene in drawn]
+
+
 def scores(verdicts: list[Verdict]) -> dict[str, float]:
     """Per cent right, by part and in all."""
     parts = ("shape", "colour", "background", "position", "size", "all")
@@ -98,6 +106,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--singles", type=int, default=240)
     parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--loose", type=int, default=0, help="terse, wordy and incomplete prompts")
     parser.add_argument("--scheduler", choices=sorted(SCHEDULERS), default="dpm")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=3.0)
@@ -108,12 +117,16 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     drawer = Drawer.load(options.model, options.scheduler, options.steps, options.guidance)
     report: dict[str, Any] = {"scheduler": SCHEDULERS[options.scheduler], "steps": options.steps, "guidance": options.guidance}
-    for kind, count in (("one object", options.singles), ("two objects", options.pairs)):
-        if count:
-            scenes = held_out_scenes(count, pairs=kind == "two objects", seed=options.seed)
+    sets = {
+        "one object": held_out_scenes(options.singles, pairs=False, seed=options.seed),
+        "two objects": held_out_scenes(options.pairs, pairs=True, seed=options.seed),
+        "loose prompts": loose_scenes(options.loose, seed=options.seed),
+    }
+    for kind, scenes in sets.items():
+        if scenes:
             result = report[kind] = evaluate(drawer, scenes, options.seed)
             print(
-                f"{kind}, {report['scheduler']}, {options.steps} steps, {count} prompts:",
+                f"{kind}, {report['scheduler']}, {options.steps} steps, {len(scenes)} prompts:",
                 result["right"],
                 result["seconds"],
                 "s",

@@ -79,6 +79,12 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n", encoding="utf-8")
 
 
+def _forget_origin(config: Path) -> None:
+    """Take out of a configuration the local folder that diffusers notes in it."""
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    _write_json(config, {key: value for key, value in settings.items() if key != "_name_or_path"})
+
+
 def _halve(weights: Path, prefix: str) -> None:
     """Rewrite a safetensors file in float16. The configuration beside it keeps saying float32, so plain `from_pretrained` casts up."""
     tensors = {prefix + name.removeprefix(prefix): tensor.to(torch.float16).contiguous() for name, tensor in load_file(weights).items()}
@@ -100,6 +106,7 @@ def export(out: Path, to: Path, *, decoder: Path | None = None, text: Path | Non
     shutil.rmtree(unfinished, ignore_errors=True)
     for name, model in {"vae": encoders.vae, "unet": load_unet(out / "unet.pt"), "text_encoder": encoders.text}.items():
         model.float().save_pretrained(unfinished / name)
+        _forget_origin(unfinished / name / "config.json")
         for weights in (unfinished / name).glob("*.safetensors"):
             _halve(weights, _TEXT_PREFIX if name == "text_encoder" else "")
     shutil.copytree(out / "tokenizer", unfinished / "tokenizer")

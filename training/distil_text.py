@@ -9,7 +9,6 @@ itself. Ordinary captions and the empty prompt, which guidance needs unmoved, ke
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from training.captions import DEFAULT_BACKGROUND, DEFAULT_COLOUR, caption, plain
 from training.loop import LoopSettings, train
 from training.merges import load_tokenizer
 from training.scenes import Item, Scene, choice, sample
+from training.stage import alone
 from training.team import Team
 from training.train_text import token_ids
 
@@ -92,14 +92,5 @@ def run(out: Path, minutes: float) -> None:
     student.save_pretrained(out / "text_distilled")
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, default=4.0)
-    options = parser.parse_args()
-    run(options.out, options.minutes)
-
-
 if __name__ == "__main__":
-    main()
+    alone(__doc__, run, minutes=4.0)

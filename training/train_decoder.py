@@ -7,7 +7,6 @@ Writes DIR/decoder, the whole autoencoder with the better decoder. Resumes where
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from training.captions import caption
 from training.encode import load_encoders
 from training.loop import LoopSettings, train
 from training.scenes import place, render, sample
-from training.team import Team, gather
+from training.stage import in_team
+from training.team import Team
 from training.train_unet import load_unet, signal_and_noise
 from training.train_vae import picture_loss, quality
 
@@ -62,16 +62,5 @@ def run(out: Path, minutes: float, team: Team) -> None:
     team.leave()
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
-    if team := gather("training.train_decoder", options.processes, options.out):
-        run(options.out, options.minutes, team)
-
-
 if __name__ == "__main__":
-    main()
+    in_team("training.train_decoder", __doc__, run, minutes=10.0)

@@ -8,7 +8,6 @@ so that the U-Net, which sees all 77 states, starts with meanings instead of sea
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from training.loop import LoopSettings, train
 from training.merges import MAX_LENGTH, load_tokenizer, write_tokenizer
 from training.scenes import COLOURS, LAYOUTS, POSITIONS, SIZES, Scene, sample
 from training.shapes import SHAPES
+from training.stage import alone
 from training.team import Team
 
 HIDDEN = 128  # width of the states
@@ -120,14 +120,5 @@ def run(out: Path, minutes: float) -> None:
     encoder.save_pretrained(out / "text_encoder")
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, default=4.0)
-    options = parser.parse_args()
-    run(options.out, options.minutes)
-
-
 if __name__ == "__main__":
-    main()
+    alone(__doc__, run, minutes=4.0)

@@ -7,7 +7,6 @@ Reads DIR/data and DIR/text_encoder, writes DIR/unet.pt every two minutes and at
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from diffusers.models.attention_processor import AttnProcessor
 from training import checkpoints
 from training.encode import load_encoders
 from training.loop import LoopSettings, train
-from training.team import Team, gather
+from training.stage import in_team
+from training.team import Team
 from training.train_text import HIDDEN
 
 NUM_TRAIN_TIMESTEPS, BETA_START, BETA_END = 1000, 0.00085, 0.012  # Stable Diffusion's scaled-linear schedule
@@ -121,16 +121,5 @@ def run(out: Path, minutes: float, team: Team) -> None:
     team.leave()
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
-    if team := gather("training.train_unet", options.processes, options.out):
-        run(options.out, options.minutes, team)
-
-
 if __name__ == "__main__":
-    main()
+    in_team("training.train_unet", __doc__, run, minutes=60.0)

@@ -7,7 +7,6 @@ Writes DIR/vae (diffusers layout, latents of mean 0 and variance 1 after `scalin
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from torch.nn import functional
 
 from training.loop import LoopSettings, train
 from training.scenes import PICTURE, Placement, place, render, sample
-from training.team import Team, gather
+from training.stage import in_team
+from training.team import Team
 
 WINDOW = 64  # pixels a side of the windows that the first part of the training sees
 _WINDOW_SHARE = 0.6  # of the time on windows round an outline, where nearly all the error is
@@ -132,16 +132,5 @@ def run(out: Path, minutes: float, team: Team) -> None:
     team.leave()
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, default=12.0)
-    parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
-    if team := gather("training.train_vae", options.processes, options.out):
-        run(options.out, options.minutes, team)
-
-
 if __name__ == "__main__":
-    main()
+    in_team("training.train_vae", __doc__, run, minutes=12.0)

@@ -139,23 +139,35 @@ class DiffusersScheduler:
         return StepOutput(_scaled(self._state.x, 1 / self._unit(i + 1)), self._state)
 
     def add_noise(self, original_samples: Float, noise: Float, timesteps: npt.ArrayLike) -> Float:
-        """Return the samples as they look at timesteps of the plan, one each, or one for all.
+        """Return the samples as they look at some timesteps, one each, or one for all.
 
         Parameters
         ----------
         original_samples, noise : float[n, ...]
         timesteps : number, or array of 1 or n numbers
+            Of the plan, or any trained timestep: a whole number in [0, T). Needs no plan for the latter.
+
+        Raises
+        ------
+        ConfigError : a timestep that is neither
         """
-        stops = [self._search(float(t)) for t in np.atleast_1d(np.asarray(timesteps))]
-        units = [self._unit(i) for i in stops]
         column = (-1,) + (1,) * (original_samples.ndim - 1)
         dtype = original_samples.dtype
-        alpha, sigma = (
-            np.array([table[i] / unit for i, unit in zip(stops, units, strict=True)]).astype(dtype).reshape(column)
-            for table in (self._plan.alphas, self._plan.sigmas)
-        )
+        levels = np.array([self._level(float(t)) for t in np.atleast_1d(np.asarray(timesteps))])
+        alpha, sigma = levels.T.astype(dtype).reshape(2, *column)
         mixed: Float = original_samples * alpha + noise.astype(dtype, copy=False) * sigma
         return mixed
+
+    def _level(self, timestep: float) -> tuple[float, float]:
+        """Return the signal and noise scale of a timestep, in the face's own units."""
+        if self._plans and (i := self._find(timestep)) is not None:
+            alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
+        else:
+            alpha_bar = self.sampler.schedule.alpha_bar(self.sampler.numerics)
+            if not (timestep.is_integer() and 0 <= timestep < len(alpha_bar)):
+                raise ConfigError(f"noise is added at a timestep of the plan or a whole one in [0, {len(alpha_bar)}), got {timestep:g}")
+            alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
+        return (1.0, sigma / alpha) if self._exploding else (alpha, sigma)
 
     # ---- the cursor
 
@@ -182,10 +194,13 @@ class DiffusersScheduler:
 
     def _search(self, timestep: float) -> int:
         """Return the first call that begins a step at this timestep."""
-        for i in self._plan.starts:
-            if self._told(i) == timestep:
-                return i
+        if (i := self._find(timestep)) is not None:
+            return i
         raise ConfigError(f"timestep {timestep:g} is not in this plan; pass one of scheduler.timesteps: {_ends(self.timesteps)}")
+
+    def _find(self, timestep: float) -> int | None:
+        """Return the same, or None if no step begins there."""
+        return next((i for i in self._plan.starts if self._told(i) == timestep), None)
 
     def _told(self, i: int) -> float:
         """Return the timestep of a call as :attr:`timesteps` shows it."""

@@ -84,6 +84,27 @@ def test_add_noise_is_diffusers(class_name: str, dtype: type[Any]) -> None:
     np.testing.assert_allclose(ours.add_noise(picture, noise, timesteps[1])[1], mixed[1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("class_name", ["DDIMScheduler", "PNDMScheduler"])
+@pytest.mark.parametrize("planned", [False, True])
+def test_add_noise_at_any_trained_timestep_is_diffusers(class_name: str, planned: bool) -> None:
+    """These classes of diffusers read the training table, whatever the plan and also before there is one."""
+    ours, theirs = from_config(config(class_name)), laid_out(config(class_name), 10)
+    if planned:
+        ours.set_timesteps(10)
+    picture, noise = (sdrt.rng.stream("numpy", k).normal((4, 2, 4, 4)) for k in range(2))
+    timesteps = np.array([0, 7, 500, 999])
+    expected = theirs.add_noise(*map(torch.from_numpy, (picture, noise, timesteps))).numpy()
+    np.testing.assert_allclose(ours.add_noise(picture, noise, timesteps), expected, rtol=3e-6, atol=3e-6)
+
+
+@every_class
+def test_noise_is_added_at_no_other_timestep(class_name: str) -> None:
+    """Neither between two trained timesteps nor beyond the last."""
+    for timestep in (0.5, 1000, -1):
+        with pytest.raises(ConfigError, match=r"noise is added at a timestep of the plan or a whole one in \[0, 1000\)"):
+            face(class_name).add_noise(np.zeros((1, 4, 8, 8)), np.zeros((1, 4, 8, 8)), timestep)
+
+
 # Not PNDM: in the middle of its list diffusers still repeats a first step, from one timestep too high.
 @pytest.mark.parametrize("class_name", sorted({*class_names()} - {"PNDMScheduler"}))
 @pytest.mark.parametrize("at", [3, 7])

@@ -367,11 +367,7 @@ class Pipeline:
 def _with_eta(sampler: Sampler, eta: float | None) -> Sampler:
     if eta is None:
         return sampler
-    if isinstance(sampler, DDIM):
-        return sampler.with_eta(eta)
-    if eta:
-        raise ConfigError(f"eta is DDIM's share of fresh noise, and {sampler.name} has none; leave eta out, or take scheduler='ddim'")
-    return sampler
+    return sampler.with_options(eta=eta)
 
 
 def _first(*values: T | None) -> T:

@@ -6,22 +6,24 @@ array([999, 749, 500, 250])
 """
 
 from sdrt.schedulers.base import Sampler
+from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import class_names, sampler_from_config
-from sdrt.schedulers.ddim import DDIM
-from sdrt.schedulers.dpmsolver_multistep import DPMSolverMultistep
-from sdrt.schedulers.euler import Euler
-from sdrt.schedulers.euler_ancestral import EulerAncestral
-from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config
+from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config, make
 from sdrt.schedulers.names import SamplerName, names, sampler_from_name
 from sdrt.schedulers.noise_schedule import NoiseSchedule
 from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.pndm import PNDM
+from sdrt.schedulers.samplers.ddim import DDIM
+from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.euler import Euler
+from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.pndm import PNDM
 from sdrt.schedulers.sigmas import SigmaSpacing
 from sdrt.schedulers.state import State
 
 __all__ = [
     "DDIM",
     "PNDM",
+    "Compat",
     "DPMSolverMultistep",
     "DiffusersScheduler",
     "Euler",
@@ -35,6 +37,7 @@ __all__ = [
     "StepOutput",
     "class_names",
     "from_config",
+    "make",
     "names",
     "sampler_from_config",
     "sampler_from_name",

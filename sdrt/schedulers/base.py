@@ -14,21 +14,28 @@ sample is x = alpha * x0 + sigma * noise, in the model's own scale. Most sampler
         state = sampler.step(plan, state, output, stream.normal(state.x.shape) if plan.draws[i] else None)
 """
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, SupportsFloat
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import F64, Float
 from sdrt.errors import ArrayContractError, ConfigError
-from sdrt.schedulers.noise_schedule import NoiseSchedule, Numerics
+from sdrt.schedulers.bounds import NO_BOUND, X0Bound
+from sdrt.schedulers.compat import Compat
+from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import Prediction, check_alpha
-from sdrt.schedulers.spacing import Spacing, check_num_inference_steps
+from sdrt.schedulers.prediction import Prediction, check_alpha, x0_weights
+from sdrt.schedulers.request import Request
 from sdrt.schedulers.state import Seen, State
 
 __all__ = ["Sampler"]
+
+# What a step does where nothing else is asked for: a sampler without the option accepts these, and these alone.
+_NEUTRAL = {"eta": 0.0, "s_churn": 0.0, "s_tmin": 0.0, "s_tmax": math.inf, "s_noise": 1.0, "use_clipped_model_output": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,54 +46,104 @@ class Sampler(ABC):
     float16 (computed in float32), float32 or float64, and keep their dtype.
     """
 
-    name: ClassVar[str]  # the diffusers class that it answers to
+    name: ClassVar[str]  # the diffusers class that it answers to, or a name of the same form where diffusers has none
+    keys: ClassVar[Mapping[str, Any]]  # every key of that class's configuration with its default
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # the values that are built, for keys where not every one is
     calls_per_step: ClassVar[int] = 1  # network calls in a step once it is under way
+    exploding: ClassVar[bool] = False  # whether that class's samples are x / alpha ("variance exploding")
+    inverse: ClassVar[bool] = False  # whether it leads from a picture to noise
+    guided_twice: ClassVar[bool] = False  # whether a step looks at the unconditional output too (CFG++)
+    spare_sigmas: ClassVar[int] = 1  # how many sigmas more than steps a caller passes: 1 where the last is the end of the run
+    takes: ClassVar[frozenset[str]] = frozenset({"timesteps"})  # which stops a caller may lay down: timesteps, sigmas, mu
+    step_options: ClassVar[tuple[str, ...]] = ()  # settings that diffusers passes to ``step``: fields of the sampler here
+    compats: ClassVar[tuple[Compat, ...]] = ("diffusers",)  # whose defects it can reproduce
 
-    schedule: NoiseSchedule = field(default_factory=NoiseSchedule)
     prediction_type: Prediction = "epsilon"
-    timestep_spacing: Spacing = "leading"
-    steps_offset: int = 0
     numerics: Numerics = "float32"
+    compat: Compat = None
+
+    def __post_init__(self) -> None:
+        if self.compat is not None and self.compat not in self.compats:
+            raise ConfigError(
+                f"{self.name} reproduces the defects of {' or '.join(map(str, self.compats)) or 'nobody'}, "
+                f"got compat {self.compat!r}; leave it out, or take another sampler"
+            )
+
+    # ---- configuration
 
     @property
     def config(self) -> dict[str, Any]:
         """The settings as a diffusers ``scheduler_config.json``, every key written out; :func:`sampler_from_config` reads it back."""
-        schedule = self.schedule
-        return {
-            "_class_name": self.name,
-            "num_train_timesteps": schedule.num_train_timesteps,
-            "beta_start": schedule.beta_start,
-            "beta_end": schedule.beta_end,
-            "beta_schedule": schedule.beta_schedule,
-            "trained_betas": None if schedule.trained_betas is None else list(schedule.trained_betas),
-            "prediction_type": self.prediction_type,
-            "timestep_spacing": self.timestep_spacing,
-            "steps_offset": self.steps_offset,
-            **self._own_config(),
-        }
+        return {"_class_name": self.name, **{key: value for key, value in self._config().items() if key in self.keys}}
 
-    def with_eta(self, eta: float) -> Self:
-        """Return this sampler with another share of fresh noise.
+    @classmethod
+    def read(cls, values: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> Self:
+        """Build the sampler of a complete set of :attr:`keys`; :func:`sampler_from_config` completes and checks one."""
+        return cls(**cls._read(values), numerics=numerics, compat=compat)
+
+    def _config(self) -> dict[str, Any]:
+        """Return this sampler's settings under diffusers' keys; keys that the class does not have are left out of :attr:`config`."""
+        return {"num_train_timesteps": self.num_train_timesteps, "prediction_type": self.prediction_type}
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that these keys mean."""
+        return {"prediction_type": values.get("prediction_type", "epsilon")}
+
+    @property
+    @abstractmethod
+    def num_train_timesteps(self) -> int:
+        """T, the length of the training schedule."""
+
+    @property
+    def doubled_output(self) -> bool:
+        """Whether the network's output has twice the sample's channels, a prediction and a variance."""
+        return False
+
+    def with_options(self, **options: Any) -> Self:
+        """Return this sampler with other values of its :attr:`step_options`.
 
         Raises
         ------
-        ConfigError : an eta other than 0 for a sampler that has no such share
+        ConfigError : an option that the sampler does not have, unless its value is the one that changes nothing
         """
-        if eta:
-            raise ConfigError(f"eta is DDIM's share of fresh noise, and {self.name} has none; got {eta}: leave it 0, or use ddim")
-        return self
+        own = {key: value for key, value in options.items() if key in self.step_options}
+        for key, value in options.items():
+            if key not in own and not (key in _NEUTRAL and _NEUTRAL[key] == value):
+                has = f"it has {', '.join(self.step_options)}" if self.step_options else "it has none"
+                raise ConfigError(f"{self.name} has no step option {key}, got {value!r}; leave it out ({has})")
+        return replace(self, **own) if own else self
 
-    def plan(self, num_inference_steps: int) -> Plan:
-        """Lay out a run of so many steps.
+    # ---- a run
+
+    def plan(
+        self,
+        num_inference_steps: int | None = None,
+        *,
+        timesteps: Iterable[SupportsFloat] | None = None,
+        sigmas: Iterable[SupportsFloat] | None = None,
+        mu: float | None = None,
+    ) -> Plan:
+        """Lay out a run of so many steps, or one of given stops: see :class:`Request`.
 
         Raises
         ------
-        ConfigError : fewer than 1 or more than T steps, or more than this sampler can tell apart
+        ConfigError : fewer than 1 or more steps than this sampler can tell apart, or stops that it cannot visit
         """
-        check_num_inference_steps(num_inference_steps, self.schedule.num_train_timesteps)
-        plan = self._plan(num_inference_steps)
-        check_alpha(self.prediction_type, float(plan.alphas.min()))
+        asked = {"timesteps": timesteps, "sigmas": sigmas, "mu": mu}
+        if foreign := [key for key, value in asked.items() if value is not None and key not in self.takes]:
+            has = f"it takes num_inference_steps{''.join(f', {key}' for key in sorted(self.takes))}"
+            raise ConfigError(f"{self.name} cannot lay out a run by {', '.join(foreign)}; {has}")
+        request = Request.of(num_inference_steps, timesteps, sigmas, mu, self.spare_sigmas)
+        self._check_steps(request.n)
+        plan = self._plan(request)
+        check_alpha(self.prediction_type, float(plan.alphas[: plan.num_calls].min()))
         return plan
+
+    def _check_steps(self, n: int) -> None:
+        """Raise ConfigError for a number of steps that no run has."""
+        if not 1 <= n <= self.num_train_timesteps:
+            raise ConfigError(f"num_inference_steps must be in [1, {self.num_train_timesteps}], got {n}; choose a number in that range")
 
     def start(self, plan: Plan, latents: Float, at: int = 0) -> State:
         """Begin a run.
@@ -107,7 +164,9 @@ class Sampler(ABC):
             raise ConfigError(f"a run starts where a step does, at one of {_list_text(plan.starts)}, got {at}; see Plan.start_at")
         return State(x=_floats("latents", latents), position=at)
 
-    def step(self, plan: Plan, state: State, model_output: Float, noise: Float | None = None) -> State:
+    def step(
+        self, plan: Plan, state: State, model_output: Float, noise: Float | None = None, *, unconditional_output: Float | None = None
+    ) -> State:
         """Move on by one network call.
 
         Parameters
@@ -116,6 +175,9 @@ class Sampler(ABC):
             What the network said to ``state.x * plan.input_scale[i]`` at ``plan.timesteps[i]``, where i is ``state.position``.
         noise : float array of that shape, or None
             Fresh standard normal noise exactly where ``plan.draws[i]``: a step never draws.
+        unconditional_output : float array of that shape, or None
+            What the network said without the prompt, before guidance: for samplers that are ``guided_twice``, whose ``model_output`` it is
+            where there is no guidance.
 
         Returns
         -------
@@ -128,18 +190,17 @@ class Sampler(ABC):
             raise ConfigError(f"call {i} of this plan takes {'an array of' if plan.draws[i] else 'no'} noise; follow plan.draws")
         dtype = state.x.dtype
         work = np.dtype(np.float32) if dtype == np.float16 else dtype
-        output = _operand("model_output", model_output, state.x, work)
+        output = _operand("model_output", model_output, state.x, work, doubled=self.doubled_output)
         fresh = None if noise is None else _operand("noise", noise, state.x, work)
         at_work = state if work == dtype else replace(state, x=state.x.astype(work))
-        moved = self._advance(plan.coefficients[i], at_work, output, fresh)
+        unguided = None if unconditional_output is None else _operand("unconditional_output", unconditional_output, state.x, work)
+        moved = self._advance_guided(plan.coefficients[i], at_work, output, unguided, fresh)
         x = moved.x if work == dtype else moved.x.astype(dtype)
         seen = Seen(
             x=at_work.x,
-            output=output,
-            alpha=float(plan.alphas[i]),
-            sigma=float(plan.sigmas[i]),
-            prediction_type=self.prediction_type,
-            limit=self._x0_limit(),
+            output=output[:, : output.shape[1] // 2] if self.doubled_output else output,
+            weights=self._x0_weights(float(plan.alphas[i]), float(plan.sigmas[i])),
+            bound=self._x0_bound(),
         )
         return replace(moved, x=x, seen=seen)
 
@@ -150,21 +211,37 @@ class Sampler(ABC):
         mixed = clean.astype(work) * float(plan.alphas[at]) + _operand("noise", noise, clean, work) * float(plan.sigmas[at])
         return mixed.astype(clean.dtype, copy=False)
 
-    def _x0_limit(self) -> float | None:
-        """Return where the predicted x0 is clipped."""
+    def alpha_bar(self) -> F64 | None:
+        """The signal power at every trained timestep, f64[T]; None for a sampler that knows none (EDM, flow matching)."""
         return None
 
-    @abstractmethod
-    def _own_config(self) -> dict[str, Any]:
-        """Return the diffusers keys that not every sampler has."""
+    def shown_sigmas(self, plan: Plan) -> Float:
+        """What this sampler's class of diffusers calls ``sigmas``: f[calls + 1], the noise-to-signal ratio at each stop."""
+        with np.errstate(divide="ignore"):
+            ratios: Float = plan.sigmas / plan.alphas
+        return ratios
+
+    def _x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
+        """Return (a, b) with x0 = a * x + b * output at a stop."""
+        return x0_weights(self.prediction_type, alpha, sigma)
+
+    def _x0_bound(self) -> X0Bound:
+        """Return how far the predicted x0 may go."""
+        return NO_BOUND
 
     @abstractmethod
-    def _plan(self, n: int) -> Plan:
-        """Lay out n steps, 1 <= n <= T."""
+    def _plan(self, request: Request) -> Plan:
+        """Lay out a run; ``request.n`` is what :meth:`_check_steps` admits."""
 
     @abstractmethod
     def _advance(self, c: Any, state: State, output: Float, noise: Float | None) -> State:
         """Move on by one call; all arrays are of one shape and dtype, float32 or float64."""
+
+    def _advance_guided(self, c: Any, state: State, output: Float, unconditional: Float | None, noise: Float | None) -> State:
+        """Do the same where the unconditional output is known too; samplers that are :attr:`guided_twice` override this."""
+        if unconditional is not None:
+            raise ConfigError(f"{self.name} looks at one output, got unconditional_output too; pass model_output alone")
+        return self._advance(c, state, output, noise)
 
 
 def _floats(name: str, x: object) -> Float:
@@ -174,11 +251,13 @@ def _floats(name: str, x: object) -> Float:
     return x
 
 
-def _operand(name: str, array: object, x: Float, work: np.dtype[Any]) -> Float:
+def _operand(name: str, array: object, x: Float, work: np.dtype[Any], *, doubled: bool = False) -> Float:
     """Check an operand against the sample, and return it in the dtype of the computation."""
     found = _floats(name, array)
-    if found.shape != x.shape:
-        raise ArrayContractError(f"{name}: expected the sample's shape {list(x.shape)}, got {list(found.shape)}")
+    expected = (*x.shape[:1], 2 * x.shape[1], *x.shape[2:]) if doubled and x.ndim > 1 else x.shape
+    if found.shape != expected:
+        twice = " with twice its channels" if doubled else ""
+        raise ArrayContractError(f"{name}: expected the sample's shape{twice}, {list(expected)}, got {list(found.shape)}")
     return found.astype(work, copy=False)
 
 

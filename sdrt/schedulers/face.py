@@ -1,7 +1,7 @@
 """The habits of a diffusers scheduler over any sampler: ``set_timesteps``, ``scale_model_input``, ``step(...).prev_sample``, in numpy.
 
-Sampler and plan speak x = alpha * x0 + sigma * noise. The Euler classes of diffusers speak x / alpha, "variance exploding": there the
-face converts, so that samples, ``sigmas`` and ``init_noise_sigma`` are theirs.
+Sampler and plan speak x = alpha * x0 + sigma * noise. Some classes of diffusers speak x / alpha, "variance exploding": there the face
+converts, so that samples, ``sigmas`` and ``init_noise_sigma`` are theirs.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ from sdrt.arrays import F32, Array, Float
 from sdrt.errors import ConfigError
 from sdrt.rng import NoiseStream
 from sdrt.schedulers.base import Sampler
+from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_from_config
-from sdrt.schedulers.euler import Euler
-from sdrt.schedulers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.names import sampler_from_name
 from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.state import State
 
-__all__ = ["DiffusersScheduler", "StepOutput", "from_config"]
+__all__ = ["DiffusersScheduler", "StepOutput", "from_config", "make"]
 
-_VARIANCE_EXPLODING = frozenset({Euler.name, EulerAncestral.name})
+Options = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class DiffusersScheduler:
     """A numpy stand-in for a diffusers scheduler, over one sampler.
 
     Unlike the sampler it has a cursor: a loop that passes ``timesteps`` in order is followed call by call, and any other timestep of the
-    plan begins anew there. Not for use by two threads at once.
+    plan begins anew there. Before :meth:`set_timesteps` the plan visits every trained timestep. Not for use by two threads at once.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ class DiffusersScheduler:
 
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
-        self._plans: dict[float, Plan] = {}
-        self._num_inference_steps = 0
+        self._asked: dict[str, Any] = {}
+        self._plans: dict[Options, tuple[Sampler, Plan]] = {}
         self._state: State | None = None
         self._begin_index: int | None = None
 
@@ -69,13 +69,46 @@ class DiffusersScheduler:
         """Network calls per step: what image-to-image pipelines of diffusers multiply with."""
         return self.sampler.calls_per_step
 
+    def __len__(self) -> int:
+        """Return the length of the training schedule."""
+        return self.sampler.num_train_timesteps
+
     # ---- tables
 
-    def set_timesteps(self, num_inference_steps: int) -> None:
-        """Lay out a run; errors as :meth:`Sampler.plan`."""
-        self._plans = {0.0: self.sampler.plan(num_inference_steps)}
-        self._num_inference_steps = num_inference_steps
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        *,
+        timesteps: npt.ArrayLike | None = None,
+        sigmas: npt.ArrayLike | None = None,
+        mu: float | None = None,
+        **options: Any,
+    ) -> None:
+        """Lay out a run, and begin it anew.
+
+        Parameters
+        ----------
+        num_inference_steps, timesteps, sigmas, mu
+            One of the first three, as :meth:`Sampler.plan` takes them.
+        **options
+            What the class of diffusers takes here beside them (``original_inference_steps``, ``strength`` of LCM).
+
+        Raises
+        ------
+        ConfigError : as :meth:`Sampler.plan` and :meth:`Sampler.with_options`
+        """
+        given = {"timesteps": timesteps, "sigmas": sigmas}
+        stops = {key: None if value is None else np.asarray(value).tolist() for key, value in given.items()}
+        sampler = self.sampler.with_options(**{key: value for key, value in options.items() if value is not None})
+        asked: dict[str, Any] = {"num_inference_steps": num_inference_steps, "mu": mu, **stops}
+        self._plans = {(): (sampler, sampler.plan(**asked))}
+        self._asked = asked
         self._state = self._begin_index = None
+
+    @property
+    def num_inference_steps(self) -> int | None:
+        """How many steps were asked for; None before :meth:`set_timesteps`."""
+        return self._plan.num_inference_steps if self._asked else None
 
     @property
     def timesteps(self) -> npt.NDArray[np.int64] | F32:
@@ -85,8 +118,21 @@ class DiffusersScheduler:
 
     @property
     def sigmas(self) -> F32:
-        """f32[calls + 1]: noise-to-signal ratio at each stop."""
-        return (self._plan.sigmas / self._plan.alphas).astype(np.float32)
+        """f32[calls + 1]: the noise level at each stop, as the class of diffusers counts it."""
+        return self.sampler.shown_sigmas(self._plan).astype(np.float32)
+
+    @property
+    def alphas_cumprod(self) -> F32:
+        """f32[T]: the signal power at every trained timestep.
+
+        Raises
+        ------
+        ConfigError : a sampler without a trained schedule
+        """
+        alpha_bar = self.sampler.alpha_bar()
+        if alpha_bar is None:
+            raise ConfigError(f"{self.sampler.name} has no alphas_cumprod; its noise levels are scheduler.sigmas")
+        return alpha_bar.astype(np.float32)
 
     @property
     def init_noise_sigma(self) -> float:
@@ -95,20 +141,40 @@ class DiffusersScheduler:
 
     # ---- a run
 
+    @property
+    def begin_index(self) -> int | None:
+        """With which of the timesteps the next run begins, if it was said."""
+        return self._begin_index
+
+    @property
+    def step_index(self) -> int | None:
+        """Which of the timesteps the next step of the run under way is at; None before its first."""
+        return None if self._state is None else self._state.position
+
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Say with which of the timesteps the next run begins; only needed where two are equal."""
         self._begin_index = begin_index
 
     def scale_model_input(self, sample: Float, timestep: float | None = None) -> Float:
         """Return what the network gets for this sample, f of the same shape and dtype."""
-        if not self._exploding:
+        if not self.sampler.exploding and not self._scales_input:
             return sample
         i = self._locate(timestep)
         return _scaled(sample, self._unit(i) * self._plan.input_scale[i])
 
     def step(
-        self, model_output: Float, timestep: float, sample: Float, *, eta: float = 0.0, generator: NoiseStream | None = None
-    ) -> StepOutput:
+        self,
+        model_output: Float,
+        timestep: float,
+        sample: Float,
+        *,
+        generator: NoiseStream | None = None,
+        variance_noise: Float | None = None,
+        prev_timestep: float | None = None,
+        unconditional_output: Float | None = None,
+        return_dict: bool = True,
+        **options: Any,
+    ) -> StepOutput | Any:
         """Move the sample on by one network call.
 
         Parameters
@@ -116,27 +182,51 @@ class DiffusersScheduler:
         model_output, sample : float arrays of one shape
         timestep : number
             One of :attr:`timesteps`.
-        eta : float in [0, 1]
-            DDIM's share of fresh noise.
         generator : noise stream of :mod:`sdrt.rng`
             Where fresh noise comes from; required by stochastic samplers.
+        variance_noise : float array of the sample's shape
+            Fresh noise, in place of a generator.
+        prev_timestep : number
+            Where the step ends, in place of the next of :attr:`timesteps`.
+        unconditional_output : float array of the sample's shape
+            The network's output without the prompt, for CFG++.
+        return_dict : bool
+            False gives the tuple (prev_sample, pred_original_sample).
+        **options
+            Of the sampler's ``step_options``: ``eta``; ``s_churn``, ``s_tmin``, ``s_tmax``, ``s_noise``; ``use_clipped_model_output``.
 
         Raises
         ------
-        ConfigError : no plan, a timestep that is not in it, noise without a generator
+        ConfigError : a timestep that is not in the plan, noise without a generator, an option that the sampler does not have
         """
         i = self._locate(timestep)
-        plan, sampler = self._with_eta(eta)
+        sampler, plan = self._with_options(options)
+        at = i
+        if prev_timestep is not None:
+            plan, at = sampler.plan(timesteps=(float(timestep), float(prev_timestep))), 0
         x = _scaled(sample, self._unit(i))
-        state = replace(self._state, x=x) if self._state is not None and self._state.position == i else State(x=x, position=i)
+        goes_on = self._state is not None and self._state.position == i
+        state = replace(self._state, x=x, position=at) if self._state is not None and goes_on else State(x=x, position=at)
         noise = None
-        if plan.draws[i]:
-            if generator is None:
-                raise ConfigError(f"{sampler.name} draws noise in this step; pass generator=sdrt.rng.stream('torch', seed)")
-            noise = generator.normal(sample.shape)
-        self._state = sampler.step(plan, state, model_output, noise)
+        if plan.draws[at]:
+            noise = self._noise(generator, variance_noise, sample)
+        moved = sampler.step(plan, state, model_output, noise, unconditional_output=unconditional_output)
+        prev_sample = _scaled(moved.x, 1 / (float(plan.alphas[at + 1]) if sampler.exploding else 1.0))
+        self._state = moved if at == i else replace(moved, position=i + 1)
         self._begin_index = None
-        return StepOutput(_scaled(self._state.x, 1 / self._unit(i + 1)), self._state)
+        result = StepOutput(prev_sample, moved)
+        return result if return_dict else (result.prev_sample, result.pred_original_sample)
+
+    def _noise(self, generator: NoiseStream | None, variance_noise: Float | None, sample: Float) -> Float:
+        if variance_noise is not None:
+            if generator is not None:
+                raise ConfigError("fresh noise comes from generator or variance_noise, got both; pass one of them")
+            return variance_noise
+        if generator is None:
+            raise ConfigError(f"{self.sampler.name} draws noise in this step; pass generator=sdrt.rng.stream('torch', seed)")
+        return generator.normal(sample.shape)
+
+    # ---- noise on pictures
 
     def add_noise(self, original_samples: Float, noise: Float, timesteps: npt.ArrayLike) -> Float:
         """Return the samples as they look at some timesteps, one each, or one for all.
@@ -151,56 +241,89 @@ class DiffusersScheduler:
         ------
         ConfigError : a timestep that is neither
         """
-        column = (-1,) + (1,) * (original_samples.ndim - 1)
-        dtype = original_samples.dtype
-        levels = np.array([self._level(float(t)) for t in np.atleast_1d(np.asarray(timesteps))])
-        alpha, sigma = levels.T.astype(dtype).reshape(2, *column)
-        mixed: Float = original_samples * alpha + noise.astype(dtype, copy=False) * sigma
+        alpha, sigma = self._levels(original_samples, timesteps)
+        mixed: Float = original_samples * alpha + noise.astype(original_samples.dtype, copy=False) * sigma
         return mixed
+
+    def scale_noise(self, sample: Float, timestep: npt.ArrayLike, noise: Float) -> Float:
+        """Do as :meth:`add_noise`, in the order in which diffusers' flow-matching classes take it."""
+        return self.add_noise(sample, noise, timestep)
+
+    def get_velocity(self, sample: Float, noise: Float, timesteps: npt.ArrayLike) -> Float:
+        """Return what a network of velocities should answer: alpha * noise - sigma * sample; parameters as :meth:`add_noise`."""
+        alpha, sigma = self._levels(sample, timesteps)
+        if self.sampler.exploding:
+            alpha = 1 / np.sqrt(1 + sigma**2)
+            sigma = sigma * alpha
+        velocity: Float = noise.astype(sample.dtype, copy=False) * alpha - sample * sigma
+        return velocity
+
+    def _levels(self, samples: Float, timesteps: npt.ArrayLike) -> Float:
+        """Return the two scales of each timestep, in the face's own units and shaped to multiply samples."""
+        levels = np.array([self._level(float(t)) for t in np.atleast_1d(np.asarray(timesteps))])
+        return levels.T.astype(samples.dtype).reshape(2, -1, *(1,) * (samples.ndim - 1))
 
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
-        if self._plans and (i := self._find(timestep)) is not None:
+        if self._asked and (i := self._find(timestep)) is not None:
             alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
         else:
-            alpha_bar = self.sampler.schedule.alpha_bar(self.sampler.numerics)
-            if not (timestep.is_integer() and 0 <= timestep < len(alpha_bar)):
-                raise ConfigError(f"noise is added at a timestep of the plan or a whole one in [0, {len(alpha_bar)}), got {timestep:g}")
+            alpha_bar = self.sampler.alpha_bar()
+            known = 0 if alpha_bar is None else len(alpha_bar)
+            if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < known):
+                raise ConfigError(f"noise is added at a timestep of the plan or a whole one in [0, {known}), got {timestep:g}")
             alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
-        return (1.0, sigma / alpha) if self._exploding else (alpha, sigma)
+        return (1.0, sigma / alpha) if self.sampler.exploding else (alpha, sigma)
 
     # ---- the cursor
 
     @property
     def _plan(self) -> Plan:
-        if not self._plans:
-            raise ConfigError("there are no timesteps yet; call set_timesteps first")
-        return self._plans[0.0]
+        return self._planned()[1]
 
-    def _with_eta(self, eta: float) -> tuple[Plan, Sampler]:
-        if not eta:
-            return self._plan, self.sampler
-        sampler = self.sampler.with_eta(eta)
-        if eta not in self._plans:
-            self._plans[eta] = sampler.plan(self._num_inference_steps)
-        return self._plans[eta], sampler
+    def _planned(self) -> tuple[Sampler, Plan]:
+        """Return the sampler and plan under way; before any was asked for, a plan of every trained timestep."""
+        if not self._plans:
+            every = range(self.sampler.num_train_timesteps - 1, -1, -1)
+            self._plans = {(): (self.sampler, self.sampler.plan(timesteps=every))}
+        return self._plans[()]
+
+    def _with_options(self, options: Mapping[str, Any]) -> tuple[Sampler, Plan]:
+        """Return the sampler with a step's options, and its plan."""
+        given = {key: value for key, value in options.items() if value is not None}
+        sampler, plan = self._planned()
+        changed = sampler.with_options(**given)
+        if changed == sampler:
+            return sampler, plan
+        key = tuple(sorted(given.items()))
+        if key not in self._plans:
+            asked = self._asked or {"timesteps": plan.timesteps.tolist()}
+            self._plans[key] = (changed, changed.plan(**asked))
+        return self._plans[key]
 
     def _locate(self, timestep: float | None) -> int:
         """Return the call of a timestep: the next one in a loop that goes on, else where it stands in the plan."""
-        here = self._state.position if self._state is not None else self._begin_index
+        here = self._state.position if self._state is not None else None
+        here = here if self._begin_index is None else self._begin_index
         if here is not None and here < self._plan.num_calls and (timestep is None or self._told(here) == timestep):
             return here
         return 0 if timestep is None else self._search(float(timestep))
 
     def _search(self, timestep: float) -> int:
-        """Return the first call that begins a step at this timestep."""
+        """Return the call at which a step begins at this timestep."""
         if (i := self._find(timestep)) is not None:
             return i
         raise ConfigError(f"timestep {timestep:g} is not in this plan; pass one of scheduler.timesteps: {_ends(self.timesteps)}")
 
     def _find(self, timestep: float) -> int | None:
-        """Return the same, or None if no step begins there."""
-        return next((i for i in self._plan.starts if self._told(i) == timestep), None)
+        """Return the first such call, or None if no step begins there.
+
+        Of equal timesteps (rounded Karras ones) diffusers takes the second, and so leaves out a stop.
+        """
+        found = [i for i in self._plan.starts if self._told(i) == timestep]
+        if len(found) > 1 and self.sampler.compat == "diffusers":
+            return found[1]
+        return found[0] if found else None
 
     def _told(self, i: int) -> float:
         """Return the timestep of a call as :attr:`timesteps` shows it."""
@@ -209,12 +332,12 @@ class DiffusersScheduler:
     # ---- the two scales
 
     @property
-    def _exploding(self) -> bool:
-        return self.sampler.name in _VARIANCE_EXPLODING
+    def _scales_input(self) -> bool:
+        return any(scale != 1.0 for scale in self._plan.input_scale)
 
     def _unit(self, i: int) -> float:
         """Return the sampler's x at stop i over the face's."""
-        return float(self._plan.alphas[i]) if self._exploding else 1.0
+        return float(self._plan.alphas[i]) if self.sampler.exploding else 1.0
 
 
 def _scaled(x: Float, factor: float) -> Float:
@@ -232,6 +355,32 @@ def _ends(timesteps: Array) -> str:
     return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]])
 
 
-def from_config(config: Mapping[str, Any], numerics: Numerics = "float32") -> DiffusersScheduler:
+def from_config(config: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> DiffusersScheduler:
     """Build the stand-in of a diffusers configuration; parameters and errors as :func:`sampler_from_config`."""
-    return DiffusersScheduler(sampler_from_config(config, numerics))
+    return DiffusersScheduler(sampler_from_config(config, numerics, compat))
+
+
+# Stable Diffusion's own schedule, for names that come without a model.
+_STABLE_DIFFUSION: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
+
+
+def make(name: str, *, numerics: Numerics = "float32", compat: Compat = None, **settings: Any) -> DiffusersScheduler:
+    """Build the scheduler that people elsewhere call by this name ("dpm++ 2m karras", "euler a").
+
+    Parameters
+    ----------
+    name : str
+        As :func:`sampler_from_name` reads it: diffusers' class names, AUTOMATIC1111's, ComfyUI's and stable-diffusion.cpp's spellings.
+    **settings
+        Keys of a diffusers configuration; those left out are Stable Diffusion's, or the class's defaults.
+
+    Raises
+    ------
+    ConfigError : an unknown name, key or value
+
+    >>> scheduler = make("DPM++ 2M Karras")
+    >>> scheduler.set_timesteps(4)
+    >>> scheduler.timesteps
+    array([999, 687, 146,   0])
+    """
+    return DiffusersScheduler(sampler_from_name(name, {**_STABLE_DIFFUSION, **settings}, numerics, compat))

@@ -10,13 +10,14 @@ from typing import Any
 
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Sampler
+from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_from_config
-from sdrt.schedulers.ddim import DDIM
-from sdrt.schedulers.dpmsolver_multistep import DPMSolverMultistep
-from sdrt.schedulers.euler import Euler
-from sdrt.schedulers.euler_ancestral import EulerAncestral
 from sdrt.schedulers.noise_schedule import Numerics
-from sdrt.schedulers.pndm import PNDM
+from sdrt.schedulers.samplers.ddim import DDIM
+from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.euler import Euler
+from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.pndm import PNDM
 
 __all__ = ["SamplerName", "names", "sampler_from_name"]
 
@@ -74,7 +75,7 @@ def names() -> tuple[SamplerName, ...]:
     return _ROWS
 
 
-def sampler_from_name(name: str, model_config: Mapping[str, Any], numerics: Numerics = "float32") -> Sampler:
+def sampler_from_name(name: str, model_config: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> Sampler:
     """Build the sampler of a name for a model.
 
     Parameters
@@ -84,6 +85,7 @@ def sampler_from_name(name: str, model_config: Mapping[str, Any], numerics: Nume
     model_config : mapping
         The model's own scheduler configuration, of whatever class.
     numerics : {"float32", "float64"}
+    compat : {"diffusers", "apple"} or None
 
     Raises
     ------
@@ -95,7 +97,7 @@ def sampler_from_name(name: str, model_config: Mapping[str, Any], numerics: Nume
     row = _BY_KEY.get(_key(name))
     if row is None:
         raise ConfigError(f"no sampler is named {name!r}; choose one of {', '.join(r.name for r in _ROWS)}")
-    return sampler_from_config({**model_config, **row.says, "_class_name": row.class_name}, numerics)
+    return sampler_from_config({**model_config, **row.says, "_class_name": row.class_name}, numerics, compat)
 
 
 def _key(name: str) -> str:

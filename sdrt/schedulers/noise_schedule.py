@@ -5,6 +5,7 @@ Two numerics. ``float64`` computes as written. ``float32`` computes as PyTorch d
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -58,6 +59,31 @@ class NoiseSchedule:
             raise ConfigError(f"beta_start and beta_end must lie between 0 and 1, got {self.beta_start} and {self.beta_end}")
         if self.num_train_timesteps < 2:
             raise ConfigError(f"num_train_timesteps must be at least 2, got {self.num_train_timesteps}; SD models have 1000")
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], terminal_alpha_bar: float = 0.0) -> "NoiseSchedule":
+        """Read diffusers' keys; those that a class does not have are at their defaults."""
+        betas = values.get("trained_betas")
+        return cls(
+            num_train_timesteps=len(betas) if betas is not None else values["num_train_timesteps"],
+            beta_start=values.get("beta_start", 0.0001),
+            beta_end=values.get("beta_end", 0.02),
+            beta_schedule=values.get("beta_schedule", "linear"),
+            trained_betas=None if betas is None else tuple(map(float, betas)),
+            rescale_betas_zero_snr=bool(values.get("rescale_betas_zero_snr")),
+            terminal_alpha_bar=terminal_alpha_bar,
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Return diffusers' keys."""
+        return {
+            "num_train_timesteps": self.num_train_timesteps,
+            "beta_start": self.beta_start,
+            "beta_end": self.beta_end,
+            "beta_schedule": self.beta_schedule,
+            "trained_betas": None if self.trained_betas is None else list(self.trained_betas),
+            "rescale_betas_zero_snr": self.rescale_betas_zero_snr,
+        }
 
     def betas(self, numerics: Numerics = "float32") -> F64:
         """Return the noise variance added at each timestep, f64[T], rescaled if the settings say so."""

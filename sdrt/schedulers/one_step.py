@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import Prediction, eps_weights, x0_weights
+from sdrt.schedulers.scheduled import ScheduledSampler
 from sdrt.schedulers.state import State
 
 __all__ = ["OneStepSampler", "Transfer", "one_call_plan", "transfers"]
@@ -29,22 +29,22 @@ class Transfer:
     output: float
 
 
-def transfers(prediction: Prediction, alphas: Float, sigmas: Float, directions: Float, noises: Float) -> tuple[Transfer, ...]:
-    """Return the steps from each stop to the next.
+def transfers(
+    prediction: Prediction, alphas: Float, sigmas: Float, alphas_next: Float, directions: Float, noises: Float
+) -> tuple[Transfer, ...]:
+    """Return the numbers of every step.
 
     Parameters
     ----------
-    alphas, sigmas : f64[n + 1]
-        Scales at the stops.
-    directions, noises : f64[n]
-        How much predicted and how much fresh noise the next stop has; their squares add up to sigma squared.
+    alphas, sigmas : f[n]
+        Scales where each step starts.
+    alphas_next : f[n]
+        The signal scale where it ends.
+    directions, noises : f[n]
+        How much predicted and how much fresh noise is there; their squares add up to sigma squared.
     """
-    return tuple(
-        _transfer(prediction, *numbers)
-        for numbers in zip(
-            alphas[:-1].tolist(), sigmas[:-1].tolist(), alphas[1:].tolist(), directions.tolist(), noises.tolist(), strict=True
-        )
-    )
+    columns = (alphas, sigmas, alphas_next, directions, noises)
+    return tuple(_transfer(prediction, *numbers) for numbers in zip(*(column.tolist() for column in columns), strict=True))
 
 
 def _transfer(prediction: Prediction, alpha: float, sigma: float, alpha_next: float, direction: float, noise: float) -> Transfer:
@@ -62,7 +62,7 @@ def _transfer(prediction: Prediction, alpha: float, sigma: float, alpha_next: fl
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneStepSampler(Sampler):
+class OneStepSampler(ScheduledSampler):
     """A sampler that is fully described by its transfers."""
 
     def _advance(self, c: Transfer, state: State, output: Float, noise: Float | None) -> State:

@@ -21,6 +21,7 @@ class Plan:
     starts: tuple[int, ...]  # per inference step, its first call: a run may begin at these
     init_scale: float = 1.0  # the first sample is noise times this
     input_scale: tuple[float, ...] = field(default=())  # per call, what the sample is multiplied with for the network
+    intervals: tuple[tuple[float, float], ...] = field(default=())  # per call, where noise is a Brownian path's increment
 
     def __post_init__(self) -> None:
         for table in (self.timesteps, self.alphas, self.sigmas):

@@ -1,14 +1,17 @@
 """What a network predicts, and how the predictions turn into each other. With x = alpha * x0 + sigma * eps:
 
-============== =============================== ==================================
-prediction     x0                              eps
-============== =============================== ==================================
-epsilon        (x - sigma * output) / alpha    output
-v_prediction   alpha * x - sigma * output      alpha * output + sigma * x
-sample         output                          (x - alpha * output) / sigma
-============== =============================== ==================================
+================ =============================== ==================================
+prediction       x0                              eps
+================ =============================== ==================================
+epsilon          (x - sigma * output) / alpha    output
+v_prediction     alpha * x - sigma * output      alpha * output + sigma * x
+sample           output                          (x - alpha * output) / sigma
+flow_prediction  x - sigma * output              x + alpha * output
+================ =============================== ==================================
 
-Source: Ho et al. 2020, equation 4; Salimans and Ho 2022 (arXiv:2202.00512), appendix D.
+A flow is eps - x0, at stops where alpha + sigma = 1; a velocity alpha * eps - sigma * x0, where their squares add up to 1.
+
+Source: Ho et al. 2020, equation 4; Salimans and Ho 2022 (arXiv:2202.00512), appendix D; Lipman et al. 2023 (arXiv:2210.02747).
 """
 
 from typing import Literal, get_args
@@ -20,7 +23,7 @@ from sdrt.errors import ConfigError
 
 __all__ = ["Prediction", "check_alpha", "eps_weights", "to_eps", "to_x0", "x0_weights"]
 
-Prediction = Literal["epsilon", "v_prediction", "sample"]
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
 
 
 def check_alpha(prediction: Prediction, smallest_alpha: float) -> None:
@@ -47,6 +50,8 @@ def x0_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[floa
             return alpha, -sigma
         case "sample":
             return 0.0, 1.0
+        case "flow_prediction":
+            return 1.0, -sigma
 
 
 def eps_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[float, float]:
@@ -58,6 +63,8 @@ def eps_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[flo
             return sigma, alpha
         case "sample":
             return 1 / sigma, -alpha / sigma
+        case "flow_prediction":
+            return 1.0, alpha
 
 
 def to_x0(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: float) -> Float:
@@ -72,6 +79,8 @@ def to_x0(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: 
             return _weighted_sum(x, alpha, output, -sigma)
         case "sample":
             return output
+        case "flow_prediction":
+            return _minus(x, output, sigma)
 
 
 def to_eps(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: float) -> Float:
@@ -83,6 +92,9 @@ def to_eps(prediction: Prediction, x: Float, output: Float, alpha: float, sigma:
             return _weighted_sum(output, alpha, x, sigma)
         case "sample":
             return _over(_minus(x, output, alpha), sigma)
+        case "flow_prediction":
+            scaled: Float = output * alpha
+            return np.add(x, scaled, out=scaled)
 
 
 def _weighted_sum(x: Float, a: float, y: Float, b: float) -> Float:

@@ -3,7 +3,8 @@
 Samplers that choose their stops by ratio take them from here, and turn them into (alpha, sigma) with :func:`alpha_sigma`.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,52 +12,137 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
+from sdrt.schedulers.beta_quantile import beta_quantile
 
 __all__ = [
+    "SIGMA_KEYS",
     "FinalSigma",
     "SigmaKind",
     "SigmaSpacing",
     "alpha_sigma",
+    "beta_ratios",
+    "exponential_ratios",
     "interpolated",
-    "ratio_stops",
+    "karras_ratios",
+    "log_linear_table",
     "ratio_to_timestep",
     "training_ratios",
     "with_final_ratio",
 ]
 
-SigmaKind = Literal["interpolated", "karras"]
+SigmaKind = Literal["interpolated", "karras", "exponential", "beta", "lu", "ays"]
 FinalSigma = Literal["zero", "sigma_min"]
 
+SIGMA_KEYS: dict[str, Any] = {
+    "use_karras_sigmas": False,
+    "use_exponential_sigmas": False,
+    "use_beta_sigmas": False,
+    "use_ays_sigmas": False,
+}
+
+_FLAGS: dict[SigmaKind, str] = {
+    "karras": "use_karras_sigmas",
+    "exponential": "use_exponential_sigmas",
+    "beta": "use_beta_sigmas",
+    "lu": "use_lu_lambdas",
+    "ays": "use_ays_sigmas",  # sdrt's own key: diffusers has the tables (AysSchedules), and no configuration for them
+}
 _RHO = 7.0  # Karras et al. 2022 (arXiv:2206.00364), table 1
+_BETA = 0.6  # both parameters of the beta distribution (Lee et al. 2024, arXiv:2407.12173)
+
+# Sabour et al. 2024, "Align Your Steps" (arXiv:2404.14507): the ten-step ratios that its authors publish for Stable Diffusion 1.5 and XL.
+_AYS = {
+    "sd": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
+    "sdxl": (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaSpacing:
-    """How the ratios of a run are chosen."""
+    """How the ratios of a run are chosen: at the timesteps' own, or spread by a formula between two ends.
 
-    kind: SigmaKind = "interpolated"  # at the timesteps' own ratios, or spread by a formula between the ends
+    Raises
+    ------
+    ConfigError : a table that there is not
+    """
+
+    kind: SigmaKind = "interpolated"
     sigma_min: float | None = None  # ends of the formula; None: the sampler's own
     sigma_max: float | None = None
+    ays: str = "sd"  # whose table kind "ays" takes: sd or sdxl
+
+    def __post_init__(self) -> None:
+        if self.ays not in _AYS:
+            raise ConfigError(f"align-your-steps tables are there for {' and '.join(_AYS)}, got {self.ays!r}; choose one of them")
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "SigmaSpacing":
+        """Read diffusers' keys, of which one flag may be set.
+
+        Raises
+        ------
+        ConfigError : two flags are set
+        """
+        kinds: list[SigmaKind] = [kind for kind, flag in _FLAGS.items() if values.get(flag)]
+        if len(kinds) > 1:
+            raise ConfigError(f"only one of {', '.join(_FLAGS[kind] for kind in kinds)} can be set; choose how sigmas are spread")
+        kind = kinds[0] if kinds else "interpolated"
+        table = values.get(_FLAGS["ays"])
+        return cls(
+            kind=kind, sigma_min=values.get("sigma_min"), sigma_max=values.get("sigma_max"), ays=table if isinstance(table, str) else "sd"
+        )
 
     def config(self) -> dict[str, Any]:
         """Return these settings under diffusers' keys."""
-        return {"use_karras_sigmas": self.kind == "karras", "sigma_min": self.sigma_min, "sigma_max": self.sigma_max}
+        flags: dict[str, Any] = {flag: kind == self.kind for kind, flag in _FLAGS.items() if kind != "ays"}
+        if self.kind == "ays":  # a key that diffusers does not know is written only where it says something
+            flags[_FLAGS["ays"]] = self.ays
+        return flags | {"sigma_min": self.sigma_min, "sigma_max": self.sigma_max}
 
     def spread(self, first: float, last: float, n: int) -> F64:
         """Spread n ratios from ``first`` down to ``last``, where the settings do not say otherwise: f64[n]."""
         high = first if self.sigma_max is None else self.sigma_max
         low = last if self.sigma_min is None else self.sigma_min
-        return _SPREADS[self.kind](high, low, np.linspace(0, 1, n))
+        if self.kind == "ays":
+            return log_linear_table(_AYS[self.ays], n)
+        return _SPREADS[self.kind](high, low, n)
 
 
-def _karras(high: float, low: float, ramp: F64) -> F64:
-    """Equation 5 of Karras et al. 2022."""
-    start, end = high ** (1 / _RHO), low ** (1 / _RHO)
-    found: F64 = (start + ramp * (end - start)) ** _RHO
+def karras_ratios(high: float, low: float, n: int, rho: float = _RHO) -> F64:
+    """Spread n ratios by equation 5 of Karras et al. 2022: f64[n]."""
+    start, end = high ** (1 / rho), low ** (1 / rho)
+    found: F64 = (start + np.linspace(0, 1, n) * (end - start)) ** rho
     return found
 
 
-_SPREADS: dict[str, Callable[[float, float, F64], F64]] = {"karras": _karras}
+def exponential_ratios(high: float, low: float, n: int) -> F64:
+    """Spread n ratios evenly in their logarithm: f64[n]."""
+    return np.exp(np.linspace(math.log(high), math.log(low), n))
+
+
+def beta_ratios(high: float, low: float, n: int) -> F64:
+    """Spread n ratios by the quantiles of a beta distribution, dense at both ends: f64[n]."""
+    quantiles = np.array([beta_quantile(1 - p, _BETA, _BETA) for p in np.linspace(0, 1, n)])
+    found: F64 = low + quantiles * (high - low)
+    return found
+
+
+def log_linear_table(table: tuple[float, ...], n: int) -> F64:
+    """Resample a table of falling ratios to n + 1 in its logarithm, and return all but the last, which ends the run: f64[n].
+
+    Source: the authors' notebook (research.nvidia.com/labs/toronto-ai/AlignYourSteps), function ``loglinear_interp``.
+    """
+    at = np.linspace(0, 1, n + 1)
+    found: F64 = np.exp(np.interp(at, np.linspace(0, 1, len(table)), np.log(table)))
+    return found[:-1]
+
+
+_SPREADS: dict[str, Callable[[float, float, int], F64]] = {
+    "karras": karras_ratios,
+    "exponential": exponential_ratios,
+    "beta": beta_ratios,
+    "lu": exponential_ratios,  # even in lambda, which is the logarithm of 1 / ratio (Lu et al. 2022, arXiv:2206.00927, section 3.3)
+}
 
 
 def training_ratios(alpha_bar: F64, real: type[Any]) -> Float:
@@ -86,30 +172,6 @@ def alpha_sigma(ratios: Float) -> tuple[Float, Float]:
     """Turn ratios of noise to signal into (alpha, sigma) with alpha**2 + sigma**2 = 1, in the dtype of the ratios."""
     alpha = 1 / np.sqrt(ratios * ratios + 1)
     return alpha, ratios * alpha
-
-
-def ratio_stops(alpha_bar: F64, timesteps: F64, spacing: SigmaSpacing, final: FinalSigma, real: type[Any]) -> tuple[F64, Float]:
-    """Choose the stops of a run by their ratio, as Euler's family does: a formula spreads them between the timesteps' own ends.
-
-    Parameters
-    ----------
-    timesteps : f64[n]
-        Where the timestep spacing put them.
-    final : {"zero", "sigma_min"}
-        The ratio at which the run ends: none, or the smallest trained one.
-
-    Returns
-    -------
-    timesteps : f64[n], fractional, with float32 values where ``real`` is
-    ratios : real[n + 1], descending
-    """
-    training = training_ratios(alpha_bar, real)
-    at_float = timesteps.astype(real).astype(np.float64)
-    ratios = interpolated(training, at_float)
-    if spacing.kind != "interpolated":
-        ratios = spacing.spread(ratios[0], ratios[-1], len(ratios))
-        at_float = ratio_to_timestep(ratios, training).astype(real).astype(np.float64)
-    return at_float, with_final_ratio(ratios, training, final)
 
 
 def with_final_ratio(ratios: F64, training: Float, final: FinalSigma) -> Float:

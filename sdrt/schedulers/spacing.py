@@ -12,19 +12,30 @@ import numpy.typing as npt
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.schedulers.compat import Compat
 
-__all__ = ["Spacing", "check_num_inference_steps", "place", "rounded"]
+__all__ = ["Spacing", "given", "place", "rounded"]
 
 Spacing = Literal["linspace", "leading", "trailing"]
 
 
-def check_num_inference_steps(n: int, num_train_timesteps: int) -> None:
-    """Raise ConfigError unless 1 <= n <= T."""
-    if not 1 <= n <= num_train_timesteps:
-        raise ConfigError(f"num_inference_steps must be in [1, {num_train_timesteps}], got {n}; choose a number in that range")
+def given(timesteps: tuple[float, ...], num_train_timesteps: int) -> F64:
+    """Return timesteps that a caller laid down, f64[n].
+
+    Raises
+    ------
+    ConfigError : one outside [0, T - 1], or above the one before it
+    """
+    found: F64 = np.array(timesteps)
+    if found.max() > num_train_timesteps - 1 or np.any(np.diff(found) > 0):
+        raise ConfigError(
+            f"timesteps must lie in [0, {num_train_timesteps - 1}] and never rise, got {found.min():g} to {found.max():g}"
+            f"{', rising' if np.any(np.diff(found) > 0) else ''}; sort them from noisy to clean"
+        )
+    return found
 
 
-def place(spacing: Spacing, num_train_timesteps: int, n: int, steps_offset: int = 0, spare: int = 0) -> F64:
+def place(spacing: Spacing, num_train_timesteps: int, n: int, steps_offset: int = 0, spare: int = 0, compat: Compat = None) -> F64:
     """Place n timesteps, descending.
 
     Parameters
@@ -35,6 +46,8 @@ def place(spacing: Spacing, num_train_timesteps: int, n: int, steps_offset: int 
         Added to every timestep of ``leading``, and of ``leading`` only.
     spare : int
         So many points more are placed by ``linspace`` and ``leading``, and dropped at the end (DPM-Solver: 1).
+    compat : {"diffusers"}
+        See :func:`_linspace` and :func:`_trailing` for what is then different.
 
     Returns
     -------
@@ -52,11 +65,11 @@ def place(spacing: Spacing, num_train_timesteps: int, n: int, steps_offset: int 
     points = n + spare
     match spacing:
         case "linspace":
-            found = _linspace(num_train_timesteps, points)[:n]
+            found = _linspace(num_train_timesteps, points, compat)[:n]
         case "leading":
             found = _leading(num_train_timesteps, points, steps_offset)[:n]
         case "trailing":
-            found = _trailing(num_train_timesteps, n)
+            found = _trailing(num_train_timesteps, n, compat)
         case _:
             raise ConfigError(f"timestep_spacing must be linspace, leading or trailing, got {spacing!r}")
     if found[0] > num_train_timesteps - 1:
@@ -75,12 +88,12 @@ def rounded(timesteps: F64) -> npt.NDArray[np.int64]:
     return whole
 
 
-def _linspace(num_train_timesteps: int, points: int) -> F64:
+def _linspace(num_train_timesteps: int, points: int, compat: Compat) -> F64:
     """Spread the points over the whole range.
 
     A single point is the noisiest: diffusers starts a one-step run at timestep 0, where almost nothing is left to denoise.
     """
-    if points == 1:
+    if points == 1 and compat != "diffusers":
         return np.array([num_train_timesteps - 1.0])
     return np.linspace(0, num_train_timesteps - 1, points)[::-1]
 
@@ -91,13 +104,14 @@ def _leading(num_train_timesteps: int, points: int, steps_offset: int) -> F64:
     return found + steps_offset
 
 
-def _trailing(num_train_timesteps: int, n: int) -> F64:
+def _trailing(num_train_timesteps: int, n: int, compat: Compat) -> F64:
     """Place the ends of n equal intervals.
 
     The float expression is diffusers' own, since simplifying it moves timesteps at some n (48, 96). It yields n + 1 values, the last of
-    them -1, for 62 of n = 1..1000 (61, 103, ...), which diffusers keeps; here it is cut to n.
+    them -1, for 62 of n = 1..1000 (61, 103, ...), which diffusers keeps, so that such a run has a call more; here it is cut to n.
     """
-    return np.round(np.arange(num_train_timesteps, 0, -num_train_timesteps / n))[:n] - 1
+    found: F64 = np.round(np.arange(num_train_timesteps, 0, -num_train_timesteps / n)) - 1
+    return found if compat == "diffusers" else found[:n]
 
 
 def _check_distinct(kind: str, timesteps: F64, n: int) -> None:

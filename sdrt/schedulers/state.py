@@ -7,7 +7,7 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.prediction import Prediction, to_x0
+from sdrt.schedulers.bounds import NO_BOUND, X0Bound
 
 __all__ = ["Seen", "State"]
 
@@ -18,15 +18,13 @@ class Seen:
 
     x: Float
     output: Float
-    alpha: float  # scales at its stop
-    sigma: float
-    prediction_type: Prediction
-    limit: float | None = None  # the predicted x0 is clipped to +- this
+    weights: tuple[float, float]  # (a, b) with x0 = a * x + b * output
+    bound: X0Bound = NO_BOUND
 
     def x0(self) -> Float:
         """Compute the clean sample that the network's output amounts to."""
-        found = to_x0(self.prediction_type, self.x, self.output, self.alpha, self.sigma)
-        return found if self.limit is None else np.clip(found, -self.limit, self.limit)
+        a, b = self.weights
+        return self.bound(self.x * a + self.output * b if a else self.output * b)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

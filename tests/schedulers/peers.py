@@ -47,21 +47,28 @@ def peer(config: Mapping[str, Any]) -> Any:
         return getattr(diffusers, config["_class_name"])(**{key: value for key, value in config.items() if not key.startswith("_")})
 
 
-def laid_out(config: Mapping[str, Any], n: int) -> Any:
-    """diffusers' scheduler with its timesteps set."""
+def laid_out(config: Mapping[str, Any], n: int, stops: Mapping[str, Any] | None = None) -> Any:
+    """diffusers' scheduler with its timesteps set: n of them, or where ``stops`` says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it copies tensors to numpy in a way that numpy 2 deprecates
         scheduler = peer(config)
-        scheduler.set_timesteps(n)
+        scheduler.set_timesteps(**stops) if stops else scheduler.set_timesteps(n)
     return scheduler
 
 
-def run_peer(config: Mapping[str, Any], n: int, *, eta: float = 0.0, dtype: type[Any] = np.float32) -> Run:
-    """Run diffusers, with torch's generator."""
-    scheduler = laid_out(config, n)
-    generator = torch.Generator().manual_seed(SEED)
-    known = inspect.signature(scheduler.step).parameters
-    options = {key: value for key, value in {"generator": generator, "eta": eta}.items() if key in known}
+def run_peer(
+    config: Mapping[str, Any],
+    n: int,
+    *,
+    step: Mapping[str, Any] | None = None,
+    stops: Mapping[str, Any] | None = None,
+    dtype: type[Any] = np.float32,
+) -> Run:
+    """Run diffusers, with torch's generator and options of its ``step``."""
+    scheduler = laid_out(config, n, stops)
+    options = dict(step or {})
+    if "generator" in inspect.signature(scheduler.step).parameters:
+        options["generator"] = torch.Generator().manual_seed(SEED)
     x = torch.from_numpy(first_noise(dtype)) * scheduler.init_noise_sigma
     samples = []
     with warnings.catch_warnings():
@@ -73,16 +80,25 @@ def run_peer(config: Mapping[str, Any], n: int, *, eta: float = 0.0, dtype: type
     return Run(scheduler, scheduler.timesteps.numpy(), samples)
 
 
-def run_face(config: Mapping[str, Any], n: int, *, eta: float = 0.0, dtype: type[Any] = np.float32, numerics: Any = "float32") -> Run:
+def run_face(
+    config: Mapping[str, Any],
+    n: int,
+    *,
+    step: Mapping[str, Any] | None = None,
+    stops: Mapping[str, Any] | None = None,
+    dtype: type[Any] = np.float32,
+    numerics: Any = "float32",
+    compat: Any = None,
+) -> Run:
     """Run ours the same way, with the stream `torch`."""
-    scheduler = sdrt.schedulers.from_config(config, numerics)
-    scheduler.set_timesteps(n)
+    scheduler = sdrt.schedulers.from_config(config, numerics, compat)
+    scheduler.set_timesteps(**stops) if stops else scheduler.set_timesteps(n)
     stream = sdrt.rng.stream("torch", SEED)
     x = first_noise(dtype) * np.dtype(dtype).type(scheduler.init_noise_sigma)
     samples = []
     for t in scheduler.timesteps:
         output = network(scheduler.scale_model_input(x, t), t)
-        x = scheduler.step(output, t, x, eta=eta, generator=stream).prev_sample
+        x = scheduler.step(output, t, x, generator=stream, **(step or {})).prev_sample
         samples.append(x)
     return Run(scheduler, scheduler.timesteps, samples)
 

@@ -103,9 +103,7 @@ def test_what_some_names_mean() -> None:
     schedule = NoiseSchedule(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     common: dict[str, Any] = {"schedule": schedule, "steps_offset": 1}
     assert sampler_from_name("ddim", MODEL) == DDIM(**common, set_alpha_to_one=False)
-    assert sampler_from_name("plms", {**MODEL, "skip_prk_steps": False}) == PNDM(
-        **{**common, "schedule": sampler_from_name("plms", MODEL).schedule}, skip_prk_steps=True
-    )
+    assert sampler_from_name("plms", {**MODEL, "skip_prk_steps": False}) == PNDM(**{**common, "schedule": schedule}, skip_prk_steps=True)
     for name, kind in (("euler", Euler), ("euler a", EulerAncestral), ("dpm++ 2m", DPMSolverMultistep)):
         assert type(sampler_from_name(name, MODEL)) is kind
 
@@ -124,8 +122,8 @@ def test_the_table_is_complete_and_its_rows_are_true() -> None:
 def test_values_that_another_class_had_by_default_say_nothing() -> None:
     """diffusers lists them in a live object's config, so that another class keeps its own defaults."""
     live = {**MODEL, "timestep_spacing": "leading", "_use_default_values": ["timestep_spacing"]}
-    assert sampler_from_name("euler", live).timestep_spacing == "linspace"
-    assert sampler_from_name("euler", {**live, "_use_default_values": []}).timestep_spacing == "leading"
+    assert sampler_from_name("euler", live).config["timestep_spacing"] == "linspace"
+    assert sampler_from_name("euler", {**live, "_use_default_values": []}).config["timestep_spacing"] == "leading"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,8 @@ def test_values_that_another_class_had_by_default_say_nothing() -> None:
         ({}, r"_class_name must name a scheduler that is built: DDIMScheduler, .*; got None"),
         ({"_class_name": "LCMScheduler"}, r"_class_name must name a scheduler that is built: .*; got 'LCMScheduler'"),
         ({"_class_name": "DDIMScheduler", "eta_noise": 1}, "no scheduler has eta_noise; DDIMScheduler has beta_end, beta_schedule"),
-        ({"_class_name": "DDIMScheduler", "thresholding": True}, "DDIMScheduler takes thresholding False here, got True"),
+        ({"_class_name": "DDIMScheduler", "sample_max_value": 0}, "sample_max_value must be above 0, got 0"),
+        ({"_class_name": "DDIMScheduler", "dynamic_thresholding_ratio": 2}, r"dynamic_thresholding_ratio must be in \[0, 1\], got 2"),
         ({"_class_name": "DDIMScheduler", "beta_schedule": "sigmoid"}, "takes beta_schedule 'linear' or .* here, got 'sigmoid'"),
         ({"_class_name": "DDIMScheduler", "prediction_type": "flow"}, "takes prediction_type 'epsilon' or .* here, got 'flow'"),
         ({"_class_name": "DDIMScheduler", "timestep_spacing": "even"}, "takes timestep_spacing 'linspace' or .* here, got 'even'"),
@@ -146,7 +145,14 @@ def test_values_that_another_class_had_by_default_say_nothing() -> None:
             {"_class_name": "PNDMScheduler", "prediction_type": "sample"},
             "takes prediction_type 'epsilon' or 'v_prediction' here, got 'sample'",
         ),
-        ({"_class_name": "EulerDiscreteScheduler", "use_beta_sigmas": True}, "takes use_beta_sigmas False here, got True"),
+        (
+            {"_class_name": "EulerDiscreteScheduler", "use_beta_sigmas": True, "use_karras_sigmas": True},
+            "only one of use_karras_sigmas, use_beta_sigmas can be set; choose how sigmas are spread",
+        ),
+        (
+            {"_class_name": "EulerDiscreteScheduler", "use_ays_sigmas": "sd3"},
+            "tables are there for sd and sdxl, got 'sd3'",
+        ),
         ({"_class_name": "EulerDiscreteScheduler", "interpolation_type": "log_linear"}, "takes interpolation_type 'linear' here"),
         ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"}, "takes timestep_type 'discrete' here"),
         (
@@ -160,7 +166,6 @@ def test_values_that_another_class_had_by_default_say_nothing() -> None:
         ({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"}, "algorithm_type dpmsolver cannot end at sigma 0"),
         ({"_class_name": "DPMSolverMultistepScheduler", "solver_type": "bh1"}, "takes solver_type 'midpoint' or 'heun' here, got 'bh1'"),
         ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 4}, "solver_order must be 1, 2 or 3, got 4"),
-        ({"_class_name": "DPMSolverMultistepScheduler", "use_lu_lambdas": True}, "takes use_lu_lambdas False here, got True"),
         ({"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True}, "takes use_flow_sigmas False here, got True"),
         ({"_class_name": "DPMSolverMultistepScheduler", "variance_type": "learned"}, "takes variance_type None here, got 'learned'"),
     ],
@@ -180,13 +185,22 @@ def test_unknown_numerics_are_refused() -> None:
         sampler_from_config(MODEL, "exact")  # type: ignore[arg-type]
 
 
+def test_unknown_compat_is_refused() -> None:
+    with pytest.raises(ConfigError, match="compat must be diffusers or apple, got 'comfy'; leave it out for what is right"):
+        sampler_from_config(MODEL, compat="comfy")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="EulerDiscreteScheduler reproduces the defects of diffusers, got compat 'apple'"):
+        sampler_from_name("euler", MODEL, compat="apple")
+
+
 @pytest.mark.parametrize("eta", [-0.1, 1.1])
 def test_eta_is_a_share(eta: float) -> None:
     with pytest.raises(ConfigError, match=r"eta must be in \[0, 1\], from deterministic to DDPM"):
-        sampler_from_name("ddim", MODEL).with_eta(eta)
+        sampler_from_name("ddim", MODEL).with_options(eta=eta)
 
 
-def test_eta_is_refused_where_it_means_nothing() -> None:
-    assert sampler_from_name("euler", MODEL).with_eta(0.0) == sampler_from_name("euler", MODEL)
-    with pytest.raises(ConfigError, match=r"eta is DDIM's share of fresh noise, and EulerDiscreteScheduler has none; got 0\.5"):
-        sampler_from_name("euler", MODEL).with_eta(0.5)
+def test_a_step_option_is_refused_where_it_means_nothing() -> None:
+    assert sampler_from_name("euler", MODEL).with_options(eta=0.0) == sampler_from_name("euler", MODEL)
+    with pytest.raises(ConfigError, match=r"EulerDiscreteScheduler has no step option eta, got 0\.5; leave it out"):
+        sampler_from_name("euler", MODEL).with_options(eta=0.5)
+    with pytest.raises(ConfigError, match=r"DDIMScheduler has no step option s_churm, got 0; leave it out \(it has eta, use_clipped"):
+        sampler_from_name("ddim", MODEL).with_options(s_churm=0)

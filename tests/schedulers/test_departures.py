@@ -92,7 +92,7 @@ def test_full_noise_with_zero_terminal_snr_is_finite() -> None:
     zero = config(
         "DDIMScheduler", rescale_betas_zero_snr=True, timestep_spacing="trailing", prediction_type="v_prediction", clip_sample=False
     )
-    assert np.isfinite(run_face(zero, 10, eta=1.0).samples[-1]).all()
+    assert np.isfinite(run_face(zero, 10, step={"eta": 1.0}).samples[-1]).all()
 
 
 def test_karras_timesteps_of_the_cosine_schedule_are_rounded() -> None:

@@ -9,7 +9,7 @@ import torch
 import sdrt.rng
 from sdrt.errors import ConfigError
 from sdrt.schedulers import DiffusersScheduler, class_names, from_config
-from tests.schedulers.peers import SD, SHAPE, drive, first_noise, laid_out, network
+from tests.schedulers.peers import SD, SHAPE, drive, first_noise, laid_out, network, peer
 
 every_class = pytest.mark.parametrize("class_name", class_names())
 
@@ -146,10 +146,18 @@ def test_noise_without_a_generator_is_refused() -> None:
         scheduler.step(first_noise(), 999, first_noise())
 
 
-@pytest.mark.parametrize("attribute", ["timesteps", "sigmas", "init_noise_sigma"])
-def test_tables_before_set_timesteps_are_refused(attribute: str) -> None:
-    with pytest.raises(ConfigError, match="there are no timesteps yet; call set_timesteps first"):
-        getattr(from_config(config("DDIMScheduler")), attribute)
+@every_class
+def test_before_set_timesteps_every_trained_timestep_is_there(class_name: str) -> None:
+    """As in diffusers, whose classes are built with all of them; a step works here for every class."""
+    ours, theirs = from_config(config(class_name)), peer(config(class_name))
+    np.testing.assert_array_equal(np.unique(ours.timesteps), np.arange(1000))
+    if theirs.timesteps is not None:  # PNDM has none yet
+        np.testing.assert_array_equal(ours.timesteps, theirs.timesteps.numpy())
+    np.testing.assert_allclose(ours.alphas_cumprod, theirs.alphas_cumprod.numpy(), rtol=1e-6)
+    assert len(ours) == len(theirs) == 1000
+    assert ours.num_inference_steps is None
+    x = first_noise()
+    assert np.isfinite(ours.step(x, 500, x, generator=sdrt.rng.stream("torch", 1)).prev_sample).all()
 
 
 @every_class

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sdrt.schedulers import Plan, Sampler, State, sampler_from_config
+from sdrt.schedulers.bounds import NO_BOUND
 from tests.schedulers.peers import SD
 
 DEVIATION = 0.7
@@ -109,7 +110,7 @@ def test_stochastic_samplers_reach_the_right_variance_with_order_1(class_name: s
     found = []
     for n in DOUBLINGS[1:]:
         stochastic = sampler(class_name, timestep_spacing="trailing")
-        stochastic = replace(stochastic, clip_sample_range=None).with_eta(eta) if eta is not None else stochastic  # type: ignore[call-arg]
+        stochastic = replace(stochastic, bound=NO_BOUND).with_options(eta=eta) if eta is not None else stochastic  # type: ignore[call-arg]
         plan = stochastic.plan(n)
         variance = spread(plan)[0] ** 2
         stop = int(np.argmax(plan.timesteps <= 400))

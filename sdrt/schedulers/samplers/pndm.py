@@ -4,7 +4,7 @@ With ``skip_prk_steps`` (all Stable Diffusion configurations) this is what is ca
 step with a second call. Without, three Runge-Kutta steps of four calls each come first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.ddim import with_final
 from sdrt.schedulers.noise_schedule import Real, real_type
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import to_eps
-from sdrt.schedulers.spacing import place, rounded
+from sdrt.schedulers.request import Request
+from sdrt.schedulers.scheduled import SCHEDULE_KEYS, ScheduledSampler, with_final
+from sdrt.schedulers.spacing import rounded
 from sdrt.schedulers.state import State
 
 __all__ = ["PNDM", "PNDMCall"]
@@ -42,7 +42,7 @@ class PNDMCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PNDM(Sampler):
+class PNDM(ScheduledSampler):
     """Pseudo linear multistep, after an optional pseudo Runge-Kutta start.
 
     Scalars are computed in the numerics' own type, in diffusers' order of operations. As there, outputs are extrapolated as they are, and
@@ -53,22 +53,29 @@ class PNDM(Sampler):
     """
 
     name: ClassVar[str] = "PNDMScheduler"
+    keys: ClassVar[Mapping[str, Any]] = SCHEDULE_KEYS | {"skip_prk_steps": False, "set_alpha_to_one": False, "timestep_spacing": "leading"}
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"prediction_type": ("epsilon", "v_prediction")}
 
     skip_prk_steps: bool = False
     set_alpha_to_one: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.prediction_type not in ("epsilon", "v_prediction"):
             raise ConfigError(f"PNDM takes prediction_type epsilon or v_prediction, got {self.prediction_type!r}; use DDIM for others")
 
-    def _own_config(self) -> dict[str, Any]:
-        return {"skip_prk_steps": self.skip_prk_steps, "set_alpha_to_one": self.set_alpha_to_one}
+    def _config(self) -> dict[str, Any]:
+        return super()._config() | {"skip_prk_steps": self.skip_prk_steps, "set_alpha_to_one": self.set_alpha_to_one}
 
-    def _plan(self, n: int) -> Plan:
-        steps = rounded(place(self.timestep_spacing, self.schedule.num_train_timesteps, n, self.steps_offset))
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return super()._read(values) | {key: values[key] for key in ("skip_prk_steps", "set_alpha_to_one")}
+
+    def _plan(self, request: Request) -> Plan:
+        steps = rounded(self._timesteps(request))
         timesteps, origins, roles = _plms_calls(steps) if self.skip_prk_steps else _prk_calls(steps)
         real = real_type(self.numerics)
-        table = self.schedule.alpha_bar(self.numerics)
+        table = self.alpha_bar()
         alpha_bar = with_final(table, table[timesteps], self.set_alpha_to_one).astype(real)
         calls = tuple(_call(role, alpha_bar[origin], alpha_bar[i + 1]) for i, (role, origin) in enumerate(zip(roles, origins, strict=True)))
         return Plan(

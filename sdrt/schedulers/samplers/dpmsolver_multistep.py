@@ -5,20 +5,23 @@ predicts (x0 for DPM-Solver++, the noise for DPM-Solver) in differences of earli
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from sdrt.arrays import F64, Float
+from sdrt.arrays import Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.noise_schedule import Real, real_type
+from sdrt.schedulers.bounds import BOUND_KEYS
+from sdrt.schedulers.noise_schedule import Real
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import to_eps, to_x0
-from sdrt.schedulers.sigmas import FinalSigma, SigmaSpacing, alpha_sigma, interpolated, ratio_to_timestep, training_ratios, with_final_ratio
-from sdrt.schedulers.spacing import Spacing, place, rounded
+from sdrt.schedulers.request import Request
+from sdrt.schedulers.scheduled import SCHEDULE_KEYS, TERMINAL, ScheduledSampler
+from sdrt.schedulers.sigmas import SIGMA_KEYS, FinalSigma, SigmaSpacing, alpha_sigma
+from sdrt.schedulers.solver_stops import solver_stops
+from sdrt.schedulers.spacing import Spacing
 from sdrt.schedulers.state import State
 
 __all__ = ["DPMSolverCall", "DPMSolverMultistep"]
@@ -52,7 +55,7 @@ class DPMSolverCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMSolverMultistep(Sampler):
+class DPMSolverMultistep(ScheduledSampler):
     """Multistep DPM-Solver(++): deterministic.
 
     Scalars are computed in the numerics' own type, in diffusers' order of operations, so that whole runs agree to the bit wherever the
@@ -60,6 +63,38 @@ class DPMSolverMultistep(Sampler):
     """
 
     name: ClassVar[str] = "DPMSolverMultistepScheduler"
+    keys: ClassVar[Mapping[str, Any]] = (
+        SCHEDULE_KEYS
+        | BOUND_KEYS
+        | SIGMA_KEYS
+        | {
+            "final_sigmas_type": "zero",
+            "solver_order": 2,
+            "algorithm_type": "dpmsolver++",
+            "solver_type": "midpoint",
+            "lower_order_final": True,
+            "euler_at_final": False,
+            "use_lu_lambdas": False,
+            "use_flow_sigmas": False,
+            "flow_shift": 1.0,
+            "lambda_min_clipped": -math.inf,
+            "variance_type": None,
+            "timestep_spacing": "linspace",
+            "rescale_betas_zero_snr": False,
+            "use_dynamic_shifting": False,
+            "time_shift_type": "exponential",
+        }
+    )
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "thresholding": (False,),
+        "final_sigmas_type": ("zero", "sigma_min"),
+        "algorithm_type": ("dpmsolver++", "dpmsolver"),
+        "solver_type": ("midpoint", "heun"),
+        "use_flow_sigmas": (False,),
+        "variance_type": (None,),
+        "use_dynamic_shifting": (False,),
+    }
+    terminal_alpha_bar: ClassVar[float] = TERMINAL
 
     timestep_spacing: Spacing = "linspace"
     sigma_spacing: SigmaSpacing = field(default_factory=SigmaSpacing)
@@ -72,27 +107,43 @@ class DPMSolverMultistep(Sampler):
     lambda_min_clipped: float = -math.inf  # leave out timesteps noisier than this log(alpha / sigma): -5.1 for the cosine schedule
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.solver_order not in (1, 2, 3):
             raise ConfigError(f"solver_order must be 1, 2 or 3, got {self.solver_order}")
         if self.algorithm_type == "dpmsolver" and self.final_sigma == "zero":
             raise ConfigError("algorithm_type dpmsolver cannot end at sigma 0; set final_sigmas_type sigma_min, or take dpmsolver++")
 
-    def _own_config(self) -> dict[str, Any]:
-        return {
-            "rescale_betas_zero_snr": self.schedule.rescale_betas_zero_snr,
-            "use_karras_sigmas": self.sigma_spacing.kind == "karras",
-            "final_sigmas_type": self.final_sigma,
-            "solver_order": self.solver_order,
-            "algorithm_type": self.algorithm_type,
-            "solver_type": self.solver_type,
-            "lower_order_final": self.lower_order_final,
-            "euler_at_final": self.euler_at_final,
-            "lambda_min_clipped": self.lambda_min_clipped,
-        }
+    def _config(self) -> dict[str, Any]:
+        return (
+            super()._config()
+            | self.sigma_spacing.config()
+            | {
+                "final_sigmas_type": self.final_sigma,
+                "solver_order": self.solver_order,
+                "algorithm_type": self.algorithm_type,
+                "solver_type": self.solver_type,
+                "lower_order_final": self.lower_order_final,
+                "euler_at_final": self.euler_at_final,
+                "lambda_min_clipped": self.lambda_min_clipped,
+            }
+        )
 
-    def _plan(self, n: int) -> Plan:
-        real = real_type(self.numerics)
-        timesteps, ratios = self._stops(n, real)
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        same = ("solver_order", "algorithm_type", "solver_type", "lower_order_final", "euler_at_final")
+        return (
+            super()._read(values)
+            | {key: values[key] for key in same}
+            | {
+                "sigma_spacing": SigmaSpacing.read(values),
+                "final_sigma": values["final_sigmas_type"],
+                "lambda_min_clipped": float(values["lambda_min_clipped"]),
+            }
+        )
+
+    def _plan(self, request: Request) -> Plan:
+        timesteps, ratios = solver_stops(self, request, self.sigma_spacing, self.final_sigma, self.lambda_min_clipped)
+        n = len(timesteps)
         scales = alpha_sigma(ratios)
         lambdas = [_log(a) - _log(s) for a, s in zip(*scales, strict=True)]
         calls = tuple(
@@ -105,24 +156,6 @@ class DPMSolverMultistep(Sampler):
         )
         alphas, sigmas = alpha_sigma(ratios.astype(np.float64))  # their quotient is the ratio, to the bit
         return Plan(timesteps=timesteps, alphas=alphas, sigmas=sigmas, coefficients=calls, draws=(False,) * n, starts=tuple(range(n)))
-
-    def _stops(self, n: int, real: type[Any]) -> tuple[Any, Float]:
-        """Return the timesteps, i64[n], and the ratios of all stops, real[n + 1]."""
-        alpha_bar = self.schedule.alpha_bar(self.numerics)
-        training = training_ratios(alpha_bar, real)
-        if self.sigma_spacing.kind == "interpolated":
-            timesteps = rounded(place(self.timestep_spacing, self._usable_timesteps(alpha_bar, real), n, self.steps_offset, spare=1))
-            ratios = interpolated(training, timesteps.astype(np.float64))
-        else:
-            ratios = self.sigma_spacing.spread(float(training[-1]), float(training[0]), n)
-            timesteps = np.round(ratio_to_timestep(ratios, training)).astype(np.int64)
-        return timesteps, with_final_ratio(ratios, training, self.final_sigma)
-
-    def _usable_timesteps(self, alpha_bar: F64, real: type[Any]) -> int:
-        """Count the timesteps that lambda_min_clipped leaves."""
-        a = alpha_bar.astype(real)
-        lambdas = np.log(np.sqrt(a)) - np.log(np.sqrt(1 - a))
-        return len(lambdas) - int(np.searchsorted(lambdas[::-1], self.lambda_min_clipped))
 
     def _highest_order(self, i: int, n: int, lambdas: list[Real]) -> int:
         """Return the order that call i may have, given enough history."""

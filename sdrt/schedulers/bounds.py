@@ -1,0 +1,99 @@
+"""How far the predicted x0 may go: clipping, and dynamic thresholding. Both are for models of pixels; latents have no natural range."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sdrt.arrays import Float
+from sdrt.errors import ConfigError
+
+__all__ = ["BOUND_KEYS", "NO_BOUND", "X0Bound"]
+
+BOUND_KEYS: dict[str, Any] = {"thresholding": False, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class X0Bound:
+    """The bound of a predicted x0. Thresholding takes the place of clipping where both are set, as in diffusers.
+
+    Raises
+    ------
+    ConfigError : a range that holds nothing
+    """
+
+    clip_sample_range: float | None = None  # x0 is clipped to +- this
+    thresholding: bool = False  # x0 is clipped to a quantile of its own values, and divided by it (Saharia et al. 2022, section 2.3)
+    dynamic_thresholding_ratio: float = 0.995  # that quantile
+    sample_max_value: float = 1.0  # its upper end; the lower is 1, which this end overrules where it is below 1
+
+    def __post_init__(self) -> None:
+        limit = self.clip_sample_range
+        if limit is not None and not limit > 0:
+            raise ConfigError(f"clip_sample_range must be above 0, got {limit}; clip_sample false turns clipping off")
+        if not 0 <= self.dynamic_thresholding_ratio <= 1:
+            raise ConfigError(f"dynamic_thresholding_ratio must be in [0, 1], got {self.dynamic_thresholding_ratio}")
+        if not self.sample_max_value > 0:
+            raise ConfigError(f"sample_max_value must be above 0, got {self.sample_max_value}")
+
+    def __bool__(self) -> bool:
+        """Whether anything is bounded."""
+        return self.thresholding or self.clip_sample_range is not None
+
+    def __call__(self, x0: Float) -> Float:
+        """Return x0 within the bound, float[n, ...] of its own dtype; x0 itself where there is none."""
+        if self.thresholding:
+            return self._threshold(x0)
+        if self.clip_sample_range is not None:
+            clipped: Float = np.clip(x0, -self.clip_sample_range, self.clip_sample_range)
+            return clipped
+        return x0
+
+    def _threshold(self, x0: Float) -> Float:
+        rows = np.abs(x0.reshape(len(x0), -1))
+        # torch.clamp lets the upper end win where it is below the lower one.
+        limits = np.minimum(np.maximum(_quantiles(rows, self.dynamic_thresholding_ratio), 1), self.sample_max_value).astype(x0.dtype)
+        column = limits.reshape(-1, *(1,) * (x0.ndim - 1))
+        bounded: Float = np.clip(x0, -column, column) / column
+        return bounded
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "X0Bound":
+        """Read diffusers' keys; a class that lacks one has no such bound."""
+        return cls(
+            clip_sample_range=float(values.get("clip_sample_range", 1.0)) if values.get("clip_sample") else None,
+            thresholding=bool(values.get("thresholding")),
+            dynamic_thresholding_ratio=float(values.get("dynamic_thresholding_ratio", 0.995)),
+            sample_max_value=float(values.get("sample_max_value", 1.0)),
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Return diffusers' keys."""
+        return {
+            "clip_sample": self.clip_sample_range is not None,
+            "clip_sample_range": 1.0 if self.clip_sample_range is None else self.clip_sample_range,
+            "thresholding": self.thresholding,
+            "dynamic_thresholding_ratio": self.dynamic_thresholding_ratio,
+            "sample_max_value": self.sample_max_value,
+        }
+
+
+NO_BOUND = X0Bound()
+
+
+def _quantiles(rows: Float, ratio: float) -> Float:
+    """Return the quantile of each row, linear between neighbours: torch.quantile's order of operations, f[n].
+
+    The rank is computed in the rows' own type, and the interpolation starts from the nearer neighbour: numpy's own differs in last bits.
+    """
+    ordered = np.sort(rows, axis=1)
+    real = rows.dtype.type
+    rank = real(ratio) * real(rows.shape[1] - 1)
+    low = math.floor(rank)
+    high = min(low + 1, rows.shape[1] - 1)
+    weight = rank - real(low)
+    a, b = ordered[:, low], ordered[:, high]
+    found: Float = a + weight * (b - a) if weight < 0.5 else b - (b - a) * (real(1) - weight)
+    return found

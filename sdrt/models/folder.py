@@ -26,7 +26,7 @@ _CLASSES: dict[Part, tuple[str, ...]] = {
     "vae_encoder": ("AutoencoderKL",),
 }
 
-_TOKEN_TABLE = "embeddings.token_embedding.weight"
+_EMBEDDING_TABLE = "embeddings.token_embedding.weight"
 _WEIGHT_FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 # What sdrt.json may hold beside its description, and of which kind.
 _DEFAULTS: dict[str, tuple[type, ...]] = {"num_inference_steps": (int,), "guidance_scale": (int, float), "height": (int,), "width": (int,)}
@@ -110,7 +110,7 @@ class ModelFolder:
             raise MissingFileError(f"{folder}: has none of {', '.join(_WEIGHT_FILES)}; {repair}")
         weights = Weights(files[:1], lambda stored: canonical_name(part, stored))
         if part == "text_encoder" and self.embeddings:
-            return weights.with_rows(_TOKEN_TABLE, np.concatenate([each.vectors for each in self.embeddings]))
+            return weights.with_rows(_EMBEDDING_TABLE, np.concatenate([each.vectors for each in self.embeddings]))
         return weights
 
     def with_embeddings(self, embeddings: Sequence[Embedding]) -> Self:
@@ -118,8 +118,12 @@ class ModelFolder:
 
         Raises
         ------
-        ConfigError : vectors of another width than the text encoder's
+        ConfigError : vectors of another width than the text encoder's, or two embeddings with one token
         """
+        files: dict[str, Path] = {}
+        for each in (*self.embeddings, *embeddings):
+            if (first := files.setdefault(each.token, each.file)) is not each.file:
+                raise ConfigError(f"{first} and {each.file} both have the token {each.token!r}; give one of them another")
         width = self.config("text_encoder")["hidden_size"]
         for each in embeddings:
             if each.vectors.shape[1] != width:

@@ -96,7 +96,9 @@ class Weights(Mapping[str, Array]):
         if name not in self._tensors:
             raise WeightsError(f"{', '.join(map(str, self.files))}: tensor {name!r} is missing; there is nothing to append rows to")
         if rows.shape[1:] != self._shape(name)[1:]:
-            raise WeightsError(f"{self.where(name)} has shape {list(self._shape(name))}; rows of shape {list(rows.shape)} do not fit below it")
+            raise WeightsError(
+                f"{self.where(name)} has shape {list(self._shape(name))}; rows of shape {list(rows.shape)} do not fit below it"
+            )
         longer = copy.copy(self)
         longer._rows = {**self._rows, name: np.concatenate([self._rows[name], rows]) if name in self._rows else rows}
         return longer

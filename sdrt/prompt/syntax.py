@@ -72,8 +72,9 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
     ------
     ConfigError : a weight beyond the range of floats
 
-    >>> parse("a (red:1.3) [circle]")
-    ((Piece(text='a ', weight=1.0), Piece(text='red', weight=1.3), Piece(text=' ', weight=1.0), Piece(text='circle', weight=0.9090909090909091)),)
+    >>> [section] = parse("a (red:1.3) [circle]")
+    >>> [(piece.text, round(piece.weight, 3)) for piece in section]
+    [('a ', 1.0), ('red', 1.3), (' ', 1.0), ('circle', 0.909)]
     >>> parse(r"a \(red\) circle BREAK ((blue")
     ((Piece(text='a (red) circle', weight=1.0),), (Piece(text='blue', weight=1.2100000000000002),))
     """
@@ -139,6 +140,7 @@ def _sections(runs: list[_Run]) -> tuple[tuple[Piece, ...], ...]:
     if bad := [run.text for section in sections for run in section if not math.isfinite(run.weight)]:
         raise ConfigError(f"the weight of {bad[0]!r} is beyond the range of floats; prompts take weights such as 0.5 or 1.3")
     return tuple(
-        tuple(Piece("".join(run.text or "" for run in same), weight) for weight, same in groupby(section, lambda run: run.weight)) or (Piece(""),)
+        tuple(Piece("".join(run.text or "" for run in same), weight) for weight, same in groupby(section, lambda run: run.weight))
+        or (Piece(""),)
         for section in sections
     )

@@ -53,15 +53,16 @@ class ClipTokenizer:
         self._vocabulary = vocabulary
         self._specials = specials
         ids = _ids_of_added(vocabulary, specials)
-        embedded = _embedding_tokens(embeddings or {})
+        self._embeddings = dict(embeddings or {})
+        embedded = _embedding_tokens(self._embeddings)
         added = {token.content: (token, ids[token.content]) for token in specials.added}
         self._added = AddedTokens([*added.values(), *embedded])
-        self._vectors = {own.start: own for own in (embeddings or {}).values()}
+        self._vectors = {own.start: own for own in self._embeddings.values()}
         self._words = WordCache(vocabulary.merges)
         self._size = max(vocabulary.size, *(i + 1 for i in ids.values()), *(i + 1 for _, i in embedded))
         # What decoding shows of added tokens, and what it leaves out. As in the reference, a token that is found in the cleaned prompt
         # shows as it was found, and is only left out if that is how it is written.
-        self._shown = {ids[token.content]: token.found_as for token in specials.added} | {i: token.content for token, i in embedded}
+        self._shown = {ids[token.content]: token.found_as for token in specials.added} | {i: token.found_as for token, i in embedded}
         self._silent = frozenset(ids[token.content] for token in specials.added if token.special and token.found_as == token.content)
         self._bos, self._eos, self._pad = (ids[token] for token in (specials.bos_token, specials.eos_token, specials.pad_token))
 
@@ -149,7 +150,7 @@ class ClipTokenizer:
                         f"embeddings {found[cleaned]!r} and {token!r} both have the token {cleaned!r} (any case is the same); rename one"
                     )
                 found[cleaned] = token
-        return ClipTokenizer(self._vocabulary, self._specials, embeddings)
+        return ClipTokenizer(self._vocabulary, self._specials, self._embeddings | dict(embeddings))
 
     @property
     def embedding_lengths(self) -> Mapping[int, int]:
@@ -288,7 +289,7 @@ def _names_of_vectors(token: str, count: int) -> list[str]:
 
 
 def _embedding_tokens(embeddings: Mapping[str, range]) -> list[tuple[AddedToken, int]]:
-    """A token for each vector: no special one, and found in the cleaned prompt, which is what transformers' ``add_tokens`` makes of a str."""
+    """A token for each vector: not special, and found in the cleaned prompt, as transformers' ``add_tokens`` makes one of a str."""
     return [
         (AddedToken(name, special=False, normalized=True), i)
         for token, ids in embeddings.items()

@@ -65,7 +65,7 @@ class GenerateOptions(TypedDict, total=False):
     rng: str
     """The noise stream; ``torch`` unless given."""
     prompt_syntax: PromptSyntax
-    """``weighted`` unless given: ``(word:1.3)``, ``[word]``, ``BREAK``; ``plain``: all is text, as in diffusers. See :mod:`sdrt.prompt.syntax`."""
+    """``weighted`` unless given: ``(word:1.3)``, ``[word]``, ``BREAK`` (:mod:`sdrt.prompt.syntax`); ``plain``: all is text."""
     long_prompts: LongPrompts
     """``chunk`` unless given: what is beyond 75 tokens is encoded on its own; ``truncate``: it is cut and told, as in diffusers."""
     emphasis: Emphasis

@@ -11,8 +11,9 @@ r"""The syntax of weighted prompts, as AUTOMATIC1111's web UI reads it.
 A bracket that is never closed reaches to the end of the prompt; one that closes nothing is text.
 
 Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/prompt_parser.py::parse_prompt_attention``. Departures: ``BREAK`` inside
-brackets breaks as well (there it becomes a word), and a weight that is no number, as in ``(a:1.2.3)``, is text (there it is an error). Not
-here: prompt editing (``[a:b:10]`` and ``[a|b]`` are text in square brackets), ``AND``, and ``<lora:...>``.
+brackets breaks as well (there it becomes a word), a weight that is no number, as in ``(a:1.2.3)``, is text (there it is an error), and
+brackets nest at most 100 deep. Not here: prompt editing (``[a:b:10]`` and ``[a|b]`` are text in square brackets), ``AND``, and
+``<lora:...>``.
 """
 
 import math
@@ -28,6 +29,9 @@ __all__ = ["Piece", "PromptSyntax", "escape", "parse"]
 PromptSyntax: TypeAlias = Literal["weighted", "plain"]
 
 _ROUND, _SQUARE = 1.1, 1 / 1.1
+
+# Open brackets at once. Each scales all that follows, so that time grows with depth times length; 1.1 to this power is 13,781.
+_DEEPEST = 100
 
 # Possessive, so that a long run of digits without a bracket behind it is read once.
 _MARK = re.compile(
@@ -70,7 +74,7 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
 
     Raises
     ------
-    ConfigError : a weight beyond the range of floats
+    ConfigError : a weight beyond the range of floats, or more than 100 brackets open at once
 
     >>> [section] = parse("a (red:1.3) [circle]")
     >>> [(piece.text, round(piece.weight, 3)) for piece in section]
@@ -96,6 +100,11 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
             runs.append(_Run(escaped))
         elif mark["open"]:
             opened[mark["open"]].append(len(runs))
+            if sum(map(len, opened.values())) > _DEEPEST:
+                raise ConfigError(
+                    f"brackets in a prompt nest at most {_DEEPEST} deep; got more at place {at}: close some, write \\( for a bracket that "
+                    "is text, or take prompt_syntax='plain'"
+                )
         elif mark["weight"] and opened["("]:
             scale(opened["("].pop(), float(mark["weight"]))
         elif mark["close"] == ")" and opened["("]:

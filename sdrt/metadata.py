@@ -41,9 +41,20 @@ def parameters_text(settings: Settings, seed: int) -> str:
         pairs["CFG rescale"] = f"{settings.guidance_rescale:g}"
     if settings.eta:
         pairs["Eta"] = f"{settings.eta:g}"
+    if settings.clip_skip:
+        # counted from 1 there: 1 leaves no layer out
+        pairs["Clip skip"] = settings.clip_skip + 1
+    if settings.emphasis != "original":
+        pairs["Emphasis"] = "No norm"
+    if used := {token: sha256[:12] for token, sha256 in settings.embeddings.items() if _mentions(settings, token)}:
+        pairs["TI hashes"] = ", ".join(f"{token}: {short}" for token, short in used.items())
     pairs["Version"] = f"sdrt {settings.version}"
     negative = f"\nNegative prompt: {settings.negative_prompt}" if settings.negative_prompt else ""
     return f"{settings.prompt}{negative}\n" + ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items())
+
+
+def _mentions(settings: Settings, token: str) -> bool:
+    return any(token.lower() in text.lower() for text in (settings.prompt, settings.negative_prompt))
 
 
 def _quoted(value: str) -> str:

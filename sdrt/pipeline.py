@@ -21,6 +21,7 @@ from sdrt.errors import ConfigError
 from sdrt.guidance import guide, is_guided
 from sdrt.image import to_pil
 from sdrt.models import ModelFolder, Part
+from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax, chunk_prompt, encode_prompts
 from sdrt.rng import NoiseStream, stream
 from sdrt.schedulers import DDIM, DiffusersScheduler, Plan, Sampler, State, sampler_from_config, sampler_from_name
 from sdrt.settings import Settings
@@ -63,6 +64,14 @@ class GenerateOptions(TypedDict, total=False):
     """DDIM's share of fresh noise, in [0, 1]; None: 0, or what a scheduler object has. Other schedulers have none."""
     rng: str
     """The noise stream; ``torch`` unless given."""
+    prompt_syntax: PromptSyntax
+    """``weighted`` unless given: ``(word:1.3)``, ``[word]``, ``BREAK`` (:mod:`sdrt.prompt.syntax`); ``plain``: all is text."""
+    long_prompts: LongPrompts
+    """``chunk`` unless given: what is beyond 75 tokens is encoded on its own; ``truncate``: it is cut and told, as in diffusers."""
+    emphasis: Emphasis
+    """How weights are applied: ``original`` unless given, which keeps each chunk's mean, or ``no norm``."""
+    clip_skip: int | None
+    """Last layers of the text encoder to leave out, as diffusers counts (AUTOMATIC1111's number less 1); None and 0: none."""
     compat: str | None
     """Whose defects to reproduce; None, what is right, is all that there is in this version."""
 
@@ -257,7 +266,8 @@ class Pipeline:
     @cached_property
     def tokenizer(self) -> ClipTokenizer:
         """The model's tokenizer."""
-        return ClipTokenizer.load(self.model.tokenizer_path)
+        plain = ClipTokenizer.load(self.model.tokenizer_path)
+        return plain.with_embeddings(self.model.embedding_ids) if self.model.embeddings else plain
 
     # ---- one call
 
@@ -297,6 +307,11 @@ class Pipeline:
             scheduler=scheduler if isinstance(scheduler, str) else sampler.name,
             scheduler_config=sampler.config,
             rng=_first(options.get("rng"), "torch"),
+            prompt_syntax=_first(options.get("prompt_syntax"), "weighted"),
+            long_prompts=_first(options.get("long_prompts"), "chunk"),
+            emphasis=_first(options.get("emphasis"), "original"),
+            clip_skip=_first(options.get("clip_skip"), 0),
+            embeddings={each.token: each.sha256 for each in self.model.embeddings},
             model=self.model.name,
             backend={str(part): name for part, name in self.backends.items()},
             numerics=self.numerics,
@@ -329,13 +344,16 @@ class Pipeline:
 
     def _encode(self, settings: Settings) -> tuple[Float, tuple[str, str]]:
         """Hidden states for every row of the U-Net's batch: the negative prompt's rows first, if there is guidance."""
-        tokens = self.tokenizer.batch([settings.negative_prompt, settings.prompt])
-        rows = tokens.input_ids if is_guided(settings.guidance_scale) else tokens.input_ids[1:]
-        states = self._parts.get("text_encoder")(input_ids=rows)["last_hidden_state"]
-        cut_negative, cut = tokens.truncated
-        if cut:
-            log.warning("the prompt is too long: %r was cut off", cut)
-        return np.repeat(states, settings.num_images, axis=0), (cut, cut_negative)
+        empty, negative, prompt = (
+            chunk_prompt(text, self.tokenizer, settings.prompt_syntax, settings.long_prompts)  # type: ignore[arg-type]
+            for text in ("", settings.negative_prompt, settings.prompt)
+        )
+        encoder = self._parts.get("text_encoder", settings.clip_skip)
+        rows = [negative, prompt] if is_guided(settings.guidance_scale) else [prompt]
+        states = encode_prompts(lambda ids: encoder(input_ids=ids)["last_hidden_state"], rows, empty, settings.emphasis)  # type: ignore[arg-type]
+        if prompt.truncated:
+            log.warning("the prompt is too long: %r was cut off", prompt.truncated)
+        return np.repeat(states, settings.num_images, axis=0), (prompt.truncated, negative.truncated)
 
     def _draw(self, streams: tuple[NoiseStream, ...], shape: tuple[int, ...]) -> Float:
         """Fresh noise float[n, *shape], each image's from its own stream."""

@@ -34,6 +34,15 @@ class Settings:
         Every setting of the scheduler in diffusers' keys.
     rng : str
         The noise stream.
+    prompt_syntax : "weighted" or "plain"
+        Whether brackets and ``BREAK`` in a prompt are syntax or text.
+    long_prompts : "chunk" or "truncate"
+    emphasis : "original" or "no norm"
+        How weights of words are applied.
+    clip_skip : int, at least 0
+        Last layers of the text encoder that are left out.
+    embeddings : mapping
+        Tokens of textual inversion, with the SHA-256 of each file.
     model : str
     backend : mapping
         Which backend runs each part.
@@ -55,13 +64,25 @@ class Settings:
     scheduler: str
     scheduler_config: Mapping[str, Any]
     rng: str
+    prompt_syntax: str
+    long_prompts: str
+    emphasis: str
+    clip_skip: int
+    embeddings: Mapping[str, str]
     model: str
     backend: Mapping[str, str]
     numerics: str
     version: str
 
     def __post_init__(self) -> None:
-        for name, minimum in (("seed", -math.inf), ("num_images", 1), ("num_inference_steps", 1), ("height", 1), ("width", 1)):
+        for name, minimum in (
+            ("seed", -math.inf),
+            ("num_images", 1),
+            ("num_inference_steps", 1),
+            ("height", 1),
+            ("width", 1),
+            ("clip_skip", 0),
+        ):
             value = _whole(getattr(self, name))
             if value is None or value < minimum:
                 span = f" of at least {minimum}" if math.isfinite(minimum) else ""
@@ -76,7 +97,7 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as values of strict JSON. It has no infinity: one in a scheduler's configuration becomes text that float() reads."""
         config = {key: _finite(value) for key, value in self.scheduler_config.items()}
-        return asdict(self) | {"scheduler_config": config, "backend": dict(self.backend)}
+        return asdict(self) | {"scheduler_config": config, "backend": dict(self.backend), "embeddings": dict(self.embeddings)}
 
 
 def _finite(value: object) -> object:

@@ -146,7 +146,7 @@ def test_returning_false_cancels(pipe: sdrt.Pipeline) -> None:
 
 
 def test_what_was_cut_from_a_prompt_is_told(pipe: sdrt.Pipeline, caplog: pytest.LogCaptureFixture) -> None:
-    result = pipe.generate("red " * 80 + "circle", "blue " * 90, seed=0, num_inference_steps=1)
+    result = pipe.generate("red " * 80 + "circle", "blue " * 90, seed=0, num_inference_steps=1, long_prompts="truncate")
     assert result.truncated[0].split() == ["red"] * 5 + ["circle"]
     assert result.truncated[1].split() == ["blue"] * 15
     assert "the prompt is too long" in caplog.text

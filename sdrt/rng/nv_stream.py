@@ -117,17 +117,26 @@ def _checked(threads: int | None) -> int | None:
 def _normals_float(words: U32, out: F32) -> None:
     """Turn u32[4,n] into f32[k,n] normals, k <= 4: words 0 and 1 give a sine and a cosine value, words 2 and 3 the next two."""
     for row in range(0, len(out), 2):
-        u = words[row].astype(np.float32) * _WORD + _WORD / np.float32(2)  # (0, 1]: the card's rounding, which moves values near 0
-        radius = np.sqrt(-2.0 * np.log(u.astype(np.float64)))
-        angle = (words[row + 1].astype(np.float32) * _WORD_ANGLE + _WORD_ANGLE / 2).astype(np.float32).astype(np.float64)
-        _spin(radius, angle, out[row : row + 2])
+        u = words[row].astype(np.float32)
+        np.multiply(u, _WORD, out=u)
+        np.add(u, _WORD / 2, out=u)  # (0, 1]: the card's rounding, which moves values near 0
+        angle = words[row + 1].astype(np.float32).astype(np.float64)
+        np.multiply(angle, _WORD_ANGLE, out=angle)
+        np.add(angle, _WORD_ANGLE / 2, out=angle)  # in float64: the card fuses these two, and rounds once
+        _spin(_radius(u.astype(np.float64)), angle.astype(np.float32).astype(np.float64), out[row : row + 2])
 
 
 def _normals_double(words: U32, out: F64) -> None:
     """Turn u32[4,n] into f64[k,n] normals, k <= 2: words 0 and 1 are the radius, words 2 and 3 the angle, 53 bits of each pair."""
     radius_bits, angle_bits = (words[i] ^ (words[i + 1].astype(np.uint64) << np.uint64(21)) for i in (0, 2))
-    radius = np.sqrt(-2.0 * np.log(radius_bits * 2.0**-53 + 2.0**-54))
-    _spin(radius, np.pi * (angle_bits * 2.0**-52 + 2.0**-53), out)
+    _spin(_radius(radius_bits * 2.0**-53 + 2.0**-54), np.pi * (angle_bits * 2.0**-52 + 2.0**-53), out)
+
+
+def _radius(u: F64) -> F64:
+    """Replace u by sqrt(-2 log u)."""
+    np.log(u, out=u)
+    np.multiply(u, -2.0, out=u)
+    return np.sqrt(u, out=u)
 
 
 def _spin(radius: F64, angle: F64, out: Float) -> None:

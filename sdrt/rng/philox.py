@@ -12,7 +12,7 @@ __all__ = ["philox4x32"]
 
 U32: TypeAlias = npt.NDArray[np.uint32]
 
-_MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)  # golden ratio, sqrt(3) - 1
 _ROUNDS = 10
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -23,7 +23,7 @@ def philox4x32(counters: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.
 
     Parameters
     ----------
-    counters : four words, each an integer below 2**32 or u32[size]
+    counters : four words, each an integer below 2**32 or integers[size] below 2**32
         The first is the counter's lowest word.
     key : int, 0 <= key < 2**64
     size : int
@@ -36,17 +36,19 @@ def philox4x32(counters: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.
     >>> [f"{int(word):08x}" for word in philox4x32((0, 0, 0, 0), 0, 1).ravel()]
     ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
     """
-    # Rows: words 0 and 2, which are multiplied; words 1 and 3, which are mixed in. 64-bit cells hold whole products of 32-bit numbers.
-    even, odd, product = np.empty((3, 2, size), np.uint64)
-    even[0], odd[0], even[1], odd[1] = counters
+    # 64-bit cells hold whole products of 32-bit numbers. What is one number for all counters stays one for the first rounds.
+    a, b, c, d = (np.asarray(word).astype(np.uint64)[()] for word in counters)
     low, high = key & 0xFFFFFFFF, key >> 32
     for _ in range(_ROUNDS):
-        np.multiply(even, _MULTIPLIERS, out=product)
-        np.right_shift(product[::-1], _HALF, out=even)
-        np.bitwise_xor(even, odd, out=even)
-        np.bitwise_xor(even, np.array([[low], [high]], np.uint64), out=even)
-        np.bitwise_and(product[::-1], _LOW, out=odd)
+        p, q = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
+        a, c = q >> _HALF, p >> _HALF
+        a ^= b
+        a ^= np.uint64(low)
+        c ^= d
+        c ^= np.uint64(high)
+        b, d = q & _LOW, p & _LOW
         low, high = (low + _KEY_STEPS[0]) & 0xFFFFFFFF, (high + _KEY_STEPS[1]) & 0xFFFFFFFF
     words = np.empty((4, size), np.uint32)
-    words[0::2], words[1::2] = even, odd
+    for row, word in zip(words, (a, b, c, d), strict=True):
+        row[...] = word
     return words

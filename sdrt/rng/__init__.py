@@ -25,7 +25,7 @@ from typing import Any, SupportsIndex
 
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError
-from sdrt.rng.base import NoiseStream, SeededStream
+from sdrt.rng.base import BaseStream, NoiseStream, SeededStream
 from sdrt.rng.brownian import BrownianTree
 from sdrt.rng.generator_stream import GeneratorStream
 from sdrt.rng.given_stream import GivenStream
@@ -34,7 +34,7 @@ from sdrt.rng.nv_stream import NvStream
 from sdrt.rng.torch_scalar_stream import TorchScalarStream
 from sdrt.rng.torch_stream import TorchStream
 
-__all__ = ["BrownianTree", "NoiseStream", "from_state", "given", "names", "stream"]
+__all__ = ["BaseStream", "BrownianTree", "NoiseStream", "from_state", "given", "names", "stream"]
 
 _STREAMS: dict[str, type[SeededStream]] = {
     maker.name: maker for maker in (GeneratorStream, NumpyStream, NvStream, TorchScalarStream, TorchStream)

@@ -64,7 +64,7 @@ def stream(name: str, seed: SupportsIndex, **options: Any) -> SeededStream:
     """
     maker = _maker(name)
     try:
-        number = operator.index(seed)
+        number = int(operator.index(seed))  # a plain int, also of True
     except TypeError as error:
         raise ConfigError(f"a seed must be an integer, got {seed!r}; pass a whole number") from error
     if unknown := sorted(options.keys() - set(maker.option_names)):

@@ -9,8 +9,9 @@ Source: ATen/native/cuda/DistributionTemplates.h of torch 2.13 (``calc_execution
 curand_normal.h (``_curand_box_muller``, ``_curand_box_muller_double``).
 """
 
+import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -104,14 +105,14 @@ class NvStream(SeededStream):
         self.seed, self.threads, self._offset = int(state["seed"]), threads, offset
 
 
-def _checked(threads: int | None) -> int | None:
+def _checked(threads: SupportsIndex | None) -> int | None:
     if threads is None:
         return None
-    if not isinstance(threads, int) or threads <= 0 or threads % _THREAD_BLOCK:
-        raise ConfigError(
-            f"threads must be a positive multiple of {_THREAD_BLOCK} or None, got {threads!r}; take multiprocessors times threads of each"
-        )
-    return threads
+    count = operator.index(threads) if hasattr(threads, "__index__") else 0
+    if count <= 0 or count % _THREAD_BLOCK:
+        rule = f"threads must be a positive multiple of {_THREAD_BLOCK} or None"
+        raise ConfigError(f"{rule}, got {threads!r}; take the card's multiprocessors times the threads of each")
+    return count
 
 
 def _normals_float(words: U32, out: F32) -> None:

@@ -43,7 +43,9 @@ def test_a_narrow_uniform_that_rounds_up_to_1_is_0_as_in_torch() -> None:
 def test_integers_are_randint_over_any_range(ends: list[int], seed: int, size: int) -> None:
     low, high = sorted(ends)
     ours, generator = pair(seed)
-    np.testing.assert_array_equal(ours.integers(low, high, size), torch.randint(low, high, (size,), generator=generator).numpy(), strict=True)
+    np.testing.assert_array_equal(
+        ours.integers(low, high, size), torch.randint(low, high, (size,), generator=generator).numpy(), strict=True
+    )
     assert_at_the_same_place(ours, generator)
 
 

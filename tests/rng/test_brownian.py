@@ -47,7 +47,7 @@ def karras(n: int) -> np.ndarray:
 @pytest.mark.parametrize("n", [2, 3, 11, 31])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_a_samplers_noise_is_diffusers(n: int, backwards: bool) -> None:
-    """Equal but for the square root of the step, which MKL does not round correctly: a unit in its last place, and one in the quotient's."""
+    """Equal but for the square root of the step, which MKL may round wrongly: a unit in its last place, and one in the quotient's."""
     sigmas = karras(n)[::-1] if backwards else karras(n)
     reference, ours = theirs((1, 4, 16, 16), 7), BrownianTree((1, 4, 16, 16), LOW, HIGH, 7)
     for a, b in itertools.pairwise(sigmas):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,8 @@ def test_a_damaged_state_is_refused_and_the_stream_stays(label: str) -> None:
     noise.normal(3), twin.normal(3)
     whole = noise.state
     cursor = whole["cursor"]
-    damaged = [{"stream": noise.name, "seed": 4}, *({**whole, "cursor": bad} for bad in (None, {}, 3)), {**whole, "seed": "x"}]
+    damaged: list[dict[str, Any]] = [{"stream": noise.name, "seed": 4}, {**whole, "cursor": None}, {**whole, "cursor": {}}]
+    damaged += [{**whole, "seed": "x"}, {**whole, "cursor": 3}]
     damaged += [{**whole, "cursor": {**cursor, key: "x"}} for key in cursor]
     if "words" in cursor:
         key, position = cursor["words"]["key"], cursor["words"]["position"]

@@ -50,7 +50,7 @@ class NvStream(SeededStream):
     ConfigError : the seed is outside that range, or ``threads`` is no positive multiple of 256
 
     >>> NvStream(0).normal(3)
-    array([-0.92466253, -0.42534423, -2.6438458 ], dtype=float32)
+    array([-0.9246625 , -0.42534396, -2.6438458 ], dtype=float32)
     """
 
     name = "nv"

@@ -53,8 +53,8 @@ def test_many_counters_at_once_are_each_alone(counters: list[tuple[int, int, int
 def test_the_published_noise_of_seed_0() -> None:
     """The twelve values in the docstring of stable-diffusion-webui's modules/rng_philox.py, and the start of the next draw.
 
-    They were computed in float64 throughout. A card's float32 angle is off by up to 6e-7 (the word, the constant and the angle are rounded),
-    to be multiplied by a radius of up to 2.7 here; 5.6e-7 is what comes of it.
+    They were computed in float64 throughout. A card's float32 angle is off by up to 6e-7 (word, constant and angle are rounded), times a
+    radius of up to 2.7 here; 5.6e-7 is what comes of it.
     """
     noise = sdrt.rng.stream("nv", 0)
     first = [

@@ -4,8 +4,8 @@
 name               gives                                                                  equal to it
 =================  =====================================================================  =====================================
 ``torch``          a torch CPU generator on x86-64 (diffusers, ComfyUI, webui's "CPU")    bit for bit
-``torch-scalar``   a torch CPU generator on ARM and Macs                                  98 % of the bits, 5e-7
-``nv``             ``torch.randn(device="cuda")`` (diffusers on a GPU, webui's "NV")      the words; normals to about 5e-7
+``torch-scalar``   a torch CPU generator on ARM and Macs                                  98 % of the values; 5e-7
+``nv``             ``torch.randn(device="cuda")`` (diffusers on a GPU, webui's "NV")      the words; normals to about 1e-6
 ``numpy``          ``np.random.seed; np.random.randn`` (Apple's Core ML pipelines)        bit for bit
 ``generator``      ``np.random.Generator(np.random.PCG64(seed))``                         bit for bit; numpy may change it
 =================  =====================================================================  =====================================
@@ -64,7 +64,7 @@ def stream(name: str, seed: SupportsIndex, **options: Any) -> SeededStream:
     """
     maker = _maker(name)
     try:
-        number = operator.index(seed)
+        number = int(operator.index(seed))  # a plain int, also of True
     except TypeError as error:
         raise ConfigError(f"a seed must be an integer, got {seed!r}; pass a whole number") from error
     if unknown := sorted(options.keys() - set(maker.option_names)):

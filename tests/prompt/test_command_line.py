@@ -37,7 +37,13 @@ def test_every_option_reaches_the_picture_and_stands_in_it(tmp_path: Path, files
     text = read_text(tmp_path / "a.png")
     settings: dict[str, Any] = json.loads(text["sdrt"])
     hashes = {"<blob>": read_embedding(learned).sha256, "<mine>": read_embedding(odd).sha256, "odd=name": read_embedding(odd).sha256}
-    want: dict[str, Any] = {"clip_skip": 1, "emphasis": "no norm", "prompt_syntax": "weighted", "long_prompts": "truncate", "embeddings": hashes}
+    want: dict[str, Any] = {
+        "clip_skip": 1,
+        "emphasis": "no norm",
+        "prompt_syntax": "weighted",
+        "long_prompts": "truncate",
+        "embeddings": hashes,
+    }
     assert {key: settings[key] for key in want} == want
     assert 'Clip skip: 2, Emphasis: No norm, TI hashes: "<blob>: ' in text["parameters"]
     pipe = sdrt.load("nano", embeddings=[learned, odd, read_embedding(odd, "<mine>")])

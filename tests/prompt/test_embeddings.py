@@ -25,7 +25,7 @@ WIDTHS: dict[Form, int] = {"sd1": 32, "sd2": 48}
 FIRST = len(vocabulary())
 
 
-def vectors(seed: int, *shape: int, dtype: str = "float32") -> np.ndarray:
+def vectors(seed: int, *shape: int, dtype: str = "float32") -> Any:
     """As strong as the random model's own table."""
     return (np.random.default_rng(seed).standard_normal(shape) / shape[-1] ** 0.5).astype(dtype)
 

@@ -225,7 +225,11 @@ def _parse_backend(text: str) -> str | dict[str, str]:
 def _parse_embedding(text: str) -> tuple[str | None, Path]:
     token, equals, file = text.partition("=")
     # a file whose own name has an equals sign comes first
-    return (token, Path(file)) if equals and not Path(text).is_file() else (None, Path(text))
+    if not equals or Path(text).is_file():
+        return None, Path(text)
+    if not (token and file):
+        raise ConfigError(f"--embedding is a file or TOKEN=FILE; got {text!r}")
+    return token, Path(file)
 
 
 def _make_folder(folder: Path) -> None:

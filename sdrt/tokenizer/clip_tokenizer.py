@@ -139,6 +139,10 @@ class ClipTokenizer:
         for token, ids in embeddings.items():
             if not ids or ids.step != 1 or ids.start < self.vocab_size:
                 raise ConfigError(f"the ids of embedding {token!r} are a run from {self.vocab_size} on; got {ids}")
+            if len(ids) > (room := self.model_max_length - 2):
+                raise ConfigError(
+                    f"embedding {token!r} has {len(ids)} vectors, and a prompt's chunk has room for {room}; take a smaller one"
+                )
             for name in _names_of_vectors(token, len(ids)):
                 cleaned = normalize(name)
                 if not token or token != token.strip():

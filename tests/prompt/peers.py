@@ -15,15 +15,24 @@ def open_peer(folder: Path) -> Any:
         warnings.simplefilter("ignore")
         peer = diffusers.StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     peer.set_progress_bar_config(disable=True)
+    # diffusers 0.42.1 looks for the final norm in the module in which transformers 4 had it; past nn.Module, which would register a cycle
+    peer.text_encoder.__dict__["text_model"] = peer.text_encoder
     return peer
 
 
-def draw(peer: Any, prompt: str, negative: str, seed: int, **settings: Any) -> np.ndarray:
+def draw(peer: Any, prompt: str, negative: str | None, seed: int, **settings: Any) -> np.ndarray:
+    """A picture; a negative prompt of None is for one that comes as ``negative_prompt_embeds``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         generator = torch.Generator().manual_seed(seed)
         [image] = peer(prompt, negative_prompt=negative, generator=generator, **settings).images
     return np.asarray(image)
+
+
+def skipped(peer: Any, text: str, clip_skip: int) -> torch.Tensor:
+    """diffusers' own states of one prompt, layers skipped."""
+    states, _ = peer.encode_prompt(text, "cpu", 1, do_classifier_free_guidance=False, clip_skip=clip_skip)
+    return states  # type: ignore[no-any-return]
 
 
 def psnr(a: Any, b: Any) -> float:

@@ -71,7 +71,9 @@ class GenerateOptions(TypedDict, total=False):
     emphasis: Emphasis
     """How weights are applied: ``original`` unless given, which keeps each chunk's mean, or ``no norm``."""
     clip_skip: int | None
-    """Last layers of the text encoder to leave out, as diffusers counts (AUTOMATIC1111's number less 1); None and 0: none."""
+    """Last layers of the text encoder to leave out, as diffusers counts (AUTOMATIC1111's number less 1); None and 0: none.
+
+    The negative prompt leaves them out too; diffusers 0.42.1 forgets that."""
     compat: str | None
     """Whose defects to reproduce; None, what is right, is all that there is in this version."""
 
@@ -125,7 +127,7 @@ class Result:
     settings : Settings
         Every setting of the run, defaults filled in.
     truncated : tuple of str
-        What did not fit of the prompt and of the negative prompt; two empty texts where all did.
+        What was cut from the prompt and from the negative prompt; two empty texts unless ``long_prompts`` is ``truncate``.
     cancelled : bool
         Whether ``on_step`` returned False.
     """

@@ -36,6 +36,15 @@ def network(x: Any, t: Any) -> Any:
     return (x * x * 0.3 - x * 0.2 + float(t) * 5e-5) / (x * x * 0.5 + 1.0)
 
 
+def answer(config: Mapping[str, Any], x: Any, t: Any) -> Any:
+    """Answer as the network of a configuration does: with a variance in further channels, where it learned one."""
+    output = network(x, t)
+    if config.get("variance_type") not in ("learned", "learned_range"):
+        return output
+    variance = x * 0.7 / (x * x + 1.0) + 0.4  # in (0, 1), of either kind
+    return torch.cat([output, variance], 1) if isinstance(x, torch.Tensor) else np.concatenate([output, variance], 1)
+
+
 def first_noise(dtype: type[Any] = np.float32) -> np.ndarray:
     return sdrt.rng.stream("numpy", SEED).normal(SHAPE).astype(dtype)
 
@@ -74,7 +83,7 @@ def run_peer(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for t in scheduler.timesteps:
-            output = network(scheduler.scale_model_input(x, t), t)
+            output = answer(config, scheduler.scale_model_input(x, t), t)
             x = scheduler.step(output, t, x, **options).prev_sample
             samples.append(x.numpy())
     return Run(scheduler, scheduler.timesteps.numpy(), samples)
@@ -97,7 +106,7 @@ def run_face(
     x = first_noise(dtype) * np.dtype(dtype).type(scheduler.init_noise_sigma)
     samples = []
     for t in scheduler.timesteps:
-        output = network(scheduler.scale_model_input(x, t), t)
+        output = answer(config, scheduler.scale_model_input(x, t), t)
         x = scheduler.step(output, t, x, generator=stream, **(step or {})).prev_sample
         samples.append(x)
     return Run(scheduler, scheduler.timesteps, samples)

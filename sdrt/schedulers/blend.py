@@ -38,6 +38,8 @@ def blended(c: Blend, prediction: Prediction, bound: X0Bound, x: Float, output: 
     """Return the mix in a fresh array of x's shape and dtype."""
     if bound:
         mixed: Float = bound(to_x0(prediction, x, output, c.alpha, c.sigma)) * c.x0
-        return np.add(mixed, x * c.x, out=mixed)
+        np.add(mixed, x * c.x, out=mixed)
+        return mixed
     mixed = x * c.sample
-    return np.add(mixed, output * c.output, out=mixed)
+    np.add(mixed, output * c.output, out=mixed)
+    return mixed

@@ -123,7 +123,10 @@ def _plain_betas(schedule: NoiseSchedule, numerics: Numerics) -> Float:
         case "exp":
             return np.array(_betas_of(_exponential_signal, T), real)
         case "sigmoid":
-            return _sigmoid(linspace(-6, 6, T, numerics)) * real(schedule.beta_end - schedule.beta_start) + real(schedule.beta_start)
+            rise: Float = _sigmoid(linspace(-6, 6, T, numerics))
+            rise *= real(schedule.beta_end - schedule.beta_start)
+            rise += real(schedule.beta_start)
+            return rise
     raise ConfigError(f"beta_schedule must be one of {', '.join(get_args(BetaSchedule))}, got {schedule.beta_schedule!r}")
 
 

@@ -57,9 +57,7 @@ class PosteriorSampler(ScheduledSampler):
         """Lay out a run; alpha_bar where each step starts and ends, and beta between them, are f[calls] of the numerics' own type."""
         alphas, sigmas = divided_by(np.sqrt(now), self.bound, self.compat), np.sqrt(1 - now)
         check_alpha(self.prediction_type, float(alphas.min()))
-        means = blends(
-            self.prediction_type, alphas, sigmas, np.sqrt(then) * betas / (1 - now), np.sqrt(1 - betas) * (1 - then) / (1 - now)
-        )
+        means = blends(self.prediction_type, alphas, sigmas, np.sqrt(then) * betas / (1 - now), np.sqrt(1 - betas) * (1 - then) / (1 - now))
         small = np.maximum((1 - then) / (1 - now) * betas, now.dtype.type(_LEAST_VARIANCE))
         deviations = np.sqrt(betas if self.variance_type in ("fixed_large", "fixed_large_log") else small)
         centers, slopes = self._log_deviation(np.log(small), np.log(np.maximum(betas, small)))

@@ -40,8 +40,8 @@ class IPNDMStep:
 class IPNDM(Sampler):
     """For networks of velocities, whose timestep is a share of the way in [0, 1]: sigma is the squared sine of that much of a right angle.
 
-    The noise that is predicted at each step is extrapolated from those before it. The first step starts from pure noise, where x0 comes from
-    the velocity alone: diffusers 0.42.1 divides nothing by next to nothing instead, and takes x0 to be 0.
+    The noise that is predicted at each step is extrapolated from those before it. The first step starts from pure noise, where x0 comes
+    from the velocity alone: diffusers 0.42.1 divides nothing by next to nothing instead, and takes x0 to be 0.
     """
 
     name: ClassVar[str] = "IPNDMScheduler"
@@ -88,7 +88,8 @@ class IPNDM(Sampler):
         real = real_type(self.numerics)
         if self.trained_betas is None:
             angles = linspace(1, 0, n + 1, self.numerics) * real(np.pi) / real(2)
-            return np.sin(angles.astype(np.float64)).astype(real) ** 2
+            sines: Float = np.sin(angles.astype(np.float64)).astype(real)
+            return sines * sines
         if n != len(self.trained_betas) - 1 and self.compat != "diffusers":
             raise ConfigError(f"trained_betas lay down {len(self.trained_betas) - 1} steps, got {n}; take so many, or leave them out")
         return np.array(self.trained_betas, real)

@@ -68,9 +68,7 @@ class TCD(DistilledSampler, BoundedOneStepSampler):
         alphas, sigmas = np.sqrt(now), np.sqrt(1 - now)
         check_alpha(self.prediction_type, float(alphas.min()))
         up = np.where(draws, then / low, real(1))  # how much of the signal at s is left at the next timestep
-        steps = transfers(
-            self.prediction_type, alphas, sigmas, np.sqrt(up) * np.sqrt(low), np.sqrt(up) * np.sqrt(1 - low), np.sqrt(1 - up)
-        )
+        steps = transfers(self.prediction_type, alphas, sigmas, np.sqrt(up) * np.sqrt(low), np.sqrt(up) * np.sqrt(1 - low), np.sqrt(1 - up))
         end = then[-1:]
         return one_call_plan(
             timesteps,

@@ -1,7 +1,7 @@
 """unCLIP's sampler (Ramesh et al. 2022, arXiv:2204.06125): DDPM over the cosine schedule, for its prior, decoder and upscalers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,7 +37,7 @@ class UnCLIP(PosteriorSampler):
         "variance_type": ("fixed_small_log", "learned_range"),
     }
 
-    schedule: NoiseSchedule = NoiseSchedule(beta_schedule="squaredcos_cap_v2")
+    schedule: NoiseSchedule = field(default_factory=lambda: NoiseSchedule(beta_schedule="squaredcos_cap_v2"))
     variance_type: VarianceType = "fixed_small_log"
     timestep_spacing: Spacing = "linspace"
 

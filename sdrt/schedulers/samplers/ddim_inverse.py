@@ -33,6 +33,7 @@ class DDIMInverse(BoundedOneStepSampler):
         "set_alpha_to_one": True,
         "timestep_spacing": "leading",
         "rescale_betas_zero_snr": False,
+        "set_alpha_to_zero": None,  # what set_alpha_to_one was called once, with the same meaning
     }
     inverse: ClassVar[bool] = True
 
@@ -80,4 +81,5 @@ class DDIMInverse(BoundedOneStepSampler):
 
     @classmethod
     def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"set_alpha_to_one": values["set_alpha_to_one"]}
+        former = values["set_alpha_to_zero"]
+        return super()._read(values) | {"set_alpha_to_one": values["set_alpha_to_one"] if former is None else former}

@@ -20,7 +20,8 @@ __all__ = ["UnCLIP"]
 class UnCLIP(PosteriorSampler):
     """Each step ends where the next one starts, as in the pipelines of diffusers, which tell ``step`` so by ``prev_timestep``.
 
-    Without it, diffusers 0.42.1 moves a single timestep down, however far the next one is.
+    Without it, diffusers 0.42.1 moves a single timestep down, however far the next one is. And where that is right, it mixes betas with
+    1 - alpha_bar, whose float32 rounding differs by 1e-3 next to 1: its last step ends at 1.0005 x0.
     """
 
     name: ClassVar[str] = "UnCLIPScheduler"
@@ -50,8 +51,10 @@ class UnCLIP(PosteriorSampler):
         after = self._after(timesteps, request)
         real, table = real_type(self.numerics), self.alpha_bar()
         now, then = table[timesteps].astype(real), np.where(after >= 0, table[after], 1.0).astype(real)
-        trained = self.schedule.betas(self.numerics)[timesteps].astype(real)
-        return self._posterior_plan(timesteps, now, then, np.where(timesteps - after == 1, trained, 1 - now / then))
+        betas = 1 - now / then
+        if self.compat == "diffusers":
+            betas = np.where(timesteps - after == 1, self.schedule.betas(self.numerics)[timesteps].astype(real), betas)
+        return self._posterior_plan(timesteps, now, then, betas)
 
     def _after(self, timesteps: Array, request: Request) -> Array:
         """Return the timestep at which each step ends, i64[n]; -1 is the end of the run."""

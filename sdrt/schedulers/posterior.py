@@ -42,7 +42,7 @@ class PosteriorSampler(ScheduledSampler):
     """What DDPM and unCLIP share.
 
     Noise is drawn in every step but the last, which ends without noise. diffusers 0.42.1 draws wherever the timestep is above 0: so that a
-    run which ends above it keeps a variance of 1e-20 there, or under ``fixed_large`` all of beta.
+    run which ends above it keeps a variance of 1e-20 there, under ``fixed_large`` all of beta, and if it is learned some of that.
     """
 
     variance_type: VarianceType = "fixed_small"

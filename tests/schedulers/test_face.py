@@ -116,11 +116,8 @@ def test_noise_is_added_at_no_other_timestep(class_name: str) -> None:
 @pytest.mark.parametrize("at", [3, 7])
 def test_an_image_to_image_run_equals_diffusers(class_name: str, at: int) -> None:
     """From a timestep in the middle, as pipelines slice them."""
-    # unCLIP's last step ends 5e-4 off in diffusers.
-    ours, theirs = (
-        from_config(config(class_name), compat="diffusers" if class_name == "UnCLIPScheduler" else None),
-        laid_out(config(class_name), 10),
-    )
+    compat: Any = "diffusers" if class_name == "UnCLIPScheduler" else None  # whose last step ends 5e-4 off there
+    ours, theirs = from_config(config(class_name), compat=compat), laid_out(config(class_name), 10)
     ours.set_timesteps(10)
     theirs.set_begin_index(at) if hasattr(theirs, "set_begin_index") else None
     generator, stream = torch.Generator().manual_seed(5), sdrt.rng.stream("torch", 5)

@@ -21,7 +21,7 @@ class UnCLIP(PosteriorSampler):
     """Each step ends where the next one starts, as in the pipelines of diffusers, which tell ``step`` so by ``prev_timestep``.
 
     Without it, diffusers 0.42.1 moves a single timestep down, however far the next one is. And where that is right, it mixes betas with
-    1 - alpha_bar, whose float32 rounding differs by 1e-3 next to 1: its last step ends at 1.0005 x0.
+    1 - alpha_bar, whose float32 rounding differs by 1e-3 next to 1: its last step ends at 0.9995 x0.
     """
 
     name: ClassVar[str] = "UnCLIPScheduler"

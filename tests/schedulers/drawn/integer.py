@@ -36,7 +36,7 @@ def ddim(draw: st.DrawFn) -> Drawn:
 def ddim_inverse(draw: st.DrawFn) -> Drawn:
     own = draw(
         chosen(
-            timestep_spacing=("leading", "trailing", "linspace"),
+            timestep_spacing=("leading", "trailing", "leading", "trailing", "linspace"),  # diffusers has no linspace here
             steps_offset=(0, 1),
             prediction_type=PREDICTIONS,
             clip_sample=(False, True),

@@ -13,17 +13,28 @@ from sdrt.schedulers.names import SamplerName, names, sampler_from_name
 from sdrt.schedulers.noise_schedule import NoiseSchedule
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.samplers.ddim import DDIM
+from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
+from sdrt.schedulers.samplers.ddpm import DDPM
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.ipndm import IPNDM
+from sdrt.schedulers.samplers.lcm import LCM
 from sdrt.schedulers.samplers.pndm import PNDM
+from sdrt.schedulers.samplers.tcd import TCD
+from sdrt.schedulers.samplers.unclip import UnCLIP
 from sdrt.schedulers.sigmas import SigmaSpacing
 from sdrt.schedulers.state import State
 
 __all__ = [
     "DDIM",
+    "DDPM",
+    "IPNDM",
+    "LCM",
     "PNDM",
+    "TCD",
     "Compat",
+    "DDIMInverse",
     "DPMSolverMultistep",
     "DiffusersScheduler",
     "Euler",
@@ -35,6 +46,7 @@ __all__ = [
     "SigmaSpacing",
     "State",
     "StepOutput",
+    "UnCLIP",
     "class_names",
     "from_config",
     "make",

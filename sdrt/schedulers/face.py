@@ -265,13 +265,14 @@ class DiffusersScheduler:
 
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
-        if self._asked and (i := self._find(timestep)) is not None:
+        if self._asked and not self.sampler.inverse and (i := self._find(timestep)) is not None:
             alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
         else:
             alpha_bar = self.sampler.alpha_bar()
             known = 0 if alpha_bar is None else len(alpha_bar)
             if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < known):
-                raise ConfigError(f"noise is added at a timestep of the plan or a whole one in [0, {known}), got {timestep:g}")
+                whole = f" or a whole one in [0, {known})" if known else ""
+                raise ConfigError(f"noise is added at a timestep of the plan{whole}, got {timestep:g}")
             alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
         return (1.0, sigma / alpha) if self.sampler.exploding else (alpha, sigma)
 
@@ -284,8 +285,7 @@ class DiffusersScheduler:
     def _planned(self) -> tuple[Sampler, Plan]:
         """Return the sampler and plan under way; before any was asked for, a plan of every trained timestep."""
         if not self._plans:
-            every = range(self.sampler.num_train_timesteps - 1, -1, -1)
-            self._plans = {(): (self.sampler, self.sampler.plan(timesteps=every))}
+            self._plans = {(): (self.sampler, self.sampler.whole_plan())}
         return self._plans[()]
 
     def _with_options(self, options: Mapping[str, Any]) -> tuple[Sampler, Plan]:

@@ -14,10 +14,16 @@ from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.samplers.ddim import DDIM
+from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
+from sdrt.schedulers.samplers.ddpm import DDPM
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.ipndm import IPNDM
+from sdrt.schedulers.samplers.lcm import LCM
 from sdrt.schedulers.samplers.pndm import PNDM
+from sdrt.schedulers.samplers.tcd import TCD
+from sdrt.schedulers.samplers.unclip import UnCLIP
 
 __all__ = ["SamplerName", "names", "sampler_from_name"]
 
@@ -28,7 +34,7 @@ class SamplerName:
 
     name: str
     class_name: str  # the diffusers class
-    order: int  # of convergence, as measured
+    order: int  # of convergence, as measured; 0 for a distilled model's jumps, which do not get better by being shorter
     stochastic: bool  # whether fresh noise is drawn at every step
     calls_per_step: int  # network calls; the repeats at the start of PLMS come on top
     about: str  # one line
@@ -53,9 +59,28 @@ _DPM = DPMSolverMultistep
 _PLUS: dict[str, Any] = {"algorithm_type": "dpmsolver++"}
 
 _ROWS = (
-    _row("ddim", DDIM, 1, "the classic: deterministic, with eta a share of fresh noise"),
+    _row("ddim", DDIM, 1, "the classic: deterministic, with eta a share of fresh noise", "DDIMParallelScheduler"),
+    _row(
+        "ddim trailing", DDIM, 1, "DDIM from the very last timestep on, as distilled and zero-SNR models ask", timestep_spacing="trailing"
+    ),
+    _row("ddim inverse", DDIMInverse, 1, "from a picture to the noise that DDIM turns into it"),
+    _row("ddpm", DDPM, 1, "the original: fresh noise at every step, for many steps", "DDPMParallelScheduler", stochastic=True),
     _row("pndm", PNDM, 2, "what Stable Diffusion 1.x shipped with; Runge-Kutta start unless the model's configuration skips it"),
     _row("plms", PNDM, 2, "PNDM without the Runge-Kutta start: one call more than steps", skip_prk_steps=True),
+    _row("iplms", IPNDM, 2, "PLMS over a schedule of its own, for v-diffusion's velocity models alone"),
+    _row("lcm", LCM, 0, "latent consistency models: 2 to 8 steps of a distilled model", stochastic=True),
+    _row(
+        "tcd", TCD, 0, "trajectory consistency models: few steps of a distilled model, eta sets the share of fresh noise", stochastic=True
+    ),
+    _row(
+        "unclip",
+        UnCLIP,
+        1,
+        "DDPM over the cosine schedule, for unCLIP's parts",
+        "UnCLIPScheduler",
+        stochastic=True,
+        beta_schedule="squaredcos_cap_v2",
+    ),
     _row("euler", Euler, 1, "one plain step a call: quick and predictable", "euler discrete"),
     _row("euler karras", Euler, 1, "Euler with more of its steps at low noise", use_karras_sigmas=True),
     _row("euler a", EulerAncestral, 1, "Euler with fresh noise at every step: varied, never settles", "euler ancestral", stochastic=True),

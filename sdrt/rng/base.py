@@ -4,19 +4,26 @@ Two layers: an *engine* makes 32-bit words, which compare exactly everywhere; a 
 cursor: each call goes on where the last one ended. It is passed to whoever draws; nothing here seeds anything globally.
 """
 
-from collections.abc import Iterable
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, overload
 
-from sdrt.arrays import F32
+import numpy as np
+import numpy.typing as npt
+
+from sdrt.arrays import F32, F64, Float
 from sdrt.errors import ConfigError
+from sdrt.rng.precision import dtype_name
 
-__all__ = ["NoiseStream", "Shape", "seed_error", "size_and_shape"]
+__all__ = ["F16", "BaseStream", "NoiseStream", "SeededStream", "Shape", "State", "size_and_shape"]
 
-Shape = int | Iterable[int]
+F16: TypeAlias = npt.NDArray[np.float16]
+Shape: TypeAlias = int | Iterable[int]
+State: TypeAlias = dict[str, Any]
 
 
 class NoiseStream(Protocol):
-    """A named, seeded source of normal deviates."""
+    """A named, seeded source of normal deviates: all that a picture needs. :class:`BaseStream` says what the streams here do besides."""
 
     @property
     def name(self) -> str:
@@ -28,6 +35,111 @@ class NoiseStream(Protocol):
 
     def normal(self, shape: Shape) -> F32:
         """Draw the next standard normal deviates, f32 of this shape, in C order."""
+
+    def advance(self, shape: Shape) -> None:
+        """Leave the stream where ``normal(shape)`` would leave it."""
+
+    @property
+    def state(self) -> State:
+        """Where the stream stands, for :func:`sdrt.rng.from_state`; plain values that JSON can hold."""
+
+
+class BaseStream(ABC):
+    """What the streams share: shapes, dtypes, and the form of a state."""
+
+    name: ClassVar[str]
+    seed: int
+
+    @overload
+    def normal(self, shape: Shape, dtype: Literal["float32", "bfloat16"] = ...) -> F32: ...
+    @overload
+    def normal(self, shape: Shape, dtype: Literal["float64"]) -> F64: ...
+    @overload
+    def normal(self, shape: Shape, dtype: Literal["float16"]) -> F16: ...
+    @overload
+    def normal(self, shape: Shape, dtype: npt.DTypeLike) -> Float: ...
+    def normal(self, shape: Shape, dtype: npt.DTypeLike = "float32") -> Float:
+        """Draw the next standard normal deviates, in C order.
+
+        Parameters
+        ----------
+        shape : int or ints
+        dtype : "float32", "float64", "float16" or "bfloat16", or a numpy dtype
+            numpy has no bfloat16: the result is a float32 array whose values are bfloat16 numbers.
+
+        Raises
+        ------
+        ConfigError : a negative dimension, or another dtype
+        """
+        size, dims = size_and_shape(shape)
+        return self._draw(size, dims, dtype_name(dtype)).reshape(dims)
+
+    def advance(self, shape: Shape) -> None:
+        """Leave the stream where a float32 ``normal(shape)`` would leave it."""
+        self.normal(shape)
+
+    @property
+    def state(self) -> State:
+        """Where the stream stands: a dict of plain values that survives JSON, for :meth:`restore` or :func:`sdrt.rng.from_state`."""
+        return {"stream": self.name, "seed": self.seed, "cursor": self._cursor()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Stand where the stream of this state stood; the seed becomes that stream's too.
+
+        Raises
+        ------
+        ConfigError : a state of another kind of stream, or something that is no state. The stream then stays where it is.
+        """
+        if not isinstance(state, Mapping) or state.get("stream") != self.name:
+            found = state.get("stream") if isinstance(state, Mapping) else state
+            raise ConfigError(
+                f"a {self.name!r} stream takes a state of a {self.name!r} stream, got one of {found!r}; use sdrt.rng.from_state"
+            )
+        before = self.state
+        try:
+            self._resume(state)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            self._resume(before)
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"a state of a {self.name!r} stream must be what its .state gave, got a damaged one ({error})") from error
+
+    @abstractmethod
+    def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:
+        """Return the next ``size`` deviates of this dtype; ``dims`` is their shape, for a stream that cares."""
+
+    @abstractmethod
+    def _cursor(self) -> State:
+        """Return the engine's state and whatever waits for the next call."""
+
+    @abstractmethod
+    def _resume(self, state: Mapping[str, Any]) -> None:
+        """Take over a state that this kind of stream gave."""
+
+
+class SeededStream(BaseStream):
+    """A stream that begins at a seed.
+
+    Parameters
+    ----------
+    seed : int
+        In ``seed_range``, both ends included.
+
+    Raises
+    ------
+    ConfigError : the seed is outside that range
+    """
+
+    seed_range: ClassVar[tuple[int, int]]
+    option_names: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, seed: int) -> None:
+        low, high = self.seed_range
+        if not low <= seed <= high:
+            raise ConfigError(
+                f"a seed of the {self.name!r} stream must be an integer in [{low}, {high}], got {seed!r}; choose one in that range"
+            )
+        self.seed = seed
 
 
 def size_and_shape(shape: Shape) -> tuple[int, tuple[int, ...]]:
@@ -43,8 +155,3 @@ def size_and_shape(shape: Shape) -> tuple[int, tuple[int, ...]]:
             raise ConfigError(f"a shape holds no negative dimension, got {dims}; count elements from 0")
         size *= d
     return size, dims
-
-
-def seed_error(name: str, seed: object, low: int, high: int) -> ConfigError:
-    """Return the one error for a seed that a stream cannot take."""
-    return ConfigError(f"a seed of the {name!r} stream must be an integer in [{low}, {high}], got {seed!r}; choose one in that range")

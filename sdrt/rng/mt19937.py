@@ -4,10 +4,15 @@ Source: Matsumoto and Nishimura 1998, "Mersenne Twister", the reference code's `
 NEP 19, holds that very engine and hands out its raw words; this module asks it for nothing else.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Mt19937"]
+
+_SKIP = 1 << 16  # words thrown away at a time: no long array is made for them
 
 
 class Mt19937:
@@ -29,7 +34,30 @@ class Mt19937:
         # A range of the full 32 bits makes numpy hand out raw words, one each, without rejection.
         return self._source.randint(0, 1 << 32, size=count, dtype=np.uint32)
 
-    def doubles(self, count: int) -> list[float]:
-        """Return the next ``count`` uniforms of [0, 1) with 53 bits, two words each: the first is the high half."""
-        words = self.words(2 * count).tolist()
-        return [(((high << 32) | low) & ((1 << 53) - 1)) * 2.0**-53 for high, low in zip(words[::2], words[1::2], strict=True)]
+    def wide_words(self, count: int) -> npt.NDArray[np.uint64]:
+        """Return the next ``count`` 64-bit words, two words each: the first is the high half."""
+        pairs = self.words(2 * count).astype(np.uint64)
+        return (pairs[0::2] << np.uint64(32)) | pairs[1::2]
+
+    def skip(self, count: int) -> None:
+        """Leave ``count`` words out."""
+        for start in range(0, count, _SKIP):
+            self.words(min(_SKIP, count - start))
+
+    def state(self) -> dict[str, Any]:
+        """Return the engine's 624 words and its position among them, as plain numbers."""
+        inner = self._source.get_state(legacy=False)["state"]
+        return {"key": inner["key"].tolist(), "position": int(inner["pos"])}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave; ValueError, TypeError or KeyError if it is something else."""
+        self._source.set_state(legacy_state(state))
+
+
+def legacy_state(state: Mapping[str, Any], gauss: float | None = None) -> dict[str, Any]:
+    """Return a state of :class:`Mt19937` as ``RandomState.set_state`` takes it, with the normal that waits, if one does."""
+    key, position = np.array(state["key"], np.uint32), int(state["position"])
+    if key.shape != (624,) or not 0 <= position <= 624:
+        raise ValueError(f"624 words and a position among them, got {key.shape} and {position}")
+    engine = {"key": key, "pos": position}
+    return {"bit_generator": "MT19937", "state": engine, "has_gauss": int(gauss is not None), "gauss": 0.0 if gauss is None else gauss}

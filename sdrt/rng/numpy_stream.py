@@ -1,17 +1,23 @@
 """The stream ``numpy``: the legacy ``numpy.random.RandomState.randn``, frozen by NEP 19; what Apple's Core ML pipelines draw."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from sdrt.arrays import F32
-from sdrt.rng.base import Shape, seed_error, size_and_shape
+from sdrt.arrays import Float
+from sdrt.rng.base import SeededStream, State
+from sdrt.rng.mt19937 import legacy_state
+from sdrt.rng.precision import narrow
 
 __all__ = ["NumpyStream"]
 
-_HIGHEST = 2**32 - 1
 
+class NumpyStream(SeededStream):
+    """``RandomState(seed).randn``: polar Box-Muller over MT19937, which numpy itself holds.
 
-class NumpyStream:
-    """``RandomState(seed).randn`` rounded to float32: polar Box-Muller over MT19937, which numpy itself holds.
+    It draws float64. float32 and float16 are those numbers rounded once (float16 latents are what Apple's Python pipeline starts from);
+    bfloat16 is rounded from float32.
 
     Parameters
     ----------
@@ -23,14 +29,23 @@ class NumpyStream:
     """
 
     name = "numpy"
+    seed_range = (0, 2**32 - 1)
 
     def __init__(self, seed: int) -> None:
-        if not 0 <= seed <= _HIGHEST:
-            raise seed_error(self.name, seed, 0, _HIGHEST)
-        self.seed = seed
+        super().__init__(seed)
         self._source = np.random.RandomState(seed)
 
-    def normal(self, shape: Shape) -> F32:
-        """Draw f32 of this shape: ``randn(*shape).astype(float32)``."""
-        size, dims = size_and_shape(shape)
-        return self._source.standard_normal(size).astype(np.float32).reshape(dims)
+    def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002
+        """What ``randn(*dims).astype(dtype)`` gives at this point."""
+        values = self._source.standard_normal(size)
+        return narrow(values.astype(np.float32), dtype) if dtype == "bfloat16" else values.astype(dtype, copy=False)
+
+    def _cursor(self) -> State:
+        inner = self._source.get_state(legacy=False)
+        words = {"key": inner["state"]["key"].tolist(), "position": int(inner["state"]["pos"])}
+        return {"words": words, "spare": float(inner["gauss"]) if inner["has_gauss"] else None}
+
+    def _resume(self, state: Mapping[str, Any]) -> None:
+        cursor = state["cursor"]
+        self._source.set_state(legacy_state(cursor["words"], None if cursor["spare"] is None else float(cursor["spare"])))
+        self.seed = int(state["seed"])

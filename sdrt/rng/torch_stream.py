@@ -1,28 +1,35 @@
-"""The stream ``torch``: float32 ``torch.randn`` on a CPU generator, bit for bit as the x86-64 (AVX2) builds draw it.
+"""The stream ``torch``: a torch CPU generator, bit for bit as the x86-64 (AVX2) builds draw from it.
 
-Source: ATen/native/cpu/DistributionTemplates.h and ATen/core/DistributionsHelper.h of torch 2.13. Builds without AVX2 (ARM, or
-``ATEN_CPU_CAPABILITY=default``) call the platform's libm instead: about 38 % of their values differ, by at most 2.3e-6.
+Source: ATen/native/cpu/DistributionTemplates.h, ATen/core/DistributionsHelper.h and ATen/core/TransformationHelper.h of torch 2.13, and its
+published ``randperm``. Builds without AVX2 draw float32 normals with the platform's libm instead: see :mod:`sdrt.rng.torch_scalar_stream`.
+Before 2.13 the half precisions did so everywhere.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.arrays import F32
-from sdrt.rng.base import Shape, seed_error, size_and_shape
-from sdrt.rng.cephes import Scratch, log_unit, sincos_turn
+from sdrt.arrays import F32, F64, Float
+from sdrt.errors import ConfigError
+from sdrt.rng.base import F16, SeededStream, Shape, State, size_and_shape
 from sdrt.rng.mt19937 import Mt19937
+from sdrt.rng.precision import dtype_name, narrow
+from sdrt.rng.torch_normals import GROUP, U32, fill_avx2, fill_double, uniform_doubles
 
 __all__ = ["TorchStream"]
 
-_LOWEST, _HIGHEST = -(2**63), 2**64 - 1  # what torch.Generator.manual_seed takes
-_GROUP = 16  # Box-Muller works on 8 radii followed by 8 angles
-_BLOCK = 8192  # pairs at a time: every buffer stays in the second-level cache
+I64 = npt.NDArray[np.int64]
+
+_LOWEST_INT, _HIGHEST_INT = -(2**63), 2**63 - 1
+_WIDE_RANGE = 1 << 28  # from here on an integer takes a 64-bit word
+_WIDE_PERMUTATION = (2**32 - 1) // 20  # from here on so does each place of a permutation, and the shuffle is another
 
 
-class TorchStream:
-    """A torch CPU generator's ``randn``.
+class TorchStream(SeededStream):
+    """A torch CPU generator.
 
     Parameters
     ----------
@@ -35,63 +42,123 @@ class TorchStream:
     """
 
     name = "torch"
+    seed_range = (-(2**63), 2**64 - 1)  # what torch.Generator.manual_seed takes
 
     def __init__(self, seed: int) -> None:
-        if not _LOWEST <= seed <= _HIGHEST:
-            raise seed_error(self.name, seed, _LOWEST, _HIGHEST)
-        self.seed = seed
+        super().__init__(seed)
         self._engine = Mt19937(seed & 0xFFFFFFFF)
         self._spare: float | None = None  # second normal of a pair; torch too keeps it through large draws until the next small one
 
-    def normal(self, shape: Shape) -> F32:
-        """Draw f32 of this shape: what ``torch.randn(shape, generator=g)`` gives at this point of the generator."""
-        size, dims = size_and_shape(shape)
-        if size < _GROUP:
-            return np.array([self._one() for _ in range(size)], np.float32).reshape(dims)
+    def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002
+        """What ``torch.randn(dims, dtype=dtype, generator=g)`` gives at this point of the generator."""
+        if size < GROUP:
+            singles = np.array([self._one() for _ in range(size)], np.float64)
+            return singles if dtype == "float64" else narrow(singles.astype(np.float32), dtype)
+        whole = size - size % GROUP
+        if dtype == "float64":
+            doubles = np.empty(size)
+            words = self._engine.wide_words(size)
+            fill_double(words[:whole], doubles[:whole])
+            if whole != size:
+                fill_double(self._engine.wide_words(GROUP), doubles[-GROUP:])
+            return doubles
         out = np.empty(size, np.float32)
-        words = self._engine.words(size)
-        whole = size - size % _GROUP
-        _fill(words[:whole], out[:whole])
+        # float32 draws a word for each value and uses those of the whole groups; the half precisions draw group by group.
+        self._fill(self._engine.words(size if dtype == "float32" else whole)[:whole], out[:whole])
         if whole != size:
             # The last 16 values are drawn anew, so that the tail costs 16 words more and overlaps the last whole group.
-            _fill(self._engine.words(_GROUP), out[-_GROUP:])
-        return out.reshape(dims)
+            self._fill(self._engine.words(GROUP), out[-GROUP:])
+        return narrow(out, dtype)
+
+    def _fill(self, words: U32, out: F32) -> None:
+        """Turn u32[16 k] words into f32[16 k] normals; may overwrite the words."""
+        fill_avx2(words, out)
 
     def _one(self) -> float:
         """Draw one normal in double precision; they come in pairs, and the second waits for the next call."""
         if self._spare is not None:
             value, self._spare = self._spare, None
             return value
-        u1, u2 = self._engine.doubles(2)
+        u1, u2 = uniform_doubles(self._engine.wide_words(2)).tolist()
         radius = math.sqrt(-2.0 * math.log1p(-u2))
         theta = 2.0 * math.pi * u1
         self._spare = radius * math.sin(theta)
         return radius * math.cos(theta)
 
+    @overload
+    def uniform(self, shape: Shape, dtype: Literal["float32", "bfloat16"] = ...) -> F32: ...
+    @overload
+    def uniform(self, shape: Shape, dtype: Literal["float64"]) -> F64: ...
+    @overload
+    def uniform(self, shape: Shape, dtype: Literal["float16"]) -> F16: ...
+    @overload
+    def uniform(self, shape: Shape, dtype: npt.DTypeLike) -> Float: ...
+    def uniform(self, shape: Shape, dtype: npt.DTypeLike = "float32") -> Float:
+        """Draw from [0, 1): ``torch.rand(shape, dtype=dtype, generator=g)``; dtypes are those of :meth:`normal`."""
+        size, dims = size_and_shape(shape)
+        name = dtype_name(dtype)
+        if name == "float64":
+            return uniform_doubles(self._engine.wide_words(size)).reshape(dims)
+        narrowed = narrow((self._engine.words(size) & np.uint32(0xFFFFFF)).astype(np.float32) * np.float32(2.0**-24), name)
+        if name != "float32":
+            narrowed[narrowed == 1] = 0  # what rounds up to the excluded end becomes the other end
+        return narrowed.reshape(dims)
 
-def _fill(words: npt.NDArray[np.uint32], out: F32) -> None:
-    """Turn u32[16 k] words into f32[16 k] normals, in groups of 16: 8 radii and 8 angles become 8 cosine and 8 sine values."""
-    pairs = len(words) // 2
-    block = min(pairs, _BLOCK)
-    scratch = Scratch(block)
-    radius, sine, cosine = np.empty((3, block), np.float32)
-    np.bitwise_and(words, 0xFFFFFF, out=words)
-    groups = words.view(np.int32).reshape(-1, 2, 8)  # 24-bit numbers: signed ones convert faster
-    result = out.reshape(-1, 2, 8)
-    for start in range(0, pairs, block):
-        count = min(block, pairs - start)
-        part = slice(start // 8, (start + count) // 8)
-        r, s, c = radius[:count], sine[:count], cosine[:count]
-        r.reshape(-1, 8)[...] = groups[part, 0]
-        s.reshape(-1, 8)[...] = groups[part, 1]
-        np.multiply(r, np.float32(2.0**-24), out=r)
-        np.subtract(np.float32(1), r, out=r)  # (0, 1]
-        log_unit(r, scratch)
-        np.multiply(r, np.float32(-2), out=r)
-        np.sqrt(r, out=r)
-        np.multiply(s, np.float32(2.0**-24), out=s)
-        sincos_turn(s, c, scratch)
-        for angle, place in ((c, 0), (s, 1)):
-            np.multiply(r, angle, out=angle)
-            np.add(angle, np.float32(0), out=angle)  # torch adds the mean: -0 becomes 0
-            result[part, place] = angle.reshape(-1, 8)
+    def integers(self, low: int, high: int, shape: Shape) -> I64:
+        """Draw from [low, high): ``torch.randint(low, high, shape, generator=g)``.
+
+        Parameters
+        ----------
+        low, high : int, -2**63 <= low < high < 2**63
+            A remainder of a 32-bit word; from a range of 2**28 on, of a 64-bit word.
+
+        Returns
+        -------
+        i64 of this shape
+
+        Raises
+        ------
+        ConfigError : other bounds
+        """
+        if not _LOWEST_INT <= low < high <= _HIGHEST_INT:
+            raise ConfigError(f"integers need -2**63 <= low < high < 2**63, got low={low}, high={high}; choose bounds in that order")
+        size, dims = size_and_shape(shape)
+        span = high - low
+        words = self._engine.wide_words(size) if span >= _WIDE_RANGE else self._engine.words(size).astype(np.uint64)
+        # Sums wrap at 64 bits, as a range wider than 2**63 needs.
+        return ((words % np.uint64(span)).view(np.int64) + np.int64(low)).reshape(dims)
+
+    def permutation(self, n: int) -> I64:
+        """Shuffle 0 ... n-1: ``torch.randperm(n, generator=g)``, i64[n]; about 0.2 s for a million."""
+        size, _ = size_and_shape(n)
+        result = np.arange(size)
+        places = result.data  # a memoryview reads and writes single numbers fastest
+        if size < _WIDE_PERMUTATION:
+            steps = np.arange(size, 1, -1)
+            others = (self._engine.words(max(size - 1, 0)) % steps + np.arange(max(size - 1, 0))).tolist()
+            for i, other in enumerate(others):
+                places[i], places[other] = places[other], places[i]
+            return result
+        block = 1 << 20
+        for start in range(0, size, block):
+            count = np.arange(start + 1, min(start + block, size) + 1, dtype=np.uint64)
+            for i, other in enumerate((self._engine.wide_words(len(count)) % count).tolist(), start):
+                places[i], places[other] = places[other], i
+        return result
+
+    def advance(self, shape: Shape) -> None:
+        """Leave the stream where a float32 ``normal(shape)`` would leave it: from 16 values on, words are only counted."""
+        size, _ = size_and_shape(shape)
+        if size < GROUP:
+            self.normal(size)
+        else:
+            self._engine.skip(size + GROUP * (size % GROUP != 0))
+
+    def _cursor(self) -> State:
+        return {"words": self._engine.state(), "spare": self._spare}
+
+    def _resume(self, state: Mapping[str, Any]) -> None:
+        cursor = state["cursor"]
+        spare = None if cursor["spare"] is None else float(cursor["spare"])
+        self._engine.restore(cursor["words"])
+        self.seed, self._spare = int(state["seed"]), spare

@@ -73,7 +73,7 @@ def test_anything_else_is_not(seed: object) -> None:
 
 
 def test_an_unknown_stream_names_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="no noise stream is named 'cuda'; choose one of numpy, torch"):
+    with pytest.raises(ConfigError, match="no noise stream is named 'cuda'; choose one of generator, numpy, nv, torch, torch-scalar"):
         sdrt.rng.stream("cuda", 0)
 
 

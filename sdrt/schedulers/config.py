@@ -12,10 +12,20 @@ from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.compat import COMPATS, Compat
 from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.samplers.ddim import DDIM
+from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
+from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.euler_cfgpp import EulerAncestralCFGPP, EulerCFGPP
+from sdrt.schedulers.samplers.heun import Heun
+from sdrt.schedulers.samplers.kdpm2 import KDPM2
+from sdrt.schedulers.samplers.kdpm2_ancestral import KDPM2Ancestral
+from sdrt.schedulers.samplers.lms import LMS
 from sdrt.schedulers.samplers.pndm import PNDM
+from sdrt.schedulers.samplers.res_multistep import ResMultistep, ResMultistepAncestral
+from sdrt.schedulers.samplers.restart import Restart
 
 __all__ = ["class_names", "sampler_class", "sampler_from_config"]
 
@@ -24,6 +34,18 @@ _SAMPLERS: tuple[type[Sampler], ...] = (
     PNDM,
     Euler,
     EulerAncestral,
+    Heun,
+    KDPM2,
+    KDPM2Ancestral,
+    LMS,
+    DPMSolverSDE,
+    DPMPP2SAncestral,
+    Restart,
+    ResMultistep,
+    ResMultistepAncestral,
+    EulerCFGPP,
+    EulerAncestralCFGPP,
+    DPMPP2MCFGPP,
     DPMSolverMultistep,
 )
 _BY_NAME: dict[str, type[Sampler]] = {sampler.name: sampler for sampler in _SAMPLERS}

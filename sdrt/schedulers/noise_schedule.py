@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from sdrt.errors import ConfigError
 __all__ = ["BetaSchedule", "NoiseSchedule", "Numerics", "Real", "real_type"]
 
 Numerics = Literal["float32", "float64"]
-BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "exp"]
 Real: TypeAlias = "np.floating[Any]"
 
 _MAX_BETA = 0.999  # Nichol and Dhariwal 2021, section 3.2: keeps the last steps from being singular
@@ -118,12 +118,19 @@ def _plain_betas(schedule: NoiseSchedule, numerics: Numerics) -> Float:
             return roots * roots
         case "squaredcos_cap_v2":
             return np.array([min(1 - _cosine_signal((i + 1) / T) / _cosine_signal(i / T), _MAX_BETA) for i in range(T)], real)
-    raise ConfigError(f"beta_schedule must be linear, scaled_linear or squaredcos_cap_v2, got {schedule.beta_schedule!r}")
+        case "exp":
+            return np.array([min(1 - _exponential_signal((i + 1) / T) / _exponential_signal(i / T), _MAX_BETA) for i in range(T)], real)
+    raise ConfigError(f"beta_schedule must be {', '.join(get_args(BetaSchedule))}, got {schedule.beta_schedule!r}")
 
 
 def _cosine_signal(progress: float) -> float:
     """Return alpha_bar of the cosine schedule at a progress in [0, 1] (Nichol and Dhariwal 2021, equation 17)."""
     return math.cos((progress + 0.008) / 1.008 * math.pi / 2) ** 2
+
+
+def _exponential_signal(progress: float) -> float:
+    """Return alpha_bar of the exponential schedule at a progress in [0, 1] (diffusers 0.42.1, ``betas_for_alpha_bar``)."""
+    return math.exp(-12.0 * progress)
 
 
 def _linspace(start: float, end: float, count: int, numerics: Numerics) -> Float:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self, SupportsFloat
 
 import numpy as np
 
-from sdrt.arrays import F64, Float
+from sdrt.arrays import F64, Array, Float
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers.bounds import NO_BOUND, X0Bound
 from sdrt.schedulers.compat import Compat
@@ -104,6 +104,11 @@ class Sampler(ABC):
     def doubled_output(self) -> bool:
         """Whether the network's output has twice the sample's channels, a prediction and a variance."""
         return False
+
+    @property
+    def brownian_seed(self) -> int | tuple[int, ...] | None:
+        """The seed of the Brownian path that its noise comes from, where the settings fix one: see ``Plan.intervals``."""
+        return None
 
     def with_options(self, **options: Any) -> Self:
         """Return this sampler with other values of its :attr:`step_options`.
@@ -230,6 +235,10 @@ class Sampler(ABC):
         with np.errstate(divide="ignore"):
             ratios: Float = plan.sigmas / plan.alphas
         return ratios
+
+    def shown_timesteps(self, plan: Plan) -> Array:
+        """What this sampler's class of diffusers calls ``timesteps``: whole ones are int64, fractional ones float32."""
+        return plan.timesteps if plan.timesteps.dtype == np.int64 else plan.timesteps.astype(np.float32)
 
     def _x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
         """Return (a, b) with x0 = a * x + b * output at a stop."""

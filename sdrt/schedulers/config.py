@@ -14,12 +14,22 @@ from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
 from sdrt.schedulers.samplers.ddpm import DDPM
+from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
+from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.euler_cfgpp import EulerAncestralCFGPP, EulerCFGPP
+from sdrt.schedulers.samplers.heun import Heun
 from sdrt.schedulers.samplers.ipndm import IPNDM
+from sdrt.schedulers.samplers.kdpm2 import KDPM2
+from sdrt.schedulers.samplers.kdpm2_ancestral import KDPM2Ancestral
 from sdrt.schedulers.samplers.lcm import LCM
+from sdrt.schedulers.samplers.lms import LMS
 from sdrt.schedulers.samplers.pndm import PNDM
+from sdrt.schedulers.samplers.res_multistep import ResMultistep, ResMultistepAncestral
+from sdrt.schedulers.samplers.restart import Restart
 from sdrt.schedulers.samplers.tcd import TCD
 from sdrt.schedulers.samplers.unclip import UnCLIP
 
@@ -36,6 +46,18 @@ _SAMPLERS: tuple[type[Sampler], ...] = (
     UnCLIP,
     Euler,
     EulerAncestral,
+    Heun,
+    KDPM2,
+    KDPM2Ancestral,
+    LMS,
+    DPMSolverSDE,
+    DPMPP2SAncestral,
+    Restart,
+    ResMultistep,
+    ResMultistepAncestral,
+    EulerCFGPP,
+    EulerAncestralCFGPP,
+    DPMPP2MCFGPP,
     DPMSolverMultistep,
 )
 # Further classes of diffusers whose step is the same: they can also step many timesteps at once, for pipelines that solve in parallel.

@@ -111,7 +111,7 @@ def test_a_learned_range_lies_between_the_fixed_variances() -> None:
 
 def test_the_last_step_of_ddpm_draws_nothing() -> None:
     for spacing in ("leading", "trailing"):
-        assert DDPM(timestep_spacing=spacing).plan(4).draws == (True, True, True, False)  # type: ignore[arg-type]
+        assert DDPM(timestep_spacing=spacing).plan(4).draws == (True, True, True, False)
     assert LCM().plan(4).draws == TCD().plan(4).draws == (True, True, True, False)
     assert TCD().with_options(eta=0.0).plan(4).draws == (False,) * 4
 

@@ -211,6 +211,7 @@ def test_lcm_ends_clean_where_strength_cuts_given_timesteps() -> None:
     sigma = np.sqrt(1 - ours.scheduler.alphas_cumprod[259])
     left = theirs.samples[1] - np.sqrt(1 - sigma**2) * ours.samples[1]
     assert np.std(left) == pytest.approx(sigma, rel=0.15)
+    assert distance(run_face(lcm, 4, stops=stops, compat="diffusers"), theirs) < 1e-4
 
 
 def test_tcd_honours_its_bounds() -> None:

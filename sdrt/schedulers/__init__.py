@@ -12,10 +12,15 @@ from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config, ma
 from sdrt.schedulers.names import SamplerName, names, sampler_from_name
 from sdrt.schedulers.noise_schedule import NoiseSchedule
 from sdrt.schedulers.plan import Plan
+from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.flow_euler import FlowEuler
+from sdrt.schedulers.samplers.flow_heun import FlowHeun
+from sdrt.schedulers.samplers.flow_lcm import FlowLCM
 from sdrt.schedulers.samplers.pndm import PNDM
 from sdrt.schedulers.sigmas import SigmaSpacing
 from sdrt.schedulers.state import State
@@ -24,10 +29,15 @@ __all__ = [
     "DDIM",
     "PNDM",
     "Compat",
+    "ConsistencyModel",
     "DPMSolverMultistep",
     "DiffusersScheduler",
+    "EDMEuler",
     "Euler",
     "EulerAncestral",
+    "FlowEuler",
+    "FlowHeun",
+    "FlowLCM",
     "NoiseSchedule",
     "Plan",
     "Sampler",

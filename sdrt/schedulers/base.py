@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self, SupportsFloat
 
 import numpy as np
 
-from sdrt.arrays import F64, Float
+from sdrt.arrays import F64, Array, Float
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers.bounds import NO_BOUND, X0Bound
 from sdrt.schedulers.compat import Compat
@@ -140,6 +140,10 @@ class Sampler(ABC):
         check_alpha(self.prediction_type, float(plan.alphas[: plan.num_calls].min()))
         return plan
 
+    def full_plan(self) -> Plan:
+        """Lay out a run through every trained stop, as diffusers' classes are built with."""
+        return self.plan(timesteps=range(self.num_train_timesteps - 1, -1, -1))
+
     def _check_steps(self, n: int) -> None:
         """Raise ConfigError for a number of steps that no run has."""
         if not 1 <= n <= self.num_train_timesteps:
@@ -220,6 +224,10 @@ class Sampler(ABC):
         with np.errstate(divide="ignore"):
             ratios: Float = plan.sigmas / plan.alphas
         return ratios
+
+    def shown_timesteps(self, plan: Plan) -> Array:
+        """What this sampler's class of diffusers calls ``timesteps``: whole ones are int64, fractional ones float32."""
+        return plan.timesteps if plan.timesteps.dtype == np.int64 else plan.timesteps.astype(np.float32)
 
     def _x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
         """Return (a, b) with x0 = a * x + b * output at a stop."""

@@ -11,10 +11,15 @@ from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.compat import COMPATS, Compat
 from sdrt.schedulers.noise_schedule import Numerics
+from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.flow_euler import FlowEuler
+from sdrt.schedulers.samplers.flow_heun import FlowHeun
+from sdrt.schedulers.samplers.flow_lcm import FlowLCM
 from sdrt.schedulers.samplers.pndm import PNDM
 
 __all__ = ["class_names", "sampler_class", "sampler_from_config"]
@@ -25,6 +30,11 @@ _SAMPLERS: tuple[type[Sampler], ...] = (
     Euler,
     EulerAncestral,
     DPMSolverMultistep,
+    FlowEuler,
+    FlowHeun,
+    FlowLCM,
+    EDMEuler,
+    ConsistencyModel,
 )
 _BY_NAME: dict[str, type[Sampler]] = {sampler.name: sampler for sampler in _SAMPLERS}
 

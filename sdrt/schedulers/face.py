@@ -91,7 +91,8 @@ class DiffusersScheduler:
         num_inference_steps, timesteps, sigmas, mu
             One of the first three, as :meth:`Sampler.plan` takes them.
         **options
-            What the class of diffusers takes here beside them (``original_inference_steps``, ``strength`` of LCM).
+            What the class of diffusers takes here beside them (``original_inference_steps``, ``strength`` of LCM), and any of the sampler's
+            ``step_options``, for the whole run: those that move the stops (``s_churn``) belong here.
 
         Raises
         ------
@@ -111,10 +112,9 @@ class DiffusersScheduler:
         return self._plan.num_inference_steps if self._asked else None
 
     @property
-    def timesteps(self) -> npt.NDArray[np.int64] | F32:
-        """i64[calls], or f32[calls] for the classes with fractional timesteps."""
-        timesteps = self._plan.timesteps
-        return timesteps if timesteps.dtype == np.int64 else timesteps.astype(np.float32)
+    def timesteps(self) -> Array:
+        """i64[calls], or f32[calls] for the classes with fractional timesteps; f64[calls] where diffusers' own come so."""
+        return self.sampler.shown_timesteps(self._plan)
 
     @property
     def sigmas(self) -> F32:
@@ -251,6 +251,8 @@ class DiffusersScheduler:
 
     def get_velocity(self, sample: Float, noise: Float, timesteps: npt.ArrayLike) -> Float:
         """Return what a network of velocities should answer: alpha * noise - sigma * sample; parameters as :meth:`add_noise`."""
+        if self.sampler.alpha_bar() is None:
+            raise ConfigError(f"{self.sampler.name} has no get_velocity, which is for velocities over a trained schedule; got none")
         alpha, sigma = self._levels(sample, timesteps)
         if self.sampler.exploding:
             alpha = 1 / np.sqrt(1 + sigma**2)
@@ -265,13 +267,13 @@ class DiffusersScheduler:
 
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
-        if self._asked and (i := self._find(timestep)) is not None:
+        alpha_bar = self.sampler.alpha_bar()
+        if (self._asked or alpha_bar is None) and (i := self._find(timestep)) is not None:
             alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
         else:
-            alpha_bar = self.sampler.alpha_bar()
-            known = 0 if alpha_bar is None else len(alpha_bar)
-            if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < known):
-                raise ConfigError(f"noise is added at a timestep of the plan or a whole one in [0, {known}), got {timestep:g}")
+            if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < len(alpha_bar)):
+                others = "" if alpha_bar is None else f" or a whole one in [0, {len(alpha_bar)})"
+                raise ConfigError(f"noise is added at a timestep of the plan{others}, got {timestep:g}")
             alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
         return (1.0, sigma / alpha) if self.sampler.exploding else (alpha, sigma)
 
@@ -284,8 +286,7 @@ class DiffusersScheduler:
     def _planned(self) -> tuple[Sampler, Plan]:
         """Return the sampler and plan under way; before any was asked for, a plan of every trained timestep."""
         if not self._plans:
-            every = range(self.sampler.num_train_timesteps - 1, -1, -1)
-            self._plans = {(): (self.sampler, self.sampler.plan(timesteps=every))}
+            self._plans = {(): (self.sampler, self.sampler.full_plan())}
         return self._plans[()]
 
     def _with_options(self, options: Mapping[str, Any]) -> tuple[Sampler, Plan]:
@@ -297,8 +298,11 @@ class DiffusersScheduler:
             return sampler, plan
         key = tuple(sorted(given.items()))
         if key not in self._plans:
-            asked = self._asked or {"timesteps": plan.timesteps.tolist()}
-            self._plans[key] = (changed, changed.plan(**asked))
+            other = changed.plan(**self._asked) if self._asked else changed.full_plan()
+            if not np.array_equal(other.sigmas, plan.sigmas):
+                told = ", ".join(given)
+                raise ConfigError(f"{told} of {sampler.name} say where the network is called; pass them to set_timesteps, not to step")
+            self._plans[key] = (changed, other)
         return self._plans[key]
 
     def _locate(self, timestep: float | None) -> int:

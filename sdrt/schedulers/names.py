@@ -13,10 +13,15 @@ from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.noise_schedule import Numerics
+from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.flow_euler import FlowEuler
+from sdrt.schedulers.samplers.flow_heun import FlowHeun
+from sdrt.schedulers.samplers.flow_lcm import FlowLCM
 from sdrt.schedulers.samplers.pndm import PNDM
 
 __all__ = ["SamplerName", "names", "sampler_from_name"]
@@ -67,6 +72,18 @@ _ROWS = (
     _row(
         "dpm 2m", _DPM, 2, "DPM-Solver, which expands the noise", solver_order=2, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"
     ),
+    _row("flow euler", FlowEuler, 1, "Euler for flow models (Stable Diffusion 3, FLUX)", "flow match euler", "flow match euler discrete"),
+    _row(
+        "flow heun",
+        FlowHeun,
+        2,
+        "Heun for flow models: two calls a step, smaller errors",
+        "flow match heun",
+        "flow match heun discrete",
+    ),
+    _row("flow lcm", FlowLCM, 1, "for flow models distilled to a few steps, fresh noise at each", "flow match lcm", stochastic=True),
+    _row("edm euler", EDMEuler, 1, "Euler for models with EDM's scalings (Playground 2.5, CosXL)"),
+    _row("cm", ConsistencyModel, 1, "for consistency models: 1 to 4 steps", "consistency", "consistency models", stochastic=True),
 )
 
 

@@ -4,6 +4,7 @@ x0 and eps are linear in x and the output, so that a step is one weighted sum.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -76,16 +77,22 @@ class OneStepSampler(ScheduledSampler):
 
 
 def one_call_plan(
-    timesteps: Array, alphas: Float, sigmas: Float, steps: tuple[Transfer, ...], *, draws: bool = False, init_scale: float = 1.0
+    timesteps: Array,
+    alphas: Float,
+    sigmas: Float,
+    steps: tuple[Any, ...],
+    *,
+    draws: bool | tuple[bool, ...] = False,
+    init_scale: float = 1.0,
 ) -> Plan:
-    """Return the plan of a sampler that makes one call a step."""
+    """Return the plan of a sampler that makes one call a step; ``draws`` holds for every call, or lists them."""
     n = len(steps)
     return Plan(
         timesteps=timesteps,
         alphas=alphas,
         sigmas=sigmas,
         coefficients=steps,
-        draws=(draws,) * n,
+        draws=(draws,) * n if isinstance(draws, bool) else draws,
         starts=tuple(range(n)),
         init_scale=init_scale,
     )

@@ -1,5 +1,6 @@
 """diffusers' schedulers beside ours, over one network: what every parity test here runs on."""
 
+import copy
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 import sdrt.rng
 import sdrt.schedulers
 from sdrt.schedulers import DiffusersScheduler
+from sdrt.schedulers.config import sampler_class
 
 SEED = 93
 SHAPE = (1, 4, 8, 8)
@@ -38,6 +40,11 @@ def network(x: Any, t: Any) -> Any:
 
 def first_noise(dtype: type[Any] = np.float32) -> np.ndarray:
     return sdrt.rng.stream("numpy", SEED).normal(SHAPE).astype(dtype)
+
+
+def known(class_name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of those values that the class has."""
+    return {"_class_name": class_name, **{key: value for key, value in values.items() if key in sampler_class(class_name).keys}}
 
 
 def peer(config: Mapping[str, Any]) -> Any:
@@ -69,15 +76,30 @@ def run_peer(
     options = dict(step or {})
     if "generator" in inspect.signature(scheduler.step).parameters:
         options["generator"] = torch.Generator().manual_seed(SEED)
-    x = torch.from_numpy(first_noise(dtype)) * scheduler.init_noise_sigma
+    x = torch.from_numpy(first_noise(dtype)) * getattr(scheduler, "init_noise_sigma", 1.0)
     samples = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for t in scheduler.timesteps:
-            output = network(scheduler.scale_model_input(x, t), t)
+            output = network(seen(scheduler, x, t), t)
             x = scheduler.step(output, t, x, **options).prev_sample
             samples.append(x.numpy())
     return Run(scheduler, scheduler.timesteps.numpy(), samples)
+
+
+def seen(scheduler: Any, x: torch.Tensor, t: Any) -> torch.Tensor:
+    """What diffusers' network sees of a sample; its flow-matching classes have no word for it."""
+    scaled: torch.Tensor = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+    return scaled
+
+
+def noised(scheduler: Any, picture: np.ndarray, noise: np.ndarray, timesteps: torch.Tensor) -> np.ndarray:
+    """What diffusers makes of pictures at some timesteps, one each; its flow-matching classes call it scale_noise and keep a cursor."""
+    if hasattr(scheduler, "add_noise"):
+        mixed: np.ndarray = scheduler.add_noise(torch.from_numpy(picture), torch.from_numpy(noise), timesteps).numpy()
+        return mixed
+    rows = zip(torch.from_numpy(picture).split(1), timesteps.split(1), torch.from_numpy(noise).split(1), strict=True)
+    return np.concatenate([copy.deepcopy(scheduler).scale_noise(*row).numpy() for row in rows])
 
 
 def run_face(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sdrt.errors import SdrtError
 from sdrt.schedulers import class_names
 from tests.schedulers.drawn import DRAWN, Drawn
-from tests.schedulers.peers import Run, run_face, run_peer
+from tests.schedulers.peers import Run, first_noise, run_face, run_peer
 
 # Examples of each class; SDRT_EXAMPLES=250 draws the thousands that are run before a release.
 EXAMPLES = int(os.environ.get("SDRT_EXAMPLES", "12"))
@@ -20,9 +20,22 @@ EXAMPLES = int(os.environ.get("SDRT_EXAMPLES", "12"))
 # Of the largest value of the run: float32 rounding on both sides, with a margin of about ten over what whole runs show (2e-6).
 CLOSE = 2e-5
 
+# Where diffusers itself loses more to float32 in short runs, as the same run in float64 shows: how much it may, of the largest value.
+LOSES = {
+    # It takes (x - (x - sigma * output)) / sigma for the output: at sigma 0.00025 that loses up to 2e-4 of x.
+    "FlowMatchHeunDiscreteScheduler": lambda run: 4 * np.finfo(np.float32).eps / run.scheduler.sigmas.numpy()[:-1].min(),
+    # They add up values of the first sample's size, 240 where sigma_max is 80, to one of size 1.
+    "EDMEulerScheduler": lambda run: CLOSE * first_size(run) / largest(run),
+    "CMStochasticIterativeScheduler": lambda run: CLOSE * first_size(run) / largest(run),
+}
+
 
 def largest(run: Run) -> float:
     return max(float(np.abs(x.astype(np.float64)).max()) for x in run.samples)
+
+
+def first_size(run: Run) -> float:
+    return float(np.abs(first_noise()).max() * float(run.scheduler.init_noise_sigma))
 
 
 def difference(ours: Run, theirs: Run) -> float:
@@ -54,10 +67,22 @@ def assert_follows(drawn: Drawn) -> float | None:
     assert ours.timesteps.dtype == theirs.timesteps.dtype
     np.testing.assert_allclose(ours.timesteps, theirs.timesteps, rtol=1e-5, atol=1e-2 if ours.timesteps.dtype == np.float32 else 0)
     if hasattr(theirs.scheduler, "sigmas"):
-        np.testing.assert_allclose(ours.scheduler.sigmas, np.asarray(theirs.scheduler.sigmas), rtol=2e-5, atol=1e-7)
+        # Inverted levels are 1 - sigma in float32: they inherit the rounding of values near 1.
+        absolute = 5e-7 if drawn.config.get("invert_sigmas") else 1e-7
+        np.testing.assert_allclose(ours.scheduler.sigmas, np.asarray(theirs.scheduler.sigmas), rtol=2e-5, atol=absolute)
     found = difference(ours, theirs)
+    if drawn.config["_class_name"] in LOSES and found >= CLOSE:
+        assert_rounding_of_diffusers(drawn, ours, theirs)
+        return None
     assert found < CLOSE
     return found
+
+
+def assert_rounding_of_diffusers(drawn: Drawn, ours: Run, theirs: Run) -> None:
+    """The same run in float64 is the judge: ours is as close to it as ever, and diffusers within what its detour can lose."""
+    exact = run_face(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops, compat="diffusers", dtype=np.float64)
+    assert difference(ours, exact) < CLOSE
+    assert difference(theirs, exact) < LOSES[drawn.config["_class_name"]](theirs)
 
 
 def test_every_class_is_drawn() -> None:

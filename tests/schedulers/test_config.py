@@ -114,7 +114,7 @@ def test_the_table_is_complete_and_its_rows_are_true() -> None:
     for row in names():
         plan = sampler_from_name(row.name, MODEL).plan(10)
         assert plan.draws[0] == row.stochastic
-        assert plan.num_calls - 10 * row.calls_per_step in (0, 1)
+        assert plan.num_calls - 10 * row.calls_per_step in (-1, 0, 1)  # a last step of one call, or a repeated first one
         assert row.about
         assert "\n" not in row.about
 
@@ -129,7 +129,7 @@ def test_values_that_another_class_had_by_default_say_nothing() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({}, r"_class_name must name a scheduler that is built: DDIMScheduler, .*; got None"),
+        ({}, r"_class_name must name a scheduler that is built: .*DDIMScheduler, .*; got None"),
         ({"_class_name": "LCMScheduler"}, r"_class_name must name a scheduler that is built: .*; got 'LCMScheduler'"),
         ({"_class_name": "DDIMScheduler", "eta_noise": 1}, "no scheduler has eta_noise; DDIMScheduler has beta_end, beta_schedule"),
         ({"_class_name": "DDIMScheduler", "sample_max_value": 0}, "sample_max_value must be above 0, got 0"),

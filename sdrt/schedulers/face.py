@@ -267,10 +267,11 @@ class DiffusersScheduler:
 
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
-        alpha_bar = self.sampler.alpha_bar()
-        if (self._asked or alpha_bar is None) and (i := self._find(timestep)) is not None:
+        planned = bool(self._asked) or self.sampler.alpha_bar() is None
+        if planned and (i := self._find(timestep)) is not None:
             alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
         else:
+            alpha_bar = self.sampler.alpha_bar()
             if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < len(alpha_bar)):
                 others = "" if alpha_bar is None else f" or a whole one in [0, {len(alpha_bar)})"
                 raise ConfigError(f"noise is added at a timestep of the plan{others}, got {timestep:g}")

@@ -284,8 +284,7 @@ class DiffusersScheduler:
     def _planned(self) -> tuple[Sampler, Plan]:
         """Return the sampler and plan under way; before any was asked for, a plan of every trained timestep."""
         if not self._plans:
-            every = range(self.sampler.num_train_timesteps - 1, -1, -1)
-            self._plans = {(): (self.sampler, self.sampler.plan(timesteps=every))}
+            self._plans = {(): (self.sampler, self.sampler.whole_plan())}
         return self._plans[()]
 
     def _with_options(self, options: Mapping[str, Any]) -> tuple[Sampler, Plan]:

@@ -140,9 +140,10 @@ class Sampler(ABC):
         check_alpha(self.prediction_type, float(plan.alphas[: plan.num_calls].min()))
         return plan
 
-    def full_plan(self) -> Plan:
-        """Lay out a run through every trained stop, as diffusers' classes are built with."""
-        return self.plan(timesteps=range(self.num_train_timesteps - 1, -1, -1))
+    def whole_plan(self) -> Plan:
+        """Lay out what there is before a run is asked for: every trained timestep."""
+        falling = range(self.num_train_timesteps - 1, -1, -1)
+        return self.plan(timesteps=falling[::-1] if self.inverse else falling)
 
     def _check_steps(self, n: int) -> None:
         """Raise ConfigError for a number of steps that no run has."""

@@ -73,7 +73,7 @@ class EDMSampler(Sampler):
     def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         return super()._read(values) | {key: values[key] for key in _SAME} | {"final_sigma": values["final_sigmas_type"]}
 
-    def full_plan(self) -> Plan:
+    def whole_plan(self) -> Plan:
         """Lay out a run through every trained level."""
         return self._plan(Request(n=self.num_train_timesteps))
 

@@ -287,7 +287,7 @@ class DiffusersScheduler:
     def _planned(self) -> tuple[Sampler, Plan]:
         """Return the sampler and plan under way; before any was asked for, a plan of every trained timestep."""
         if not self._plans:
-            self._plans = {(): (self.sampler, self.sampler.full_plan())}
+            self._plans = {(): (self.sampler, self.sampler.whole_plan())}
         return self._plans[()]
 
     def _with_options(self, options: Mapping[str, Any]) -> tuple[Sampler, Plan]:
@@ -299,7 +299,7 @@ class DiffusersScheduler:
             return sampler, plan
         key = tuple(sorted(given.items()))
         if key not in self._plans:
-            other = changed.plan(**self._asked) if self._asked else changed.full_plan()
+            other = changed.plan(**self._asked) if self._asked else changed.whole_plan()
             if not np.array_equal(other.sigmas, plan.sigmas):
                 told = ", ".join(given)
                 raise ConfigError(f"{told} of {sampler.name} say where the network is called; pass them to set_timesteps, not to step")

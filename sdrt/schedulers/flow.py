@@ -112,7 +112,7 @@ class FlowSampler(Sampler):
             return self._laid_out(np.array(request.timesteps), sigmas)
         return self._laid_out(self._told(sigmas), sigmas)
 
-    def full_plan(self) -> Plan:
+    def whole_plan(self) -> Plan:
         """Lay out a run through every trained noise level; a dynamic shift is not known yet."""
         every = np.arange(self.num_train_timesteps, 0, -1) / self.num_train_timesteps
         sigmas = every if self.use_dynamic_shifting else shifted(every, self.shift)

@@ -70,9 +70,12 @@ def run_peer(
     step: Mapping[str, Any] | None = None,
     stops: Mapping[str, Any] | None = None,
     dtype: type[Any] = np.float32,
+    wide: bool = False,
 ) -> Run:
-    """Run diffusers, with torch's generator and options of its ``step``."""
+    """Run diffusers, with torch's generator and options of its ``step``; ``wide`` lets it compute its scalars in float64."""
     scheduler = laid_out(config, n, stops)
+    if wide:
+        scheduler.sigmas = scheduler.sigmas.double()
     options = dict(step or {})
     if "generator" in inspect.signature(scheduler.step).parameters:
         options["generator"] = torch.Generator().manual_seed(SEED)

@@ -26,7 +26,7 @@ class EDMEuler(EDMSampler, ChurnedSampler):
     name: ClassVar[str] = "EDMEulerScheduler"
     keys: ClassVar[Mapping[str, Any]] = EDM_KEYS
 
-    def full_plan(self) -> Plan:
+    def whole_plan(self) -> Plan:
         """Lay out a run through every trained level: T + 1 of them, as diffusers counts."""
         return self._plan(Request(n=self.num_train_timesteps + 1))
 

@@ -15,6 +15,7 @@ from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
 from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
@@ -32,6 +33,7 @@ __all__ = [
     "ConsistencyModel",
     "DPMSolverMultistep",
     "DiffusersScheduler",
+    "EDMDPMSolverMultistep",
     "EDMEuler",
     "Euler",
     "EulerAncestral",

@@ -14,6 +14,7 @@ from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
 from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
@@ -34,6 +35,7 @@ _SAMPLERS: tuple[type[Sampler], ...] = (
     FlowHeun,
     FlowLCM,
     EDMEuler,
+    EDMDPMSolverMultistep,
     ConsistencyModel,
 )
 _BY_NAME: dict[str, type[Sampler]] = {sampler.name: sampler for sampler in _SAMPLERS}

@@ -114,10 +114,8 @@ class EDMSampler(Sampler):
         return levels
 
     def _final(self, last: float) -> float:
-        """Return the level at which the run ends: none, or the lowest that was trained, where diffusers 0.42.1 repeats the last."""
-        if self.final_sigma == "zero":
-            return 0.0
-        return last if self.compat == "diffusers" else min(last, self.sigma_min)
+        """Return the level at which the run ends, after a last one: none, or the lowest that was trained."""
+        return 0.0 if self.final_sigma == "zero" else min(last, self.sigma_min)
 
     # ---- scalings
 

@@ -16,6 +16,7 @@ from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
 from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
@@ -55,6 +56,7 @@ def _row(name: str, sampler: type[Sampler], order: int, about: str, *aliases: st
 
 
 _DPM = DPMSolverMultistep
+_EDM_DPM = EDMDPMSolverMultistep
 _PLUS: dict[str, Any] = {"algorithm_type": "dpmsolver++"}
 
 _ROWS = (
@@ -83,6 +85,17 @@ _ROWS = (
     ),
     _row("flow lcm", FlowLCM, 1, "for flow models distilled to a few steps, fresh noise at each", "flow match lcm", stochastic=True),
     _row("edm euler", EDMEuler, 1, "Euler for models with EDM's scalings (Playground 2.5, CosXL)"),
+    _row("edm dpm++ 2m", _EDM_DPM, 2, "DPM-Solver++ of second order for models with EDM's scalings", solver_order=2, **_PLUS),
+    _row("edm dpm++ 3m", _EDM_DPM, 2, "the same with third differences: smaller errors, no higher order", solver_order=3, **_PLUS),
+    _row(
+        "edm dpm++ 2m sde",
+        _EDM_DPM,
+        1,
+        "the same of second order with fresh noise at every step",
+        stochastic=True,
+        solver_order=2,
+        algorithm_type="sde-dpmsolver++",
+    ),
     _row("cm", ConsistencyModel, 1, "for consistency models: 1 to 4 steps", "consistency", "consistency models", stochastic=True),
 )
 

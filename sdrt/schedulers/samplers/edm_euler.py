@@ -49,6 +49,10 @@ class EDMEuler(EDMSampler, ChurnedSampler):
         )
         return replace(plan, input_scale=input_scales(stops[:-1], self.sigma_data))
 
+    def _final(self, last: float) -> float:
+        """Return the level at which the run ends. For sigma_min, diffusers 0.42.1 repeats the last: a step of no length, wherever it is."""
+        return last if self.compat == "diffusers" and self.final_sigma == "sigma_min" else super()._final(last)
+
     def _churned(self, sigmas: F64, stops: F64) -> tuple[Weights, ...]:
         """Return the steps from each raised level to the next one."""
         fresh = self.s_noise * np.sqrt(stops[1:] ** 2 - sigmas[1:] ** 2)

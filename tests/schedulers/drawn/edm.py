@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 
-from tests.schedulers.drawn.base import Drawn, chosen, config, steps
+from tests.schedulers.drawn.base import Drawn, bounds, chosen, config, steps
 
 __all__ = ["DRAWN"]
 
@@ -33,6 +33,20 @@ def edm_euler(draw: st.DrawFn) -> Drawn:
 
 
 @st.composite
+def edm_dpmsolver_multistep(draw: st.DrawFn) -> Drawn:
+    own = draw(
+        chosen(
+            solver_order=(1, 2, 3),
+            algorithm_type=("dpmsolver++", "dpmsolver++", "sde-dpmsolver++"),
+            solver_type=("midpoint", "heun"),
+            lower_order_final=(True, False),
+            euler_at_final=(False, True),
+        )
+    )
+    return Drawn(config("EDMDPMSolverMultistepScheduler", draw(_settings), own, draw(bounds)), draw(steps))
+
+
+@st.composite
 def consistency(draw: st.DrawFn) -> Drawn:
     own = draw(_levels) | draw(chosen(s_noise=(1.0, 1.007), clip_denoised=(True, False), num_train_timesteps=(40, 40, 1000)))
     last = own["num_train_timesteps"] - 1
@@ -42,4 +56,8 @@ def consistency(draw: st.DrawFn) -> Drawn:
     return Drawn(config("CMStochasticIterativeScheduler", own), draw(steps), stops=stops)
 
 
-DRAWN = {"EDMEulerScheduler": edm_euler(), "CMStochasticIterativeScheduler": consistency()}
+DRAWN = {
+    "EDMEulerScheduler": edm_euler(),
+    "EDMDPMSolverMultistepScheduler": edm_dpmsolver_multistep(),
+    "CMStochasticIterativeScheduler": consistency(),
+}

@@ -124,9 +124,7 @@ def test_a_flow_keeps_its_prediction_whatever_the_models_configuration_says() ->
 def test_a_flow_has_no_velocity_of_diffusion() -> None:
     scheduler = from_config({"_class_name": "FlowMatchEulerDiscreteScheduler"})
     x = np.zeros((1, 4, 8, 8), np.float32)
-    with pytest.raises(
-        ConfigError, match="has no get_velocity, which is for velocities over a trained schedule"
-    ):
+    with pytest.raises(ConfigError, match="has no get_velocity, which is for velocities over a trained schedule"):
         scheduler.get_velocity(x, x, 500)
 
 

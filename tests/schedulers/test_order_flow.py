@@ -24,7 +24,8 @@ def best_x0(plan: Plan, i: int, x: np.ndarray) -> np.ndarray:
 def flow(plan: Plan, i: int, x: np.ndarray) -> np.ndarray:
     """What a perfect network of flows says: noise - x0."""
     x0 = best_x0(plan, i, x)
-    return (x - plan.alphas[i] * x0) / plan.sigmas[i] - x0
+    found: np.ndarray = (x - plan.alphas[i] * x0) / plan.sigmas[i] - x0
+    return found
 
 
 def preconditioned(plan: Plan, i: int, x: np.ndarray) -> np.ndarray:
@@ -32,7 +33,8 @@ def preconditioned(plan: Plan, i: int, x: np.ndarray) -> np.ndarray:
     sigma = plan.sigmas[i]
     c_skip = SIGMA_DATA**2 / (sigma**2 + SIGMA_DATA**2)
     c_out = sigma * SIGMA_DATA / math.sqrt(sigma**2 + SIGMA_DATA**2)
-    return (best_x0(plan, i, x) - c_skip * x) / c_out
+    found: np.ndarray = (best_x0(plan, i, x) - c_skip * x) / c_out
+    return found
 
 
 ANSWERS = {"flow": flow, "edm": preconditioned}

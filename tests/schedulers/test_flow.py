@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sdrt.errors import ConfigError
 from sdrt.schedulers import FlowEuler, FlowHeun, from_config, sampler_from_config, sampler_from_name
+from tests.schedulers.peers import distance, run_face, run_peer
 
 FLUX: dict[str, Any] = {
     "_class_name": "FlowMatchEulerDiscreteScheduler",
@@ -132,3 +133,21 @@ def test_before_set_timesteps_noise_is_added_at_every_trained_level() -> None:
     scheduler = from_config({"_class_name": "FlowMatchEulerDiscreteScheduler"})
     picture, noise = np.ones((1, 4, 8, 8), np.float32), np.zeros((1, 4, 8, 8), np.float32)
     np.testing.assert_allclose(scheduler.scale_noise(picture, 250, noise), 0.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n", "config", "orders"),
+    [
+        (8, {}, [1, 2, 3, 3, 3, 3, 2, 1]),
+        (8, {"lower_order_final": False}, [1, 2, 3, 3, 3, 3, 3, 1]),
+        (15, {}, [1, 2, *[3] * 12, 1]),
+        (8, {"solver_order": 2}, [1, 2, 2, 2, 2, 2, 2, 1]),
+        (2, {}, [1, 1]),
+    ],
+)
+def test_the_orders_of_an_edm_solvers_steps_are_those_of_diffusers(n: int, config: dict[str, Any], orders: list[int]) -> None:
+    """They rise with the history, and fall at the end, in short runs and where a run ends without noise."""
+    solver = {"_class_name": "EDMDPMSolverMultistepScheduler", "solver_order": 3, **config}
+    plan = sampler_from_config(solver, compat="diffusers").plan(n)
+    assert [len(call.updates) for call in plan.coefficients] == orders
+    assert distance(run_face(solver, n, compat="diffusers"), run_peer(solver, n)) < 1e-4  # a wrong order moves it by 2e-2

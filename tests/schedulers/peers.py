@@ -40,6 +40,11 @@ def first_noise(dtype: type[Any] = np.float32) -> np.ndarray:
     return sdrt.rng.stream("numpy", SEED).normal(SHAPE).astype(dtype)
 
 
+def is_of_diffusers(class_name: str) -> bool:
+    """Whether diffusers has a class of this name: those of samplers that it lacks are named in its manner."""
+    return hasattr(diffusers, class_name)
+
+
 def peer(config: Mapping[str, Any]) -> Any:
     """diffusers' scheduler of a configuration."""
     with warnings.catch_warnings():

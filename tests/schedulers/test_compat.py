@@ -1,21 +1,28 @@
 """Whole runs under compat="diffusers" against diffusers, whatever the configuration; see tests/schedulers/drawn."""
 
 import os
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
-import diffusers
 import numpy as np
 import pytest
+from diffusers import LMSDiscreteScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdrt.errors import SdrtError
 from sdrt.schedulers import class_names
 from tests.schedulers.drawn import DRAWN, Drawn
-from tests.schedulers.peers import Run, run_face, run_peer
+from tests.schedulers.peers import CorrectlyRounded, Run, first_noise, is_of_diffusers, run_face, run_peer
 
 # Examples of each class; SDRT_EXAMPLES=250 draws the thousands that are run before a release.
 EXAMPLES = int(os.environ.get("SDRT_EXAMPLES", "12"))
+
+# What these classes compute hangs on the last bit of a square root, a logarithm or an exponential: DPM2 a subtracts nearly equal squares to
+# find its midpoints, DPM++ SDE reads a Brownian path at times that differ by 1e-6.
+LAST_BIT = {"KDPM2AncestralDiscreteScheduler", "DPMSolverSDEScheduler"}
 
 # Of the largest value of the run: float32 rounding on both sides, with a margin of about ten over what whole runs show (2e-6).
 CLOSE = 2e-5
@@ -30,10 +37,20 @@ def difference(ours: Run, theirs: Run) -> float:
     return float(np.abs(ours.samples[-1].astype(np.float64) - theirs.samples[-1]).max() / largest(theirs))
 
 
+def hangs_on_last_bits(drawn: Drawn) -> bool:
+    """Whether diffusers is to be run with torch's square roots, logarithms and exponentials correctly rounded, since it amplifies them.
+
+    A sigma of a schedule rescaled to zero terminal SNR goes through two roots and a difference from 1: its smallest moves by 1e-3.
+    """
+    rescaled = drawn.config.get("rescale_betas_zero_snr", False)
+    return drawn.config["_class_name"] in LAST_BIT or (rescaled and drawn.config["_class_name"].startswith("Euler"))
+
+
 def of_diffusers(drawn: Drawn) -> Run | None:
     """Run diffusers; None where it raises, or gives NaN or infinities."""
     try:
-        theirs = run_peer(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops)
+        with CorrectlyRounded() if hangs_on_last_bits(drawn) else nullcontext():
+            theirs = run_peer(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops)
     except Exception:  # noqa: BLE001  # whatever breaks there
         return None
     return theirs if all(np.isfinite(x).all() for x in theirs.samples) else None
@@ -52,16 +69,53 @@ def assert_follows(drawn: Drawn) -> float | None:
         return None
     ours = run_face(drawn.config, drawn.n, **options)
     assert ours.timesteps.dtype == theirs.timesteps.dtype
-    np.testing.assert_allclose(ours.timesteps, theirs.timesteps, rtol=1e-5, atol=1e-2 if ours.timesteps.dtype == np.float32 else 0)
+    np.testing.assert_allclose(ours.timesteps, theirs.timesteps, rtol=1e-5, atol=0 if ours.timesteps.dtype == np.int64 else 1e-2)
     if hasattr(theirs.scheduler, "sigmas"):
-        np.testing.assert_allclose(ours.scheduler.sigmas, np.asarray(theirs.scheduler.sigmas), rtol=2e-5, atol=1e-7)
+        np.testing.assert_allclose(ours.scheduler.sigmas, reached(drawn, np.asarray(theirs.scheduler.sigmas)), rtol=2e-5, atol=1e-7)
     found = difference(ours, theirs)
-    assert found < CLOSE
+    if found >= CLOSE:
+        assert_rounding_is_theirs(drawn, ours, theirs)
     return found
 
 
+def reached(drawn: Drawn, sigmas: np.ndarray) -> np.ndarray:
+    """Leave out the ratio that diffusers' log_linear interpolation lists after the end of its run."""
+    extra = drawn.config.get("interpolation_type") == "log_linear" and "sigmas" not in drawn.stops
+    formula = any(drawn.config.get(flag) for flag in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"))
+    continuous = drawn.config.get("timestep_type") == "continuous" and drawn.config["prediction_type"] == "v_prediction"
+    return sigmas[:-1] if extra and not formula and not continuous else sigmas
+
+
+def assert_rounding_is_theirs(drawn: Drawn, ours: Run, theirs: Run) -> None:
+    """Show that a difference is the float32 rounding of diffusers alone, with a float64 run of ours as the judge: we are close to it.
+
+    Classes that work on x / alpha begin a run of few steps, or of zero terminal SNR, with values of up to 80000, and subtract them to get
+    the small ones at its end; a slope is (x - (x - sigma * output)) / sigma, which gives the rounding of x over sigma. diffusers is within
+    ten times our bound of the judge, in units of the largest value that it had. LMS evaluates its polynomials in float32 besides, which
+    closely spaced sigmas amplify: with these in float64 it too is close.
+    """
+    assert ours.scheduler.sampler.exploding
+    truth = run_face(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops, compat="diffusers", dtype=np.float64)
+    assert difference(ours, truth) < CLOSE
+    if drawn.config["_class_name"] == "LMSDiscreteScheduler":
+        with mock.patch.object(LMSDiscreteScheduler, "get_lms_coefficient", wide_lms_coefficient):
+            theirs = run_peer(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops)
+    first = float(np.abs(first_noise()).max()) * float(ours.scheduler.init_noise_sigma)
+    rough = CLOSE if drawn.config["_class_name"] == "LMSDiscreteScheduler" else 10 * CLOSE
+    assert difference(theirs, truth) < rough * max(1, first / largest(truth))
+
+
+_LMS_COEFFICIENT = LMSDiscreteScheduler.get_lms_coefficient
+
+
+def wide_lms_coefficient(scheduler: Any, order: int, t: int, current_order: int) -> float:
+    """diffusers' own coefficient, from the same sigmas in float64."""
+    wide = SimpleNamespace(sigmas=scheduler.sigmas.double())
+    return float(_LMS_COEFFICIENT(wide, order, t, current_order))
+
+
 def test_every_class_is_drawn() -> None:
-    assert set(DRAWN) == {name for name in class_names() if hasattr(diffusers, name)}
+    assert set(DRAWN) == {name for name in class_names() if is_of_diffusers(name)}
 
 
 @pytest.mark.parametrize("class_name", DRAWN)

@@ -51,7 +51,7 @@ class SamplerName:
 
     name: str
     class_name: str  # the diffusers class
-    order: int  # of convergence, as measured; 0 for a distilled model's jumps, which do not get better by being shorter
+    order: int  # of convergence, as measured, in the variance where noise is drawn; 0: a distilled model's jumps have none
     stochastic: bool  # whether fresh noise is drawn at every step
     calls_per_step: int  # network calls; the repeats at the start of PLMS come on top
     about: str  # one line
@@ -109,17 +109,17 @@ _ROWS = (
     _row("heun karras", Heun, 2, "the same with more steps at low noise", use_karras_sigmas=True),
     _row("dpm2", KDPM2, 2, "the midpoint method: a second call a step, in its middle", "dpm 2", "k dpm 2"),
     _row("dpm2 karras", KDPM2, 2, "the same with more steps at low noise", use_karras_sigmas=True),
-    _row("dpm2 a", KDPM2Ancestral, 1, "the midpoint method with fresh noise at every step", *_DPM2A, stochastic=True),
-    _row("dpm2 a karras", KDPM2Ancestral, 1, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
+    _row("dpm2 a", KDPM2Ancestral, 2, "the midpoint method with fresh noise at every step", *_DPM2A, stochastic=True),
+    _row("dpm2 a karras", KDPM2Ancestral, 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
     _row("lms", LMS, 4, "a linear multistep method: smooth at 50 steps and more, rough below 20", "lms discrete"),
     _row("lms karras", LMS, 4, "the same with more steps at low noise", use_karras_sigmas=True),
-    _row("dpm++ sde", DPMSolverSDE, 1, "DPM-Solver++ in two calls with Brownian noise: much detail in few steps", stochastic=True),
-    _row("dpm++ sde karras", DPMSolverSDE, 1, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
-    _row("dpm++ 2s a", DPMPP2SAncestral, 1, "DPM-Solver++ in two calls with fresh noise at every step", *_2SA, stochastic=True),
-    _row("dpm++ 2s a karras", DPMPP2SAncestral, 1, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
-    _row("restart", Restart, 2, "Heun, with ways back to higher noise from 20 steps on: best quality for many calls", stochastic=True),
+    _row("dpm++ sde", DPMSolverSDE, 2, "DPM-Solver++ in two calls with Brownian noise: much detail in few steps", stochastic=True),
+    _row("dpm++ sde karras", DPMSolverSDE, 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
+    _row("dpm++ 2s a", DPMPP2SAncestral, 2, "DPM-Solver++ in two calls with fresh noise at every step", *_2SA, stochastic=True),
+    _row("dpm++ 2s a karras", DPMPP2SAncestral, 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
+    _row("restart", Restart, 2, "Heun that goes back to higher noise now and then, from 20 steps on: contracts errors", stochastic=True),
     _row("res_multistep", ResMultistep, 2, "exponential multistep: as DPM-Solver++ 2M, with its exact weights", "res multistep"),
-    _row("res_multistep_ancestral", ResMultistepAncestral, 1, "the same with fresh noise at every step", stochastic=True),
+    _row("res_multistep_ancestral", ResMultistepAncestral, 2, "the same with fresh noise at every step", stochastic=True),
     _row("euler_cfg_pp", EulerCFGPP, 1, "CFG++: guidance scales from 0 to 1, closer to the data at each step"),
     _row("euler_ancestral_cfg_pp", EulerAncestralCFGPP, 1, "CFG++ with fresh noise at every step", "euler a cfg++", stochastic=True),
     _row("dpmpp_2m_cfg_pp", DPMPP2MCFGPP, 2, "CFG++ with DPM-Solver++ 2M steps"),

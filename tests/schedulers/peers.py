@@ -59,6 +59,11 @@ def known(class_name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"_class_name": class_name, **{key: value for key, value in values.items() if key in sampler_class(class_name).keys}}
 
 
+def is_of_diffusers(class_name: str) -> bool:
+    """Whether diffusers has a class of this name: those of samplers that it lacks are named in its manner."""
+    return hasattr(diffusers, class_name)
+
+
 def peer(config: Mapping[str, Any]) -> Any:
     """diffusers' scheduler of a configuration."""
     with warnings.catch_warnings():

@@ -13,10 +13,15 @@ from sdrt.schedulers.names import SamplerName, names, sampler_from_name
 from sdrt.schedulers.noise_schedule import NoiseSchedule
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.samplers.ddim import DDIM
+from sdrt.schedulers.samplers.deis_multistep import DEISMultistep
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.dpmsolver_multistep_inverse import DPMSolverMultistepInverse
+from sdrt.schedulers.samplers.dpmsolver_singlestep import DPMSolverSinglestep
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
 from sdrt.schedulers.samplers.pndm import PNDM
+from sdrt.schedulers.samplers.sa_solver import SASolver
+from sdrt.schedulers.samplers.unipc_multistep import UniPCMultistep
 from sdrt.schedulers.sigmas import SigmaSpacing
 from sdrt.schedulers.state import State
 
@@ -24,17 +29,22 @@ __all__ = [
     "DDIM",
     "PNDM",
     "Compat",
+    "DEISMultistep",
     "DPMSolverMultistep",
+    "DPMSolverMultistepInverse",
+    "DPMSolverSinglestep",
     "DiffusersScheduler",
     "Euler",
     "EulerAncestral",
     "NoiseSchedule",
     "Plan",
+    "SASolver",
     "Sampler",
     "SamplerName",
     "SigmaSpacing",
     "State",
     "StepOutput",
+    "UniPCMultistep",
     "class_names",
     "from_config",
     "make",

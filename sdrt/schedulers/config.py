@@ -12,10 +12,15 @@ from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.compat import COMPATS, Compat
 from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.samplers.ddim import DDIM
+from sdrt.schedulers.samplers.deis_multistep import DEISMultistep
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.dpmsolver_multistep_inverse import DPMSolverMultistepInverse
+from sdrt.schedulers.samplers.dpmsolver_singlestep import DPMSolverSinglestep
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
 from sdrt.schedulers.samplers.pndm import PNDM
+from sdrt.schedulers.samplers.sa_solver import SASolver
+from sdrt.schedulers.samplers.unipc_multistep import UniPCMultistep
 
 __all__ = ["class_names", "sampler_class", "sampler_from_config"]
 
@@ -25,6 +30,11 @@ _SAMPLERS: tuple[type[Sampler], ...] = (
     Euler,
     EulerAncestral,
     DPMSolverMultistep,
+    DPMSolverMultistepInverse,
+    DPMSolverSinglestep,
+    DEISMultistep,
+    UniPCMultistep,
+    SASolver,
 )
 _BY_NAME: dict[str, type[Sampler]] = {sampler.name: sampler for sampler in _SAMPLERS}
 

@@ -91,7 +91,11 @@ class DEISMultistep(PredictorCorrector):
         return self.solver_order - 1
 
     def _eps(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-        """Return the predicted noise: always that of x0 in diffusers 0.42.1, which matters for foreign stops (see ``SolverSampler``)."""
+        """Return the predicted noise.
+
+        diffusers 0.42.1 takes that of x0 always, and over its ratio for its share of noise: which matters at stops that are not the
+        prediction's own.
+        """
         if self.compat == "diffusers" and self.prediction_type in ("v_prediction", "flow_prediction"):
-            return to_eps("sample", x, self._x0(x, output, alpha, sigma), alpha, sigma)
+            return to_eps("sample", x, self._x0(x, output, alpha, sigma), alpha, self._flow_share(alpha, sigma))
         return super()._eps(x, output, alpha, sigma)

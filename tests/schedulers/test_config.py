@@ -23,6 +23,7 @@ from sdrt.schedulers import (
     sampler_from_name,
 )
 from tests.schedulers.configs import CLASSES, runs
+from tests.schedulers.drawn import DRAWN
 from tests.schedulers.peers import SD
 
 MODEL: dict[str, Any] = {
@@ -66,6 +67,20 @@ def test_config_says_all_that_was_read(name: str, data: st.DataObject) -> None:
     for key, value in config.items():
         if key != "clip_sample_range" or config["clip_sample"]:
             assert sampler.config[key] == value, key
+
+
+@pytest.mark.parametrize("class_name", DRAWN)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_config_leads_back_to_the_sampler(class_name: str, data: st.DataObject) -> None:
+    """Whatever the options, as long as they can be built."""
+    drawn = data.draw(DRAWN[class_name]).config
+    try:
+        sampler = sampler_from_config(drawn, compat="diffusers")
+    except ConfigError:
+        return
+    assert sampler_from_config(sampler.config, compat="diffusers") == sampler
+    assert set(drawn) <= set(sampler.config) | {"interpolation_type", "timestep_type"}
 
 
 @pytest.mark.parametrize("row", names(), ids=lambda row: row.name)
@@ -171,6 +186,13 @@ def test_values_that_another_class_had_by_default_say_nothing() -> None:
         ({"_class_name": "DPMSolverMultistepScheduler", "solver_type": "rk4"}, "takes solver_type 'midpoint' or .* here, got 'rk4'"),
         ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 4}, "solver_order must be 1, 2 or 3, got 4"),
         ({"_class_name": "DPMSolverMultistepScheduler", "flow_shift": 0.0}, "flow_shift must be above 0, got 0.0; 1 shifts nothing"),
+        ({"_class_name": "DEISMultistepScheduler", "solver_order": 4}, "solver_order must be 1, 2 or 3, got 4"),
+        ({"_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver"}, "takes algorithm_type .* here, got 'sde-dpm"),
+        ({"_class_name": "UniPCMultistepScheduler", "solver_order": 0}, "solver_order must be at least 1, got 0"),
+        ({"_class_name": "UniPCMultistepScheduler", "solver_p": "DDIMScheduler"}, "takes solver_p None here, got 'DDIMScheduler'"),
+        ({"_class_name": "UniPCMultistepScheduler", "shift_terminal": 0.1}, "shift_terminal is for use_flow_sigmas, and lies between"),
+        ({"_class_name": "SASolverScheduler", "corrector_order": 5}, "corrector_order must be 1 to 4, got 5"),
+        ({"_class_name": "SASolverScheduler", "tau_func": "cosine"}, "takes tau_func None here, got 'cosine'"),
         ({"_class_name": "DPMSolverMultistepScheduler", "variance_type": "fixed"}, "takes variance_type None or .* here, got 'fixed'"),
     ],
 )

@@ -59,7 +59,7 @@ def variance_error(sampler: Sampler, plan: Plan, first: int, last: int) -> float
         i = state.position
         fresh = np.eye(last - first + 1)[i - first + 1]
         state = sampler.step(plan, state, answer("epsilon", plan, i, state.x), fresh)
-    return abs(float((state.x**2).sum()) / exact[last] ** 2 - 1)
+    return abs(float((state.x**2).sum()) / float(exact[last]) ** 2 - 1)
 
 
 def variance_order(sampler: Sampler) -> float:

@@ -30,6 +30,11 @@ _CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "euler a": ("EulerAncestralDiscreteScheduler", {}),
     "dpm++ 2m": ("DPMSolverMultistepScheduler", {}),
     "dpm++ 3m": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
+    "dpm++ 2m sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "dpm++ 2s": ("DPMSolverSinglestepScheduler", {}),
+    "deis": ("DEISMultistepScheduler", {}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "sa-solver": ("SASolverScheduler", {}),
 }
 
 
@@ -112,11 +117,11 @@ def peer_step(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], ob
 
 
 @contextmanager
-def _noise_given(shape: tuple[int, ...]) -> Iterator[None]:
+def _noise_given(class_name: str, shape: tuple[int, ...]) -> Iterator[None]:
     """Let diffusers' stochastic schedulers find their noise instead of drawing it."""
     noise = torch.from_numpy(sdrt.rng.stream("numpy", 2).normal(shape))
-    name = "diffusers.schedulers.scheduling_euler_ancestral_discrete.randn_tensor"
-    with mock.patch(name, return_value=noise):
+    module = getattr(diffusers, class_name).__module__
+    with mock.patch(f"{module}.randn_tensor", return_value=noise, create=True):
         yield
 
 
@@ -128,8 +133,8 @@ def measure(repeats: int = 60) -> dict[str, Any]:
         for name, (class_name, extra) in _CASES.items():
             config = {"_class_name": class_name, **_MODEL, **extra}
             for shape in _SHAPES:
-                step, peer = core_step(config, shape), peer_step(config, shape)
-                with _noise_given(shape):
+                with _noise_given(class_name, shape):
+                    step, peer = core_step(config, shape), peer_step(config, shape)
                     found: dict[str, Any] = {
                         "sdrt step": report.timed(step, repeats, warm_up=5),
                         "diffusers step": report.timed(peer, repeats, warm_up=5),

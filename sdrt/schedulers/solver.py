@@ -85,7 +85,8 @@ class SolverSampler(ScheduledSampler):
     def whole_plan(self) -> Plan:
         """Lay out every trained timestep; a flow has those above 0."""
         if self.flow.use_flow_sigmas:
-            return self.plan(timesteps=range(self.num_train_timesteps - 1, 0, -1))
+            falling = range(self.num_train_timesteps - 1, 0, -1)
+            return self.plan(timesteps=falling[::-1] if self.inverse else falling)
         return super().whole_plan()
 
     def _config(self) -> dict[str, Any]:

@@ -218,6 +218,26 @@ def test_an_inverse_flow_rises() -> None:
     assert (np.diff(levels(theirs)) <= 0).all()
 
 
+def test_an_inverse_run_takes_rising_timesteps_alone() -> None:
+    """diffusers takes none from a caller; before it is asked for a run, it has them all."""
+    for extra in ({}, {"lambda_min_clipped": -1.0}, {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}):
+        inverse = from_config(config(INVERSE, **extra))
+        assert (np.diff(inverse.timesteps) == 1).all()
+        assert inverse.timesteps[-1] == 999
+        with pytest.raises(ConfigError, match=r"timesteps of an inverse (run|flow) must lie in .* and never fall, got 500 to 100"):
+            inverse.set_timesteps(timesteps=[500, 100])
+
+
+@pytest.mark.parametrize("class_name", [DPM, SINGLE, DEIS, UNIPC, SA, INVERSE])
+def test_tables_that_are_made_for_few_steps_end_where_others_do(class_name: str) -> None:
+    """Align-your-steps ratios, which diffusers' configurations do not have: ten of them, and the end."""
+    ends = {"final_sigmas_type": "sigma_min"} if class_name in (DPM, SINGLE, UNIPC) else {}
+    shown = levels(run_face(config(class_name, use_ays_sigmas="sd", **ends), 10))
+    falling = shown[::-1] if class_name == INVERSE else shown
+    np.testing.assert_allclose(falling[:3], [14.615, 6.475, 3.861], rtol=1e-3)
+    assert falling[-1] == pytest.approx(0.02917, rel=1e-3)
+
+
 def test_inverse_runs_call_as_often_as_they_are_asked() -> None:
     """diffusers leaves out equal timesteps, and so lets its levels slip by one for each."""
     karras = config(INVERSE, use_karras_sigmas=True)

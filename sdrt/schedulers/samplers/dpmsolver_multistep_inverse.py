@@ -66,16 +66,18 @@ def _trained_stops(sampler: DPMSolverMultistepInverse, request: Request) -> tupl
     """Return rising timesteps and their levels, and the level of the noisiest, where the run ends."""
     training = training_levels(sampler)
     usable = usable_timesteps(sampler)
-    timesteps = _given(request.timesteps, usable) if request.timesteps is not None else _placed(sampler, usable, request.n)
-    return timesteps, np.append(interpolated(training, timesteps.astype(np.float64)), training[usable - 1])
+    timesteps = _given(request.timesteps, len(training)) if request.timesteps is not None else _placed(sampler, usable, request.n)
+    levels = interpolated(training, timesteps.astype(np.float64))
+    return timesteps, np.append(levels, max(float(training[usable - 1]), levels[-1]))
 
 
-def _given(timesteps: tuple[float, ...], usable: int) -> npt.NDArray[np.int64]:
+def _given(timesteps: tuple[float, ...], num_train_timesteps: int) -> npt.NDArray[np.int64]:
     """Return the timesteps that a caller laid down."""
     found = np.array(timesteps).astype(np.int64)
-    if found.min() < 0 or found.max() > usable - 1 or np.any(np.diff(found) < 0):
+    if found.min() < 0 or found.max() > num_train_timesteps - 1 or np.any(np.diff(found) < 0):
         raise ConfigError(
-            f"timesteps of an inverse run must lie in [0, {usable - 1}] and never fall, got {found[0]} to {found[-1]}; sort them"
+            f"timesteps of an inverse run must lie in [0, {num_train_timesteps - 1}] and never fall, got {found[0]} to {found[-1]}; "
+            "sort them from clean to noisy"
         )
     return found
 
@@ -111,7 +113,8 @@ def _formula_stops(sampler: DPMSolverMultistepInverse, n: int) -> tuple[npt.NDAr
     training = training_levels(sampler)
     first, last, spread = float(training[0]), float(training[-1]), sampler.sigma_spacing.spread
     if sampler.compat != "diffusers":
-        levels = spread(last, first, n + 1)[::-1]
+        falling = np.append(spread(last, first, n), first) if sampler.sigma_spacing.kind == "ays" else spread(last, first, n + 1)
+        levels = falling[::-1]
         return whole(sampler, ratio_to_timestep(levels[:-1], training)), levels
     levels = spread(first, last, n)
     fractional = ratio_to_timestep(levels, training)

@@ -79,11 +79,16 @@ def face_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], obj
     return run
 
 
-def peer_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
-    """A whole run through diffusers, network left out."""
+def _peer(config: dict[str, Any]) -> Any:
+    """Return diffusers' scheduler of a configuration, with the keys that its class has."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scheduler = getattr(diffusers, config["_class_name"])(**{k: v for k, v in config.items() if k != "_class_name"})
+        return getattr(diffusers, config["_class_name"]).from_config(config)
+
+
+def peer_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
+    """A whole run through diffusers, network left out."""
+    scheduler = _peer(config)
     x, output = (torch.from_numpy(sdrt.rng.stream("numpy", k).normal(shape)) for k in range(2))
 
     def run() -> None:
@@ -98,9 +103,7 @@ def peer_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], obj
 
 def peer_step(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
     """One step of diffusers, in the middle of its run: its cursor is set back each time."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        scheduler = getattr(diffusers, config["_class_name"])(**{k: v for k, v in config.items() if k != "_class_name"})
+    scheduler = _peer(config)
     scheduler.set_timesteps(_STEPS)
     x, output = (torch.from_numpy(sdrt.rng.stream("numpy", k).normal(shape)) for k in range(2))
     for t in scheduler.timesteps[:_MIDDLE]:

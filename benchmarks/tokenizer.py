@@ -16,6 +16,7 @@ from typing import Any
 from transformers import CLIPTokenizer
 
 from benchmarks import report
+from sdrt.prompt import chunk_prompt
 from sdrt.tokenizer import ClipTokenizer
 from sdrt.tokenizer.clip_vocabulary import ClipVocabulary
 
@@ -53,6 +54,12 @@ def _peer(folder: Path) -> Callable[[list[str]], object]:
     return lambda texts: tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="np").input_ids
 
 
+def _chunker(folder: Path) -> Callable[[list[str]], object]:
+    """What ``generate`` does with each prompt: looks for weights and chunks."""
+    tokenizer = ClipTokenizer.load(folder)
+    return lambda texts: [chunk_prompt(text, tokenizer) for text in texts]
+
+
 def _time(opened: list[Callable[[list[str]], object]], texts: list[list[str]]) -> dict[str, float]:
     """One call a repeat, with its own prompts: the last of the openers again where there are fewer than prompts."""
     runs = iter([*zip(opened + opened[-1:] * (len(texts) - len(opened)), texts, strict=True)])
@@ -72,6 +79,7 @@ def measure(repeats: int = 9) -> dict[str, Any]:
         openers: dict[str, Callable[[], Callable[[list[str]], object]]] = {
             "sdrt": lambda: ClipTokenizer.load(folder).batch,
             "transformers": lambda: _peer(folder),
+            "sdrt's chunk_prompt": lambda: _chunker(folder),
         }
         results: dict[str, Any] = {
             "open the folder": {

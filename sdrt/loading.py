@@ -1,12 +1,12 @@
 """``sdrt.load``: a model's name or folder and a choice of backends become a pipeline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sdrt.backends import Backend, BackendOptions, Numerics, registry
 from sdrt.errors import ConfigError
-from sdrt.models import PARTS, Part, open_folder
+from sdrt.models import PARTS, Embedding, Part, open_folder, read_embedding
 from sdrt.pipeline import Pipeline
 
 __all__ = ["load"]
@@ -19,6 +19,8 @@ def load(
     model: str | Path = "nano",
     backend: str | Backend | Mapping[str, str | Backend] = "numpy",
     numerics: Numerics = "float32",
+    *,
+    embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding] = (),
     **backend_options: Any,
 ) -> Pipeline:
     """Open a model.
@@ -34,13 +36,16 @@ def load(
         Which backend runs the networks; parts that a mapping leaves out run on ``numpy``.
     numerics : "float32" or "float64"
         float32 is fast; float64 is the truth that the other is measured against.
+    embeddings : mapping from token to file, or sequence of files or of Embedding
+        Textual inversions (safetensors), read now. In a sequence, a file's token is the name of its tensor, or the file's own name without
+        the ending where that is ``emb_params``.
     **backend_options
         ``threads``, and whatever the backend takes beside it. With a mapping, each option goes to the backends that know it.
 
     Raises
     ------
-    ConfigError : unknown backend, part or option
-    ModelError : the folder lacks a part
+    ConfigError : unknown backend, part or option, or an embedding that does not fit the model
+    ModelError : the folder lacks a part, or an embedding cannot be read
 
     >>> load("nano").model.name
     'nano'
@@ -59,7 +64,21 @@ def load(
         )
         for part, each in chosen.items()
     }
-    return Pipeline(folder, chosen, options)
+    pipe = Pipeline(folder.with_embeddings(_read_embeddings(embeddings)), chosen, options)
+    if embeddings:
+        # built now, so that a token that is taken already is told here
+        _ = pipe.tokenizer
+    return pipe
+
+
+def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding]) -> list[Embedding]:
+    if isinstance(embeddings, Mapping):
+        return [read_embedding(file, token) for token, file in embeddings.items()]
+    if isinstance(embeddings, str | Path):
+        raise ConfigError(
+            f"embeddings is a list of files, or a mapping from token to file; got the single {str(embeddings)!r}: write [file]"
+        )
+    return [each if isinstance(each, Embedding) else read_embedding(each) for each in embeddings]
 
 
 def _by_part(backend: str | Backend | Mapping[str, str | Backend]) -> dict[Part, Backend]:

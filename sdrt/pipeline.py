@@ -7,7 +7,7 @@ state in its own frame, so that calls on one pipeline, from one thread or severa
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
@@ -21,8 +21,9 @@ from sdrt.errors import ConfigError
 from sdrt.guidance import guide, is_guided
 from sdrt.image import to_pil
 from sdrt.models import ModelFolder, Part
-from sdrt.rng import NoiseStream, stream
-from sdrt.schedulers import DDIM, DiffusersScheduler, Plan, Sampler, State, sampler_from_config, sampler_from_name
+from sdrt.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
+from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax, chunk_prompt, encode_prompts
+from sdrt.schedulers import Compat, DiffusersScheduler, Plan, Sampler, State, sampler_from_config, sampler_from_name
 from sdrt.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
 
@@ -60,11 +61,26 @@ class GenerateOptions(TypedDict, total=False):
     scheduler: "str | Mapping[str, Any] | Sampler | DiffusersScheduler | None"
     """None: the model's own configuration; a name: that configuration read by the named scheduler; a configuration or an object: itself."""
     eta: float | None
-    """DDIM's share of fresh noise, in [0, 1]; None: 0, or what a scheduler object has. Other schedulers have none."""
-    rng: str
-    """The noise stream; ``torch`` unless given."""
-    compat: str | None
-    """Whose defects to reproduce; None, what is right, is all that there is in this version."""
+    """The share of fresh noise of DDIM, TCD and their like; None: the scheduler's own. Other schedulers have none."""
+    rng: NoiseChoice
+    """The noise stream by name, one for each image, ``torch`` unless given; or a stream of :mod:`sdrt.rng` from which all images draw."""
+    sampler_rng: NoiseChoice | None
+    """Where the scheduler's fresh noise comes from; None: each image's own stream goes on."""
+    sampler_seed: int | None
+    """The seed of that second stream; None: ``seed``."""
+    prompt_syntax: PromptSyntax
+    """``weighted`` unless given: ``(word:1.3)``, ``[word]``, ``BREAK`` (:mod:`sdrt.prompt.syntax`); ``plain``: all is text."""
+    long_prompts: LongPrompts
+    """``chunk`` unless given: what is beyond 75 tokens is encoded on its own; ``truncate``: it is cut and told, as in diffusers."""
+    emphasis: Emphasis
+    """How weights are applied: ``original`` unless given, which keeps each chunk's mean, or ``no norm``."""
+    clip_skip: int | None
+    """Last layers of the text encoder to leave out, as diffusers counts (AUTOMATIC1111's number less 1); None and 0: none.
+
+    The negative prompt leaves them out too; diffusers 0.42.1 forgets that."""
+    compat: Compat
+    """Whose defects the scheduler reproduces, ``diffusers`` or ``apple``; None: what is right. With ``diffusers`` prompts too are read as
+    there: plain and cut, unless ``prompt_syntax`` and ``long_prompts`` say otherwise, and clip_skip for the prompt alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +132,7 @@ class Result:
     settings : Settings
         Every setting of the run, defaults filled in.
     truncated : tuple of str
-        What did not fit of the prompt and of the negative prompt; two empty texts where all did.
+        What was cut from the prompt and from the negative prompt; two empty texts unless ``long_prompts`` is ``truncate``.
     cancelled : bool
         Whether ``on_step`` returned False.
     """
@@ -136,7 +152,7 @@ class _Run:
     settings: Settings
     sampler: Sampler
     plan: Plan
-    streams: tuple[NoiseStream, ...]
+    noise: RunNoise
     latents: Float
     encoder_hidden_states: Float
     truncated: tuple[str, str]
@@ -206,7 +222,7 @@ class Pipeline:
         ArrayContractError : a network gave NaN, or an array of another shape than its contract says
         """
         run = self._prepare(prompt, negative_prompt, options)
-        seeds = tuple(noise.seed for noise in run.streams)
+        seeds = tuple(run.settings.seed + k for k in range(run.settings.num_images))
         latents = run.latents
         for step in self._denoise(run):
             latents = step.latents
@@ -257,46 +273,60 @@ class Pipeline:
     @cached_property
     def tokenizer(self) -> ClipTokenizer:
         """The model's tokenizer."""
-        return ClipTokenizer.load(self.model.tokenizer_path)
+        plain = ClipTokenizer.load(self.model.tokenizer_path)
+        return plain.with_embeddings(self.model.embedding_ids) if self.model.embeddings else plain
 
     # ---- one call
 
     def _prepare(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> _Run:
         settings, sampler = self._settle(prompt, negative_prompt, options)
         plan = sampler.plan(settings.num_inference_steps)
-        streams = tuple(stream(settings.rng, settings.seed + k) for k in range(settings.num_images))
+        rng, sampler_rng = _streams(options)
+        noise = open_noise(rng, sampler_rng, settings.seed, settings.sampler_seed, settings.num_images)
         states, truncated = self._encode(settings)
-        latents = self._draw(streams, (self._channels, settings.height // self._scale, settings.width // self._scale)) * plan.init_scale
+        shape = (self._channels, settings.height // self._scale, settings.width // self._scale)
+        latents = noise.latents(shape).astype(self.numerics, copy=False) * plan.init_scale
         log.debug("prepared %s", settings)
-        return _Run(settings, sampler, plan, streams, latents, states, truncated)
+        return _Run(settings, sampler, plan, noise, latents, states, truncated)
 
     def _settle(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> tuple[Settings, Sampler]:
         """Fill in every default and check every setting."""
         if unknown := sorted(options.keys() - GenerateOptions.__annotations__.keys()):
             raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(GenerateOptions.__annotations__)}, on_step")
-        if (compat := options.get("compat")) is not None:
-            raise ConfigError(f"compat is None in this version, which does what is right; got {compat!r}: leave it out")
         for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
             if not isinstance(text, str):
                 raise ConfigError(f"{name} is one text; got {type(text).__name__}: call generate once for each prompt")
         defaults = self.model.defaults
         height, width = self._native_size()
         scheduler = options.get("scheduler")
-        sampler = _with_eta(self._sampler(scheduler), options.get("eta"))
+        rng, sampler_rng = _streams(options)
+        sampler = self._sampler(scheduler, options.get("compat"))
+        if options.get("eta") is not None:
+            sampler = sampler.with_options(eta=options["eta"])
+        as_diffusers = sampler.compat == "diffusers"
         settings = Settings(
             prompt=prompt,
             negative_prompt=negative_prompt,
-            seed=_first(options.get("seed"), secrets.randbits(31)),
+            seed=_first(options.get("seed"), secrets.randbits(31) if isinstance(rng, str) else rng.seed),
             num_images=_first(options.get("num_images"), 1),
             num_inference_steps=_first(options.get("num_inference_steps"), defaults.get("num_inference_steps"), _DEFAULT_STEPS),
             guidance_scale=_first(options.get("guidance_scale"), defaults.get("guidance_scale"), _DEFAULT_GUIDANCE),
             guidance_rescale=_first(options.get("guidance_rescale"), 0.0),
-            eta=sampler.eta if isinstance(sampler, DDIM) else 0.0,
+            eta=getattr(sampler, "eta", 0.0),
             height=_first(options.get("height"), defaults.get("height"), height),
             width=_first(options.get("width"), defaults.get("width"), width),
             scheduler=scheduler if isinstance(scheduler, str) else sampler.name,
             scheduler_config=sampler.config,
-            rng=_first(options.get("rng"), "torch"),
+            compat=sampler.compat,
+            rng=rng if isinstance(rng, str) else rng.name,
+            sampler_rng=choice_name(sampler_rng),
+            sampler_seed=options.get("sampler_seed"),
+            shared_streams=shared_states(rng=rng, sampler_rng=sampler_rng),
+            prompt_syntax=_first(options.get("prompt_syntax"), "plain" if as_diffusers else "weighted"),
+            long_prompts=_first(options.get("long_prompts"), "truncate" if as_diffusers else "chunk"),
+            emphasis=_first(options.get("emphasis"), "original"),
+            clip_skip=_first(options.get("clip_skip"), 0),
+            embeddings={each.token: each.sha256 for each in self.model.embeddings},
             model=self.model.name,
             backend={str(part): name for part, name in self.backends.items()},
             numerics=self.numerics,
@@ -314,32 +344,40 @@ class Pipeline:
         rows, columns = size if isinstance(size, list) else (size, size)
         return rows * self._scale, columns * self._scale
 
-    def _sampler(self, scheduler: "str | Mapping[str, Any] | Sampler | DiffusersScheduler | None") -> Sampler:
+    def _sampler(self, scheduler: "str | Mapping[str, Any] | Sampler | DiffusersScheduler | None", compat: Compat) -> Sampler:
+        own = self.model.scheduler_config
         match scheduler:
             case None:
-                return sampler_from_config(self.model.scheduler_config, self.numerics)
+                found = sampler_from_config(own, self.numerics, compat)
             case str():
-                return sampler_from_name(scheduler, self.model.scheduler_config, self.numerics)
+                found = sampler_from_name(scheduler, own, self.numerics, compat)
+                if (found.alpha_bar() is None) != (sampler_from_config(own).alpha_bar() is None):
+                    raise ConfigError(
+                        f"{found.name} is for models of another kind than this one, which was trained for {own.get('_class_name')}; "
+                        "choose another name, or pass a whole scheduler configuration"
+                    )
             case Mapping():
-                return sampler_from_config(scheduler, self.numerics)
+                found = sampler_from_config(scheduler, self.numerics, compat)
             case DiffusersScheduler():
-                return scheduler.sampler
+                found = scheduler.sampler
             case _:
-                return scheduler
+                found = scheduler
+        if found.inverse:
+            raise ConfigError(f"{found.name} leads from a picture to its noise, and generate from noise to a picture; choose another one")
+        return found if compat is None or found.compat == compat else replace(found, compat=compat)
 
     def _encode(self, settings: Settings) -> tuple[Float, tuple[str, str]]:
         """Hidden states for every row of the U-Net's batch: the negative prompt's rows first, if there is guidance."""
-        tokens = self.tokenizer.batch([settings.negative_prompt, settings.prompt])
-        rows = tokens.input_ids if is_guided(settings.guidance_scale) else tokens.input_ids[1:]
-        states = self._parts.get("text_encoder")(input_ids=rows)["last_hidden_state"]
-        cut_negative, cut = tokens.truncated
-        if cut:
-            log.warning("the prompt is too long: %r was cut off", cut)
-        return np.repeat(states, settings.num_images, axis=0), (cut, cut_negative)
-
-    def _draw(self, streams: tuple[NoiseStream, ...], shape: tuple[int, ...]) -> Float:
-        """Fresh noise float[n, *shape], each image's from its own stream."""
-        return np.stack([noise.normal(shape) for noise in streams]).astype(self.numerics, copy=False)
+        empty, negative, prompt = (
+            chunk_prompt(text, self.tokenizer, settings.prompt_syntax, settings.long_prompts)  # type: ignore[arg-type]
+            for text in ("", settings.negative_prompt, settings.prompt)
+        )
+        encoder = self._parts.get("text_encoder", settings.clip_skip)
+        rows = [negative, prompt] if is_guided(settings.guidance_scale) else [prompt]
+        states = encode_prompts(lambda ids: encoder(input_ids=ids)["last_hidden_state"], rows, empty, settings.emphasis)  # type: ignore[arg-type]
+        if prompt.truncated:
+            log.warning("the prompt is too long: %r was cut off", prompt.truncated)
+        return np.repeat(states, settings.num_images, axis=0), (prompt.truncated, negative.truncated)
 
     def _denoise(self, run: _Run) -> Iterator[Step]:
         """The loop: one network call, one scheduler step, one Step."""
@@ -349,25 +387,30 @@ class Pipeline:
         unet = network.bind(encoder_hidden_states=run.encoder_hidden_states.astype(dtype, copy=False))
         rows = 2 if is_guided(settings.guidance_scale) else 1
         state = run.sampler.start(plan, run.latents)
+        paths = run.noise.paths(plan, run.latents.shape[1:])
         for index, timestep in enumerate(plan.timesteps):
             sample = (state.x * plan.input_scale[index]).astype(dtype, copy=False)
             noise_pred = unet(
                 sample=np.concatenate([sample] * rows),
                 timestep=np.full(rows * len(sample), timestep, dtype),
             )["noise_pred"]
+            unconditional = None
             if rows == 2:
+                if run.sampler.guided_twice:
+                    unconditional = noise_pred[: len(sample)].astype(self.numerics, copy=False)
                 noise_pred = guide(noise_pred, settings.guidance_scale, settings.guidance_rescale)
-            fresh = self._draw(run.streams, state.x.shape[1:]) if plan.draws[index] else None
-            state = run.sampler.step(plan, state, noise_pred.astype(self.numerics, copy=False), fresh)
+            fresh = run.noise.step(plan, index, paths, state.x.shape[1:])
+            output = noise_pred.astype(self.numerics, copy=False)
+            state = run.sampler.step(plan, state, output, fresh, unconditional_output=unconditional)
             latents = state.x.view()
             latents.flags.writeable = False
             yield Step(index, plan.num_calls, float(timestep), latents, state, self.decode)
 
 
-def _with_eta(sampler: Sampler, eta: float | None) -> Sampler:
-    if eta is None:
-        return sampler
-    return sampler.with_options(eta=eta)
+def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:
+    """The streams of the latents and of the scheduler."""
+    rng = options.get("rng")
+    return "torch" if rng is None else rng, options.get("sampler_rng")
 
 
 def _first(*values: T | None) -> T:

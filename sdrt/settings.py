@@ -32,8 +32,25 @@ class Settings:
         The name that was asked for, or the class of the configuration.
     scheduler_config : mapping
         Every setting of the scheduler in diffusers' keys.
+    compat : "diffusers", "apple" or None
+        Whose defects the scheduler reproduces.
     rng : str
         The noise stream.
+    sampler_rng : str or None
+        The stream of the scheduler's fresh noise; None: the image's own goes on.
+    sampler_seed : int or None
+        The seed of that stream; None: ``seed``.
+    shared_streams : mapping
+        Where a stream stood from which all images of the call drew, by the option that handed it over; empty: each image has its own.
+    prompt_syntax : "weighted" or "plain"
+        Whether brackets and ``BREAK`` in a prompt are syntax or text.
+    long_prompts : "chunk" or "truncate"
+    emphasis : "original" or "no norm"
+        How weights of words are applied.
+    clip_skip : int, at least 0
+        Last layers of the text encoder that are left out.
+    embeddings : mapping
+        Tokens of textual inversion, with the SHA-256 of each file.
     model : str
     backend : mapping
         Which backend runs each part.
@@ -54,19 +71,37 @@ class Settings:
     width: int
     scheduler: str
     scheduler_config: Mapping[str, Any]
+    compat: str | None
     rng: str
+    sampler_rng: str | None
+    sampler_seed: int | None
+    shared_streams: Mapping[str, Any]
+    prompt_syntax: str
+    long_prompts: str
+    emphasis: str
+    clip_skip: int
+    embeddings: Mapping[str, str]
     model: str
     backend: Mapping[str, str]
     numerics: str
     version: str
 
     def __post_init__(self) -> None:
-        for name, minimum in (("seed", -math.inf), ("num_images", 1), ("num_inference_steps", 1), ("height", 1), ("width", 1)):
+        for name, minimum in (
+            ("seed", -math.inf),
+            ("num_images", 1),
+            ("num_inference_steps", 1),
+            ("height", 1),
+            ("width", 1),
+            ("clip_skip", 0),
+        ):
             value = _whole(getattr(self, name))
             if value is None or value < minimum:
                 span = f" of at least {minimum}" if math.isfinite(minimum) else ""
                 raise ConfigError(f"{name} is a whole number{span}; got {getattr(self, name)!r}")
             object.__setattr__(self, name, value)
+        if self.sampler_seed is not None and _whole(self.sampler_seed) is None:
+            raise ConfigError(f"sampler_seed is a whole number, or None for the image's own; got {self.sampler_seed!r}")
         for name, low, high in (("guidance_scale", -math.inf, math.inf), ("guidance_rescale", 0.0, 1.0), ("eta", 0.0, math.inf)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
@@ -76,7 +111,8 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as values of strict JSON. It has no infinity: one in a scheduler's configuration becomes text that float() reads."""
         config = {key: _finite(value) for key, value in self.scheduler_config.items()}
-        return asdict(self) | {"scheduler_config": config, "backend": dict(self.backend)}
+        mappings = {"backend": dict(self.backend), "embeddings": dict(self.embeddings)}
+        return asdict(self) | {"scheduler_config": config} | mappings
 
 
 def _finite(value: object) -> object:

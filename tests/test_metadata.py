@@ -23,7 +23,16 @@ SETTINGS = Settings(
     width=192,
     scheduler="dpm++ 2m",
     scheduler_config={"beta_start": 0.00085},
+    compat=None,
     rng="torch",
+    sampler_rng=None,
+    sampler_seed=None,
+    shared_streams={},
+    prompt_syntax="weighted",
+    long_prompts="chunk",
+    emphasis="original",
+    clip_skip=0,
+    embeddings={},
     model="nano",
     backend={"unet": "numpy"},
     numerics="float32",
@@ -49,6 +58,20 @@ def test_the_json_of_one_picture_draws_it_alone() -> None:
     chunks = text_chunks(SETTINGS, 95)
     again = Settings(**json.loads(chunks["sdrt"]))
     assert again == replace(SETTINGS, seed=95, num_images=1)
+
+
+def test_a_second_streams_seed_goes_with_the_picture() -> None:
+    two = replace(SETTINGS, sampler_rng="nv", sampler_seed=31430)
+    assert json.loads(text_chunks(two, 95)["sdrt"])["sampler_seed"] == 31432
+    assert "RNG: torch, Sampler RNG: nv, ENSD: 31337, Version" in parameters_text(two, 95)
+
+
+def test_pictures_of_one_stream_are_told_by_their_place() -> None:
+    """Alone, none of them can be drawn: the whole call is what draws it."""
+    shared = replace(SETTINGS, shared_streams={"rng": {"stream": "torch", "seed": 93}})
+    one = json.loads(text_chunks(shared, 95)["sdrt"])
+    assert (one.pop("image"), one["seed"], one["num_images"]) == (2, 93, 4)
+    assert Settings(**one) == shared
 
 
 @pytest.mark.parametrize(("name", "value"), [("eta", -0.1), ("guidance_scale", "7"), ("height", True), ("num_images", 1.0)])

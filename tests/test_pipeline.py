@@ -146,7 +146,7 @@ def test_returning_false_cancels(pipe: sdrt.Pipeline) -> None:
 
 
 def test_what_was_cut_from_a_prompt_is_told(pipe: sdrt.Pipeline, caplog: pytest.LogCaptureFixture) -> None:
-    result = pipe.generate("red " * 80 + "circle", "blue " * 90, seed=0, num_inference_steps=1)
+    result = pipe.generate("red " * 80 + "circle", "blue " * 90, seed=0, num_inference_steps=1, long_prompts="truncate")
     assert result.truncated[0].split() == ["red"] * 5 + ["circle"]
     assert result.truncated[1].split() == ["blue"] * 15
     assert "the prompt is too long" in caplog.text
@@ -182,8 +182,8 @@ def test_float64_all_the_way(folder: Path) -> None:
         ({"scheduler": "eular"}, r"eular"),
         ({"scheduler": "euler", "eta": 0.5}, r"EulerDiscreteScheduler has no step option eta, got 0.5; leave it out"),
         ({"eta": 1.5}, r"eta must be in \[0, 1\].*got 1\.5"),
-        ({"compat": "diffusers"}, r"compat is None in this version"),
-        ({"rng": "dice"}, r"dice.*numpy, torch"),
+        ({"compat": "comfy"}, r"compat must be diffusers or apple, got 'comfy'"),
+        ({"rng": "dice"}, r"dice.*numpy, nv, torch"),
         ({"seed": "lucky"}, r"seed is a whole number; got 'lucky'"),
         ({"seed": 2**32, "rng": "numpy"}, r"4294967296"),
         ({"prompt": ["a", "b"]}, r"prompt is one text; got list"),

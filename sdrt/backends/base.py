@@ -24,12 +24,15 @@ class BackendOptions:
         The dtype of the seam, and the least precision of every product behind it.
     threads : int or None
         Upper bound of the threads that one call uses; None leaves it to the backend (the cores that this process may use).
+    clip_skip : int, at least 0
+        Layers of the text encoder that its states leave out; other parts do not look at it.
     extra : mapping
         The backend's own options, already checked against its ``option_names``.
     """
 
     numerics: Numerics = "float32"
     threads: int | None = None
+    clip_skip: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -37,6 +40,8 @@ class BackendOptions:
             raise ConfigError(f"numerics is 'float32' or 'float64'; got {self.numerics!r}")
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads is at least 1, or None for all cores; got {self.threads}")
+        if self.clip_skip < 0:
+            raise ConfigError(f"clip_skip is at least 0, which leaves no layer out; got {self.clip_skip}")
 
 
 class Network(Protocol):
@@ -74,5 +79,10 @@ class Backend(Protocol):
         ...
 
     def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> Network:
-        """Open one part of a model; raises a ModelError that names file and tensor where the folder does not fit."""
+        """Open one part of a model; raises a ModelError that names file and tensor where the folder does not fit.
+
+        A text encoder opened with ``clip_skip`` k gives as ``last_hidden_state`` what layer n - k of its n made, after the final norm, and
+        as ``penultimate_hidden_state`` the raw states one layer before that; ``pooled`` is of the last layer always. A backend that cannot
+        do so raises a ConfigError.
+        """
         ...

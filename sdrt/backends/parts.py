@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network
-from sdrt.errors import BackendError
+from sdrt.errors import BackendError, ConfigError
 from sdrt.models.folder import ModelFolder
 from sdrt.models.parts import Part
 
@@ -81,25 +81,36 @@ class OpenParts:
         self._model = model
         self._backends = backends
         self._options = options
-        self._networks: dict[Part, CheckedNetwork] = {}
+        self._networks: dict[tuple[Part, int], CheckedNetwork] = {}
         self._lock = threading.Lock()
         self._closed = False
 
-    def get(self, part: Part) -> CheckedNetwork:
+    def get(self, part: Part, clip_skip: int = 0) -> CheckedNetwork:
         """The network of ``part``, opened if it is not.
+
+        Parameters
+        ----------
+        part : Part
+        clip_skip : int
+            For the text encoder, see :meth:`~sdrt.backends.base.Backend.open`: it is fixed when the part is opened, so that each value is a
+            network of its own.
 
         Raises
         ------
+        ConfigError : clip_skip leaves no layer
         BackendError : the parts are closed for good
         ModelError : the folder does not fit
         """
         with self._lock:
             if self._closed:
                 raise BackendError("the pipeline is closed; make a new one with sdrt.load")
-            if part not in self._networks:
-                network = self._backends[part].open(part, self._model, self._options[part])
-                self._networks[part] = CheckedNetwork(part, network)
-            return self._networks[part]
+            key = (part, clip_skip)
+            if key not in self._networks:
+                if clip_skip and clip_skip >= (layers := self._model.config(part)["num_hidden_layers"]):
+                    raise ConfigError(f"clip_skip is below {layers}, the layers of this model's text encoder; got {clip_skip}")
+                network = self._backends[part].open(part, self._model, replace(self._options[part], clip_skip=clip_skip))
+                self._networks[key] = CheckedNetwork(part, network)
+            return self._networks[key]
 
     def unload(self) -> None:
         """Close every network; the next ``get`` opens it again."""

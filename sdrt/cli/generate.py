@@ -30,8 +30,15 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "height": (("-H", "--height"), int, "pixels (default: the model's own)"),
     "width": (("-W", "--width"), int, "pixels (default: the model's own)"),
     "scheduler": (("--scheduler",), str, "a name from 'sdrt schedulers' (default: the model's own)"),
-    "eta": (("--eta",), float, "DDIM's share of fresh noise (default 0)"),
-    "rng": (("--rng",), str, "noise stream: torch or numpy (default torch)"),
+    "eta": (("--eta",), float, "share of fresh noise of ddim and tcd (default: the scheduler's own)"),
+    "rng": (("--rng",), str, "noise stream: torch, torch-scalar, nv, numpy or generator (default torch)"),
+    "sampler_rng": (("--sampler-rng",), str, "noise stream of the scheduler (default: the picture's own goes on)"),
+    "sampler_seed": (("--sampler-seed",), int, "seed of the scheduler's stream (default: the picture's)"),
+    "compat": (("--compat",), str, "diffusers or apple: reproduce its defects (default: do what is right)"),
+    "prompt_syntax": (("--prompt-syntax",), str, "weighted: (word:1.3), [word], BREAK; plain: all is text (default weighted)"),
+    "long_prompts": (("--long-prompts",), str, "chunk, or truncate to 75 tokens (default chunk)"),
+    "emphasis": (("--emphasis",), str, "how weights are applied: original or 'no norm' (default original)"),
+    "clip_skip": (("--clip-skip",), int, "last layers of the text encoder to leave out (default 0; AUTOMATIC1111's number less 1)"),
 }
 
 
@@ -48,6 +55,7 @@ class GenerateCommand:
     model, numerics : str
     backend : str, or mapping by part
     threads : int or None
+    embeddings : tuple of (token or None, file)
     progress : bool
     options : dict
         What goes to ``Pipeline.generate``.
@@ -60,6 +68,7 @@ class GenerateCommand:
     backend: str | dict[str, str]
     numerics: str
     threads: int | None
+    embeddings: tuple[tuple[str | None, Path], ...]
     progress: bool
     options: dict[str, Any]
 
@@ -82,6 +91,13 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--backend", default="numpy", help="a name from 'sdrt backends', or part=name,part=name (default numpy)")
     command.add_argument("--numerics", default="float32", help="float32 or float64 (default float32)")
     command.add_argument("--threads", type=int, metavar="N", help="at most this many threads (default: every core)")
+    command.add_argument(
+        "--embedding",
+        action="append",
+        default=[],
+        metavar="[TOKEN=]FILE",
+        help="a textual inversion (safetensors); may be given again (default token: the one in the file, or the file's name)",
+    )
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no file names")
     for name, (flags, kind, text) in _OPTIONS.items():
         command.add_argument(*flags, dest=name, type=kind, metavar={int: "N", float: "X", str: "NAME"}[kind], help=text)
@@ -107,6 +123,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
         backend=_parse_backend(arguments.backend),
         numerics=arguments.numerics,
         threads=arguments.threads,
+        embeddings=tuple(map(_parse_embedding, arguments.embedding)),
         progress=not arguments.quiet,
         options={name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None},
     )
@@ -117,6 +134,7 @@ def run(command: GenerateCommand) -> None:
     from sdrt.image import save_png
     from sdrt.loading import load
     from sdrt.metadata import text_chunks
+    from sdrt.models import read_embedding
 
     is_file = command.output.suffix.lower() == ".png"
     if is_file and len(command.prompts) > 1:
@@ -125,7 +143,8 @@ def run(command: GenerateCommand) -> None:
         _make_folder(command.output)
     elif not command.output.parent.is_dir():
         raise ImageError(f"{command.output.parent}: no such folder; make it first, or choose another place with -o")
-    with load(command.model, command.backend, command.numerics, threads=command.threads) as pipe:  # type: ignore[arg-type]
+    embeddings = [read_embedding(file, token) for token, file in command.embeddings]
+    with load(command.model, command.backend, command.numerics, embeddings=embeddings, threads=command.threads) as pipe:  # type: ignore[arg-type]
         for prompt in command.prompts:
             with _Progress(prompt, shown=command.progress) as progress:
                 result = pipe.generate(prompt, command.negative_prompt, on_step=progress, **command.options)
@@ -201,6 +220,16 @@ def _parse_backend(text: str) -> str | dict[str, str]:
     if bad := [part for part, equals, name in pairs if not (part and equals and name)]:
         raise ConfigError(f"--backend is a name or part=name,part=name; got {text!r} (look at {', '.join(map(repr, bad))})")
     return {part.strip(): name.strip() for part, _, name in pairs}
+
+
+def _parse_embedding(text: str) -> tuple[str | None, Path]:
+    token, equals, file = text.partition("=")
+    # a file whose own name has an equals sign comes first
+    if not equals or Path(text).is_file():
+        return None, Path(text)
+    if not (token and file):
+        raise ConfigError(f"--embedding is a file or TOKEN=FILE; got {text!r}")
+    return token, Path(file)
 
 
 def _make_folder(folder: Path) -> None:

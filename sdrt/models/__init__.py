@@ -4,11 +4,12 @@ from pathlib import Path
 
 from sdrt.errors import ConfigError
 from sdrt.models import hub
+from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
 from sdrt.models.parts import PARTS, Part
 from sdrt.models.weights import Weights
 
-__all__ = ["PARTS", "ModelFolder", "Part", "Weights", "embedded", "open_folder", "path"]
+__all__ = ["PARTS", "Embedding", "ModelFolder", "Part", "Weights", "embedded", "open_folder", "path", "read_embedding"]
 
 
 def embedded() -> tuple[str, ...]:

@@ -1,16 +1,19 @@
 """A model folder in diffusers' layout: which parts it has, their configurations and their weights."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import numpy as np
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.models.configs import with_defaults
+from sdrt.models.embeddings import Embedding
 from sdrt.models.names import canonical_name
-from sdrt.models.parts import PARTS, SUBFOLDERS, Part
+from sdrt.models.parts import PARTS, PICKLE_SUFFIXES, SUBFOLDERS, Part
 from sdrt.models.weights import Weights
 
 __all__ = ["ModelFolder"]
@@ -23,10 +26,10 @@ _CLASSES: dict[Part, tuple[str, ...]] = {
     "vae_encoder": ("AutoencoderKL",),
 }
 
+_EMBEDDING_TABLE = "embeddings.token_embedding.weight"
 _WEIGHT_FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 # What sdrt.json may hold beside its description, and of which kind.
 _DEFAULTS: dict[str, tuple[type, ...]] = {"num_inference_steps": (int,), "guidance_scale": (int, float), "height": (int,), "width": (int,)}
-_PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class ModelFolder:
     path : Path
     name : str
         What the model is called in settings and messages.
+    embeddings : tuple of Embedding
+        Tokens of textual inversion over the model's own vocabulary, see :meth:`with_embeddings`.
 
     Raises
     ------
@@ -48,6 +53,7 @@ class ModelFolder:
 
     path: Path
     name: str
+    embeddings: tuple[Embedding, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.path.is_dir():
@@ -80,7 +86,10 @@ class ModelFolder:
         names = [config["_class_name"]] if "_class_name" in config else config.get("architectures") or []
         if names and not set(names) & set(_CLASSES[part]):
             raise ModelError(f"{file}: is of class {', '.join(names)}; sdrt's {part} is a {' or '.join(_CLASSES[part])}")
-        return with_defaults(part, config)
+        config = with_defaults(part, config)
+        if part == "text_encoder" and self.embeddings:
+            config["vocab_size"] += sum(len(each.vectors) for each in self.embeddings)
+        return config
 
     def tensors(self, part: Part) -> Weights:
         """The part's weights by canonical name.
@@ -92,14 +101,47 @@ class ModelFolder:
         folder = self._config_file(part).parent
         files = [folder / name for name in _WEIGHT_FILES if (folder / name).is_file()]
         if not files:
-            pickled = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _PICKLE_SUFFIXES)
+            pickled = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLE_SUFFIXES)
             repair = (
                 f"{', '.join(pickled)} would have to be unpickled, which can run code: convert it to safetensors first"
                 if pickled
                 else "fetch the part's weights"
             )
             raise MissingFileError(f"{folder}: has none of {', '.join(_WEIGHT_FILES)}; {repair}")
-        return Weights(files[:1], lambda stored: canonical_name(part, stored))
+        weights = Weights(files[:1], lambda stored: canonical_name(part, stored))
+        if part == "text_encoder" and self.embeddings:
+            return weights.with_rows(_EMBEDDING_TABLE, np.concatenate([each.vectors for each in self.embeddings]))
+        return weights
+
+    def with_embeddings(self, embeddings: Sequence[Embedding]) -> Self:
+        """The same model whose text encoder knows more tokens: their vectors stand below those of its own table.
+
+        Raises
+        ------
+        ConfigError : vectors of another width than the text encoder's, or two embeddings with one token
+        """
+        files: dict[str, Path] = {}
+        for each in (*self.embeddings, *embeddings):
+            if (first := files.setdefault(each.token, each.file)) is not each.file:
+                raise ConfigError(f"{first} and {each.file} both have the token {each.token!r}; give one of them another")
+        width = self.config("text_encoder")["hidden_size"]
+        for each in embeddings:
+            if each.vectors.shape[1] != width:
+                raise ConfigError(
+                    f"{each.file}: the vectors of {each.token!r} have {each.vectors.shape[1]} numbers, but the text encoder of {self.name} "
+                    f"has {width} (Stable Diffusion 1.x 768, 2.x 1024); take an embedding that was trained for this model"
+                )
+        return replace(self, embeddings=(*self.embeddings, *embeddings))
+
+    @property
+    def embedding_ids(self) -> Mapping[str, range]:
+        """The ids of each embedding's vectors, by its token."""
+        ids = {}
+        at = self.config("text_encoder")["vocab_size"] - sum(len(each.vectors) for each in self.embeddings)
+        for each in self.embeddings:
+            ids[each.token] = range(at, at + len(each.vectors))
+            at += len(each.vectors)
+        return ids
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:

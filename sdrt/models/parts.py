@@ -2,7 +2,7 @@
 
 from typing import Literal, TypeAlias
 
-__all__ = ["PARTS", "SUBFOLDERS", "Part"]
+__all__ = ["PARTS", "PICKLE_SUFFIXES", "SUBFOLDERS", "Part"]
 
 Part: TypeAlias = Literal["text_encoder", "unet", "vae_decoder", "vae_encoder"]
 
@@ -10,3 +10,6 @@ PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
 
 # The two halves of the VAE are parts of their own: text to image never opens the encoder.
 SUBFOLDERS: dict[Part, str] = {"text_encoder": "text_encoder", "unet": "unet", "vae_decoder": "vae", "vae_encoder": "vae"}
+
+# Files that would have to be unpickled, which can run code: they are named in messages and never read.
+PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")

@@ -4,11 +4,13 @@ The safetensors library checks a file's header against its length; the arrays th
 reads nothing and a tensor that nobody asks for is never touched.
 """
 
+import copy
 import json
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -67,6 +69,7 @@ class Weights(Mapping[str, Array]):
         self.files = tuple(files)
         self._maps: dict[Path, np.memmap[tuple[int, ...], np.dtype[np.uint8]]] = {}
         self._tensors: dict[str, _Tensor] = {}
+        self._rows: dict[str, Array] = {}
         for file in self.files:
             for tensor in _read_header(file):
                 name = canonical(tensor.stored)
@@ -77,7 +80,38 @@ class Weights(Mapping[str, Array]):
                 self._tensors[name] = tensor
             self._maps[file] = np.memmap(file, mode="r", dtype=np.uint8)
 
+    def with_rows(self, name: str, rows: Array) -> Self:
+        """The same weights with rows appended to one tensor: a table of embeddings with tokens that were learnt later.
+
+        Parameters
+        ----------
+        name : str
+        rows : float[n, ...]
+            As wide as the tensor's own. What is read is in the wider dtype of both.
+
+        Raises
+        ------
+        WeightsError : the tensor is missing, or of another width
+        """
+        if name not in self._tensors:
+            raise WeightsError(f"{', '.join(map(str, self.files))}: tensor {name!r} is missing; there is nothing to append rows to")
+        if rows.shape[1:] != self._shape(name)[1:]:
+            raise WeightsError(
+                f"{self.where(name)} has shape {list(self._shape(name))}; rows of shape {list(rows.shape)} do not fit below it"
+            )
+        longer = copy.copy(self)
+        longer._rows = {**self._rows, name: np.concatenate([self._rows[name], rows]) if name in self._rows else rows}
+        return longer
+
     def __getitem__(self, name: str) -> Array:
+        stored = self._stored(name)
+        return np.concatenate([stored, self._rows[name]]) if name in self._rows else stored
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        first, *others = self._tensors[name].shape or (0,)
+        return (first + len(self._rows[name]), *others) if name in self._rows else self._tensors[name].shape
+
+    def _stored(self, name: str) -> Array:
         tensor = self._tensors[name]
         dtype = np.dtype(_DTYPES[tensor.dtype])
         count = int(np.prod(tensor.shape, dtype=np.int64))
@@ -109,8 +143,8 @@ class Weights(Mapping[str, Array]):
             files = ", ".join(map(str, self.files))
             raise WeightsError(f"{files}: tensor {name!r} of shape {list(shape)} is missing; the file does not fit its config.json")
         tensor = self._tensors[name]
-        if tensor.shape != shape:
-            got, want = list(tensor.shape), list(shape)
+        if self._shape(name) != shape:
+            got, want = list(self._shape(name)), list(shape)
             raise WeightsError(f"{self.where(name)} has shape {got}, but config.json asks for {want}; one of the two is of another model")
         if tensor.dtype not in _FLOATS:
             raise WeightsError(f"{self.where(name)} is stored as {tensor.dtype}; weights are {', '.join(_FLOATS)}: convert the file first")

@@ -4,8 +4,8 @@
 name               gives                                                                  equal to it
 =================  =====================================================================  =====================================
 ``torch``          a torch CPU generator on x86-64 (diffusers, ComfyUI, webui's "CPU")    bit for bit
-``torch-scalar``   a torch CPU generator on ARM and Macs                                  98 % of the bits, 5e-7
-``nv``             ``torch.randn(device="cuda")`` (diffusers on a GPU, webui's "NV")      the words; normals to about 5e-7
+``torch-scalar``   a torch CPU generator on ARM and Macs                                  98 % of the values; 5e-7
+``nv``             ``torch.randn(device="cuda")`` (diffusers on a GPU, webui's "NV")      the words; normals to about 1e-6
 ``numpy``          ``np.random.seed; np.random.randn`` (Apple's Core ML pipelines)        bit for bit
 ``generator``      ``np.random.Generator(np.random.PCG64(seed))``                         bit for bit; numpy may change it
 =================  =====================================================================  =====================================
@@ -25,7 +25,7 @@ from typing import Any, SupportsIndex
 
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError
-from sdrt.rng.base import NoiseStream, SeededStream
+from sdrt.rng.base import BaseStream, NoiseStream, SeededStream
 from sdrt.rng.brownian import BrownianTree
 from sdrt.rng.generator_stream import GeneratorStream
 from sdrt.rng.given_stream import GivenStream
@@ -34,7 +34,7 @@ from sdrt.rng.nv_stream import NvStream
 from sdrt.rng.torch_scalar_stream import TorchScalarStream
 from sdrt.rng.torch_stream import TorchStream
 
-__all__ = ["BrownianTree", "NoiseStream", "from_state", "given", "names", "stream"]
+__all__ = ["BaseStream", "BrownianTree", "NoiseStream", "from_state", "given", "names", "stream"]
 
 _STREAMS: dict[str, type[SeededStream]] = {
     maker.name: maker for maker in (GeneratorStream, NumpyStream, NvStream, TorchScalarStream, TorchStream)
@@ -64,7 +64,7 @@ def stream(name: str, seed: SupportsIndex, **options: Any) -> SeededStream:
     """
     maker = _maker(name)
     try:
-        number = operator.index(seed)
+        number = int(operator.index(seed))  # a plain int, also of True
     except TypeError as error:
         raise ConfigError(f"a seed must be an integer, got {seed!r}; pass a whole number") from error
     if unknown := sorted(options.keys() - set(maker.option_names)):

@@ -36,13 +36,6 @@ class NoiseStream(Protocol):
     def normal(self, shape: Shape) -> F32:
         """Draw the next standard normal deviates, f32 of this shape, in C order."""
 
-    def advance(self, shape: Shape) -> None:
-        """Leave the stream where ``normal(shape)`` would leave it."""
-
-    @property
-    def state(self) -> State:
-        """Where the stream stands, for :func:`sdrt.rng.from_state`; plain values that JSON can hold."""
-
 
 class BaseStream(ABC):
     """What the streams share: shapes, dtypes, and the form of a state."""

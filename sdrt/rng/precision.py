@@ -36,7 +36,7 @@ def round_to_bfloat16(x: F32) -> F32:
     """Round finite float32 values to the nearest bfloat16, ties to even; the result is still held as float32.
 
     >>> round_to_bfloat16(np.array([1 + 2**-8, 1 + 3 * 2**-8], np.float32))
-    array([1.       , 1.015625], dtype=float32)
+    array([1.      , 1.015625], dtype=float32)
     """
     bits = x.view(np.uint32)
     rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))

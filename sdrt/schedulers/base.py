@@ -96,6 +96,11 @@ class Sampler(ABC):
         """T, the length of the training schedule."""
 
     @property
+    def max_inference_steps(self) -> int:
+        """The most steps that a run can be spread over; stops that a caller lays down may be more."""
+        return self.num_train_timesteps
+
+    @property
     def doubled_output(self) -> bool:
         """Whether the network's output has twice the sample's channels, a prediction and a variance."""
         return False
@@ -144,6 +149,11 @@ class Sampler(ABC):
         plan = self._plan(request)
         check_alpha(self.prediction_type, float(plan.alphas[: plan.num_calls].min()))
         return plan
+
+    def whole_plan(self) -> Plan:
+        """Lay out what there is before a run is asked for: every trained timestep."""
+        falling = range(self.num_train_timesteps - 1, -1, -1)
+        return self.plan(timesteps=falling[::-1] if self.inverse else falling)
 
     def _check_steps(self, n: int) -> None:
         """Raise ConfigError for a number of steps that no run has."""
@@ -263,7 +273,9 @@ def _floats(name: str, x: object) -> Float:
 def _operand(name: str, array: object, x: Float, work: np.dtype[Any], *, doubled: bool = False) -> Float:
     """Check an operand against the sample, and return it in the dtype of the computation."""
     found = _floats(name, array)
-    expected = (*x.shape[:1], 2 * x.shape[1], *x.shape[2:]) if doubled and x.ndim > 1 else x.shape
+    if doubled and x.ndim < 2:
+        raise ArrayContractError(f"{name}: a variance stands in further channels, got a sample of shape {list(x.shape)}; give it two axes")
+    expected = (*x.shape[:1], 2 * x.shape[1], *x.shape[2:]) if doubled else x.shape
     if found.shape != expected:
         twice = " with twice its channels" if doubled else ""
         raise ArrayContractError(f"{name}: expected the sample's shape{twice}, {list(expected)}, got {list(found.shape)}")

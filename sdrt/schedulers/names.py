@@ -14,21 +14,33 @@ from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_class, sampler_from_config
 from sdrt.schedulers.name_endings import ENDINGS, ending_settings, split_ending
 from sdrt.schedulers.noise_schedule import Numerics
+from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
+from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
+from sdrt.schedulers.samplers.ddpm import DDPM
 from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
 from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
 from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
+from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
+from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
 from sdrt.schedulers.samplers.euler_cfgpp import EulerAncestralCFGPP, EulerCFGPP
+from sdrt.schedulers.samplers.flow_euler import FlowEuler
+from sdrt.schedulers.samplers.flow_heun import FlowHeun
+from sdrt.schedulers.samplers.flow_lcm import FlowLCM
 from sdrt.schedulers.samplers.heun import Heun
+from sdrt.schedulers.samplers.ipndm import IPNDM
 from sdrt.schedulers.samplers.kdpm2 import KDPM2
 from sdrt.schedulers.samplers.kdpm2_ancestral import KDPM2Ancestral
+from sdrt.schedulers.samplers.lcm import LCM
 from sdrt.schedulers.samplers.lms import LMS
 from sdrt.schedulers.samplers.pndm import PNDM
 from sdrt.schedulers.samplers.res_multistep import ResMultistep, ResMultistepAncestral
 from sdrt.schedulers.samplers.restart import Restart
+from sdrt.schedulers.samplers.tcd import TCD
+from sdrt.schedulers.samplers.unclip import UnCLIP
 
 __all__ = ["SamplerName", "names", "sampler_from_name"]
 
@@ -39,7 +51,7 @@ class SamplerName:
 
     name: str
     class_name: str  # the diffusers class
-    order: int  # of convergence, as measured; of a stochastic sampler, in the variance
+    order: int  # of convergence, as measured, in the variance where noise is drawn; 0: a distilled model's jumps have none
     stochastic: bool  # whether fresh noise is drawn at every step
     calls_per_step: int  # network calls; the repeats at the start of PLMS come on top
     about: str  # one line
@@ -61,15 +73,35 @@ def _row(name: str, sampler: type[Sampler], order: int, about: str, *aliases: st
 
 
 _DPM = DPMSolverMultistep
+_EDM_DPM = EDMDPMSolverMultistep
 _PLUS: dict[str, Any] = {"algorithm_type": "dpmsolver++"}
 
 _DPM2A = ("dpm 2 a", "dpm2 ancestral", "dpm 2 ancestral", "k dpm 2 ancestral")
 _2SA = ("dpm++ 2s ancestral", "dpm++2s a")
 
 _ROWS = (
-    _row("ddim", DDIM, 1, "the classic: deterministic, with eta a share of fresh noise"),
+    _row("ddim", DDIM, 1, "the classic: deterministic, with eta a share of fresh noise", "DDIMParallelScheduler"),
+    _row(
+        "ddim trailing", DDIM, 1, "DDIM from the very last timestep on, as distilled and zero-SNR models ask", timestep_spacing="trailing"
+    ),
+    _row("ddim inverse", DDIMInverse, 1, "from a picture to the noise that DDIM turns into it"),
+    _row("ddpm", DDPM, 1, "the original: fresh noise at every step, for many steps", "DDPMParallelScheduler", stochastic=True),
     _row("pndm", PNDM, 2, "what Stable Diffusion 1.x shipped with; Runge-Kutta start unless the model's configuration skips it"),
     _row("plms", PNDM, 2, "PNDM without the Runge-Kutta start: one call more than steps", skip_prk_steps=True),
+    _row("iplms", IPNDM, 2, "PLMS over a schedule of its own, for v-diffusion's velocity models alone"),
+    _row("lcm", LCM, 0, "latent consistency models: 2 to 8 steps of a distilled model", stochastic=True),
+    _row(
+        "tcd", TCD, 0, "trajectory consistency models: few steps of a distilled model, eta sets the share of fresh noise", stochastic=True
+    ),
+    _row(
+        "unclip",
+        UnCLIP,
+        1,
+        "DDPM over the cosine schedule, for unCLIP's parts",
+        "UnCLIPScheduler",
+        stochastic=True,
+        beta_schedule="squaredcos_cap_v2",
+    ),
     _row("euler", Euler, 1, "one plain step a call: quick and predictable", "euler discrete"),
     _row("euler karras", Euler, 1, "Euler with more of its steps at low noise", use_karras_sigmas=True),
     _row("euler a", EulerAncestral, 1, "Euler with fresh noise at every step: varied, never settles", "euler ancestral", stochastic=True),
@@ -99,6 +131,29 @@ _ROWS = (
     _row(
         "dpm 2m", _DPM, 2, "DPM-Solver, which expands the noise", solver_order=2, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"
     ),
+    _row("flow euler", FlowEuler, 1, "Euler for flow models (Stable Diffusion 3, FLUX)", "flow match euler", "flow match euler discrete"),
+    _row(
+        "flow heun",
+        FlowHeun,
+        2,
+        "Heun for flow models: two calls a step, smaller errors",
+        "flow match heun",
+        "flow match heun discrete",
+    ),
+    _row("flow lcm", FlowLCM, 1, "for flow models distilled to a few steps, fresh noise at each", "flow match lcm", stochastic=True),
+    _row("edm euler", EDMEuler, 1, "Euler for models with EDM's scalings (Playground 2.5, CosXL)"),
+    _row("edm dpm++ 2m", _EDM_DPM, 2, "DPM-Solver++ of second order for models with EDM's scalings", solver_order=2, **_PLUS),
+    _row("edm dpm++ 3m", _EDM_DPM, 2, "the same with third differences: smaller errors, no higher order", solver_order=3, **_PLUS),
+    _row(
+        "edm dpm++ 2m sde",
+        _EDM_DPM,
+        1,
+        "the same of second order with fresh noise at every step",
+        stochastic=True,
+        solver_order=2,
+        algorithm_type="sde-dpmsolver++",
+    ),
+    _row("cm", ConsistencyModel, 1, "for consistency models: 1 to 4 steps", "consistency", "consistency models", stochastic=True),
 )
 
 

@@ -1,6 +1,6 @@
 """CLIP's tokenizer: from prompts to the ids that a text encoder takes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,7 +13,7 @@ from sdrt.tokenizer.added_tokens import AddedToken, AddedTokens
 from sdrt.tokenizer.bpe import WordCache
 from sdrt.tokenizer.clip_vocabulary import BOS_TOKEN, EOS_TOKEN, ClipVocabulary
 from sdrt.tokenizer.files import read_settings, read_vocabulary
-from sdrt.tokenizer.normalize import collapse_space, lowercase, nfc
+from sdrt.tokenizer.normalize import collapse_space, lowercase, nfc, normalize
 from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH, SpecialTokens
 from sdrt.tokenizer.split import words
 from sdrt.tokenizer.vocabulary import Vocabulary
@@ -49,16 +49,20 @@ class ClipTokenizer:
     "it 's a café !"
     """
 
-    def __init__(self, vocabulary: Vocabulary, specials: SpecialTokens) -> None:
+    def __init__(self, vocabulary: Vocabulary, specials: SpecialTokens, embeddings: Mapping[str, range] | None = None) -> None:
         self._vocabulary = vocabulary
         self._specials = specials
         ids = _ids_of_added(vocabulary, specials)
-        self._added = AddedTokens([(token, ids[token.content]) for token in {token.content: token for token in specials.added}.values()])
+        self._embeddings = dict(embeddings or {})
+        embedded = _embedding_tokens(self._embeddings)
+        added = {token.content: (token, ids[token.content]) for token in specials.added}
+        self._added = AddedTokens([*added.values(), *embedded])
+        self._vectors = {own.start: own for own in self._embeddings.values()}
         self._words = WordCache(vocabulary.merges)
-        self._size = max(vocabulary.size, *(i + 1 for i in ids.values()))
+        self._size = max(vocabulary.size, *(i + 1 for i in ids.values()), *(i + 1 for _, i in embedded))
         # What decoding shows of added tokens, and what it leaves out. As in the reference, a token that is found in the cleaned prompt
         # shows as it was found, and is only left out if that is how it is written.
-        self._shown = {ids[token.content]: token.found_as for token in specials.added}
+        self._shown = {ids[token.content]: token.found_as for token in specials.added} | {i: token.found_as for token, i in embedded}
         self._silent = frozenset(ids[token.content] for token in specials.added if token.special and token.found_as == token.content)
         self._bos, self._eos, self._pad = (ids[token] for token in (specials.bos_token, specials.eos_token, specials.pad_token))
 
@@ -107,6 +111,56 @@ class ClipTokenizer:
         added = tuple(map(AddedToken, (BOS_TOKEN, EOS_TOKEN, pad_token)))
         return cls(vocabulary, SpecialTokens(pad_token=pad_token, model_max_length=model_max_length, added=added))
 
+    def with_embeddings(self, embeddings: Mapping[str, range]) -> "ClipTokenizer":
+        """The same tokenizer with tokens of textual inversion.
+
+        Parameters
+        ----------
+        embeddings : mapping from token to range
+            Each token with the ids of its vectors, in the text encoder's table. Further vectors are tokens of their own, ``<cat>_1``,
+            ``<cat>_2``, ..., as in diffusers.
+
+        Returns
+        -------
+        ClipTokenizer
+            It finds a token in the cleaned prompt, so in any case of letters and inside words, and gives the ids of all its vectors.
+            (diffusers gives those after the first only where the prompt has the token's own case.)
+
+        Raises
+        ------
+        ConfigError : a token that cannot be found again: empty, with blanks at an end, in the vocabulary already, or the same as another;
+            or an id that is taken
+
+        >>> tokenizer = ClipTokenizer.clip().with_embeddings({"<cat>": range(49408, 49410)})
+        >>> tokenizer.encode("a <CAT> toy")
+        [49406, 320, 49408, 49409, 5988, 49407]
+        """
+        found: dict[str, str] = {}
+        for token, ids in embeddings.items():
+            if not ids or ids.step != 1 or ids.start < self.vocab_size:
+                raise ConfigError(f"the ids of embedding {token!r} are a run from {self.vocab_size} on; got {ids}")
+            if len(ids) > (room := self.model_max_length - 2):
+                raise ConfigError(
+                    f"embedding {token!r} has {len(ids)} vectors, and a prompt's chunk has room for {room}; take a smaller one"
+                )
+            for name in _names_of_vectors(token, len(ids)):
+                cleaned = normalize(name)
+                if not token or token != token.strip():
+                    raise ConfigError(f"an embedding's token is text without blanks at its ends; got {token!r}")
+                if self._vocabulary.find(name) is not None or cleaned in map(normalize, self._shown.values()):
+                    raise ConfigError(f"embedding {token!r}: {name!r} is a token of this tokenizer already; give the embedding another one")
+                if cleaned in found:
+                    raise ConfigError(
+                        f"embeddings {found[cleaned]!r} and {token!r} both have the token {cleaned!r} (any case is the same); rename one"
+                    )
+                found[cleaned] = token
+        return ClipTokenizer(self._vocabulary, self._specials, self._embeddings | dict(embeddings))
+
+    @property
+    def embedding_lengths(self) -> Mapping[int, int]:
+        """How many ids each token of textual inversion gives, by its first."""
+        return {first: len(ids) for first, ids in self._vectors.items()}
+
     @property
     def bos_token_id(self) -> int:
         """Id of the token that starts each prompt."""
@@ -154,7 +208,7 @@ class ClipTokenizer:
                 f"a prompt must be Unicode text, got the lone surrogate U+{ord(text[at]):04X} at place {at}; decode with errors='replace'"
             ) from None
         ids.append(self._eos)
-        return ids
+        return ids if not self._vectors else [j for i in ids for j in self._vectors.get(i, (i,))]
 
     def batch(self, texts: Sequence[str]) -> TokenBatch:
         """Ids of several prompts, padded and cut to ``model_max_length``; the end token stays in the last place.
@@ -231,3 +285,17 @@ def _ids_of_added(vocabulary: Vocabulary, specials: SpecialTokens) -> dict[str, 
                 "take all tokenizer files from one model"
             )
     return ids
+
+
+def _names_of_vectors(token: str, count: int) -> list[str]:
+    """The token of each vector, as diffusers names them."""
+    return [token, *(f"{token}_{k}" for k in range(1, count))]
+
+
+def _embedding_tokens(embeddings: Mapping[str, range]) -> list[tuple[AddedToken, int]]:
+    """A token for each vector: not special, and found in the cleaned prompt, as transformers' ``add_tokens`` makes one of a str."""
+    return [
+        (AddedToken(name, special=False, normalized=True), i)
+        for token, ids in embeddings.items()
+        for name, i in zip(_names_of_vectors(token, len(ids)), ids, strict=True)
+    ]

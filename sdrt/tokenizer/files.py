@@ -1,6 +1,7 @@
 """A tokenizer's folder, read and checked: each file that cannot be used is named, in one line."""
 
 import json
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,7 @@ def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabular
                 "fetch the folder again"
             )
     ids = _read_json(vocab)
-    lines = _read_text(merges).replace("\r\n", "\n").split("\n")
-    sides = _sides([line for line in lines if line and not line.startswith("#version")], merges)
+    sides = _sides(_merge_lines(_read_text(merges)), merges)
     return Vocabulary.from_tokens(ids, *sides, unk_token, f"{vocab.name} and {merges.name} in {str(folder)!r}")
 
 
@@ -85,9 +85,19 @@ def _from_serialized(serialized: Json, unk_token: str) -> Vocabulary:
     return Vocabulary.from_tokens(model.table("vocab").value, *sides, unk_token, repr(model.source))
 
 
+def _merge_lines(text: str) -> list[str]:
+    """The lines of a merges file that are merges: neither empty nor a version."""
+    text = text.replace("\r\n", "\n")
+    while text.startswith("#version"):
+        text = text.partition("\n")[2]
+    lines = [*filter(None, text.split("\n"))]
+    # a version elsewhere than on top is rare, and looking at each of 48,894 lines costs more than splitting them
+    return [line for line in lines if not line.startswith("#version")] if "\n#version" in text else lines
+
+
 def _sides(merges: list[Any], path: Path) -> tuple[list[str], list[str]]:
     """The left and the right tokens of all merges, from either form: "a b" or ["a", "b"]."""
-    if all(isinstance(merge, str) and merge.count(" ") == 1 for merge in merges):
+    if set(map(type, merges)) <= {str} and set(map(str.count, merges, repeat(" "))) <= {1}:
         # One long split makes no object per merge that the garbage collector would have to visit.
         tokens = " ".join(merges).split(" ") if merges else []
         return tokens[::2], tokens[1::2]

@@ -22,6 +22,36 @@ def test_numpy_is_the_legacy_randn(seed: int, counts: list[int]) -> None:
         np.testing.assert_array_equal(ours.normal(count), state.randn(count).astype(np.float32))
 
 
+@given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(0, 300), max_size=5))
+def test_numpy_in_other_precisions_is_randn_rounded_once(seed: int, counts: list[int]) -> None:
+    state, wide, half = np.random.RandomState(seed), sdrt.rng.stream("numpy", seed), sdrt.rng.stream("numpy", seed)
+    for count in counts:
+        expected = state.randn(count)
+        np.testing.assert_array_equal(wide.normal(count, "float64"), expected, strict=True)
+        np.testing.assert_array_equal(half.normal(count, np.float16), expected.astype(np.float16), strict=True)
+
+
+def test_numpy_gives_the_published_numbers() -> None:
+    """Seed 12345, values 9996 to 10000: the last case of ml-stable-diffusion's RandomSourceTests.swift, to eight decimals."""
+    last = sdrt.rng.stream("numpy", 12345).normal(10_000, "float64")[-5:]
+    np.testing.assert_allclose(last, [-0.86285345, 2.15229409, -0.00670556, -1.21472309, 0.65498866], rtol=0, atol=5.1e-9)
+
+
+@given(seed=st.integers(0, 2**128 - 1), counts=st.lists(st.tuples(st.integers(0, 300), st.booleans()), max_size=5))
+def test_generator_is_default_rng(seed: int, counts: list[tuple[int, bool]]) -> None:
+    """default_rng's bit generator is PCG64 in every numpy so far."""
+    peer, ours = np.random.default_rng(seed), sdrt.rng.stream("generator", seed)
+    for count, wide in counts:
+        expected = peer.standard_normal(count) if wide else peer.standard_normal(count, dtype=np.float32)
+        np.testing.assert_array_equal(ours.normal(count, "float64" if wide else "float32"), expected, strict=True)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**128])
+def test_generator_refuses_other_seeds(seed: int) -> None:
+    with pytest.raises(ConfigError, match="a seed of the 'generator' stream must be an integer in"):
+        sdrt.rng.stream("generator", seed)
+
+
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_numpy_refuses_seeds_that_numpy_refuses(seed: int) -> None:
     with pytest.raises(ConfigError, match=r"a seed of the 'numpy' stream must be an integer in \[0, 4294967295\]"):
@@ -75,6 +105,33 @@ def test_anything_else_is_not(seed: object) -> None:
 def test_an_unknown_stream_names_those_that_are() -> None:
     with pytest.raises(ConfigError, match="no noise stream is named 'cuda'; choose one of generator, numpy, nv, torch, torch-scalar"):
         sdrt.rng.stream("cuda", 0)
+
+
+def test_options_are_the_streams_own() -> None:
+    assert not np.array_equal(sdrt.rng.stream("nv", 1, threads=256).normal(600), sdrt.rng.stream("nv", 1).normal(600))
+    with pytest.raises(ConfigError, match="the 'nv' stream has no option device, width; its options: threads"):
+        sdrt.rng.stream("nv", 1, width=3, device="A100", threads=256)
+    with pytest.raises(ConfigError, match="the 'torch' stream has no option threads; its options: none"):
+        sdrt.rng.stream("torch", 1, threads=256)
+
+
+@every_stream
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_each_precision_is_standard_normal_and_has_its_dtype(name: str, dtype: str) -> None:
+    noise = sdrt.rng.stream(name, 6).normal((100, 500), dtype)
+    assert (noise.dtype, noise.shape) == (np.dtype("float32" if dtype == "bfloat16" else dtype), (100, 500))
+    if dtype == "bfloat16":
+        assert not (noise.view(np.uint32) & 0xFFFF).any()
+    wide = noise.astype(np.float64)
+    assert abs(wide.mean()) < 0.02  # four standard deviations of 50,000
+    assert abs(wide.std() - 1) < 0.015
+
+
+@every_stream
+@pytest.mark.parametrize("dtype", ["int32", "half a float", None, "complex64", np.longdouble, 3])
+def test_another_precision_is_refused(name: str, dtype: object) -> None:
+    with pytest.raises(ConfigError, match="noise comes as float32, float64, float16, bfloat16, got dtype"):
+        sdrt.rng.stream(name, 0).normal(3, dtype)  # type: ignore[call-overload]
 
 
 @every_stream

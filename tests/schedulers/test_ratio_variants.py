@@ -3,6 +3,7 @@
 The loops speak of denoised samples D(x, sigma), as k-diffusion, ComfyUI and AUTOMATIC1111 do.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -55,7 +56,8 @@ def denoiser(sampler: Sampler, scale: float = 1.0) -> Denoise:
 
     def denoise(x: np.ndarray, sigma: float) -> np.ndarray:
         t = np.interp(math.log(sigma), table, np.arange(len(table)))
-        return x - sigma * network(scale * x / math.sqrt(1 + sigma**2), t)
+        found: np.ndarray = x - sigma * network(scale * x / math.sqrt(1 + sigma**2), t)
+        return found
 
     return denoise
 
@@ -80,7 +82,7 @@ def test_dpmpp_2s_ancestral(eta: float) -> None:
     ratios, ours = run(sampler, 9)
     sigmas = [*ratios[[*sampler.plan(9).starts]].tolist(), 0.0]
     x, fresh, denoise = first(sigmas[0]), noises(7), denoiser(sampler)
-    for now, then in zip(sigmas, sigmas[1:], strict=False):
+    for now, then in itertools.pairwise(sigmas):
         down, up = split(now, then, eta)
         denoised = denoise(x, now)
         if down == 0:
@@ -102,7 +104,7 @@ def test_res_multistep(class_name: str) -> None:
     sigmas = ratios.tolist()
     x, fresh, denoise = first(sigmas[0]), noises(7), denoiser(sampler)
     before, before_down = None, 0.0
-    for i, (now, then) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for i, (now, then) in enumerate(itertools.pairwise(sigmas)):
         down, up = split(now, then, eta)
         denoised = denoise(x, now)
         if before is None or down == 0:
@@ -140,7 +142,7 @@ def test_euler_cfgpp(class_name: str, guided: bool) -> None:
     sigmas = ratios.tolist()
     x, fresh, denoise = first(sigmas[0]), noises(7), denoiser(sampler)
     unguided = denoiser(sampler, 0.9 if guided else 1.0)
-    for now, then in zip(sigmas, sigmas[1:], strict=False):
+    for now, then in itertools.pairwise(sigmas):
         down, up = split(now, then, sampler.eta)  # type: ignore[attr-defined]
         slope_ = (x - unguided(x, now)) / now
         x = denoise(x, now) + down * slope_
@@ -155,7 +157,7 @@ def test_dpmpp_2m_cfgpp(guided: bool) -> None:
     sigmas = ratios.tolist()
     x, denoise, unguided = first(sigmas[0]), denoiser(sampler), denoiser(sampler, 0.9 if guided else 1.0)
     before = None
-    for i, (now, then) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for i, (now, then) in enumerate(itertools.pairwise(sigmas)):
         denoised, plain = denoise(x, now), unguided(x, now)
         if before is None or then == 0:
             x = denoised + then / now * (x - plain)
@@ -194,12 +196,12 @@ def test_restart(n: int) -> None:
 
     sigmas = [*karras(n - back * times, smallest, largest), 0.0]
     steps = []
-    for i, (now, then) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for i, (now, then) in enumerate(itertools.pairwise(sigmas)):
         steps.append((now, then))
         if times and i + 1 == min(range(len(sigmas)), key=lambda k: abs(sigmas[k] - 0.1)):
             top = sigmas[min(range(len(sigmas)), key=lambda k: abs(sigmas[k] - 2.0))]
             levels = karras(back + 1, then, top)
-            steps += list(zip(levels, levels[1:], strict=False)) * times
+            steps += list(itertools.pairwise(levels)) * times
     assert len(steps) == n
     x, fresh, denoise, last = first(sigmas[0]), noises(7), denoiser(sampler), math.inf
     for now, then in steps:
@@ -228,6 +230,7 @@ def test_restart_intervals_are_walked_where_they_are_put() -> None:
 
 def test_restart_is_of_order_2_in_its_variance() -> None:
     """The intervals kept, and steps in all of their ways doubled: Heun's errors fall by four, and the noise between them is exact."""
+
     def error(k: int) -> float:
         return variance_error(build("RestartScheduler", restart_intervals=[[0.1, 2.0, 4 * k, 2]]), 18 * k)
 

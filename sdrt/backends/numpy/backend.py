@@ -40,16 +40,16 @@ class NumpyBackend:
         """
         config = model.config(part)
         team = Team(options.threads or usable_cores())
-        program = _load(part, model, np.dtype(options.numerics))
+        program = _load(part, model, np.dtype(options.numerics), options.clip_skip)
         return NumpyNetwork(part, signature(part, config, options.numerics), program, team)
 
 
-def _load(part: Part, model: ModelFolder, dtype: np.dtype[np.floating]) -> Program:
+def _load(part: Part, model: ModelFolder, dtype: np.dtype[np.floating], clip_skip: int) -> Program:
     file, values = model.path / SUBFOLDERS[part] / "config.json", model.config(part)
     match part:
         case "text_encoder":
             text_config = TextEncoderConfig.read(file, values)
-            return TextEncoder.load(Source(model.tensors(part), dtype), text_config)
+            return TextEncoder.load(Source(model.tensors(part), dtype), text_config, clip_skip)
         case "unet":
             unet_config = UNetConfig.read(file, values)
             return UNet.load(Source(model.tensors(part), dtype), unet_config)

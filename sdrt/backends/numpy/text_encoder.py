@@ -62,7 +62,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """`input_ids` i32[n, length] -> `last_hidden_state`, `penultimate_hidden_state`, `pooled`."""
+    """`input_ids` i32[n, length] -> `last_hidden_state`, `penultimate_hidden_state`, `pooled`.
+
+    Parameters
+    ----------
+    clip_skip : int
+        Last layers that the two states leave out; fewer than there are.
+    """
 
     config: TextEncoderConfig
     token_embedding: Float
@@ -70,9 +76,10 @@ class TextEncoder:
     layers: tuple[Layer, ...]
     final_layer_norm: LayerNorm
     text_projection: Linear | None
+    clip_skip: int = 0
 
     @classmethod
-    def load(cls, source: Source, config: TextEncoderConfig) -> Self:
+    def load(cls, source: Source, config: TextEncoderConfig, clip_skip: int = 0) -> Self:
         width, embeddings = config.hidden_size, source.at("embeddings")
         return cls(
             config=config,
@@ -83,6 +90,7 @@ class TextEncoder:
             text_projection=None
             if config.projection_dim is None
             else Linear.load(source.at("text_projection"), width, config.projection_dim, bias=False),
+            clip_skip=clip_skip,
         )
 
     def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -99,13 +107,18 @@ class TextEncoder:
                 "use the tokenizer of this model"
             )
         x: Float = self.token_embedding[ids] + self.position_embedding[: ids.shape[1]]
+        kept = len(self.layers) - self.clip_skip
         before = x
-        for layer in self.layers:
+        for layer in self.layers[:kept]:
             before, x = x, layer(team, x)
-        last = self.final_layer_norm(team, x)
+        last = whole = self.final_layer_norm(team, x)
+        if self.clip_skip:
+            for layer in self.layers[kept:]:
+                x = layer(team, x)
+            whole = self.final_layer_norm(team, x)
         legacy = self.config.eos_token_id == _LEGACY_EOS_TOKEN_ID
         ends = (ids if legacy else ids == self.config.eos_token_id).argmax(axis=1)
-        pooled: Float = last[np.arange(len(ids)), ends]
+        pooled: Float = whole[np.arange(len(ids)), ends]
         if self.text_projection is not None:
             pooled = self.text_projection(team, pooled)
         return {"last_hidden_state": last, "penultimate_hidden_state": before, "pooled": pooled}

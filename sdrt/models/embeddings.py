@@ -1,0 +1,82 @@
+"""Textual inversion: vectors that a text encoder learnt for a new token, from a safetensors file.
+
+Source: the layouts are those that diffusers 0.42.1 writes (``examples/textual_inversion``: one tensor under its token) and
+AUTOMATIC1111/stable-diffusion-webui 1.10.1 reads (``modules/textual_inversion/textual_inversion.py``: ``emb_params``, the token is the
+file's name).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from sdrt.arrays import Float
+from sdrt.errors import ConfigError, MissingFileError, WeightsError
+from sdrt.models.parts import PICKLE_SUFFIXES
+from sdrt.models.weights import Weights
+
+__all__ = ["Embedding", "read_embedding"]
+
+_A1111_KEY = "emb_params"
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A token and its vectors.
+
+    Parameters
+    ----------
+    token : str
+        What stands for them in a prompt.
+    vectors : float[n,D], n >= 1
+    file : Path
+    """
+
+    token: str
+    vectors: Float
+    file: Path
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file, as hexadecimal digits."""
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+
+
+def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
+    """Read a file of textual inversion.
+
+    Parameters
+    ----------
+    file : path
+        A safetensors file with one tensor, [D] or [n,D].
+    token : str or None
+        None: the tensor's name, or the file's name without its ending where the tensor is called ``emb_params``.
+
+    Raises
+    ------
+    MissingFileError : it is not there
+    WeightsError : it is a pickle, no safetensors file, or holds no such tensor
+    ConfigError : the token is empty
+    """
+    file = Path(file).expanduser()
+    if not file.is_file():
+        raise MissingFileError(f"{file}: no such file; an embedding is a safetensors file")
+    if file.suffix.lower() in PICKLE_SUFFIXES:
+        raise WeightsError(f"{file}: would have to be unpickled, which can run code: convert it to safetensors first")
+    weights = Weights([file])
+    if len(weights) != 1:
+        found = ", ".join(weights) or "none"
+        xl = " (clip_l and clip_g are Stable Diffusion XL's)" if {"clip_l", "clip_g"} & set(weights) else ""
+        raise WeightsError(f"{file}: an embedding is one tensor, under its token or {_A1111_KEY}; got {found}{xl}: take another file")
+    [name] = weights
+    shape = weights[name].shape
+    vectors = weights.take(name, shape)
+    if vectors.ndim not in (1, 2) or not vectors.size:
+        raise WeightsError(f"{weights.where(name)} has shape {list(shape)}; an embedding is a vector, or some rows of them")
+    if token is None:
+        token = file.stem if name == _A1111_KEY else name
+    if not token.strip():
+        raise ConfigError(f"{file}: an embedding's token is text; got {token!r}: pass another one")
+    return Embedding(token, np.atleast_2d(vectors), file)

@@ -1,0 +1,8 @@
+"""From a prompt's text to what the U-Net attends to: weights, chunks of 75 tokens, emphasis."""
+
+from sdrt.prompt.chunks import Chunks, LongPrompts, chunk_prompt
+from sdrt.prompt.emphasis import Emphasis, emphasise
+from sdrt.prompt.encode import encode_prompts
+from sdrt.prompt.syntax import Piece, PromptSyntax, escape, parse
+
+__all__ = ["Chunks", "Emphasis", "LongPrompts", "Piece", "PromptSyntax", "chunk_prompt", "emphasise", "encode_prompts", "escape", "parse"]

@@ -1,0 +1,57 @@
+"""Weights of tokens, applied to what the text encoder made of them."""
+
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from sdrt.arrays import F64, Float
+from sdrt.errors import ConfigError
+
+__all__ = ["Emphasis", "emphasise"]
+
+Emphasis: TypeAlias = Literal["original", "no norm"]
+
+
+def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> Float:
+    """Multiply each token's hidden state by its weight, and restore the mean of its chunk.
+
+    With h the states of one chunk and w its weights: ``original`` gives h·w · mean(h) / mean(h·w), the mean over all tokens and features
+    of the chunk; ``no norm`` gives h·w. A chunk in which every weight is 1 comes back as it is, to the bit.
+
+    Parameters
+    ----------
+    states : float[c,L,D]
+    weights : f64[c,L]
+    emphasis : "original" or "no norm"
+
+    Returns
+    -------
+    float[c,L,D] of the same dtype, ``states`` itself where every weight is 1
+
+    Raises
+    ------
+    ConfigError : an unknown emphasis, or weights that leave no mean to restore
+
+    Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/sd_emphasis.py`` (``EmphasisOriginal``, the default there, and
+    ``EmphasisOriginalNoNorm``).
+    """
+    if emphasis not in get_args(Emphasis):
+        raise ConfigError(f"emphasis is {' or '.join(map(repr, get_args(Emphasis)))}; got {emphasis!r}")
+    weighted = np.flatnonzero((weights != 1).any(axis=1))
+    if not weighted.size:
+        return states
+    result = states.copy()
+    for k in weighted:
+        chunk = states[k] * weights[k][:, None].astype(states.dtype)
+        if emphasis == "original":
+            before, after = states[k].mean(dtype=np.float64), chunk.mean(dtype=np.float64)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                ratio = before / after
+            if not np.isfinite(ratio):
+                raise ConfigError(
+                    f"these weights ({weights[k].min():g} to {weights[k].max():g}) leave the hidden states a mean of {after:g}, "
+                    "which cannot be restored; take milder weights, or emphasis='no norm'"
+                )
+            chunk *= states.dtype.type(ratio)
+        result[k] = chunk
+    return result

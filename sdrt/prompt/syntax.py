@@ -1,0 +1,155 @@
+r"""The syntax of weighted prompts, as AUTOMATIC1111's web UI reads it.
+
+========================  ==========================================================================================
+``(word)``, ``[word]``    weight times 1.1, divided by 1.1
+``(word:1.3)``            weight times 1.3; any number, also 0 and below
+``((a) b)``               brackets nest, and their weights multiply
+``\(``, ``\]``, ``\\``    the character itself; a backslash before anything else disappears
+``BREAK``                 what follows stands in a chunk of its own
+========================  ==========================================================================================
+
+A bracket that is never closed reaches to the end of the prompt; one that closes nothing is text.
+
+Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/prompt_parser.py::parse_prompt_attention``. Departures: ``BREAK`` inside
+brackets breaks as well (there it becomes a word), a weight that is no number, as in ``(a:1.2.3)``, is text (there it is an error), and
+brackets nest at most 100 deep. Not here: prompt editing (``[a:b:10]`` and ``[a|b]`` are text in square brackets), ``AND``, and
+``<lora:...>``.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal, TypeAlias
+
+from sdrt.errors import ConfigError
+
+__all__ = ["Piece", "PromptSyntax", "escape", "parse"]
+
+PromptSyntax: TypeAlias = Literal["weighted", "plain"]
+
+_ROUND, _SQUARE = 1.1, 1 / 1.1
+
+# Open brackets at once. Each scales all that follows, so that time grows with depth times length; 1.1 to this power is 13,781.
+_DEEPEST = 100
+
+# Possessive, so that a long run of digits without a bracket behind it is read once.
+_MARK = re.compile(
+    r"\\(?P<escaped>[()\[\]\\]?)"
+    r"|(?P<open>[(\[])"
+    r"|:\s*+(?P<weight>[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++))\s*+\)"
+    r"|(?P<close>[)\]])"
+)
+_BREAK = re.compile(r"\bBREAK\b")
+_SYNTAX = re.compile(r"[()\[\]\\]|\bBREAK\b")
+_LITERAL = re.compile(r"[()\[\]\\]")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Neighbouring text of one weight.
+
+    Parameters
+    ----------
+    text : str
+        As it goes to the tokenizer: brackets gone, escapes resolved.
+    weight : float
+        Finite; 1 is no emphasis.
+    """
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass
+class _Run:
+    """Text whose weight still grows; a text of None is a BREAK."""
+
+    text: str | None
+    weight: float = 1.0
+
+
+def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
+    r"""Sections between ``BREAK``\ s, each of weighted pieces.
+
+    Raises
+    ------
+    ConfigError : a weight beyond the range of floats, or more than 100 brackets open at once
+
+    >>> [section] = parse("a (red:1.3) [circle]")
+    >>> [(piece.text, round(piece.weight, 3)) for piece in section]
+    [('a ', 1.0), ('red', 1.3), (' ', 1.0), ('circle', 0.909)]
+    >>> parse(r"a \(red\) circle BREAK ((blue")
+    ((Piece(text='a (red) circle', weight=1.0),), (Piece(text='blue', weight=1.2100000000000002),))
+    """
+    if not _SYNTAX.search(text):
+        return ((Piece(text),),)
+    runs: list[_Run] = []
+    # where each bracket that is still open began
+    opened: dict[str, list[int]] = {"(": [], "[": []}
+
+    def scale(start: int, factor: float) -> None:
+        for run in runs[start:]:
+            run.weight *= factor
+
+    at = 0
+    for mark in _MARK.finditer(text):
+        _add_text(runs, text[at : mark.start()])
+        at = mark.end()
+        if (escaped := mark["escaped"]) is not None:
+            runs.append(_Run(escaped))
+        elif mark["open"]:
+            opened[mark["open"]].append(len(runs))
+            if sum(map(len, opened.values())) > _DEEPEST:
+                raise ConfigError(
+                    f"brackets in a prompt nest at most {_DEEPEST} deep; got more at place {at}: close some, write \\( for a bracket that "
+                    "is text, or take prompt_syntax='plain'"
+                )
+        elif mark["weight"] and opened["("]:
+            scale(opened["("].pop(), float(mark["weight"]))
+        elif mark["close"] == ")" and opened["("]:
+            scale(opened["("].pop(), _ROUND)
+        elif mark["close"] == "]" and opened["["]:
+            scale(opened["["].pop(), _SQUARE)
+        else:
+            _add_text(runs, mark[0])
+    _add_text(runs, text[at:])
+    for bracket, factor in (("(", _ROUND), ("[", _SQUARE)):
+        for start in opened[bracket]:
+            scale(start, factor)
+    return _sections(runs)
+
+
+def escape(text: str) -> str:
+    r"""Write a text so that :func:`parse` gives it back with weight 1.
+
+    >>> escape(r"a :) BREAK")
+    'a :\\) B\\REAK'
+    """
+    return _BREAK.sub(r"B\\REAK", _LITERAL.sub(r"\\\g<0>", text))
+
+
+def _add_text(runs: list[_Run], text: str) -> None:
+    """Add text, split where it says BREAK; the blanks around the word go with it."""
+    parts = _BREAK.split(text)
+    for k, part in enumerate(parts):
+        if k:
+            runs.append(_Run(None))
+            part = part.lstrip()
+        runs.append(_Run(part.rstrip() if k + 1 < len(parts) else part))
+
+
+def _sections(runs: list[_Run]) -> tuple[tuple[Piece, ...], ...]:
+    sections: list[list[_Run]] = [[]]
+    for run in runs:
+        if run.text is None:
+            sections.append([])
+        elif run.text:
+            sections[-1].append(run)
+    if bad := [run.text for section in sections for run in section if not math.isfinite(run.weight)]:
+        raise ConfigError(f"the weight of {bad[0]!r} is beyond the range of floats; prompts take weights such as 0.5 or 1.3")
+    return tuple(
+        tuple(Piece("".join(run.text or "" for run in same), weight) for weight, same in groupby(section, lambda run: run.weight))
+        or (Piece(""),)
+        for section in sections
+    )

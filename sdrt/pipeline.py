@@ -387,7 +387,7 @@ class Pipeline:
         unet = network.bind(encoder_hidden_states=run.encoder_hidden_states.astype(dtype, copy=False))
         rows = 2 if is_guided(settings.guidance_scale) else 1
         state = run.sampler.start(plan, run.latents)
-        paths = run.noise.paths(plan, run.latents.shape[1:])
+        paths = run.noise.paths(plan, run.latents.shape[1:], run.sampler.brownian_seed)
         for index, timestep in enumerate(plan.timesteps):
             sample = (state.x * plan.input_scale[index]).astype(dtype, copy=False)
             noise_pred = unet(

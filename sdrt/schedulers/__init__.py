@@ -6,7 +6,6 @@ array([999, 749, 500, 250])
 """
 
 from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.brownian_noise import BrownianNoise
 from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import class_names, sampler_from_config
 from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config, make
@@ -58,7 +57,6 @@ __all__ = [
     "LMS",
     "PNDM",
     "TCD",
-    "BrownianNoise",
     "Compat",
     "ConsistencyModel",
     "DDIMInverse",

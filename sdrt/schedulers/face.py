@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from sdrt.arrays import F32, Array, Float
 from sdrt.errors import ConfigError
-from sdrt.rng import NoiseStream
+from sdrt.rng import BrownianTree, NoiseStream
 from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.brownian_noise import BrownianNoise
 from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.names import sampler_from_name
@@ -59,7 +58,7 @@ class DiffusersScheduler:
         self._plans: dict[Options, tuple[Sampler, Plan]] = {}
         self._state: State | None = None
         self._begin_index: int | None = None
-        self._path: tuple[Any, BrownianNoise] | None = None
+        self._path: tuple[Any, BrownianTree] | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -234,16 +233,18 @@ class DiffusersScheduler:
                 raise ConfigError("fresh noise comes from generator or variance_noise, got both; pass one of them")
             return variance_noise
         if plan.span is not None and (seed := _first_given(sampler.brownian_seed, generator)) is not None:
-            return self._brownian(plan, sample.shape, seed).at(call)
+            return self._brownian(plan, sample.shape, seed).normal_between(*plan.intervals[call])
         if generator is None:
             raise ConfigError(f"{self.sampler.name} draws noise in this step; pass generator=sdrt.rng.stream('torch', seed)")
         return generator.normal(sample.shape)
 
-    def _brownian(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...]) -> BrownianNoise:
-        """Return the path of a plan, the same one at every call."""
-        key = (id(plan), shape, seed)
+    def _brownian(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...]) -> BrownianTree:
+        """Return the path of a plan that draws, the same one at every call."""
+        key = (plan.span, shape, seed)
         if self._path is None or self._path[0] != key:
-            self._path = key, BrownianNoise(plan, shape, seed)
+            path = plan.brownian(shape, seed)
+            assert path is not None  # noqa: S101  # it draws
+            self._path = key, path
         return self._path[1]
 
     # ---- noise on pictures

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import sdrt.rng
-from sdrt.schedulers import BrownianNoise, Sampler, sampler_from_config
+from sdrt.schedulers import Sampler, sampler_from_config
 from tests.schedulers.peers import SD, network
 from tests.schedulers.test_order import slope
 from tests.schedulers.test_order_ratio import variance_error
@@ -240,14 +240,15 @@ def test_restart_is_of_order_2_in_its_variance() -> None:
 
 def test_brownian_noise_reads_one_path() -> None:
     """Both calls of a step look at one path: the second's increment is the first's and what follows."""
-    sampler = sampler_from_config({"_class_name": "DPMSolverSDEScheduler", **SD})
-    plan = sampler.plan(5)
-    noise = BrownianNoise(plan, SHAPE, 11)
+    plan = sampler_from_config({"_class_name": "DPMSolverSDEScheduler", **SD}).plan(5)
+    path = plan.brownian(SHAPE, 11)
+    assert path is not None
     (now, middle), (same, then) = plan.intervals[:2]
     assert same == now
-    half, whole = noise.at(0) * math.sqrt(now - middle), noise.at(1) * math.sqrt(now - then)
-    assert np.abs(whole).std() > 0
-    rest = (whole - half) / math.sqrt(middle - then)
-    assert 0.8 < rest.std() < 1.2  # 144 values of one: the rest is standard normal, so that half is part of whole
-    np.testing.assert_array_equal(BrownianNoise(plan, SHAPE, 11).at(1), noise.at(1))
-    assert np.abs(BrownianNoise(plan, SHAPE, 12).at(1) - noise.at(1)).max() > 0.1
+    half, whole = (path.normal_between(*ends) * math.sqrt(ends[0] - ends[1]) for ends in plan.intervals[:2])
+    np.testing.assert_allclose(half + path.increment(middle, then), whole, atol=2e-5)  # float32 sums of values of up to 10
+    other = plan.brownian(SHAPE, 12)
+    assert other is not None
+    assert np.abs(other.increment(now, then) - whole).max() > 0.1
+    assert sampler_from_config({"_class_name": "DPMSolverSDEScheduler", **SD}).plan(1).brownian(SHAPE, 11) is None
+    assert sampler_from_config({"_class_name": "EulerAncestralDiscreteScheduler", **SD}).plan(5).brownian(SHAPE, 11) is None

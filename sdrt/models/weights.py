@@ -4,6 +4,7 @@ The arrays are views of a memory map, so that opening a model reads nothing and 
 """
 
 import copy
+import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -124,6 +125,12 @@ class Weights(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._tensors)
 
+    def release(self) -> None:
+        """Let go of the memory that reading the map has taken; arrays stay valid, and what is asked for again is read again."""
+        for map_ in {id(found): found for _, tensor in self._tensors.values() if (found := _map_of(tensor))}.values():
+            if hasattr(mmap, "MADV_DONTNEED"):
+                map_.madvise(mmap.MADV_DONTNEED)
+
     def where(self, name: str) -> str:
         """File and stored name of a tensor, for messages."""
         _, tensor = self._tensors[name]
@@ -155,3 +162,11 @@ def _check_index(file: Path, tensors: Iterable[StoredTensor], index: Mapping[str
     there = {tensor.name for tensor in tensors}
     if absent := next((name for name, shard in index.items() if shard == file and name not in there), None):
         raise WeightsError(f"{file}: tensor {absent!r} is missing, which the index says is in this file; fetch both again")
+
+
+def _map_of(tensor: StoredTensor) -> mmap.mmap | None:
+    """The memory map that a tensor's bytes lie in; None where they do not lie in a file."""
+    owner: object = tensor.raw()
+    while owner is not None and not isinstance(owner, mmap.mmap):
+        owner = getattr(owner, "base", None)
+    return owner

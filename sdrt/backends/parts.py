@@ -12,7 +12,7 @@ import numpy as np
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network
 from sdrt.errors import BackendError, ConfigError
-from sdrt.models.folder import ModelFolder
+from sdrt.models.base import Model
 from sdrt.models.parts import Part
 
 __all__ = ["CheckedNetwork", "OpenParts"]
@@ -76,14 +76,14 @@ class OpenParts:
 
     Parameters
     ----------
-    model : ModelFolder
+    model : Model
     backends, options : mapping by part
     keep : bool
         Whether a network that nobody uses stays open for the next call. If not, only those in use take memory.
     """
 
     def __init__(
-        self, model: ModelFolder, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions], *, keep: bool = True
+        self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions], *, keep: bool = True
     ) -> None:
         self._model = model
         self._backends = backends

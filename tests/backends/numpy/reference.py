@@ -14,7 +14,7 @@ from sdrt.arrays import Array
 from sdrt.backends import BackendOptions, Numerics
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.backends.numpy.network import NumpyNetwork
-from sdrt.models import Part, open_folder
+from sdrt.models import Part, open_model
 from sdrt.models.parts import SUBFOLDERS
 
 # Of the largest value. What is measured is 3e-6 and 2e-14.
@@ -24,7 +24,7 @@ NUMERICS: tuple[Numerics, ...] = ("float32", "float64")
 
 
 def open_network(folder: Path, part: Part, numerics: Numerics = "float32", threads: int | None = None) -> NumpyNetwork:
-    return NumpyBackend().open(part, open_folder(folder), BackendOptions(numerics=numerics, threads=threads))
+    return NumpyBackend().open(part, open_model(folder), BackendOptions(numerics=numerics, threads=threads))
 
 
 def part_folder(folder: Path, part: Part, module: Any, **save: Any) -> Path:

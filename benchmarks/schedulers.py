@@ -5,6 +5,7 @@ above 1 sdrt is faster. Both run on one thread: sdrt's steps always do, and torc
 the cores.
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,13 +19,20 @@ import torch
 import sdrt.rng
 import sdrt.schedulers
 from benchmarks import report
+from sdrt.schedulers.config import sampler_class
 
 _SHAPES = ((2, 4, 64, 64), (2, 16, 128, 128))
 _STEPS = 25
 _MIDDLE = 12
-_MODEL = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+_MODEL: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 _CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {"clip_sample": False}),
+    "ddim inverse": ("DDIMInverseScheduler", {"clip_sample": False}),
+    "ddpm": ("DDPMScheduler", {"clip_sample": False}),
+    "iplms": ("IPNDMScheduler", {}),
+    "lcm": ("LCMScheduler", {}),
+    "tcd": ("TCDScheduler", {}),
+    "unclip": ("UnCLIPScheduler", {"clip_sample": False}),
     "plms": ("PNDMScheduler", {"skip_prk_steps": True}),
     "euler": ("EulerDiscreteScheduler", {}),
     "euler a": ("EulerAncestralDiscreteScheduler", {}),
@@ -112,12 +120,19 @@ def peer_step(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], ob
 
 
 @contextmanager
-def _noise_given(shape: tuple[int, ...]) -> Iterator[None]:
-    """Let diffusers' stochastic schedulers find their noise instead of drawing it."""
+def _noise_given(class_name: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """Let a stochastic scheduler of diffusers find its noise instead of drawing it."""
     noise = torch.from_numpy(sdrt.rng.stream("numpy", 2).normal(shape))
-    name = "diffusers.schedulers.scheduling_euler_ancestral_discrete.randn_tensor"
-    with mock.patch(name, return_value=noise):
+    module = sys.modules[getattr(diffusers, class_name).__module__]
+    with mock.patch.object(module, "randn_tensor", return_value=noise, create=True):
         yield
+
+
+def _config(class_name: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """Return a case's configuration: of the model's schedule what its class takes."""
+    sampler = sampler_class(class_name)
+    model = {key: value for key, value in _MODEL.items() if key in sampler.keys and value in sampler.choices.get(key, (value,))}
+    return {"_class_name": class_name, **model, **extra}
 
 
 def measure(repeats: int = 60) -> dict[str, Any]:
@@ -126,10 +141,10 @@ def measure(repeats: int = 60) -> dict[str, Any]:
     torch.set_num_threads(1)
     with torch.inference_mode():
         for name, (class_name, extra) in _CASES.items():
-            config = {"_class_name": class_name, **_MODEL, **extra}
+            config = _config(class_name, extra)
             for shape in _SHAPES:
                 step, peer = core_step(config, shape), peer_step(config, shape)
-                with _noise_given(shape):
+                with _noise_given(class_name, shape):
                     found: dict[str, Any] = {
                         "sdrt step": report.timed(step, repeats, warm_up=5),
                         "diffusers step": report.timed(peer, repeats, warm_up=5),

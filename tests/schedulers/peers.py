@@ -1,10 +1,13 @@
 """diffusers' schedulers beside ours, over one network: what every parity test here runs on."""
 
 import inspect
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import diffusers
 import numpy as np
@@ -34,6 +37,15 @@ class Run:
 def network(x: Any, t: Any) -> Any:
     """Answer nonlinearly in x and t, with + - * / alone: the same bits from torch and numpy."""
     return (x * x * 0.3 - x * 0.2 + float(t) * 5e-5) / (x * x * 0.5 + 1.0)
+
+
+def answer(config: Mapping[str, Any], x: Any, t: Any) -> Any:
+    """Answer as the network of a configuration does: with a variance in further channels, where it learned one."""
+    output = network(x, t)
+    if config.get("variance_type") not in ("learned", "learned_range"):
+        return output
+    variance = x * 0.7 / (x * x + 1.0) + 0.4  # in (0, 1), of either kind
+    return torch.cat([output, variance], 1) if isinstance(x, torch.Tensor) else np.concatenate([output, variance], 1)
 
 
 def first_noise(dtype: type[Any] = np.float32) -> np.ndarray:
@@ -71,13 +83,30 @@ def run_peer(
         options["generator"] = torch.Generator().manual_seed(SEED)
     x = torch.from_numpy(first_noise(dtype)) * scheduler.init_noise_sigma
     samples = []
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _single_draws(scheduler):
         warnings.simplefilter("ignore")
         for t in scheduler.timesteps:
-            output = network(scheduler.scale_model_input(x, t), t)
+            output = answer(config, scheduler.scale_model_input(x, t), t)
             x = scheduler.step(output, t, x, **options).prev_sample
             samples.append(x.numpy())
     return Run(scheduler, scheduler.timesteps.numpy(), samples)
+
+
+@contextmanager
+def _single_draws(scheduler: Any) -> Iterator[None]:
+    """Let a float64 run of diffusers see the noise of its float32 run: torch draws other normals in float64."""
+    module = sys.modules[type(scheduler).__module__]
+    draw = getattr(module, "randn_tensor", None)
+    if draw is None:
+        yield
+        return
+
+    def single(shape: Any, *, dtype: Any = None, **options: Any) -> torch.Tensor:
+        noise: torch.Tensor = draw(shape, dtype=torch.float32, **options)
+        return noise.to(dtype)
+
+    with mock.patch.object(module, "randn_tensor", single):
+        yield
 
 
 def run_face(
@@ -97,7 +126,7 @@ def run_face(
     x = first_noise(dtype) * np.dtype(dtype).type(scheduler.init_noise_sigma)
     samples = []
     for t in scheduler.timesteps:
-        output = network(scheduler.scale_model_input(x, t), t)
+        output = answer(config, scheduler.scale_model_input(x, t), t)
         x = scheduler.step(output, t, x, generator=stream, **(step or {})).prev_sample
         samples.append(x)
     return Run(scheduler, scheduler.timesteps, samples)

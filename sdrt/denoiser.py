@@ -65,9 +65,7 @@ class Denoiser:
         self._copies = self.total // num_images
         self._channels = conditions.channels
         size = 1 if sequential else self.total
-        self._groups = [
-            self._bound(unet, controlnets, conditions, slice(start, start + size)) for start in range(0, self.total, size)
-        ]
+        self._groups = [self._bound(unet, controlnets, conditions, slice(start, start + size)) for start in range(0, self.total, size)]
 
     def __call__(self, sample: Float, timestep: float, index: int, num_calls: int) -> Float:
         """Ask for the prediction of every row.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,9 @@ class OpenModel:
         Whether networks stay open between their uses.
     """
 
-    def __init__(self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions], *, keep: bool = True) -> None:
+    def __init__(
+        self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions], *, keep: bool = True
+    ) -> None:
         self.model = model
         self.parts = OpenParts(model, backends, options, keep=keep)
         self.unet, vae = model.config("unet"), model.config("vae_decoder")
@@ -60,8 +63,8 @@ class OpenModel:
         )
         if self.unet["in_channels"] not in (self.latents.channels, 2 * self.latents.channels + 1):
             raise ConfigError(
-                f"{model.path}: the unet takes {self.unet['in_channels']} channels and the vae has {self.latents.channels}; a model takes as "
-                "many, or for in-painting the mask and the masked picture's channels too"
+                f"{model.path}: the unet takes {self.unet['in_channels']} channels and the vae has {self.latents.channels}; a model takes "
+                "as many, or for in-painting the mask and the masked picture's channels too"
             )
 
     # ---- what kind of model it is
@@ -93,10 +96,11 @@ class OpenModel:
     def tokenizers(self) -> Mapping[Part, ClipTokenizer]:
         """A tokenizer for each text encoder, in the order in which their states stand side by side."""
         found: dict[Part, ClipTokenizer] = {}
-        for part, path in (("text_encoder", self.model.tokenizer_path), ("text_encoder_2", self.model.tokenizer_2_path)):
-            if part in self.model.parts and path is not None:
-                plain = ClipTokenizer.load(path)
-                found[part] = plain.with_embeddings(self.model.embedding_ids) if self.model.embeddings else plain  # type: ignore[index]
+        folders: dict[Part, Path | None] = {"text_encoder": self.model.tokenizer_path, "text_encoder_2": self.model.tokenizer_2_path}
+        for part, folder in folders.items():
+            if part in self.model.parts:
+                plain = ClipTokenizer.load(folder) if folder else ClipTokenizer.clip(self.model.pad_tokens[part])
+                found[part] = plain.with_embeddings(self.model.embedding_ids) if self.model.embeddings else plain
         return found
 
     @property
@@ -115,7 +119,7 @@ class OpenModel:
         inputs : mapping of the U-Net's inputs, a row for the negative prompt, if there is guidance, and one for the prompt
         text : TextCondition
         """
-        zeros = bool(self.model.defaults.get("force_zeros_for_empty_prompt"))
+        zeros = self.model.flags.force_zeros_for_empty_prompt
         text = encode_text(self.parts, self.tokenizers, settings, guided=guided, raw=self.is_xl, zero_negative=zeros)
         inputs = {"encoder_hidden_states": text.encoder_hidden_states}
         if self.is_xl:
@@ -123,7 +127,9 @@ class OpenModel:
                 self.unet["projection_class_embeddings_input_dim"] - text.pooled.shape[1], self.unet["addition_time_embed_dim"]
             )
             if left:
-                raise ConfigError(f"{self.model.path}: the unet cannot take a pooled text of {text.pooled.shape[1]}; a part is another model's")
+                raise ConfigError(
+                    f"{self.model.path}: the unet cannot take a pooled text of {text.pooled.shape[1]}; a part is another model's"
+                )
             inputs |= {"text_embeds": text.pooled, "time_ids": sizes.time_ids(count, guided=guided)}
         return inputs, text
 

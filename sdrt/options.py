@@ -50,11 +50,11 @@ class GenerateOptions(TypedDict, total=False):
     The negative prompt leaves them out too; diffusers 0.42.1 forgets that."""
     cfg: Literal["batched", "sequential"] | None
     """Whether rows (images, with and without the prompt) go through the U-Net together, or one after the other in less memory."""
-    image: Picture | None
+    image: "Picture | None"
     """For a model that in-paints: the picture, a PIL image or uint8[H,W,3]."""
-    mask_image: Picture | None
+    mask_image: "Picture | None"
     """For a model that in-paints: what is white in it is drawn anew."""
-    control_image: Picture | Sequence[Picture] | None
+    control_image: "Picture | Sequence[Picture] | None"
     """A picture for each ControlNet."""
     controlnet_conditioning_scale: float | Sequence[float] | None
     """How strongly ControlNets lead: one number for all, or one for each; None: 1."""

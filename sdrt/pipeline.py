@@ -19,7 +19,6 @@ from sdrt.conditions.inpaint import inpaint_channels
 from sdrt.conditions.pictures import to_unit
 from sdrt.denoiser import Conditions, Denoiser
 from sdrt.guidance import guidance_embedding, guide, is_guided
-from sdrt.models import Part
 from sdrt.noise import RunNoise, open_noise
 from sdrt.opened import OpenModel
 from sdrt.options import GenerateOptions
@@ -248,9 +247,7 @@ class Pipeline:
         )
         floats = [to_unit("control_image", picture, settings.height, settings.width) for picture in pictures]
         count = settings.num_images
-        return Conditions(
-            _for_each_image(texts, count), _for_each_image(told, count), channels, tuple(zip(floats, controls, strict=True))
-        )
+        return Conditions(_for_each_image(texts, count), _for_each_image(told, count), channels, tuple(zip(floats, controls, strict=True)))
 
     def _refine_at(self, plan: Plan, sampler: Sampler, settings: Settings) -> int | None:
         """The call at which the refiner takes over: the first step below its share of the noise levels, as diffusers counts it."""

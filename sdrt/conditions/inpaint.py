@@ -11,7 +11,13 @@ __all__ = ["inpaint_channels"]
 
 
 def inpaint_channels(
-    parts: OpenParts, image: Picture, mask_image: Picture, noise: RunNoise, shape: tuple[int, int, int], scale: int, factors: tuple[float, float]
+    parts: OpenParts,
+    image: Picture,
+    mask_image: Picture,
+    noise: RunNoise,
+    shape: tuple[int, int, int],
+    scale: int,
+    factors: tuple[float, float],
 ) -> Float:
     """Return the channels that are appended to every sample.
 

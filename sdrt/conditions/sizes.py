@@ -35,7 +35,7 @@ class Sizes:
         -------
         f64[1 or 2, count]
         """
-        start = [*self.original_size, *self.crops_coords_top_left]
+        start: list[float] = [*self.original_size, *self.crops_coords_top_left]
         if count == 6:
             rows = [[*start, *self.target_size]] * (2 if guided else 1)
         elif count == 5:

@@ -54,7 +54,8 @@ def encode_text(
     Source: diffusers 0.42.1 ``StableDiffusionXLPipeline.encode_prompt``.
     """
     kind = "penultimate_hidden_state" if raw else "last_hidden_state"
-    states, pooled = [], np.empty(0)
+    states: list[Float] = []
+    pooled: Float = np.empty((0, 0))
     truncated = ("", "")
     for part, tokenizer in tokenizers.items():
         empty, negative, prompt = (
@@ -78,9 +79,10 @@ def _encode(parts: OpenParts, part: Part, kind: str, rows: list[Chunks], empty: 
     """
     if settings.clip_skip and settings.compat == "diffusers" and len(rows) == 2:
         count = max(len(row.input_ids) for row in rows)
-        longest = [[*rows[:1]], [*rows[1:]]]
-        separate = [_states(parts, part, kind, row, empty, settings, skip, count) for row, skip in zip(longest, (0, settings.clip_skip), strict=True)]
-        return np.concatenate([s for s, _ in separate]), np.concatenate([p for _, p in separate])
+        negative, prompt = (
+            _states(parts, part, kind, [row], empty, settings, skip, count) for row, skip in zip(rows, (0, settings.clip_skip), strict=True)
+        )
+        return np.concatenate([negative[0], prompt[0]]), np.concatenate([negative[1], prompt[1]])
     return _states(parts, part, kind, rows, empty, settings, settings.clip_skip)
 
 

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "backends": {"models", "arrays", "errors"},
     "image": {"arrays", "errors"},
     "noise": {"arrays", "errors", "rng", "schedulers"},
+    "prompt": {"arrays", "errors", "tokenizer"},
     "conditions": {"arrays", "backends", "errors", "models", "noise", "prompt", "settings", "tokenizer"},
     "denoiser": {"arrays", "backends", "conditions"},
     "safety": {"arrays", "backends"},

@@ -47,17 +47,12 @@ class NumpyBackend:
         return NumpyNetwork(part, signature(part, config, options.numerics), program, team)
 
 
-<<<<<<< HEAD
-def _load(part: Part, model: Model, dtype: np.dtype[np.floating], clip_skip: int) -> Program:
+def _load(part: Part, model: Model, options: BackendOptions) -> Program:
     file, values = model.where(part), model.config(part)
-=======
-def _load(part: Part, model: ModelFolder, options: BackendOptions) -> Program:
-    file, values = model.path / SUBFOLDERS[part] / "config.json", model.config(part)
 
     def source() -> Source:
         return Source(model.tensors(part), np.dtype(options.numerics), mapped=options.low_memory)
 
->>>>>>> numpy5
     match part:
         case "text_encoder" | "text_encoder_2":
             text_config = TextEncoderConfig.read(file, values)

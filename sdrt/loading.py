@@ -6,7 +6,18 @@ from typing import Any
 
 from sdrt.backends import Backend, BackendOptions, Numerics, registry
 from sdrt.errors import ConfigError
-from sdrt.models import PARTS, Embedding, Part, open_model, read_embedding
+from sdrt.models import (
+    PARTS,
+    Embedding,
+    Part,
+    Pickled,
+    PredictionType,
+    SingleFileModel,
+    StoredModel,
+    open_component,
+    open_model,
+    read_embedding,
+)
 from sdrt.pipeline import Pipeline
 
 __all__ = ["load"]
@@ -21,6 +32,10 @@ def load(
     numerics: Numerics = "float32",
     *,
     embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding] = (),
+    vae: str | Path | None = None,
+    variant: str | None = None,
+    prediction_type: PredictionType | None = None,
+    pickled: Pickled = "refuse",
     **backend_options: Any,
 ) -> Pipeline:
     """Open a model.
@@ -30,8 +45,8 @@ def load(
     Parameters
     ----------
     model : str or Path
-        A folder in diffusers' layout, the name of an embedded model (``"nano"``), or a repository of the Hugging Face Hub, which needs
-        the extra ``hub``.
+        A folder in diffusers' layout, a checkpoint in one file (safetensors), the name of an embedded model (``"nano"``), or a repository
+        of the Hugging Face Hub, which needs the extra ``hub``.
     backend : str, Backend, or mapping by part
         Which backend runs the networks; parts that a mapping leaves out run on ``numpy``.
     numerics : "float32" or "float64"
@@ -39,6 +54,16 @@ def load(
     embeddings : mapping from token to file, or sequence of files or of Embedding
         Textual inversions (safetensors), read now. In a sequence, a file's token is the name of its tensor, or the file's own name without
         the ending where that is ``emb_params``.
+    vae : str, Path or None
+        A VAE in the place of the model's own: its folder, its repository, or its file with the key names of the original code.
+    variant : str or None
+        Weights of a folder in this variant, such as ``"fp16"``; parts that have none of it give their plain ones.
+    prediction_type : "epsilon", "v_prediction" or None
+        What the U-Net of a checkpoint in one file predicts, which its weights do not tell; None is what the file's metadata say, else
+        "v_prediction" for Stable Diffusion 2.x and "epsilon" for the others.
+    pickled : "refuse" or "weights_only"
+        What to do about weights that would have to be unpickled (``.bin``, ``.ckpt``, ``.pt``, ``.pth``): "weights_only" lets torch read
+        tensors from them and nothing else, and needs the extra ``torch``.
     **backend_options
         ``threads``, and whatever the backend takes beside it. With a mapping, each option goes to the backends that know it.
 
@@ -50,7 +75,10 @@ def load(
     >>> load("nano").model.name
     'nano'
     """
-    folder = open_model(model)
+    opened = open_model(model, variant=variant, prediction_type=prediction_type, pickled=pickled)
+    if vae is not None:
+        factor = _scaling_factor(opened)
+        opened = opened.with_component(open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled))
     chosen = _by_part(backend)
     distinct = {each.name: each for each in chosen.values()}
     known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
@@ -64,11 +92,18 @@ def load(
         )
         for part, each in chosen.items()
     }
-    pipe = Pipeline(folder.with_embeddings(_read_embeddings(embeddings)), chosen, options)
+    pipe = Pipeline(opened.with_embeddings(_read_embeddings(embeddings)), chosen, options)
     if embeddings:
         # built now, so that a token that is taken already is told here
         _ = pipe.tokenizer
     return pipe
+
+
+def _scaling_factor(model: StoredModel) -> float:
+    """That of the model's own VAE: a VAE in one file that takes its place does not say its own."""
+    if isinstance(model, SingleFileModel):
+        return model.family.scaling_factor
+    return float(model.config("vae_decoder")["scaling_factor"])
 
 
 def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding]) -> list[Embedding]:

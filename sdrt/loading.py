@@ -7,8 +7,18 @@ from typing import Any
 from sdrt.backends import Backend, BackendOptions, Numerics, registry
 from sdrt.backends.parts import OpenParts
 from sdrt.errors import ConfigError
-from sdrt.models import PARTS, Embedding, Part, Pickled, open_component, open_model, read_embedding
-from sdrt.opened import OpenModel
+from sdrt.models import (
+    PARTS,
+    Embedding,
+    Part,
+    Pickled,
+    PredictionType,
+    SingleFileModel,
+    StoredModel,
+    open_component,
+    open_model,
+    read_embedding,
+)
 from sdrt.pipeline import Pipeline
 
 __all__ = ["load"]
@@ -27,6 +37,7 @@ def load(
     refiner: str | Path | None = None,
     vae: str | Path | None = None,
     variant: str | None = None,
+    prediction_type: PredictionType | None = None,
     pickled: Pickled = "refuse",
     reduce_memory: bool = False,
     vae_tiling: bool | None = None,
@@ -54,12 +65,16 @@ def load(
         Folders of ControlNets; each takes a picture in ``generate(control_image=...)``.
     refiner : str or Path, optional
         An SDXL refiner's model, which takes over near the end of a run.
-    vae : str or Path, optional
-        An autoencoder in the place of the model's own.
-    variant : str, optional
-        Weights of this variant, such as ``"fp16"``.
+    vae : str, Path or None
+        A VAE in the place of the model's own: its folder, its repository, or its file with the key names of the original code.
+    variant : str or None
+        Weights of a folder in this variant, such as ``"fp16"``; parts that have none of it give their plain ones.
+    prediction_type : "epsilon", "v_prediction" or None
+        What the U-Net of a checkpoint in one file predicts, which its weights do not tell; None is what the file's metadata say, else
+        "v_prediction" for Stable Diffusion 2.x and "epsilon" for the others.
     pickled : "refuse" or "weights_only"
-        What to do about weights that would have to be unpickled.
+        What to do about weights that would have to be unpickled (``.bin``, ``.ckpt``, ``.pt``, ``.pth``): "weights_only" lets torch read
+        tensors from them and nothing else, and needs the extra ``torch``.
     reduce_memory : bool
         One network in memory at a time, each in its backend's small-memory mode, and pictures decoded tile by tile.
     vae_tiling : bool, optional
@@ -77,9 +92,10 @@ def load(
     >>> load("nano").model.name
     'nano'
     """
-    opened = open_model(model, variant=variant, pickled=pickled)
+    opened = open_model(model, variant=variant, prediction_type=prediction_type, pickled=pickled)
     if vae is not None:
-        opened = opened.with_component(open_component(vae, "vae_decoder", variant=variant, pickled=pickled))
+        factor = _scaling_factor(opened)
+        opened = opened.with_component(open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled))
     if safety_checker and "safety_checker" not in opened.parts:
         raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the part's folder")
     chosen = _by_part(backend)
@@ -125,6 +141,13 @@ def _options(
         )
         for part, each in chosen.items()
     }
+
+
+def _scaling_factor(model: StoredModel) -> float:
+    """That of the model's own VAE: a VAE in one file that takes its place does not say its own."""
+    if isinstance(model, SingleFileModel):
+        return model.family.scaling_factor
+    return float(model.config("vae_decoder")["scaling_factor"])
 
 
 def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding]) -> list[Embedding]:

@@ -26,6 +26,9 @@ class BackendOptions:
         Upper bound of the threads that one call uses; None leaves it to the backend (the cores that this process may use).
     clip_skip : int, at least 0
         Layers of the text encoder that its states leave out; other parts do not look at it.
+    low_memory : bool
+        Whether to trade speed for a small peak: weights stay mapped as they are stored and are widened where they are used, attention is
+        computed in slices. A backend that has no such way runs as ever.
     extra : mapping
         The backend's own options, already checked against its ``option_names``.
     """
@@ -33,6 +36,7 @@ class BackendOptions:
     numerics: Numerics = "float32"
     threads: int | None = None
     clip_skip: int = 0
+    low_memory: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,7 +57,10 @@ class Network(Protocol):
         ...
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
-        """Run once. Takes every input of the signature that is not bound; the runtime checks the arrays on both sides."""
+        """Run once. Takes every input of the signature that is not bound, and all or none of the optional ones.
+
+        The runtime checks the arrays on both sides.
+        """
         ...
 
     def bind(self, **constants: Array) -> Self:

@@ -1,7 +1,7 @@
 """The networks of one model, opened when first needed, with every array checked on its way in and out."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -44,7 +44,7 @@ class CheckedNetwork:
         ------
         ArrayContractError : an array is missing, unknown, of another shape or dtype, or an output holds a NaN or an infinity
         """
-        check_arrays(f"{self.part} input", tuple(spec for spec in self.signature.inputs if spec.name not in self.bound), inputs)
+        check_arrays(f"{self.part} input", self._unbound(self.signature.inputs), inputs, self._unbound(self.signature.optional))
         outputs = self.network(**inputs)
         check_arrays(f"{self.part} output", self.signature.outputs, outputs)
         for name, value in outputs.items():
@@ -53,7 +53,9 @@ class CheckedNetwork:
 
     def bind(self, **constants: Array) -> Self:
         """The same network with some inputs fixed for a run."""
-        check_arrays(f"{self.part} bound input", self._specs(constants), constants)
+        # an unknown name is left out of the specs, so that the check reports it
+        specs = tuple(spec for spec in self._unbound(self.signature.inputs) if spec.name in constants)
+        check_arrays(f"{self.part} bound input", specs, constants, self._unbound(self.signature.optional))
         return type(self)(self.part, self.network.bind(**constants), self.bound | constants.keys())
 
     def close(self) -> None:
@@ -63,9 +65,8 @@ class CheckedNetwork:
         """The dtype of floating arrays on this network's seam."""
         return next(dtype for dtype in map(np.dtype, (spec.dtype for spec in self.signature.outputs)) if dtype.kind == "f")
 
-    def _specs(self, names: Iterable[str]) -> tuple[TensorSpec, ...]:
-        # an unknown name is left out here, so that the check reports it
-        return tuple(spec for spec in self.signature.inputs if spec.name in set(names) - self.bound)
+    def _unbound(self, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        return tuple(spec for spec in specs if spec.name not in self.bound)
 
 
 class OpenParts:
@@ -92,7 +93,7 @@ class OpenParts:
         ----------
         part : Part
         clip_skip : int
-            For the text encoder, see :meth:`~sdrt.backends.base.Backend.open`: it is fixed when the part is opened, so that each value is a
+            For a text encoder, see :meth:`~sdrt.backends.base.Backend.open`: it is fixed when the part is opened, so that each value is a
             network of its own.
 
         Raises

@@ -21,9 +21,12 @@ __all__ = ["ModelFolder"]
 # What a part's config.json may call its class. Another name is another architecture, whatever its tensors are called.
 _CLASSES: dict[Part, tuple[str, ...]] = {
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection"),
+    "text_encoder_2": ("CLIPTextModel", "CLIPTextModelWithProjection"),
     "unet": ("UNet2DConditionModel",),
+    "controlnet": ("ControlNetModel",),
     "vae_decoder": ("AutoencoderKL",),
     "vae_encoder": ("AutoencoderKL",),
+    "safety_checker": ("StableDiffusionSafetyChecker",),
 }
 
 _EMBEDDING_TABLE = "embeddings.token_embedding.weight"
@@ -58,7 +61,7 @@ class ModelFolder:
     def __post_init__(self) -> None:
         if not self.path.is_dir():
             raise MissingFileError(f"{self.path}: no such folder; pass a folder in diffusers' layout, 'nano', or a repository's name")
-        for needed in (*dict.fromkeys(SUBFOLDERS.values()), "tokenizer", "scheduler"):
+        for needed in ("text_encoder", "unet", "vae", "tokenizer", "scheduler"):
             if not (self.path / needed).is_dir():
                 have = sorted(entry.name for entry in self.path.iterdir() if entry.is_dir()) or ["no folders"]
                 raise MissingFileError(
@@ -68,7 +71,7 @@ class ModelFolder:
     @property
     def parts(self) -> tuple[Part, ...]:
         """The parts that can be opened."""
-        return PARTS
+        return tuple(part for part in PARTS if (self.path / SUBFOLDERS[part]).is_dir())
 
     @property
     def tokenizer_path(self) -> Path:

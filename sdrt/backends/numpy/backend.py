@@ -47,7 +47,7 @@ class NumpyBackend:
 def _load(part: Part, model: ModelFolder, dtype: np.dtype[np.floating], clip_skip: int) -> Program:
     file, values = model.path / SUBFOLDERS[part] / "config.json", model.config(part)
     match part:
-        case "text_encoder":
+        case "text_encoder" | "text_encoder_2":
             text_config = TextEncoderConfig.read(file, values)
             return TextEncoder.load(Source(model.tensors(part), dtype), text_config, clip_skip)
         case "unet":

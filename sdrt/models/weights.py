@@ -6,6 +6,7 @@ reads nothing and a tensor that nobody asks for is never touched.
 
 import copy
 import json
+import mmap
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,12 @@ class Weights(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._tensors)
+
+    def release(self) -> None:
+        """Let go of the memory that reading the map has taken; arrays stay valid, and what is asked for again is read again."""
+        for mapped in self._maps.values():
+            if isinstance(mapped.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                mapped.base.madvise(mmap.MADV_DONTNEED)
 
     def where(self, name: str) -> str:
         """File and stored name of a tensor, for messages."""

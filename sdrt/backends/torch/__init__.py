@@ -1,4 +1,4 @@
-"""The torch backend: diffusers' and transformers' own modules behind sdrt's seam. torch is imported when a network is opened, not before."""
+"""The torch backend: diffusers' and transformers' own modules behind sdrt's seam, imported when a network is opened."""
 
 from sdrt.backends.torch.backend import TorchBackend
 from sdrt.backends.torch.compile_event import CompileEvent

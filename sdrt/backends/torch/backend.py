@@ -48,9 +48,8 @@ class TorchBackend:
         BackendError : torch, diffusers or transformers cannot be imported, or memory is short
         """
         import_packages()
-        import torch
-
         from sdrt.backends.torch.construction import open_module
+        from sdrt.backends.torch.filling import lay_channels_last
         from sdrt.backends.torch.memory import told
         from sdrt.backends.torch.network import TorchNetwork
         from sdrt.backends.torch.options import TorchOptions
@@ -70,5 +69,5 @@ class TorchBackend:
                 row_by_row=own.low_memory,
             )
             if own.channels_last:
-                adapter = adapter.to(memory_format=torch.channels_last)
+                lay_channels_last(adapter)
         return TorchNetwork(part, signature(part, config, options.numerics), adapter, own)

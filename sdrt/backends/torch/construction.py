@@ -80,7 +80,7 @@ def _build(part: Part, config: Mapping[str, Any], clip_skip: int, row_by_row: bo
     match part:
         case "text_encoder" | "text_encoder_2":
             kind = CLIPTextModelWithProjection if "CLIPTextModelWithProjection" in (config.get("architectures") or ()) else CLIPTextModel
-            return TextEncoder(kind(_clip_config(CLIPTextConfig, config)), config["num_hidden_layers"], config["vocab_size"], clip_skip)
+            return TextEncoder(kind(_construct(CLIPTextConfig, config)), config["num_hidden_layers"], config["vocab_size"], clip_skip)
         case "unet":
             return UNet(_construct(UNet2DConditionModel, config), **_condition_widths(config))
         case "controlnet":
@@ -103,14 +103,9 @@ def _build(part: Part, config: Mapping[str, Any], clip_skip: int, row_by_row: bo
 
 
 def _construct(kind: Any, config: Mapping[str, Any]) -> Any:
-    """diffusers' own class from the keys that it knows."""
+    """One of the peers' classes, from the keys that it knows."""
     known = inspect.signature(kind.__init__).parameters
     return kind(**{name: value for name, value in config.items() if name in known})
-
-
-def _clip_config(kind: Any, config: Mapping[str, Any]) -> Any:
-    known = inspect.signature(kind.__init__).parameters
-    return kind(**{name: value for name, value in config.items() if name in known and not name.startswith("_")})
 
 
 def _condition_widths(config: Mapping[str, Any]) -> dict[str, int | None]:

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,11 @@ def this_machine() -> Machine:
     import_packages()
     import torch
 
-    here = {"processor": _processor(), "flags": _flags(), "mps": torch.backends.mps.is_available()}
+    here = Machine(processor=_processor(), flags=_flags(), mps=torch.backends.mps.is_available())
     if not torch.cuda.is_available():
-        return Machine(**here)
+        return here
     units = torch.cuda.get_device_capability(0)[0] >= 7
-    return Machine(**here, cuda=torch.cuda.get_device_name(0), cuda_has_float16_units=units)
+    return replace(here, cuda=torch.cuda.get_device_name(0), cuda_has_float16_units=units)
 
 
 def _chosen(device: str, dtype: str, reason: str) -> Fastest:

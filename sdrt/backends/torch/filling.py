@@ -10,7 +10,7 @@ from sdrt.models.names import canonical_name
 from sdrt.models.parts import Part
 from sdrt.models.weights import Weights
 
-__all__ = ["fill"]
+__all__ = ["fill", "lay_channels_last"]
 
 # Where an adapter keeps diffusers' module; parts of an autoencoder stand at its root under their own names.
 _PREFIX = "module."
@@ -40,6 +40,13 @@ def fill(module: nn.Module, part: Part, weights: Weights, dtype: torch.dtype, de
             setattr(owner, name, nn.Parameter(_tensor(array, dtype, device, mapped), requires_grad=False))
         for name, buffer in owner.named_buffers(recurse=False):
             setattr(owner, name, _counting(name, buffer, device))
+
+
+def lay_channels_last(module: nn.Module) -> None:
+    """Keep each convolution's channels innermost, one after another."""
+    for each in module.modules():
+        if isinstance(each, nn.Conv2d):
+            each.weight.data = each.weight.data.contiguous(memory_format=torch.channels_last)
 
 
 def _own_path(path: str) -> str:

@@ -55,8 +55,7 @@ class TorchNetwork:
         ArrayContractError : an input is missing, unknown or bound already, or holds what the model cannot take
         """
         adapter = self._open_adapter()
-        required = [name for name in self._signature.input_names() if name not in self._bound]
-        optional = [name for name in self._signature.optional_names() if name not in self._bound]
+        required, optional = self._free()
         self._check_names(inputs, [required, [*required, *optional]])
         adapter.refuse({**self._shapes, **inputs})
         with torch.inference_mode(), at_most(self._options.threads), told(self._part, self._options.device):
@@ -75,8 +74,9 @@ class TorchNetwork:
         ArrayContractError : an input is unknown or bound already, or holds what the model cannot take
         """
         adapter = self._open_adapter()
-        known = [*self._signature.input_names(), *self._signature.optional_names()]
-        self._check_names(constants, [[name for name in constants if name in known and name not in self._bound]])
+        required, optional = self._free()
+        chosen = [name for name in constants if name in required]
+        self._check_names(constants, [chosen, [*chosen, *optional]])
         # the caller's memory stays the caller's
         copies = {name: x.copy() for name, x in constants.items()}
         adapter.refuse({**self._shapes, **copies})
@@ -94,6 +94,11 @@ class TorchNetwork:
         if self._parent is None:
             give_back(self._options.device)
 
+    def _free(self) -> tuple[list[str], list[str]]:
+        """Names of the inputs that are not bound: those needed, and those that come together or not at all."""
+        required = [name for name in self._signature.input_names() if name not in self._bound]
+        return required, [name for name in self._signature.optional_names() if name not in self._bound]
+
     def _child(self) -> Self:
         bound = type(self).__new__(type(self))
         bound.__dict__.update(self.__dict__)
@@ -110,8 +115,11 @@ class TorchNetwork:
     def _check_names(self, inputs: Mapping[str, Array], allowed: list[list[str]]) -> None:
         if not any(inputs.keys() == set(names) for names in allowed):
             bound = f" ({', '.join(sorted(self._bound))} bound)" if self._bound else ""
-            takes = ", ".join(name for name in self._signature.input_names() if name not in self._bound)
-            raise ArrayContractError(f"{self._part} input: takes {takes}{bound}; got {', '.join(inputs) or 'nothing'}")
+            required, optional = self._free()
+            together = f", and all or none of {optional[0]} to {optional[-1]}" if optional else ""
+            raise ArrayContractError(
+                f"{self._part} input: takes {', '.join(required) or 'nothing'}{together}{bound}; got {', '.join(inputs) or 'nothing'}"
+            )
 
     def _moved(self, inputs: Mapping[str, Array]) -> dict[str, torch.Tensor]:
         exact = self._open_adapter().exact

@@ -1,6 +1,7 @@
 """CLIP's text encoder."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,7 +28,8 @@ class TextEncoder(Adapter):
         super().__init__()
         self.module = module
         # transformers 4 nests the plain class too
-        self.final_layer_norm = getattr(module, "text_model", module).final_layer_norm
+        inner: Any = getattr(module, "text_model", module)
+        self.final_layer_norm: nn.Module = inner.final_layer_norm
         self.last, self.vocab_size, self.clip_skip = layers - clip_skip, vocab_size, clip_skip
 
     def refuse(self, inputs: Mapping[str, Array]) -> None:

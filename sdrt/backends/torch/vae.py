@@ -25,7 +25,7 @@ class VaeDecoder(Adapter):
 
     def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if self.row_by_row and len(z) > 1:
-            return (torch.cat([self.forward(row)[0] for row in z.split(1)]),)
+            return (torch.cat([self.forward(row)[0] for row in torch.split(z, 1)]),)
         return (self.decoder(z if self.post_quant_conv is None else self.post_quant_conv(z)),)
 
 
@@ -38,6 +38,6 @@ class VaeEncoder(Adapter):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if self.row_by_row and len(x) > 1:
-            return (torch.cat([self.forward(row)[0] for row in x.split(1)]),)
+            return (torch.cat([self.forward(row)[0] for row in torch.split(x, 1)]),)
         moments = self.encoder(x)
         return (moments if self.quant_conv is None else self.quant_conv(moments),)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sdrt.backends import Backend, BackendOptions, Numerics, registry
 from sdrt.errors import ConfigError
-from sdrt.models import PARTS, Embedding, Part, open_folder, read_embedding
+from sdrt.models import PARTS, Embedding, Part, open_model, read_embedding
 from sdrt.pipeline import Pipeline
 
 __all__ = ["load"]
@@ -50,7 +50,7 @@ def load(
     >>> load("nano").model.name
     'nano'
     """
-    folder = open_folder(model)
+    folder = open_model(model)
     chosen = _by_part(backend)
     distinct = {each.name: each for each in chosen.values()}
     known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]

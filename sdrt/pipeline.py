@@ -20,7 +20,7 @@ from sdrt.backends.parts import OpenParts
 from sdrt.errors import ConfigError
 from sdrt.guidance import guide, is_guided
 from sdrt.image import to_pil
-from sdrt.models import ModelFolder, Part
+from sdrt.models import Model, Part
 from sdrt.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax, chunk_prompt, encode_prompts
 from sdrt.schedulers import Compat, DiffusersScheduler, Plan, Sampler, State, sampler_from_config, sampler_from_name
@@ -164,13 +164,13 @@ class Pipeline:
 
     Parameters
     ----------
-    model : ModelFolder
+    model : Model
     backends : mapping of Part to Backend
     options : mapping of Part to BackendOptions
         One ``numerics`` for all.
     """
 
-    def __init__(self, model: ModelFolder, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions]) -> None:
+    def __init__(self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions]) -> None:
         self.model = model
         self.backends = {part: backend.name for part, backend in backends.items()}
         self.numerics = options["unet"].numerics
@@ -271,7 +271,8 @@ class Pipeline:
     @cached_property
     def tokenizer(self) -> ClipTokenizer:
         """The model's tokenizer."""
-        plain = ClipTokenizer.load(self.model.tokenizer_path)
+        folder = self.model.tokenizer_path
+        plain = ClipTokenizer.load(folder) if folder else ClipTokenizer.clip(self.model.pad_tokens["text_encoder"])
         return plain.with_embeddings(self.model.embedding_ids) if self.model.embeddings else plain
 
     # ---- one call

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from sdrt.arrays import Array, Signature
 from sdrt.errors import ConfigError
-from sdrt.models.folder import ModelFolder
+from sdrt.models.base import Model
 from sdrt.models.parts import Part
 
 __all__ = ["Backend", "BackendOptions", "Network", "Numerics"]
@@ -85,7 +85,7 @@ class Backend(Protocol):
         """The options of its own that it takes in ``BackendOptions.extra``."""
         ...
 
-    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> Network:
+    def open(self, part: Part, model: Model, options: BackendOptions) -> Network:
         """Open one part of a model; raises a ModelError that names file and tensor where the folder does not fit.
 
         A text encoder opened with ``clip_skip`` k gives as ``last_hidden_state`` what layer n - k of its n made, after the final norm, and

@@ -10,7 +10,7 @@ import numpy as np
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network
 from sdrt.errors import BackendError, ConfigError
-from sdrt.models.folder import ModelFolder
+from sdrt.models.base import Model
 from sdrt.models.parts import Part
 
 __all__ = ["CheckedNetwork", "OpenParts"]
@@ -74,11 +74,11 @@ class OpenParts:
 
     Parameters
     ----------
-    model : ModelFolder
+    model : Model
     backends, options : mapping by part
     """
 
-    def __init__(self, model: ModelFolder, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions]) -> None:
+    def __init__(self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions]) -> None:
         self._model = model
         self._backends = backends
         self._options = options

@@ -2,7 +2,7 @@
 
 Canonical are the names of diffusers 0.42's and transformers 5's own modules: text encoders without the ``text_model.`` prefix (which
 transformers 4 wrote), the safety checker's tower below one ``vision_model.`` (two in transformers 4), VAE attention as
- ``to_q / to_k / to_v / to_out.0`` (``query / key / value / proj_attn`` before diffusers 0.12).
+``to_q / to_k / to_v / to_out.0`` (``query / key / value / proj_attn`` before diffusers 0.12).
 """
 
 import re

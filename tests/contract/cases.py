@@ -7,7 +7,7 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.backends import BackendOptions, Network, Numerics, registry
-from sdrt.models import Part, open_folder
+from sdrt.models import Part, open_model
 from tests.models import (
     ADDED,
     CONTROLNETS,
@@ -109,7 +109,7 @@ def residuals_for(network: Network, size: int = 8, n: int = 2) -> dict[str, Arra
 
 def open_case(backend_name: str, folder: Path, part: Part, **options: object) -> Network:
     """A part on a backend by name."""
-    return registry.get(backend_name).open(part, open_folder(folder), BackendOptions(**options))  # type: ignore[arg-type]
+    return registry.get(backend_name).open(part, open_model(folder), BackendOptions(**options))  # type: ignore[arg-type]
 
 
 def relative_error(found: Array, wanted: Array) -> float:

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from sdrt.arrays import check_arrays, check_finite
 from sdrt.backends import Network, registry, signature
 from sdrt.errors import ArrayContractError, BackendError, ConfigError, ModelError
-from sdrt.models import Part, open_folder
+from sdrt.models import Part, open_model
 from sdrt.models.parts import SUBFOLDERS
 from tests.contract.cases import CASES, ONE_OF_EACH, Case, inputs_of, open_case, relative_error, residuals_for
 from tests.models import Form
@@ -36,7 +36,7 @@ def opened(backend_name: str, models: dict[Form, Path]) -> Iterator[dict[Case, N
 def test_the_signature_is_the_contract(opened: dict[Case, Network], models: dict[Form, Path], case: Case) -> None:
     """Names and dtypes as they stand there; sizes may be fewer, and outputs too where a format lacks them."""
     form, part = case
-    wanted, found = signature(part, open_folder(models[form]).config(part), "float32"), opened[case].signature
+    wanted, found = signature(part, open_model(models[form]).config(part), "float32"), opened[case].signature
     assert [(spec.name, spec.dtype) for spec in found.inputs] == [(spec.name, spec.dtype) for spec in wanted.inputs]
     assert {(spec.name, spec.dtype) for spec in found.optional} <= {(spec.name, spec.dtype) for spec in wanted.optional}
     assert {(spec.name, spec.dtype) for spec in found.outputs} <= {(spec.name, spec.dtype) for spec in wanted.outputs}

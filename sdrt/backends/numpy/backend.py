@@ -16,8 +16,8 @@ from sdrt.backends.numpy.team import Team, usable_cores
 from sdrt.backends.numpy.text_encoder import TextEncoder
 from sdrt.backends.numpy.unet import UNet
 from sdrt.backends.numpy.vae import VaeDecoder, VaeEncoder
-from sdrt.models.folder import ModelFolder
-from sdrt.models.parts import SUBFOLDERS, Part
+from sdrt.models.base import Model
+from sdrt.models.parts import Part
 
 __all__ = ["NumpyBackend"]
 
@@ -33,7 +33,7 @@ class NumpyBackend:
     def option_names(self) -> tuple[str, ...]:
         return ()
 
-    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> NumpyNetwork:
+    def open(self, part: Part, model: Model, options: BackendOptions) -> NumpyNetwork:
         """Open one part.
 
         Raises
@@ -47,8 +47,8 @@ class NumpyBackend:
         return NumpyNetwork(part, signature(part, config, options.numerics), program, team)
 
 
-def _load(part: Part, model: ModelFolder, options: BackendOptions) -> Program:
-    file, values = model.path / SUBFOLDERS[part] / "config.json", model.config(part)
+def _load(part: Part, model: Model, options: BackendOptions) -> Program:
+    file, values = model.where(part), model.config(part)
 
     def source() -> Source:
         return Source(model.tensors(part), np.dtype(options.numerics), mapped=options.low_memory)

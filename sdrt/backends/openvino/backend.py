@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from sdrt.backends import BackendOptions, Network, signature
 from sdrt.backends.openvino.options import OpenVinoOptions
 from sdrt.errors import MissingExtraError
-from sdrt.models import ModelFolder, Part
+from sdrt.models import Model, Part
 
 __all__ = ["OpenVinoBackend"]
 
@@ -32,7 +32,7 @@ class OpenVinoBackend:
         if missing := [package for package in _PACKAGES if find_spec(package) is None]:
             raise MissingExtraError(f"backend 'openvino' needs {', '.join(missing)}; install the extra: pip install 'sdrt[openvino]'")
 
-    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> Network:
+    def open(self, part: Part, model: Model, options: BackendOptions) -> Network:
         """Open one part; it is converted and compiled at the first call, or found where an earlier run has kept it."""
         own = OpenVinoOptions.read(options)
         config = model.config(part)

@@ -12,7 +12,7 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.backends import BackendOptions
-from sdrt.models import ModelFolder, Part
+from sdrt.models import Model, Part
 
 __all__ = ["convert", "digest", "keep"]
 
@@ -54,7 +54,7 @@ def convert(module: Any, inputs: Mapping[str, Array]) -> Any:
         return openvino.convert_model(Positional(), example_input=examples)
 
 
-def digest(part: Part, model: ModelFolder, options: BackendOptions) -> str:
+def digest(part: Part, model: Model, options: BackendOptions) -> str:
     """What a conversion depends on, as a name: configuration, every weight by its content, and the versions that take part.
 
     Content, as files keep their names when a LoRA or an embedding is laid over them, and their dates when they are copied.

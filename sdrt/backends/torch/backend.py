@@ -6,7 +6,7 @@ from sdrt.backends.base import BackendOptions
 from sdrt.backends.contract import signature
 from sdrt.backends.torch.extra import import_packages, require_packages
 from sdrt.errors import ConfigError
-from sdrt.models.folder import ModelFolder
+from sdrt.models.base import Model
 from sdrt.models.parts import Part
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class TorchBackend:
     def option_names(self) -> tuple[str, ...]:
         return ("device", "dtype", "compile", "channels_last", "on_compile")
 
-    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> "TorchNetwork":
+    def open(self, part: Part, model: Model, options: BackendOptions) -> "TorchNetwork":
         """Open one part.
 
         Raises

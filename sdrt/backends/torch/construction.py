@@ -22,15 +22,15 @@ from sdrt.backends.torch.text_encoder import TextEncoder
 from sdrt.backends.torch.timesteps import Float64Timesteps
 from sdrt.backends.torch.vae import VaeDecoder, VaeEncoder
 from sdrt.errors import ConfigError
-from sdrt.models.folder import ModelFolder
-from sdrt.models.parts import SUBFOLDERS, Part
+from sdrt.models.base import Model
+from sdrt.models.parts import Part
 
 __all__ = ["open_module"]
 
 
 def open_module(
     part: Part,
-    model: ModelFolder,
+    model: Model,
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
@@ -68,8 +68,9 @@ def open_module(
             with torch.device("meta"):
                 adapter = _build(part, config, clip_skip, row_by_row)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, ZeroDivisionError, RuntimeError) as error:
-            file = model.path / SUBFOLDERS[part] / "config.json"
-            raise ConfigError(f"{file}: {type(error).__name__} as this is built ({error}); it is not of this class of model") from error
+            raise ConfigError(
+                f"{model.where(part)}: {type(error).__name__} as this is built ({error}); it is not of this class of model"
+            ) from error
         fill(adapter, part, model.tensors(part), dtype, torch.device(device), mapped)
     if dtype == torch.float64:
         _keep_timesteps_exact(adapter)

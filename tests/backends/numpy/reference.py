@@ -15,7 +15,7 @@ from sdrt.arrays import Array
 from sdrt.backends import BackendOptions, Numerics
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.backends.numpy.network import NumpyNetwork
-from sdrt.models import Part, open_folder
+from sdrt.models import Part, open_model
 from sdrt.models.parts import SUBFOLDERS
 from tests.models import ADDED, UNETS, Form, normal
 
@@ -29,7 +29,7 @@ def open_network(
     folder: Path, part: Part, numerics: Numerics = "float32", threads: int | None = None, *, low_memory: bool = False
 ) -> NumpyNetwork:
     options = BackendOptions(numerics=numerics, threads=threads, low_memory=low_memory)
-    return NumpyBackend().open(part, open_folder(folder), options)
+    return NumpyBackend().open(part, open_model(folder), options)
 
 
 def part_folder(folder: Path, part: Part, module: Any, **save: Any) -> Path:

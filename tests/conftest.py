@@ -18,5 +18,5 @@ settings.load_profile("default")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the suite in tests/contract, which authors of plug-ins run over their own backend."""
-    parser.addoption("--backend", help="the one backend that tests/contract runs over; all that are registered if left out")
+    parser.addoption("--backend", help="the one backend that tests/contract runs over; those that are built in if left out")
     parser.addoption("--bound", default="1e-4", help="how far a float32 result may stand from the numpy backend's, of the largest value")

@@ -21,7 +21,7 @@ from sdrt.backends.torch.safety_checker import SafetyChecker
 from sdrt.backends.torch.text_encoder import TextEncoder
 from sdrt.backends.torch.timesteps import Float64Timesteps
 from sdrt.backends.torch.vae import VaeDecoder, VaeEncoder
-from sdrt.errors import ConfigError
+from sdrt.errors import ConfigError, SdrtError
 from sdrt.models.base import Model
 from sdrt.models.parts import Part
 
@@ -67,9 +67,12 @@ def open_module(
         try:
             with torch.device("meta"):
                 adapter = _build(part, config, clip_skip, row_by_row)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, ZeroDivisionError, RuntimeError) as error:
+        except SdrtError:
+            raise
+        except Exception as error:  # the peers' constructors raise what they stumble over, of any kind
+            reason = " ".join(str(error).split())
             raise ConfigError(
-                f"{model.where(part)}: {type(error).__name__} as this is built ({error}); it is not of this class of model"
+                f"{model.where(part)}: cannot be built ({type(error).__name__}: {reason}); its values do not fit together"
             ) from error
         fill(adapter, part, model.tensors(part), dtype, torch.device(device), mapped)
     if dtype == torch.float64:

@@ -13,6 +13,7 @@ from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config, ma
 from sdrt.schedulers.names import SamplerName, names, sampler_from_name
 from sdrt.schedulers.noise_schedule import NoiseSchedule
 from sdrt.schedulers.plan import Plan
+from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
 from sdrt.schedulers.samplers.ddpm import DDPM
@@ -20,9 +21,14 @@ from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
 from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
 from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
+from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
+from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
 from sdrt.schedulers.samplers.euler_cfgpp import EulerAncestralCFGPP, EulerCFGPP
+from sdrt.schedulers.samplers.flow_euler import FlowEuler
+from sdrt.schedulers.samplers.flow_heun import FlowHeun
+from sdrt.schedulers.samplers.flow_lcm import FlowLCM
 from sdrt.schedulers.samplers.heun import Heun
 from sdrt.schedulers.samplers.ipndm import IPNDM
 from sdrt.schedulers.samplers.kdpm2 import KDPM2
@@ -49,15 +55,21 @@ __all__ = [
     "TCD",
     "BrownianNoise",
     "Compat",
+    "ConsistencyModel",
     "DDIMInverse",
     "DPMPP2SAncestral",
     "DPMSolverMultistep",
     "DPMSolverSDE",
     "DiffusersScheduler",
+    "EDMDPMSolverMultistep",
+    "EDMEuler",
     "Euler",
     "EulerAncestral",
     "EulerAncestralCFGPP",
     "EulerCFGPP",
+    "FlowEuler",
+    "FlowHeun",
+    "FlowLCM",
     "Heun",
     "KDPM2Ancestral",
     "NoiseSchedule",

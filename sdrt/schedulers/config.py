@@ -11,6 +11,7 @@ from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.compat import COMPATS, Compat
 from sdrt.schedulers.noise_schedule import Numerics
+from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
 from sdrt.schedulers.samplers.ddpm import DDPM
@@ -18,9 +19,14 @@ from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
 from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
 from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
+from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
+from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
 from sdrt.schedulers.samplers.euler_cfgpp import EulerAncestralCFGPP, EulerCFGPP
+from sdrt.schedulers.samplers.flow_euler import FlowEuler
+from sdrt.schedulers.samplers.flow_heun import FlowHeun
+from sdrt.schedulers.samplers.flow_lcm import FlowLCM
 from sdrt.schedulers.samplers.heun import Heun
 from sdrt.schedulers.samplers.ipndm import IPNDM
 from sdrt.schedulers.samplers.kdpm2 import KDPM2
@@ -59,6 +65,12 @@ _SAMPLERS: tuple[type[Sampler], ...] = (
     EulerAncestralCFGPP,
     DPMPP2MCFGPP,
     DPMSolverMultistep,
+    FlowEuler,
+    FlowHeun,
+    FlowLCM,
+    EDMEuler,
+    EDMDPMSolverMultistep,
+    ConsistencyModel,
 )
 # Further classes of diffusers whose step is the same: they can also step many timesteps at once, for pipelines that solve in parallel.
 _ALIASES: dict[str, type[Sampler]] = {"DDIMParallelScheduler": DDIM, "DDPMParallelScheduler": DDPM}

@@ -271,6 +271,8 @@ class DiffusersScheduler:
 
     def get_velocity(self, sample: Float, noise: Float, timesteps: npt.ArrayLike) -> Float:
         """Return what a network of velocities should answer: alpha * noise - sigma * sample; parameters as :meth:`add_noise`."""
+        if self.sampler.alpha_bar() is None:
+            raise ConfigError(f"{self.sampler.name} has no get_velocity, which is for velocities over a trained schedule; got none")
         alpha, sigma = self._levels(sample, timesteps)
         if self.sampler.exploding:
             alpha = 1 / np.sqrt(1 + sigma**2)
@@ -285,14 +287,14 @@ class DiffusersScheduler:
 
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
-        if self._asked and not self.sampler.inverse and (i := self._find(timestep)) is not None:
+        planned = bool(self._asked) or self.sampler.alpha_bar() is None
+        if planned and not self.sampler.inverse and (i := self._find(timestep)) is not None:
             alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
         else:
             alpha_bar = self.sampler.alpha_bar()
-            known = 0 if alpha_bar is None else len(alpha_bar)
-            if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < known):
-                whole = f" or a whole one in [0, {known})" if known else ""
-                raise ConfigError(f"noise is added at a timestep of the plan{whole}, got {timestep:g}")
+            if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < len(alpha_bar)):
+                others = "" if alpha_bar is None else f" or a whole one in [0, {len(alpha_bar)})"
+                raise ConfigError(f"noise is added at a timestep of the plan{others}, got {timestep:g}")
             alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
         return (1.0, sigma / alpha) if self.sampler.exploding else (alpha, sigma)
 
@@ -317,8 +319,7 @@ class DiffusersScheduler:
             return sampler, plan
         key = tuple(sorted(given.items()))
         if key not in self._plans:
-            asked = self._asked or {"timesteps": plan.timesteps.tolist()}
-            other = changed.plan(**asked)
+            other = changed.plan(**self._asked) if self._asked else changed.whole_plan()
             if not np.array_equal(other.sigmas, plan.sigmas):
                 told = ", ".join(given)
                 raise ConfigError(f"{told} of {sampler.name} say where the network is called; pass them to set_timesteps, not to step")

@@ -14,6 +14,7 @@ from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_class, sampler_from_config
 from sdrt.schedulers.name_endings import ENDINGS, ending_settings, split_ending
 from sdrt.schedulers.noise_schedule import Numerics
+from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
 from sdrt.schedulers.samplers.ddpm import DDPM
@@ -21,9 +22,14 @@ from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
 from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
 from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
+from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
+from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
 from sdrt.schedulers.samplers.euler_cfgpp import EulerAncestralCFGPP, EulerCFGPP
+from sdrt.schedulers.samplers.flow_euler import FlowEuler
+from sdrt.schedulers.samplers.flow_heun import FlowHeun
+from sdrt.schedulers.samplers.flow_lcm import FlowLCM
 from sdrt.schedulers.samplers.heun import Heun
 from sdrt.schedulers.samplers.ipndm import IPNDM
 from sdrt.schedulers.samplers.kdpm2 import KDPM2
@@ -45,7 +51,7 @@ class SamplerName:
 
     name: str
     class_name: str  # the diffusers class
-    order: int  # of convergence, as measured; 0 for a distilled model's jumps, which do not get better by being shorter
+    order: int  # of convergence, as measured, in the variance where noise is drawn; 0: a distilled model's jumps have none
     stochastic: bool  # whether fresh noise is drawn at every step
     calls_per_step: int  # network calls; the repeats at the start of PLMS come on top
     about: str  # one line
@@ -67,6 +73,7 @@ def _row(name: str, sampler: type[Sampler], order: int, about: str, *aliases: st
 
 
 _DPM = DPMSolverMultistep
+_EDM_DPM = EDMDPMSolverMultistep
 _PLUS: dict[str, Any] = {"algorithm_type": "dpmsolver++"}
 
 _DPM2A = ("dpm 2 a", "dpm2 ancestral", "dpm 2 ancestral", "k dpm 2 ancestral")
@@ -102,17 +109,17 @@ _ROWS = (
     _row("heun karras", Heun, 2, "the same with more steps at low noise", use_karras_sigmas=True),
     _row("dpm2", KDPM2, 2, "the midpoint method: a second call a step, in its middle", "dpm 2", "k dpm 2"),
     _row("dpm2 karras", KDPM2, 2, "the same with more steps at low noise", use_karras_sigmas=True),
-    _row("dpm2 a", KDPM2Ancestral, 1, "the midpoint method with fresh noise at every step", *_DPM2A, stochastic=True),
-    _row("dpm2 a karras", KDPM2Ancestral, 1, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
+    _row("dpm2 a", KDPM2Ancestral, 2, "the midpoint method with fresh noise at every step", *_DPM2A, stochastic=True),
+    _row("dpm2 a karras", KDPM2Ancestral, 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
     _row("lms", LMS, 4, "a linear multistep method: smooth at 50 steps and more, rough below 20", "lms discrete"),
     _row("lms karras", LMS, 4, "the same with more steps at low noise", use_karras_sigmas=True),
-    _row("dpm++ sde", DPMSolverSDE, 1, "DPM-Solver++ in two calls with Brownian noise: much detail in few steps", stochastic=True),
-    _row("dpm++ sde karras", DPMSolverSDE, 1, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
-    _row("dpm++ 2s a", DPMPP2SAncestral, 1, "DPM-Solver++ in two calls with fresh noise at every step", *_2SA, stochastic=True),
-    _row("dpm++ 2s a karras", DPMPP2SAncestral, 1, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
-    _row("restart", Restart, 2, "Heun, with ways back to higher noise from 20 steps on: best quality for many calls", stochastic=True),
+    _row("dpm++ sde", DPMSolverSDE, 2, "DPM-Solver++ in two calls with Brownian noise: much detail in few steps", stochastic=True),
+    _row("dpm++ sde karras", DPMSolverSDE, 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
+    _row("dpm++ 2s a", DPMPP2SAncestral, 2, "DPM-Solver++ in two calls with fresh noise at every step", *_2SA, stochastic=True),
+    _row("dpm++ 2s a karras", DPMPP2SAncestral, 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
+    _row("restart", Restart, 2, "Heun that goes back to higher noise now and then, from 20 steps on: contracts errors", stochastic=True),
     _row("res_multistep", ResMultistep, 2, "exponential multistep: as DPM-Solver++ 2M, with its exact weights", "res multistep"),
-    _row("res_multistep_ancestral", ResMultistepAncestral, 1, "the same with fresh noise at every step", stochastic=True),
+    _row("res_multistep_ancestral", ResMultistepAncestral, 2, "the same with fresh noise at every step", stochastic=True),
     _row("euler_cfg_pp", EulerCFGPP, 1, "CFG++: guidance scales from 0 to 1, closer to the data at each step"),
     _row("euler_ancestral_cfg_pp", EulerAncestralCFGPP, 1, "CFG++ with fresh noise at every step", "euler a cfg++", stochastic=True),
     _row("dpmpp_2m_cfg_pp", DPMPP2MCFGPP, 2, "CFG++ with DPM-Solver++ 2M steps"),
@@ -124,6 +131,29 @@ _ROWS = (
     _row(
         "dpm 2m", _DPM, 2, "DPM-Solver, which expands the noise", solver_order=2, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"
     ),
+    _row("flow euler", FlowEuler, 1, "Euler for flow models (Stable Diffusion 3, FLUX)", "flow match euler", "flow match euler discrete"),
+    _row(
+        "flow heun",
+        FlowHeun,
+        2,
+        "Heun for flow models: two calls a step, smaller errors",
+        "flow match heun",
+        "flow match heun discrete",
+    ),
+    _row("flow lcm", FlowLCM, 1, "for flow models distilled to a few steps, fresh noise at each", "flow match lcm", stochastic=True),
+    _row("edm euler", EDMEuler, 1, "Euler for models with EDM's scalings (Playground 2.5, CosXL)"),
+    _row("edm dpm++ 2m", _EDM_DPM, 2, "DPM-Solver++ of second order for models with EDM's scalings", solver_order=2, **_PLUS),
+    _row("edm dpm++ 3m", _EDM_DPM, 2, "the same with third differences: smaller errors, no higher order", solver_order=3, **_PLUS),
+    _row(
+        "edm dpm++ 2m sde",
+        _EDM_DPM,
+        1,
+        "the same of second order with fresh noise at every step",
+        stochastic=True,
+        solver_order=2,
+        algorithm_type="sde-dpmsolver++",
+    ),
+    _row("cm", ConsistencyModel, 1, "for consistency models: 1 to 4 steps", "consistency", "consistency models", stochastic=True),
 )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "beta_ratios",
     "exponential_ratios",
     "interpolated",
+    "karras_at",
     "karras_ratios",
     "log_linear_table",
     "ratio_to_timestep",
@@ -123,8 +124,13 @@ class SigmaSpacing:
 
 def karras_ratios(high: float, low: float, n: int, rho: float = _RHO) -> F64:
     """Spread n ratios by equation 5 of Karras et al. 2022: f64[n]."""
+    return karras_at(np.linspace(0, 1, n), high, low, rho)
+
+
+def karras_at(ramp: F64, high: float, low: float, rho: float = _RHO) -> F64:
+    """Return the ratios at positions between the two ends of that spread, 0 the high one and 1 the low one: f64 of the same shape."""
     start, end = high ** (1 / rho), low ** (1 / rho)
-    found: F64 = (start + np.linspace(0, 1, n) * (end - start)) ** rho
+    found: F64 = (start + ramp * (end - start)) ** rho
     return found
 
 

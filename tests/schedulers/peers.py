@@ -1,5 +1,6 @@
 """diffusers' schedulers beside ours, over one network: what every parity test here runs on."""
 
+import copy
 import inspect
 import sys
 import warnings
@@ -17,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 import sdrt.rng
 import sdrt.schedulers
 from sdrt.schedulers import DiffusersScheduler
+from sdrt.schedulers.config import sampler_class
 
 SEED = 93
 SHAPE = (1, 4, 8, 8)
@@ -52,6 +54,16 @@ def first_noise(dtype: type[Any] = np.float32) -> np.ndarray:
     return sdrt.rng.stream("numpy", SEED).normal(SHAPE).astype(dtype)
 
 
+def known(class_name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of those values that the class has."""
+    return {"_class_name": class_name, **{key: value for key, value in values.items() if key in sampler_class(class_name).keys}}
+
+
+def is_of_diffusers(class_name: str) -> bool:
+    """Whether diffusers has a class of this name: those of samplers that it lacks are named in its manner."""
+    return hasattr(diffusers, class_name)
+
+
 def peer(config: Mapping[str, Any]) -> Any:
     """diffusers' scheduler of a configuration."""
     with warnings.catch_warnings():
@@ -75,18 +87,21 @@ def run_peer(
     step: Mapping[str, Any] | None = None,
     stops: Mapping[str, Any] | None = None,
     dtype: type[Any] = np.float32,
+    wide: bool = False,
 ) -> Run:
-    """Run diffusers, with torch's generator and options of its ``step``."""
+    """Run diffusers, with torch's generator and options of its ``step``; ``wide`` lets it compute its scalars in float64."""
     scheduler = laid_out(config, n, stops)
+    if wide:
+        scheduler.sigmas = scheduler.sigmas.double()
     options = dict(step or {})
     if "generator" in inspect.signature(scheduler.step).parameters:
         options["generator"] = torch.Generator().manual_seed(SEED)
-    x = torch.from_numpy(first_noise(dtype)) * scheduler.init_noise_sigma
+    x = torch.from_numpy(first_noise(dtype)) * getattr(scheduler, "init_noise_sigma", 1.0)
     samples = []
     with warnings.catch_warnings(), _single_draws(scheduler):
         warnings.simplefilter("ignore")
         for t in scheduler.timesteps:
-            output = answer(config, scheduler.scale_model_input(x, t), t)
+            output = answer(config, seen(scheduler, x, t), t)
             x = scheduler.step(output, t, x, **options).prev_sample
             samples.append(x.numpy())
     return Run(scheduler, scheduler.timesteps.numpy(), samples)
@@ -107,6 +122,21 @@ def _single_draws(scheduler: Any) -> Iterator[None]:
 
     with mock.patch.object(module, "randn_tensor", single):
         yield
+
+
+def seen(scheduler: Any, x: torch.Tensor, t: Any) -> torch.Tensor:
+    """What diffusers' network sees of a sample; its flow-matching classes have no word for it."""
+    scaled: torch.Tensor = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+    return scaled
+
+
+def noised(scheduler: Any, picture: np.ndarray, noise: np.ndarray, timesteps: torch.Tensor) -> np.ndarray:
+    """What diffusers makes of pictures at some timesteps, one each; its flow-matching classes call it scale_noise and keep a cursor."""
+    if hasattr(scheduler, "add_noise"):
+        mixed: np.ndarray = scheduler.add_noise(torch.from_numpy(picture), torch.from_numpy(noise), timesteps).numpy()
+        return mixed
+    rows = zip(torch.from_numpy(picture).split(1), timesteps.split(1), torch.from_numpy(noise).split(1), strict=True)
+    return np.concatenate([copy.deepcopy(scheduler).scale_noise(*row).numpy() for row in rows])
 
 
 def run_face(

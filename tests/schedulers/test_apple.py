@@ -77,6 +77,7 @@ def test_its_table_is_next_to_pytorchs() -> None:
     table = from_config(CONFIG, compat="apple").alphas_cumprod
     own = [0.99915, 0.998296, 0.9904313, 0.8942232, 0.27633256, 0.00577549, 0.00466009]
     np.testing.assert_allclose(table[[0, 1, 10, 100, 500, 981, 999]], own, rtol=1e-6)
+    np.testing.assert_array_equal(table, np.array(Transcript(1).table))
     torchs = from_config(CONFIG).alphas_cumprod
     assert 0 < np.abs(table / torchs - 1).max() < 1.5e-6
 

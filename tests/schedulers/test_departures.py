@@ -10,9 +10,9 @@ from sdrt.errors import ConfigError
 from sdrt.schedulers import Plan, Sampler, State, names, sampler_from_config, sampler_from_name
 from sdrt.schedulers.config import sampler_class
 from sdrt.schedulers.distilled import DistilledSampler
-from tests.schedulers.peers import SD, distance, first_noise, laid_out, network, run_face, run_peer
+from tests.schedulers.peers import SD, distance, first_noise, is_of_diffusers, laid_out, network, run_face, run_peer
 
-CLASS_NAMES = sorted({row.class_name for row in names()})
+CLASS_NAMES = sorted({row.class_name for row in names() if "timestep_spacing" in sampler_class(row.class_name).keys})
 
 
 def config(class_name: str, **extra: Any) -> dict[str, Any]:
@@ -37,16 +37,18 @@ def test_trailing_gives_n_timesteps_for_every_n(class_name: str) -> None:
         assert plan.num_inference_steps == n
         assert plan.timesteps.max() == 999
         assert plan.timesteps.min() >= 0
-    theirs = laid_out(config(class_name, timestep_spacing="trailing"), 61).timesteps
-    assert len(theirs) - (class_name == "PNDMScheduler") == 62
-    assert theirs.min() == -1
+    if is_of_diffusers(class_name):
+        theirs = laid_out(config(class_name, timestep_spacing="trailing"), 61).timesteps
+        assert len(theirs) > 61
+        assert theirs.min() == -1
 
 
 @pytest.mark.parametrize("class_name", sorted({*SPACED} - {"DPMSolverMultistepScheduler", "DDIMInverseScheduler"}))
 def test_a_single_linspace_step_starts_at_the_noisiest_timestep(class_name: str) -> None:
     single = config(class_name, timestep_spacing="linspace")
     assert sampler_from_config(single).plan(1).timesteps.tolist() == [999]
-    assert laid_out(single, 1).timesteps.tolist() == [0]
+    if is_of_diffusers(class_name):
+        assert laid_out(single, 1).timesteps.tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -211,6 +213,7 @@ def test_lcm_ends_clean_where_strength_cuts_given_timesteps() -> None:
     sigma = np.sqrt(1 - ours.scheduler.alphas_cumprod[259])
     left = theirs.samples[1] - np.sqrt(1 - sigma**2) * ours.samples[1]
     assert np.std(left) == pytest.approx(sigma, rel=0.15)
+    assert distance(run_face(lcm, 4, stops=stops, compat="diffusers"), theirs) < 1e-4
 
 
 def test_tcd_honours_its_bounds() -> None:

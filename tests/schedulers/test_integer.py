@@ -11,6 +11,7 @@ import sdrt.rng
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers import DDIM, DDPM, LCM, TCD, NoiseSchedule, from_config, sampler_from_config, sampler_from_name
 from tests.schedulers.configs import divisors, trailing_is_sound
+from tests.schedulers.drawn.integer import DRAWN
 from tests.schedulers.peers import SD, answer, distance, first_noise, network, peer, run_face, run_peer
 
 # Rounding alone, as in test_parity: float32 runs of up to 50 steps, and of fewer than 10, which divide small differences by small alphas.
@@ -51,6 +52,18 @@ def test_lcm_and_tcd_are_diffusers(data: st.DataObject, n: int) -> None:
     step = {"eta": data.draw(st.sampled_from([0.0, 0.3, 1.0]))} if class_name == "TCDScheduler" else {}
     stops = {"num_inference_steps": n, "strength": data.draw(st.sampled_from([0.6, 1.0]))}
     assert_close({"_class_name": class_name}, n, step=step, stops=stops)
+
+
+@pytest.mark.parametrize("class_name", DRAWN)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_config_says_all_that_was_read(class_name: str, data: st.DataObject) -> None:
+    config = data.draw(DRAWN[class_name]).config
+    sampler = sampler_from_config(config, compat="diffusers")
+    assert sampler_from_config(sampler.config, compat="diffusers") == sampler
+    for key, value in config.items():
+        if key != "clip_sample_range" or config["clip_sample"]:  # there is no range where nothing is clipped
+            assert sampler.config[key] == value, key
 
 
 @pytest.mark.parametrize("class_name", ["DDIMParallelScheduler", "DDPMParallelScheduler"])
@@ -176,12 +189,17 @@ def test_ipndm_takes_its_own_sigmas() -> None:
         own.plan(timesteps=[0.5])
 
 
-@pytest.mark.parametrize("name", ["ddim", "ddpm", "lcm", "tcd", "unclip"])
-@pytest.mark.parametrize("bound", [{"clip_sample": True, "clip_sample_range": 0.5}, {"thresholding": True, "sample_max_value": 2.0}])
+CLIPPED: dict[str, Any] = {"clip_sample": True, "clip_sample_range": 0.5}
+THRESHOLD: dict[str, Any] = {"thresholding": True, "sample_max_value": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [(name, bound) for name in ("ddim", "ddpm", "lcm", "tcd") for bound in (CLIPPED, THRESHOLD)]
+    + [(name, CLIPPED) for name in ("unclip", "ddim inverse")],
+)
 def test_a_bound_holds_in_every_step(name: str, bound: dict[str, Any]) -> None:
     """x0 lies within it, and the result follows."""
-    if name == "unclip" and "thresholding" in bound:
-        pytest.skip("unCLIP clips only")
     limit = bound.get("clip_sample_range", 1.0)
     results = []
     for extra in (bound, {"clip_sample": False}):
@@ -191,7 +209,7 @@ def test_a_bound_holds_in_every_step(name: str, bound: dict[str, Any]) -> None:
         while state.position < plan.num_calls:
             i = state.position
             state = sampler.step(plan, state, network(state.x, plan.timesteps[i]), first_noise() if plan.draws[i] else None)
-            assert "clip_sample" not in extra or extra["clip_sample"] is False or np.abs(state.x0).max() <= limit
+            assert extra is not bound or np.abs(state.x0).max() <= limit
         results.append(state.x)
     assert np.abs(results[0] - results[1]).max() > 1e-2
 

@@ -129,8 +129,9 @@ class Euler(RatioSampler, OneStepSampler):
     def _late_churn(self, now: Real, raised: Real, then: Real) -> Transfer:
         """Add a step's noise after the network was called, as diffusers 0.42.1 does.
 
-        The output then belongs to a sample of less noise than the one it moves: with s_churn 40 over 20 steps, a perfect network no longer
-        leads to the data's variance. By default noise comes before the call.
+        The output then belongs to a sample of less noise than the one it moves, and takes none of the new noise away: for Gaussian data
+        of deviation 0.7, 20 Karras steps with s_churn 10 end with a variance 44 % too large, where with noise before the call it is 29 %
+        too small, as Euler's own steps make it.
         """
         return _late_step(self.prediction_type, now, raised, then, self.s_noise)
 

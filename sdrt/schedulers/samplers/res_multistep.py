@@ -108,12 +108,12 @@ class ResMultistepAncestral(ResMultistep):
 def _changes(ratios: F64, down: F64) -> F64:
     """Return the weight of x0's last change at each call, f64[n]: h phi_2(-h) h / h_last, and 0 at the first.
 
-    phi_2(z) = (phi_1(z) - 1) / z, and phi_1(z) = (exp(z) - 1) / z. h is the length of a step in -log ratio, as far down as it is predicted;
-    h_last lies between the stops of the two values.
+    phi_2(z) = (phi_1(z) - 1) / z, and phi_1(z) = (exp(z) - 1) / z. h and h_last are the lengths of this step and the one before in -log
+    ratio, as far down as they go before fresh noise is added. Counted between the stops instead, h_last gives a variance of order 1, not 2.
     """
     weights = np.zeros(len(down))
     for i in range(1, len(down)):
         if 0 < down[i] < ratios[i] < ratios[i - 1]:
-            h, h_last = np.log(ratios[i] / down[i]), np.log(ratios[i - 1] / ratios[i])
+            h, h_last = np.log(ratios[i] / down[i]), np.log(ratios[i - 1] / down[i - 1])
             weights[i] = (1 + np.expm1(-h) / h) * h / h_last
     return weights

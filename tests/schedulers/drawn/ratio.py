@@ -16,8 +16,11 @@ spacings: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
 EVERY_SPACING = ("leading", "trailing", "linspace")
 VELOCITIES = ("epsilon", "v_prediction")
 
-# What a caller may lay down: whole timesteps, or the ratios of all stops.
-timesteps = st.lists(st.integers(0, 999), min_size=1, max_size=30).map(lambda found: {"timesteps": sorted(found, reverse=True)})
+# What a caller may lay down: whole timesteps, or the ratios of all stops. They are distinct: of two equal first timesteps diffusers leaves
+# one out, and so walks past the end of its tables.
+timesteps = st.lists(st.integers(0, 999), min_size=1, max_size=30, unique=True).map(
+    lambda found: {"timesteps": sorted(found, reverse=True)}
+)
 sigmas = st.lists(st.floats(0.03125, 14.5, width=32), min_size=1, max_size=30, unique=True).map(
     lambda found: {"sigmas": [*sorted(found, reverse=True), 0.0]}
 )

@@ -19,6 +19,7 @@ from sdrt.models import (
     open_model,
     read_embedding,
 )
+from sdrt.opened import OpenModel
 from sdrt.pipeline import Pipeline
 
 __all__ = ["load"]

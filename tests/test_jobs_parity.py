@@ -123,7 +123,7 @@ def test_sdxl_equals_diffusers(models: Any, guidance_scale: float) -> None:
 
 def test_sdxls_sizes_equal_diffusers_and_move_the_picture(models: Any) -> None:
     pipe, peer = sdrt.load(models("sdxl")), open_peer("StableDiffusionXLPipeline", models("sdxl"))
-    sizes = {"original_size": (512, 1024), "crops_coords_top_left": (200, 40), "target_size": (1024, 512)}
+    sizes: dict[str, Any] = {"original_size": (512, 1024), "crops_coords_top_left": (200, 40), "target_size": (1024, 512)}
     want = peer_picture(peer, negative_prompt=NEGATIVE, **QUICK, **sizes)
     got = drawn(pipe, **QUICK, **sizes)
     assert psnr(got, want) >= 60
@@ -204,7 +204,7 @@ def test_a_model_that_in_paints_asks_for_its_pictures_and_others_refuse_them(mod
     with pytest.raises(ConfigError, match="image, mask_image are for a model that in-paints, of 9 channels; leave it out"):
         sdrt.load(models("sd1")).generate(PROMPT, image=picture(1), mask_image=mask())
     with pytest.raises(ImageError, match=r"image is a PIL image or an array uint8\[H,W\] or uint8\[H,W,3\]; got str"):
-        sdrt.load(models("inpaint")).generate(PROMPT, image="cat.png", mask_image=mask())  # type: ignore[arg-type]
+        sdrt.load(models("inpaint")).generate(PROMPT, image="cat.png", mask_image=mask())
 
 
 # ---- ControlNets
@@ -252,7 +252,7 @@ def test_a_control_image_without_a_controlnet_is_refused(models: Any) -> None:
 def test_rows_one_after_the_other_give_the_same_picture(models: Any, controlnets: Any, form: Form) -> None:
     pipe = sdrt.load(models(form), controlnet=controlnets(form))
     settings = QUICK | {"control_image": picture(3), "num_images": 2}
-    together, apart = (pipe.generate(PROMPT, NEGATIVE, seed=93, cfg=cfg, **settings) for cfg in ("batched", "sequential"))  # type: ignore[arg-type]
+    together, apart = (pipe.generate(PROMPT, NEGATIVE, seed=93, cfg=cfg, **settings) for cfg in ("batched", "sequential"))
     for a, b in zip(together.images, apart.images, strict=True):
         assert psnr(np.asarray(a), np.asarray(b)) >= 60
 

@@ -22,7 +22,7 @@ from benchmarks.report import main
 from sdrt.arrays import Array
 from sdrt.backends import BackendOptions
 from sdrt.backends.numpy import NumpyBackend
-from sdrt.models import open_folder, path
+from sdrt.models import open_model, path
 
 __all__ = ["measure"]
 
@@ -48,7 +48,7 @@ def _stable_diffusion(folder: Path) -> dict[str, Any]:
     unet.save_pretrained(folder / "unet")
     before = _peak_memory()
     start = time.perf_counter()
-    network = NumpyBackend().open("unet", open_folder(folder), BackendOptions())
+    network = NumpyBackend().open("unet", open_model(folder), BackendOptions())
     opened = time.perf_counter() - start
     sample, timestep, condition = _inputs(64, 768)
     bound = network.bind(encoder_hidden_states=condition)
@@ -65,7 +65,7 @@ def _nano_unet() -> dict[str, Any]:
     folder = path("nano")
     unet = UNet2DConditionModel.from_pretrained(folder / "unet").float().requires_grad_(False)
     sample, timestep, condition = _inputs(16, unet.config.cross_attention_dim)
-    network = NumpyBackend().open("unet", open_folder(folder), BackendOptions()).bind(encoder_hidden_states=condition)
+    network = NumpyBackend().open("unet", open_model(folder), BackendOptions()).bind(encoder_hidden_states=condition)
     arrays = [torch.from_numpy(x) for x in (sample, timestep, condition)]
     return _race(lambda: network(sample=sample, timestep=timestep)["noise_pred"], lambda: unet(*arrays).sample.numpy(), 50)
 
@@ -74,7 +74,7 @@ def _nano_decoder() -> dict[str, Any]:
     folder = path("nano")
     vae = AutoencoderKL.from_pretrained(folder / "vae").float().requires_grad_(False)
     z = np.random.default_rng(0).standard_normal((1, 4, 16, 16), dtype=np.float32)
-    network = NumpyBackend().open("vae_decoder", open_folder(folder), BackendOptions())
+    network = NumpyBackend().open("vae_decoder", open_model(folder), BackendOptions())
     latents = torch.from_numpy(z)
     return _race(lambda: network(z=z)["image"], lambda: vae.decode(latents).sample.numpy(), 20)
 

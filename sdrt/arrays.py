@@ -68,6 +68,8 @@ class Signature:
     Parameters
     ----------
     inputs, outputs : tuple of TensorSpec
+    optional : tuple of TensorSpec
+        Inputs that may be left out: all of them together, or none.
     joint_sizes : tuple of mappings, empty where any combination is fine
         Where sizes are only allowed together (a Core ML model of fixed shapes): each mapping gives whole shapes by input name.
     """
@@ -75,9 +77,13 @@ class Signature:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     joint_sizes: tuple[Mapping[str, tuple[int, ...]], ...] = ()
+    optional: tuple[TensorSpec, ...] = ()
 
     def input_names(self) -> tuple[str, ...]:
         return tuple(spec.name for spec in self.inputs)
+
+    def optional_names(self) -> tuple[str, ...]:
+        return tuple(spec.name for spec in self.optional)
 
     def output_names(self) -> tuple[str, ...]:
         return tuple(spec.name for spec in self.outputs)
@@ -108,14 +114,18 @@ def check_array(owner: str, spec: TensorSpec, x: object) -> None:
         raise ArrayContractError(f"{owner}: expected {spec}, got {x.dtype}[{','.join(map(str, x.shape))}]")
 
 
-def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str, object]) -> None:
-    """Raise ArrayContractError unless ``arrays`` holds exactly the arrays that ``specs`` name, each as it should be."""
-    names = tuple(spec.name for spec in specs)
+def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str, object], optional: tuple[TensorSpec, ...] = ()) -> None:
+    """Raise ArrayContractError unless ``arrays`` holds what ``specs`` names, all or none of ``optional``, each as it should be."""
+    left_out = [spec.name for spec in optional if spec.name not in arrays]
+    if 0 < len(left_out) < len(optional):
+        raise ArrayContractError(f"{owner}: missing {', '.join(left_out)}; the {len(optional)} optional arrays come together or not at all")
+    expected = specs if left_out else specs + optional
+    names = tuple(spec.name for spec in expected)
     if missing := [name for name in names if name not in arrays]:
         raise ArrayContractError(f"{owner}: missing {', '.join(missing)}; expected {', '.join(map(str, specs))}")
     if unknown := [name for name in arrays if name not in names]:
-        raise ArrayContractError(f"{owner}: does not take {', '.join(unknown)}; expected {', '.join(map(str, specs))}")
-    for spec in specs:
+        raise ArrayContractError(f"{owner}: does not take {', '.join(unknown)}; expected {', '.join(map(str, expected))}")
+    for spec in expected:
         check_array(owner, spec, arrays[spec.name])
 
 

@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -13,3 +14,9 @@ torch.set_num_threads(1)
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ)
 settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the suite in tests/contract, which authors of plug-ins run over their own backend."""
+    parser.addoption("--backend", help="the one backend that tests/contract runs over; those that are built in if left out")
+    parser.addoption("--bound", default="1e-4", help="how far a float32 result may stand from the numpy backend's, of the largest value")

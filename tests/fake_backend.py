@@ -9,7 +9,7 @@ import numpy as np
 from sdrt.arrays import Array, Signature
 from sdrt.backends import BackendOptions, signature
 from sdrt.errors import BackendError
-from sdrt.models import ModelFolder, Part
+from sdrt.models import Model, Part
 
 Compute = Callable[..., dict[str, Array]]
 
@@ -47,7 +47,7 @@ class FakeBackend:
         self.options: list[BackendOptions] = []
         self.rows: list[int] = []
 
-    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> FakeNetwork:
+    def open(self, part: Part, model: Model, options: BackendOptions) -> FakeNetwork:
         config, dtype = model.config(part), options.numerics
         computes: dict[Part, Compute] = {
             "text_encoder": lambda input_ids: _encode(input_ids, config["hidden_size"], dtype),

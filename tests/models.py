@@ -10,21 +10,24 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-Form: TypeAlias = Literal["sd1", "sd2"]
+Form: TypeAlias = Literal["sd1", "sd2", "inpaint", "lcm", "sdxl", "sdxl-refiner"]
 
-# Stable Diffusion 1.5's and 2.1's own configurations with fewer and narrower layers.
+_SD1_UNET: Mapping[str, Any] = {
+    "sample_size": 8,
+    "block_out_channels": (32, 64, 64, 64),
+    "cross_attention_dim": 32,
+    "attention_head_dim": 4,
+    "norm_num_groups": 16,
+}
+
+# The published models' own configurations with fewer and narrower layers.
 UNETS: Mapping[Form, Mapping[str, Any]] = {
-    "sd1": {
-        "sample_size": 8,
-        "block_out_channels": (32, 64, 64, 64),
-        "cross_attention_dim": 32,
-        "attention_head_dim": 4,
-        "norm_num_groups": 16,
-    },
+    "sd1": _SD1_UNET,
     "sd2": {
         "sample_size": 8,
         "block_out_channels": (32, 64, 64, 64),
@@ -34,20 +37,126 @@ UNETS: Mapping[Form, Mapping[str, Any]] = {
         "use_linear_projection": True,
         "upcast_attention": True,
     },
+    # 4 channels of latents, 1 of the mask, 4 of the masked picture
+    "inpaint": {**_SD1_UNET, "in_channels": 9},
+    "lcm": {**_SD1_UNET, "time_cond_proj_dim": 24},
+    "sdxl": {
+        "sample_size": 8,
+        "block_out_channels": (32, 64, 96),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2, 3),
+        "attention_head_dim": (2, 4, 6),
+        "cross_attention_dim": 80,  # both text encoders side by side
+        "use_linear_projection": True,
+        "upcast_attention": None,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 72,  # the second encoder's projection, and six numbers
+    },
+    "sdxl-refiner": {
+        "sample_size": 8,
+        "block_out_channels": (32, 64, 96, 96),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": 2,
+        "attention_head_dim": (2, 4, 6, 6),
+        "cross_attention_dim": 48,
+        "use_linear_projection": True,
+        "upcast_attention": None,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 64,  # the same, and five numbers
+    },
 }
+
+# Width of the pooled text of SDXL's U-Nets, and how many numbers stand beside it.
+ADDED: Mapping[Form, tuple[int, int]] = {"sdxl": (24, 6), "sdxl-refiner": (24, 5)}
+
+# ControlNets share the way down of the U-Net that they are for; the convolutions of the picture are a quarter as wide.
+_CONTROLNET_KEYS = (
+    "block_out_channels",
+    "down_block_types",
+    "transformer_layers_per_block",
+    "attention_head_dim",
+    "cross_attention_dim",
+    "norm_num_groups",
+    "use_linear_projection",
+    "upcast_attention",
+    "addition_embed_type",
+    "addition_time_embed_dim",
+    "projection_class_embeddings_input_dim",
+)
+_CONTROLLED: tuple[Form, ...] = ("sd1", "sd2", "sdxl")
+CONTROLNETS: Mapping[Form, Mapping[str, Any]] = {
+    form: {
+        **{key: UNETS[form][key] for key in _CONTROLNET_KEYS if key in UNETS[form]},
+        "conditioning_embedding_out_channels": (4, 8, 24, 64),
+    }
+    for form in _CONTROLLED
+}
+
+_SD1_VAE: Mapping[str, Any] = {"block_out_channels": (16, 32, 32, 32), "layers_per_block": 1, "norm_num_groups": 8}
+_SDXL_VAE: Mapping[str, Any] = {**_SD1_VAE, "scaling_factor": 0.13025, "force_upcast": True}
 
 VAES: Mapping[Form, Mapping[str, Any]] = {
-    "sd1": {"block_out_channels": (16, 32, 32, 32), "layers_per_block": 1, "norm_num_groups": 8},
+    "sd1": _SD1_VAE,
     "sd2": {"block_out_channels": (16, 16, 32, 32), "layers_per_block": 2, "norm_num_groups": 16},
+    "inpaint": _SD1_VAE,
+    "lcm": _SD1_VAE,
+    "sdxl": _SDXL_VAE,
+    "sdxl-refiner": _SDXL_VAE,
 }
 
+_SD1_TEXT_ENCODER: Mapping[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    # what Stable Diffusion's own files say: the old rule, the pooled state stands at the highest id
+    "eos_token_id": 2,
+}
+
+# The refiner has the second encoder alone.
 TEXT_ENCODERS: Mapping[Form, Mapping[str, Any]] = {
-    # eos_token_id 2 is what Stable Diffusion's own files say: the old rule, the pooled state stands at the highest id
-    "sd1": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "eos_token_id": 2},
+    "sd1": _SD1_TEXT_ENCODER,
     "sd2": {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3, "hidden_act": "gelu"},
+    "inpaint": _SD1_TEXT_ENCODER,
+    "lcm": _SD1_TEXT_ENCODER,
+    "sdxl": _SD1_TEXT_ENCODER,
 }
 
-_SCHEDULERS: Mapping[Form, Mapping[str, Any]] = {"sd1": {"prediction_type": "epsilon"}, "sd2": {"prediction_type": "v_prediction"}}
+_SDXL_TEXT_ENCODER_2: Mapping[str, Any] = {
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 3,
+    "hidden_act": "gelu",
+    "projection_dim": 24,
+    "eos_token_id": 2,
+}
+TEXT_ENCODERS_2: Mapping[Form, Mapping[str, Any]] = {"sdxl": _SDXL_TEXT_ENCODER_2, "sdxl-refiner": _SDXL_TEXT_ENCODER_2}
+
+SAFETY_CHECKER: Mapping[str, Any] = {
+    "projection_dim": 20,
+    "vision_config": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "image_size": 28,
+        "patch_size": 7,
+    },
+}
+
+_PIPELINES: Mapping[Form, str] = {
+    "sd1": "StableDiffusionPipeline",
+    "sd2": "StableDiffusionPipeline",
+    "inpaint": "StableDiffusionInpaintPipeline",
+    "lcm": "LatentConsistencyModelPipeline",
+    "sdxl": "StableDiffusionXLPipeline",
+    "sdxl-refiner": "StableDiffusionXLImg2ImgPipeline",
+}
 
 _MERGES = ("r e", "re d</w>", "b l", "bl u", "blu e</w>", "c i", "ci r", "c l", "cl e</w>", "cir cle</w>")
 
@@ -90,6 +199,20 @@ def random_text_encoder(config: Mapping[str, Any], seed: int = 0, kind: Any = CL
     return encoder
 
 
+def random_controlnet(config: Mapping[str, Any], seed: int = 0) -> ControlNetModel:
+    """A ControlNet of this configuration over diffusers' defaults, every tensor random, those that start at zero too."""
+    controlnet = ControlNetModel(**config).eval().requires_grad_(False)
+    randomise(controlnet, seed)
+    return controlnet
+
+
+def random_safety_checker(config: Mapping[str, Any] = SAFETY_CHECKER, seed: int = 0) -> StableDiffusionSafetyChecker:
+    """A safety checker, every tensor random, thresholds among them."""
+    checker = StableDiffusionSafetyChecker(CLIPConfig(**config)).eval().requires_grad_(False)
+    randomise(checker, seed)
+    return checker
+
+
 def vocabulary() -> dict[str, int]:
     """Every byte, every byte at the end of a word, a few merges, and the two marks last, as in CLIP's own vocabulary."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -114,22 +237,36 @@ def save_tokenizer(folder: Path) -> None:
 
 def save_scheduler(folder: Path, form: Form = "sd1") -> None:
     """DDIM on Stable Diffusion's own noise schedule, nothing clipped."""
+    prediction = "v_prediction" if form == "sd2" else "epsilon"
     schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-    DDIMScheduler(**schedule, clip_sample=False, set_alpha_to_one=False, steps_offset=1, **_SCHEDULERS[form]).save_pretrained(folder)
+    DDIMScheduler(**schedule, clip_sample=False, set_alpha_to_one=False, steps_offset=1, prediction_type=prediction).save_pretrained(folder)
 
 
-def save_pipeline_folder(folder: Path, form: Form = "sd1") -> Path:
+def save_pipeline_folder(folder: Path, form: Form = "sd1", *, safety_checker: bool = False) -> Path:
     """A whole model folder in diffusers' layout, weights in float32, and its path."""
     random_unet(UNETS[form], seed=1).save_pretrained(folder / "unet")
     random_vae(VAES[form], seed=2).save_pretrained(folder / "vae")
-    random_text_encoder(TEXT_ENCODERS[form], seed=3).save_pretrained(folder / "text_encoder")
-    save_tokenizer(folder / "tokenizer")
     save_scheduler(folder / "scheduler", form)
-    parts = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
-    index: dict[str, Any] = {name: ["diffusers", kind] for name, kind in {**parts, "scheduler": "DDIMScheduler"}.items()}
-    index |= {name: ["transformers", kind] for name, kind in {"text_encoder": "CLIPTextModel", "tokenizer": "CLIPTokenizer"}.items()}
-    index |= {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1", "requires_safety_checker": False}
-    index |= {"safety_checker": [None, None], "feature_extractor": [None, None], "image_encoder": [None, None]}
+    libraries = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "scheduler": "DDIMScheduler"}
+    index: dict[str, Any] = {name: ["diffusers", kind] for name, kind in libraries.items()}
+    encoders = [("text_encoder", "tokenizer", TEXT_ENCODERS, CLIPTextModel, 3)]
+    if form in TEXT_ENCODERS_2:
+        encoders.append(("text_encoder_2", "tokenizer_2", TEXT_ENCODERS_2, CLIPTextModelWithProjection, 5))
+    for name, tokenizer, configs, kind, seed in encoders:
+        index |= {name: [None, None], tokenizer: [None, None]}
+        if form in configs:
+            random_text_encoder(configs[form], seed, kind).save_pretrained(folder / name)
+            save_tokenizer(folder / tokenizer)
+            index |= {name: ["transformers", kind.__name__], tokenizer: ["transformers", "CLIPTokenizer"]}
+    index |= {"_class_name": _PIPELINES[form], "_diffusers_version": "0.42.1"}
+    if form in TEXT_ENCODERS_2:
+        refines = form == "sdxl-refiner"
+        index |= {"force_zeros_for_empty_prompt": not refines} | ({"requires_aesthetics_score": True} if refines else {})
+    else:
+        index |= {"requires_safety_checker": safety_checker, "feature_extractor": [None, None], "image_encoder": [None, None]}
+        index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"] if safety_checker else [None, None]
+    if safety_checker:
+        random_safety_checker(seed=4).save_pretrained(folder / "safety_checker")
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))
     return folder
 

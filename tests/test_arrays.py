@@ -39,6 +39,22 @@ def test_missing_and_unknown_arrays_are_named() -> None:
         check_arrays("unet input", (SPEC,), {"sample": good, "mask": good})
 
 
+def test_optional_arrays_come_together_or_not_at_all() -> None:
+    """Each is checked like any other once they are there; a part of them is refused, and so is another name beside them."""
+    x, y, z = np.zeros((1, 4, 8), np.float32), np.zeros(2, np.float32), np.zeros(3, np.float32)
+    optional = (TensorSpec("y", "float32", (2,)), TensorSpec("z", "float32", (3,)))
+    check_arrays("unet input", (SPEC,), {"sample": x}, optional)
+    check_arrays("unet input", (SPEC,), {"sample": x, "z": z, "y": y}, optional)
+    with pytest.raises(ArrayContractError, match=r"^unet input: missing z; the 2 optional arrays come together or not at all$"):
+        check_arrays("unet input", (SPEC,), {"sample": x, "y": y}, optional)
+    with pytest.raises(ArrayContractError, match=r"expected z float32\[3\], got float32\[2\]"):
+        check_arrays("unet input", (SPEC,), {"sample": x, "y": y, "z": y}, optional)
+    with pytest.raises(ArrayContractError, match=r"missing sample; expected sample"):
+        check_arrays("unet input", (SPEC,), {"y": y, "z": z}, optional)
+    with pytest.raises(ArrayContractError, match=r"does not take mask; expected sample .*, y float32\[2\], z"):
+        check_arrays("unet input", (SPEC,), {"sample": x, "y": y, "z": z, "mask": x}, optional)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinity_are_counted(bad: float) -> None:
     x = np.zeros((3, 3), np.float32)

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from sdrt.errors import ConfigError, MissingExtraError, MissingFileError, ModelError, SdrtError, WeightsError
-from sdrt.models import ModelFolder, Weights, open_folder, path
+from sdrt.models import ModelFolder, Weights, open_model, path
 from sdrt.models.names import canonical_name
+from sdrt.models.stored_tensor import Place
 from tests.models import save_pipeline_folder
 
 
@@ -160,7 +161,7 @@ def test_one_tensor_under_two_names_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file({"norm.bias": torch.zeros(2), "text_model.norm.bias": torch.ones(2)}, file)
     with pytest.raises(WeightsError, match=r"norm\.bias.*is there twice"):
-        Weights([file], lambda stored: canonical_name("text_encoder", stored))
+        Weights([file], lambda stored: [Place(canonical_name("text_encoder", stored))])
 
 
 @given(st.binary(max_size=200))
@@ -180,12 +181,12 @@ def test_a_tensor_of_unknown_dtype_is_named(tmp_path: Path) -> None:
 
 
 def test_names_of_models(folder: Path) -> None:
-    assert open_folder("nano").path == path("nano")
-    assert open_folder(folder).name == "model"
+    assert open_model("nano").path == path("nano")
+    assert open_model(folder).name == "model"
     with pytest.raises(ConfigError, match=r"embedded models are nano; got 'giant'"):
         path("giant")
     with pytest.raises(MissingFileError, match=r"no such folder; pass a folder in diffusers' layout, 'nano', or a repository's name"):
-        open_folder("no/such/folder")
+        open_model("no/such/folder")
     assert issubclass(MissingFileError, FileNotFoundError)
 
 
@@ -196,13 +197,13 @@ def test_a_repository_is_found_in_the_hubs_cache(folder: Path, tmp_path: Path, m
     (cache / "refs").mkdir()
     (cache / "refs" / "main").write_text("0" * 40)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache.parent))
-    model = open_folder("someone/tiny")
+    model = open_model("someone/tiny")
     assert (model.path, model.name) == (snapshot, "someone/tiny")
     with pytest.raises(MissingFileError, match=r"^someone/huge: no such folder, and the Hub does not give it either \(.*\); check"):
-        open_folder("someone/huge")
+        open_model("someone/huge")
 
 
 def test_without_the_hubs_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"no such folder; .* install the extra: pip install 'sdrt\[hub\]'"):
-        open_folder("someone/tiny")
+        open_model("someone/tiny")

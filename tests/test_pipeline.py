@@ -233,7 +233,7 @@ def test_options_of_a_backend_reach_it_and_unknown_ones_are_refused(folder: Path
     assert {(options.threads, options.extra["glitter"]) for options in backend.options} == {(3, "much")}
     with pytest.raises(ConfigError, match=r"unknown option gliter; with backend fake the options are threads, glitter"):
         sdrt.load(folder, backend, gliter="much")
-    with pytest.raises(ConfigError, match=r"no part is named u_net; a model's parts are text_encoder, unet, vae_decoder, vae_encoder"):
+    with pytest.raises(ConfigError, match=r"no part is named u_net; a model's parts are text_encoder, .*, safety_checker"):
         sdrt.load(folder, {"u_net": backend})
 
 
@@ -279,8 +279,8 @@ def test_a_model_of_other_channels_is_refused(folder: Path, tmp_path: Path) -> N
 
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     config = json.loads((copy / "unet/config.json").read_text())
-    (copy / "unet/config.json").write_text(json.dumps(config | {"in_channels": 9}))
-    with pytest.raises(ConfigError, match=r"the unet takes 9 channels and the vae has 4; text to image needs"):
+    (copy / "unet/config.json").write_text(json.dumps(config | {"in_channels": 8}))
+    with pytest.raises(ConfigError, match=r"the unet takes 8 channels and the vae has 4; a model takes as many, or for in-painting"):
         sdrt.load(copy)
 
 

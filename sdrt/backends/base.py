@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from sdrt.arrays import Array, Signature
 from sdrt.errors import ConfigError
-from sdrt.models.folder import ModelFolder
+from sdrt.models.base import Model
 from sdrt.models.parts import Part
 
 __all__ = ["Backend", "BackendOptions", "Network", "Numerics"]
@@ -26,6 +26,9 @@ class BackendOptions:
         Upper bound of the threads that one call uses; None leaves it to the backend (the cores that this process may use).
     clip_skip : int, at least 0
         Layers of the text encoder that its states leave out; other parts do not look at it.
+    low_memory : bool
+        Whether to trade speed for a small peak: weights stay mapped as they are stored and are widened where they are used, attention is
+        computed in slices. A backend that has no such way runs as ever.
     extra : mapping
         The backend's own options, already checked against its ``option_names``.
     """
@@ -33,6 +36,7 @@ class BackendOptions:
     numerics: Numerics = "float32"
     threads: int | None = None
     clip_skip: int = 0
+    low_memory: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,7 +57,10 @@ class Network(Protocol):
         ...
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
-        """Run once. Takes every input of the signature that is not bound; the runtime checks the arrays on both sides."""
+        """Run once. Takes every input of the signature that is not bound, and all or none of the optional ones.
+
+        The runtime checks the arrays on both sides.
+        """
         ...
 
     def bind(self, **constants: Array) -> Self:
@@ -78,7 +85,7 @@ class Backend(Protocol):
         """The options of its own that it takes in ``BackendOptions.extra``."""
         ...
 
-    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> Network:
+    def open(self, part: Part, model: Model, options: BackendOptions) -> Network:
         """Open one part of a model; raises a ModelError that names file and tensor where the folder does not fit.
 
         A text encoder opened with ``clip_skip`` k gives as ``last_hidden_state`` what layer n - k of its n made, after the final norm, and

@@ -1,7 +1,9 @@
 """The networks of one model, opened when first needed, with every array checked on its way in and out."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -10,7 +12,7 @@ import numpy as np
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network
 from sdrt.errors import BackendError, ConfigError
-from sdrt.models.folder import ModelFolder
+from sdrt.models.base import Model
 from sdrt.models.parts import Part
 
 __all__ = ["CheckedNetwork", "OpenParts"]
@@ -44,7 +46,7 @@ class CheckedNetwork:
         ------
         ArrayContractError : an array is missing, unknown, of another shape or dtype, or an output holds a NaN or an infinity
         """
-        check_arrays(f"{self.part} input", tuple(spec for spec in self.signature.inputs if spec.name not in self.bound), inputs)
+        check_arrays(f"{self.part} input", self._unbound(self.signature.inputs), inputs, self._unbound(self.signature.optional))
         outputs = self.network(**inputs)
         check_arrays(f"{self.part} output", self.signature.outputs, outputs)
         for name, value in outputs.items():
@@ -53,7 +55,9 @@ class CheckedNetwork:
 
     def bind(self, **constants: Array) -> Self:
         """The same network with some inputs fixed for a run."""
-        check_arrays(f"{self.part} bound input", self._specs(constants), constants)
+        # an unknown name is left out of the specs, so that the check reports it
+        specs = tuple(spec for spec in self._unbound(self.signature.inputs) if spec.name in constants)
+        check_arrays(f"{self.part} bound input", specs, constants, self._unbound(self.signature.optional))
         return type(self)(self.part, self.network.bind(**constants), self.bound | constants.keys())
 
     def close(self) -> None:
@@ -63,9 +67,8 @@ class CheckedNetwork:
         """The dtype of floating arrays on this network's seam."""
         return next(dtype for dtype in map(np.dtype, (spec.dtype for spec in self.signature.outputs)) if dtype.kind == "f")
 
-    def _specs(self, names: Iterable[str]) -> tuple[TensorSpec, ...]:
-        # an unknown name is left out here, so that the check reports it
-        return tuple(spec for spec in self.signature.inputs if spec.name in set(names) - self.bound)
+    def _unbound(self, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        return tuple(spec for spec in specs if spec.name not in self.bound)
 
 
 class OpenParts:
@@ -73,26 +76,51 @@ class OpenParts:
 
     Parameters
     ----------
-    model : ModelFolder
+    model : Model
     backends, options : mapping by part
+    keep : bool
+        Whether a network that nobody uses stays open for the next call. If not, only those in use take memory.
     """
 
-    def __init__(self, model: ModelFolder, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions]) -> None:
+    def __init__(
+        self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions], *, keep: bool = True
+    ) -> None:
         self._model = model
         self._backends = backends
         self._options = options
+        self._keep = keep
         self._networks: dict[tuple[Part, int], CheckedNetwork] = {}
+        self._users: Counter[tuple[Part, int]] = Counter()
         self._lock = threading.Lock()
         self._closed = False
 
+    @contextmanager
+    def using(self, part: Part, clip_skip: int = 0) -> Iterator[CheckedNetwork]:
+        """The network of ``part`` for as long as the context lasts; opened if it is not.
+
+        Parameters, errors: as :meth:`get`.
+        """
+        key = (part, clip_skip)
+        with self._lock:
+            network = self._opened(part, clip_skip)
+            self._users[key] += 1
+        try:
+            yield network
+        finally:
+            with self._lock:
+                self._users[key] -= 1
+                idle = None if self._keep or self._users[key] else self._networks.pop(key, None)
+            if idle is not None:
+                idle.close()
+
     def get(self, part: Part, clip_skip: int = 0) -> CheckedNetwork:
-        """The network of ``part``, opened if it is not.
+        """The network of ``part``, opened if it is not; it stays open.
 
         Parameters
         ----------
         part : Part
         clip_skip : int
-            For the text encoder, see :meth:`~sdrt.backends.base.Backend.open`: it is fixed when the part is opened, so that each value is a
+            For a text encoder, see :meth:`~sdrt.backends.base.Backend.open`: it is fixed when the part is opened, so that each value is a
             network of its own.
 
         Raises
@@ -102,15 +130,19 @@ class OpenParts:
         ModelError : the folder does not fit
         """
         with self._lock:
-            if self._closed:
-                raise BackendError("the pipeline is closed; make a new one with sdrt.load")
-            key = (part, clip_skip)
-            if key not in self._networks:
-                if clip_skip and clip_skip >= (layers := self._model.config(part)["num_hidden_layers"]):
-                    raise ConfigError(f"clip_skip is below {layers}, the layers of this model's text encoder; got {clip_skip}")
-                network = self._backends[part].open(part, self._model, replace(self._options[part], clip_skip=clip_skip))
-                self._networks[key] = CheckedNetwork(part, network)
-            return self._networks[key]
+            return self._opened(part, clip_skip)
+
+    def _opened(self, part: Part, clip_skip: int) -> CheckedNetwork:
+        """The same, for a caller that holds the lock."""
+        if self._closed:
+            raise BackendError("the pipeline is closed; make a new one with sdrt.load")
+        key = (part, clip_skip)
+        if key not in self._networks:
+            if clip_skip and clip_skip >= (layers := self._model.config(part)["num_hidden_layers"]):
+                raise ConfigError(f"clip_skip is below {layers}, the layers of this model's text encoder; got {clip_skip}")
+            network = self._backends[part].open(part, self._model, replace(self._options[part], clip_skip=clip_skip))
+            self._networks[key] = CheckedNetwork(part, network)
+        return self._networks[key]
 
     def unload(self) -> None:
         """Close every network; the next ``get`` opens it again."""

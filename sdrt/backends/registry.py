@@ -18,7 +18,7 @@ __all__ = ["BackendStatus", "get", "names", "status"]
 
 GROUP = "sdrt.backends"
 
-_BUILT_IN = {"numpy": "sdrt.backends.numpy:NumpyBackend"}
+_BUILT_IN = {"numpy": "sdrt.backends.numpy:NumpyBackend", "torch": "sdrt.backends.torch:TorchBackend"}
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def _models() -> Iterable[Sequence[str]]:
 
     yield ("name", "size", "steps", "guidance", "about")
     for name in models.embedded():
-        own = models.open_folder(name).defaults
+        own = models.open_model(name).defaults
         yield (name, f"{own['width']}x{own['height']}", str(own["num_inference_steps"]), f"{own['guidance_scale']:g}", own["description"])
 
 

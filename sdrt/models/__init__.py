@@ -2,14 +2,38 @@
 
 from pathlib import Path
 
-from sdrt.errors import ConfigError
+from sdrt.errors import ConfigError, ModelError
 from sdrt.models import hub
+from sdrt.models.base import Model, Pickled, PipelineFlags
+from sdrt.models.component_file import ComponentFile
+from sdrt.models.component_folder import ComponentFolder
 from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
-from sdrt.models.parts import PARTS, Part
+from sdrt.models.parts import PARTS, PICKLE_SUFFIXES, Part
+from sdrt.models.single_file import PredictionType, SingleFileModel
+from sdrt.models.stored_model import StoredModel
 from sdrt.models.weights import Weights
 
-__all__ = ["PARTS", "Embedding", "ModelFolder", "Part", "Weights", "embedded", "open_folder", "path", "read_embedding"]
+__all__ = [
+    "PARTS",
+    "ComponentFile",
+    "ComponentFolder",
+    "Embedding",
+    "Model",
+    "ModelFolder",
+    "Part",
+    "Pickled",
+    "PipelineFlags",
+    "PredictionType",
+    "SingleFileModel",
+    "StoredModel",
+    "Weights",
+    "embedded",
+    "open_component",
+    "open_model",
+    "path",
+    "read_embedding",
+]
 
 
 def embedded() -> tuple[str, ...]:
@@ -32,19 +56,99 @@ def path(name: str) -> Path:
     return Path(__file__).parent / name
 
 
-def open_folder(model: str | Path) -> ModelFolder:
-    """The model folder that ``model`` means: the name of an embedded model, a path, or a repository of the Hugging Face Hub.
+def open_model(
+    model: str | Path, *, variant: str | None = None, prediction_type: PredictionType | None = None, pickled: Pickled = "refuse"
+) -> StoredModel:
+    """The model that ``model`` means: the name of an embedded model, a folder, a checkpoint, or a repository of the Hugging Face Hub.
 
-    A folder that is there comes before a repository of the same name.
+    What is there comes before a repository of the same name.
+
+    Parameters
+    ----------
+    model : str or Path
+    variant : str or None
+        Weights of a folder in this variant, such as ``"fp16"``.
+    prediction_type : "epsilon", "v_prediction" or None
+        What the U-Net of a checkpoint predicts, where the file does not say (see `SingleFileModel`); a folder says it in its scheduler.
+    pickled : "refuse" or "weights_only"
+        What to do about weights that would have to be unpickled.
 
     Raises
     ------
-    MissingFileError : there is no such folder, or a part of it is missing
+    ConfigError : an option that does not fit: ``variant`` is for folders, ``prediction_type`` for checkpoints
+    ModelError : a checkpoint that cannot be used, or is of another family
+    MissingFileError : there is no such folder or file, or a part of it is missing
     MissingExtraError : it has the form of a repository's name, and huggingface_hub is not installed
     """
-    folder = Path(model).expanduser()
+    _check_pickled(pickled)
     if isinstance(model, str) and model in embedded():
-        return ModelFolder(path(model), model)
-    if isinstance(model, str) and hub.is_repo_id(model) and not folder.exists():
-        return ModelFolder(hub.download(model), model)
-    return ModelFolder(folder, folder.resolve().name)
+        place, name = path(model), model
+    else:
+        place = _local(model, variant, pickled)
+        name = _name(model, place)
+    if _is_file(place):
+        if variant is not None:
+            raise ConfigError(f"{place}: is one file, and variant={variant!r} chooses among a folder's; leave variant out")
+        return SingleFileModel(place, name, prediction_type=prediction_type, pickled=pickled)
+    if prediction_type is not None:
+        raise ConfigError(
+            f"{place}: a folder says what it predicts in its scheduler_config.json; leave out prediction_type={prediction_type!r}"
+        )
+    return ModelFolder(place, name, variant=variant, pickled=pickled)
+
+
+def open_component(
+    component: str | Path, part: Part, *, variant: str | None = None, scaling_factor: float | None = None, pickled: Pickled = "refuse"
+) -> StoredModel:
+    """A ControlNet, a VAE, or another single component.
+
+    It is a folder with a ``config.json``, a repository of the Hub that is one, or the file of a ControlNet or VAE with the key names of the
+    original code.
+
+    Parameters
+    ----------
+    component : str or Path
+    part : Part
+        What it has to be; ``"vae_decoder"`` for a VAE.
+    scaling_factor : float or None
+        Of the latents of a VAE in one file, which does not say it; None is that of Stable Diffusion 1.x and 2.x.
+    variant, pickled
+        See `open_model`.
+
+    Raises
+    ------
+    ModelError : it is another part
+    ConfigError, MissingFileError, MissingExtraError : as of `open_model`
+    """
+    _check_pickled(pickled)
+    place = _local(component, variant, pickled)
+    name = _name(component, place)
+    opened: StoredModel = (
+        ComponentFile(place, name, scaling_factor=0.18215 if scaling_factor is None else scaling_factor, pickled=pickled)
+        if _is_file(place)
+        else ComponentFolder(place, name, variant=variant, pickled=pickled)
+    )
+    if part not in opened.parts:
+        raise ModelError(
+            f"{opened.where(opened.parts[0])}: is a {' and '.join(opened.parts)}, but a {part} is asked for; pass another folder"
+        )
+    return opened
+
+
+def _local(model: str | Path, variant: str | None, pickled: Pickled) -> Path:
+    place = Path(model).expanduser()
+    return hub.download(model, variant, pickled) if isinstance(model, str) and hub.is_repo_id(model) and not place.exists() else place
+
+
+def _is_file(place: Path) -> bool:
+    """Whether a path is a checkpoint's, there or not: a name that ends as weights do."""
+    return place.is_file() or (not place.exists() and place.suffix.lower() in (".safetensors", *PICKLE_SUFFIXES))
+
+
+def _name(model: str | Path, place: Path) -> str:
+    return model if isinstance(model, str) and hub.is_repo_id(model) and not Path(model).expanduser().exists() else place.resolve().name
+
+
+def _check_pickled(pickled: str) -> None:
+    if pickled not in ("refuse", "weights_only"):
+        raise ConfigError(f"pickled is 'refuse' or 'weights_only'; got {pickled!r}")

@@ -71,6 +71,54 @@ _UNET: dict[str, Any] = {
     "addition_embed_type_num_heads": 64,
 }
 
+_CONTROLNET: dict[str, Any] = {
+    "in_channels": 4,
+    "conditioning_channels": 3,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "only_cross_attention": False,
+    "block_out_channels": [320, 640, 1280, 1280],
+    "layers_per_block": 2,
+    "downsample_padding": 1,
+    "mid_block_scale_factor": 1,
+    "act_fn": "silu",
+    "norm_num_groups": 32,
+    "norm_eps": 1e-5,
+    "cross_attention_dim": 1280,
+    "transformer_layers_per_block": 1,
+    "encoder_hid_dim": None,
+    "encoder_hid_dim_type": None,
+    "attention_head_dim": 8,
+    "num_attention_heads": None,
+    "use_linear_projection": False,
+    "class_embed_type": None,
+    "addition_embed_type": None,
+    "addition_time_embed_dim": None,
+    "num_class_embeds": None,
+    "upcast_attention": False,
+    "resnet_time_scale_shift": "default",
+    "projection_class_embeddings_input_dim": None,
+    "controlnet_conditioning_channel_order": "rgb",
+    "conditioning_embedding_out_channels": [16, 32, 96, 256],
+    "global_pool_conditions": False,
+    "addition_embed_type_num_heads": 64,
+}
+
+_CLIP_VISION: dict[str, Any] = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "projection_dim": 512,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "num_channels": 3,
+    "image_size": 224,
+    "patch_size": 32,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+}
+
 _VAE: dict[str, Any] = {
     "in_channels": 3,
     "out_channels": 3,
@@ -91,7 +139,15 @@ _VAE: dict[str, Any] = {
     "mid_block_add_attention": True,
 }
 
-_DEFAULTS: dict[Part, dict[str, Any]] = {"text_encoder": _CLIP_TEXT, "unet": _UNET, "vae_decoder": _VAE, "vae_encoder": _VAE}
+_DEFAULTS: dict[Part, dict[str, Any]] = {
+    "text_encoder": _CLIP_TEXT,
+    "text_encoder_2": _CLIP_TEXT,
+    "unet": _UNET,
+    "controlnet": _CONTROLNET,
+    "vae_decoder": _VAE,
+    "vae_encoder": _VAE,
+    "safety_checker": {"projection_dim": 512},
+}
 
 
 def with_defaults(part: Part, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,4 +156,8 @@ def with_defaults(part: Part, config: Mapping[str, Any]) -> dict[str, Any]:
     >>> with_defaults("vae_decoder", {"latent_channels": 16})["scaling_factor"]
     0.18215
     """
-    return _DEFAULTS[part] | dict(config)
+    filled = _DEFAULTS[part] | dict(config)
+    if part == "safety_checker":
+        # transformers lets the older of the two keys win
+        filled["vision_config"] = _CLIP_VISION | (config.get("vision_config") or {}) | (config.get("vision_config_dict") or {})
+    return filled

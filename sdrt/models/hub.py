@@ -1,17 +1,21 @@
 """Models of the Hugging Face Hub: a repository's name becomes a folder in the Hub's own cache."""
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sdrt.errors import MissingExtraError, MissingFileError
+from sdrt.models.base import Pickled
 from sdrt.models.parts import SUBFOLDERS
+from sdrt.models.weight_files import find_weights
 
 __all__ = ["download", "is_repo_id"]
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-# What a model folder is made of: configurations and vocabularies, and one safetensors file a part. No variants, no pickles.
-_PATTERNS = ["*.json", "*/*.json", "tokenizer/*.txt", *(f"{folder}/*model.safetensors" for folder in dict.fromkeys(SUBFOLDERS.values()))]
+_FOLDERS = tuple(dict.fromkeys(SUBFOLDERS.values()))
+# Configurations, vocabularies and the indices of shards: small, and they say what else is needed.
+_SMALL = ("*.json", "*/*.json", "tokenizer/*.txt", "tokenizer_2/*.txt")
 
 
 def is_repo_id(model: str) -> bool:
@@ -23,8 +27,17 @@ def is_repo_id(model: str) -> bool:
     return _REPO_ID.fullmatch(model) is not None
 
 
-def download(repo_id: str) -> Path:
-    """Fetch what is not in the Hub's cache yet, and return the folder.
+def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refuse") -> Path:
+    """Fetch what is not in the Hub's cache yet of a model or a component, and return the folder.
+
+    Of each part one set of weights is fetched: safetensors of the variant; where there are none, the plain ones; where there are none of
+    those either and pickles are welcome, these.
+
+    Parameters
+    ----------
+    repo_id : str
+    variant : str or None
+    pickled : "refuse" or "weights_only"
 
     Raises
     ------
@@ -38,8 +51,53 @@ def download(repo_id: str) -> Path:
         raise MissingExtraError(
             f"{repo_id}: no such folder; to fetch a model of this name from the Hub, install the extra: pip install 'sdrt[hub]'"
         ) from error
+
+    def fetch(patterns: list[str]) -> Path:
+        return Path(snapshot_download(repo_id, allow_patterns=patterns))
+
     try:
-        return Path(snapshot_download(repo_id, allow_patterns=_PATTERNS))
+        return _fetch_parts(fetch, variant, pickled)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise MissingFileError(f"{repo_id}: no such folder, and the Hub does not give it either ({reason}); check the name") from error
+
+
+def _fetch_parts(fetch: Callable[[list[str]], Path], variant: str | None, pickled: Pickled) -> Path:
+    """Ask for the small files, then for weights, kind after kind, of the parts that have none yet."""
+    folder = fetch(list(_SMALL))
+    for infix, suffix in _kinds(variant, pickled):
+        lacking = [part for part in _parts_in(folder) if not _has_weights(folder / part, variant, pickled)]
+        if lacking:
+            folder = fetch([f"{part}/{name}" if part else name for part in lacking for name in _names(infix, suffix)])
+    return folder
+
+
+def _kinds(variant: str | None, pickled: Pickled) -> Iterator[tuple[str, str]]:
+    for suffix in ("safetensors", "bin") if pickled == "weights_only" else ("safetensors",):
+        if variant:
+            yield f".{variant}", suffix
+        yield "", suffix
+
+
+def _parts_in(folder: Path) -> list[str]:
+    """The parts' folders, by their configurations; the empty name where the repository is one component itself."""
+    if not (folder / "model_index.json").is_file() and (folder / "config.json").is_file():
+        return [""]
+    return [name for name in _FOLDERS if (folder / name / "config.json").is_file()]
+
+
+def _names(infix: str, suffix: str) -> list[str]:
+    """What one set of a part's weights may be called: one file, or shards with the variant at either place."""
+    stem = "*model"
+    shards = [f"{stem}{infix}-?????-of-?????.{suffix}", f"{stem}-?????-of-?????{infix}.{suffix}"]
+    return [f"{stem}{infix}.{suffix}", *dict.fromkeys(shards)]
+
+
+def _has_weights(folder: Path, variant: str | None, pickled: Pickled) -> bool:
+    for each in dict.fromkeys((variant, None)):
+        try:
+            find_weights(folder, each, pickled)
+        except MissingFileError:
+            continue
+        return True
+    return False

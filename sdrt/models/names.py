@@ -1,7 +1,8 @@
 """Tensor names: the spellings that are found on disk, brought to one.
 
 Canonical are the names of diffusers 0.42's and transformers 5's own modules: text encoders without the ``text_model.`` prefix (which
-transformers 4 wrote), VAE attention as ``to_q / to_k / to_v / to_out.0`` (``query / key / value / proj_attn`` before diffusers 0.12).
+transformers 4 wrote), the safety checker's tower below one ``vision_model.`` (two in transformers 4), VAE attention as
+``to_q / to_k / to_v / to_out.0`` (``query / key / value / proj_attn`` before diffusers 0.12).
 """
 
 import re
@@ -22,8 +23,10 @@ def canonical_name(part: Part, stored: str) -> str:
     >>> canonical_name("vae_decoder", "decoder.mid_block.attentions.0.proj_attn.bias")
     'decoder.mid_block.attentions.0.to_out.0.bias'
     """
-    if part == "text_encoder":
+    if part in ("text_encoder", "text_encoder_2"):
         return stored.removeprefix("text_model.")
+    if part == "safety_checker":
+        return stored.replace("vision_model.vision_model.", "vision_model.", 1)
     if part in ("vae_decoder", "vae_encoder") and (old := _OLD_ATTENTION_NAME.fullmatch(stored)):
         return f"{old[1]}.{_OLD_ATTENTION[old[2]]}.{old[3]}"
     return stored

@@ -4,12 +4,20 @@ from typing import Literal, TypeAlias
 
 __all__ = ["PARTS", "PICKLE_SUFFIXES", "SUBFOLDERS", "Part"]
 
-Part: TypeAlias = Literal["text_encoder", "unet", "vae_decoder", "vae_encoder"]
+Part: TypeAlias = Literal["text_encoder", "text_encoder_2", "unet", "controlnet", "vae_decoder", "vae_encoder", "safety_checker"]
 
-PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "unet", "controlnet", "vae_decoder", "vae_encoder", "safety_checker")
 
 # The two halves of the VAE are parts of their own: text to image never opens the encoder.
-SUBFOLDERS: dict[Part, str] = {"text_encoder": "text_encoder", "unet": "unet", "vae_decoder": "vae", "vae_encoder": "vae"}
+SUBFOLDERS: dict[Part, str] = {
+    "text_encoder": "text_encoder",
+    "text_encoder_2": "text_encoder_2",
+    "unet": "unet",
+    "controlnet": "controlnet",
+    "vae_decoder": "vae",
+    "vae_encoder": "vae",
+    "safety_checker": "safety_checker",
+}
 
 # Files that would have to be unpickled, which can run code: they are named in messages and never read.
 PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")

@@ -12,7 +12,7 @@ from sdrt.backends import BackendOptions, Numerics
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.errors import ConfigError
 from sdrt.metadata import parameters_text
-from sdrt.models import open_folder
+from sdrt.models import open_model
 from tests.fake_backend import FakeBackend
 from tests.models import Form
 from tests.prompt.peers import draw, open_peer, psnr, skipped
@@ -44,7 +44,7 @@ def test_every_output_equals_transformers(models: dict[Form, Path], form: Form, 
         peer = encoder(torch.from_numpy(ids).long(), output_hidden_states=True)
         for clip_skip in range(encoder.config.num_hidden_layers):
             options = BackendOptions(numerics=numerics, clip_skip=clip_skip)
-            found = NumpyBackend().open("text_encoder", open_folder(models[form]), options)(input_ids=ids)
+            found = NumpyBackend().open("text_encoder", open_model(models[form]), options)(input_ids=ids)
             want = {
                 "last_hidden_state": encoder.text_model.final_layer_norm(peer.hidden_states[-(clip_skip + 1)]),
                 "penultimate_hidden_state": peer.hidden_states[-(clip_skip + 2)],

@@ -6,15 +6,18 @@ import numpy as np
 
 from sdrt.backends.base import BackendOptions
 from sdrt.backends.contract import signature
-from sdrt.backends.numpy.configs import TextEncoderConfig, UNetConfig, VaeConfig
-from sdrt.backends.numpy.network import NumpyNetwork, Program
+from sdrt.backends.numpy.configs import SafetyCheckerConfig, TextEncoderConfig, VaeConfig
+from sdrt.backends.numpy.controlnet import ControlNet
+from sdrt.backends.numpy.denoiser_configs import ControlNetConfig, UNetConfig
+from sdrt.backends.numpy.network import NumpyNetwork, OneByOne, Program
+from sdrt.backends.numpy.safety_checker import SafetyChecker
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team, usable_cores
 from sdrt.backends.numpy.text_encoder import TextEncoder
 from sdrt.backends.numpy.unet import UNet
 from sdrt.backends.numpy.vae import VaeDecoder, VaeEncoder
-from sdrt.models.folder import ModelFolder
-from sdrt.models.parts import SUBFOLDERS, Part
+from sdrt.models.base import Model
+from sdrt.models.parts import Part
 
 __all__ = ["NumpyBackend"]
 
@@ -30,7 +33,7 @@ class NumpyBackend:
     def option_names(self) -> tuple[str, ...]:
         return ()
 
-    def open(self, part: Part, model: ModelFolder, options: BackendOptions) -> NumpyNetwork:
+    def open(self, part: Part, model: Model, options: BackendOptions) -> NumpyNetwork:
         """Open one part.
 
         Raises
@@ -40,23 +43,32 @@ class NumpyBackend:
         """
         config = model.config(part)
         team = Team(options.threads or usable_cores())
-        program = _load(part, model, np.dtype(options.numerics), options.clip_skip)
+        program = _load(part, model, options)
         return NumpyNetwork(part, signature(part, config, options.numerics), program, team)
 
 
-def _load(part: Part, model: ModelFolder, dtype: np.dtype[np.floating], clip_skip: int) -> Program:
-    file, values = model.path / SUBFOLDERS[part] / "config.json", model.config(part)
+def _load(part: Part, model: Model, options: BackendOptions) -> Program:
+    file, values = model.where(part), model.config(part)
+
+    def source() -> Source:
+        return Source(model.tensors(part), np.dtype(options.numerics), mapped=options.low_memory)
+
     match part:
-        case "text_encoder":
+        case "text_encoder" | "text_encoder_2":
             text_config = TextEncoderConfig.read(file, values)
-            return TextEncoder.load(Source(model.tensors(part), dtype), text_config, clip_skip)
+            return TextEncoder.load(part, source(), text_config, options.clip_skip)
         case "unet":
             unet_config = UNetConfig.read(file, values)
-            return UNet.load(Source(model.tensors(part), dtype), unet_config)
-        case "vae_decoder":
+            return UNet.load(source(), unet_config)
+        case "controlnet":
+            controlnet_config = ControlNetConfig.read(file, values)
+            return ControlNet.load(source(), controlnet_config)
+        case "vae_decoder" | "vae_encoder":
             vae_config = VaeConfig.read(file, values)
-            return VaeDecoder.load(Source(model.tensors(part), dtype), vae_config)
-        case "vae_encoder":
-            vae_config = VaeConfig.read(file, values)
-            return VaeEncoder.load(Source(model.tensors(part), dtype), vae_config)
+            half = VaeDecoder if part == "vae_decoder" else VaeEncoder
+            program = half.load(source(), vae_config)
+            return OneByOne(program) if options.low_memory else program
+        case "safety_checker":
+            checker_config = SafetyCheckerConfig.read(file, values)
+            return SafetyChecker.load(source(), checker_config)
     assert_never(part)

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.backends.numpy.source import Source
+from sdrt.backends.numpy.source import Mapped, Source, Weight, read
 from sdrt.backends.numpy.team import Team
 from sdrt.backends.numpy.tiles import Tile, split, tiles
 from sdrt.backends.numpy.winograd import Winograd, worth_winograd
@@ -28,24 +28,28 @@ class Conv3x3:
 
     Parameters
     ----------
-    weight : float[9 * in, out]
+    packed : float[9 * in, out]
         Rows ordered by row of the kernel, column of the kernel, channel.
     bias : float[out]
     """
 
-    weight: Float
+    packed: Weight
     bias: Float
 
     @classmethod
     def load(cls, source: Source, size_in: int, size_out: int) -> Self:
         """Read ``weight`` [out, in, 3, 3] and ``bias``."""
-        weight = source.take("weight", size_out, size_in, 3, 3).transpose(2, 3, 1, 0)
-        return cls(np.ascontiguousarray(weight.reshape(9 * size_in, size_out)), source.take("bias", size_out))
+
+        def pack(source: Source) -> Float:
+            weight = source.stored("weight", size_out, size_in, 3, 3).transpose(2, 3, 1, 0)
+            return weight.astype(source.dtype, order="C").reshape(9 * size_in, size_out)
+
+        return cls(source.packed(pack), source.take("bias", size_out))
 
     @cached_property
     def winograd(self) -> Winograd:
         """The same weights for the faster way, four times as large; made when first needed."""
-        return Winograd.from_weight(self.weight)
+        return Winograd.from_weight(read(self.packed))
 
     def __call__(self, team: Team, padded: Float, *, stride: int = 1, shift: Float | None = None, residual: Float | None = None) -> Float:
         """float[n, h, w, in], padded already and C-contiguous -> float[n, (h-3)//stride+1, (w-3)//stride+1, out].
@@ -57,11 +61,12 @@ class Conv3x3:
         residual : float of the output's shape
         """
         n, height, width = padded.shape[0], (padded.shape[1] - 3) // stride + 1, (padded.shape[2] - 3) // stride + 1
-        depth, channels = self.weight.shape
+        depth, channels = 9 * padded.shape[3], len(self.bias)
         out = np.empty((n, height, width, channels), padded.dtype)
-        if stride == 1 and worth_winograd(padded, channels):
+        if stride == 1 and not isinstance(self.packed, Mapped) and worth_winograd(padded, channels):
             self.winograd(team, padded, out, lambda y, tile: self._finish(y, tile, slice(0, channels), shift, residual))
             return out
+        weight = read(self.packed)
         pixels = max(_PIXELS, _GATHERED // depth)
         pieces = tiles(n, height, width, pixels)
         columns = split(channels, team.threads if len(pieces) < team.threads else 1)
@@ -71,9 +76,9 @@ class Conv3x3:
             y = out[tile.images, tile.rows, :, part]
             gathered = _gather(team, padded, tile, y.shape[:3], stride)
             if part.stop - part.start == channels:
-                np.matmul(gathered, self.weight, out=y.reshape(-1, channels))
+                np.matmul(gathered, weight, out=y.reshape(-1, channels))
             else:
-                y[...] = (gathered @ self.weight[:, part]).reshape(y.shape)
+                y[...] = (gathered @ weight[:, part]).reshape(y.shape)
             self._finish(y, tile, part, shift, residual)
 
         team.each(block, [(tile, part) for tile in pieces for part in columns], 2.0 * out.size * depth)

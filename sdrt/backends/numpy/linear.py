@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.backends.numpy.source import Source
+from sdrt.backends.numpy.source import Mapped, Source, Weight, read
 from sdrt.backends.numpy.team import Team
 from sdrt.backends.numpy.tiles import split
 
@@ -22,36 +22,45 @@ class Linear:
 
     Parameters
     ----------
-    weight : float[in, out]
+    packed : float[in, out]
         Stored as diffusers stores it, [out, in], and seen transposed: BLAS takes either.
     bias : float[out] or None
     """
 
-    weight: Float
+    packed: Weight
     bias: Float | None
 
     @classmethod
     def load(cls, source: Source, size_in: int, size_out: int, *, bias: bool = True, kernel: tuple[int, ...] = ()) -> Self:
-        """Read ``weight`` and ``bias``; ``kernel`` (1, 1) reads a convolution of one pixel."""
-        weight = source.take("weight", size_out, size_in, *kernel).reshape(size_out, size_in)
-        return cls(weight.T, source.take("bias", size_out) if bias else None)
+        """Read ``weight`` and ``bias``; ``kernel`` (h, w) reads a convolution: its pixels are numbers of one row, channel first."""
+        packed = source.packed(lambda source: source.take("weight", size_out, size_in, *kernel).reshape(size_out, -1).T)
+        return cls(packed, source.take("bias", size_out) if bias else None)
 
     @classmethod
     def joined(cls, products: list["Linear"]) -> Self:
         """Several products of one input as one, their outputs side by side; none has a bias, or all have."""
         biases = [part.bias for part in products if part.bias is not None]
-        return cls(np.concatenate([part.weight.T for part in products]).T, np.concatenate(biases) if biases else None)
+        weights = [part.packed for part in products]
+        bias = np.concatenate(biases) if biases else None
+        mapped = next((weight for weight in weights if isinstance(weight, Mapped)), None)
+        if mapped is not None:
+            return cls(Mapped(mapped.source, lambda _: _side_by_side(weights)), bias)
+        return cls(_side_by_side(weights), bias)
+
+    def weight(self) -> Float:
+        """float[in, out]; made now where it stays in its file, so ask once a call."""
+        return read(self.packed)
 
     def __call__(self, team: Team, x: Float, residual: Float | None = None) -> Float:
         """float[..., in] -> float[..., out], plus ``residual`` of the output's shape."""
-        rows = x.reshape(-1, x.shape[-1])
-        out = np.empty((rows.shape[0], self.weight.shape[1]), x.dtype)
+        rows, weight = x.reshape(-1, x.shape[-1]), self.weight()
+        out = np.empty((rows.shape[0], weight.shape[1]), x.dtype)
         more = None if residual is None else residual.reshape(out.shape)
 
         def block(where: tuple[slice, slice]) -> None:
             at, columns = where
             y = out[at, columns]
-            np.matmul(rows[at], self.weight[:, columns], out=y)
+            np.matmul(rows[at], weight[:, columns], out=y)
             if self.bias is not None:
                 y += self.bias[columns]
             if more is not None:
@@ -59,6 +68,10 @@ class Linear:
 
         team.each(block, row_and_column_blocks(team.threads, *out.shape), 2.0 * out.size * rows.shape[1])
         return out.reshape(*x.shape[:-1], out.shape[1])
+
+
+def _side_by_side(weights: list[Weight]) -> Float:
+    return np.concatenate([read(weight).T for weight in weights]).T
 
 
 def parts(joined: Float, count: int) -> list[Float]:

@@ -1,6 +1,7 @@
 """One face for every network of this backend: binding, closing, and the threads that a call may use."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,7 @@ from sdrt.backends.numpy.team import Team
 from sdrt.errors import ArrayContractError, BackendError
 from sdrt.models.parts import Part
 
-__all__ = ["NumpyNetwork", "Program"]
+__all__ = ["NumpyNetwork", "OneByOne", "Program"]
 
 
 class Program(Protocol):
@@ -22,12 +23,25 @@ class Program(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class OneByOne:
+    """A program run on each row of its inputs alone, so that its workspaces hold one row."""
+
+    program: Program
+
+    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        rows = len(next(iter(inputs.values())))
+        # no row at all is the program's own business
+        found = [self.program.run(team, {name: x[row : row + 1] for name, x in inputs.items()}) for row in range(max(1, rows))]
+        return {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
+
+
 @runtime_checkable
 class Bindable(Protocol):
     """A program of which a part depends on some of the inputs alone."""
 
     def with_constants(self, team: Team, constants: Mapping[str, Array]) -> Program:
-        """The same program with that part computed; it is given these inputs again when it runs."""
+        """The same program with that part computed from all that is fixed so far; it is given these inputs again when it runs."""
         ...
 
 
@@ -59,26 +73,30 @@ class NumpyNetwork:
         ArrayContractError : an input is missing, unknown or bound already
         """
         program = self._open_program()
-        self._check_names(inputs, {name for name in self._signature.input_names() if name not in self._constants})
+        wanted = {name for name in self._signature.input_names() if name not in self._constants}
+        optional = {name for name in self._signature.optional_names() if name not in self._constants}
+        self._check_names(inputs, wanted | optional if optional & inputs.keys() else wanted)
         with one_thread(), np.errstate(over="ignore", under="ignore"):
-            return program.run(self._team, {**self._constants, **inputs})
+            return program.run(self._team, self._ordered(self._constants | inputs))
 
     def bind(self, **constants: Array) -> Self:
-        """The same network with some inputs fixed, as copies; keys and values of a U-Net's condition are computed here.
+        """The same network with some inputs fixed, as copies; what they alone decide (keys and values of a condition) is computed here.
 
         Raises
         ------
         BackendError : the network is closed
-        ArrayContractError : an input is unknown
+        ArrayContractError : an input is unknown or bound already, or only some of the optional ones are given
         """
         program = self._open_program()
-        self._check_names(constants, set(constants) & set(self._signature.input_names()))
-        copies = {name: x.copy() for name, x in constants.items()}
+        known = set(self._signature.input_names()) - self._constants.keys()
+        optional = set(self._signature.optional_names()) - self._constants.keys()
+        self._check_names(constants, known & constants.keys() | (optional if optional & constants.keys() else set()))
+        fixed = self._ordered(self._constants | {name: x.copy() for name, x in constants.items()})
         if isinstance(program, Bindable):
             with one_thread(), np.errstate(over="ignore", under="ignore"):
-                program = program.with_constants(self._team, copies)
+                program = program.with_constants(self._team, fixed)
         bound = type(self)(self._part, self._signature, program, self._team)
-        bound._constants, bound._parent = self._constants | copies, self
+        bound._constants, bound._parent = fixed, self
         return bound
 
     def close(self) -> None:
@@ -94,8 +112,14 @@ class NumpyNetwork:
             self._parent._open_program()
         return self._program
 
+    def _ordered(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        names = (*self._signature.input_names(), *self._signature.optional_names())
+        return {name: inputs[name] for name in names if name in inputs}
+
     def _check_names(self, inputs: Mapping[str, Array], wanted: set[str]) -> None:
-        if set(inputs) != wanted:
+        if inputs.keys() != wanted:
             bound = f" ({', '.join(self._constants)} bound)" if self._constants else ""
             takes = ", ".join(name for name in self._signature.input_names() if name not in self._constants)
+            if optional := self._signature.optional_names():
+                takes += f", and all or none of {optional[0]} to {optional[-1]}"
             raise ArrayContractError(f"{self._part} input: takes {takes}{bound}; got {', '.join(inputs) or 'nothing'}")

@@ -1,14 +1,15 @@
 """Where a module finds its weights: the tensors below one path, in the dtype that the network computes in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import Array, Float
 from sdrt.models.weights import Weights
 
-__all__ = ["Source"]
+__all__ = ["Mapped", "Source", "Weight", "read"]
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,31 @@ class Source:
     dtype : float32 or float64
     path : str
         A module's path in diffusers, without a dot at the end; empty for the root.
+    mapped : bool
+        Whether the weights of products stay in their file, see `packed`.
+    checked : bool
+        Whether the tensors are known to fit.
     """
 
     weights: Weights
     dtype: np.dtype[Any]
     path: str = ""
+    mapped: bool = False
+    checked: bool = False
 
     def at(self, *names: str | int) -> "Source":
         """The weights of a module below this one."""
         return replace(self, path=".".join(map(str, (self.path, *names) if self.path else names)))
+
+    def stored(self, name: str, *shape: int) -> Array:
+        """A tensor of this module as its file has it, a view of the file.
+
+        Raises
+        ------
+        WeightsError : it is missing, of another shape, or not finite
+        """
+        full = f"{self.path}.{name}" if self.path else name
+        return self.weights[full] if self.checked else self.weights.take(full, shape)
 
     def take(self, name: str, *shape: int) -> Float:
         """A tensor of this module in the network's dtype; a view of the file where it has that dtype already.
@@ -38,5 +55,38 @@ class Source:
         ------
         WeightsError : it is missing, of another shape, or not finite
         """
-        found: Float = self.weights.take(f"{self.path}.{name}" if self.path else name, shape)
-        return found.astype(self.dtype, copy=False)
+        found: Float = self.stored(name, *shape).astype(self.dtype, copy=False)
+        return found
+
+    def packed(self, pack: Callable[["Source"], Float]) -> "Weight":
+        """What ``pack`` makes of this module's tensors, once and for all, or, where weights stay in their file, anew at each use.
+
+        Raises
+        ------
+        WeightsError : a tensor does not fit; also where it is to be read later
+        """
+        array = pack(self)
+        if not self.mapped:
+            return array
+        self.weights.release()
+        return Mapped(replace(self, checked=True), pack)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A weight that stays in its file."""
+
+    source: Source
+    pack: Callable[[Source], Float]
+
+
+# A product's weight in the layout that the product wants.
+Weight: TypeAlias = Float | Mapped
+
+
+def read(weight: Weight) -> Float:
+    """The numbers; a mapped weight is read and widened here, and what was read before it is let go."""
+    if not isinstance(weight, Mapped):
+        return weight
+    weight.source.weights.release()
+    return weight.pack(weight.source)

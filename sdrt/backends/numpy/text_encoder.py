@@ -1,4 +1,4 @@
-"""CLIP's text encoder."""
+"""CLIP's text encoders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,57 +7,19 @@ from typing import Self
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.backends.numpy.activations import gelu, quick_gelu
-from sdrt.backends.numpy.attention import attend
+from sdrt.backends.numpy.clip import ClipLayer
 from sdrt.backends.numpy.configs import TextEncoderConfig
-from sdrt.backends.numpy.linear import Linear, parts
+from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import LayerNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
 from sdrt.errors import ArrayContractError
+from sdrt.models.parts import Part
 
 __all__ = ["TextEncoder"]
 
-_ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": gelu}
-
 # What Stable Diffusion's files say in place of the end token's id; the pooled state then stands at the highest id.
 _LEGACY_EOS_TOKEN_ID = 2
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Causal self-attention and two products, each plus its input."""
-
-    layer_norm1: LayerNorm
-    to_qkv: Linear
-    out_proj: Linear
-    layer_norm2: LayerNorm
-    fc1: Linear
-    fc2: Linear
-    heads: int
-    activation: str
-
-    @classmethod
-    def load(cls, source: Source, config: TextEncoderConfig) -> Self:
-        width, inner, attention, mlp = config.hidden_size, config.intermediate_size, source.at("self_attn"), source.at("mlp")
-        return cls(
-            layer_norm1=LayerNorm.load(source.at("layer_norm1"), width, config.layer_norm_eps),
-            to_qkv=Linear.joined([Linear.load(attention.at(name), width, width) for name in ("q_proj", "k_proj", "v_proj")]),
-            out_proj=Linear.load(attention.at("out_proj"), width, width),
-            layer_norm2=LayerNorm.load(source.at("layer_norm2"), width, config.layer_norm_eps),
-            fc1=Linear.load(mlp.at("fc1"), width, inner),
-            fc2=Linear.load(mlp.at("fc2"), inner, width),
-            heads=config.num_attention_heads,
-            activation=config.hidden_act,
-        )
-
-    def __call__(self, team: Team, x: Float) -> Float:
-        """float[n, length, width] -> the same."""
-        q, k, v = parts(self.to_qkv(team, self.layer_norm1(team, x)), 3)
-        x = self.out_proj(team, attend(team, q, k, v, self.heads, causal=True), x)
-        hidden = self.fc1(team, self.layer_norm2(team, x))
-        _ACTIVATIONS[self.activation](hidden, team.scratch)
-        return self.fc2(team, hidden, x)
 
 
 @dataclass(frozen=True)
@@ -66,26 +28,30 @@ class TextEncoder:
 
     Parameters
     ----------
+    token_embedding : float[vocabulary, width]
+        As its file has it: only the rows that are asked for are widened.
     clip_skip : int
         Last layers that the two states leave out; fewer than there are.
     """
 
     config: TextEncoderConfig
-    token_embedding: Float
+    part: Part
+    token_embedding: Array
     position_embedding: Float
-    layers: tuple[Layer, ...]
+    layers: tuple[ClipLayer, ...]
     final_layer_norm: LayerNorm
     text_projection: Linear | None
     clip_skip: int = 0
 
     @classmethod
-    def load(cls, source: Source, config: TextEncoderConfig, clip_skip: int = 0) -> Self:
+    def load(cls, part: Part, source: Source, config: TextEncoderConfig, clip_skip: int = 0) -> Self:
         width, embeddings = config.hidden_size, source.at("embeddings")
         return cls(
             config=config,
-            token_embedding=embeddings.at("token_embedding").take("weight", config.vocab_size, width),
+            part=part,
+            token_embedding=embeddings.at("token_embedding").stored("weight", config.vocab_size, width),
             position_embedding=embeddings.at("position_embedding").take("weight", config.max_position_embeddings, width),
-            layers=tuple(Layer.load(source.at("encoder", "layers", index), config) for index in range(config.num_hidden_layers)),
+            layers=ClipLayer.load_all(source.at("encoder"), config, causal=True),
             final_layer_norm=LayerNorm.load(source.at("final_layer_norm"), width, config.layer_norm_eps),
             text_projection=None
             if config.projection_dim is None
@@ -103,10 +69,10 @@ class TextEncoder:
         ids = inputs["input_ids"]
         if ids.size and not 0 <= ids.min() <= ids.max() < self.config.vocab_size:
             raise ArrayContractError(
-                f"text_encoder input: input_ids holds {ids.min()}..{ids.max()}, but the vocabulary has {self.config.vocab_size} tokens; "
+                f"{self.part} input: input_ids holds {ids.min()}..{ids.max()}, but the vocabulary has {self.config.vocab_size} tokens; "
                 "use the tokenizer of this model"
             )
-        x: Float = self.token_embedding[ids] + self.position_embedding[: ids.shape[1]]
+        x: Float = self.token_embedding[ids].astype(self.position_embedding.dtype) + self.position_embedding[: ids.shape[1]]
         kept = len(self.layers) - self.clip_skip
         before = x
         for layer in self.layers[:kept]:

@@ -1,8 +1,8 @@
 """The transformer between residual blocks: self-attention, attention to the condition, gated feed-forward."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -16,8 +16,25 @@ from sdrt.backends.numpy.team import Team
 
 __all__ = ["Condition", "CrossAttention", "SelfAttention", "Transformer2D"]
 
-# A condition as the network sees it: keys and values, side by side, for each attention to it; computed once where the condition is bound.
-Condition: TypeAlias = Mapping["CrossAttention", Float]
+
+@dataclass(frozen=True)
+class Condition:
+    """What attention looks at beside the picture.
+
+    Parameters
+    ----------
+    states : float[n, length, width]
+    computed : mapping
+        Keys and values, side by side, of those attentions that have them already: all where the condition is bound.
+    """
+
+    states: Float
+    computed: Mapping["CrossAttention", Float] = field(default_factory=dict)
+
+    def keys_and_values(self, team: Team, attention: "CrossAttention") -> list[Float]:
+        """For one attention, two times float[n, length, its width]."""
+        found = self.computed.get(attention)
+        return parts(attention.to_kv(team, self.states) if found is None else found, 2)
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,7 @@ class CrossAttention:
 
     def __call__(self, team: Team, x: Float, residual: Float, condition: Condition) -> Float:
         """float[n, length, width] -> the same, plus ``residual``."""
-        k, v = parts(condition[self], 2)
+        k, v = condition.keys_and_values(team, self)
         return self.to_out(team, attend(team, self.to_q(team, x), k, v, self.heads), residual)
 
 
@@ -84,8 +101,9 @@ class FeedForward:
     def __call__(self, team: Team, x: Float, residual: Float) -> Float:
         """float[n, length, width] -> the same, plus ``residual``."""
         rows = x.reshape(-1, x.shape[-1])
-        hidden = np.empty((rows.shape[0], self.out.weight.shape[0]), x.dtype)
-        weight, bias, size = self.proj.weight, self.proj.bias, hidden.shape[1]
+        weight, bias = self.proj.weight(), self.proj.bias
+        size = weight.shape[1] // 2
+        hidden = np.empty((rows.shape[0], size), x.dtype)
 
         def block(where: tuple[slice, slice]) -> None:
             at, columns = where
@@ -162,6 +180,10 @@ class Transformer2D:
             ),
             proj_out=Linear.load(source.at("proj_out"), inner, width, kernel=kernel),
         )
+
+    def cross_attentions(self) -> Iterator[CrossAttention]:
+        for block in self.transformer_blocks:
+            yield from block.cross_attentions()
 
     def __call__(self, team: Team, x: Float, condition: Condition) -> Float:
         """float[n, h, w, c] -> the same."""

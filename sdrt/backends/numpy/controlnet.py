@@ -1,0 +1,129 @@
+"""ControlNetModel: the U-Net's trunk with a picture added to its input, and a product behind each of its results."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+
+from sdrt.arrays import Array, Float
+from sdrt.backends.numpy.activations import silu
+from sdrt.backends.numpy.conv import Conv3x3, padded_copy
+from sdrt.backends.numpy.denoiser_configs import ControlNetConfig
+from sdrt.backends.numpy.linear import Linear
+from sdrt.backends.numpy.source import Source
+from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.tiles import Tile, tiles
+from sdrt.backends.numpy.trunk import Bound, Trunk
+from sdrt.errors import ArrayContractError
+
+__all__ = ["ControlNet"]
+
+_NUMBERS = 2**17  # numbers a block of a pass over a picture, as in `norm`
+_FLOPS = 50.0  # what a number costs there, in products' time
+
+
+@dataclass(frozen=True)
+class HintEmbedding:
+    """The picture brought to the latents' size and the network's width by convolutions, every second of stride 2, silu between them."""
+
+    convs: tuple[tuple[Conv3x3, int], ...]  # with their strides
+    conv_out: Conv3x3
+    blue_first: bool
+
+    @classmethod
+    def load(cls, source: Source, config: ControlNetConfig) -> Self:
+        channels = config.hint_channels
+        convs = [(Conv3x3.load(source.at("conv_in"), config.conditioning_channels, channels[0]), 1)]
+        for index, (size_in, size_out) in enumerate(pairwise(channels)):
+            convs.append((Conv3x3.load(source.at("blocks", 2 * index), size_in, size_in), 1))
+            convs.append((Conv3x3.load(source.at("blocks", 2 * index + 1), size_in, size_out), 2))
+        return cls(tuple(convs), Conv3x3.load(source.at("conv_out"), channels[-1], config.channels[0]), config.blue_first)
+
+    def __call__(self, team: Team, picture: Float) -> Float:
+        """float[n, C, H, W] -> float[n, h, w, channels], half as high and wide for each stride."""
+        x = (picture[:, ::-1] if self.blue_first else picture).transpose(0, 2, 3, 1)
+        for conv, stride in self.convs:
+            x = conv(team, padded_copy(team, x), stride=stride)
+            _silu(team, x)
+        return self.conv_out(team, padded_copy(team, x))
+
+
+def _silu(team: Team, x: Float) -> None:
+    def block(tile: Tile) -> None:
+        part = x[tile.images, tile.rows]
+        silu(part, team.scratch, part)
+
+    team.each(block, tiles(*x.shape[:3], max(1, _NUMBERS // x.shape[3])), _FLOPS * x.size)
+
+
+@dataclass(frozen=True)
+class ControlNet:
+    """The network.
+
+    Parameters
+    ----------
+    outs : tuple of Linear
+        Behind each result of the way down, and behind the middle's last.
+    pooled : bool
+        Whether a residual is the mean of its channel.
+    hint : float[n, h, w, channels] or None
+        The embedded picture, where it is bound.
+    """
+
+    trunk: Trunk
+    hint_embedding: HintEmbedding
+    outs: tuple[Linear, ...]
+    pooled: bool
+    bound: Bound = field(default_factory=Bound)
+    hint: Float | None = None
+
+    @classmethod
+    def load(cls, source: Source, config: ControlNetConfig) -> Self:
+        trunk = Trunk.load("controlnet", source, config)
+        widths = [config.channels[0]]
+        for stage, channels in zip(trunk.down_blocks, config.channels, strict=True):
+            widths += [channels] * (len(stage.resnets) + (stage.downsampler is not None))
+        outs = [Linear.load(source.at("controlnet_down_blocks", index), width, width, kernel=(1, 1)) for index, width in enumerate(widths)]
+        last = config.channels[-1]
+        outs.append(Linear.load(source.at("controlnet_mid_block"), last, last, kernel=(1, 1)))
+        return cls(
+            trunk=trunk,
+            hint_embedding=HintEmbedding.load(source.at("controlnet_cond_embedding"), config),
+            outs=tuple(outs),
+            pooled=config.global_pool_conditions,
+        )
+
+    def with_constants(self, team: Team, constants: Mapping[str, Array]) -> Self:
+        """The same network with everything computed that these inputs alone decide: the picture's embedding among it."""
+        bound, hint, picture = self.trunk.bind(team, self.bound, constants), self.hint, constants.get("controlnet_cond")
+        if hint is None and picture is not None:
+            hint = self.hint_embedding(team, picture)
+        return replace(self, bound=bound, hint=hint)
+
+    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All inputs of the signature -> `additional_residual_0` and so on.
+
+        Raises
+        ------
+        ArrayContractError : the inputs disagree on the number of rows, or the picture's size does not fit the sample's
+        """
+        trunk, bound = self.trunk, self.bound
+        trunk.check_rows(inputs)
+        condition, time = trunk.condition(bound, inputs), trunk.time(team, bound, inputs)
+        sample = inputs["sample"].transpose(0, 2, 3, 1)
+        hint = self.hint_embedding(team, inputs["controlnet_cond"]) if self.hint is None else self.hint
+        if hint.shape[1:3] != sample.shape[1:3]:
+            (height, width), scale = inputs["controlnet_cond"].shape[2:], 2 ** (len(self.hint_embedding.convs) // 2)
+            raise ArrayContractError(
+                f"controlnet input: controlnet_cond is {height}x{width} pixels for a sample of {sample.shape[1]}x{sample.shape[2]}; "
+                f"it must be {scale * sample.shape[1]}x{scale * sample.shape[2]}"
+            )
+        x, results = trunk.down(team, trunk.conv_in(team, padded_copy(team, sample), residual=hint), time, condition)
+        residuals = {}
+        for index, (result, out) in enumerate(zip([*results, x], self.outs, strict=True)):
+            # the mean first: it passes through a product as it is
+            wanted = result.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(result.dtype) if self.pooled else result
+            residuals[f"additional_residual_{index}"] = np.ascontiguousarray(out(team, wanted).transpose(0, 3, 1, 2))
+        return residuals

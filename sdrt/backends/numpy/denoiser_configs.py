@@ -1,0 +1,172 @@
+"""What this backend needs of the configurations of U-Nets and ControlNets, checked; levels are counted from the widest picture down."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from sdrt.backends.numpy.config_reader import ConfigReader, is_count
+
+__all__ = ["AddedConfig", "ControlNetConfig", "TrunkConfig", "UNetConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddedConfig:
+    """What SDXL adds to the timestep's embedding: a pooled text, and numbers (sizes, a crop, a score) as features like a timestep's."""
+
+    time_size: int  # features of each number
+    joint_size: int  # the text and all features
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrunkConfig:
+    """What U-Net and ControlNet have in common: the embeddings, the way down and the middle."""
+
+    in_channels: int
+    flip_sin_to_cos: bool  # whether the cosines of the timestep come first
+    freq_shift: float
+    time_embedding_dim: int
+    added: AddedConfig | None
+    channels: tuple[int, ...]  # of each level
+    layers: tuple[int, ...]  # residual blocks of each level on the way down; one more on the way up
+    down_attention: tuple[bool, ...]  # whether a level has transformers, downwards
+    mid: str | None
+    heads: tuple[int, ...]
+    down_transformers: tuple[tuple[int, ...], ...]  # layers of each transformer of each level
+    cross_attention_dim: int
+    only_cross_attention: tuple[bool, ...]
+    use_linear_projection: bool
+    downsample_padding: int
+    norm_num_groups: int
+    norm_eps: float
+
+    @staticmethod
+    def values(reader: ConfigReader) -> dict[str, Any]:
+        """The fields that both classes read alike, checked."""
+        for key in ("encoder_hid_dim", "encoder_hid_dim_type", "num_attention_heads", "class_embed_type", "num_class_embeds"):
+            reader.only(key, None)
+        reader.only("act_fn", "silu", "swish")
+        reader.only("resnet_time_scale_shift", "default")
+        reader.only("mid_block_scale_factor", 1, 1.0)
+        # float32 or better everywhere: upcast_attention has nothing to do (SDXL's own file says null)
+        reader.only("upcast_attention", None, False, True)
+        channels = reader.integers("block_out_channels")
+        levels = len(channels)
+        layers = reader.per_level("layers_per_block", levels)
+        return {
+            "in_channels": reader.integer("in_channels"),
+            "flip_sin_to_cos": reader.boolean("flip_sin_to_cos"),
+            "freq_shift": reader.number("freq_shift"),
+            "added": _added(reader),
+            "channels": channels,
+            "layers": layers,
+            "down_attention": reader.kinds("down_block_types", levels, {"DownBlock2D": False, "CrossAttnDownBlock2D": True}),
+            "heads": reader.per_level("attention_head_dim", levels),
+            "down_transformers": _down_transformers(reader, layers),
+            "cross_attention_dim": reader.integer("cross_attention_dim"),
+            "only_cross_attention": reader.flags("only_cross_attention", levels),
+            "use_linear_projection": reader.boolean("use_linear_projection"),
+            "downsample_padding": reader.only("downsample_padding", 0, 1),
+            "norm_num_groups": reader.divisor("norm_num_groups", *channels),
+            "norm_eps": reader.number("norm_eps"),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig(TrunkConfig):
+    """A UNet2DConditionModel in the forms of Stable Diffusion 1.x, 2.x and XL, of its refiner and of latent consistency models."""
+
+    out_channels: int
+    center_input_sample: bool  # whether the sample is in [0, 1] and is stretched to [-1, 1] first
+    time_cond_proj_dim: int | None  # width of the embedded guidance scale that a latent consistency model takes
+    up_attention: tuple[bool, ...]  # whether a level has transformers, from the smallest picture
+    up_transformers: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def read(cls, file: Path, values: Mapping[str, Any]) -> Self:
+        """Check a whole configuration; raises ConfigError that names file, key, value and what is supported."""
+        reader = ConfigReader(file, values)
+        for key in ("time_embedding_act_fn", "timestep_post_act", "cross_attention_norm"):
+            reader.only(key, None)
+        for key in ("dual_cross_attention", "resnet_skip_time_act", "class_embeddings_concat"):
+            reader.only(key, False)
+        reader.only("time_embedding_type", "positional")
+        reader.only("attention_type", "default")
+        reader.only("conv_in_kernel", 3)
+        reader.only("conv_out_kernel", 3)
+        reader.only("resnet_out_scale_factor", 1, 1.0)
+        common = cls.values(reader)
+        levels, first = len(common["channels"]), common["channels"][0]
+        return cls(
+            **common,
+            mid=reader.only("mid_block_type", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", None),
+            time_embedding_dim=4 * first if values["time_embedding_dim"] is None else reader.integer("time_embedding_dim"),
+            out_channels=reader.integer("out_channels"),
+            center_input_sample=reader.boolean("center_input_sample"),
+            time_cond_proj_dim=None if values["time_cond_proj_dim"] is None else reader.integer("time_cond_proj_dim"),
+            up_attention=reader.kinds("up_block_types", levels, {"UpBlock2D": False, "CrossAttnUpBlock2D": True}),
+            up_transformers=_up_transformers(reader, common["layers"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlNetConfig(TrunkConfig):
+    """A ControlNetModel for Stable Diffusion 1.x, 2.x or XL."""
+
+    conditioning_channels: int
+    blue_first: bool  # whether the picture's channels are to be turned round
+    hint_channels: tuple[int, ...]  # of the convolutions that bring the picture to the latents' size
+    global_pool_conditions: bool  # whether a residual is one number for a whole channel
+
+    @classmethod
+    def read(cls, file: Path, values: Mapping[str, Any]) -> Self:
+        """Check a whole configuration; raises ConfigError that names file, key, value and what is supported."""
+        reader = ConfigReader(file, values)
+        common = cls.values(reader)
+        return cls(
+            **common,
+            mid=reader.only("mid_block_type", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D"),
+            time_embedding_dim=4 * common["channels"][0],
+            conditioning_channels=reader.integer("conditioning_channels"),
+            blue_first=reader.only("controlnet_conditioning_channel_order", "rgb", "bgr") == "bgr",
+            hint_channels=reader.integers("conditioning_embedding_out_channels"),
+            global_pool_conditions=reader.boolean("global_pool_conditions"),
+        )
+
+
+def _added(reader: ConfigReader) -> AddedConfig | None:
+    if reader.only("addition_embed_type", "text_time", None) is None:
+        return None
+    time_size, joint_size = reader.integer("addition_time_embed_dim"), reader.integer("projection_class_embeddings_input_dim")
+    return AddedConfig(time_size=time_size, joint_size=joint_size)
+
+
+# Layers of each transformer of each level: an entry is a number for all of a level's transformers, or a list of one for each.
+_LAYERS = "transformer_layers_per_block"
+
+
+def _down_transformers(reader: ConfigReader, layers: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    value = reader.values[_LAYERS]
+    entries = tuple(value) if isinstance(value, Sequence) else (value,) * len(layers)
+    counts = tuple(_each(entry, count) for entry, count in zip(entries, layers, strict=False))
+    if len(entries) != len(layers) or not all(counts):
+        raise reader.refuse(_LAYERS, f"a whole number above 0, or {len(layers)} of them or of lists of them")
+    return counts
+
+
+def _up_transformers(reader: ConfigReader, layers: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """From the smallest picture up; lists on the way down need a list of their own for the way up."""
+    value, reverse = reader.values[_LAYERS], reader.values[f"reverse_{_LAYERS}"]
+    down = tuple(value) if isinstance(value, Sequence) else (value,) * len(layers)
+    entries = down[::-1] if reverse is None else tuple(reverse)
+    counts = tuple(_each(entry, count + 1) for entry, count in zip(entries, layers[::-1], strict=False))
+    if len(entries) != len(layers) or not all(counts):
+        supported = f"a whole number above 0, or {len(layers)} of them or of lists of them (upwards each list is one longer)"
+        raise reader.refuse(_LAYERS if reverse is None else f"reverse_{_LAYERS}", supported)
+    return counts
+
+
+def _each(entry: object, count: int) -> tuple[int, ...]:
+    """``count`` numbers from one or from a list of that many; empty if it is neither."""
+    numbers = (entry,) * count if isinstance(entry, int) else tuple(entry) if isinstance(entry, Sequence) else ()
+    return numbers if len(numbers) >= count and all(is_count(number) for number in numbers) else ()

@@ -1,0 +1,125 @@
+"""What every residual block is told beside its picture: the timestep, and what SDXL and latent consistency models add to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from sdrt.arrays import Array, Float
+from sdrt.backends.numpy.activations import silu
+from sdrt.backends.numpy.denoiser_configs import AddedConfig
+from sdrt.backends.numpy.linear import Linear
+from sdrt.backends.numpy.source import Source
+from sdrt.backends.numpy.team import Team
+from sdrt.errors import ArrayContractError
+from sdrt.models.parts import Part
+
+__all__ = ["AddedEmbedding", "TimeEmbedding", "timestep_features"]
+
+
+def timestep_features(timestep: Float, size: int, cosines_first: bool, shift: float, dtype: np.dtype[Any]) -> Float:
+    """Sines and cosines of a timestep at size/2 frequencies from 1 to nearly 1/10000.
+
+    In float32 every intermediate is rounded as diffusers 0.42.1 `get_timestep_embedding` rounds it: near t = 1000 the angles' own rounding
+    moves a sine by 3e-5. In float64 nothing is rounded, where diffusers stays in float32.
+
+    Parameters
+    ----------
+    timestep : float[n]
+
+    Returns
+    -------
+    float[n, size]; a last odd column is zero
+    """
+    half = size // 2
+    exponent = np.array(-np.log(10000.0), dtype) * np.arange(half, dtype=dtype) / np.array(half - shift, dtype)
+    angle = timestep.astype(dtype)[:, None] * np.exp(exponent.astype(np.float64)).astype(dtype)
+    waves = [np.cos(angle), np.sin(angle)] if cosines_first else [np.sin(angle), np.cos(angle)]
+    return np.concatenate([*waves, np.zeros((len(timestep), size % 2), dtype)], axis=1)
+
+
+@dataclass(frozen=True)
+class _TwoProducts:
+    """diffusers' TimestepEmbedding: linear_2(silu(linear_1(x)))."""
+
+    linear_1: Linear
+    linear_2: Linear
+
+    @classmethod
+    def load(cls, source: Source, size_in: int, size_out: int) -> Self:
+        return cls(Linear.load(source.at("linear_1"), size_in, size_out), Linear.load(source.at("linear_2"), size_out, size_out))
+
+    def __call__(self, team: Team, x: Float) -> Float:
+        hidden = self.linear_1(team, x)
+        silu(hidden, team.scratch, hidden)
+        return self.linear_2(team, hidden)
+
+
+@dataclass(frozen=True)
+class TimeEmbedding:
+    """The timestep, and the guidance scale of a latent consistency model where there is one.
+
+    Parameters
+    ----------
+    cond_proj : Linear or None
+        Brings the embedded guidance scale to the width of the timestep's features.
+    """
+
+    products: _TwoProducts
+    cond_proj: Linear | None
+    features: int
+    cosines_first: bool
+    shift: float
+
+    @classmethod
+    def load(cls, source: Source, features: int, size: int, condition_size: int | None, *, cosines_first: bool, shift: float) -> Self:
+        cond_proj = None if condition_size is None else Linear.load(source.at("cond_proj"), condition_size, features, bias=False)
+        return cls(_TwoProducts.load(source, features, size), cond_proj, features, cosines_first, shift)
+
+    def __call__(self, team: Team, inputs: Mapping[str, Array]) -> Float:
+        """`timestep` float[n], and `timestep_cond` where the network has it -> float[n, size]."""
+        timestep = inputs["timestep"]
+        waves = timestep_features(timestep, self.features, self.cosines_first, self.shift, timestep.dtype)
+        return self.products(team, waves if self.cond_proj is None else self.cond_proj(team, inputs["timestep_cond"], waves))
+
+
+@dataclass(frozen=True)
+class AddedEmbedding:
+    """SDXL's pooled text and numbers, as wide as the embedded timestep that they are added to.
+
+    Parameters
+    ----------
+    features : int
+        Sines and cosines of each number.
+    joint_size : int
+        Width of the text and all features together.
+    """
+
+    part: Part
+    products: _TwoProducts
+    features: int
+    joint_size: int
+    cosines_first: bool
+    shift: float
+
+    @classmethod
+    def load(cls, part: Part, source: Source, config: AddedConfig, size: int, *, cosines_first: bool, shift: float) -> Self:
+        return cls(part, _TwoProducts.load(source, config.joint_size, size), config.time_size, config.joint_size, cosines_first, shift)
+
+    def __call__(self, team: Team, text_embeds: Float, time_ids: Float) -> Float:
+        """float[n, P], float[n, k] -> float[n, size].
+
+        Raises
+        ------
+        ArrayContractError : P numbers and k times the features are not what the model takes
+        """
+        rows, count = time_ids.shape
+        width = text_embeds.shape[1]
+        if width + count * self.features != self.joint_size:
+            raise ArrayContractError(
+                f"{self.part} input: text_embeds is {width} wide and time_ids has {count} numbers of {self.features} features, together "
+                f"{width + count * self.features}, but the model takes {self.joint_size}: SDXL's base takes 6 numbers, its refiner 5"
+            )
+        waves = timestep_features(time_ids.reshape(-1), self.features, self.cosines_first, self.shift, time_ids.dtype)
+        return self.products(team, np.concatenate([text_embeds, waves.reshape(rows, -1)], axis=1))

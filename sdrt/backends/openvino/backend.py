@@ -1,0 +1,47 @@
+"""The backend that the entry point names."""
+
+from functools import partial
+from importlib.util import find_spec
+
+from sdrt.backends import BackendOptions, Network, signature
+from sdrt.backends.openvino.options import OpenVinoOptions
+from sdrt.errors import MissingExtraError
+from sdrt.models import Model, Part
+
+__all__ = ["OpenVinoBackend"]
+
+# It converts the modules that sdrt's torch backend opens, and needs what that needs.
+_PACKAGES = ("openvino", "torch", "diffusers", "transformers")
+
+
+class OpenVinoBackend:
+    """Opens networks that run on OpenVINO.
+
+    Its options are ``device`` (an OpenVINO device; default CPU), ``dtype`` (what products may be rounded to: float32, bfloat16 or float16;
+    default float32) and ``cache_dir`` (where converted and compiled models are kept; default the user's own cache, None for nowhere).
+
+    Raises
+    ------
+    MissingExtraError : a package is not installed
+    """
+
+    name = "openvino"
+    option_names = ("device", "dtype", "cache_dir")
+
+    def __init__(self) -> None:
+        if missing := [package for package in _PACKAGES if find_spec(package) is None]:
+            raise MissingExtraError(f"backend 'openvino' needs {', '.join(missing)}; install the extra: pip install 'sdrt[openvino]'")
+
+    def open(self, part: Part, model: Model, options: BackendOptions) -> Network:
+        """Open one part; it is converted and compiled at the first call, or found where an earlier run has kept it."""
+        own = OpenVinoOptions.read(options)
+        config = model.config(part)
+
+        from sdrt.backends.openvino.conversion import digest
+        from sdrt.backends.openvino.network import OpenVinoNetwork
+        from sdrt.backends.openvino.programs import Programs
+        from sdrt.backends.torch.construction import open_module
+
+        key = None if own.cache is None else digest(part, model, options)
+        programs = Programs(part, own, key, partial(open_module, part, model, clip_skip=options.clip_skip))
+        return OpenVinoNetwork(part, signature(part, config, options.numerics), config, programs)

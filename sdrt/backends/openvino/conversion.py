@@ -1,0 +1,91 @@
+"""From the torch module that the torch backend opens to an OpenVINO model on disk or in memory."""
+
+import hashlib
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdrt.arrays import Array
+from sdrt.backends import BackendOptions
+from sdrt.models import Model, Part
+
+__all__ = ["convert", "digest", "keep"]
+
+
+def convert(module: Any, inputs: Mapping[str, Array]) -> Any:
+    """An ``openvino.Model`` of a torch module.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Its ``forward`` takes inputs by name.
+    inputs : mapping by name
+        One call that stands for all: its operations are followed, and every size that the call could vary is left open.
+
+    Returns
+    -------
+    openvino.Model : takes the same arrays in the same order
+    """
+    import openvino
+    import torch
+
+    names = tuple(inputs)
+
+    class Positional(torch.nn.Module):
+        """Tracing knows inputs by their place."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, *arrays: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            found: tuple[torch.Tensor, ...] = self.module(**dict(zip(names, arrays, strict=True)))
+            return found
+
+    examples = tuple(torch.from_numpy(x.copy()) for x in inputs.values())
+    with warnings.catch_warnings(), torch.no_grad():
+        # of branches that were followed one way: the network refuses the sizes that would go another
+        warnings.simplefilter("ignore")
+        return openvino.convert_model(Positional(), example_input=examples)
+
+
+def digest(part: Part, model: Model, options: BackendOptions) -> str:
+    """What a conversion depends on, as a name: configuration, every weight by its content, and the versions that take part.
+
+    Content, as files keep their names when a LoRA or an embedding is laid over them, and their dates when they are copied.
+    """
+    import diffusers
+    import openvino
+    import torch
+
+    config = {name: value for name, value in model.config(part).items() if not name.startswith("_")}
+    versions = [openvino.__version__, torch.__version__, diffusers.__version__]
+    found = hashlib.blake2b(json.dumps([part, config, options.clip_skip, versions], sort_keys=True).encode(), digest_size=16)
+    weights = model.tensors(part)
+    for name in sorted(weights):
+        tensor = np.ascontiguousarray(weights[name])
+        found.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
+        found.update(tensor.reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def keep(converted: Any, folder: Path) -> Path:
+    """Write a model to a folder that appears whole or not at all, and its path.
+
+    Another process may be as far: whoever comes second finds the folder there, and drops its own.
+    """
+    import openvino
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-", ignore_cleanup_errors=True) as temporary:
+        openvino.save_model(converted, str(Path(temporary) / "model.xml"), compress_to_fp16=False)
+        if not folder.exists():
+            folder.mkdir()
+            for name in ("model.bin", "model.xml"):  # the description last: with it, the model is there
+                (Path(temporary) / name).replace(folder / name)
+    return folder / "model.xml"

@@ -1,0 +1,73 @@
+"""The plug-in's own options."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from sdrt.backends import BackendOptions
+from sdrt.errors import ConfigError
+
+__all__ = ["OpenVinoOptions"]
+
+# OpenVINO's own names of what it may round products to.
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenVinoOptions:
+    """How a network is to run.
+
+    Parameters
+    ----------
+    device : str
+        OpenVINO's name of it: CPU, GPU, NPU, AUTO.
+    hint : str
+        What products may be rounded to.
+    cache : Path or None
+        Where compiled models are kept between runs; None keeps none.
+    threads : int or None
+    """
+
+    device: str
+    hint: str
+    cache: Path | None
+    threads: int | None
+
+    @classmethod
+    def read(cls, options: BackendOptions) -> Self:
+        """Settle what was left open.
+
+        Raises
+        ------
+        ConfigError : float64, or a dtype that OpenVINO has no hint for
+        """
+        if options.numerics == "float64":
+            raise ConfigError("the openvino backend computes in float32 or less; for numerics='float64' take backend 'numpy' or 'torch'")
+        dtype = options.extra.get("dtype") or "float32"
+        if dtype not in _HINTS:
+            raise ConfigError(f"dtype is {', '.join(_HINTS)}; got {dtype!r}")
+        folder = options.extra.get("cache_dir", _user_cache())
+        return cls(
+            device=str(options.extra.get("device") or "CPU").upper(),
+            hint=_HINTS[dtype],
+            cache=None if folder is None else Path(folder).expanduser(),
+            threads=options.threads,
+        )
+
+    def properties(self) -> dict[str, str | int]:
+        """The same in OpenVINO's terms."""
+        own: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": self.hint, "PERFORMANCE_HINT": "LATENCY"}
+        return own if self.threads is None else own | {"INFERENCE_NUM_THREADS": self.threads}
+
+
+def _user_cache() -> Path:
+    """Where this system keeps what can be made again."""
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    elif sys.platform == "darwin":
+        root = "~/Library/Caches"
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "sdrt" / "openvino"

@@ -1,0 +1,73 @@
+"""The torch backend: networks run by diffusers' and transformers' own modules."""
+
+from typing import TYPE_CHECKING
+
+from sdrt.backends.base import BackendOptions
+from sdrt.backends.contract import signature
+from sdrt.backends.torch.extra import import_packages, require_packages
+from sdrt.errors import ConfigError
+from sdrt.models.base import Model
+from sdrt.models.parts import Part
+
+if TYPE_CHECKING:
+    from sdrt.backends.torch.network import TorchNetwork
+
+__all__ = ["TorchBackend"]
+
+
+class TorchBackend:
+    """Opens networks that run on torch.
+
+    Its options are ``device`` (cpu, cuda, cuda:<index> or mps; default cpu), ``dtype`` (float32, bfloat16 or float16; default float32),
+    ``compile`` (default False), ``channels_last`` (default None: as the device likes it) and ``on_compile`` (told of each
+    :class:`~sdrt.backends.torch.CompileEvent`).
+
+    Raises
+    ------
+    MissingExtraError : torch, diffusers or transformers is not installed
+    """
+
+    def __init__(self) -> None:
+        require_packages()
+
+    @property
+    def name(self) -> str:
+        return "torch"
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        return ("device", "dtype", "compile", "channels_last", "on_compile")
+
+    def open(self, part: Part, model: Model, options: BackendOptions) -> "TorchNetwork":
+        """Open one part.
+
+        Raises
+        ------
+        ConfigError : an option that cannot be used here, or a configuration that diffusers cannot build
+        ModelError : a file is missing or damaged, or a tensor does not fit the configuration
+        BackendError : torch, diffusers or transformers cannot be imported, or memory is short
+        """
+        import_packages()
+        from sdrt.backends.torch.construction import open_module
+        from sdrt.backends.torch.filling import lay_channels_last
+        from sdrt.backends.torch.memory import told
+        from sdrt.backends.torch.network import TorchNetwork
+        from sdrt.backends.torch.options import TorchOptions
+
+        own = TorchOptions.read(options)
+        config = model.config(part)
+        if options.clip_skip and part in ("text_encoder", "text_encoder_2") and options.clip_skip >= config["num_hidden_layers"]:
+            raise ConfigError(f"clip_skip is below {config['num_hidden_layers']}, the layers of this text encoder; got {options.clip_skip}")
+        with told(part, own.device):
+            adapter = open_module(
+                part,
+                model,
+                dtype=own.dtype,
+                device=own.device,
+                clip_skip=options.clip_skip,
+                mapped=own.low_memory,
+                row_by_row=own.low_memory,
+            )
+            if own.channels_last:
+                lay_channels_last(adapter)
+        return TorchNetwork(part, signature(part, config, options.numerics), adapter, own)

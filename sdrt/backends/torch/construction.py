@@ -1,0 +1,125 @@
+"""A part's module, built from its configuration without memory and filled from the model's weights.
+
+:func:`open_module` is the whole of it, and open to other backends: one that converts torch modules begins here.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from torch import nn
+from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from sdrt.backends.torch.adapter import Adapter
+from sdrt.backends.torch.denoisers import ControlNet, UNet
+from sdrt.backends.torch.extra import quiet
+from sdrt.backends.torch.filling import fill
+from sdrt.backends.torch.safety_checker import SafetyChecker
+from sdrt.backends.torch.text_encoder import TextEncoder
+from sdrt.backends.torch.timesteps import Float64Timesteps
+from sdrt.backends.torch.vae import VaeDecoder, VaeEncoder
+from sdrt.errors import ConfigError, SdrtError
+from sdrt.models.base import Model
+from sdrt.models.parts import Part
+
+__all__ = ["open_module"]
+
+
+def open_module(
+    part: Part,
+    model: Model,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    clip_skip: int = 0,
+    mapped: bool = False,
+    row_by_row: bool = False,
+) -> Adapter:
+    """A part as a torch module whose ``forward`` takes the inputs of the part's signature by name and gives its outputs as a tuple.
+
+    Parameters
+    ----------
+    part : Part
+    model : Model
+    dtype : torch.dtype
+        Of weights and products. float16 does not hold for an autoencoder whose configuration says ``force_upcast``, as SDXL's does: its
+        values outgrow it, and it stays float32.
+    device : torch.device
+    clip_skip : int
+        See :meth:`sdrt.backends.Backend.open`.
+    mapped : bool
+        Whether weights that need no conversion stay views of their file: no memory of their own, for as long as the file is there.
+    row_by_row : bool
+        Whether an autoencoder takes the pictures of a batch one after another.
+
+    Raises
+    ------
+    ConfigError : the configuration is none that diffusers or transformers can build
+    ModelError : a file is missing or damaged, or a tensor does not fit the configuration
+    """
+    config = model.config(part)
+    if dtype == torch.float16 and part in ("vae_decoder", "vae_encoder") and config.get("force_upcast"):
+        dtype = torch.float32
+    with quiet():
+        try:
+            with torch.device("meta"):
+                adapter = _build(part, config, clip_skip, row_by_row)
+        except SdrtError:
+            raise
+        except Exception as error:  # the peers' constructors raise what they stumble over, of any kind
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"{model.where(part)}: cannot be built ({type(error).__name__}: {reason}); its values do not fit together"
+            ) from error
+        fill(adapter, part, model.tensors(part), dtype, torch.device(device), mapped)
+    if dtype == torch.float64:
+        _keep_timesteps_exact(adapter)
+    return adapter.eval().requires_grad_(False)
+
+
+def _build(part: Part, config: Mapping[str, Any], clip_skip: int, row_by_row: bool) -> Adapter:
+    match part:
+        case "text_encoder" | "text_encoder_2":
+            kind = CLIPTextModelWithProjection if "CLIPTextModelWithProjection" in (config.get("architectures") or ()) else CLIPTextModel
+            return TextEncoder(kind(_construct(CLIPTextConfig, config)), config["num_hidden_layers"], config["vocab_size"], clip_skip)
+        case "unet":
+            return UNet(_construct(UNet2DConditionModel, config), **_condition_widths(config))
+        case "controlnet":
+            # its forward turns channels round after the embedding that is taken out of it here
+            module = _construct(ControlNetModel, {**config, "controlnet_conditioning_channel_order": "rgb"})
+            embedding, module.controlnet_cond_embedding = module.controlnet_cond_embedding, nn.Identity()
+            reverse = config["controlnet_conditioning_channel_order"] == "bgr"
+            return ControlNet(module, embedding, reverse, **_condition_widths(config))
+        case "vae_decoder":
+            vae = _construct(AutoencoderKL, config)
+            return VaeDecoder(vae.decoder, vae.post_quant_conv, row_by_row)
+        case "vae_encoder":
+            vae = _construct(AutoencoderKL, config)
+            return VaeEncoder(vae.encoder, vae.quant_conv, row_by_row)
+        case "safety_checker":
+            # what the older spelling of its files says is merged already
+            towers = {"text_config": {}, "vision_config": dict(config["vision_config"])}
+            return SafetyChecker(StableDiffusionSafetyChecker(CLIPConfig(**towers, projection_dim=config["projection_dim"])))
+    raise ConfigError(f"the torch backend opens no part named {part!r}")
+
+
+def _construct(kind: Any, config: Mapping[str, Any]) -> Any:
+    """One of the peers' classes, from the keys that it knows."""
+    known = inspect.signature(kind.__init__).parameters
+    return kind(**{name: value for name, value in config.items() if name in known})
+
+
+def _condition_widths(config: Mapping[str, Any]) -> dict[str, int | None]:
+    if config["addition_embed_type"] != "text_time":
+        return {}
+    return {"condition_width": config["projection_class_embeddings_input_dim"], "number_width": config["addition_time_embed_dim"]}
+
+
+def _keep_timesteps_exact(adapter: Adapter) -> None:
+    module = getattr(adapter, "module", None)
+    for name in ("time_proj", "add_time_proj"):
+        if hasattr(module, name):
+            setattr(module, name, Float64Timesteps(getattr(module, name)))

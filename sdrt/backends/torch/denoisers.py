@@ -1,0 +1,113 @@
+"""U-Net and ControlNet."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from sdrt.arrays import Array
+from sdrt.backends.torch.adapter import Adapter
+from sdrt.errors import ArrayContractError
+
+__all__ = ["ControlNet", "Denoiser", "UNet"]
+
+
+class Denoiser(Adapter):
+    """A U-Net or a ControlNet.
+
+    Parameters
+    ----------
+    module : UNet2DConditionModel or ControlNetModel
+    condition_width : int or None
+        Of SDXL's pooled text and embedded numbers together; None where the model takes none.
+    number_width : int or None
+        Of one embedded number.
+    """
+
+    # 999 is 1000 in bfloat16, and 1023 a number of SDXL's sizes: both are embedded in float32, and rounded then
+    exact: ClassVar[frozenset[str]] = frozenset({"timestep", "time_ids"})
+
+    def __init__(self, module: nn.Module, condition_width: int | None = None, number_width: int | None = None) -> None:
+        super().__init__()
+        self.module = module
+        self.condition_width, self.number_width = condition_width, number_width
+
+    def refuse(self, inputs: Mapping[str, Array]) -> None:
+        """A pooled text whose width does not go with the count of numbers; the signature can only list both."""
+        if self.condition_width is None or self.number_width is None or not {"text_embeds", "time_ids"} <= inputs.keys():
+            return
+        pooled, count = inputs["text_embeds"].shape[1], inputs["time_ids"].shape[1]
+        if pooled + count * self.number_width != self.condition_width:
+            raise ArrayContractError(
+                f"input: text_embeds {pooled} wide and {count} time_ids do not go together; {count} leave room for "
+                f"{self.condition_width - count * self.number_width}: SDXL takes 6 numbers, its refiner 5"
+            )
+
+    def _added(self, text_embeds: torch.Tensor | None, time_ids: torch.Tensor | None) -> dict[str, Any]:
+        return {} if text_embeds is None else {"added_cond_kwargs": {"text_embeds": text_embeds, "time_ids": time_ids}}
+
+
+class UNet(Denoiser):
+    """UNet2DConditionModel; a ControlNet's residuals may come with the other inputs, in the order of their numbers."""
+
+    def forward(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        text_embeds: torch.Tensor | None = None,
+        time_ids: torch.Tensor | None = None,
+        timestep_cond: torch.Tensor | None = None,
+        **residuals: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        extra = self._added(text_embeds, time_ids)
+        if residuals:
+            *down, middle = (residuals[f"additional_residual_{index}"] for index in range(len(residuals)))
+            extra |= {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}
+        found: tuple[torch.Tensor, ...] = self.module(
+            sample, timestep, encoder_hidden_states, timestep_cond=timestep_cond, return_dict=False, **extra
+        )
+        return found
+
+
+class ControlNet(Denoiser):
+    """ControlNetModel, whose embedding of the picture stands apart, so that it is computed once where the picture is bound.
+
+    Parameters
+    ----------
+    module : ControlNetModel
+    embedding : nn.Module
+        The module's own ``controlnet_cond_embedding``; the module itself passes on what it is given.
+    reverse_channels : bool
+        Whether the picture's channels are turned round first.
+    """
+
+    def __init__(self, module: nn.Module, embedding: nn.Module, reverse_channels: bool, **widths: int | None) -> None:
+        super().__init__(module, **widths)
+        self.embedding, self.reverse_channels = embedding, reverse_channels
+
+    def prepare(self, constants: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if "controlnet_cond" not in constants:
+            return constants
+        rest = {name: x for name, x in constants.items() if name != "controlnet_cond"}
+        return rest | {"embedded_cond": self._embed(constants["controlnet_cond"])}
+
+    def forward(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        text_embeds: torch.Tensor | None = None,
+        time_ids: torch.Tensor | None = None,
+        controlnet_cond: torch.Tensor | None = None,
+        embedded_cond: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        hint = embedded_cond if controlnet_cond is None else self._embed(controlnet_cond)
+        extra = self._added(text_embeds, time_ids)
+        down, middle = self.module(sample, timestep, encoder_hidden_states, hint, return_dict=False, **extra)
+        return (*down, middle)
+
+    def _embed(self, picture: torch.Tensor) -> torch.Tensor:
+        embedded: torch.Tensor = self.embedding(picture.flip(1) if self.reverse_channels else picture)
+        return embedded

@@ -1,0 +1,110 @@
+"""The protocol of a model on disk: what backends and pipeline ask of it, wherever its files lie."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+from sdrt.models.embeddings import Embedding
+from sdrt.models.parts import Part
+from sdrt.models.weights import Weights
+
+__all__ = ["Model", "Pickled", "PipelineFlags"]
+
+# What to do about weights that would have to be unpickled: refuse them, or let torch read tensors from them and nothing else.
+Pickled: TypeAlias = Literal["refuse", "weights_only"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineFlags:
+    """What a model says about its pipeline, beside its parts (``model_index.json`` in a folder).
+
+    Parameters
+    ----------
+    force_zeros_for_empty_prompt : bool
+        Without a negative prompt the unconditional rows are zeros, not the text encoder's states for "" (SDXL's base model).
+    requires_aesthetics_score : bool
+        The time ids end in an aesthetic score instead of the target size (SDXL's refiner).
+    requires_safety_checker : bool
+        The model's authors ask for the safety checker; whether it is there, ``parts`` says.
+    """
+
+    force_zeros_for_empty_prompt: bool = False
+    requires_aesthetics_score: bool = False
+    requires_safety_checker: bool = False
+
+
+class Model(Protocol):
+    """Configurations and weights by part. Opening one reads names at most; weights are memory-mapped where their format allows it."""
+
+    @property
+    def name(self) -> str:
+        """What the model is called in settings and messages."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Its folder or its file."""
+        ...
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that are there, in the order of ``PARTS``."""
+        ...
+
+    def config(self, part: Part) -> Mapping[str, Any]:
+        """The configuration of a part, in diffusers' and transformers' terms, the defaults of its class filled in."""
+        ...
+
+    def tensors(self, part: Part) -> Weights:
+        """The weights of a part by canonical name, with everything that was added to the model laid over them."""
+        ...
+
+    def where(self, part: Part) -> Path:
+        """The file that the configuration of a part comes from, for messages."""
+        ...
+
+    @property
+    def tokenizer_path(self) -> Path | None:
+        """The tokenizer's folder of ``text_encoder``; None where the model brings none, see ``pad_tokens``."""
+        ...
+
+    @property
+    def tokenizer_2_path(self) -> Path | None:
+        """The tokenizer's folder of ``text_encoder_2``."""
+        ...
+
+    @property
+    def pad_tokens(self) -> Mapping[Part, str]:
+        """For each text encoder that has no tokenizer's folder: what pads CLIP's own vocabulary, which ships with sdrt."""
+        ...
+
+    @property
+    def scheduler_config(self) -> Mapping[str, Any]:
+        """The configuration of the model's own scheduler, in diffusers' terms."""
+        ...
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """The model's preferences: ``num_inference_steps``, ``guidance_scale``, ``height``, ``width``, each where it has one."""
+        ...
+
+    @property
+    def flags(self) -> PipelineFlags:
+        """What the model says about its pipeline."""
+        ...
+
+    @property
+    def feature_extractor_config(self) -> Mapping[str, Any]:
+        """How the safety checker's pictures are prepared (``preprocessor_config.json``); empty where the model does not say."""
+        ...
+
+    @property
+    def embeddings(self) -> tuple[Embedding, ...]:
+        """Tokens of textual inversion over the model's own vocabulary."""
+        ...
+
+    @property
+    def embedding_ids(self) -> Mapping[str, range]:
+        """The ids of each embedding's vectors, by its token."""
+        ...

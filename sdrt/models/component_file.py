@@ -1,0 +1,111 @@
+"""A single file of one component with the key names of the original code: a ControlNet, or a VAE."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ModelError
+from sdrt.models.base import Pickled
+from sdrt.models.configs import with_defaults
+from sdrt.models.original.controlnet import controlnet_config, controlnet_name, hint_layers
+from sdrt.models.original.down_path import Shapes
+from sdrt.models.original.family import CONTROLNET, VAE
+from sdrt.models.original.vae import vae_config, vae_levels
+from sdrt.models.parts import Part
+from sdrt.models.single_file import check_file, shapes_below, vae_places
+from sdrt.models.stored_model import StoredModel
+from sdrt.models.stored_tensor import Place
+from sdrt.models.weights import Weights, read_tensors
+
+__all__ = ["ComponentFile"]
+
+
+@dataclass(frozen=True)
+class ComponentFile(StoredModel):
+    """A ControlNet (``control_model.`` or no prefix) or a VAE (``first_stage_model.`` or no prefix) in one file.
+
+    A ControlNet's file may hold the whole model that it was trained beside; its own tensors alone are used.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name, embeddings, components
+        See :class:`~sdrt.models.stored_model.StoredModel`.
+    scaling_factor : float
+        Of a VAE's latents, which no tensor says: 0.18215 of Stable Diffusion 1.x and 2.x, 0.13025 of XL.
+    pickled : "refuse" or "weights_only"
+        What to do about a ``.pth`` or ``.ckpt``.
+
+    Raises
+    ------
+    MissingFileError : the file is not there
+    ModelError : it cannot be read, or is neither
+    MissingExtraError : it is a pickle, and torch is not installed
+    """
+
+    scaling_factor: float = 0.18215
+    pickled: Pickled = "refuse"
+
+    def __post_init__(self) -> None:
+        check_file(self.path, self.pickled)
+        if not self.own_parts:
+            diffusers = any(name.startswith(("down_blocks.", "encoder.down_blocks.", "unet.")) for name in self._all_shapes)
+            repair = "it has diffusers' names, so pass the folder that has its config.json" if diffusers else "pass another file"
+            raise ModelError(f"{self.path}: is no ControlNet and no VAE by the names of the original code; {repair}")
+
+    @cached_property
+    def own_parts(self) -> tuple[Part, ...]:
+        """The parts in the file."""
+        if "input_hint_block.0.weight" in self._below(self._controlnet_prefix):
+            return ("controlnet",)
+        return ("vae_decoder", "vae_encoder") if "decoder.mid.block_1.conv1.weight" in self._below(self._vae_prefix) else ()
+
+    def own_config(self, part: Part) -> dict[str, Any]:
+        """The configuration that the shapes have.
+
+        Raises
+        ------
+        ModelError : another architecture
+        """
+        if part == "controlnet":
+            return with_defaults(part, controlnet_config(self.path, self._below(self._controlnet_prefix)))
+        return with_defaults(part, vae_config(self.path, self._below(self._vae_prefix), self.scaling_factor))
+
+    def own_tensors(self, part: Part) -> Weights:
+        """The weights by canonical name, as views of the file."""
+        place: Callable[[str], Iterable[Place]]
+        if part == "controlnet":
+            prefix = self._controlnet_prefix
+            layers, last = self.own_config(part)["layers_per_block"], hint_layers(self._below(prefix))[-1]
+            place = partial(_controlnet_places, layers=layers, last_hint=last)
+        else:
+            prefix = self._vae_prefix
+            place = partial(vae_places, levels=vae_levels(self._below(prefix)))
+        return Weights([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
+
+    def own_where(self, part: Part) -> Path:  # noqa: ARG002 one file holds them all
+        """The file."""
+        return self.path
+
+    @cached_property
+    def _all_shapes(self) -> Shapes:
+        return {tensor.name: tensor.shape for tensor in read_tensors(self.path)}
+
+    @property
+    def _controlnet_prefix(self) -> str:
+        return CONTROLNET if any(name.startswith(CONTROLNET) for name in self._all_shapes) else ""
+
+    @property
+    def _vae_prefix(self) -> str:
+        return VAE if any(name.startswith(VAE) for name in self._all_shapes) else ""
+
+    def _below(self, prefix: str) -> Shapes:
+        return shapes_below(self._all_shapes, prefix)
+
+
+def _controlnet_places(stored: str, layers: int, last_hint: int) -> Iterable[Place]:
+    name = controlnet_name(stored, layers, last_hint)
+    return () if name is None else (Place(name),)

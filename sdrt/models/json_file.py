@@ -1,0 +1,28 @@
+"""A JSON object from a file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import MissingFileError, ModelError
+
+__all__ = ["read_json"]
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object that a file holds.
+
+    Raises
+    ------
+    MissingFileError : it is not there
+    ModelError : it is not a JSON object
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{file}: not found; the model folder is incomplete") from error
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{file}: not readable as JSON ({error}); fetch it again") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{file}: holds a JSON {type(content).__name__}, not an object; fetch it again")
+    return content

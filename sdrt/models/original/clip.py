@@ -1,0 +1,132 @@
+"""CLIP text encoders in a checkpoint, as OpenAI's (transformers' names) or as open_clip writes them: names and configurations.
+
+Source: ``src/open_clip/transformer.py`` of mlfoundations/open_clip (the writer's names: queries, keys and values in one projection, and
+``text_projection`` multiplied from the right), ``models/clip/modeling_clip.py`` of transformers 5.23 (ours).
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ModelError
+from sdrt.models.original.down_path import Shapes
+from sdrt.models.stored_tensor import Form, Place
+
+__all__ = ["clip_config", "clip_places", "open_clip_config", "open_clip_places"]
+
+_VOCABULARY = 49408  # the checkpoints bring no vocabulary: it is CLIP's own, whose last two tokens begin and end a prompt
+_HEAD_CHANNELS = 64  # of each head, in every text encoder of Stable Diffusion
+
+_OPEN_CLIP = {
+    "positional_embedding": Place("embeddings.position_embedding.weight"),
+    "token_embedding.weight": Place("embeddings.token_embedding.weight"),
+    "ln_final.weight": Place("final_layer_norm.weight"),
+    "ln_final.bias": Place("final_layer_norm.bias"),
+    "text_projection": Place("text_projection.weight", "transposed"),
+}
+_BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)\.(weight|bias)")
+_BLOCK_LAYERS = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+    "attn.out_proj": "self_attn.out_proj",
+}
+_JOINT = re.compile(r"transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)")
+_THIRDS: dict[str, Form] = {"q_proj": "query", "k_proj": "key", "v_proj": "value"}
+
+
+def clip_places(stored: str) -> tuple[Place, ...]:
+    """Where a tensor of OpenAI's CLIP is found, its prefix cut off: nowhere for ``position_ids``, which hold 0 to 76.
+
+    >>> clip_places("text_model.final_layer_norm.bias")
+    (Place(name='final_layer_norm.bias', form='whole'),)
+    """
+    name = stored.removeprefix("text_model.")
+    return () if name == "embeddings.position_ids" else (Place(name),)
+
+
+def open_clip_places(stored: str, layers: int, *, projects: bool) -> tuple[Place, ...]:
+    """Where a tensor of open_clip is found, its prefix cut off.
+
+    Parameters
+    ----------
+    stored : str
+    layers : int
+        The layers that are used: Stable Diffusion 2.x was trained on the last but one, and leaves the last one out.
+    projects : bool
+        Whether the pooled state is projected.
+
+    >>> [place.name for place in open_clip_places("transformer.resblocks.0.attn.in_proj_bias", 23, projects=False)]
+    ['encoder.layers.0.self_attn.q_proj.bias', 'encoder.layers.0.self_attn.k_proj.bias', 'encoder.layers.0.self_attn.v_proj.bias']
+    """
+    if stored in _OPEN_CLIP:
+        return (_OPEN_CLIP[stored],) if projects or stored != "text_projection" else ()
+    if (found := _JOINT.fullmatch(stored)) and int(found[1]) < layers:
+        return tuple(Place(f"encoder.layers.{found[1]}.self_attn.{name}.{found[2]}", form) for name, form in _THIRDS.items())
+    if (found := _BLOCK.fullmatch(stored)) and int(found[1]) < layers and found[2] in _BLOCK_LAYERS:
+        return (Place(f"encoder.layers.{found[1]}.{_BLOCK_LAYERS[found[2]]}.{found[3]}"),)
+    return ()
+
+
+def clip_config(file: Path, shapes: Shapes) -> dict[str, Any]:
+    """The configuration of OpenAI's CLIP with these shapes.
+
+    Raises
+    ------
+    ModelError : a tensor is missing, or the vocabulary is not CLIP's
+    """
+    plain = {name.removeprefix("text_model."): shape for name, shape in shapes.items()}
+    layers = sum(re.fullmatch(r"encoder\.layers\.\d+\.mlp\.fc1\.weight", name) is not None for name in plain)
+    table, positions = plain.get("embeddings.token_embedding.weight"), plain.get("embeddings.position_embedding.weight")
+    inner = plain.get("encoder.layers.0.mlp.fc1.weight")
+    return _config(file, table, positions, inner, layers) | {
+        "architectures": ["CLIPTextModel"],
+        "hidden_act": "quick_gelu",
+        "projection_dim": (table or (0, 0))[1],
+    }
+
+
+def open_clip_config(file: Path, shapes: Shapes, max_layers: int | None) -> dict[str, Any]:
+    """The configuration of open_clip's with these shapes.
+
+    Parameters
+    ----------
+    file : Path
+        For messages.
+    shapes : mapping
+    max_layers : int or None
+        Layers beyond are left out, and the pooled state is not projected (Stable Diffusion 2.x: 23). None: all are used, and it is (XL).
+
+    Raises
+    ------
+    ModelError : a tensor is missing, or the vocabulary is not CLIP's
+    """
+    layers = sum(re.fullmatch(r"transformer\.resblocks\.\d+\.mlp\.c_fc\.weight", name) is not None for name in shapes)
+    table, positions = shapes.get("token_embedding.weight"), shapes.get("positional_embedding")
+    config = _config(file, table, positions, shapes.get("transformer.resblocks.0.mlp.c_fc.weight"), layers) | {"hidden_act": "gelu"}
+    if max_layers is not None:
+        return config | {"architectures": ["CLIPTextModel"], "num_hidden_layers": min(layers, max_layers)}
+    if "text_projection" not in shapes:
+        raise ModelError(f"{file}: the text encoder's text_projection is missing; the file is no whole checkpoint of Stable Diffusion XL")
+    return config | {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": shapes["text_projection"][1]}
+
+
+def _config(
+    file: Path, table: tuple[int, ...] | None, positions: tuple[int, ...] | None, inner: tuple[int, ...] | None, layers: int
+) -> dict[str, Any]:
+    if table is None or positions is None or inner is None:
+        raise ModelError(f"{file}: the text encoder's embeddings or first layer are missing; the file is no whole checkpoint")
+    if table[0] != _VOCABULARY:
+        raise ModelError(f"{file}: the text encoder knows {table[0]} tokens, and CLIP's vocabulary has {_VOCABULARY}; pass a model folder")
+    return {
+        "vocab_size": table[0],
+        "hidden_size": table[1],
+        "intermediate_size": inner[0],
+        "num_hidden_layers": layers,
+        "num_attention_heads": max(table[1] // _HEAD_CHANNELS, 1),
+        "max_position_embeddings": positions[0],
+        "layer_norm_eps": 1e-5,
+        "bos_token_id": _VOCABULARY - 2,
+        "eos_token_id": _VOCABULARY - 1,
+    }

@@ -1,0 +1,157 @@
+"""The way down and the middle, which a U-Net and a ControlNet share: names, and what their shapes say of the configuration.
+
+Source: ``ldm/modules/diffusionmodules/openaimodel.py`` of CompVis/stable-diffusion (the writer's names), ``models/unets/unet_2d_blocks.py``
+of diffusers 0.42.1 (ours). Level k of the way down is ``input_blocks`` 1 + k·(layers + 1) and the following; block 0 is the first
+convolution, and the last block of each level but the last one halves the picture.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from sdrt.errors import ModelError
+
+__all__ = ["DownPath", "Shapes", "block_name", "shared_name"]
+
+# Shapes by stored name, the prefix of the part cut off.
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+
+_STEM = {
+    "time_embed.0": "time_embedding.linear_1",
+    "time_embed.2": "time_embedding.linear_2",
+    "label_emb.0.0": "add_embedding.linear_1",
+    "label_emb.0.2": "add_embedding.linear_2",
+    "input_blocks.0.0": "conv_in",
+}
+
+_RESNET = {
+    "in_layers.0": "norm1",
+    "in_layers.2": "conv1",
+    "emb_layers.1": "time_emb_proj",
+    "out_layers.0": "norm2",
+    "out_layers.3": "conv2",
+    "skip_connection": "conv_shortcut",
+}
+
+_DOWN = re.compile(r"input_blocks\.(\d+)\.\d+\.(.+)")
+_MIDDLE = re.compile(r"middle_block\.(\d+)\.(.+)")
+_RESNET_CONV = re.compile(r"input_blocks\.(\d+)\.0\.in_layers\.2\.weight")
+_DEPTH = re.compile(r"(input_blocks|middle_block|output_blocks)\.(\d+)\.(?:1\.)?transformer_blocks\.(\d+)\.norm1\.weight")
+_HEAD_CHANNELS = 64  # of each head in Stable Diffusion 2.x and XL; 1.x has 8 heads at every level instead
+
+
+def block_name(rest: str, at: int) -> str:
+    """The name below a level of what stands in its block ``at``: a residual block, a sampler, or else a transformer.
+
+    >>> block_name("emb_layers.1.weight", 0), block_name("op.bias", 2), block_name("proj_in.weight", 1)
+    ('resnets.0.time_emb_proj.weight', 'downsamplers.0.conv.bias', 'attentions.1.proj_in.weight')
+    """
+    module, _, kind = rest.rpartition(".")
+    if module in _RESNET:
+        return f"resnets.{at}.{_RESNET[module]}.{kind}"
+    if module in ("op", "conv"):
+        return f"{'downsamplers' if module == 'op' else 'upsamplers'}.0.conv.{kind}"
+    return f"attentions.{at}.{rest}"
+
+
+def shared_name(stored: str, layers: int) -> str | None:
+    """The canonical name of a tensor of the stem, the way down or the middle; None if it is of none of them.
+
+    >>> shared_name("input_blocks.4.0.in_layers.2.weight", layers=2), shared_name("middle_block.2.out_layers.0.bias", layers=2)
+    ('down_blocks.1.resnets.0.conv1.weight', 'mid_block.resnets.1.norm2.bias')
+    """
+    module, _, kind = stored.rpartition(".")
+    if module in _STEM:
+        return f"{_STEM[module]}.{kind}"
+    if found := _DOWN.fullmatch(stored):
+        level, at = divmod(int(found[1]) - 1, layers + 1)
+        return f"down_blocks.{level}.{block_name(found[2], at)}"
+    if found := _MIDDLE.fullmatch(stored):
+        # residual block, transformer, residual block
+        return f"mid_block.{block_name(found[2], int(found[1]) // 2)}"
+    return None
+
+
+@dataclass(frozen=True)
+class DownPath:
+    """What the shapes of the way down say.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Channels of each level.
+    layers : int
+        Residual blocks of a level.
+    depths : tuple of int
+        Transformer blocks in each transformer of a level; 0 where it has no transformers.
+    middle_depth : int
+        Transformer blocks in the middle.
+    cross_attention_dim : int
+    linear : bool
+        Whether transformers project by matrices (2.x, XL) instead of convolutions over one pixel (1.x).
+    """
+
+    widths: tuple[int, ...]
+    layers: int
+    depths: tuple[int, ...]
+    middle_depth: int
+    cross_attention_dim: int
+    linear: bool
+
+    @classmethod
+    def read(cls, file: Path, shapes: Shapes) -> "DownPath":
+        """Read it from the shapes of a U-Net or a ControlNet.
+
+        Raises
+        ------
+        ModelError : the levels are not alike, or there is no cross-attention: another architecture
+        """
+        widths = {int(found[1]): shape[0] for name, shape in shapes.items() if (found := _RESNET_CONV.fullmatch(name))}
+        depths = transformer_depths(shapes)
+        downsamplers = [block for block in range(1, max(widths, default=0)) if f"input_blocks.{block}.0.op.weight" in shapes]
+        edges = [0, *downsamplers, max(widths, default=0) + 1]
+        levels = [range(begin + 1, end) for begin, end in pairwise(edges)]
+        kinds = [{(widths.get(block), depths.get(f"input_blocks.{block}", 0)) for block in level} for level in levels]
+        attn2, project = "middle_block.1.transformer_blocks.0.attn2.to_k.weight", "middle_block.1.proj_in.weight"
+        if any(len(kind) != 1 for kind in kinds) or len({len(level) for level in levels}) != 1 or not {attn2, project} <= shapes.keys():
+            raise ModelError(
+                f"{file}: its levels have {[len(level) for level in levels]} blocks, of {[len(kind) for kind in kinds]} kinds; in a U-Net "
+                "of Stable Diffusion those of a level are alike, and the middle has a transformer: not supported"
+            )
+        each = [kind.pop() for kind in kinds]
+        return cls(
+            widths=tuple(width or 0 for width, _ in each),
+            layers=len(levels[0]),
+            depths=tuple(depth for _, depth in each),
+            middle_depth=depths["middle_block.1"],
+            cross_attention_dim=shapes[attn2][1],
+            linear=len(shapes[project]) == 2,
+        )
+
+    def config(self) -> dict[str, Any]:
+        """The keys of a configuration that follow from it."""
+        depths = [depth or 1 for depth in self.depths[:-1]] + [self.depths[-1] or self.middle_depth]
+        used = {depth for depth in (*self.depths, self.middle_depth) if depth}
+        return {
+            "block_out_channels": list(self.widths),
+            "layers_per_block": self.layers,
+            "down_block_types": ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in self.depths],
+            "transformer_layers_per_block": depths if len(used) > 1 else used.pop(),
+            "cross_attention_dim": self.cross_attention_dim,
+            "use_linear_projection": self.linear,
+            # diffusers' name for the number of heads
+            "attention_head_dim": [max(width // _HEAD_CHANNELS, 1) for width in self.widths] if self.linear else 8,
+        }
+
+
+def transformer_depths(shapes: Shapes) -> dict[str, int]:
+    """How many transformer blocks stand in each block that has some: ``{"input_blocks.1": 1, "middle_block.1": 1}``."""
+    depths: dict[str, int] = {}
+    for name in shapes:
+        if found := _DEPTH.fullmatch(name):
+            block = f"{found[1]}.{found[2]}"
+            depths[block] = max(depths.get(block, 0), int(found[3]) + 1)
+    return depths

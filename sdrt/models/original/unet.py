@@ -1,0 +1,92 @@
+"""A U-Net below ``model.diffusion_model.``: its names, and its configuration out of its shapes.
+
+The way up mirrors the way down: level k of it is ``output_blocks`` k·(layers + 1) and the following, with one block more a level.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ModelError
+from sdrt.models.original.down_path import DownPath, Shapes, block_name, shared_name, transformer_depths
+
+__all__ = ["unet_config", "unet_name"]
+
+_OUT = {"out.0": "conv_norm_out", "out.2": "conv_out"}
+_UP = re.compile(r"output_blocks\.(\d+)\.\d+\.(.+)")
+
+
+def unet_name(stored: str, layers: int) -> str | None:
+    """The canonical name of a tensor, its prefix cut off; None if the U-Net has no such tensor.
+
+    >>> unet_name("output_blocks.2.1.conv.weight", layers=2), unet_name("out.2.bias", layers=2)
+    ('up_blocks.0.upsamplers.0.conv.weight', 'conv_out.bias')
+    """
+    module, _, kind = stored.rpartition(".")
+    if module in _OUT:
+        return f"{_OUT[module]}.{kind}"
+    if found := _UP.fullmatch(stored):
+        level, at = divmod(int(found[1]), layers + 1)
+        return f"up_blocks.{level}.{block_name(found[2], at)}"
+    return shared_name(stored, layers)
+
+
+def unet_config(file: Path, shapes: Shapes, pooled_dim: int | None = None) -> dict[str, Any]:
+    """The configuration that these shapes have.
+
+    Parameters
+    ----------
+    file : Path
+        For messages.
+    shapes : mapping
+    pooled_dim : int or None
+        Of Stable Diffusion XL: the width of the pooled text, by which the rest of its condition is six numbers or five.
+
+    Raises
+    ------
+    ModelError : another architecture
+    """
+    down = DownPath.read(file, shapes)
+    levels, layers = len(down.widths), down.layers
+    depths = transformer_depths(shapes)
+    up = [depths.get(f"output_blocks.{block}", 0) for block in range(levels * (layers + 1))]
+    mirrored = [depth for depth in reversed(down.depths) for _ in range(layers + 1)]
+    if up != mirrored or (down.depths[-1] not in (0, down.middle_depth)):
+        raise ModelError(
+            f"{file}: has {list(down.depths)} transformer blocks on the way down, {down.middle_depth} in the middle and {up} "
+            "on the way up; a U-Net of Stable Diffusion has the same on both ways: not supported"
+        )
+    if unknown := next((name for name in shapes if unet_name(name, layers) is None), None):
+        raise ModelError(f"{file}: its U-Net has a tensor {unknown!r}, which Stable Diffusion's have not: not supported")
+    config = {
+        "_class_name": "UNet2DConditionModel",
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "out_channels": shapes["out.2.weight"][0],
+        **down.config(),
+    }
+    config["up_block_types"] = ["CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(down.depths)]
+    return config | _condition(file, shapes, pooled_dim)
+
+
+def _condition(file: Path, shapes: Shapes, pooled_dim: int | None) -> dict[str, Any]:
+    """What is added to the time embedding, of Stable Diffusion XL."""
+    embedded = shapes.get("label_emb.0.0.weight")
+    if embedded is None and pooled_dim is None:
+        return {}
+    # the base model's text is joined by six numbers (sizes, crop, target), the refiner's by five (sizes, crop, aesthetic score)
+    rest = 0 if embedded is None or pooled_dim is None else embedded[1] - pooled_dim
+    each = next((rest // count for count in (6, 5) if rest > 0 and rest % count == 0 and _is_power_of_two(rest // count)), None)
+    if embedded is None or each is None:
+        raise ModelError(
+            f"{file}: its U-Net is conditioned on {embedded and embedded[1]} numbers beside the text (label_emb), and the pooled text has "
+            f"{pooled_dim}; sdrt runs Stable Diffusion XL's, not image variations (unCLIP) or upscalers"
+        )
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": each,
+        "projection_class_embeddings_input_dim": embedded[1],
+    }
+
+
+def _is_power_of_two(n: int) -> bool:
+    return n.bit_count() == 1

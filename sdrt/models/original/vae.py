@@ -1,0 +1,102 @@
+"""A VAE below ``first_stage_model.``, or without a prefix: its names, and its configuration out of its shapes.
+
+Source: ``ldm/modules/diffusionmodules/model.py`` of CompVis/stable-diffusion (the writer's names: the decoder counts its levels from the
+picture inwards), ``models/autoencoders/vae.py`` of diffusers 0.42.1 (ours: from the latents outwards).
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ModelError
+from sdrt.models.original.down_path import Shapes
+from sdrt.models.stored_tensor import Form, Place
+
+__all__ = ["vae_config", "vae_levels", "vae_place"]
+
+_BLOCK = re.compile(r"(encoder|decoder)\.(?:down|up)\.(\d+)\.block\.(\d+)\.(.+)")
+_SAMPLER = re.compile(r"(encoder|decoder)\.(?:down|up)\.(\d+)\.(down|up)sample\.conv\.(weight|bias)")
+_MIDDLE_BLOCK = re.compile(r"(encoder|decoder)\.mid\.block_([12])\.(.+)")
+_MIDDLE_ATTENTION = re.compile(r"(encoder|decoder)\.mid\.attn_1\.(norm|q|k|v|proj_out)\.(weight|bias)")
+_ENDS = re.compile(r"(encoder|decoder)\.(conv_in|conv_out|norm_out)\.(weight|bias)|(?:post_)?quant_conv\.(?:weight|bias)")
+
+_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
+
+
+def vae_place(stored: str, levels: int) -> Place | None:
+    """Where a tensor is found, its prefix cut off; None if a VAE has no such tensor (``loss.``, ``model_ema.``).
+
+    Parameters
+    ----------
+    stored : str
+    levels : int
+
+    >>> vae_place("decoder.up.3.block.0.nin_shortcut.bias", levels=4).name
+    'decoder.up_blocks.0.resnets.0.conv_shortcut.bias'
+    >>> vae_place("encoder.mid.attn_1.q.weight", levels=4)
+    Place(name='encoder.mid_block.attentions.0.to_q.weight', form='matrix')
+    """
+    if found := _BLOCK.fullmatch(stored):
+        return Place(f"{_level(found[1], int(found[2]), levels)}.resnets.{found[3]}.{_resnet(found[4])}")
+    if found := _SAMPLER.fullmatch(stored):
+        return Place(f"{_level(found[1], int(found[2]), levels)}.{found[3]}samplers.0.conv.{found[4]}")
+    if found := _MIDDLE_BLOCK.fullmatch(stored):
+        return Place(f"{found[1]}.mid_block.resnets.{int(found[2]) - 1}.{_resnet(found[3])}")
+    if found := _MIDDLE_ATTENTION.fullmatch(stored):
+        # its projections are convolutions over one pixel there, matrices here
+        form: Form = "matrix" if found[2] != "norm" and found[3] == "weight" else "whole"
+        return Place(f"{found[1]}.mid_block.attentions.0.{_ATTENTION[found[2]]}.{found[3]}", form)
+    if found := _ENDS.fullmatch(stored):
+        return Place(stored.replace(".norm_out.", ".conv_norm_out."))
+    return None
+
+
+def vae_levels(shapes: Shapes) -> int:
+    """How many levels the decoder has."""
+    found = (_BLOCK.fullmatch(name) for name in shapes)
+    return 1 + max((int(match[2]) for match in found if match and match[1] == "decoder"), default=-1)
+
+
+def vae_config(file: Path, shapes: Shapes, scaling_factor: float) -> dict[str, Any]:
+    """The configuration that these shapes have.
+
+    Parameters
+    ----------
+    file : Path
+        For messages.
+    shapes : mapping
+    scaling_factor : float
+        Stands in no tensor: 0.18215 of Stable Diffusion 1.x and 2.x, 0.13025 of XL.
+
+    Raises
+    ------
+    ModelError : another architecture
+    """
+    levels = vae_levels(shapes)
+    widths = [shapes.get(f"encoder.down.{level}.block.0.conv1.weight", (0,))[0] for level in range(levels)]
+    layers = sum(re.fullmatch(r"encoder\.down\.0\.block\.\d+\.conv1\.weight", name) is not None for name in shapes)
+    ends = ("encoder.conv_in.weight", "decoder.conv_in.weight", "decoder.conv_out.weight")
+    if not levels or 0 in widths or not layers or any(end not in shapes for end in ends):
+        raise ModelError(f"{file}: its VAE has {levels} levels of {widths} channels and {layers} blocks; not one of Stable Diffusion's")
+    return {
+        "_class_name": "AutoencoderKL",
+        "in_channels": shapes["encoder.conv_in.weight"][1],
+        "out_channels": shapes["decoder.conv_out.weight"][0],
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "block_out_channels": widths,
+        "layers_per_block": layers,
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "use_quant_conv": "quant_conv.weight" in shapes,
+        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
+        "mid_block_add_attention": "decoder.mid.attn_1.q.weight" in shapes,
+        "scaling_factor": scaling_factor,
+    }
+
+
+def _level(half: str, level: int, levels: int) -> str:
+    return f"encoder.down_blocks.{level}" if half == "encoder" else f"decoder.up_blocks.{levels - 1 - level}"
+
+
+def _resnet(name: str) -> str:
+    return name.replace("nin_shortcut", "conv_shortcut")

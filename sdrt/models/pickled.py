@@ -1,0 +1,87 @@
+"""Pickled weights (``.bin``, ``.ckpt``, ``.pt``, ``.pth``), by torch's own reader of tensors: no other object in them is ever built.
+
+torch is imported here and nowhere else in this room, and only when a caller has asked for it: ``pickled="weights_only"``.
+"""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sdrt.arrays import Array
+from sdrt.errors import MissingExtraError, MissingFileError, WeightsError
+from sdrt.models.stored_tensor import StoredTensor
+
+__all__ = ["read_tensors", "refusal"]
+
+_DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+
+
+def refusal(*names: object) -> str:
+    """What is said of files that were found and not opened: the reason, and both ways out."""
+    return (
+        f"{', '.join(map(str, names))} would have to be unpickled, which can run code: convert it to safetensors first, or let torch read "
+        "tensors from it and nothing else with pickled='weights_only'"
+    )
+
+
+def read_tensors(file: Path) -> list[StoredTensor]:
+    """The tensors of a pickle, memory-mapped where torch can do so.
+
+    Checkpoints of PyTorch Lightning keep theirs below ``state_dict``; what lies beside it is left alone.
+
+    Raises
+    ------
+    MissingFileError : it is not there
+    MissingExtraError : torch is not installed
+    WeightsError : it is damaged, holds anything but tensors, plain numbers and texts, or no tensors by name
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(f"{file}: is pickled, and torch reads such files; install the extra: pip install 'sdrt[torch]'") from error
+    if not file.is_file():
+        raise MissingFileError(f"{file}: not found; a part's weights lie beside its config.json")
+    try:
+        # torch maps the zip format that it writes since 1.6; the older one is read whole
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise WeightsError(
+            f"{file}: holds more than tensors, or is damaged, and was not unpickled ({reason}); "
+            "convert it to safetensors where you trust it"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise WeightsError(f"{file}: not a whole file of torch's ({reason}); fetch it again") from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise WeightsError(f"{file}: holds a {type(content).__name__} and no tensors by name; pass the weights of a model")
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    for name, tensor in tensors.items():
+        if str(tensor.dtype).removeprefix("torch.") not in _DTYPES:
+            raise WeightsError(f"{file}: tensor {name!r} is stored as {tensor.dtype}; supported are {', '.join(_DTYPES)}")
+    return [
+        StoredTensor(file, name, _DTYPES[str(tensor.dtype).removeprefix("torch.")], tuple(tensor.shape), partial(_bytes, tensor))
+        for name, tensor in tensors.items()
+    ]
+
+
+def _bytes(tensor: Any) -> Array:
+    import torch
+
+    flat: Array = tensor.detach().contiguous().view(-1).view(torch.uint8).numpy()
+    return flat

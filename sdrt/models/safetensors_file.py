@@ -1,0 +1,81 @@
+"""A safetensors file: its header, checked by the safetensors library, and its tensors as views of a memory map."""
+
+import json
+import struct
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdrt.arrays import Array
+from sdrt.errors import MissingFileError, WeightsError
+from sdrt.models.stored_tensor import DTYPES, StoredTensor
+
+__all__ = ["read_metadata", "read_tensors"]
+
+_LFS_MAGIC = b"version https://git-lfs"
+
+
+def read_tensors(file: Path) -> list[StoredTensor]:
+    """The tensors of a file, none of them read yet.
+
+    Raises
+    ------
+    MissingFileError : it is not there
+    WeightsError : no safetensors file, one that is cut short, a Git-LFS pointer, or a tensor of a dtype that numpy does not have
+    """
+    header, start = _read_header(file)
+    for name, entry in header.items():
+        if entry["dtype"] not in DTYPES:
+            raise WeightsError(
+                f"{file}: tensor {name!r} is stored as {entry['dtype']}; supported are {', '.join(DTYPES)}: convert the file first"
+            )
+    mapped: Array = np.memmap(file, mode="r", dtype=np.uint8).view(np.ndarray)
+    return [
+        StoredTensor(
+            file, name, entry["dtype"], tuple(entry["shape"]), partial(_bytes, mapped, *(start + each for each in entry["data_offsets"]))
+        )
+        for name, entry in header.items()
+    ]
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """The texts that its writer put beside the tensors; empty where there are none.
+
+    Raises
+    ------
+    MissingFileError, WeightsError : as of `read_tensors`
+    """
+    from safetensors import safe_open
+
+    _read_header(file)
+    with safe_open(file, framework="numpy") as opened:
+        return dict(opened.metadata() or {})
+
+
+def _bytes(mapped: Array, begin: int, end: int) -> Array:
+    return mapped[begin:end]
+
+
+def _read_header(file: Path) -> tuple[dict[str, Any], int]:
+    """The entries of the header by tensor name, and where the tensors' bytes begin."""
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        raise MissingFileError(f"{file}: not found; a part's weights lie beside its config.json as safetensors")
+    with file.open("rb") as stream:
+        start = stream.read(max(8, len(_LFS_MAGIC)))
+        if start.startswith(_LFS_MAGIC):
+            raise WeightsError(f"{file}: a Git-LFS pointer, not the weights; run 'git lfs pull' in the model's folder")
+        try:
+            # the library refuses headers that overlap, leave holes, or reach beyond the end of the file
+            with safe_open(file, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{file}: not a whole safetensors file ({error}); fetch it again") from error
+        length = struct.unpack("<Q", start[:8])[0]
+        stream.seek(8)
+        header: dict[str, Any] = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
+    return header, 8 + length

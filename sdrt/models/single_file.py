@@ -1,0 +1,202 @@
+"""A whole checkpoint in one file, with the key names of the original code: parts, configurations and scheduler out of names and shapes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from sdrt.errors import ConfigError, MissingFileError
+from sdrt.models.base import Pickled, PipelineFlags
+from sdrt.models.configs import with_defaults
+from sdrt.models.original.clip import clip_config, clip_places, open_clip_config, open_clip_places
+from sdrt.models.original.down_path import Shapes
+from sdrt.models.original.family import UNET, VAE, Encoder, Family, find_family
+from sdrt.models.original.unet import unet_config, unet_name
+from sdrt.models.original.vae import vae_config, vae_levels, vae_place
+from sdrt.models.parts import PARTS, PICKLE_SUFFIXES, Part
+from sdrt.models.pickled import refusal
+from sdrt.models.safetensors_file import read_metadata
+from sdrt.models.stored_model import StoredModel
+from sdrt.models.stored_tensor import Place
+from sdrt.models.weights import Weights, read_tensors
+
+__all__ = ["PredictionType", "SingleFileModel", "shapes_below"]
+
+PredictionType: TypeAlias = Literal["epsilon", "v_prediction"]
+
+# What the metadata of Stability AI's model specification calls it (github.com/Stability-AI/ModelSpec, prediction_type).
+_MODELSPEC: Mapping[str, PredictionType] = {"epsilon": "epsilon", "v": "v_prediction"}
+# Empty tensors by which trainers of Stable Diffusion XL say how they trained; ComfyUI and AUTOMATIC1111's fork read them too.
+_V_MARK, _ZERO_SNR_MARK = "v_pred", "ztsnr"
+
+
+@dataclass(frozen=True)
+class SingleFileModel(StoredModel):
+    """A checkpoint of Stable Diffusion 1.x, 2.x, XL or XL's refiner; in-painting is known by its nine channels.
+
+    Opening reads the file's header. What no tensor says is that of the family as it was published.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name, embeddings, components
+        See :class:`~sdrt.models.stored_model.StoredModel`.
+    prediction_type : "epsilon", "v_prediction" or None
+        What the U-Net predicts. Weights do not tell: None is what the file's metadata (``modelspec.prediction_type``) or a tensor named
+        ``v_pred`` says, else "v_prediction" for 2.x with four channels and "epsilon" for everything else. So 2.x base models need
+        ``"epsilon"``.
+    pickled : "refuse" or "weights_only"
+        What to do about a ``.ckpt``.
+
+    Raises
+    ------
+    ConfigError : an unknown prediction type
+    MissingFileError : the file is not there
+    ModelError : it cannot be read, or is of another family of models, which the message names
+    MissingExtraError : it is a pickle, and torch is not installed
+    """
+
+    prediction_type: PredictionType | None = None
+    pickled: Pickled = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.prediction_type not in (None, "epsilon", "v_prediction"):
+            raise ConfigError(f"prediction_type is 'epsilon', 'v_prediction' or None; got {self.prediction_type!r}")
+        check_file(self.path, self.pickled)
+        # found now, so that a file of another family is told here
+        _ = self.family
+
+    @cached_property
+    def family(self) -> Family:
+        """What models of this kind share."""
+        return find_family(self.path, self._shapes)
+
+    @cached_property
+    def own_parts(self) -> tuple[Part, ...]:
+        """The parts in the file."""
+        there: set[Part] = {"unet", *(encoder.part for encoder in self.family.encoders)}
+        if self._below(VAE):
+            there |= {"vae_decoder", "vae_encoder"}
+        return tuple(part for part in PARTS if part in there)
+
+    def own_config(self, part: Part) -> dict[str, Any]:
+        """The configuration that the part's shapes have.
+
+        Raises
+        ------
+        ModelError : another architecture
+        """
+        match part:
+            case "unet":
+                config = unet_config(self.path, self._below(UNET), self._pooled_dim())
+                config |= {"sample_size": self._sample_size(), "upcast_attention": self.family.upcast_attention}
+            case "vae_decoder" | "vae_encoder":
+                config = vae_config(self.path, self._below(VAE), self.family.scaling_factor)
+            case _:
+                config = self._encoder_config(part)
+        return with_defaults(part, config)
+
+    def own_tensors(self, part: Part) -> Weights:
+        """The part's weights by canonical name, as views of the file."""
+        match part:
+            case "unet":
+                layers = self.own_config("unet")["layers_per_block"]
+                prefix, place = UNET, partial(_unet_places, layers=layers)
+            case "vae_decoder" | "vae_encoder":
+                prefix, place = VAE, partial(vae_places, levels=vae_levels(self._below(VAE)))
+            case _:
+                encoder = self._encoder(part)
+                layers = self.own_config(part)["num_hidden_layers"]
+                prefix, place = encoder.prefix, partial(_encoder_places, encoder=encoder, layers=layers)
+        return Weights([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
+
+    def own_where(self, part: Part) -> Path:  # noqa: ARG002 one file holds them all
+        """The file."""
+        return self.path
+
+    @property
+    def pad_tokens(self) -> Mapping[Part, str]:
+        """What pads CLIP's own vocabulary for each text encoder."""
+        return {encoder.part: encoder.pad_token for encoder in self.family.encoders}
+
+    @cached_property
+    def scheduler_config(self) -> Mapping[str, Any]:
+        """The scheduler that the family was published with, for what this model predicts."""
+        zero_snr = {"rescale_betas_zero_snr": True} if _ZERO_SNR_MARK in self._shapes else {}
+        return {**self.family.scheduler, "prediction_type": self._predicts(), **zero_snr}
+
+    @property
+    def flags(self) -> PipelineFlags:
+        """What the family's pipeline does."""
+        return self.family.flags
+
+    @cached_property
+    def _shapes(self) -> Shapes:
+        return {tensor.name: tensor.shape for tensor in read_tensors(self.path)}
+
+    def _below(self, prefix: str) -> Shapes:
+        return shapes_below(self._shapes, prefix)
+
+    def _predicts(self) -> PredictionType:
+        if self.prediction_type is not None:
+            return self.prediction_type
+        if _V_MARK in self._shapes:
+            return "v_prediction"
+        metadata = {} if self.path.suffix.lower() in PICKLE_SUFFIXES else read_metadata(self.path)
+        if said := _MODELSPEC.get(metadata.get("modelspec.prediction_type", "")):
+            return said
+        four = self._shapes[f"{UNET}input_blocks.0.0.weight"][1] == 4
+        return self.family.scheduler["prediction_type"] if four else "epsilon"
+
+    def _sample_size(self) -> int:
+        # the models of 2.x that predict the noise were trained at 512 pixels
+        smaller = self.family.sample_size == 96 and self._predicts() == "epsilon"
+        return 64 if smaller else self.family.sample_size
+
+    def _pooled_dim(self) -> int | None:
+        return self._encoder_config("text_encoder_2")["projection_dim"] if self.family.is_xl else None
+
+    def _encoder(self, part: Part) -> Encoder:
+        return next(encoder for encoder in self.family.encoders if encoder.part == part)
+
+    def _encoder_config(self, part: Part) -> dict[str, Any]:
+        encoder = self._encoder(part)
+        shapes = self._below(encoder.prefix)
+        return clip_config(self.path, shapes) if encoder.writer == "clip" else open_clip_config(self.path, shapes, encoder.max_layers)
+
+
+def check_file(file: Path, pickled: Pickled) -> None:
+    """Raise unless a file is there and may be opened.
+
+    Raises
+    ------
+    MissingFileError : it is not there, or is a pickle that nobody asked to read
+    """
+    if not file.is_file():
+        raise MissingFileError(f"{file}: no such file; pass a checkpoint (safetensors), or a model folder")
+    if file.suffix.lower() in PICKLE_SUFFIXES and pickled == "refuse":
+        raise MissingFileError(refusal(file))
+
+
+def shapes_below(shapes: Shapes, prefix: str) -> Shapes:
+    """The shapes whose names begin so, without that."""
+    return {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+
+
+def vae_places(stored: str, levels: int) -> Iterable[Place]:
+    """Where a tensor of a VAE is found, its prefix cut off."""
+    place = vae_place(stored, levels)
+    return () if place is None else (place,)
+
+
+def _unet_places(stored: str, layers: int) -> Iterable[Place]:
+    name = unet_name(stored, layers)
+    return () if name is None else (Place(name),)
+
+
+def _encoder_places(stored: str, encoder: Encoder, layers: int) -> Iterable[Place]:
+    if encoder.writer == "clip":
+        return clip_places(stored)
+    return open_clip_places(stored, layers, projects=encoder.max_layers is None)

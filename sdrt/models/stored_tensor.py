@@ -1,0 +1,109 @@
+"""One tensor as a file holds it, and the forms in which a part may ask for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from sdrt.arrays import Array
+
+__all__ = ["DTYPES", "FLOATS", "Form", "Place", "StoredTensor"]
+
+# safetensors' dtype names; BF16 has no numpy dtype and is widened on access, exactly, as the upper half of a float32
+DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
+
+FLOATS = ("F16", "BF16", "F32", "F64")
+
+# whole: as stored. transposed: a matrix whose writer multiplies from the other side. matrix: a convolution over one pixel, seen as the
+# matrix that it is. query, key, value: a third of the rows of a projection that computes all three.
+Form: TypeAlias = Literal["whole", "transposed", "matrix", "query", "key", "value"]
+
+_THIRDS: dict[Form, int] = {"query": 0, "key": 1, "value": 2}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stored tensor is found in a part, and in which form.
+
+    Parameters
+    ----------
+    name : str
+        The canonical name.
+    form : Form
+        Each form is a view of what is stored: none costs memory.
+    """
+
+    name: str
+    form: Form = "whole"
+
+    def shape(self, stored: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The shape in this form; None where what is stored cannot take it.
+
+        >>> Place("q_proj.weight", "query").shape((2304, 768)), Place("text_projection.weight", "transposed").shape((3,))
+        ((768, 768), None)
+        """
+        match self.form:
+            case "whole":
+                return stored
+            case "transposed":
+                return stored[::-1] if len(stored) == 2 else None
+            case "matrix":
+                return stored[:2] if len(stored) >= 2 and set(stored[2:]) <= {1} else None
+            case _:
+                return (stored[0] // 3, *stored[1:]) if stored and stored[0] % 3 == 0 else None
+
+    def of(self, x: Array) -> Array:
+        """``x`` in this form, as a view."""
+        match self.form:
+            case "whole":
+                return x
+            case "transposed":
+                return x.T
+            case "matrix":
+                return x.reshape(x.shape[:2])
+            case _:
+                rows, at = len(x) // 3, _THIRDS[self.form]
+                return x[at * rows : (at + 1) * rows]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTensor:
+    """A tensor in a file.
+
+    Parameters
+    ----------
+    file : Path
+    name : str
+        As the file has it.
+    dtype : str
+        safetensors' name of it, a key of ``DTYPES``.
+    shape : tuple of int
+    raw : callable
+        Gives its bytes, u8[size in bytes], row-major and little-endian.
+    """
+
+    file: Path
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    raw: Callable[[], Array]
+
+    def array(self) -> Array:
+        """Its values: a view of the file where its dtype is one of numpy's; bfloat16 as float32."""
+        flat: Array = np.frombuffer(self.raw(), dtype=DTYPES[self.dtype])
+        if self.dtype == "BF16":
+            flat = (flat.astype(np.uint32) << 16).view(np.float32)
+        return flat.reshape(self.shape)

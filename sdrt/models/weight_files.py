@@ -1,0 +1,95 @@
+"""Which files hold a part's weights: one file or shards with an index, of one variant or none, as diffusers and transformers name them.
+
+Source: ``utils/constants.py`` and ``models/model_loading_utils.py`` of diffusers 0.42.1, ``utils/hub.py`` of transformers 5.23.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sdrt.errors import MissingFileError, ModelError
+from sdrt.models.base import Pickled
+from sdrt.models.json_file import read_json
+from sdrt.models.parts import PICKLE_SUFFIXES
+from sdrt.models.pickled import refusal
+
+__all__ = ["WeightFiles", "find_weights", "variants_in"]
+
+_STEMS = ("model", "diffusion_pytorch_model")
+_PICKLED_STEMS = ("pytorch_model", "diffusion_pytorch_model")
+# model.fp16.safetensors, model-00001-of-00002.fp16.safetensors, model.fp16-00001-of-00002.safetensors
+_VARIANT = re.compile(r"(?:pytorch_model|model|diffusion_pytorch_model)(?:-\d+-of-\d+)?\.(\w+)(?:-\d+-of-\d+)?\.(?:safetensors|bin)")
+
+
+@dataclass(frozen=True)
+class WeightFiles:
+    """The files of one part.
+
+    Parameters
+    ----------
+    files : tuple of Path
+    index : mapping from stored name to file
+        What the index of a sharded part says; empty where there is one file.
+    """
+
+    files: tuple[Path, ...]
+    index: Mapping[str, Path] = field(default_factory=dict)
+
+
+def variants_in(folder: Path) -> tuple[str, ...]:
+    """The variants that a part's folder has weights of, sorted: ``("fp16", "non_ema")``."""
+    found = (_VARIANT.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
+    return tuple(sorted({match[1] for match in found if match}))
+
+
+def find_weights(folder: Path, variant: str | None, pickled: Pickled) -> WeightFiles:
+    """The weights in a part's folder: safetensors before pickles, one file before shards.
+
+    Parameters
+    ----------
+    folder : Path
+    variant : str or None
+        Such as ``"fp16"``; None is the files without one.
+    pickled : "refuse" or "weights_only"
+
+    Raises
+    ------
+    MissingFileError : there are none, of this variant; the message names what there is
+    ModelError : an index that is none
+    """
+    infix = f".{variant}" if variant else ""
+    kinds = [(_STEMS, "safetensors")] + ([(_PICKLED_STEMS, "bin")] if pickled == "weights_only" else [])
+    for stems, suffix in kinds:
+        for stem in stems:
+            if (file := folder / f"{stem}{infix}.{suffix}").is_file():
+                return WeightFiles((file,))
+        for stem in stems:
+            # both places of the variant are met: the first is what diffusers and transformers write
+            for name in dict.fromkeys((f"{stem}.{suffix}.index{infix}.json", f"{stem}{infix}.{suffix}.index.json")):
+                if (file := folder / name).is_file():
+                    return _read_index(file)
+    wanted = ", ".join(f"{stem}{infix}.safetensors" for stem in _STEMS)
+    raise MissingFileError(f"{folder}: has none of {wanted}; {_repair(folder, variant, pickled)}")
+
+
+def _repair(folder: Path, variant: str | None, pickled: Pickled) -> str:
+    if others := [each for each in variants_in(folder) if each != variant]:
+        return f"there are weights of variant {', '.join(others)}: pass variant={others[0]!r}"
+    unread = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLE_SUFFIXES) if folder.is_dir() else []
+    if unread and pickled == "refuse":
+        return refusal(*unread)
+    return "fetch the part's weights"
+
+
+def _read_index(file: Path) -> WeightFiles:
+    weight_map = read_json(file).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(shard, str) for shard in weight_map.values()):
+        raise ModelError(f"{file}: weight_map is an object of tensor names and their files; fetch it again")
+    if outside := next((shard for shard in weight_map.values() if Path(shard).name != shard), None):
+        raise ModelError(f"{file}: names the shard {outside!r}, which is no file of this folder; fetch it again")
+    index = {name: file.parent / shard for name, shard in weight_map.items()}
+    files = tuple(dict.fromkeys(index.values()))
+    if absent := [shard.name for shard in files if not shard.is_file()]:
+        raise MissingFileError(f"{file}: names {', '.join(absent)}, not found beside it; fetch the part's weights again")
+    return WeightFiles(files, index)

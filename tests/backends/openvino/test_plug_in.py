@@ -1,0 +1,120 @@
+"""The plug-in: that it is a stranger, and that its networks are the same networks.
+
+The contract suite runs over it with ``python -m pytest tests/contract --backend openvino``, which takes minutes: every shape of every part
+is traced and compiled. Here are a decoder and a text encoder.
+"""
+
+import ast
+import importlib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sdrt
+from sdrt.backends import BackendOptions, Network, registry
+from sdrt.errors import ArrayContractError, BackendError, ConfigError, MissingExtraError
+from sdrt.models import Part, open_model
+from tests.contract.cases import inputs_of, open_case, relative_error, save_parts
+
+ROOT = Path(sdrt.__file__).parents[1]
+HOME = ROOT / "sdrt" / "backends" / "openvino"
+OWN = "sdrt.backends.openvino"
+
+
+def imported_names() -> Iterator[tuple[str, str, str]]:
+    """(file, module, name) of everything that the plug-in takes from sdrt outside its own room."""
+    for file in sorted(HOME.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("sdrt") for alias in node.names), f"{file.name}: import names, not modules"
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sdrt") and not (node.module or "").startswith(OWN):
+                yield from ((file.name, node.module or "", alias.name) for alias in node.names)
+
+
+def test_it_uses_what_is_offered_to_everybody() -> None:
+    """Each name that it imports stands in the ``__all__`` of a room without an underscore."""
+    found = list(imported_names())
+    assert ("backend.py", "sdrt.backends", "signature") in found
+    for file, module, name in found:
+        assert not any(each.startswith("_") for each in module.split(".")), file
+        assert name in importlib.import_module(module).__all__, f"{file}: {module} does not offer {name}"
+
+
+def test_only_the_entry_point_knows_it() -> None:
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"][registry.GROUP]
+    module, _, attribute = entries["openvino"].partition(":")
+    assert (module, attribute) == (OWN, "OpenVinoBackend")
+    assert "openvino" not in registry._BUILT_IN
+    for file in sorted((ROOT / "sdrt").rglob("*.py")):
+        if not file.is_relative_to(HOME):
+            assert OWN not in file.read_text(encoding="utf-8"), file
+
+
+def test_its_absence_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sdrt.backends.openvino import backend
+
+    monkeypatch.setattr(backend, "find_spec", lambda name: None if name == "openvino" else True)
+    with pytest.raises(MissingExtraError, match=r"backend 'openvino' needs openvino; install the extra: pip install 'sdrt\[openvino\]'"):
+        backend.OpenVinoBackend()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'sdrt[openvino]'")
+    return save_parts(tmp_path_factory.mktemp("openvino") / "sd1", "sd1")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def open_part(folder: Path, part: Part, cache: Path | None, **options: Any) -> Network:
+    from sdrt.backends.openvino import OpenVinoBackend
+
+    return OpenVinoBackend().open(part, open_model(folder), BackendOptions(extra={"cache_dir": cache, **options}))
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "vae_decoder"])
+def test_it_agrees_with_numpy_and_keeps_what_it_made(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, part: Part) -> None:
+    """Other sizes than those it was traced with too; the second opening reads the conversion, and gives the same bytes."""
+    from sdrt.backends.torch import construction
+
+    first = open_part(folder, part, cache)
+    jobs = [inputs_of("sd1", part), inputs_of("sd1", part, n=3, size=16, seed=1)]
+    results = [first(**job) for job in jobs]
+    for job, found in zip(jobs, results, strict=True):
+        for name, wanted in open_case("numpy", folder, part)(**job).items():
+            assert relative_error(found[name], wanted) < 1e-4, name
+    first.close()
+    monkeypatch.setattr(construction, "open_module", lambda *_, **__: pytest.fail("the conversion is there already"))
+    second = open_part(folder, part, cache)
+    for name, x in second(**jobs[0]).items():
+        assert np.array_equal(x, results[0][name])
+
+
+def test_refusals(folder: Path) -> None:
+    from sdrt.backends.openvino import OpenVinoBackend
+
+    model = open_model(folder)
+    with pytest.raises(ConfigError, match=r"the openvino backend computes in float32 or less; for numerics='float64' take"):
+        OpenVinoBackend().open("unet", model, BackendOptions(numerics="float64"))
+    with pytest.raises(ConfigError, match=r"dtype is float32, bfloat16, float16; got 'int8'"):
+        open_part(folder, "unet", None, dtype="int8")
+    network = open_part(folder, "unet", None)
+    inputs = inputs_of("sd1", "unet")
+    with pytest.raises(ArrayContractError, match=r"a sample whose sides are multiples of 8; got 12x16: .* multiples of 64"):
+        network(**{**inputs, "sample": inputs["sample"].repeat(2, axis=2)[:, :, :12]})
+    with pytest.raises(ArrayContractError, match="the vocabulary has"):
+        open_part(folder, "text_encoder", None)(input_ids=np.array([[10**6]], np.int32))
+
+
+def test_a_device_that_is_not_here_lists_those_that_are(folder: Path) -> None:
+    network = open_part(folder, "vae_decoder", None, device="no such device")
+    with pytest.raises(BackendError, match=r"OpenVINO cannot run it on NO SUCH DEVICE with f32 \(.*\); devices here are .*CPU") as caught:
+        network(**inputs_of("sd1", "vae_decoder"))
+    assert "\n" not in str(caught.value)

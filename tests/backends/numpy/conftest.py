@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.models import Form, save_pipeline_folder
+from tests.backends.numpy.reference import part_folder
+from tests.models import CONTROLNETS, UNETS, Form, random_controlnet, random_safety_checker, save_pipeline_folder
 
 # The models are tiny: torch's own threads would only wait for each other.
 torch.set_num_threads(1)
@@ -15,4 +16,9 @@ torch.set_num_threads(1)
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Form, Path]:
     """A model folder in each form; tests must not write there."""
     root = tmp_path_factory.mktemp("models")
-    return {"sd1": save_pipeline_folder(root / "sd1", "sd1"), "sd2": save_pipeline_folder(root / "sd2", "sd2")}
+    made = {form: save_pipeline_folder(root / form, form) for form in UNETS}
+    for form, folder in made.items():
+        if form in CONTROLNETS:
+            part_folder(folder, "controlnet", random_controlnet(CONTROLNETS[form], seed=6))
+        part_folder(folder, "safety_checker", random_safety_checker(seed=4))
+    return made

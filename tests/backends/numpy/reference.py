@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.safety_checker import cosine_distance
 from torch import nn
 
 from sdrt.arrays import Array
@@ -16,6 +17,7 @@ from sdrt.backends.numpy import NumpyBackend
 from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.models import Part, open_model
 from sdrt.models.parts import SUBFOLDERS
+from tests.models import ADDED, UNETS, Form, normal
 
 # Of the largest value. What is measured is 3e-6 and 2e-14.
 BOUNDS: Mapping[Numerics, float] = {"float32": 1e-4, "float64": 1e-9}
@@ -23,8 +25,11 @@ BOUNDS: Mapping[Numerics, float] = {"float32": 1e-4, "float64": 1e-9}
 NUMERICS: tuple[Numerics, ...] = ("float32", "float64")
 
 
-def open_network(folder: Path, part: Part, numerics: Numerics = "float32", threads: int | None = None) -> NumpyNetwork:
-    return NumpyBackend().open(part, open_model(folder), BackendOptions(numerics=numerics, threads=threads))
+def open_network(
+    folder: Path, part: Part, numerics: Numerics = "float32", threads: int | None = None, *, low_memory: bool = False
+) -> NumpyNetwork:
+    options = BackendOptions(numerics=numerics, threads=threads, low_memory=low_memory)
+    return NumpyBackend().open(part, open_model(folder), options)
 
 
 def part_folder(folder: Path, part: Part, module: Any, **save: Any) -> Path:
@@ -61,17 +66,63 @@ class Float64Timesteps(nn.Module):
         return torch.cat(waves, dim=1)
 
 
-def torch_unet(unet: UNet2DConditionModel, numerics: Numerics) -> Callable[..., Array]:
-    """(sample, timestep, encoder_hidden_states) -> noise_pred; the module is converted in place."""
+def _in_numerics(module: Any, numerics: Numerics) -> Any:
+    """The module, in place, with features of timesteps and of SDXL's numbers as exact as everything else."""
     if numerics == "float64":
-        unet = unet.double()
-        unet.time_proj = Float64Timesteps(unet.time_proj)
+        module = module.double()
+        for name in ("time_proj", "add_time_proj"):
+            if hasattr(module, name):
+                setattr(module, name, Float64Timesteps(getattr(module, name)))
+    return module
 
-    def run(sample: Array, timestep: Array, encoder_hidden_states: Array) -> Array:
-        arrays = [torch.from_numpy(x) for x in (sample, timestep, encoder_hidden_states)]
+
+def _torch_inputs(inputs: Mapping[str, Array]) -> dict[str, Any]:
+    """A denoising network's inputs under diffusers' own names."""
+    arrays: dict[str, Any] = {name: torch.from_numpy(x) for name, x in inputs.items()}
+    if added := {name: arrays.pop(name) for name in ("text_embeds", "time_ids") if name in arrays}:
+        arrays["added_cond_kwargs"] = added
+    residuals = [arrays.pop(name) for name in inputs if name.startswith("additional_residual_")]
+    if residuals:
+        arrays |= {"down_block_additional_residuals": residuals[:-1], "mid_block_additional_residual": residuals[-1]}
+    return arrays
+
+
+def torch_unet(unet: UNet2DConditionModel, numerics: Numerics) -> Callable[..., Array]:
+    """Inputs of the signature -> noise_pred; the module is converted in place."""
+    unet = _in_numerics(unet, numerics)
+
+    def run(**inputs: Array) -> Array:
         with torch.no_grad():
-            found: Array = unet(*arrays).sample.numpy()
+            found: Array = unet(**_torch_inputs(inputs)).sample.numpy()
         return found
+
+    return run
+
+
+def torch_controlnet(controlnet: Any, numerics: Numerics) -> Callable[..., dict[str, Array]]:
+    """Inputs of the signature -> residuals; the module is converted in place."""
+    controlnet = _in_numerics(controlnet, numerics)
+
+    def run(**inputs: Array) -> dict[str, Array]:
+        with torch.no_grad():
+            found = controlnet(**_torch_inputs(inputs))
+        residuals = [*found.down_block_res_samples, found.mid_block_res_sample]
+        return {f"additional_residual_{index}": residual.numpy() for index, residual in enumerate(residuals)}
+
+    return run
+
+
+def torch_safety_checker(checker: Any, numerics: Numerics) -> Callable[[Array], dict[str, Array]]:
+    """Pictures -> scores before diffusers' rounding; the module is converted in place."""
+    if numerics == "float64":
+        checker = checker.double()
+
+    def run(clip_input: Array) -> dict[str, Array]:
+        with torch.no_grad():
+            embeds = checker.visual_projection(checker.vision_model(torch.from_numpy(clip_input))[1])
+            concepts = cosine_distance(embeds, checker.concept_embeds) - checker.concept_embeds_weights
+            special = cosine_distance(embeds, checker.special_care_embeds) - checker.special_care_embeds_weights
+        return {"concept_scores": concepts.numpy(), "special_scores": special.numpy()}
 
     return run
 
@@ -105,3 +156,21 @@ def torch_text_encoder(encoder: Any, numerics: Numerics) -> Callable[[Array], di
         return {name: x.numpy() for name, x in states.items()}
 
     return run
+
+
+def denoiser_inputs(form: Form, n: int, height: int, width: int, dtype: str = "float32", seed: int = 1) -> dict[str, Array]:
+    """What a U-Net of this form takes; all but the picture is what its ControlNet takes too."""
+    config = UNETS[form]
+    inputs = {
+        "sample": normal(seed, n, config.get("in_channels", 4), height, width, dtype=dtype),
+        "timestep": np.linspace(1, 999, n).astype(dtype),
+        "encoder_hidden_states": normal(seed + 1, n, 11, config["cross_attention_dim"], dtype=dtype),
+    }
+    if form in ADDED:
+        wide, count = ADDED[form]
+        # sizes, crops and scores as they are: tens to a thousand
+        ids = np.random.default_rng(seed + 2).integers(0, 1024, (n, count)).astype(dtype)
+        inputs |= {"text_embeds": normal(seed + 3, n, wide, dtype=dtype), "time_ids": ids}
+    if size := config.get("time_cond_proj_dim"):
+        inputs["timestep_cond"] = normal(seed + 4, n, size, dtype=dtype)
+    return inputs

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from sdrt.errors import ConfigError, WeightsError
 from sdrt.models import Part
 from tests.backends.numpy.reference import change_config, open_network, part_folder
-from tests.models import TEXT_ENCODERS, random_text_encoder, random_unet, random_vae
+from tests.models import TEXT_ENCODERS, random_controlnet, random_safety_checker, random_text_encoder, random_unet, random_vae
 
 UNET: dict[str, Any] = {
     "block_out_channels": (8, 8),
@@ -22,15 +22,25 @@ UNET: dict[str, Any] = {
     "cross_attention_dim": 8,
     "attention_head_dim": 2,
 }
-FILES: dict[Part, str] = {"unet": "diffusion_pytorch_model", "vae_decoder": "diffusion_pytorch_model", "text_encoder": "model"}
+CONTROLNET: dict[str, Any] = {key: value for key, value in UNET.items() if key != "up_block_types"}
+CONTROLNET["conditioning_embedding_out_channels"] = (4, 8)
+FILES: dict[Part, str] = {
+    "unet": "diffusion_pytorch_model",
+    "controlnet": "diffusion_pytorch_model",
+    "vae_decoder": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "safety_checker": "model",
+}
 VICTIMS: dict[Part, str] = {
+    "controlnet": "controlnet_cond_embedding.blocks.1.weight",
+    "safety_checker": "concept_embeds",
     "unet": "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight",
     "vae_decoder": "decoder.mid_block.resnets.1.conv2.weight",
     "text_encoder": "encoder.layers.1.mlp.fc2.bias",
 }
 
 
-@pytest.fixture(params=["unet", "vae_decoder", "text_encoder"])
+@pytest.fixture(params=list(VICTIMS))
 def part(request: pytest.FixtureRequest) -> Part:
     found: Part = request.param
     return found
@@ -41,6 +51,10 @@ def folder(tmp_path: Path, part: Part) -> Path:
     match part:
         case "unet":
             return part_folder(tmp_path, part, random_unet(UNET))
+        case "controlnet":
+            return part_folder(tmp_path, part, random_controlnet(CONTROLNET))
+        case "safety_checker":
+            return part_folder(tmp_path, part, random_safety_checker())
         case "text_encoder":
             return part_folder(tmp_path, part, random_text_encoder(TEXT_ENCODERS["sd1"]))
     return part_folder(tmp_path, part, random_vae({"block_out_channels": (8,), "norm_num_groups": 2}))
@@ -95,11 +109,11 @@ def test_git_lfs_pointer(folder: Path, part: Part) -> None:
 
 REFUSED: list[tuple[Part, str, object]] = [
     ("unet", "class_embed_type", "timestep"),
-    ("unet", "addition_embed_type", "text_time"),
+    ("unet", "addition_embed_type", "text_image"),
     ("unet", "resnet_time_scale_shift", "scale_shift"),
     ("unet", "encoder_hid_dim_type", "text_proj"),
     ("unet", "num_attention_heads", 2),
-    ("unet", "time_cond_proj_dim", 256),
+    ("unet", "time_cond_proj_dim", 0),
     ("unet", "dual_cross_attention", True),
     ("unet", "act_fn", "gelu"),
     ("unet", "mid_block_type", "UNetMidBlock2DSimpleCrossAttn"),
@@ -123,6 +137,11 @@ REFUSED: list[tuple[Part, str, object]] = [
     ("vae_decoder", "up_block_types", ["AttnUpDecoderBlock2D"]),
     ("vae_decoder", "latent_channels", "4"),
     ("vae_decoder", "norm_num_groups", 3),
+    ("controlnet", "mid_block_type", None),
+    ("controlnet", "controlnet_conditioning_channel_order", "rgba"),
+    ("controlnet", "conditioning_embedding_out_channels", [4, 0]),
+    ("controlnet", "global_pool_conditions", 1),
+    ("controlnet", "transformer_layers_per_block", [1]),
     ("text_encoder", "hidden_act", "relu"),
     ("text_encoder", "num_attention_heads", 5),
 ]

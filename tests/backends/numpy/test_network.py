@@ -10,17 +10,20 @@ from sdrt.arrays import Array
 from sdrt.backends.numpy import blas
 from sdrt.errors import ArrayContractError, BackendError
 from sdrt.models import PARTS, Part
-from tests.backends.numpy.reference import open_network, relative_error
+from tests.backends.numpy.reference import denoiser_inputs, open_network, relative_error
 from tests.models import Form, normal
 
 
 def _inputs(part: Part, seed: int = 0, size: int = 8, n: int = 2) -> dict[str, Array]:
     match part:
-        case "text_encoder":
+        case "text_encoder" | "text_encoder_2":
             return {"input_ids": np.random.default_rng(seed).integers(0, 300, (n, 12)).astype(np.int32)}
         case "unet":
-            sample, condition = normal(seed, n, 4, size, size), normal(seed + 1, n, 9, 32)
-            return {"sample": sample, "timestep": np.full(n, 7.0, np.float32), "encoder_hidden_states": condition}
+            return denoiser_inputs("sdxl", n, size, size, seed=seed)
+        case "controlnet":
+            return denoiser_inputs("sdxl", n, size, size, seed=seed) | {"controlnet_cond": normal(seed + 5, n, 3, 8 * size, 8 * size)}
+        case "safety_checker":
+            return {"clip_input": normal(seed, n, 3, 28, 28)}
         case "vae_decoder":
             return {"z": normal(seed, n, 4, size, size)}
         case "vae_encoder":
@@ -30,7 +33,7 @@ def _inputs(part: Part, seed: int = 0, size: int = 8, n: int = 2) -> dict[str, A
 @pytest.mark.parametrize("part", PARTS)
 def test_calls_at_once_give_the_bytes_of_calls_alone(folders: dict[Form, Path], part: Part) -> None:
     """Several threads on one network, itself of two threads, with sizes large enough to be shared out."""
-    network = open_network(folders["sd1"], part, threads=2)
+    network = open_network(folders["sdxl"], part, threads=2)
     jobs = [_inputs(part, seed, size) for seed, size in enumerate((24, 8, 24, 16))]
     alone = [network(**job) for job in jobs]
     with ThreadPoolExecutor(4) as pool:
@@ -43,16 +46,16 @@ def test_calls_at_once_give_the_bytes_of_calls_alone(folders: dict[Form, Path], 
 def test_number_of_threads_moves_rounding_only(folders: dict[Form, Path], part: Part) -> None:
     """One, two and three threads agree to a few units of the last place."""
     inputs = _inputs(part, size=24)
-    wanted = open_network(folders["sd1"], part, threads=1)(**inputs)
+    wanted = open_network(folders["sdxl"], part, threads=1)(**inputs)
     for threads in (2, 3):
-        found = open_network(folders["sd1"], part, threads=threads)(**inputs)
+        found = open_network(folders["sdxl"], part, threads=threads)(**inputs)
         assert all(relative_error(found[name], wanted[name]) < 1e-5 for name in wanted)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_outputs_are_nobody_elses_memory(folders: dict[Form, Path], part: Part) -> None:
     """Overwriting outputs or inputs of one call leaves the next call, and the outputs already given, alone."""
-    network = open_network(folders["sd1"], part)
+    network = open_network(folders["sdxl"], part)
     inputs = _inputs(part)
     before = {name: x.copy() for name, x in inputs.items()}
     first = network(**inputs)
@@ -71,7 +74,7 @@ def test_outputs_are_nobody_elses_memory(folders: dict[Form, Path], part: Part) 
 @pytest.mark.parametrize("part", PARTS)
 def test_closing(folders: dict[Form, Path], part: Part) -> None:
     """Closing twice is fine; afterwards a call, a bind and whatever was bound say so."""
-    network = open_network(folders["sd1"], part)
+    network = open_network(folders["sdxl"], part)
     inputs = _inputs(part)
     bound = network.bind(**inputs)
     second = network.bind(**inputs)
@@ -87,14 +90,22 @@ def test_closing(folders: dict[Form, Path], part: Part) -> None:
 def test_names_of_inputs(folders: dict[Form, Path]) -> None:
     """Missing, unknown and twice given inputs are one clear error."""
     network = open_network(folders["sd1"], "unet")
-    inputs = _inputs("unet")
-    with pytest.raises(ArrayContractError, match="unet input: takes sample, timestep, encoder_hidden_states; got sample"):
+    inputs = denoiser_inputs("sd1", 2, 8, 8)
+    residual = {"additional_residual_0": normal(0, 2, 32, 8, 8)}
+    takes = "unet input: takes sample, timestep, encoder_hidden_states, and all or none of additional_residual_0 to additional_residual_12"
+    with pytest.raises(ArrayContractError, match=f"{takes}; got sample$"):
         network(sample=inputs["sample"])
+    with pytest.raises(ArrayContractError, match=f"{takes}; got sample, timestep, encoder_hidden_states, additional_residual_0$"):
+        network(**inputs, **residual)
+    with pytest.raises(ArrayContractError, match=f"{takes}; got additional_residual_0$"):
+        network.bind(**residual)
     with pytest.raises(ArrayContractError, match="got latents"):
         network.bind(latents=inputs["sample"])
     bound = network.bind(encoder_hidden_states=inputs["encoder_hidden_states"])
-    with pytest.raises(ArrayContractError, match=r"takes sample, timestep \(encoder_hidden_states bound\)"):
+    with pytest.raises(ArrayContractError, match=r"takes sample, timestep, and .* \(encoder_hidden_states bound\)"):
         bound(**inputs)
+    with pytest.raises(ArrayContractError, match="got encoder_hidden_states"):
+        bound.bind(encoder_hidden_states=inputs["encoder_hidden_states"])
 
 
 def test_blas_keeps_its_threads_outside_a_call(folders: dict[Form, Path]) -> None:

@@ -11,7 +11,7 @@ from sdrt.arrays import I32
 from sdrt.backends import Numerics
 from sdrt.errors import ArrayContractError
 from tests.backends.numpy.reference import BOUNDS, NUMERICS, open_network, part_folder, relative_error, torch_text_encoder
-from tests.models import TEXT_ENCODERS, Form, random_text_encoder, vocabulary
+from tests.models import TEXT_ENCODERS_2, Form, vocabulary
 
 END = len(vocabulary()) - 1
 
@@ -48,14 +48,18 @@ def test_pooled_without_an_end_token(folders: dict[Form, Path]) -> None:
         assert relative_error(found, torch_text_encoder(encoder, "float32")(ids)["pooled"]) < BOUNDS["float32"]
 
 
-def test_projection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", TEXT_ENCODERS_2)
+@pytest.mark.parametrize("numerics", NUMERICS)
+def test_second_encoder_of_stable_diffusion_xl(folders: dict[Form, Path], form: Form, numerics: Numerics) -> None:
     """CLIPTextModelWithProjection projects the pooled state, and its signature says to which width."""
-    encoder = random_text_encoder({**TEXT_ENCODERS["sd2"], "projection_dim": 20}, kind=CLIPTextModelWithProjection)
-    network = open_network(part_folder(tmp_path, "text_encoder", encoder), "text_encoder", "float64")
-    assert str(network.signature.outputs[2]) == "pooled float64[*,20]"
-    ids = _ids(2, 9)
-    for name, wanted in torch_text_encoder(encoder, "float64")(ids).items():
-        assert relative_error(network(input_ids=ids)[name], wanted) < BOUNDS["float64"], name
+    network = open_network(folders[form], "text_encoder_2", numerics)
+    assert str(network.signature.outputs[2]) == f"pooled {numerics}[*,24]"
+    reference = torch_text_encoder(CLIPTextModelWithProjection.from_pretrained(folders[form] / "text_encoder_2"), numerics)
+    for n, length in [(1, 77), (3, 9)]:
+        ids = _ids(n, length)
+        wanted, found = reference(ids), network(input_ids=ids)
+        for name in wanted:
+            assert relative_error(found[name], wanted[name]) < BOUNDS[numerics], name
 
 
 def test_prefix_of_transformers_4(folders: dict[Form, Path], tmp_path: Path) -> None:

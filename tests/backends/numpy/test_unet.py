@@ -10,32 +10,51 @@ from diffusers import UNet2DConditionModel
 
 from sdrt.arrays import Array
 from sdrt.backends import Numerics
+from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.errors import ArrayContractError
-from tests.backends.numpy.reference import BOUNDS, NUMERICS, open_network, part_folder, relative_error, torch_unet
+from tests.backends.numpy.reference import BOUNDS, NUMERICS, denoiser_inputs, open_network, part_folder, relative_error, torch_unet
 from tests.models import UNETS, Form, normal, random_unet
 
 SIZES = [(1, 8, 8), (2, 16, 8), (4, 7, 5), (3, 9, 13)]
+# forms that differ from others in one input: sizes have nothing new to say there
+FEWER_SIZES = {"inpaint": SIZES[2:3], "lcm": SIZES[2:3], "sdxl-refiner": SIZES[2:]}
 
 
-def unet_inputs(n: int, height: int, width: int, condition: int, channels: int = 4, dtype: str = "float32") -> dict[str, Array]:
+def residuals_for(network: NumpyNetwork, inputs: dict[str, Array], seed: int = 7) -> dict[str, Array]:
+    """Random residuals of the sizes that a ControlNet would give for these inputs."""
+    dtype, (n, _, height, width) = inputs["sample"].dtype.name, inputs["sample"].shape
+    specs, found = network.signature.optional, {}
+    changes = [index for index in range(1, len(specs) - 1) if index % 3 == 0]  # two residual blocks, then a downsampler
+    for index, spec in enumerate(specs):
+        if index in changes[: len(changes) - (len(specs) - 1) % 3 // 2]:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        found[spec.name] = normal(seed + index, n, int(str(spec.shape[1])), height, width, dtype=dtype)
+    return found
+
+
+@pytest.mark.parametrize("form", UNETS)
+@pytest.mark.parametrize("numerics", NUMERICS)
+def test_agrees_with_diffusers(folders: dict[Form, Path], form: Form, numerics: Numerics) -> None:
+    """Batches with a timestep for each row, sizes that are no multiple of 8 included, without and with a ControlNet's residuals."""
+    network = open_network(folders[form], "unet", numerics)
+    reference = torch_unet(UNet2DConditionModel.from_pretrained(folders[form] / "unet"), numerics)
+    for n, height, width in FEWER_SIZES.get(form, SIZES):
+        inputs = denoiser_inputs(form, n, height, width, numerics)
+        residuals = residuals_for(network, inputs)
+        wanted = reference(**inputs), reference(**inputs, **residuals)
+        assert relative_error(*wanted) > 0.1
+        for given, expected in zip((inputs, inputs | residuals), wanted, strict=True):
+            found = network(**given)["noise_pred"]
+            assert found.dtype == numerics
+            assert relative_error(found, expected) < BOUNDS[numerics]
+
+
+def small_inputs(n: int, height: int, width: int, channels: int = 4, dtype: str = "float32") -> dict[str, Array]:
     return {
         "sample": normal(1, n, channels, height, width, dtype=dtype),
         "timestep": np.linspace(1, 999, n).astype(dtype),
-        "encoder_hidden_states": normal(2, n, 11, condition, dtype=dtype),
+        "encoder_hidden_states": normal(2, n, 11, SMALL["cross_attention_dim"], dtype=dtype),
     }
-
-
-@pytest.mark.parametrize("form", ["sd1", "sd2"])
-@pytest.mark.parametrize("numerics", NUMERICS)
-def test_agrees_with_diffusers(folders: dict[Form, Path], form: Form, numerics: Numerics) -> None:
-    """Batches with a timestep for each row, sizes that are no multiple of 8 included."""
-    network = open_network(folders[form], "unet", numerics)
-    reference = torch_unet(UNet2DConditionModel.from_pretrained(folders[form] / "unet"), numerics)
-    for n, height, width in SIZES:
-        inputs = unet_inputs(n, height, width, UNETS[form]["cross_attention_dim"], dtype=numerics)
-        found = network(**inputs)["noise_pred"]
-        assert found.dtype == numerics
-        assert relative_error(found, reference(**inputs)) < BOUNDS[numerics]
 
 
 SMALL: dict[str, Any] = {
@@ -86,7 +105,7 @@ def test_every_form_agrees_with_diffusers(tmp_path: Path, name: str) -> None:
     config = SMALL | VARIANTS[name]
     unet = random_unet(config)
     network = open_network(part_folder(tmp_path, "unet", unet), "unet", "float64")
-    inputs = unet_inputs(2, 8, 6, 12, config.get("in_channels", 4), "float64")
+    inputs = small_inputs(2, 8, 6, config.get("in_channels", 4), "float64")
     assert relative_error(network(**inputs)["noise_pred"], torch_unet(unet, "float64")(**inputs)) < BOUNDS["float64"]
 
 
@@ -95,27 +114,32 @@ def test_half_precision_files_are_widened(tmp_path: Path, dtype: torch.dtype) ->
     """Files in float16 and bfloat16 give what torch gives with those weights in float32."""
     unet = random_unet(SMALL).to(dtype)
     network = open_network(part_folder(tmp_path, "unet", unet), "unet")
-    inputs = unet_inputs(2, 8, 8, 12)
+    inputs = small_inputs(2, 8, 8)
     assert relative_error(network(**inputs)["noise_pred"], torch_unet(unet.float(), "float32")(**inputs)) < BOUNDS["float32"]
 
 
-def test_every_input_moves_the_output(folders: dict[Form, Path]) -> None:
-    """A change of any row of any input changes that row of the output and no other."""
-    network = open_network(folders["sd1"], "unet", "float64")
-    inputs = unet_inputs(2, 8, 8, 32, dtype="float64")
+@pytest.mark.parametrize("form", UNETS)
+def test_every_input_moves_the_output(folders: dict[Form, Path], form: Form) -> None:
+    """A change of any row of any input, each residual among them, changes that row of the output and no other."""
+    network = open_network(folders[form], "unet", "float64")
+    inputs = denoiser_inputs(form, 2, 8, 8, "float64")
+    inputs |= residuals_for(network, inputs)
     before = network(**inputs)["noise_pred"]
     for name, x in inputs.items():
         changed = x.copy()
-        changed[1] += 0.5
+        # a constant on top of a residual may vanish in a norm: noise does not
+        changed[1] += 0.5 * normal(3, *x.shape[1:], dtype="float64")
         after = network(**inputs | {name: changed})["noise_pred"]
         assert relative_error(after[:1], before[:1]) < 1e-12, name
         assert relative_error(after[1:], before[1:]) > 1e-3, name
 
 
-def test_binding_changes_nothing(folders: dict[Form, Path]) -> None:
+@pytest.mark.parametrize("form", UNETS)
+def test_binding_changes_nothing(folders: dict[Form, Path], form: Form) -> None:
     """A bound condition, or any other bound input, gives the bytes that it gives unbound, whatever happens to the array later."""
-    network = open_network(folders["sd2"], "unet")
-    inputs = unet_inputs(2, 8, 8, 48)
+    network = open_network(folders[form], "unet")
+    inputs = denoiser_inputs(form, 2, 8, 8)
+    residuals = residuals_for(network, inputs)
     wanted = network(**inputs)["noise_pred"]
     for name in inputs:
         rest = {other: x for other, x in inputs.items() if other != name}
@@ -123,15 +147,66 @@ def test_binding_changes_nothing(folders: dict[Form, Path]) -> None:
         bound = network.bind(**{name: mine})
         mine[...] = 0
         assert np.array_equal(bound(**rest)["noise_pred"], wanted)
-    twice = network.bind(timestep=inputs["timestep"]).bind(encoder_hidden_states=inputs["encoder_hidden_states"])
-    assert np.array_equal(twice(sample=inputs["sample"])["noise_pred"], wanted)
+    bound = network
+    for name, x in inputs.items():
+        bound = bound.bind(**{name: x})
+    assert np.array_equal(bound()["noise_pred"], wanted)
     assert np.array_equal(network(**inputs)["noise_pred"], wanted)
+    controlled = network(**inputs, **residuals)["noise_pred"]
+    assert np.array_equal(bound(**residuals)["noise_pred"], controlled)
+    assert np.array_equal(network.bind(**residuals)(**inputs)["noise_pred"], controlled)
 
 
-def test_rows_must_agree(folders: dict[Form, Path]) -> None:
-    """A condition of fewer rows is refused, not broadcast."""
+def test_pooled_residuals_reach_every_pixel(folders: dict[Form, Path]) -> None:
+    """Residuals of one pixel, as a ControlNet with pooled conditions gives them, are added to all pixels, as diffusers adds them."""
+    network = open_network(folders["sd1"], "unet", "float64")
+    inputs = denoiser_inputs("sd1", 2, 8, 8, "float64")
+    pooled = {name: x.mean(axis=(2, 3), keepdims=True) for name, x in residuals_for(network, inputs).items()}
+    wanted = torch_unet(UNet2DConditionModel.from_pretrained(folders["sd1"] / "unet"), "float64")(**inputs, **pooled)
+    assert relative_error(network(**inputs, **pooled)["noise_pred"], wanted) < BOUNDS["float64"]
+    assert relative_error(network(**inputs)["noise_pred"], wanted) > 1e-3
+
+
+def test_residuals_without_a_middle(tmp_path: Path) -> None:
+    """Where a model has no middle, its residual and the last one of the way down are added to one array, once each."""
+    unet = random_unet(SMALL | {"mid_block_type": None})
+    network = open_network(part_folder(tmp_path, "unet", unet), "unet", "float64")
+    inputs = small_inputs(2, 8, 8, dtype="float64")
+    sides = [8, 8, 4, 4, 2, 2, 2]
+    residuals = {
+        spec.name: normal(index, 2, int(str(spec.shape[1])), side, side, dtype="float64")
+        for index, (spec, side) in enumerate(zip(network.signature.optional, sides, strict=True))
+    }
+    wanted = torch_unet(unet, "float64")(**inputs, **residuals)
+    assert relative_error(network(**inputs, **residuals)["noise_pred"], wanted) < BOUNDS["float64"]
+
+
+def test_residuals_of_another_size_are_refused(folders: dict[Form, Path]) -> None:
     network = open_network(folders["sd1"], "unet")
-    inputs = unet_inputs(2, 8, 8, 32)
-    condition = inputs.pop("encoder_hidden_states")[:1]
-    with pytest.raises(ArrayContractError, match=r"rows differ: sample has 2, timestep has 2, encoder_hidden_states has 1"):
-        network.bind(encoder_hidden_states=condition)(**inputs)
+    inputs = denoiser_inputs("sd1", 2, 8, 8)
+    residuals = residuals_for(network, inputs)
+    residuals["additional_residual_4"] = residuals["additional_residual_4"][:, :, :, :1]
+    with pytest.raises(ArrayContractError, match=r"additional_residual_4 is 4x1 pixels, but is added to 4x4; run the ControlNet on this"):
+        network(**inputs, **residuals)
+
+
+def test_a_pair_of_text_and_numbers_that_misses_is_refused(folders: dict[Form, Path]) -> None:
+    """The base takes six numbers, the refiner five; called or bound, the other pair is one clear error."""
+    network = open_network(folders["sdxl"], "unet")
+    inputs = denoiser_inputs("sdxl", 2, 8, 8)
+    inputs["time_ids"] = inputs["time_ids"][:, :5]
+    message = r"unet input: text_embeds is 24 wide and time_ids has 5 numbers of 8 features, together 64, but the model takes 72"
+    with pytest.raises(ArrayContractError, match=message):
+        network(**inputs)
+    with pytest.raises(ArrayContractError, match=message):
+        network.bind(text_embeds=inputs["text_embeds"], time_ids=inputs["time_ids"])
+
+
+@pytest.mark.parametrize(("form", "name"), [("sd1", "encoder_hidden_states"), ("sdxl", "time_ids"), ("lcm", "timestep_cond")])
+def test_rows_must_agree(folders: dict[Form, Path], form: Form, name: str) -> None:
+    """A condition of fewer rows is refused, not broadcast."""
+    network = open_network(folders[form], "unet")
+    inputs = denoiser_inputs(form, 2, 8, 8)
+    short = inputs.pop(name)[:1]
+    with pytest.raises(ArrayContractError, match=rf"unet input: rows differ: sample has 2, {name} has 1; pass as many of each"):
+        network.bind(**{name: short})(**inputs)

@@ -75,10 +75,12 @@ class GenerateOptions(TypedDict, total=False):
     emphasis: Emphasis
     """How weights are applied: ``original`` unless given, which keeps each chunk's mean, or ``no norm``."""
     clip_skip: int | None
-    """Last layers of the text encoder to leave out, as diffusers counts (AUTOMATIC1111's number less 1); None and 0: none."""
+    """Last layers of the text encoder to leave out, as diffusers counts (AUTOMATIC1111's number less 1); None and 0: none.
+
+    The negative prompt leaves them out too; diffusers 0.42.1 forgets that."""
     compat: Compat
     """Whose defects the scheduler reproduces, ``diffusers`` or ``apple``; None: what is right. With ``diffusers`` prompts too are read as
-    there, plain and cut, unless ``prompt_syntax`` and ``long_prompts`` say otherwise."""
+    there: plain and cut, unless ``prompt_syntax`` and ``long_prompts`` say otherwise, and clip_skip for the prompt alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +132,7 @@ class Result:
     settings : Settings
         Every setting of the run, defaults filled in.
     truncated : tuple of str
-        What did not fit of the prompt and of the negative prompt; two empty texts where all did.
+        What was cut from the prompt and from the negative prompt; two empty texts unless ``long_prompts`` is ``truncate``.
     cancelled : bool
         Whether ``on_step`` returned False.
     """

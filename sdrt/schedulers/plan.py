@@ -22,6 +22,7 @@ class Plan:
     init_scale: float = 1.0  # the first sample is noise times this
     input_scale: tuple[float, ...] = field(default=())  # per call, what the sample is multiplied with for the network
     intervals: tuple[tuple[float, float], ...] = field(default=())  # per call, where noise is a Brownian path's increment
+    span: tuple[float, float] | None = None  # the smallest and the largest noise level of that path
 
     def __post_init__(self) -> None:
         for table in (self.timesteps, self.alphas, self.sigmas):

@@ -43,8 +43,8 @@ def test_hidden_states_equal_those_built_with_transformers(models: dict[Form, Pa
     for text, rows in MEANT.items():
         want, got = hidden_states(peer, rows, keep_mean=emphasis == "original"), encode(pipe, text, emphasis)
         assert got.shape == want.shape
-        # 1e-4 of the largest value is the text encoder's own bound; the mean's rounding grows by the ratio of means, which is below 10 here
-        assert np.abs(got - want).max() < 1e-3 * np.abs(want).max(), text
+        # the text encoder's own bound; 2e-5 is measured, where the two means are summed in other precisions
+        assert np.abs(got - want).max() < 1e-4 * np.abs(want).max(), text
         unweighted = hidden_states(peer, [[(piece, 1.0) for piece, _ in row] for row in rows])
         assert np.abs(want - unweighted).max() > 0.05 * np.abs(want).max()
 

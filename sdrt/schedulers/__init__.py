@@ -16,10 +16,13 @@ from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
 from sdrt.schedulers.samplers.ddpm import DDPM
+from sdrt.schedulers.samplers.deis_multistep import DEISMultistep
 from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
 from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.dpmsolver_multistep_inverse import DPMSolverMultistepInverse
 from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
+from sdrt.schedulers.samplers.dpmsolver_singlestep import DPMSolverSinglestep
 from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
 from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
@@ -37,8 +40,10 @@ from sdrt.schedulers.samplers.lms import LMS
 from sdrt.schedulers.samplers.pndm import PNDM
 from sdrt.schedulers.samplers.res_multistep import ResMultistep, ResMultistepAncestral
 from sdrt.schedulers.samplers.restart import Restart, RestartInterval
+from sdrt.schedulers.samplers.sa_solver import SASolver
 from sdrt.schedulers.samplers.tcd import TCD
 from sdrt.schedulers.samplers.unclip import UnCLIP
+from sdrt.schedulers.samplers.unipc_multistep import UniPCMultistep
 from sdrt.schedulers.sigmas import SigmaSpacing
 from sdrt.schedulers.state import State
 
@@ -55,9 +60,12 @@ __all__ = [
     "Compat",
     "ConsistencyModel",
     "DDIMInverse",
+    "DEISMultistep",
     "DPMPP2SAncestral",
     "DPMSolverMultistep",
+    "DPMSolverMultistepInverse",
     "DPMSolverSDE",
+    "DPMSolverSinglestep",
     "DiffusersScheduler",
     "EDMDPMSolverMultistep",
     "EDMEuler",
@@ -76,12 +84,14 @@ __all__ = [
     "ResMultistepAncestral",
     "Restart",
     "RestartInterval",
+    "SASolver",
     "Sampler",
     "SamplerName",
     "SigmaSpacing",
     "State",
     "StepOutput",
     "UnCLIP",
+    "UniPCMultistep",
     "class_names",
     "from_config",
     "make",

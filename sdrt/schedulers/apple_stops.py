@@ -2,7 +2,8 @@
 
 It differs from diffusers in where the network is called (fractions of one half are rounded away from 0, ``leading`` divides 999 and not
 1000), in where a run ends (always at the first trained timestep), in the order of the last steps of short runs, and in Karras runs of 45
-steps and more, where it looks levels up by their rounded timesteps and so finds the first of two.
+steps and more, where it looks levels up by their rounded timesteps and so finds the first of two. A difference over two such stops is 0 / 0
+in its formulas; here the order is lowered there.
 
 Source: apple/ml-stable-diffusion@e12202c, ``DPMSolverMultistepScheduler.swift``.
 """
@@ -69,7 +70,8 @@ def _evenly(spacing: str, num_train_timesteps: int, n: int) -> npt.NDArray[np.in
     last = num_train_timesteps - 1
     if spacing == "leading":
         return 1 + np.arange(n, 0, -1) * (last // (n + 1))
-    return _half_up(np.linspace(0, last, n + 1)[:0:-1])
+    # Its linspace multiplies in float32, which moves further halves (n = 14, 26, 28).
+    return _half_up((np.arange(n, 0, -1, dtype=np.float32) * (np.float32(last) / np.float32(n))).astype(np.float64))
 
 
 def _half_up(timesteps: F64) -> npt.NDArray[np.int64]:

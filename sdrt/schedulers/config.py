@@ -15,10 +15,13 @@ from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
 from sdrt.schedulers.samplers.ddpm import DDPM
+from sdrt.schedulers.samplers.deis_multistep import DEISMultistep
 from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
 from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.dpmsolver_multistep_inverse import DPMSolverMultistepInverse
 from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
+from sdrt.schedulers.samplers.dpmsolver_singlestep import DPMSolverSinglestep
 from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
 from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
@@ -36,8 +39,10 @@ from sdrt.schedulers.samplers.lms import LMS
 from sdrt.schedulers.samplers.pndm import PNDM
 from sdrt.schedulers.samplers.res_multistep import ResMultistep, ResMultistepAncestral
 from sdrt.schedulers.samplers.restart import Restart
+from sdrt.schedulers.samplers.sa_solver import SASolver
 from sdrt.schedulers.samplers.tcd import TCD
 from sdrt.schedulers.samplers.unclip import UnCLIP
+from sdrt.schedulers.samplers.unipc_multistep import UniPCMultistep
 
 __all__ = ["class_names", "sampler_class", "sampler_from_config"]
 
@@ -71,6 +76,11 @@ _SAMPLERS: tuple[type[Sampler], ...] = (
     EDMEuler,
     EDMDPMSolverMultistep,
     ConsistencyModel,
+    DPMSolverMultistepInverse,
+    DPMSolverSinglestep,
+    DEISMultistep,
+    UniPCMultistep,
+    SASolver,
 )
 # Further classes of diffusers whose step is the same: they can also step many timesteps at once, for pipelines that solve in parallel.
 _ALIASES: dict[str, type[Sampler]] = {"DDIMParallelScheduler": DDIM, "DDPMParallelScheduler": DDPM}

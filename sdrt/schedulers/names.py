@@ -18,10 +18,13 @@ from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
 from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
 from sdrt.schedulers.samplers.ddpm import DDPM
+from sdrt.schedulers.samplers.deis_multistep import DEISMultistep
 from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
 from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.dpmsolver_multistep_inverse import DPMSolverMultistepInverse
 from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
+from sdrt.schedulers.samplers.dpmsolver_singlestep import DPMSolverSinglestep
 from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
 from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
@@ -39,8 +42,10 @@ from sdrt.schedulers.samplers.lms import LMS
 from sdrt.schedulers.samplers.pndm import PNDM
 from sdrt.schedulers.samplers.res_multistep import ResMultistep, ResMultistepAncestral
 from sdrt.schedulers.samplers.restart import Restart
+from sdrt.schedulers.samplers.sa_solver import SASolver
 from sdrt.schedulers.samplers.tcd import TCD
 from sdrt.schedulers.samplers.unclip import UnCLIP
+from sdrt.schedulers.samplers.unipc_multistep import UniPCMultistep
 
 __all__ = ["SamplerName", "names", "sampler_from_name"]
 
@@ -75,6 +80,7 @@ def _row(name: str, sampler: type[Sampler], order: int, about: str, *aliases: st
 _DPM = DPMSolverMultistep
 _EDM_DPM = EDMDPMSolverMultistep
 _PLUS: dict[str, Any] = {"algorithm_type": "dpmsolver++"}
+_SDE: dict[str, Any] = {"algorithm_type": "sde-dpmsolver++"}
 
 _DPM2A = ("dpm 2 a", "dpm2 ancestral", "dpm 2 ancestral", "k dpm 2 ancestral")
 _2SA = ("dpm++ 2s ancestral", "dpm++2s a")
@@ -129,6 +135,49 @@ _ROWS = (
     _row("dpm++ 3m", _DPM, 2, "DPM-Solver++ with third differences: smaller errors than 2m, no higher order", solver_order=3, **_PLUS),
     _row("dpm++ 3m karras", _DPM, 2, "the same with more steps at low noise", solver_order=3, use_karras_sigmas=True, **_PLUS),
     _row(
+        "dpm++ 2m sde",
+        _DPM,
+        2,
+        "the same as 2m with fresh noise: more detail, never settles",
+        "dpm++ 2m sde gpu",
+        stochastic=True,
+        solver_order=2,
+        **_SDE,
+    ),
+    _row(
+        "dpm++ 2m sde karras",
+        _DPM,
+        2,
+        "the same with more steps at low noise",
+        stochastic=True,
+        solver_order=2,
+        use_karras_sigmas=True,
+        **_SDE,
+    ),
+    _row(
+        "dpm++ 2m sde heun", _DPM, 2, "another form of its second-order term", stochastic=True, solver_order=2, solver_type="heun", **_SDE
+    ),
+    _row(
+        "dpm++ 3m sde",
+        _DPM,
+        3,
+        "the same with third differences: for 30 steps and more",
+        "dpm++ 3m sde gpu",
+        stochastic=True,
+        solver_order=3,
+        **_SDE,
+    ),
+    _row(
+        "dpm++ 3m sde karras",
+        _DPM,
+        3,
+        "the same with more steps at low noise",
+        stochastic=True,
+        solver_order=3,
+        use_karras_sigmas=True,
+        **_SDE,
+    ),
+    _row(
         "dpm 2m", _DPM, 2, "DPM-Solver, which expands the noise", solver_order=2, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"
     ),
     _row("flow euler", FlowEuler, 1, "Euler for flow models (Stable Diffusion 3, FLUX)", "flow match euler", "flow match euler discrete"),
@@ -154,6 +203,15 @@ _ROWS = (
         algorithm_type="sde-dpmsolver++",
     ),
     _row("cm", ConsistencyModel, 1, "for consistency models: 1 to 4 steps", "consistency", "consistency models", stochastic=True),
+    _row("dpmsolver++ inverse", DPMSolverMultistepInverse, 2, "DPM-Solver++ from a picture to its noise, for editing"),
+    _row("dpmsolver++ singlestep", DPMSolverSinglestep, 2, "DPM-Solver++ that starts anew every other call", "dpm solver singlestep"),
+    _row("dpm++ 2s", DPMSolverSinglestep, 2, "the same, of second order", solver_order=2, **_PLUS),
+    _row("dpm++ 3s", DPMSolverSinglestep, 2, "three calls a step: for unguided runs", solver_order=3, **_PLUS),
+    _row("deis", DEISMultistep, 2, "exponential Adams steps over the noise: smooth at 10 to 20 steps", "deis multistep"),
+    _row("unipc", UniPCMultistep, 3, "predicts and corrects without further calls: 5 to 15 steps", "uni_pc", "unipc multistep"),
+    _row("unipc bh1", UniPCMultistep, 3, "UniPC with B(h) = h: for few steps without guidance", "uni_pc_bh1", solver_type="bh1"),
+    _row("unipc bh2", UniPCMultistep, 3, "UniPC with B(h) = exp(h) - 1: for guided runs", "uni_pc_bh2", solver_type="bh2"),
+    _row("sa-solver", SASolver, 2, "Adams with fresh noise in the middle of the run: 20 steps and more", "sa_solver", stochastic=True),
 )
 
 

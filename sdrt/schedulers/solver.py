@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from sdrt.arrays import F64, Array, Float
+from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.bounds import BOUND_KEYS, NO_BOUND, X0Bound
 from sdrt.schedulers.plan import Plan
@@ -50,8 +50,12 @@ class SolverSampler(ScheduledSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.prediction_type == "flow_prediction" and not (self.flow.use_flow_sigmas or self.compat == "diffusers"):
-            raise ConfigError("a flow_prediction is made at a flow's stops, where alpha + sigma = 1; set use_flow_sigmas")
+        foreign = "v_prediction" if self.flow.use_flow_sigmas else "flow_prediction"
+        if self.prediction_type == foreign and self.compat != "diffusers":
+            raise ConfigError(
+                f"a {foreign} belongs to {'a noise schedule' if self.flow.use_flow_sigmas else 'a flow'}, "
+                f"got use_flow_sigmas {self.flow.use_flow_sigmas}; set it to {not self.flow.use_flow_sigmas}"
+            )
 
     @property
     def ends_at_zero(self) -> bool:
@@ -77,6 +81,13 @@ class SolverSampler(ScheduledSampler):
     def shown_sigmas(self, plan: Plan) -> Float:
         """f[calls + 1]: the noise-to-signal ratio at each stop, or a flow's share of noise."""
         return plan.sigmas if self.flow.use_flow_sigmas else super().shown_sigmas(plan)
+
+    def whole_plan(self) -> Plan:
+        """Lay out every trained timestep; a flow has those above 0."""
+        if self.flow.use_flow_sigmas:
+            falling = range(self.num_train_timesteps - 1, 0, -1)
+            return self.plan(timesteps=falling[::-1] if self.inverse else falling)
+        return super().whole_plan()
 
     def _config(self) -> dict[str, Any]:
         return (
@@ -106,9 +117,10 @@ class SolverSampler(ScheduledSampler):
     def _laid_out(self, stops: SolverStops, calls: tuple[Any, ...], *, draws: bool = False) -> Plan:
         """Return the plan of a sampler that makes one call a step."""
         n = len(calls)
-        alphas, sigmas = stops.wide()
-        timesteps: Array = stops.timesteps
-        return Plan(timesteps=timesteps, alphas=alphas, sigmas=sigmas, coefficients=calls, draws=(draws,) * n, starts=tuple(range(n)))
+        wide, starts = stops.wide_scales(), tuple(range(n))
+        return Plan(
+            timesteps=stops.timesteps, alphas=wide.alphas, sigmas=wide.sigmas, coefficients=calls, draws=(draws,) * n, starts=starts
+        )
 
     def _x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the predicted x0 within its bound, of x's shape and dtype."""
@@ -116,9 +128,8 @@ class SolverSampler(ScheduledSampler):
 
     def _eps(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the predicted noise, of x's shape and dtype: that of the bounded x0, where there is a bound."""
-        if not self.bound:
-            return to_eps(self.prediction_type, x, self._mean(output), alpha, sigma)
-        return to_eps("sample", x, self._x0(x, output, alpha, sigma), alpha, sigma)
+        eps = to_eps(self.prediction_type, x, self._mean(output), alpha, sigma)
+        return to_eps("sample", x, self.bound(to_x0("epsilon", x, eps, alpha, sigma)), alpha, sigma) if self.bound else eps
 
     def _flow_share(self, alpha: float, sigma: float) -> float:
         """Return the noise scale that a prediction belongs to: the stop's own.

@@ -20,7 +20,7 @@ from sdrt.schedulers.spacing import given, place, rounded
 if TYPE_CHECKING:
     from sdrt.schedulers.solver import SolverSampler
 
-__all__ = ["SolverStops", "flow_timesteps", "solver_stops", "usable_timesteps", "whole"]
+__all__ = ["SolverStops", "flow_timesteps", "solver_stops", "training_levels", "usable_timesteps", "whole"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,12 +32,12 @@ class SolverStops:
     flow: bool
 
     def scales(self) -> Scales:
-        """Return alpha, sigma and lambda at each stop, in the levels' type."""
+        """Return alpha, sigma and lambda at each stop, in the levels' type: what diffusers computes from them."""
         return Scales.of(*_scales_of(self.levels, self.flow))
 
-    def wide(self) -> tuple[F64, F64]:
-        """Return alpha and sigma in float64, f64[n + 1] each: the level follows from them to the bit."""
-        return _scales_of(self.levels.astype(np.float64), self.flow)
+    def wide_scales(self) -> Scales:
+        """Return them in float64: the level follows from them to the bit."""
+        return Scales.of(*_scales_of(self.levels.astype(np.float64), self.flow))
 
 
 def _scales_of(levels: Float, flow: bool) -> tuple[Any, Any]:
@@ -61,11 +61,11 @@ def solver_stops(sampler: "SolverSampler", request: Request) -> SolverStops:
         timesteps, levels = _trained_stops(sampler, request)
     else:
         levels = _formula_levels(sampler, request.n)
-        timesteps = whole(sampler, ratio_to_timestep(levels[:-1], _training(sampler)))
+        timesteps = whole(sampler, _timesteps_of(sampler, levels[:-1]))
     return SolverStops(timesteps=timesteps, levels=levels.astype(real_type(sampler.numerics)), flow=sampler.flow.use_flow_sigmas)
 
 
-def _training(sampler: "SolverSampler") -> Float:
+def training_levels(sampler: "SolverSampler") -> Float:
     """Return the ratio at every trained timestep, real[T]."""
     return training_ratios(sampler.schedule.alpha_bar(sampler.numerics), real_type(sampler.numerics))
 
@@ -75,7 +75,7 @@ def _training(sampler: "SolverSampler") -> Float:
 
 def _trained_stops(sampler: "SolverSampler", request: Request) -> tuple[npt.NDArray[np.int64], F64]:
     """Return timesteps and levels where the levels are the timesteps' own."""
-    training = _training(sampler)
+    training = training_levels(sampler)
     timesteps = _placed(sampler, request)
     levels = interpolated(training, timesteps.astype(np.float64))
     return timesteps, np.append(levels, 0.0 if sampler.ends_at_zero else float(training[0]))
@@ -111,14 +111,21 @@ def _trailing_by_all(usable: int, num_train_timesteps: int, n: int) -> npt.NDArr
 
 def _formula_levels(sampler: "SolverSampler", n: int) -> F64:
     """Return the ratios of a formula, and the one at which the run ends: f64[n + 1]."""
-    training = _training(sampler)
+    training = training_levels(sampler)
     first, last = float(training[_noisiest(sampler)]), float(training[0])
-    spread = sampler.sigma_spacing.spread
+    spread = _even_logarithms if sampler.sigma_spacing.kind == "lu" else sampler.sigma_spacing.spread
     if sampler.ends_at_zero:
         return np.append(spread(first, last, n), 0.0)
     if sampler.sigma_spacing.kind == "ays" or sampler.ends_at_trained:
         return np.append(spread(first, last, n), last)
     return _ending_with_its_last(sampler, first, last, n)
+
+
+def _even_logarithms(first: float, last: float, n: int) -> F64:
+    """Spread ratios evenly in the logarithms of float32 ratios, rounded as those of the trained ones are when timesteps are looked up."""
+    real = np.float32
+    high, low = float(np.log(real(first))), float(np.log(real(last)))
+    return np.exp(high + np.linspace(0, 1, n) * (low - high))
 
 
 def _noisiest(sampler: "SolverSampler") -> int:
@@ -135,6 +142,18 @@ def _ending_with_its_last(sampler: "SolverSampler", first: float, last: float, n
         levels = sampler.sigma_spacing.spread(first, last, n)
         return np.append(levels, levels[-1])
     return sampler.sigma_spacing.spread(first, last, n + 1)
+
+
+def _timesteps_of(sampler: "SolverSampler", ratios: F64) -> F64:
+    """Return the fractional timesteps of ratios, f64[n]: the last trained one for its own ratio or more.
+
+    diffusers 0.42.1 finds 997.5 where that ratio stands for infinity (rescale_betas_zero_snr), since it is below those before it.
+    """
+    training = training_levels(sampler)
+    found = ratio_to_timestep(ratios, training)
+    if sampler.compat == "diffusers":
+        return found
+    return np.where(ratios >= float(training[-1]) * (1 - 1e-6), len(training) - 1.0, found)
 
 
 def whole(sampler: "SolverSampler", timesteps: F64) -> npt.NDArray[np.int64]:
@@ -156,6 +175,8 @@ def _flow_stops(sampler: "SolverSampler", request: Request) -> tuple[Array, F64]
     if request.timesteps is not None:
         own = given(request.timesteps, sampler.num_train_timesteps)
         levels = own / sampler.num_train_timesteps
+        if not levels[-1]:
+            raise ConfigError("timesteps of a flow must be above 0, where nothing is left to do; got 0; leave it out")
         return own, np.append(levels, 0.0 if sampler.ends_at_zero else _lowest(sampler, levels, 1.0))
     levels = _flow_formula(sampler, request) if sampler.sigma_spacing.kind != "interpolated" else _flow_levels(sampler, request)
     return flow_timesteps(sampler, levels[:-1]), levels
@@ -189,7 +210,7 @@ def _flow_end(sampler: "SolverSampler", levels: F64, shift: float) -> float:
     the others: there its last step has no length.
     """
     if sampler.compat == "diffusers":
-        return float(_training(sampler)[0]) if sampler.ends_at_trained else float(levels[-1])
+        return float(training_levels(sampler)[0]) if sampler.ends_at_trained else float(levels[-1])
     return _lowest(sampler, levels, shift)
 
 

@@ -89,7 +89,7 @@ def run_peer(
     dtype: type[Any] = np.float32,
     wide: bool = False,
 ) -> Run:
-    """Run diffusers, with torch's generator and options of its ``step``; ``wide`` lets it compute its scalars in float64."""
+    """Run diffusers, with torch's generator and options of its ``step``; ``wide`` has it compute from its float32 sigmas in float64."""
     scheduler = laid_out(config, n, stops)
     if wide:
         scheduler.sigmas = scheduler.sigmas.double()
@@ -189,6 +189,8 @@ class CorrectlyRounded(TorchFunctionMode):
             return exact(args[0])
         if func in _POWERS and args[1] == 0.5:
             return _ROUNDED[torch.sqrt](args[0])
+        if func is torch.randn and (kwargs or {}).get("dtype") == torch.float64:  # which are other normals, not more exact ones
+            return func(*args, **{**kwargs, "dtype": torch.float32}).double()
         return func(*args, **(kwargs or {}))
 
 

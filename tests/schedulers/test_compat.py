@@ -19,17 +19,18 @@ from tests.schedulers.rounding import difference, follows
 # Examples of each class; SDRT_EXAMPLES=250 draws the thousands that are run before a release.
 EXAMPLES = int(os.environ.get("SDRT_EXAMPLES", "12"))
 
+# How a peer computes in float64.
+EXACT: dict[str, Any] = {"dtype": np.float64, "wide": True}
+
 
 def of_diffusers(drawn: Drawn, *, exactly: bool = False) -> Run | None:
     """Run diffusers; None where it raises, makes no call at all, or gives NaN or infinities.
 
-    ``exactly`` keeps its own rounding out of it: square roots are rounded correctly, and what it computes from its float32 ``sigmas`` at
-    every step it computes in float64. Some of its weights are differences of far larger float32 numbers (Adams weights from powers of
-    lambda, UniPC's recurrences divided by the step's length), so that runs of many steps of it differ from themselves by up to their value.
+    ``exactly`` keeps its rounding out of it: square roots are rounded correctly, and from its float32 ``sigmas`` on it computes in float64.
     """
     try:
         with CorrectlyRounded() if exactly or rounding.hangs_on_last_bits(drawn) else nullcontext():
-            theirs = run_peer(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops, wide=exactly)
+            theirs = run_peer(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops, **(EXACT if exactly else {}))
     except Exception:  # noqa: BLE001  # whatever breaks there
         return None
     return theirs if theirs.samples and all(np.isfinite(x).all() for x in theirs.samples) else None
@@ -62,10 +63,13 @@ def assert_rounding_parts_them(drawn: Drawn, ours: Run, theirs: Run, found: floa
     elif ours.scheduler.sampler.exploding:
         rounding.of_ratios(drawn, ours, theirs)
     elif not (rounding.same_levels(drawn, ours, theirs) and rounding.is_amplified(drawn, found)):
-        exact = of_diffusers(drawn, exactly=True)
+        # Some weights of diffusers are differences of far larger float32 numbers (Adams weights from powers of lambda, UniPC's from
+        # recurrences over the step's length), and a stochastic update of third order doubles noise: both are compared in float64.
         assert hasattr(theirs.scheduler, "sigmas"), found
+        exact = of_diffusers(drawn, exactly=True)
         assert exact is not None
-        assert follows(drawn, ours, exact), (found, difference(ours, exact))
+        wide = run_face(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops, compat="diffusers", dtype=np.float64)
+        assert follows(drawn, wide, exact), (found, difference(wide, exact))
 
 
 def test_every_class_is_drawn() -> None:

@@ -24,6 +24,7 @@ from sdrt.schedulers import (
 )
 from sdrt.schedulers.config import sampler_class
 from tests.schedulers.configs import CLASSES, runs
+from tests.schedulers.drawn import DRAWN
 from tests.schedulers.peers import SD, is_of_diffusers
 
 MODEL: dict[str, Any] = {
@@ -79,6 +80,20 @@ def test_a_class_that_diffusers_lacks_has_its_own_defaults(class_name: str) -> N
     assert {key: value for key, value in config.items() if key != "_class_name"} == {
         key: value for key, value in sampler_class(class_name).keys.items() if key != "use_ays_sigmas"
     }
+
+
+@pytest.mark.parametrize("class_name", DRAWN)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_config_leads_back_to_the_sampler(class_name: str, data: st.DataObject) -> None:
+    """Whatever the options, as long as they can be built."""
+    drawn = data.draw(DRAWN[class_name]).config
+    try:
+        sampler = sampler_from_config(drawn, compat="diffusers")
+    except ConfigError:
+        return
+    assert sampler_from_config(sampler.config, compat="diffusers") == sampler
+    assert set(drawn) <= set(sampler.config) | {"interpolation_type", "timestep_type"}
 
 
 @pytest.mark.parametrize("row", [row for row in names() if is_of_diffusers(row.class_name)], ids=lambda row: row.name)
@@ -206,6 +221,13 @@ def test_values_that_another_class_had_by_default_say_nothing() -> None:
         ({"_class_name": "DPMSolverMultistepScheduler", "solver_type": "rk4"}, "takes solver_type 'midpoint' or .* here, got 'rk4'"),
         ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 4}, "solver_order must be 1, 2 or 3, got 4"),
         ({"_class_name": "DPMSolverMultistepScheduler", "flow_shift": 0.0}, "flow_shift must be above 0, got 0.0; 1 shifts nothing"),
+        ({"_class_name": "DEISMultistepScheduler", "solver_order": 4}, "solver_order must be 1, 2 or 3, got 4"),
+        ({"_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver"}, "takes algorithm_type .* here, got 'sde-dpm"),
+        ({"_class_name": "UniPCMultistepScheduler", "solver_order": 0}, "solver_order must be at least 1, got 0"),
+        ({"_class_name": "UniPCMultistepScheduler", "solver_p": "DDIMScheduler"}, "takes solver_p None here, got 'DDIMScheduler'"),
+        ({"_class_name": "UniPCMultistepScheduler", "shift_terminal": 0.1}, "shift_terminal is for use_flow_sigmas, and lies between"),
+        ({"_class_name": "SASolverScheduler", "corrector_order": 5}, "corrector_order must be 1 to 4, got 5"),
+        ({"_class_name": "SASolverScheduler", "tau_func": "cosine"}, "takes tau_func None here, got 'cosine'"),
         ({"_class_name": "DPMSolverMultistepScheduler", "variance_type": "fixed"}, "takes variance_type None or .* here, got 'fixed'"),
     ],
 )

@@ -1,6 +1,7 @@
 """The diffusers-style face: its habits, its cursor, add_noise."""
 
 import inspect
+import warnings
 from itertools import pairwise
 from typing import Any
 
@@ -163,7 +164,9 @@ def test_an_image_to_image_run_equals_diffusers(class_name: str, step: int) -> N
     for t, (u, after) in zip(ours.timesteps[at:], pairwise([*theirs.timesteps[at:], None]), strict=True):
         told = {"prev_timestep": after} if "prev_timestep" in takes else {}  # unCLIP's pipelines tell where the step ends
         x = ours.step(network(ours.scale_model_input(x, t), t), t, x, generator=stream, **told).prev_sample
-        with CorrectlyRounded():  # a Brownian path is read at times that hang on the last bit of an exponential
+        # a Brownian path is read at times that hang on the last bit of an exponential
+        with CorrectlyRounded(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # DEIS calls numpy on tensors in a way that numpy 2 deprecates
             y = theirs.step(network(seen(theirs, y, u), u), u, y, **drawing, **told).prev_sample
     np.testing.assert_allclose(x, y.numpy(), rtol=2e-5, atol=2e-5)
 

@@ -167,8 +167,8 @@ def test_a_run_can_start_at_any_step(name: str, strength: float) -> None:
         output = perfect_output(sampler, plan, i, state.x, picture)
         state = sampler.step(plan, state, output, np.zeros_like(output) if plan.draws[i] else None)
         np.testing.assert_allclose(state.x0, picture, atol=1e-6)
-    if sampler.inverse:
-        np.testing.assert_allclose(state.x, sampler.add_noise(plan, picture, noise, plan.num_calls), atol=1e-6)
+    if sampler.inverse:  # all of it leads to the noise that a perfect network told; weights in float32 grow to a hundred on the way
+        np.testing.assert_allclose(state.x, sampler.add_noise(plan, picture, noise, plan.num_calls), atol=1e-4)
     else:
         np.testing.assert_allclose(state.x, plan.alphas[-1] * picture, atol=0.2 if plan.sigmas[-1] else 1e-6)
 

@@ -3,6 +3,7 @@
 Each call expands the predictions of the calls before it; see :mod:`sdrt.schedulers.dpm_update` for the weights.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -170,5 +171,5 @@ def _differences(i: int, scales: Scales) -> int:
 
     A formula's last ratio can be the final one. There, and where timesteps of a caller are equal, diffusers 0.42.1 gives NaN.
     """
-    step = scales.lambdas[i + 1] - scales.lambdas[i] if scales.sigmas[i] else 0.0
-    return scales.history(i) if step and abs(step) != float("inf") else 0
+    step = scales.lambdas[i + 1] - scales.lambdas[i]
+    return scales.history(i) if step and math.isfinite(step) else 0

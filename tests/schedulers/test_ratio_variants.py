@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import sdrt.rng
-from sdrt.schedulers import Sampler, sampler_from_config
-from tests.schedulers.peers import SD, network
+from sdrt.schedulers import Sampler, class_names, sampler_from_config
+from sdrt.schedulers.config import sampler_class
+from tests.schedulers.peers import SD, is_of_diffusers, network
 from tests.schedulers.test_order import slope
 from tests.schedulers.test_order_ratio import variance_error
 
@@ -252,3 +253,28 @@ def test_brownian_noise_reads_one_path() -> None:
     assert np.abs(other.increment(now, then) - whole).max() > 0.1
     assert sampler_from_config({"_class_name": "DPMSolverSDEScheduler", **SD}).plan(1).brownian(SHAPE, 11) is None
     assert sampler_from_config({"_class_name": "EulerAncestralDiscreteScheduler", **SD}).plan(5).brownian(SHAPE, 11) is None
+
+
+@pytest.mark.parametrize("n", [2, 10, 25])
+@pytest.mark.parametrize(
+    "class_name", [name for name in class_names() if not is_of_diffusers(name) and "rescale_betas_zero_snr" in sampler_class(name).keys]
+)
+def test_zero_terminal_snr_stays_exact_in_float32(class_name: str, n: int) -> None:
+    """The first ratio is 4096, as diffusers' classes put it: in alpha and sigma no value is large, and float32 is enough."""
+    zero = sampler_from_config(
+        {"_class_name": class_name, **SD, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}
+    )
+    plan = zero.plan(n)
+    assert plan.sigmas[0] / plan.alphas[0] == pytest.approx(4096, rel=1e-6)
+    ends = []
+    for dtype in (np.float32, np.float64):
+        fresh = noises(7)
+        state = zero.start(plan, next(noises(3)).astype(dtype))
+        while state.position < plan.num_calls:
+            i = state.position
+            noise = next(fresh).astype(dtype) if plan.draws[i] else None
+            state = zero.step(plan, state, network(state.x, plan.timesteps[i]), noise)
+        ends.append(state.x)
+    assert ends[0].dtype == np.float32
+    # Worst of Heun's (6e-6), whose first step takes half of 4096 times a difference of slopes, times an alpha of a hundredth.
+    np.testing.assert_allclose(ends[0], ends[1], rtol=0, atol=2e-5 * np.abs(ends[1]).max())

@@ -109,7 +109,7 @@ def test_residuals_come_together_or_not_at_all(opened: dict[Case, Network], mode
     assert np.array_equal(network.bind(**residuals)(**inputs)["noise_pred"], found)
 
 
-@pytest.mark.parametrize("case", (*ONE_OF_EACH, ("lcm", "unet")), ids=label)
+@pytest.mark.parametrize("case", [*ONE_OF_EACH, ("lcm", "unet")], ids=label)
 def test_bound_inputs_are_fixed_and_nobody_elses(opened: dict[Case, Network], case: Case) -> None:
     """Binding changes no result beyond rounding, keeps a copy, and may be done in two goes."""
     inputs = inputs_of(*case)

@@ -5,6 +5,7 @@
 runs it over a plug-in by the name of its entry point; without ``--backend`` it runs over those that are built in.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     asked = metafunc.config.getoption("backend")
     names = [asked] if asked else [row.name for row in registry.status() if row.origin == "built in"]
     metafunc.parametrize("backend_name", names, scope="session")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _caches_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a backend keeps between runs, it keeps where this run ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+            patch.setenv(name, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 from sdrt.arrays import Array
 from sdrt.backends.openvino.conversion import convert, keep
 from sdrt.backends.openvino.options import OpenVinoOptions
-from sdrt.errors import BackendError
+from sdrt.errors import BackendError, ConfigError
 from sdrt.models import Part
 
 __all__ = ["Programs"]
@@ -29,6 +29,10 @@ class Programs:
         Under which conversions are kept; None where none are.
     open_module : callable
         Opens the part's torch module; asked for once where nothing is kept yet.
+
+    Raises
+    ------
+    ConfigError : the device is not here
     """
 
     def __init__(self, part: Part, options: OpenVinoOptions, key: str | None, open_module: Callable[[], Any]) -> None:
@@ -36,6 +40,10 @@ class Programs:
 
         self._part, self._options, self._key, self._open_module = part, options, key, open_module
         self._core = openvino.Core()
+        try:
+            self._core.get_property(options.device, "FULL_DEVICE_NAME")
+        except RuntimeError as error:
+            raise ConfigError(f"device {options.device!r} is not here; OpenVINO finds {', '.join(self._core.available_devices)}") from error
         if options.cache is not None:
             self._core.set_property({"CACHE_DIR": str(options.cache / "compiled")})
         self._lock = threading.Lock()
@@ -74,7 +82,7 @@ class Programs:
             reason = str(error).strip().split("\n")[-1]
             raise BackendError(
                 f"{self._part}: OpenVINO cannot run it on {self._options.device} with {self._options.hint} ({reason}); "
-                f"devices here are {', '.join(self._core.available_devices)}"
+                "take another device or dtype, or backend 'torch'"
             ) from error
         _log.info("%s: prepared in %.1f s", self._part, time.perf_counter() - start)
         return compiled

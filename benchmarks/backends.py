@@ -1,0 +1,175 @@
+"""One denoising step of Stable Diffusion 1.5 on every backend, beside diffusers as its users run it.
+
+    python -m benchmarks.backends [--size 512] [--repeats 5] [--only numpy,torch] [--small] [--out backends.json]
+
+The U-Net has random weights; a step is two rows (classifier-free guidance). Each candidate is opened alone and takes turns with diffusers
+in float32, so that whatever else the machine does meanwhile meets both: compare ratios, not seconds of different candidates. What is given
+as memory is the largest resident set while a candidate was opened and run, above what was resident before.
+"""
+
+import argparse
+import gc
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+
+from benchmarks.report import machine, write
+from sdrt.arrays import Array
+from sdrt.backends import BackendOptions, registry
+from sdrt.errors import SdrtError
+from sdrt.models import open_model
+
+__all__ = ["measure"]
+
+_SD15: Mapping[str, Any] = {"cross_attention_dim": 768}  # diffusers' defaults are the rest of Stable Diffusion 1.5
+# the same layers at a fifth of the width, to see that everything runs
+_SMALL: Mapping[str, Any] = {"cross_attention_dim": 768, "block_out_channels": (64, 128, 256, 256)}
+_FOLDERS = ("text_encoder", "vae", "tokenizer", "scheduler")
+
+_Step = Callable[[], Array]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backend and how it is opened; None is diffusers' own module, called as its pipeline does."""
+
+    backend: str | None
+    options: Mapping[str, Any]
+
+
+_CANDIDATES: Mapping[str, Candidate] = {
+    "diffusers bfloat16": Candidate(None, {"dtype": torch.bfloat16}),
+    "torch float32": Candidate("torch", {}),
+    "torch float32 channels first": Candidate("torch", {"channels_last": False}),
+    "torch float32 compiled": Candidate("torch", {"compile": True}),
+    "torch bfloat16": Candidate("torch", {"dtype": "bfloat16"}),
+    "torch bfloat16 compiled": Candidate("torch", {"dtype": "bfloat16", "compile": True}),
+    "openvino float32": Candidate("openvino", {"cache_dir": None}),
+    "openvino bfloat16": Candidate("openvino", {"cache_dir": None, "dtype": "bfloat16"}),
+    "numpy": Candidate("numpy", {}),
+}
+
+
+def measure(size: int, repeats: int, names: list[str], small: bool) -> dict[str, Any]:
+    """Seconds of a step for each candidate and for diffusers float32 in turns with it, their ratio, error, memory and preparation."""
+    results: dict[str, Any] = {"size": size, "threads": torch.get_num_threads(), "small": small}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel(**(_SMALL if small else _SD15)).eval().requires_grad_(False)
+        for part in _FOLDERS:
+            (folder / part).mkdir()
+        unet.save_pretrained(folder / "unet")
+        inputs = _inputs(size // 8)
+        reference = _diffusers_step(unet, inputs)
+        for candidate in names:
+            print(candidate, flush=True)
+            try:
+                results[candidate] = _race(_CANDIDATES[candidate], folder, inputs, reference, repeats)
+            except SdrtError as error:
+                results[candidate] = {"skipped": str(error)}
+    return results
+
+
+def _race(candidate: Candidate, folder: Path, inputs: Mapping[str, Array], reference: _Step, repeats: int) -> dict[str, Any]:
+    """Both once without counting, then in turns."""
+    before = _reset_peak_memory()
+    start = time.perf_counter()
+    with _opened(candidate, folder, inputs) as step:
+        found = step()
+        prepared = time.perf_counter() - start
+        step()
+        memory = _peak_memory() - before
+        wanted = reference()
+        seconds: dict[str, list[float]] = {"candidate": [], "diffusers_float32": []}
+        for _ in range(repeats):
+            for name, run in (("candidate", step), ("diffusers_float32", reference)):
+                start = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - start)
+    timing: dict[str, Any] = {name: {"min": min(values), "median": statistics.median(values)} for name, values in seconds.items()}
+    return {
+        **timing,
+        "over_diffusers_float32": timing["candidate"]["min"] / timing["diffusers_float32"]["min"],
+        "relative_difference": float(np.abs(found - wanted).max() / np.abs(wanted).max()),
+        "open_and_first_step_seconds": prepared,
+        "memory_mib": memory,
+    }
+
+
+@contextmanager
+def _opened(candidate: Candidate, folder: Path, inputs: Mapping[str, Array]) -> Iterator[_Step]:
+    if candidate.backend is None:
+        own = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=candidate.options["dtype"])
+        yield _diffusers_step(own.eval().requires_grad_(False), inputs)
+        return
+    backend = registry.get(candidate.backend)
+    network = backend.open("unet", open_model(folder), BackendOptions(extra=candidate.options))
+    bound = network.bind(encoder_hidden_states=inputs["encoder_hidden_states"])
+    try:
+        yield lambda: bound(sample=inputs["sample"], timestep=inputs["timestep"])["noise_pred"]
+    finally:
+        network.close()
+
+
+def _diffusers_step(unet: Any, inputs: Mapping[str, Array]) -> _Step:
+    sample, condition = (torch.from_numpy(inputs[name]).to(unet.dtype) for name in ("sample", "encoder_hidden_states"))
+    timestep = torch.tensor(float(inputs["timestep"][0]))
+
+    def step() -> Array:
+        with torch.no_grad():
+            found: Array = unet(sample, timestep, encoder_hidden_states=condition, return_dict=False)[0].float().numpy()
+        return found
+
+    return step
+
+
+def _inputs(size: int) -> dict[str, Array]:
+    rng = np.random.default_rng(0)
+    sample, condition = rng.standard_normal((2, 4, size, size), np.float32), rng.standard_normal((2, 77, 768), np.float32)
+    return {"sample": sample, "timestep": np.full(2, 500.0, np.float32), "encoder_hidden_states": condition}
+
+
+def _reset_peak_memory() -> float:
+    """Make the peak start from here, and what is resident now in MiB; Linux lets a process do so for itself."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _peak_memory() -> float:
+    return _status("VmHWM")
+
+
+def _status(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 2**10
+
+
+def _names(text: str) -> list[str]:
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    return [name for name in _CANDIDATES if not asked or any(name == each or name.split()[0] == each for each in asked)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.backends", description="One denoising step on every backend.")
+    parser.add_argument("--size", type=int, default=512, help="edge of the picture (pixels; default 512)")
+    parser.add_argument("--repeats", type=int, default=5, help="turns that are timed (default 5)")
+    parser.add_argument("--only", default="", help="candidates by name or by first word, between commas; default all")
+    parser.add_argument("--small", action="store_true", help="a narrow model, to see that everything runs")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    found = measure(arguments.size, arguments.repeats, _names(arguments.only), arguments.small)
+    print(json.dumps({"machine": machine(), "results": found}, indent=2))
+    if arguments.out is not None:
+        write(arguments.out, "backends", found)

@@ -209,7 +209,8 @@ class Pipeline:
         plan = sampler.plan(settings.num_inference_steps)
         rng, sampler_rng = streams_of(options)
         noise = open_noise(rng, sampler_rng, settings.seed, settings.sampler_seed, settings.num_images)
-        guided = base.guidance_size is None and is_guided(settings.guidance_scale)
+        # CFG++ looks at the unconditional rows at every scale
+        guided = base.guidance_size is None and (sampler.guided_twice or is_guided(settings.guidance_scale))
         texts, text = base.texts(settings, sizes_of(settings), guided=guided)
         if text.truncated[0]:
             log.warning("the prompt is too long: %r was cut off", text.truncated[0])

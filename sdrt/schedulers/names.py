@@ -211,7 +211,15 @@ _ROWS = (
     _row("unipc", UniPCMultistep, 3, "predicts and corrects without further calls: 5 to 15 steps", "uni_pc", "unipc multistep"),
     _row("unipc bh1", UniPCMultistep, 3, "UniPC with B(h) = h: for few steps without guidance", "uni_pc_bh1", solver_type="bh1"),
     _row("unipc bh2", UniPCMultistep, 3, "UniPC with B(h) = exp(h) - 1: for guided runs", "uni_pc_bh2", solver_type="bh2"),
-    _row("sa-solver", SASolver, 2, "Adams with fresh noise in the middle of the run: 20 steps and more", "sa_solver", stochastic=True),
+    _row(
+        "sa-solver",
+        SASolver,
+        2,
+        "Adams with fresh noise in the middle of the run: 20 steps and more",
+        "sa_solver",
+        stochastic=True,
+        algorithm_type="data_prediction",
+    ),
 )
 
 

@@ -28,6 +28,8 @@ class Operator:
         Whether the function takes the threads that it may use as its first argument.
     renamed : mapping
         Parameters whose MIL name is not the function's.
+    parameters, required, lists : frozenset of str
+        The function's parameters, those without a default, and those that are lists in MIL.
     """
 
     function: Callable[..., Any]
@@ -37,6 +39,7 @@ class Operator:
     renamed: Mapping[str, str] = field(default_factory=dict)
     parameters: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
 
 
 OPERATIONS: dict[str, Operator] = {}
@@ -61,6 +64,7 @@ def operation(
             renamed=renamed or {},
             parameters=frozenset(parameter.name for parameter in parameters),
             required=frozenset(parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty),
+            lists=frozenset(parameter.name for parameter in parameters if str(parameter.annotation).startswith("tuple")),
         )
         for name in names:
             OPERATIONS[name] = entry

@@ -89,6 +89,12 @@ class Constants:
     def __contains__(self, name: str) -> bool:
         return name in self._makers
 
+    def shape(self, name: str) -> tuple[int | None, ...]:
+        """A constant's declared shape; nothing is decoded."""
+        operation, index = self._makers[name]
+        kind = operation.outputs[index].type
+        return kind.shape if isinstance(kind, TensorType) else ()
+
     def get(self, name: str) -> Array:
         """The constant of this name, floats as float32."""
         if name in self._small:

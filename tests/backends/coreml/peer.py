@@ -17,13 +17,17 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     import coremltools as ct
+    from coremltools.converters.mil import Builder as mb  # noqa: N813 - what coremltools' own code calls it
     from coremltools.converters.mil.frontend.torch import ops as torch_ops
 
     logging.disable(logging.NOTSET)
 
 import torch
 
-__all__ = ["convert", "ct", "random_inputs"]
+from sdrt.backends.coreml.ops import OPERATIONS
+from sdrt.backends.numpy.team import Team
+
+__all__ = ["computed", "convert", "ct", "mb", "peer_value", "random_inputs", "worst_difference"]
 
 
 class _OneElement(int):
@@ -83,3 +87,45 @@ def random_inputs(seed: int, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
     """Normal numbers by name."""
     generator = torch.Generator().manual_seed(seed)
     return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+def peer_value(name: str, arguments: Mapping[str, Any], target: str = "iOS17") -> Any:
+    """What coremltools itself computes for an operation of constants; None where it has no such evaluation."""
+    found: list[Any] = []
+
+    @mb.program(input_specs=[mb.TensorSpec(shape=(1,))], opset_version=getattr(ct.target, target))
+    def program(x: Any) -> Any:
+        out = getattr(mb, name)(**arguments)
+        found.extend(item.val for item in (out if isinstance(out, (tuple, list)) else (out,)))
+        return mb.identity(x=x)
+
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def computed(name: str, arguments: Mapping[str, Any]) -> Any:
+    """What the executor computes for the same arguments, as its plan would call it."""
+    operator = OPERATIONS[name]
+    assert operator.parameters >= {operator.renamed.get(key, key) for key in arguments}
+    values = {operator.renamed.get(key, key): _as_arrays(value) for key, value in arguments.items()}
+    with np.errstate(all="ignore"):
+        result = operator.function(Team(1), **values) if operator.team else operator.function(**values)
+    if operator.sizes is not None:
+        assert operator.sizes(**values) == result.shape
+    return result
+
+
+def _as_arrays(value: Any) -> Any:
+    if isinstance(value, (tuple, list)) and value and isinstance(value[0], np.ndarray):
+        return tuple(value)
+    return np.array(value, dtype=object) if isinstance(value, str) else np.asarray(value)
+
+
+def worst_difference(ours: Any, theirs: Any) -> float:
+    """The largest difference relative to the largest value, shapes being equal."""
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    if not ours.size:
+        return 0.0
+    same = (ours == theirs) | (np.isnan(ours.astype(np.float64)) & np.isnan(theirs.astype(np.float64)))
+    gaps = np.where(same, 0.0, np.abs(ours.astype(np.float64) - theirs.astype(np.float64)))
+    return float(gaps.max() / max(1.0, np.abs(np.where(np.isfinite(theirs), theirs, 0)).max()))

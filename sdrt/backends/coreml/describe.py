@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sdrt.backends.coreml.features import Description, Feature
 from sdrt.backends.coreml.mil import Block, Operation, TensorType
@@ -67,7 +68,7 @@ class Summary:
     user_defined: Mapping[str, str]
 
 
-def describe(path: str) -> Summary:
+def describe(path: str | Path) -> Summary:
     """Summarize the package at a path; see `summarize`.
 
     Raises

@@ -50,9 +50,9 @@ class Executor:
         self._steps = _with_frees(function, constants, computations, precision)
 
     @property
-    def step_count(self) -> int:
-        """How many computations a run takes."""
-        return len(self._steps)
+    def computations(self) -> tuple[Computation, ...]:
+        """What a run computes, in order."""
+        return tuple(step.computation for step in self._steps)
 
     def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs from all inputs, floats as float32 (or as float64 where a program has such).

@@ -106,6 +106,20 @@ class MLProgram:
         """What the model says of itself."""
         return self._package.model.description
 
+    @property
+    def step_count(self) -> int:
+        """How many computations a run takes, all models of a pipeline together."""
+        return sum(len(stage.executor.computations) for stage in self._stages)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of weights that are kept in another form than on disk."""
+        return self._kept.bytes
+
+    def computation_names(self) -> frozenset[str]:
+        """The kinds of computation that a run takes: ``OperationStep`` for an operation by itself, else what was recognised."""
+        return frozenset(type(item).__name__ for stage in self._stages for item in stage.executor.computations)
+
     def describe(self) -> Summary:
         """Inputs, outputs, operations, compression and size, as plain data; no weight is read."""
         return summarize(self._package)
@@ -175,7 +189,7 @@ class _Stage:
     def __init__(self, function: Function, interface: Interface, executor: Executor) -> None:
         self.function = function
         self.interface = interface
-        self._executor = executor
+        self.executor = executor
 
     def run(self, team: Team, values: Mapping[str, Array]) -> dict[str, Array]:
         taken = {}
@@ -188,7 +202,7 @@ class _Stage:
                     raise ModelError(f"function {self.function.name!r}: input {item.name!r} is {item.type}, got {list(value.shape)}")
                 value = value.astype(np.float32, copy=False) if value.dtype.kind == "f" and item.type.dtype != "fp64" else value
             taken[item.name] = value
-        return self._executor.run(team, taken)
+        return self.executor.run(team, taken)
 
 
 def _function(package: Package, model: Model, program: Program, name: str | None) -> Function:

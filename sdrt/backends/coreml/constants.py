@@ -134,13 +134,14 @@ class Constants:
         values: dict[str, Any] = {key: self._raw(value) for key, value in operation.attributes.items() if key in operator.parameters}
         for key, arguments in operation.inputs.items():
             values[key] = self._operand(arguments[0])
-        with failing(place), np.errstate(over="ignore", under="ignore"):
+        with failing(place), np.errstate(all="ignore"):
             result = operator.function(**values)
         results = result if isinstance(result, tuple) else (result,)
         for value, output in zip(results, operation.outputs, strict=False):
             if isinstance(output.type, TensorType) and not output.type.admits(value.shape):
                 raise ModelError(f"{place}: gives {list(value.shape)} where {output.type} is declared; the model is damaged")
-        return tuple(value.astype(np.float32) if value.dtype == np.float16 else value for value in results)
+        with np.errstate(invalid="ignore"):
+            return tuple(value.astype(np.float32) if value.dtype == np.float16 else value for value in results)
 
     def _operand(self, argument: Argument) -> Array:
         """An operand of a compressed constant: as it is stored."""
@@ -151,7 +152,8 @@ class Constants:
 
     def _widened(self, value: Value) -> Array:
         found = self._raw(value)
-        return found.astype(np.float32) if found.dtype == np.float16 else found
+        with np.errstate(invalid="ignore"):
+            return found.astype(np.float32) if found.dtype == np.float16 else found
 
     def _raw(self, value: Value) -> Array:
         if isinstance(value.data, Blob):

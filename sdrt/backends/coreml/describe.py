@@ -167,5 +167,3 @@ def _shape(operation: Operation, name: str) -> tuple[int, ...]:
 def _dtype(operation: Operation, name: str) -> str:
     found = _type(operation, name)
     return found.dtype if found is not None else ""
-
-

@@ -114,9 +114,7 @@ def _check_declared(place: Place) -> None:
                 raise ModelError(f"{place}: declares {output.type}, more than half of this machine's memory; the model is damaged")
 
 
-def _with_frees(
-    function: Function, constants: Constants, computations: Sequence[Computation], precision: Precision
-) -> tuple[_Step, ...]:
+def _with_frees(function: Function, constants: Constants, computations: Sequence[Computation], precision: Precision) -> tuple[_Step, ...]:
     known = {item.name for item in function.inputs}
     _check_order(function, constants, computations, known)
     last: dict[str, int] = {}
@@ -148,5 +146,3 @@ def _check_order(function: Function, constants: Constants, computations: Iterabl
             made.add(output.name)
     if missing := [name for name in function.block.outputs if name not in made and name not in constants]:
         raise ModelError(f"function {function.name!r}: gives {', '.join(missing)}, which nothing makes; the model is damaged")
-
-

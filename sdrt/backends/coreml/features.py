@@ -111,9 +111,7 @@ def read_description(message: Message) -> Description:
     return Description(
         main=Interface(inputs=tuple(_features(message, 1, "input")), outputs=tuple(_features(message, 10, "output"))),
         functions={
-            function.text(1): Interface(
-                inputs=tuple(_features(function, 2, "input")), outputs=tuple(_features(function, 3, "output"))
-            )
+            function.text(1): Interface(inputs=tuple(_features(function, 2, "input")), outputs=tuple(_features(function, 3, "output")))
             for function in message.messages(20, "functions")
         },
         default_function=message.text(21),

@@ -6,7 +6,20 @@ from typing import TypeAlias
 
 from sdrt.arrays import Array
 
-__all__ = ["Argument", "Blob", "Block", "Function", "ListType", "Operation", "Program", "TensorType", "TupleType", "Typed", "Value", "ValueType"]
+__all__ = [
+    "Argument",
+    "Blob",
+    "Block",
+    "Function",
+    "ListType",
+    "Operation",
+    "Program",
+    "TensorType",
+    "TupleType",
+    "Typed",
+    "Value",
+    "ValueType",
+]
 
 
 @dataclass(frozen=True, slots=True)

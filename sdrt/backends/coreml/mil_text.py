@@ -255,7 +255,8 @@ class _Parser:
             if kind.dtype == "string":
                 return np.array(flat, dtype=object).reshape(shape)
             wide = np.array(flat, np.float64 if kind.dtype in FLOATS else None if flat else np.int64)
-            return wide.astype(NUMPY[kind.dtype]).reshape(shape)
+            with np.errstate(all="ignore"):
+                return wide.astype(NUMPY[kind.dtype]).reshape(shape)
         except (ValueError, OverflowError, TypeError) as error:
             self._fail(f"a constant of {kind} cannot be read ({error})")
 

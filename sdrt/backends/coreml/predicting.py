@@ -40,9 +40,11 @@ def _array(owner: str, feature: Feature, inputs: Mapping[str, Any]) -> Array:
         raise ArrayContractError(f"{owner} input: {feature.name} is {value.dtype}, where numbers are expected; pass a numpy array")
     if feature.kind == "array" and not feature.allows(value.shape):
         raise ArrayContractError(
-            f"{owner} input: expected {feature.name} {feature.dtype}{feature.shapes_text()}, got {value.dtype}[{','.join(map(str, value.shape))}]"
+            f"{owner} input: expected {feature.name} {feature.dtype}{feature.shapes_text()}, "
+            f"got {value.dtype}[{','.join(map(str, value.shape))}]"
         )
-    return value.astype(_held(feature.dtype) if feature.kind == "array" else np.dtype(np.float32), copy=False)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return value.astype(_held(feature.dtype) if feature.kind == "array" else np.dtype(np.float32), copy=False)
 
 
 def _held(dtype: str) -> np.dtype[Any]:
@@ -54,4 +56,5 @@ def given_back(value: Array, dtype: str, precision: str) -> Array:
     """An output of its own memory, in the declared type; float16 stays float32 where float16 is ignored."""
     if dtype in ("", "float16"):
         dtype = "float16" if dtype and precision == "float16" else value.dtype.name
-    return np.array(value, dtype=np.dtype(dtype), order="C")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(value, dtype=np.dtype(dtype), order="C")

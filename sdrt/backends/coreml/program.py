@@ -195,7 +195,9 @@ class _Stage:
         taken = {}
         for item in self.function.inputs:
             if item.name not in values:
-                raise ModelError(f"function {self.function.name!r}: the input {item.name!r} is made by no model before it; the pipeline is damaged")
+                raise ModelError(
+                    f"function {self.function.name!r}: the input {item.name!r} is made by no model before it; the pipeline is damaged"
+                )
             value = values[item.name]
             if isinstance(item.type, TensorType):
                 if not item.type.admits(value.shape):

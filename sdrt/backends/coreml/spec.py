@@ -226,7 +226,9 @@ def _numbers(message: Message, dtype: str, count: int) -> Array:
             found = np.array(values.integers(1), np.int64)
     if dtype == "string":
         message.fail("a constant of strings holds numbers")
-    return np.asarray(found).astype(NUMPY[dtype])
+    # a number that the type cannot hold is damage too, but no reason to warn
+    with np.errstate(all="ignore"):
+        return np.asarray(found).astype(NUMPY[dtype])
 
 
 def _from_bytes(message: Message, data: bytes, dtype: str, count: int) -> Array:

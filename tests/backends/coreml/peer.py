@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     import coremltools as ct
-    from coremltools.converters.mil import Builder as mb  # noqa: N813 - what coremltools' own code calls it
+    from coremltools.converters.mil import Builder as mb
     from coremltools.converters.mil.frontend.torch import ops as torch_ops
 
     logging.disable(logging.NOTSET)

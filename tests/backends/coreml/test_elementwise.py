@@ -12,7 +12,15 @@ from tests.backends.coreml.peer import computed, peer_value, worst_difference
 _shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)
 
 # where a function is defined, and far enough inside that float32 is good for 1e-6
-_BETWEEN = {"log": (0.1, 9), "sqrt": (0, 9), "rsqrt": (0.1, 9), "inverse": (0.1, 9), "acos": (-0.9, 0.9), "asin": (-0.9, 0.9), "atanh": (-0.9, 0.9)}
+_BETWEEN = {
+    "log": (0.1, 9),
+    "sqrt": (0, 9),
+    "rsqrt": (0.1, 9),
+    "inverse": (0.1, 9),
+    "acos": (-0.9, 0.9),
+    "asin": (-0.9, 0.9),
+    "atanh": (-0.9, 0.9),
+}
 UNARY = (
     *("abs", "acos", "asin", "atan", "atanh", "ceil", "cos", "cosh", "erf", "exp", "exp2", "floor", "inverse", "log", "round", "rsqrt"),
     *("sign", "sin", "sinh", "sqrt", "square", "tan", "tanh", "relu", "relu6", "sigmoid", "softplus", "softsign"),

@@ -83,7 +83,10 @@ def test_transposed_convolutions(data: st.DataObject, rank: int, groups: int, se
         return
     assert worst_difference(computed("conv_transpose", arguments), wanted) <= _PRODUCT
     if not any(extra):
-        assert worst_difference(computed("conv_transpose", {key: value for key, value in arguments.items() if key != "output_shape"}), wanted) <= _PRODUCT
+        assert (
+            worst_difference(computed("conv_transpose", {key: value for key, value in arguments.items() if key != "output_shape"}), wanted)
+            <= _PRODUCT
+        )
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
@@ -107,7 +110,10 @@ def test_pooling(ceil_mode: bool, data: st.DataObject, rank: int, seed: int) -> 
 def test_l2_pooling() -> None:
     x = _draw(0, 2, 3, 6, 7)
     wanted = F.lp_pool2d(_wide(x), 2.0, (2, 3), (1, 2))
-    assert worst_difference(computed("l2_pool", {"x": x, "kernel_sizes": [2, 3], "strides": [1, 2], "pad_type": "valid"}), wanted.numpy()) <= _PRODUCT
+    assert (
+        worst_difference(computed("l2_pool", {"x": x, "kernel_sizes": [2, 3], "strides": [1, 2], "pad_type": "valid"}), wanted.numpy())
+        <= _PRODUCT
+    )
 
 
 @settings(max_examples=25)
@@ -175,20 +181,34 @@ def test_layer_norm_over_any_axes(data: st.DataObject, seed: int) -> None:
     axes = sorted(data.draw(st.sets(st.integers(0, len(shape) - 1), min_size=1)))
     inner = [shape[axis] for axis in axes]
     turned = np.array([axis - len(shape) if data.draw(st.booleans()) else axis for axis in axes], np.int32)
-    arguments = {"x": _draw(seed, *shape), "axes": turned, "gamma": _draw(seed + 1, *inner), "beta": _draw(seed + 2, *inner), "epsilon": np.float32(1e-3)}
+    arguments = {
+        "x": _draw(seed, *shape),
+        "axes": turned,
+        "gamma": _draw(seed + 1, *inner),
+        "beta": _draw(seed + 2, *inner),
+        "epsilon": np.float32(1e-3),
+    }
     # two numbers that are nearly equal leave few digits in their difference
     assert worst_difference(computed("layer_norm", arguments), peer_value("layer_norm", arguments)) <= 1e-5
 
 
 @settings(max_examples=15)
-@given(height=st.integers(1, 6), width=st.integers(1, 6), factor=st.sampled_from([1.0, 1.5, 2.0, 2.5, 3.0]), last=st.booleans(), seed=st.integers(0, 9))
+@given(
+    height=st.integers(1, 6),
+    width=st.integers(1, 6),
+    factor=st.sampled_from([1.0, 1.5, 2.0, 2.5, 3.0]),
+    last=st.booleans(),
+    seed=st.integers(0, 9),
+)
 def test_nearest_neighbours(height: int, width: int, factor: float, last: bool, seed: int) -> None:
     x = _draw(seed, 2, 3, height, width)
     arguments = {"x": _last(x) if last else x, "scale_factor_height": np.float32(factor), "scale_factor_width": np.float32(2)}
     size = (math.floor(height * factor), width * 2)
     wanted = F.interpolate(torch.from_numpy(x), size=size, mode="nearest").numpy()
     assert np.array_equal(computed("upsample_nearest_neighbor", arguments), wanted)
-    assert np.array_equal(computed("resize_nearest_neighbor", {"x": x, "target_size_height": size[0], "target_size_width": size[1]}), wanted)
+    assert np.array_equal(
+        computed("resize_nearest_neighbor", {"x": x, "target_size_height": size[0], "target_size_width": size[1]}), wanted
+    )
 
 
 @pytest.mark.parametrize("corners", [True, False])

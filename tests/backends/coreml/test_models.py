@@ -81,7 +81,16 @@ def test_patterns_change_nothing_but_rounding(package: Packages, kind: str, targ
 
 def test_each_pattern_is_found(package: Packages) -> None:
     kinds = {name for kind in KINDS for name in MLProgram(package(kind)[0]).computation_names()}
-    assert kinds >= {"AttentionStep", "Conv1x1Step", "Conv3x3Step", "FeedForwardStep", "GroupNormStep", "HeadsStep", "LinearStep", "SigmoidGateStep"}
+    assert kinds >= {
+        "AttentionStep",
+        "Conv1x1Step",
+        "Conv3x3Step",
+        "FeedForwardStep",
+        "GroupNormStep",
+        "HeadsStep",
+        "LinearStep",
+        "SigmoidGateStep",
+    }
 
 
 def test_weights_are_made_again_where_they_may_not_be_kept(package: Packages) -> None:

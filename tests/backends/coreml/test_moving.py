@@ -272,7 +272,9 @@ def test_depth_and_space_change_places_with_the_block_slow() -> None:
     found = computed("depth_to_space", {"x": x, "block_size": 2})
     assert found.reshape(2, 4).tolist() == [[1, 3, 5, 7], [2, 4, 6, 8]]
     wide = _numbers(2, 3, 4, 6)
-    assert np.array_equal(computed("depth_to_space", {"x": computed("space_to_depth", {"x": wide, "block_size": 2}), "block_size": 2}), wide)
+    assert np.array_equal(
+        computed("depth_to_space", {"x": computed("space_to_depth", {"x": wide, "block_size": 2}), "block_size": 2}), wide
+    )
 
 
 def test_batch_and_space_change_places() -> None:
@@ -288,7 +290,10 @@ def test_other_shapes() -> None:
     x = _numbers(2, 3, 4)
     assert computed("flatten2d", {"x": x, "axis": -1}).shape == (6, 4)
     same = {"ref_tensors": (_numbers(12, 5), _numbers(9, 2)), "begins": (np.int32(0), np.int32(1)), "ends": (np.int32(1), np.int32(0))}
-    found = computed("reshape_like", {"x": x, **{key: tuple(map(np.asarray, value)) for key, value in same.items()}, "end_masks": (np.array(False), np.array(True))})
+    found = computed(
+        "reshape_like",
+        {"x": x, **{key: tuple(map(np.asarray, value)) for key, value in same.items()}, "end_masks": (np.array(False), np.array(True))},
+    )
     assert found.shape == (12, 2)
     turned = computed("reverse_sequence", {"x": _numbers(2, 3), "lengths": np.array([2, 3], np.int32), "seq_axis": 1, "batch_axis": 0})
     assert turned.tolist() == [[2, 1, 3], [6, 5, 4]]

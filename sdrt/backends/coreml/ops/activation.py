@@ -26,7 +26,7 @@ def relu(team: Team, x: Array) -> Array:
 
 @operation("relu6")
 def relu6(x: Array) -> Array:
-    """x cut to [0, 6]."""
+    """X cut to [0, 6]."""
     return np.asarray(np.minimum(np.maximum(x, 0), 6))
 
 
@@ -38,37 +38,37 @@ def clamped_relu(x: Array, alpha: Array, beta: Array) -> Array:
 
 @operation("leaky_relu")
 def leaky_relu(x: Array, alpha: Array) -> Array:
-    """x where x >= 0, else alpha x."""
+    """X where x >= 0, else alpha x."""
     return np.asarray(np.where(x >= 0, x, alpha * x))
 
 
 @operation("prelu")
 def prelu(x: Array, alpha: Array) -> Array:
-    """x where x >= 0, else alpha x, alpha one a channel."""
+    """X where x >= 0, else alpha x, alpha one a channel."""
     return np.asarray(np.where(x >= 0, x, _a_channel(alpha, x) * x))
 
 
 @operation("thresholded_relu")
 def thresholded_relu(x: Array, alpha: Array) -> Array:
-    """x where x >= alpha, else 0."""
+    """X where x >= alpha, else 0."""
     return np.asarray(np.where(x >= alpha, x, x.dtype.type(0)))
 
 
 @operation("elu")
 def elu(x: Array, alpha: Array) -> Array:
-    """x where x >= 0, else alpha (e**x - 1)."""
+    """X where x >= 0, else alpha (e**x - 1)."""
     return np.asarray(np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0))))
 
 
 @operation("linear_activation")
 def linear_activation(x: Array, alpha: Array, beta: Array | float = 0.0) -> Array:
-    """alpha x + beta."""
+    """Alpha x + beta."""
     return np.asarray(alpha * x + np.asarray(beta, x.dtype))
 
 
 @operation("scaled_tanh")
 def scaled_tanh(x: Array, alpha: Array, beta: Array) -> Array:
-    """alpha tanh(beta x)."""
+    """Alpha tanh(beta x)."""
     return np.asarray(alpha * np.tanh(beta * x))
 
 
@@ -87,7 +87,7 @@ def sigmoid(team: Team, x: Array) -> Array:
 
 @operation("sigmoid_hard")
 def sigmoid_hard(x: Array, alpha: Array | float = 0.2, beta: Array | float = 0.5) -> Array:
-    """alpha x + beta cut to [0, 1]."""
+    """Alpha x + beta cut to [0, 1]."""
     scaled = np.asarray(alpha, x.dtype) * x + np.asarray(beta, x.dtype)
     return np.asarray(np.minimum(np.maximum(scaled, 0), 1))
 
@@ -100,25 +100,25 @@ def softplus(x: Array) -> Array:
 
 @operation("softplus_parametric")
 def softplus_parametric(x: Array, alpha: Array, beta: Array) -> Array:
-    """alpha ln(1 + e**(beta x)), both one a channel."""
+    """Alpha ln(1 + e**(beta x)), both one a channel."""
     return np.asarray(_a_channel(alpha, x) * np.logaddexp(_a_channel(beta, x) * x, x.dtype.type(0)))
 
 
 @operation("softsign")
 def softsign(x: Array) -> Array:
-    """x / (1 + abs(x))."""
+    """X / (1 + abs(x))."""
     return np.asarray(x / (1 + np.abs(x)))
 
 
 @operation("silu", team=True)
 def silu(team: Team, x: Array) -> Array:
-    """x / (1 + e**-x)."""
+    """X / (1 + e**-x)."""
     return spread(team, lambda piece, out: exact_silu(piece, team.scratch, out), x, cost=_COST)
 
 
 @operation("gelu", team=True)
 def gelu(team: Team, x: Array, mode: Array | str = "EXACT") -> Array:
-    """x Phi(x), Phi the normal distribution; the other modes approximate it by a hyperbolic tangent or a sigmoid."""
+    """X Phi(x), Phi the normal distribution; the other modes approximate it by a hyperbolic tangent or a sigmoid."""
     match text(mode):
         case "EXACT":
 

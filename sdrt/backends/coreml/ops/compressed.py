@@ -24,14 +24,14 @@ def constexpr_cast(source_val: Array, output_dtype: Array) -> Array:
 
 @operation("constexpr_affine_dequantize")
 def constexpr_affine_dequantize(quantized_data: Array, zero_point: Array, scale: Array, axis: Array) -> Array:
-    """scale (data - zero_point), both one number, or one for each place of an axis."""
+    """Scale (data - zero_point), both one number, or one for each place of an axis."""
     at = axis_of(axis, quantized_data.ndim)
     return _affine(quantized_data, scale, zero_point, at)
 
 
 @operation("constexpr_blockwise_shift_scale")
 def constexpr_blockwise_shift_scale(data: Array, scale: Array, offset: Array | None = None) -> Array:
-    """scale (data - offset), one of each for every block; blocks are as large as the shapes' quotients."""
+    """Scale (data - offset), one of each for every block; blocks are as large as the shapes' quotients."""
     factor = _blown_up(scale.astype(np.float32), data.shape)
     shifted = data.astype(np.float32)
     if offset is not None:
@@ -59,7 +59,7 @@ def constexpr_lut_to_dense(indices: Array, lut: Array, shape: Array | None = Non
         if min(target, default=1) < 0 or indices.size != -(-size_of(target) * bits // 8):
             raise ValueError(f"{size_of(target)} indices of {bits} bits do not fit {indices.size} bytes")
         flat = indices if bits == 8 else unpack_bits(indices, f"uint{bits}", size_of(target))
-        return lut[flat].reshape(target)
+        return np.asarray(lut[flat]).reshape(target)
     return _looked_up(indices, lut, vector_axis)
 
 
@@ -98,7 +98,7 @@ def constexpr_sparse_blockwise_shift_scale(
 # "input" is what MIL calls the array
 @operation("dequantize", renamed={"input": "data"})
 def dequantize(data: Array, scale: Array, zero_point: Array | None = None, axis: Array | None = None) -> Array:
-    """scale (data - zero_point) while running."""
+    """Scale (data - zero_point) while running."""
     return _affine(data, scale, zero_point, 0 if axis is None else axis_of(axis, data.ndim))
 
 
@@ -149,9 +149,9 @@ def _looked_up(indices: Array, lut: Array, vector_axis: Array | None) -> Array:
     ]
     found = lut[(*tables, indices.astype(np.int64))]
     if lut.shape[-1] == 1:
-        return found[..., 0]
+        return np.asarray(found[..., 0])
     axis = axis_of(vector_axis, rank) if vector_axis is not None else 0
-    return np.moveaxis(found, -1, axis + 1).reshape(*indices.shape[:axis], -1, *indices.shape[axis + 1 :])
+    return np.moveaxis(np.asarray(found), -1, axis + 1).reshape(*indices.shape[:axis], -1, *indices.shape[axis + 1 :])
 
 
 def _spread_out(numbers: Array, mask: Array) -> Array:
@@ -160,5 +160,3 @@ def _spread_out(numbers: Array, mask: Array) -> Array:
     out = np.zeros(mask.shape, numbers.dtype)
     out[mask != 0] = numbers
     return out
-
-

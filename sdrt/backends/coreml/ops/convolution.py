@@ -20,7 +20,9 @@ from sdrt.backends.numpy.team import Team
 __all__ = ["conv", "conv_transpose", "nhwc", "pack3x3"]
 
 
-def _conv_windows(x: Array, weight: Array, strides: Array | None, pad_type: Array | str, pad: Array | None, dilations: Array | None) -> Windows:
+def _conv_windows(
+    x: Array, weight: Array, strides: Array | None, pad_type: Array | str, pad: Array | None, dilations: Array | None
+) -> Windows:
     if x.ndim < 3 or weight.ndim != x.ndim:
         raise ValueError(f"x has a batch, channels and spatial axes, weight as many; got {x.ndim} and {weight.ndim} axes")
     return windows_of(x.shape[2:], weight.shape[2:], strides=strides, pad_type=pad_type, pad=pad, dilations=dilations)
@@ -87,9 +89,7 @@ def pack3x3(weight: Array) -> Array:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
 
 
-def conv3x3(
-    team: Team, kernel: Conv3x3, x: Array, windows: Windows, shift: Array | None = None, residual: Array | None = None
-) -> Array:
+def conv3x3(team: Team, kernel: Conv3x3, x: Array, windows: Windows, shift: Array | None = None, residual: Array | None = None) -> Array:
     """A 3x3 convolution of float[n, in, h, w] by the numpy backend's kernel; `shift` and `residual` as there, NHWC."""
     picture = x.transpose(0, 2, 3, 1)
     (top, bottom), (left, right) = windows.pads
@@ -132,7 +132,13 @@ def _places(tap: Sequence[int], windows: Windows) -> list[slice]:
 
 
 def _transposed(
-    x: Array, weight: Array, strides: Array | None, pad_type: Array | str, pad: Array | None, dilations: Array | None, output_shape: Array | None
+    x: Array,
+    weight: Array,
+    strides: Array | None,
+    pad_type: Array | str,
+    pad: Array | None,
+    dilations: Array | None,
+    output_shape: Array | None,
 ) -> tuple[Windows, tuple[int, ...]]:
     """The convolution that this one transposes, and the size of its input."""
     if x.ndim < 3 or weight.ndim != x.ndim:

@@ -54,7 +54,7 @@ for _name, _function in {
 
 @operation("real_div", sizes=_broadcast, team=True)
 def real_div(team: Team, x: Array, y: Array) -> Array:
-    """x / y. Of integers the quotient is cut to an integer; MIL leaves that open, and no converter writes it."""
+    """X / y. Of integers the quotient is cut to an integer; MIL leaves that open, and no converter writes it."""
     if x.dtype.kind in "iu":
         quotient: Array = np.trunc(np.true_divide(x, y)).astype(x.dtype)
         return quotient
@@ -127,7 +127,7 @@ def inverse(x: Array, epsilon: Array | float = 1e-4) -> Array:
 
 @operation("clip", team=True)
 def clip(team: Team, x: Array, alpha: Array, beta: Array) -> Array:
-    """x cut to [alpha, beta]; beta wins where they cross."""
+    """X cut to [alpha, beta]; beta wins where they cross."""
     low, high = _like(alpha, x), _like(beta, x)
 
     def bounded(piece: Array, out: Array) -> None:

@@ -16,7 +16,9 @@ from sdrt.backends.coreml.ops.registry import Shape, operation
 __all__ = ["gather", "gather_nd"]
 
 
-def _gathered_shape(x: Array, indices: Array, axis: Array | int = 0, batch_dims: Array | int = 0, validate_indices: Array | bool = False) -> Shape:
+def _gathered_shape(
+    x: Array, indices: Array, axis: Array | int = 0, batch_dims: Array | int = 0, validate_indices: Array | bool = False
+) -> Shape:
     along, batch = axis_of(axis, x.ndim), integer(batch_dims)
     return (*x.shape[:along], *indices.shape[batch:], *x.shape[along + 1 :])
 
@@ -97,9 +99,7 @@ def scatter_along_axis(
 
 
 @operation("scatter_nd", moves=True)
-def scatter_nd(
-    data: Array, indices: Array, updates: Array, mode: Array | str = "add", validate_indices: Array | bool = False
-) -> Array:
+def scatter_nd(data: Array, indices: Array, updates: Array, mode: Array | str = "add", validate_indices: Array | bool = False) -> Array:
     """Slices written at coordinates, which stand along the last axis of ``indices``."""
     return _write(data, tuple(np.moveaxis(_indices(indices), -1, 0)), updates, mode)
 

@@ -15,7 +15,7 @@ __all__ = ["einsum", "linear", "matmul", "scaled_dot_product_attention"]
 
 @operation("linear", sizes=lambda x, weight, bias=None: (*x.shape[:-1], weight.shape[0]), team=True)
 def linear(team: Team, x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """x @ weight^T + bias: float[..., in], float[out, in], float[out] -> float[..., out]."""
+    """X @ weight^T + bias: float[..., in], float[out, in], float[out] -> float[..., out]."""
     if x.dtype.kind != "f":
         whole = x @ weight.T
         return np.asarray(whole if bias is None else whole + bias).astype(x.dtype)
@@ -79,7 +79,12 @@ def scaled_dot_product_attention(team: Team, query: Array, key: Array, value: Ar
     value : float[..., keys, dv]
     attn_mask : bool or float, broadcast to [..., queries, keys]
     """
-    if attn_mask is None and query.ndim >= 3 and query.shape[-1] == value.shape[-1] and key.shape[:-2] == query.shape[:-2] == value.shape[:-2]:
+    if (
+        attn_mask is None
+        and query.ndim >= 3
+        and query.shape[-1] == value.shape[-1]
+        and key.shape[:-2] == query.shape[:-2] == value.shape[:-2]
+    ):
         return fast_attention(team, query, key, value)
     scores = matmul(team, query, key, transpose_y=True)
     scores *= query.dtype.type(query.shape[-1] ** -0.5)

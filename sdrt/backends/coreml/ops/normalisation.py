@@ -22,7 +22,7 @@ def batch_norm(
     beta: Array | None = None,
     epsilon: Array | float = 1e-5,
 ) -> Array:
-    """gamma (x - mean) / sqrt(variance + epsilon) + beta, all one a channel (axis 1)."""
+    """Gamma (x - mean) / sqrt(variance + epsilon) + beta, all one a channel (axis 1)."""
     scale = 1.0 / np.sqrt(variance.astype(np.float64) + number(epsilon))
     if gamma is not None:
         scale *= gamma
@@ -70,16 +70,14 @@ def layer_norm(
 
 @operation("l2_norm")
 def l2_norm(x: Array, epsilon: Array | float = 1e-6) -> Array:
-    """x / sqrt(sum of squares + epsilon), the sum over the last three axes."""
+    """X / sqrt(sum of squares + epsilon), the sum over the last three axes."""
     total = np.sum(np.square(x, dtype=np.float64), axis=(-3, -2, -1), keepdims=True)
     return np.asarray(x / np.sqrt(total + number(epsilon))).astype(x.dtype)
 
 
 @operation("local_response_norm")
-def local_response_norm(
-    x: Array, size: Array, alpha: Array | float = 1e-4, beta: Array | float = 0.75, k: Array | float = 1.0
-) -> Array:
-    """x / (k + alpha / size * sum of squares of ``size`` neighbouring channels)**beta, as torch places the window."""
+def local_response_norm(x: Array, size: Array, alpha: Array | float = 1e-4, beta: Array | float = 0.75, k: Array | float = 1.0) -> Array:
+    """X / (k + alpha / size * sum of squares of ``size`` neighbouring channels)**beta, as torch places the window."""
     width = integer(size)
     if width < 1:
         raise ValueError(f"size is at least 1; got {width}")

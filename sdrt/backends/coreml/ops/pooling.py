@@ -10,13 +10,20 @@ from sdrt.backends.coreml.ops.windows import Windows, windows_of
 __all__: list[str] = []
 
 
-def _windows(x: Array, kernel_sizes: Array, strides: Array | None, pad_type: Array | str, pad: Array | None, ceil_mode: Array | bool) -> Windows:
+def _windows(
+    x: Array, kernel_sizes: Array, strides: Array | None, pad_type: Array | str, pad: Array | None, ceil_mode: Array | bool
+) -> Windows:
     return windows_of(x.shape[2:], integers(kernel_sizes), strides=strides, pad_type=pad_type, pad=pad, ceil_mode=flag(ceil_mode))
 
 
 @operation("max_pool")
 def max_pool(
-    x: Array, kernel_sizes: Array, pad_type: Array | str = "valid", strides: Array | None = None, pad: Array | None = None, ceil_mode: Array | bool = False
+    x: Array,
+    kernel_sizes: Array,
+    pad_type: Array | str = "valid",
+    strides: Array | None = None,
+    pad: Array | None = None,
+    ceil_mode: Array | bool = False,
 ) -> Array:
     """The greatest number of each window; padding never wins."""
     windows = _windows(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
@@ -53,11 +60,14 @@ def avg_pool(
 
 @operation("l2_pool")
 def l2_pool(
-    x: Array, kernel_sizes: Array, pad_type: Array | str = "valid", strides: Array | None = None, pad: Array | None = None, ceil_mode: Array | bool = False
+    x: Array,
+    kernel_sizes: Array,
+    pad_type: Array | str = "valid",
+    strides: Array | None = None,
+    pad: Array | None = None,
+    ceil_mode: Array | bool = False,
 ) -> Array:
     """The root of the sum of squares of each window."""
     windows = _windows(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     view = windows.view(windows.padded(np.square(x, dtype=np.float64)))
     return np.asarray(np.sqrt(view.sum(axis=tuple(range(x.ndim, view.ndim))))).astype(x.dtype)
-
-

@@ -14,14 +14,18 @@ __all__ = ["upsample_nearest_neighbor"]
 _MODES = ("DEFAULT", "STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "UNALIGN_CORNERS", "OFFSET_CORNERS")
 
 
-def _scaled(x: Array, scale_factor_height: Array | float = 1, scale_factor_width: Array | float = 1, align_corners: Array | bool = True) -> Shape:
+def _scaled(
+    x: Array, scale_factor_height: Array | float = 1, scale_factor_width: Array | float = 1, align_corners: Array | bool = True
+) -> Shape:
     factors = number(scale_factor_height), number(scale_factor_width)
     if not all(0 < factor < 2**31 for factor in factors):
         raise ValueError(f"scale factors are positive; got {factors}")
     return (*x.shape[:-2], *(math.floor(size * factor) for size, factor in zip(x.shape[-2:], factors, strict=True)))
 
 
-def _target(x: Array, target_size_height: Array | int = 1, target_size_width: Array | int = 1, sampling_mode: Array | str = "DEFAULT") -> Shape:
+def _target(
+    x: Array, target_size_height: Array | int = 1, target_size_width: Array | int = 1, sampling_mode: Array | str = "DEFAULT"
+) -> Shape:
     return (*x.shape[:-2], integer(target_size_height), integer(target_size_width))
 
 
@@ -122,7 +126,7 @@ def _grid(have: int, to: int, mode: str) -> Float:
     else:
         delta = max(1, have - 1) / to
         points = 0.5 * delta + index * delta
-    return np.clip(points, 0, have - 1)
+    return np.asarray(np.clip(points, 0, have - 1))
 
 
 def _linear(x: Array, sizes: tuple[int, ...], mode: str) -> Array:

@@ -22,7 +22,7 @@ def _where(
     end_mask: Array | None,
     squeeze_mask: Array | None,
 ) -> tuple[int | slice, ...]:
-    """numpy's index for MIL's slices. A masked begin or end is the whole way; a squeezed axis takes the number at begin and goes."""
+    """Numpy's index for MIL's slices. A masked begin or end is the whole way; a squeezed axis takes the number at begin and goes."""
     starts, stops = integers(begin), integers(end)
     steps = (1,) * x.ndim if stride is None else integers(stride)
     masks = [_flags(mask, x.ndim) for mask in (begin_mask, end_mask, squeeze_mask)]

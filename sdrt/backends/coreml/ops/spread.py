@@ -62,7 +62,7 @@ def spread(team: Team, function: Callable[..., Any], *arrays: Array, dtype: Any 
 def in_memory_order(x: Array) -> Array | None:
     """All numbers as one run of memory, as a view; None where they do not lie side by side."""
     flat = x.ravel(order="K")
-    return flat if np.shares_memory(flat, x, max_work=1) or not x.size else None
+    return flat if np.shares_memory(flat, x) or not x.size else None
 
 
 def _strides_like(out: Array, array: Array) -> tuple[int, ...]:

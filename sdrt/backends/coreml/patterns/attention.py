@@ -90,7 +90,9 @@ def _attend_heads(run: Run, q: str, k: str, v: str, heads: int, scale: float) ->
     query, key, value = run.get(q)[:, :, 0].swapaxes(1, 2), run.get(k)[:, :, 0], run.get(v)[:, :, 0].swapaxes(1, 2)
     factor = scale * (query.shape[2] // heads) ** 0.5
     query = query if abs(factor - 1.0) < 1e-7 else query * np.float32(factor)
-    out = attend(run.team, *(part if part.strides[2] == part.itemsize else np.ascontiguousarray(part) for part in (query, key, value)), heads)
+    out = attend(
+        run.team, *(part if part.strides[2] == part.itemsize else np.ascontiguousarray(part) for part in (query, key, value)), heads
+    )
     return out.swapaxes(1, 2)[:, :, None]
 
 

@@ -178,5 +178,3 @@ def _shape_of(maker: Computation | None, name: str) -> tuple[int | None, ...]:
     outputs = maker.operation.outputs if maker is not None else ()
     kind = next((output.type for output in outputs if output.name == name), None)
     return getattr(kind, "shape", ())
-
-

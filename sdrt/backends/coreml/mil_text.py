@@ -30,7 +30,7 @@ from sdrt.errors import ModelError
 
 __all__ = ["parse_program"]
 
-_TOKEN = re.compile(
+_SYMBOL = re.compile(
     r"""\s*(?: (?P<string>"(?:[^"\\]|\\.)*") | (?P<arrow>->)
       | (?P<number>-?(?:0[xX][0-9a-fA-F.]+(?:[pP][+-]?\d+)?|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|inf\b|nan\b))
       | (?P<name>[A-Za-z_@$][\w@$.]*) | (?P<mark>[()\[\]{}<>,;=?:]) )""",
@@ -64,17 +64,17 @@ class _Parser:
         self._file = file
         self._at = 0
         self._depth = 0
-        self._kind, self._token = "", ""
+        self._kind, self._symbol = "", ""
         self._next()
 
     def program(self) -> Program:
         self._word("program")
         self._skip_brackets("(", ")")
-        if self._token == "[":
+        if self._symbol == "[":
             self._attributes()
         self._mark("{")
         functions: dict[str, Function] = {}
-        while self._token != "}":
+        while self._symbol != "}":
             function = self._function()
             functions[function.name] = function
         if not functions:
@@ -88,11 +88,11 @@ class _Parser:
         opset = self._name()
         self._mark(">")
         inputs = self._list("(", ")", self._typed)
-        if self._token == "[":
+        if self._symbol == "[":
             self._attributes()
         self._mark("{")
         operations = []
-        while self._token != "}":
+        while self._symbol != "}":
             operations.append(self._operation())
         self._mark("}")
         self._mark("->")
@@ -102,18 +102,18 @@ class _Parser:
 
     def _operation(self) -> Operation:
         """``type name, type name = operation(parameter = argument, ...)[attribute = value, ...];``"""
-        if self._token == "(":
+        if self._symbol == "(":
             outputs = self._list("(", ")", self._typed)
         else:
             outputs = [self._typed()]
-            while self._token == ",":
+            while self._symbol == ",":
                 self._next()
                 outputs.append(self._typed())
         self._mark("=")
         kind = self._name()
         inputs = dict(self._list("(", ")", self._named_arguments))
-        attributes = self._attributes() if self._token == "[" else {}
-        if self._token == "{":
+        attributes = self._attributes() if self._symbol == "[" else {}
+        if self._symbol == "{":
             self._fail(f"nested blocks are not read (in {kind} {outputs[0].name!r}); use the .mlpackage that this was compiled from")
         self._mark(";")
         return Operation(kind, inputs, tuple(outputs), attributes)
@@ -121,7 +121,7 @@ class _Parser:
     def _named_arguments(self) -> tuple[str, tuple[Argument, ...]]:
         name = self._name()
         self._mark("=")
-        return name, tuple(self._list("(", ")", self._argument)) if self._token == "(" else (self._argument(),)
+        return name, tuple(self._list("(", ")", self._argument)) if self._symbol == "(" else (self._argument(),)
 
     def _argument(self) -> Argument:
         """A value's name, or a constant: a name that a type follows."""
@@ -152,7 +152,7 @@ class _Parser:
             self._mark(">")
             kind: ValueType = TensorType(dtype, shape)
         elif name in ("list", "tuple", "dict", "state"):
-            inner = self._list("<", ">", lambda: self._dimension() if self._kind == "number" or self._token == "?" else self._type())
+            inner = self._list("<", ">", lambda: self._dimension() if self._kind == "number" or self._symbol == "?" else self._type())
             types = tuple(item for item in inner if isinstance(item, (TensorType, ListType, TupleType)))
             if not types:
                 self._fail(f"{name} holds a type")
@@ -171,7 +171,7 @@ class _Parser:
         return name
 
     def _dimension(self) -> int | None:
-        if self._token == "?":
+        if self._symbol == "?":
             self._next()
             return None
         size = self._integer()
@@ -187,13 +187,13 @@ class _Parser:
         return value
 
     def _literal(self, kind: ValueType) -> Value:
-        if self._token == "BLOBFILE":
+        if self._symbol == "BLOBFILE":
             return Value(kind, self._blob())
         if isinstance(kind, TensorType):
             flat = self._flat()
             return Value(kind, self._array(kind, flat))
         self._deeper()
-        items = self._list(self._token, {"{": "}", "(": ")", "[": "]"}.get(self._token, "}"), self._nested)
+        items = self._list(self._symbol, {"{": "}", "(": ")", "[": "]"}.get(self._symbol, "}"), self._nested)
         self._depth -= 1
         return Value(kind, tuple(items))
 
@@ -201,9 +201,9 @@ class _Parser:
         """What stands inside a list, tuple or dictionary: only metadata and shape hints have such, and no operation reads them."""
         if self._kind == "name" and self._text[self._at : self._at + 1] in ("<", "("):
             return self._value()
-        if self._token in ("{", "(", "["):
+        if self._symbol in ("{", "(", "["):
             self._deeper()
-            items = self._list(self._token, {"{": "}", "(": ")", "[": "]"}[self._token], self._nested)
+            items = self._list(self._symbol, {"{": "}", "(": ")", "[": "]"}[self._symbol], self._nested)
             self._depth -= 1
             return Value(TupleType(()), tuple(items))
         found = np.array(self._scalar(), dtype=object)
@@ -225,20 +225,20 @@ class _Parser:
 
     def _flat(self) -> list[Any]:
         """The scalars of nested brackets, in order."""
-        if self._token != "[":
+        if self._symbol != "[":
             return [self._scalar()]
         found: list[Any] = []
         depth = 0
         while True:
-            if self._token == "[":
+            if self._symbol == "[":
                 depth += 1
                 self._next()
-            elif self._token == "]":
+            elif self._symbol == "]":
                 depth -= 1
                 self._next()
                 if depth == 0:
                     return found
-            elif self._token == ",":
+            elif self._symbol == ",":
                 self._next()
             else:
                 found.append(self._scalar())
@@ -261,23 +261,23 @@ class _Parser:
             self._fail(f"a constant of {kind} cannot be read ({error})")
 
     def _scalar(self) -> Any:
-        kind, token = self._kind, self._token
+        kind, symbol = self._kind, self._symbol
         self._next()
         if kind == "string":
-            return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), token[1:-1])
-        if token in ("true", "false"):
-            return token == "true"
-        if kind == "number" or token in ("inf", "nan"):
-            return self._number(token)
-        self._fail(f"a value is expected, got {token!r}")
+            return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), symbol[1:-1])
+        if symbol in ("true", "false"):
+            return symbol == "true"
+        if kind == "number" or symbol in ("inf", "nan"):
+            return self._number(symbol)
+        raise self._problem(f"a value is expected, got {symbol!r}")
 
-    def _number(self, token: str) -> int | float:
+    def _number(self, symbol: str) -> int | float:
         try:
-            if "x" in token.lower():
-                return float.fromhex(token)
-            return float(token) if re.search(r"[.einf]", token) else int(token)
+            if "x" in symbol.lower():
+                return float.fromhex(symbol)
+            return float(symbol) if re.search(r"[.einf]", symbol) else int(symbol)
         except (ValueError, OverflowError):
-            self._fail(f"{token!r} is no number")
+            self._fail(f"{symbol!r} is no number")
 
     def _integer(self) -> int:
         value = self._scalar()
@@ -288,29 +288,29 @@ class _Parser:
     def _list(self, opening: str, closing: str, item: Callable[[], _Item]) -> list[_Item]:
         self._mark(opening)
         found: list[_Item] = []
-        while self._token != closing:
+        while self._symbol != closing:
             found.append(item())
-            if self._token != closing:
+            if self._symbol != closing:
                 self._mark(",")
         self._mark(closing)
         return found
 
     def _skip_brackets(self, opening: str, closing: str) -> None:
         self._mark(opening)
-        while self._token != closing:
+        while self._symbol != closing:
             self._next()
         self._next()
 
     def _name(self) -> str:
         if self._kind != "name":
-            self._fail(f"a name is expected, got {self._token!r}")
-        token = self._token
+            self._fail(f"a name is expected, got {self._symbol!r}")
+        symbol = self._symbol
         self._next()
-        return token
+        return symbol
 
     def _word(self, word: str) -> None:
-        if self._token != word:
-            self._fail(f"{word!r} is expected, got {self._token!r}")
+        if self._symbol != word:
+            self._fail(f"{word!r} is expected, got {self._symbol!r}")
         self._next()
 
     _mark = _word
@@ -323,16 +323,19 @@ class _Parser:
     def _next(self) -> None:
         if self._kind == "end":
             self._fail("the text is cut off")
-        found = _TOKEN.match(self._text, self._at)
+        found = _SYMBOL.match(self._text, self._at)
         if found is None:
             if self._text[self._at :].strip():
                 self._fail(f"{self._text[self._at :].strip()[:20]!r} is not understood")
-            self._kind, self._token = "end", "the end"
+            self._kind, self._symbol = "end", "the end"
             return
         self._at = found.end()
         self._kind = found.lastgroup or ""
-        self._token = found[self._kind]
+        self._symbol = found[self._kind]
 
     def _fail(self, problem: str) -> Never:
+        raise self._problem(problem)
+
+    def _problem(self, words: str) -> ModelError:
         line = self._text.count("\n", 0, self._at) + 1
-        raise ModelError(f"{self._file}, line {line}: {problem}; the file is damaged, or of a dialect that is not known")
+        return ModelError(f"{self._file}, line {line}: {words}; the file is damaged, or of a dialect that is not known")

@@ -48,8 +48,12 @@ class Message:
         self._read(memoryview(data))
 
     def fail(self, problem: str) -> Never:
-        """Raise a ModelError that names the place."""
-        raise ModelError(f"{self.place}: {problem}; the file is damaged, fetch or convert it again")
+        """Raise what `problem` gives."""
+        raise self.problem(problem)
+
+    def problem(self, words: str) -> ModelError:
+        """An error that names the place."""
+        return ModelError(f"{self.place}: {words}; the file is damaged, fetch or convert it again")
 
     def has(self, number: int) -> bool:
         """Whether the field is there."""
@@ -184,7 +188,7 @@ class Message:
             if byte < 0x80:
                 return value & 0xFFFFFFFFFFFFFFFF, at
             shift += 7
-        self.fail("a number is cut off or longer than 64 bits")
+        raise self.problem("a number is cut off or longer than 64 bits")
 
     def _varints(self, data: memoryview) -> Iterator[int]:
         at = 0

@@ -82,7 +82,7 @@ def _model(message: Message, file: str) -> Model:
             if not models:
                 inner.fail("a pipeline has no models")
             return Model(specification=version, description=description, program=None, models=models)
-    message.fail("the model is neither an ML Program nor a pipeline of them (a neural network of the old kind cannot be run here)")
+    raise message.problem("the model is neither an ML Program nor a pipeline of them (a neural network of the old kind cannot be run here)")
 
 
 def _program(message: Message, file: str) -> Program:
@@ -145,7 +145,7 @@ def _type(message: Message) -> ValueType:
         case 5:
             return _type(message.message(5, "stateType").message(1, "wrappedType"))
         case _:
-            message.fail("a value has no type")
+            raise message.problem("a value has no type")
 
 
 def _tensor_type(message: Message) -> TensorType:
@@ -184,7 +184,7 @@ def read_value(message: Message) -> Value:
             entries = ((read_value(pair.message(1, "key")), read_value(pair.message(2, "value"))) for pair in pairs)
             return Value(kind, tuple(Value(kind, entry) for entry in entries))
         case _:
-            message.fail("a constant has no value of its type")
+            raise message.problem("a constant has no value of its type")
 
 
 def _tensor(message: Message, kind: TensorType) -> Array:

@@ -11,7 +11,11 @@ __all__ = ["write_program"]
 
 def write_program(program: Program, *, bare: bool) -> str:
     """The program as text; ``bare`` writes scalars as program(1.3) does."""
-    lines = [f'program({"1.3" if bare else "1.0"})', '[buildInfo = dict<tensor<string, []>, tensor<string, []>>({{"coremlc-version", "3402.4.1"}})]', "{"]
+    lines = [
+        f"program({'1.3' if bare else '1.0'})",
+        '[buildInfo = dict<tensor<string, []>, tensor<string, []>>({{"coremlc-version", "3402.4.1"}})]',
+        "{",
+    ]
     for name, function in program.functions.items():
         lines.append(f"    func {name}<{function.opset.lower()}>({', '.join(map(_typed, function.inputs))}) {{")
         lines += [f"            {_operation(operation, bare)};" for operation in function.block.operations]

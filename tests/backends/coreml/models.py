@@ -16,7 +16,7 @@ class UNet(nn.Module):
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        small = {"block_out_channels": (32, 64), "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D")}
+        small: dict[str, Any] = {"block_out_channels": (32, 64), "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D")}
         small |= {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"), "layers_per_block": 1}
         self.unet = random_unet({**UNETS["sd1"], **small, **(config or {})}, seed=1)
 

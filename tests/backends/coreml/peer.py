@@ -93,12 +93,12 @@ def peer_value(name: str, arguments: Mapping[str, Any], target: str = "iOS17") -
     """What coremltools itself computes for an operation of constants; None where it has no such evaluation."""
     found: list[Any] = []
 
-    @mb.program(input_specs=[mb.TensorSpec(shape=(1,))], opset_version=getattr(ct.target, target))
     def program(x: Any) -> Any:
         out = getattr(mb, name)(**arguments)
         found.extend(item.val for item in (out if isinstance(out, (tuple, list)) else (out,)))
         return mb.identity(x=x)
 
+    mb.program(input_specs=[mb.TensorSpec(shape=(1,))], opset_version=getattr(ct.target, target))(program)
     return found[0] if len(found) == 1 else tuple(found)
 
 

@@ -60,7 +60,8 @@ def _survive(package: Packages, tmp_path: Path, seeds: range) -> tuple[int, int]
     """How many mutations were refused, and how many still ran (a changed weight is a model like another)."""
     source, _, inputs = package("layers", "float16")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    refused = ran = 0
+    problems: list[str] = []
+    ran = 0
     for seed in seeds:
         path = _mutate(source, tmp_path, seed)
         began = time.process_time()
@@ -69,14 +70,13 @@ def _survive(package: Packages, tmp_path: Path, seeds: range) -> tuple[int, int]
                 model.predict({feature.name: inputs["x"] for feature in model.inputs})
             ran += 1
         except SdrtError as error:
-            assert "\n" not in str(error)
-            assert len(str(error)) > 20
-            refused += 1
+            problems.append(str(error))
         # the processor's time, not the clock's: a busy machine is no endless loop
         assert time.process_time() - began < 1.0, seed
         shutil.rmtree(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "kilobytes"
-    return refused, ran
+    assert all(len(problem) > 20 and "\n" not in problem for problem in problems)
+    return len(problems), ran
 
 
 def test_damaged_packages_end_in_a_clear_error(package: Packages, tmp_path: Path) -> None:
@@ -138,7 +138,9 @@ def test_missing_files_are_named(package: Packages, tmp_path: Path) -> None:
 
 def test_records_of_a_weight_file_are_checked(tmp_path: Path) -> None:
     def record(sentinel: int = 0xDEADBEEF, kind: int = 2, size: int = 16, start: int = 128) -> Path:
-        fields = sentinel.to_bytes(4, "little") + kind.to_bytes(4, "little") + b"".join(part.to_bytes(8, "little") for part in (size, start, 0))
+        fields = (
+            sentinel.to_bytes(4, "little") + kind.to_bytes(4, "little") + b"".join(part.to_bytes(8, "little") for part in (size, start, 0))
+        )
         numbers = np.arange(4, dtype=np.float32).tobytes()
         path = tmp_path / "weight.bin"
         path.write_bytes((1).to_bytes(4, "little") + (2).to_bytes(4, "little") + bytes(56) + fields + bytes(32) + numbers)
@@ -169,9 +171,10 @@ def test_messages_nested_without_end_are_refused() -> None:
             prefix, size = prefix + bytes([size & 0x7F | 0x80]), size >> 7
         data = b"\x0a" + prefix + bytes([size]) + data
     message = Message(data, "x")
+    for _ in range(100):
+        message = message.message(1, "a")
     with pytest.raises(ModelError, match=r"nested more than 100 deep"):
-        for _ in range(150):
-            message = message.message(1, "a")
+        message.message(1, "a")
 
 
 def test_no_other_package_is_needed(package: Packages, tmp_path: Path) -> None:
@@ -189,7 +192,7 @@ for precision in ("float32", "float16"):
 """
     for kind in ("unet", "text_encoder", "vae_decoder", "split_attention"):
         path, _, inputs = package(kind, "float16")
-        np.savez(tmp_path / "inputs.npz", **{name: value.numpy() for name, value in inputs.items()})
+        np.savez(tmp_path / "inputs.npz", allow_pickle=True, **{name: value.numpy() for name, value in inputs.items()})
         command = [sys.executable, "-c", code, str(path), str(tmp_path / "inputs.npz"), str(tmp_path / kind)]
         root = Path(__file__).parents[3]
         subprocess.run(command, check=True, cwd=root, env=os.environ | {"PYTHONPATH": str(root)})

@@ -89,7 +89,7 @@ def _pairs(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return first, second[draw(st.integers(0, len(shape) - 1)) :]
 
 
-@pytest.mark.parametrize("name", (*BINARY, *COMPARISONS))
+@pytest.mark.parametrize("name", [*BINARY, *COMPARISONS])
 @settings(max_examples=8)
 @given(shapes=_pairs(), seed=st.integers(0, 999), whole=st.booleans())
 def test_functions_of_two_numbers_broadcast(name: str, shapes: tuple[tuple[int, ...], tuple[int, ...]], seed: int, whole: bool) -> None:

@@ -164,7 +164,7 @@ def test_normalisations_over_channels_and_pixels() -> None:
     x = 3 + _draw(0, 2, 4, 5, 6)
     mean, variance, gamma, beta = (np.abs(_draw(seed, 4)) + 0.1 for seed in range(1, 5))
     arguments = {"x": x, "mean": mean, "variance": variance, "gamma": gamma, "beta": beta, "epsilon": np.float32(1e-3)}
-    wanted = F.batch_norm(_wide(x), *map(_wide, (mean, variance, gamma, beta)), eps=1e-3)
+    wanted = F.batch_norm(_wide(x), _wide(mean), _wide(variance), _wide(gamma), _wide(beta), eps=1e-3)
     assert worst_difference(computed("batch_norm", arguments), wanted.numpy()) <= _PRODUCT
     instance = F.instance_norm(_wide(x), None, None, _wide(gamma), _wide(beta), eps=1e-5)
     assert worst_difference(computed("instance_norm", {"x": x, "gamma": gamma, "beta": beta}), instance.numpy()) <= _PRODUCT

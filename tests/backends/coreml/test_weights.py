@@ -33,7 +33,10 @@ def _linear(**how: Any) -> Any:
 _PRUNED = cto.OptimizationConfig(global_config=cto.OpMagnitudePrunerConfig(target_sparsity=0.6, weight_threshold=100))
 # name, oldest system, steps
 COMPRESSIONS: tuple[tuple[str, str, tuple[Callable[[Any], Any], ...]], ...] = (
-    *((f"palette {bits}", "iOS16", (lambda m, bits=bits: cto.palettize_weights(m, _palette(mode="uniform", nbits=bits)),)) for bits in (1, 2, 4, 6, 8)),
+    *(
+        (f"palette {bits}", "iOS16", (lambda m, bits=bits: cto.palettize_weights(m, _palette(mode="uniform", nbits=bits)),))
+        for bits in (1, 2, 4, 6, 8)
+    ),
     ("kmeans", "iOS16", (lambda m: cto.palettize_weights(m, _palette(mode="kmeans", nbits=4)),)),
     ("palette 3", "iOS18", (lambda m: cto.palettize_weights(m, _palette(mode="uniform", nbits=3)),)),
     (
@@ -86,7 +89,9 @@ def test_plain_weights_are_those_that_coremltools_loads(package: Packages, preci
     model = ct.models.MLModel(str(path), skip_model_load=True)
     spec = model.get_spec()
     program = ct.converters.mil.frontend.milproto.load.load(spec, spec.specificationVersion, model.weights_dir)
-    theirs = {op.outputs[0].name: op.val.val for op in program.functions["main"].find_ops(op_type="const") if getattr(op.val.val, "ndim", 0) > 1}
+    theirs = {
+        op.outputs[0].name: op.val.val for op in program.functions["main"].find_ops(op_type="const") if getattr(op.val.val, "ndim", 0) > 1
+    }
     compared = 0
     for name, _, ours in _weights(path):
         assert np.array_equal(ours, theirs[name].astype(np.float32))

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - every parameter of MIL stands in the signature, also where the result does not depend on it
 """Convolution and its transpose, over one to three spatial axes.
 
 Pictures of one group go through the numpy backend's kernels: they lie in memory as [n, height, width, channels] and are seen as MIL's
@@ -119,8 +120,15 @@ def _by_taps(team: Team, padded: Array, weight: Array, bias: Array, windows: Win
         outputs = slice(group * each, (group + 1) * each)
         for tap in product(*map(range, windows.kernel)):
             taken = np.ascontiguousarray(padded[(slice(None), *_places(tap, windows), inputs)])
-            out[..., outputs] += Linear(weight[(outputs, slice(None), *tap)].T, None)(team, taken)
+            out[..., outputs] += np.asarray(Linear(_at_tap(weight[outputs], tap).T, None)(team, taken))
     return out
+
+
+def _at_tap(weight: Array, tap: tuple[int, ...]) -> Array:
+    """The matrix of a kernel's place: the first two axes."""
+    for index in tap:
+        weight = weight[:, :, index]
+    return weight
 
 
 def _places(tap: Sequence[int], windows: Windows) -> list[slice]:
@@ -227,7 +235,8 @@ def conv_transpose(
         taken = np.ascontiguousarray(last[..., group * each_in : (group + 1) * each_in])
         outputs = slice(group * each_out, (group + 1) * each_out)
         for tap in product(*map(range, windows.kernel)):
-            part = Linear(weight[(slice(group * each_in, (group + 1) * each_in), slice(None), *tap)], None)(team, taken)
+            kernel = _at_tap(weight[group * each_in : (group + 1) * each_in], tap)
+            part = np.asarray(Linear(kernel, None)(team, taken))
             whole[(slice(None), *_places(tap, windows), outputs)] += part
     inside = tuple(slice(before, before + size) for (before, _), size in zip(windows.pads, sizes, strict=True))
     result = np.ascontiguousarray(whole[(slice(None), *inside)])

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG005 - every parameter of MIL stands in the signature, also where the result does not depend on it
 """Operations that make numbers from a few, and running sums."""
 
 import numpy as np

@@ -26,7 +26,7 @@ def _binary(name: str, function: Callable[..., Any], dtype: Any = None) -> None:
         return spread(team, function, x, y, dtype=dtype or np.result_type(x.dtype, y.dtype))
 
 
-for _name, _function in {
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -35,10 +35,11 @@ for _name, _function in {
     "floor_div": np.floor_divide,
     "mod": np.mod,  # the sign of the divisor, as Python has it
     "pow": np.power,
-}.items():
+}
+for _name, _function in _ARITHMETIC.items():
     _binary(_name, _function)
 
-for _name, _function in {
+_RELATIONS: dict[str, Callable[..., Any]] = {
     "equal": np.equal,
     "not_equal": np.not_equal,
     "greater": np.greater,
@@ -48,7 +49,8 @@ for _name, _function in {
     "logical_and": np.logical_and,
     "logical_or": np.logical_or,
     "logical_xor": np.logical_xor,
-}.items():
+}
+for _name, _function in _RELATIONS.items():
     _binary(_name, _function, np.bool_)
 
 
@@ -67,7 +69,7 @@ def _unary(name: str, function: Callable[..., Any], cost: float = 1.0) -> None:
         return spread(team, function, x, cost=cost)
 
 
-for _name, _function in {
+_CHEAP: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "sign": np.sign,
     "square": np.square,
@@ -76,10 +78,11 @@ for _name, _function in {
     "floor": np.floor,
     "round": np.rint,  # halves to the even neighbour
     "logical_not": np.logical_not,
-}.items():
+}
+for _name, _function in _CHEAP.items():
     _unary(_name, _function)
 
-for _name, _function in {
+_COSTLY: dict[str, Callable[..., Any]] = {
     "exp": np.exp,
     "sin": np.sin,
     "cos": np.cos,
@@ -91,7 +94,8 @@ for _name, _function in {
     "acos": np.arccos,
     "atan": np.arctan,
     "atanh": np.arctanh,
-}.items():
+}
+for _name, _function in _COSTLY.items():
     _unary(_name, _function, 8.0)
 
 
@@ -104,7 +108,7 @@ def exp2(x: Array) -> Array:
 @operation("erf")
 def erf(x: Array) -> Array:
     """The error function, number by number from the C library: exact, and slow; converters write ``gelu`` where they can."""
-    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(x.dtype)
+    return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(x)).astype(x.dtype)
 
 
 @operation("log")
@@ -155,7 +159,7 @@ def cast(x: Array, dtype: Array) -> Array:
         return x.astype(np.float32 if name == "fp16" else target, copy=False)
     if x.dtype.kind == "f" and target.kind in "iu":
         # through int64: what a float that fits no int32 becomes is then at least the same everywhere
-        return np.trunc(np.nan_to_num(x, posinf=2.0**31, neginf=-(2.0**31))).astype(np.int64).astype(target)
+        return np.asarray(np.trunc(np.nan_to_num(x, posinf=2.0**31, neginf=-(2.0**31)))).astype(np.int64).astype(target)
     return x.astype(target, copy=False)
 
 

@@ -1,9 +1,9 @@
+# ruff: noqa: ARG001 - every parameter of MIL stands in the signature, also where the result does not depend on it
 """Gathering, scattering and sorting. Negative indices count from the end in every version of the operations.
 
 iOS 17 leaves open what an index outside the array gives unless ``validate_indices`` is set; here it is an error always.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def gather_nd(x: Array, indices: Array, batch_dims: Array | int = 0, validate_in
 
 
 # how a number that is there already and one that comes make one
-_MODES: dict[str, Callable[..., Any]] = {
+_MODES: dict[str, np.ufunc] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG005 - every parameter of MIL stands in the signature, also where the result does not depend on it
 """Matrix products."""
 
 import numpy as np
@@ -61,8 +62,8 @@ def einsum(values: tuple[Array, ...], equation: Array) -> Array:
     terms = text(equation).replace(" ", "").replace("->", ",").split(",")
     if len(terms) != 3 or any(len(term) != array.ndim or len(set(term)) != len(term) for term, array in zip(terms, values, strict=False)):
         raise ValueError(f"einsum's equation names each axis once; got {text(equation)!r} for {left.ndim} and {right.ndim} axes")
-    lead, (c, h, w), (w2, h2, u) = terms[0][:-3], terms[0][-3:], terms[1][-3:]
-    if (w2, h2) != (w, h) or terms[1][:-3] != lead or terms[2] != f"{lead}{c}{h}{u}":
+    lead, (c, h, w), (summed, height, u) = terms[0][:-3], list(terms[0][-3:]), list(terms[1][-3:])
+    if (summed, height) != (w, h) or terms[1][:-3] != lead or terms[2] != f"{lead}{c}{h}{u}":
         raise ValueError(f"einsum multiplies as nchw,nwhu->nchu does; got {text(equation)!r}")
     product = np.matmul(np.swapaxes(left, -3, -2), np.swapaxes(right, -3, -2))
     return np.asarray(np.swapaxes(product, -3, -2))

@@ -45,15 +45,13 @@ def avg_pool(
     windows = _windows(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     view = windows.view(windows.padded(x))
     axes = tuple(range(x.ndim, view.ndim))
-    plain = _windows(x, kernel_sizes, strides, pad_type, pad, False)
-    counted = np.ones(x.shape[2:])
-    if not flag(exclude_padding_from_average):
-        counted = plain.padded(counted, 1.0)
-    beyond = [(size, max(0, want - size)) for size, want in zip(counted.shape, windows.padded(np.ones(x.shape[2:])).shape, strict=True)]
+    inside = np.ones(x.shape[2:])
     if flag(exclude_padding_from_average):
-        counted = windows.padded(counted, 0.0)
+        counted = windows.padded(inside)
     else:
-        counted = np.pad(counted, [(0, extra) for _, extra in beyond])
+        padded = _windows(x, kernel_sizes, strides, pad_type, pad, False).padded(inside, 1.0)
+        wanted = windows.padded(inside).shape
+        counted = np.pad(padded, [(0, max(0, want - have)) for have, want in zip(padded.shape, wanted, strict=True)])
     divisor = windows.view(counted).sum(axis=tuple(range(counted.ndim, 2 * counted.ndim)))
     return np.asarray(view.sum(axis=axes, dtype=np.float64) / divisor).astype(x.dtype)
 

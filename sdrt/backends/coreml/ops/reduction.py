@@ -31,7 +31,7 @@ def _log_sum_exp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Any:
     return total if keepdims else np.squeeze(total, axis=axis)
 
 
-for _name, _function in {
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
     "reduce_mean": _mean,
     "reduce_sum": np.sum,
     "reduce_max": np.max,
@@ -42,7 +42,8 @@ for _name, _function in {
     "reduce_sum_square": lambda x, **how: np.sum(np.square(x), **how),
     "reduce_log_sum": lambda x, **how: np.log(np.sum(x, **how)),
     "reduce_log_sum_exp": _log_sum_exp,
-}.items():
+}
+for _name, _function in _REDUCTIONS.items():
     _reduction(_name, _function)
 
 

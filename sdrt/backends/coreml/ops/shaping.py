@@ -163,7 +163,7 @@ def space_to_batch(x: Array, block_shape: Array, paddings: Array) -> Array:
 def batch_to_space(x: Array, block_shape: Array, crops: Array) -> Array:
     """Pictures to blocks of pixels, then cut."""
     (rows, columns), ((top, bottom), (left, right)) = integers(block_shape), np.asarray(crops).tolist()
-    n, channels, height, width = x.shape
+    _, channels, height, width = x.shape
     apart = x.reshape(rows, columns, -1, channels, height, width).transpose(2, 3, 4, 0, 5, 1)
     whole = apart.reshape(-1, channels, height * rows, width * columns)
     return whole[:, :, top : height * rows - bottom, left : width * columns - right]

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - every parameter of MIL stands in the signature, also where the result does not depend on it
 """Cutting out, padding and writing into slices."""
 
 import numpy as np

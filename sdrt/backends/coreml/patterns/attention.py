@@ -90,9 +90,8 @@ def _attend_heads(run: Run, q: str, k: str, v: str, heads: int, scale: float) ->
     query, key, value = run.get(q)[:, :, 0].swapaxes(1, 2), run.get(k)[:, :, 0], run.get(v)[:, :, 0].swapaxes(1, 2)
     factor = scale * (query.shape[2] // heads) ** 0.5
     query = query if abs(factor - 1.0) < 1e-7 else query * np.float32(factor)
-    out = attend(
-        run.team, *(part if part.strides[2] == part.itemsize else np.ascontiguousarray(part) for part in (query, key, value)), heads
-    )
+    q_last, k_last, v_last = (part if part.strides[2] == part.itemsize else np.ascontiguousarray(part) for part in (query, key, value))
+    out = attend(run.team, q_last, k_last, v_last, heads)
     return out.swapaxes(1, 2)[:, :, None]
 
 
@@ -196,7 +195,7 @@ def _whole(graph: Graph, names: list[str], axis: int) -> str | None:
     if not isinstance(source, str) or width is None or width % len(names):
         return None
     each = width // len(names)
-    expected = [whole[:axis] + (each,) + whole[axis + 1 :]] * len(names)
+    expected = [(*whole[:axis], each, *whole[axis + 1 :])] * len(names)
     if [sizes(cut) for cut in cuts] != expected:
         return None
     for index, cut in enumerate(cuts):

@@ -117,10 +117,10 @@ def without_float_casts(function: Function, computations: Sequence[Computation])
     for computation in computations:
         operation = computation.operation
         source = operation.inputs.get("x", (None,))[0]
-        if operation.type == "cast" and isinstance(source, str) and source in floats and operation.name in floats:
-            if operation.name not in function.block.outputs:
-                alias[operation.name] = alias.get(source, source)
-                continue
+        idle = operation.type == "cast" and operation.name in floats and operation.name not in function.block.outputs
+        if idle and isinstance(source, str) and source in floats:
+            alias[operation.name] = alias.get(source, source)
+            continue
         kept.append(_renamed(computation, alias))
     return kept
 

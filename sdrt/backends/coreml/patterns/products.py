@@ -131,7 +131,7 @@ def _conv(graph: Graph, operation: Operation) -> tuple[list[Operation], Product]
         return None
     if bias is not None and (not isinstance(bias, str) or bias not in graph.constants):
         return None
-    kernel = graph.constants.shape(weight)
+    kernel = tuple(size or 0 for size in graph.constants.shape(weight))
     groups = graph.scalar(first(operation, "groups"))
     if len(kernel) != 4 or groups not in (None, 1.0):
         return None

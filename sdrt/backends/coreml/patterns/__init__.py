@@ -6,6 +6,8 @@ of pattern; what does not match exactly stays as it is.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from sdrt.backends.coreml.constants import Constants
 from sdrt.backends.coreml.mil import Function
 from sdrt.backends.coreml.patterns.attention import fuse_attentions, fuse_heads
@@ -34,10 +36,12 @@ def fused_computations(function: Function, constants: Constants, plain: Sequence
         Results differ by rounding alone.
     """
     graph = Graph(function, constants, without_float_casts(function, plain))
-    fuse_group_norms(graph)
-    fuse_attentions(graph)
-    fuse_heads(graph)
-    fuse_sigmoid_gates(graph)
-    fuse_products(graph)
-    fuse_feed_forwards(graph)
+    # constants may be infinite, as a causal mask's are
+    with np.errstate(all="ignore"):
+        fuse_group_norms(graph)
+        fuse_attentions(graph)
+        fuse_heads(graph)
+        fuse_sigmoid_gates(graph)
+        fuse_products(graph)
+        fuse_feed_forwards(graph)
     return graph.computations()

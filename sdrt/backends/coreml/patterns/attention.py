@@ -98,7 +98,7 @@ def _attend_heads(run: Run, q: str, k: str, v: str, heads: int, scale: float) ->
 def fuse_attentions(graph: Graph) -> None:
     """Replace every softmax between two matrix products."""
     for step in graph.each("softmax"):
-        found = _match(graph, step.operation)
+        found = graph.attempt(_match, step.operation)
         if found is not None:
             graph.replace(*found)
 
@@ -143,12 +143,12 @@ def fuse_heads(graph: Graph) -> None:
     """Replace attention that is written head by head, then all heads that are put side by side."""
     heads: dict[str, HeadStep] = {}
     for step in graph.each("softmax"):
-        found = _match_head(graph, step.operation)
+        found = graph.attempt(_match_head, step.operation)
         if found is not None:
             graph.replace(*found)
             heads[found[1].operation.name] = found[1]
     for step in graph.each("concat"):
-        joined = _match_heads(graph, step.operation, heads)
+        joined = graph.attempt(lambda graph, operation: _match_heads(graph, operation, heads), step.operation)
         if joined is not None:
             graph.replace(*joined)
 

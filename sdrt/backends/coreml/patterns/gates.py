@@ -82,7 +82,7 @@ def fuse_sigmoid_gates(graph: Graph) -> None:
 def fuse_feed_forwards(graph: Graph) -> None:
     """Replace diffusers' GEGLU feed-forward: linear, split, gelu, product, linear, residual. Runs after products are replaced."""
     for step in graph.each("gelu"):
-        found = _feed_forward(graph, step.operation)
+        found = graph.attempt(_feed_forward, step.operation)
         if found is not None:
             graph.replace(*found)
 

@@ -1,7 +1,8 @@
 """The computations of a function as a graph that patterns are found in and replaced."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from sdrt.backends.coreml.mil import Argument, Function, Operation, TensorType
 from sdrt.backends.coreml.step import Computation, OperationStep
 
 __all__ = ["Graph", "equal_numbers", "first", "sizes", "without_float_casts"]
+
+
+_Found = TypeVar("_Found")
 
 
 class Graph:
@@ -84,6 +88,13 @@ class Graph:
     def small(self, argument: Argument | None) -> Array | None:
         """A constant's array, or None. For parameters, not for weights: the array is made."""
         return None if argument is None else self.constants.argument(argument)
+
+    def attempt(self, match: Callable[["Graph", Operation], _Found | None], operation: Operation) -> _Found | None:
+        """What ``match`` finds; nothing where an operation's parameters make no sense: that is told, with its place, when it runs."""
+        try:
+            return match(self, operation)
+        except (ValueError, TypeError, IndexError, KeyError):
+            return None
 
     def replace(self, members: Iterable[Operation], by: Computation) -> None:
         """Take operations out, and put a computation where the last of them stood; it gives that one's outputs."""

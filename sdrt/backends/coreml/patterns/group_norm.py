@@ -44,7 +44,7 @@ class GroupNormStep:
 def fuse_group_norms(graph: Graph) -> None:
     """Replace every group normalisation."""
     for step in graph.each("real_div"):
-        found = _match(graph, step.operation)
+        found = graph.attempt(_match, step.operation)
         if found is not None:
             graph.replace(*found)
 

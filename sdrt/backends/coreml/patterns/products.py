@@ -109,7 +109,7 @@ def fuse_products(graph: Graph) -> None:
     """Replace convolutions of one group and 1x1 or 3x3 pixels, and linear layers; take additions after them along."""
     for kind, match in (("conv", _conv), ("linear", _linear)):
         for step in graph.each(kind):
-            found = match(graph, step.operation)
+            found = graph.attempt(match, step.operation)
             if found is not None:
                 members, product = found
                 graph.replace(members, product)

@@ -12,7 +12,7 @@ from sdrt.schedulers.scheduled import SCHEDULE_KEYS, TERMINAL, ScheduledSampler
 from sdrt.schedulers.sigmas import SIGMA_KEYS, FinalSigma, SigmaSpacing, training_ratios
 from sdrt.schedulers.spacing import Spacing
 
-__all__ = ["RATIO_KEYS", "RatioSampler"]
+__all__ = ["RATIO_KEYS", "EndedRatioSampler", "RatioSampler"]
 
 RATIO_KEYS: dict[str, Any] = SCHEDULE_KEYS | SIGMA_KEYS | {"timestep_spacing": "linspace"}
 
@@ -42,3 +42,20 @@ class RatioSampler(ScheduledSampler):
     @classmethod
     def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         return super()._read(values) | {"sigma_spacing": SigmaSpacing.read(values)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedRatioSampler(RatioSampler):
+    """One of these whose run may end at the smallest trained ratio instead of none: samplers of sdrt's own, in diffusers' manner."""
+
+    keys: ClassVar[Mapping[str, Any]] = RATIO_KEYS | {"final_sigmas_type": "zero", "rescale_betas_zero_snr": False}
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"final_sigmas_type": ("zero", "sigma_min")}
+
+    final_sigma: FinalSigma = "zero"
+
+    def _config(self) -> dict[str, Any]:
+        return super()._config() | {"final_sigmas_type": self.final_sigma}
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return super()._read(values) | {"final_sigma": values["final_sigmas_type"]}

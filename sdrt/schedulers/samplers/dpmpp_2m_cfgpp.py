@@ -3,9 +3,8 @@
 ComfyUI's name is ``dpmpp_2m_cfg_pp``.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,10 +12,10 @@ from sdrt.arrays import F64, Float
 from sdrt.schedulers.one_step import one_call_plan
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import to_x0
-from sdrt.schedulers.ratio_sampler import RATIO_KEYS, RatioSampler
+from sdrt.schedulers.ratio_sampler import EndedRatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
 from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import FinalSigma, alpha_sigma
+from sdrt.schedulers.sigmas import alpha_sigma
 from sdrt.schedulers.staged import weighted_sum
 from sdrt.schedulers.state import State
 
@@ -36,25 +35,14 @@ class DPMPP2MCFGPPCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMPP2MCFGPP(RatioSampler):
+class DPMPP2MCFGPP(EndedRatioSampler):
     """The sample goes towards the guided x0; the noise that it keeps, and the change of x0 along the way, are those without the prompt.
 
     Without guidance it is DPM-Solver++(2M) in its midpoint form.
     """
 
     name: ClassVar[str] = "DPMPP2MCFGPPScheduler"
-    keys: ClassVar[Mapping[str, Any]] = RATIO_KEYS | {"final_sigmas_type": "zero", "rescale_betas_zero_snr": False}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"final_sigmas_type": ("zero", "sigma_min")}
     guided_twice: ClassVar[bool] = True
-
-    final_sigma: FinalSigma = "zero"
-
-    def _config(self) -> dict[str, Any]:
-        return super()._config() | {"final_sigmas_type": self.final_sigma}
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"final_sigma": values["final_sigmas_type"]}
 
     def _plan(self, request: Request) -> Plan:
         timesteps, ratios = self._stops(request, self.final_sigma)

@@ -4,9 +4,8 @@ Guidance moves x0 alone: a step keeps the guided x0, and the noise that the netw
 home between 0 and 1, where 1 is the conditional x0 itself. ComfyUI's names are ``euler_cfg_pp`` and ``euler_ancestral_cfg_pp``.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,10 +14,10 @@ from sdrt.schedulers.ancestral import ancestral_split, check_noise
 from sdrt.schedulers.one_step import one_call_plan
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import eps_weights, x0_weights
-from sdrt.schedulers.ratio_sampler import RATIO_KEYS, RatioSampler
+from sdrt.schedulers.ratio_sampler import EndedRatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
 from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import FinalSigma, alpha_sigma
+from sdrt.schedulers.sigmas import alpha_sigma
 from sdrt.schedulers.staged import weighted_sum
 from sdrt.schedulers.state import State
 
@@ -36,29 +35,19 @@ class CFGPPCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EulerCFGPP(RatioSampler):
+class EulerCFGPP(EndedRatioSampler):
     """Euler's step with another noise; without guidance it is Euler's own."""
 
     name: ClassVar[str] = "EulerCFGPPScheduler"
-    keys: ClassVar[Mapping[str, Any]] = RATIO_KEYS | {"final_sigmas_type": "zero", "rescale_betas_zero_snr": False}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"final_sigmas_type": ("zero", "sigma_min")}
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
     guided_twice: ClassVar[bool] = True
 
-    final_sigma: FinalSigma = "zero"
     eta: float = 0.0  # how much of a step's variance is fresh
     s_noise: float = 1.0  # deviation of that noise
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_noise(eta=self.eta, s_noise=self.s_noise)
-
-    def _config(self) -> dict[str, Any]:
-        return super()._config() | {"final_sigmas_type": self.final_sigma}
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"final_sigma": values["final_sigmas_type"]}
 
     def _plan(self, request: Request) -> Plan:
         timesteps, ratios = self._stops(request, self.final_sigma)

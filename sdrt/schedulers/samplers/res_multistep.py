@@ -4,9 +4,8 @@ ComfyUI's names for it are ``res_multistep`` and ``res_multistep_ancestral``. Wi
 ``heun`` form.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,10 +14,10 @@ from sdrt.schedulers.ancestral import ancestral_split, check_noise
 from sdrt.schedulers.one_step import one_call_plan
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import to_x0
-from sdrt.schedulers.ratio_sampler import RATIO_KEYS, RatioSampler
+from sdrt.schedulers.ratio_sampler import EndedRatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
 from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import FinalSigma, alpha_sigma
+from sdrt.schedulers.sigmas import alpha_sigma
 from sdrt.schedulers.staged import weighted_sum
 from sdrt.schedulers.state import State
 
@@ -38,28 +37,18 @@ class ResMultistepCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResMultistep(RatioSampler):
+class ResMultistep(EndedRatioSampler):
     """x0 is extrapolated along the line through its last two values, in -log ratio, and the linear part of the flow is solved exactly."""
 
     name: ClassVar[str] = "ResMultistepScheduler"
-    keys: ClassVar[Mapping[str, Any]] = RATIO_KEYS | {"final_sigmas_type": "zero", "rescale_betas_zero_snr": False}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"final_sigmas_type": ("zero", "sigma_min")}
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
 
-    final_sigma: FinalSigma = "zero"
     eta: float = 0.0  # how much of a step's variance is fresh
     s_noise: float = 1.0  # deviation of that noise
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_noise(eta=self.eta, s_noise=self.s_noise)
-
-    def _config(self) -> dict[str, Any]:
-        return super()._config() | {"final_sigmas_type": self.final_sigma}
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"final_sigma": values["final_sigmas_type"]}
 
     def _plan(self, request: Request) -> Plan:
         timesteps, ratios = self._stops(request, self.final_sigma)

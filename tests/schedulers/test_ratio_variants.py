@@ -267,7 +267,8 @@ def test_zero_terminal_snr_stays_exact_in_float32(class_name: str, n: int) -> No
     plan = zero.plan(n)
     assert plan.sigmas[0] / plan.alphas[0] == pytest.approx(4096, rel=1e-6)
     ends = []
-    for dtype in (np.float32, np.float64):
+    kinds: tuple[type[Any], ...] = (np.float32, np.float64)
+    for dtype in kinds:
         fresh = noises(7)
         state = zero.start(plan, next(noises(3)).astype(dtype))
         while state.position < plan.num_calls:

@@ -1,12 +1,15 @@
 """What a scheduler step costs: sdrt's samplers, and the diffusers-style face over them, beside diffusers, in one process.
 
-A step is timed in the middle of a run of 25, with the network output and fresh noise given. ``ratio`` is diffusers' median over sdrt's:
-above 1 sdrt is faster. Both run on one thread: sdrt's steps always do, and torch's thread pool costs more than it gives where others use
-the cores.
+A step is timed in the middle of a run of 25, all its network calls together, with the network's output and fresh noise given. ``ratio`` is
+diffusers' median over sdrt's: above 1 sdrt is faster. Both run on one thread: sdrt's steps always do, and torch's thread pool costs more
+than it gives where others use the cores.
+
+The cases are the names of :func:`sdrt.schedulers.names`, one for each way to step: names that differ in their stops alone are one case.
 """
 
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -18,19 +21,27 @@ import torch
 import sdrt.rng
 import sdrt.schedulers
 from benchmarks import report
+from sdrt.schedulers import Plan, Sampler, State
+from sdrt.schedulers.config import sampler_class
 
 _SHAPES = ((2, 4, 64, 64), (2, 16, 128, 128))
 _STEPS = 25
 _MIDDLE = 12
 _MODEL = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
-_CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "ddim": ("DDIMScheduler", {"clip_sample": False}),
-    "plms": ("PNDMScheduler", {"skip_prk_steps": True}),
-    "euler": ("EulerDiscreteScheduler", {}),
-    "euler a": ("EulerAncestralDiscreteScheduler", {}),
-    "dpm++ 2m": ("DPMSolverMultistepScheduler", {}),
-    "dpm++ 3m": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
+# What a class is measured with, where that is not its default: latents are not clipped.
+_OWN: dict[str, dict[str, Any]] = {
+    "CMStochasticIterativeScheduler": {"clip_denoised": False},
+    "DDIMScheduler": {"clip_sample": False},
+    "DDPMScheduler": {"clip_sample": False},
 }
+# Keys that choose stops, and change nothing about a step.
+_STOPS_ONLY = frozenset(
+    {"final_sigmas_type", "sigma_max", "sigma_min", "sigma_spacing", "timestep_spacing"}
+    | {f"use_{kind}_sigmas" for kind in ("ays", "beta", "exponential", "karras")}
+    | {"use_lu_lambdas"}
+)
+_BROWNIAN = "its noise is a Brownian path's, which takes far longer than the step and is drawn in different ways"
+_NO_PEER = "diffusers has no such class"
 
 
 class _Given:
@@ -47,18 +58,50 @@ class _Given:
         return self._noise
 
 
-def core_step(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
+def cases() -> dict[str, dict[str, Any]]:
+    """Return the configuration of each case by its name."""
+    found: dict[str, dict[str, Any]] = {}
+    seen: list[dict[str, Any]] = []
+    for row in sdrt.schedulers.names():
+        keys = sampler_class(row.class_name).keys
+        values = {**_MODEL, **_OWN.get(row.class_name, {}), **row.says}
+        config = {"_class_name": row.class_name, **{key: value for key, value in values.items() if key in keys}}
+        whole = sdrt.schedulers.sampler_from_config(config).config
+        steps = {key: value for key, value in whole.items() if key not in _STOPS_ONLY}
+        if steps not in seen:
+            seen.append(steps)
+            found[row.name] = config
+    return found
+
+
+def left_out(config: Mapping[str, Any]) -> str | None:
+    """Return why a case is not measured, or None."""
+    if not hasattr(diffusers, config["_class_name"]):
+        return _NO_PEER
+    if sdrt.schedulers.sampler_from_config(config).plan(_STEPS).intervals:
+        return _BROWNIAN
+    return None
+
+
+def core_step(config: Mapping[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
     """One step of the sampler, in the middle of its run: pure, so that it can be repeated as it is."""
     sampler = sdrt.schedulers.sampler_from_config(config)
     plan = sampler.plan(_STEPS)
     x, output, noise = (sdrt.rng.stream("numpy", k).normal(shape) for k in range(3))
-    state = sampler.start(plan, x)
-    while state.position < _MIDDLE:
-        state = sampler.step(plan, state, output, noise if plan.draws[state.position] else None)
-    return lambda: sampler.step(plan, state, output, noise if plan.draws[_MIDDLE] else None)
+    begin, end = plan.starts[_MIDDLE], plan.starts[_MIDDLE + 1]
+    state = _moved(sampler, plan, sampler.start(plan, x), begin, output, noise)
+    return lambda: _moved(sampler, plan, state, end, output, noise)
 
 
-def face_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
+def _moved(sampler: Sampler, plan: Plan, state: State, end: int, output: np.ndarray, noise: np.ndarray) -> State:
+    """Make the calls up to ``end``."""
+    unguided = {"unconditional_output": output} if sampler.guided_twice else {}
+    while state.position < end:
+        state = sampler.step(plan, state, output, noise if plan.draws[state.position] else None, **unguided)
+    return state
+
+
+def face_run(config: Mapping[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
     """A whole run through the face, network left out."""
     scheduler = sdrt.schedulers.from_config(config)
     x, output, noise = (sdrt.rng.stream("numpy", k).normal(shape) for k in range(3))
@@ -74,15 +117,29 @@ def face_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], obj
     return run
 
 
-def peer_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
-    """A whole run through diffusers, network left out."""
+def peer_of(config: Mapping[str, Any]) -> Any:
+    """Return the scheduler of diffusers; its flow-matching classes get the scale_model_input that they lack."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scheduler = getattr(diffusers, config["_class_name"])(**{k: v for k, v in config.items() if k != "_class_name"})
+    if not hasattr(scheduler, "scale_model_input"):
+        scheduler.scale_model_input = lambda sample, timestep: sample  # noqa: ARG005
+    return scheduler
+
+
+def _set_timesteps(scheduler: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it copies tensors to numpy in a way that numpy 2 deprecates
+        scheduler.set_timesteps(_STEPS)
+
+
+def peer_run(config: Mapping[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
+    """A whole run through diffusers, network left out."""
+    scheduler = peer_of(config)
     x, output = (torch.from_numpy(sdrt.rng.stream("numpy", k).normal(shape)) for k in range(2))
 
     def run() -> None:
-        scheduler.set_timesteps(_STEPS)
+        _set_timesteps(scheduler)
         sample = x
         for t in scheduler.timesteps:
             scheduler.scale_model_input(sample, t)
@@ -91,55 +148,66 @@ def peer_run(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], obj
     return run
 
 
-def peer_step(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
-    """One step of diffusers, in the middle of its run: its cursor is set back each time."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        scheduler = getattr(diffusers, config["_class_name"])(**{k: v for k, v in config.items() if k != "_class_name"})
-    scheduler.set_timesteps(_STEPS)
+def peer_step(config: Mapping[str, Any], shape: tuple[int, ...]) -> Callable[[], object]:
+    """The same step of diffusers: its cursor is set back each time."""
+    plan = sdrt.schedulers.sampler_from_config(config).plan(_STEPS)
+    begin, end = plan.starts[_MIDDLE], plan.starts[_MIDDLE + 1]
+    scheduler = peer_of(config)
+    _set_timesteps(scheduler)
     x, output = (torch.from_numpy(sdrt.rng.stream("numpy", k).normal(shape)) for k in range(2))
-    for t in scheduler.timesteps[:_MIDDLE]:
+    for t in scheduler.timesteps[:begin]:
         scheduler.scale_model_input(x, t)
         scheduler.step(output, t, x)
-    t = scheduler.timesteps[_MIDDLE]
+    timesteps = list(scheduler.timesteps[begin:end])
 
     def step() -> None:
         if getattr(scheduler, "_step_index", None) is not None:
-            scheduler._step_index = _MIDDLE
-        scheduler.step(output, t, x)
+            scheduler._step_index = begin
+        for t in timesteps:
+            scheduler.step(output, t, x)
 
     return step
 
 
 @contextmanager
-def _noise_given(shape: tuple[int, ...]) -> Iterator[None]:
-    """Let diffusers' stochastic schedulers find their noise instead of drawing it."""
+def _noise_given(class_name: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """Let a stochastic class of diffusers find its noise instead of drawing it."""
     noise = torch.from_numpy(sdrt.rng.stream("numpy", 2).normal(shape))
-    name = "diffusers.schedulers.scheduling_euler_ancestral_discrete.randn_tensor"
-    with mock.patch(name, return_value=noise):
+    module = sys.modules[getattr(diffusers, class_name).__module__]
+    if not hasattr(module, "randn_tensor"):  # a class that draws nothing
+        yield
+        return
+    with mock.patch.object(module, "randn_tensor", return_value=noise):
         yield
 
 
+def compared(config: Mapping[str, Any], shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
+    """Seconds of one step and of one run on both sides, and diffusers' over sdrt's."""
+    with _noise_given(config["_class_name"], shape):
+        found: dict[str, Any] = {
+            "sdrt step": report.timed(core_step(config, shape), repeats, warm_up=5),
+            "diffusers step": report.timed(peer_step(config, shape), repeats, warm_up=5),
+            f"sdrt face, {_STEPS} steps": report.timed(face_run(config, shape), 5),
+            f"diffusers, {_STEPS} steps": report.timed(peer_run(config, shape), 5),
+        }
+    found["ratio of a step"] = found["diffusers step"]["median"] / found["sdrt step"]["median"]
+    found["ratio of a run"] = found[f"diffusers, {_STEPS} steps"]["median"] / found[f"sdrt face, {_STEPS} steps"]["median"]
+    return found
+
+
 def measure(repeats: int = 60) -> dict[str, Any]:
-    """Seconds of one step and of one run, by sampler and shape."""
+    """Seconds of one step and of one run, by sampler and shape; and what was left out, with the reason."""
     results: dict[str, Any] = {}
+    omitted: dict[str, str] = {}
     torch.set_num_threads(1)
     with torch.inference_mode():
-        for name, (class_name, extra) in _CASES.items():
-            config = {"_class_name": class_name, **_MODEL, **extra}
+        for name, config in cases().items():
+            if (reason := left_out(config)) is not None:
+                omitted[name] = reason
+                continue
             for shape in _SHAPES:
-                step, peer = core_step(config, shape), peer_step(config, shape)
-                with _noise_given(shape):
-                    found: dict[str, Any] = {
-                        "sdrt step": report.timed(step, repeats, warm_up=5),
-                        "diffusers step": report.timed(peer, repeats, warm_up=5),
-                        f"sdrt face, {_STEPS} steps": report.timed(face_run(config, shape), 5),
-                        f"diffusers, {_STEPS} steps": report.timed(peer_run(config, shape), 5),
-                    }
-                found["ratio of a step"] = found["diffusers step"]["median"] / found["sdrt step"]["median"]
-                found["ratio of a run"] = found[f"diffusers, {_STEPS} steps"]["median"] / found[f"sdrt face, {_STEPS} steps"]["median"]
-                results[f"{name} {'x'.join(map(str, shape))}"] = found
-    return results
+                results[f"{name} {'x'.join(map(str, shape))}"] = compared(config, shape, repeats)
+    return {**results, "left out": omitted}
 
 
 if __name__ == "__main__":

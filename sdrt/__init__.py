@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt._version import __version__
 
 if TYPE_CHECKING:
-    from sdrt import backends, errors, guidance, image, models, rng, schedulers, tokenizer
+    from sdrt import backends, errors, guidance, image, models, prompt, rng, schedulers, tokenizer
     from sdrt.errors import SdrtError
     from sdrt.loading import load
     from sdrt.pipeline import Pipeline, Result, Step
@@ -34,6 +34,7 @@ __all__ = [
     "image",
     "load",
     "models",
+    "prompt",
     "rng",
     "schedulers",
     "tokenizer",
@@ -47,7 +48,7 @@ _HOMES = {
     "Step": "sdrt.pipeline",
     "load": "sdrt.loading",
 }
-_ROOMS = frozenset({"backends", "errors", "guidance", "image", "models", "rng", "schedulers", "tokenizer"})
+_ROOMS = frozenset({"backends", "errors", "guidance", "image", "models", "prompt", "rng", "schedulers", "tokenizer"})
 
 
 def __getattr__(name: str) -> Any:

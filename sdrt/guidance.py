@@ -4,7 +4,7 @@ import numpy as np
 
 from sdrt.arrays import Float
 
-__all__ = ["guide", "is_guided", "rescale"]
+__all__ = ["guidance_embedding", "guide", "is_guided", "rescale"]
 
 
 def is_guided(guidance_scale: float) -> bool:
@@ -54,3 +54,25 @@ def rescale(guided: Float, cond: Float, guidance_rescale: float) -> Float:
     ratio = cond.std(axis=axes, ddof=1, keepdims=True) / guided.std(axis=axes, ddof=1, keepdims=True)
     factor: Float = (guidance_rescale * ratio + (1 - guidance_rescale)).astype(guided.dtype)
     return guided * factor
+
+
+def guidance_embedding(guidance_scale: float, size: int) -> Float:
+    """Return the sines and cosines by which a guidance-distilled U-Net (LCM) is told the scale, so that it needs no unconditional rows.
+
+    Parameters
+    ----------
+    guidance_scale : float
+    size : int
+        Of the U-Net's ``time_cond_proj_dim``.
+
+    Returns
+    -------
+    f64[1,size]; a last odd column is zero
+
+    Source: Luo et al. 2023 (arXiv:2310.04378), section 4.2; diffusers 0.42.1 ``get_guidance_scale_embedding`` with w = guidance_scale - 1,
+    which computes it in float32.
+    """
+    half = size // 2
+    frequencies = np.exp(np.arange(half) * (-np.log(10000.0) / (half - 1)))
+    angles = 1000.0 * (guidance_scale - 1) * frequencies
+    return np.concatenate([np.sin(angles), np.cos(angles), np.zeros(size % 2)])[None]

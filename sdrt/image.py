@@ -13,7 +13,7 @@ from sdrt.errors import ImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["read_text", "save_png", "to_bytes", "to_pil"]
+__all__ = ["open_picture", "read_text", "save_png", "to_bytes", "to_pil"]
 
 
 def to_bytes(image: Float) -> U8:
@@ -88,3 +88,22 @@ def read_text(file: Path) -> dict[str, str]:
     except (OSError, SyntaxError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ImageError(f"{file}: cannot be read ({reason}); pass a whole PNG file") from error
+
+
+def open_picture(file: Path) -> "Image":
+    """A picture from a file, read whole.
+
+    Raises
+    ------
+    ImageError : it is not there, or no picture
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            image.load()
+            return image.copy()
+    except FileNotFoundError as error:
+        raise ImageError(f"{file}: no such file; pass a picture") from error
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{file}: cannot be read as a picture ({error}); convert it to PNG or JPEG") from error

@@ -5,8 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.backends import Backend, BackendOptions, Numerics, registry
+from sdrt.backends.parts import OpenParts
 from sdrt.errors import ConfigError
-from sdrt.models import PARTS, Embedding, Part, open_model, read_embedding
+from sdrt.models import (
+    PARTS,
+    Embedding,
+    Part,
+    Pickled,
+    PredictionType,
+    SingleFileModel,
+    StoredModel,
+    open_component,
+    open_model,
+    read_embedding,
+)
+from sdrt.opened import OpenModel
 from sdrt.pipeline import Pipeline
 
 __all__ = ["load"]
@@ -21,6 +34,15 @@ def load(
     numerics: Numerics = "float32",
     *,
     embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding] = (),
+    controlnet: str | Path | Sequence[str | Path] = (),
+    refiner: str | Path | None = None,
+    vae: str | Path | None = None,
+    variant: str | None = None,
+    prediction_type: PredictionType | None = None,
+    pickled: Pickled = "refuse",
+    reduce_memory: bool = False,
+    vae_tiling: bool | None = None,
+    safety_checker: bool = False,
     **backend_options: Any,
 ) -> Pipeline:
     """Open a model.
@@ -30,8 +52,9 @@ def load(
     Parameters
     ----------
     model : str or Path
-        A folder in diffusers' layout, the name of an embedded model (``"nano"``), or a repository of the Hugging Face Hub, which needs
-        the extra ``hub``.
+        A folder in diffusers' layout, a single ``.safetensors`` checkpoint with the original names, the name of an embedded model
+        (``"nano"``), or a repository of the Hugging Face Hub, which needs the extra ``hub``. Stable Diffusion 1.x and 2.x, SDXL, their
+        in-painting models, LCM.
     backend : str, Backend, or mapping by part
         Which backend runs the networks; parts that a mapping leaves out run on ``numpy``.
     numerics : "float32" or "float64"
@@ -39,6 +62,26 @@ def load(
     embeddings : mapping from token to file, or sequence of files or of Embedding
         Textual inversions (safetensors), read now. In a sequence, a file's token is the name of its tensor, or the file's own name without
         the ending where that is ``emb_params``.
+    controlnet : str or Path, or sequence of them
+        Folders of ControlNets; each takes a picture in ``generate(control_image=...)``.
+    refiner : str or Path, optional
+        An SDXL refiner's model, which takes over near the end of a run.
+    vae : str, Path or None
+        A VAE in the place of the model's own: its folder, its repository, or its file with the key names of the original code.
+    variant : str or None
+        Weights of a folder in this variant, such as ``"fp16"``; parts that have none of it give their plain ones.
+    prediction_type : "epsilon", "v_prediction" or None
+        What the U-Net of a checkpoint in one file predicts, which its weights do not tell; None is what the file's metadata say, else
+        "v_prediction" for Stable Diffusion 2.x and "epsilon" for the others.
+    pickled : "refuse" or "weights_only"
+        What to do about weights that would have to be unpickled (``.bin``, ``.ckpt``, ``.pt``, ``.pth``): "weights_only" lets torch read
+        tensors from them and nothing else, and needs the extra ``torch``.
+    reduce_memory : bool
+        One network in memory at a time, each in its backend's small-memory mode, and pictures decoded tile by tile.
+    vae_tiling : bool, optional
+        Whether pictures larger than the autoencoder was trained for are decoded tile by tile; None: if ``reduce_memory`` is set.
+    safety_checker : bool
+        Whether the model's safety checker looks at every picture, and blackens what it flags.
     **backend_options
         ``threads``, and whatever the backend takes beside it. With a mapping, each option goes to the backends that know it.
 
@@ -50,25 +93,62 @@ def load(
     >>> load("nano").model.name
     'nano'
     """
-    folder = open_model(model)
+    opened = open_model(model, variant=variant, prediction_type=prediction_type, pickled=pickled)
+    if vae is not None:
+        factor = _scaling_factor(opened)
+        opened = opened.with_component(open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled))
+    if safety_checker and "safety_checker" not in opened.parts:
+        raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the part's folder")
     chosen = _by_part(backend)
+    options = _options(chosen, numerics, backend_options, low_memory=reduce_memory)
+    keep = not reduce_memory
+    base = OpenModel(opened.with_embeddings(_read_embeddings(embeddings)), chosen, options, keep=keep)
+    if embeddings:
+        # built now, so that a token that is taken already is told here
+        _ = base.tokenizers
+    controls = [controlnet] if isinstance(controlnet, str | Path) else controlnet
+    refining = None
+    if refiner is not None:
+        refining = OpenModel(open_model(refiner, variant=variant, pickled=pickled), chosen, options, keep=keep)
+        if not (base.is_xl and refining.is_xl):
+            raise ConfigError(f"a refiner is an SDXL model's, for an SDXL model; got {refining.model.path} for {base.model.path}")
+    return Pipeline(
+        base,
+        {str(part): each.name for part, each in chosen.items() if part in opened.parts or (part == "controlnet" and controls)},
+        numerics,
+        controlnets=[
+            OpenParts(open_component(each, "controlnet", variant=variant, pickled=pickled), chosen, options, keep=keep) for each in controls
+        ],
+        refiner=refining,
+        vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
+        safety_checker=safety_checker,
+    )
+
+
+def _options(
+    chosen: Mapping[Part, Backend], numerics: Numerics, given: Mapping[str, Any], *, low_memory: bool
+) -> dict[Part, BackendOptions]:
+    """Every part's options, checked against what its backend takes."""
     distinct = {each.name: each for each in chosen.values()}
     known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
-    if unknown := sorted(set(backend_options) - set(known)):
+    if unknown := sorted(set(given) - set(known)):
         raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
-    options = {
+    return {
         part: BackendOptions(
             numerics=numerics,
-            threads=backend_options.get("threads"),
-            extra={name: backend_options[name] for name in each.option_names if name in backend_options},
+            threads=given.get("threads"),
+            low_memory=low_memory,
+            extra={name: given[name] for name in each.option_names if name in given},
         )
         for part, each in chosen.items()
     }
-    pipe = Pipeline(folder.with_embeddings(_read_embeddings(embeddings)), chosen, options)
-    if embeddings:
-        # built now, so that a token that is taken already is told here
-        _ = pipe.tokenizer
-    return pipe
+
+
+def _scaling_factor(model: StoredModel) -> float:
+    """That of the model's own VAE: a VAE in one file that takes its place does not say its own."""
+    if isinstance(model, SingleFileModel):
+        return model.family.scaling_factor
+    return float(model.config("vae_decoder")["scaling_factor"])
 
 
 def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding]) -> list[Embedding]:

@@ -44,12 +44,12 @@ class RunNoise:
         """Draw unit noise for every image: float32[n, *shape]."""
         return _draw(self.initial, self.num_images, shape)
 
-    def paths(self, plan: Plan, shape: tuple[int, ...]) -> BrownianTree | None:
-        """Return the Brownian paths that this plan walks along, one an image; None for a plan that has none."""
-        if not plan.intervals:
-            return None
-        ends = [end for interval in plan.intervals for end in interval]
-        return BrownianTree((self.num_images, *shape), min(ends), max(ends), self.brownian_seeds)
+    def paths(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...] | None = None) -> BrownianTree | None:
+        """Return the Brownian paths that this plan walks along, one an image; None for a plan that has none.
+
+        ``seed`` is the one that the sampler's settings fix, ``Sampler.brownian_seed``.
+        """
+        return plan.brownian((self.num_images, *shape), self.brownian_seeds if seed is None else seed)
 
     def step(self, plan: Plan, index: int, paths: BrownianTree | None, shape: tuple[int, ...]) -> Float | None:
         """Draw what call ``index`` needs: float32[n, *shape], or None where it needs nothing."""

@@ -4,11 +4,13 @@ import math
 import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from sdrt.errors import ConfigError
 
-__all__ = ["Settings"]
+__all__ = ["Numerics", "Settings"]
+
+Numerics: TypeAlias = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +27,14 @@ class Settings:
     guidance_scale : float
         1 or less: no guidance.
     guidance_rescale : float in [0, 1]
+    cfg : "batched" or "sequential"
+        Whether the U-Net's rows went through it together or one after the other.
     eta : float, at least 0
         DDIM's share of fresh noise.
     height, width : int (pixels)
+    conditions : mapping
+        What else the networks were told: pictures by the SHA-256 of their pixels, ControlNets' strengths, SDXL's sizes, where its refiner
+        took over.
     scheduler : str
         The name that was asked for, or the class of the configuration.
     scheduler_config : mapping
@@ -66,9 +73,11 @@ class Settings:
     num_inference_steps: int
     guidance_scale: float
     guidance_rescale: float
+    cfg: str
     eta: float
     height: int
     width: int
+    conditions: Mapping[str, Any]
     scheduler: str
     scheduler_config: Mapping[str, Any]
     compat: str | None
@@ -100,6 +109,8 @@ class Settings:
                 span = f" of at least {minimum}" if math.isfinite(minimum) else ""
                 raise ConfigError(f"{name} is a whole number{span}; got {getattr(self, name)!r}")
             object.__setattr__(self, name, value)
+        if self.cfg not in ("batched", "sequential"):
+            raise ConfigError(f"cfg is 'batched' or 'sequential'; got {self.cfg!r}")
         if self.sampler_seed is not None and _whole(self.sampler_seed) is None:
             raise ConfigError(f"sampler_seed is a whole number, or None for the image's own; got {self.sampler_seed!r}")
         for name, low, high in (("guidance_scale", -math.inf, math.inf), ("guidance_rescale", 0.0, 1.0), ("eta", 0.0, math.inf)):
@@ -111,7 +122,7 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as values of strict JSON. It has no infinity: one in a scheduler's configuration becomes text that float() reads."""
         config = {key: _finite(value) for key, value in self.scheduler_config.items()}
-        mappings = {"backend": dict(self.backend), "embeddings": dict(self.embeddings)}
+        mappings = {"backend": dict(self.backend), "embeddings": dict(self.embeddings), "conditions": dict(self.conditions)}
         return asdict(self) | {"scheduler_config": config} | mappings
 
 

@@ -48,7 +48,7 @@ def test_the_settings_inside_draw_the_picture_again(tmp_path: Path) -> None:
     settings: dict[str, Any] = json.loads(read_text(second)["sdrt"])
     pipe = sdrt.load(settings.pop("model"), settings.pop("backend"), settings.pop("numerics"))
     assert settings.pop("version") == sdrt.__version__
-    assert settings.pop("embeddings") == settings.pop("shared_streams") == {}
+    assert settings.pop("embeddings") == settings.pop("shared_streams") == settings.pop("conditions") == {}
     by_name, by_config = settings.pop("scheduler"), settings.pop("scheduler_config")
     for scheduler in (by_name, by_config):
         [image] = pipe.generate(**settings, scheduler=scheduler).images

@@ -1,7 +1,9 @@
 """The networks of one model, opened when first needed, with every array checked on its way in and out."""
 
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -76,18 +78,43 @@ class OpenParts:
     ----------
     model : Model
     backends, options : mapping by part
+    keep : bool
+        Whether a network that nobody uses stays open for the next call. If not, only those in use take memory.
     """
 
-    def __init__(self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions]) -> None:
+    def __init__(
+        self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions], *, keep: bool = True
+    ) -> None:
         self._model = model
         self._backends = backends
         self._options = options
+        self._keep = keep
         self._networks: dict[tuple[Part, int], CheckedNetwork] = {}
+        self._users: Counter[tuple[Part, int]] = Counter()
         self._lock = threading.Lock()
         self._closed = False
 
+    @contextmanager
+    def using(self, part: Part, clip_skip: int = 0) -> Iterator[CheckedNetwork]:
+        """The network of ``part`` for as long as the context lasts; opened if it is not.
+
+        Parameters, errors: as :meth:`get`.
+        """
+        key = (part, clip_skip)
+        with self._lock:
+            network = self._opened(part, clip_skip)
+            self._users[key] += 1
+        try:
+            yield network
+        finally:
+            with self._lock:
+                self._users[key] -= 1
+                idle = None if self._keep or self._users[key] else self._networks.pop(key, None)
+            if idle is not None:
+                idle.close()
+
     def get(self, part: Part, clip_skip: int = 0) -> CheckedNetwork:
-        """The network of ``part``, opened if it is not.
+        """The network of ``part``, opened if it is not; it stays open.
 
         Parameters
         ----------
@@ -103,15 +130,19 @@ class OpenParts:
         ModelError : the folder does not fit
         """
         with self._lock:
-            if self._closed:
-                raise BackendError("the pipeline is closed; make a new one with sdrt.load")
-            key = (part, clip_skip)
-            if key not in self._networks:
-                if clip_skip and clip_skip >= (layers := self._model.config(part)["num_hidden_layers"]):
-                    raise ConfigError(f"clip_skip is below {layers}, the layers of this model's text encoder; got {clip_skip}")
-                network = self._backends[part].open(part, self._model, replace(self._options[part], clip_skip=clip_skip))
-                self._networks[key] = CheckedNetwork(part, network)
-            return self._networks[key]
+            return self._opened(part, clip_skip)
+
+    def _opened(self, part: Part, clip_skip: int) -> CheckedNetwork:
+        """The same, for a caller that holds the lock."""
+        if self._closed:
+            raise BackendError("the pipeline is closed; make a new one with sdrt.load")
+        key = (part, clip_skip)
+        if key not in self._networks:
+            if clip_skip and clip_skip >= (layers := self._model.config(part)["num_hidden_layers"]):
+                raise ConfigError(f"clip_skip is below {layers}, the layers of this model's text encoder; got {clip_skip}")
+            network = self._backends[part].open(part, self._model, replace(self._options[part], clip_skip=clip_skip))
+            self._networks[key] = CheckedNetwork(part, network)
+        return self._networks[key]
 
     def unload(self) -> None:
         """Close every network; the next ``get`` opens it again."""

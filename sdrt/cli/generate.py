@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from sdrt.cli.opening import ModelChoice, add_arguments, open_pipeline, parse_choice
 from sdrt.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
@@ -34,11 +35,21 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "rng": (("--rng",), str, "noise stream: torch, torch-scalar, nv, numpy or generator (default torch)"),
     "sampler_rng": (("--sampler-rng",), str, "noise stream of the scheduler (default: the picture's own goes on)"),
     "sampler_seed": (("--sampler-seed",), int, "seed of the scheduler's stream (default: the picture's)"),
+    "cfg": (("--cfg",), str, "sequential sends rows through the U-Net one by one, in less memory (default batched)"),
+    "controlnet_conditioning_scale": (("--controlnet-scale",), float, "how strongly ControlNets lead (default 1)"),
+    "refiner_start": (("--refiner-start",), float, "share of the noise levels after which the refiner takes over (default 0.8)"),
     "compat": (("--compat",), str, "diffusers or apple: reproduce its defects (default: do what is right)"),
     "prompt_syntax": (("--prompt-syntax",), str, "weighted: (word:1.3), [word], BREAK; plain: all is text (default weighted)"),
     "long_prompts": (("--long-prompts",), str, "chunk, or truncate to 75 tokens (default chunk)"),
     "emphasis": (("--emphasis",), str, "how weights are applied: original or 'no norm' (default original)"),
     "clip_skip": (("--clip-skip",), int, "last layers of the text encoder to leave out (default 0; AUTOMATIC1111's number less 1)"),
+}
+
+# The options that are files of pictures: flag, how many, help.
+_PICTURES: dict[str, tuple[str, str]] = {
+    "image": ("--image", "for a model that in-paints: the picture"),
+    "mask_image": ("--mask-image", "for a model that in-paints: white is drawn anew"),
+    "control_image": ("--control-image", "what a ControlNet follows; as many as there are --controlnet"),
 }
 
 
@@ -52,10 +63,9 @@ class GenerateCommand:
     negative_prompt : str
     output : Path
         A folder, or the file of the one picture.
-    model, numerics : str
-    backend : str, or mapping by part
-    threads : int or None
-    embeddings : tuple of (token or None, file)
+    choice : ModelChoice
+    pictures : dict
+        Files of pictures that go to ``Pipeline.generate`` once they are opened.
     progress : bool
     options : dict
         What goes to ``Pipeline.generate``.
@@ -64,11 +74,8 @@ class GenerateCommand:
     prompts: tuple[str, ...]
     negative_prompt: str
     output: Path
-    model: str
-    backend: str | dict[str, str]
-    numerics: str
-    threads: int | None
-    embeddings: tuple[tuple[str | None, Path], ...]
+    choice: ModelChoice
+    pictures: dict[str, tuple[Path, ...]]
     progress: bool
     options: dict[str, Any]
 
@@ -87,20 +94,11 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument(
         "-o", "--output", type=Path, default=Path(), metavar="PATH", help="folder, or file ending in .png (default: the current folder)"
     )
-    command.add_argument("--model", default="nano", help="a folder in diffusers' layout, or a name from 'sdrt models' (default nano)")
-    command.add_argument("--backend", default="numpy", help="a name from 'sdrt backends', or part=name,part=name (default numpy)")
-    command.add_argument("--numerics", default="float32", help="float32 or float64 (default float32)")
-    command.add_argument("--threads", type=int, metavar="N", help="at most this many threads (default: every core)")
-    command.add_argument(
-        "--embedding",
-        action="append",
-        default=[],
-        metavar="[TOKEN=]FILE",
-        help="a textual inversion (safetensors); may be given again (default token: the one in the file, or the file's name)",
-    )
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no file names")
     for name, (flags, kind, text) in _OPTIONS.items():
         command.add_argument(*flags, dest=name, type=kind, metavar={int: "N", float: "X", str: "NAME"}[kind], help=text)
+    _add_pictures(command)
+    add_arguments(command)
     command.set_defaults(run=lambda arguments: run(parse(arguments)))
 
 
@@ -119,11 +117,8 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
         prompts=(arguments.prompt,) if arguments.prompts is None else _read_prompts(arguments.prompts),
         negative_prompt=arguments.negative_prompt,
         output=arguments.output,
-        model=arguments.model,
-        backend=_parse_backend(arguments.backend),
-        numerics=arguments.numerics,
-        threads=arguments.threads,
-        embeddings=tuple(map(_parse_embedding, arguments.embedding)),
+        choice=parse_choice(arguments),
+        pictures={name: tuple(getattr(arguments, name)) for name in _PICTURES if getattr(arguments, name)},
         progress=not arguments.quiet,
         options={name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None},
     )
@@ -132,9 +127,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 def run(command: GenerateCommand) -> None:
     """Draw and write every picture; those that are written stay, whatever happens to a later one."""
     from sdrt.image import save_png
-    from sdrt.loading import load
     from sdrt.metadata import text_chunks
-    from sdrt.models import read_embedding
 
     is_file = command.output.suffix.lower() == ".png"
     if is_file and len(command.prompts) > 1:
@@ -143,11 +136,11 @@ def run(command: GenerateCommand) -> None:
         _make_folder(command.output)
     elif not command.output.parent.is_dir():
         raise ImageError(f"{command.output.parent}: no such folder; make it first, or choose another place with -o")
-    embeddings = [read_embedding(file, token) for token, file in command.embeddings]
-    with load(command.model, command.backend, command.numerics, embeddings=embeddings, threads=command.threads) as pipe:  # type: ignore[arg-type]
+    pictures: dict[str, Any] = _opened(command.pictures)
+    with open_pipeline(command.choice, quiet=not command.progress) as pipe:
         for prompt in command.prompts:
             with _Progress(prompt, shown=command.progress) as progress:
-                result = pipe.generate(prompt, command.negative_prompt, on_step=progress, **command.options)
+                result = pipe.generate(prompt, command.negative_prompt, on_step=progress, **pictures, **command.options)
             for image, seed in zip(result.images, result.seeds, strict=True):
                 if is_file:
                     file = command.output if len(result.seeds) == 1 else command.output.with_suffix(f".{seed}.png")
@@ -156,6 +149,30 @@ def run(command: GenerateCommand) -> None:
                 save_png(image, file, text_chunks(result.settings, seed))
                 if command.progress:
                     print(file)
+
+
+def _add_pictures(command: argparse.ArgumentParser) -> None:
+    for name, (flag, text) in _PICTURES.items():
+        command.add_argument(flag, dest=name, action="append", default=[], type=Path, metavar="FILE", help=text)
+
+
+def _opened(files: dict[str, tuple[Path, ...]]) -> dict[str, Any]:
+    """Pictures from files, as ``generate`` takes them.
+
+    Raises
+    ------
+    ImageError : a file that is no picture
+    ConfigError : two where one is taken
+    """
+    from sdrt.image import open_picture
+
+    opened: dict[str, Any] = {}
+    for name, paths in files.items():
+        pictures = [open_picture(path) for path in paths]
+        if name != "control_image" and len(pictures) > 1:
+            raise ConfigError(f"{_PICTURES[name][0]} is one picture; got {len(pictures)}")
+        opened[name] = pictures if name == "control_image" else pictures[0]
+    return opened
 
 
 class _Progress:
@@ -211,25 +228,6 @@ def _read_prompts(file: Path) -> tuple[str, ...]:
     if not prompts:
         raise ConfigError(f"--prompts {file}: holds no prompt; write one on each line")
     return prompts
-
-
-def _parse_backend(text: str) -> str | dict[str, str]:
-    if "=" not in text:
-        return text
-    pairs = [pair.partition("=") for pair in text.split(",")]
-    if bad := [part for part, equals, name in pairs if not (part and equals and name)]:
-        raise ConfigError(f"--backend is a name or part=name,part=name; got {text!r} (look at {', '.join(map(repr, bad))})")
-    return {part.strip(): name.strip() for part, _, name in pairs}
-
-
-def _parse_embedding(text: str) -> tuple[str | None, Path]:
-    token, equals, file = text.partition("=")
-    # a file whose own name has an equals sign comes first
-    if not equals or Path(text).is_file():
-        return None, Path(text)
-    if not (token and file):
-        raise ConfigError(f"--embedding is a file or TOKEN=FILE; got {text!r}")
-    return token, Path(file)
 
 
 def _make_folder(folder: Path) -> None:

@@ -90,7 +90,8 @@ class SingleFileModel(StoredModel):
         """
         match part:
             case "unet":
-                config = unet_config(self.path, self._below(UNET), self._pooled_dim()) | {"sample_size": self._sample_size()}
+                config = unet_config(self.path, self._below(UNET), self._pooled_dim())
+                config |= {"sample_size": self._sample_size(), "upcast_attention": self.family.upcast_attention}
             case "vae_decoder" | "vae_encoder":
                 config = vae_config(self.path, self._below(VAE), self.family.scaling_factor)
             case _:

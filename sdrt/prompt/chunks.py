@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -38,8 +38,7 @@ class Chunks:
     truncated: str = ""
 
 
-@dataclass(frozen=True)
-class _Unit:
+class _Unit(NamedTuple):
     """Tokens that stand together in one chunk: one, or all vectors of one textual inversion."""
 
     ids: tuple[int, ...]
@@ -86,7 +85,9 @@ def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "we
     rows: list[list[_Unit]] = []
     cut: list[int] = []
     for section in units:
-        if long_prompts == "truncate":
+        if _size(section) <= room:
+            rows.append(section)
+        elif long_prompts == "truncate":
             single = [_Unit((i,), unit.weight) for unit in section for i in unit.ids]
             rows.append(single[:room])
             cut += (i for unit in single[room:] for i in unit.ids)
@@ -96,11 +97,15 @@ def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "we
 
 
 def _units(section: Iterable[Piece], tokenizer: ClipTokenizer) -> Iterable[_Unit]:
+    lengths = tokenizer.embedding_lengths
     for piece in section:
         ids = tokenizer.encode(piece.text)[1:-1]
+        if not lengths:
+            yield from (_Unit((i,), piece.weight) for i in ids)
+            continue
         at = 0
         while at < len(ids):
-            length = tokenizer.embedding_lengths.get(ids[at], 1)
+            length = lengths.get(ids[at], 1)
             yield _Unit(tuple(ids[at : at + length]), piece.weight)
             at += length
 

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self, SupportsFloat
 
 import numpy as np
 
-from sdrt.arrays import F64, Float
+from sdrt.arrays import F64, Array, Float
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers.bounds import NO_BOUND, X0Bound
 from sdrt.schedulers.compat import Compat
@@ -96,9 +96,19 @@ class Sampler(ABC):
         """T, the length of the training schedule."""
 
     @property
+    def max_inference_steps(self) -> int:
+        """The most steps that a run can be spread over; stops that a caller lays down may be more."""
+        return self.num_train_timesteps
+
+    @property
     def doubled_output(self) -> bool:
         """Whether the network's output has twice the sample's channels, a prediction and a variance."""
         return False
+
+    @property
+    def brownian_seed(self) -> int | tuple[int, ...] | None:
+        """The seed of the Brownian path that its noise comes from, where the settings fix one: see ``Plan.intervals``."""
+        return None
 
     def with_options(self, **options: Any) -> Self:
         """Return this sampler with other values of its :attr:`step_options`.
@@ -139,6 +149,11 @@ class Sampler(ABC):
         plan = self._plan(request)
         check_alpha(self.prediction_type, float(plan.alphas[: plan.num_calls].min()))
         return plan
+
+    def whole_plan(self) -> Plan:
+        """Lay out what there is before a run is asked for: every trained timestep."""
+        falling = range(self.num_train_timesteps - 1, -1, -1)
+        return self.plan(timesteps=falling[::-1] if self.inverse else falling)
 
     def _check_steps(self, n: int) -> None:
         """Raise ConfigError for a number of steps that no run has."""
@@ -221,6 +236,10 @@ class Sampler(ABC):
             ratios: Float = plan.sigmas / plan.alphas
         return ratios
 
+    def shown_timesteps(self, plan: Plan) -> Array:
+        """What this sampler's class of diffusers calls ``timesteps``: whole ones are int64, fractional ones float32."""
+        return plan.timesteps if plan.timesteps.dtype == np.int64 else plan.timesteps.astype(np.float32)
+
     def _x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
         """Return (a, b) with x0 = a * x + b * output at a stop."""
         return x0_weights(self.prediction_type, alpha, sigma)
@@ -254,7 +273,9 @@ def _floats(name: str, x: object) -> Float:
 def _operand(name: str, array: object, x: Float, work: np.dtype[Any], *, doubled: bool = False) -> Float:
     """Check an operand against the sample, and return it in the dtype of the computation."""
     found = _floats(name, array)
-    expected = (*x.shape[:1], 2 * x.shape[1], *x.shape[2:]) if doubled and x.ndim > 1 else x.shape
+    if doubled and x.ndim < 2:
+        raise ArrayContractError(f"{name}: a variance stands in further channels, got a sample of shape {list(x.shape)}; give it two axes")
+    expected = (*x.shape[:1], 2 * x.shape[1], *x.shape[2:]) if doubled else x.shape
     if found.shape != expected:
         twice = " with twice its channels" if doubled else ""
         raise ArrayContractError(f"{name}: expected the sample's shape{twice}, {list(expected)}, got {list(found.shape)}")

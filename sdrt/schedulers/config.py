@@ -11,22 +11,81 @@ from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.compat import COMPATS, Compat
 from sdrt.schedulers.noise_schedule import Numerics
+from sdrt.schedulers.samplers.consistency import ConsistencyModel
 from sdrt.schedulers.samplers.ddim import DDIM
+from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
+from sdrt.schedulers.samplers.ddpm import DDPM
+from sdrt.schedulers.samplers.deis_multistep import DEISMultistep
+from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
+from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
+from sdrt.schedulers.samplers.dpmsolver_multistep_inverse import DPMSolverMultistepInverse
+from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
+from sdrt.schedulers.samplers.dpmsolver_singlestep import DPMSolverSinglestep
+from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
+from sdrt.schedulers.samplers.edm_euler import EDMEuler
 from sdrt.schedulers.samplers.euler import Euler
 from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
+from sdrt.schedulers.samplers.euler_cfgpp import EulerAncestralCFGPP, EulerCFGPP
+from sdrt.schedulers.samplers.flow_euler import FlowEuler
+from sdrt.schedulers.samplers.flow_heun import FlowHeun
+from sdrt.schedulers.samplers.flow_lcm import FlowLCM
+from sdrt.schedulers.samplers.heun import Heun
+from sdrt.schedulers.samplers.ipndm import IPNDM
+from sdrt.schedulers.samplers.kdpm2 import KDPM2
+from sdrt.schedulers.samplers.kdpm2_ancestral import KDPM2Ancestral
+from sdrt.schedulers.samplers.lcm import LCM
+from sdrt.schedulers.samplers.lms import LMS
 from sdrt.schedulers.samplers.pndm import PNDM
+from sdrt.schedulers.samplers.res_multistep import ResMultistep, ResMultistepAncestral
+from sdrt.schedulers.samplers.restart import Restart
+from sdrt.schedulers.samplers.sa_solver import SASolver
+from sdrt.schedulers.samplers.tcd import TCD
+from sdrt.schedulers.samplers.unclip import UnCLIP
+from sdrt.schedulers.samplers.unipc_multistep import UniPCMultistep
 
 __all__ = ["class_names", "sampler_class", "sampler_from_config"]
 
 _SAMPLERS: tuple[type[Sampler], ...] = (
     DDIM,
+    DDIMInverse,
+    DDPM,
     PNDM,
+    IPNDM,
+    LCM,
+    TCD,
+    UnCLIP,
     Euler,
     EulerAncestral,
+    Heun,
+    KDPM2,
+    KDPM2Ancestral,
+    LMS,
+    DPMSolverSDE,
+    DPMPP2SAncestral,
+    Restart,
+    ResMultistep,
+    ResMultistepAncestral,
+    EulerCFGPP,
+    EulerAncestralCFGPP,
+    DPMPP2MCFGPP,
     DPMSolverMultistep,
+    FlowEuler,
+    FlowHeun,
+    FlowLCM,
+    EDMEuler,
+    EDMDPMSolverMultistep,
+    ConsistencyModel,
+    DPMSolverMultistepInverse,
+    DPMSolverSinglestep,
+    DEISMultistep,
+    UniPCMultistep,
+    SASolver,
 )
-_BY_NAME: dict[str, type[Sampler]] = {sampler.name: sampler for sampler in _SAMPLERS}
+# Further classes of diffusers whose step is the same: they can also step many timesteps at once, for pipelines that solve in parallel.
+_ALIASES: dict[str, type[Sampler]] = {"DDIMParallelScheduler": DDIM, "DDPMParallelScheduler": DDPM}
+
+_BY_NAME: dict[str, type[Sampler]] = {sampler.name: sampler for sampler in _SAMPLERS} | _ALIASES
 
 # Values that are built, for keys of which a class does not say otherwise.
 _COMMON_CHOICES: dict[str, tuple[Any, ...]] = {
@@ -48,7 +107,7 @@ _OTHER_KEYS = frozenset((
 
 def class_names() -> tuple[str, ...]:
     """Return the class names that are built, sorted: diffusers' own, and of the same form where diffusers has none."""
-    return tuple(sorted(_BY_NAME))
+    return tuple(sorted(sampler.name for sampler in _SAMPLERS))
 
 
 def sampler_class(name: str) -> type[Sampler]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sdrt.arrays import F32, Array, Float
 from sdrt.errors import ConfigError
-from sdrt.rng import NoiseStream
+from sdrt.rng import BrownianTree, NoiseStream
 from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_from_config
@@ -58,6 +58,7 @@ class DiffusersScheduler:
         self._plans: dict[Options, tuple[Sampler, Plan]] = {}
         self._state: State | None = None
         self._begin_index: int | None = None
+        self._path: tuple[Any, BrownianTree] | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -91,7 +92,8 @@ class DiffusersScheduler:
         num_inference_steps, timesteps, sigmas, mu
             One of the first three, as :meth:`Sampler.plan` takes them.
         **options
-            What the class of diffusers takes here beside them (``original_inference_steps``, ``strength`` of LCM).
+            What the class of diffusers takes here beside them (``original_inference_steps``, ``strength`` of LCM), and any of the sampler's
+            ``step_options``, for the whole run: those that move the stops (``s_churn``) belong here.
 
         Raises
         ------
@@ -111,10 +113,9 @@ class DiffusersScheduler:
         return self._plan.num_inference_steps if self._asked else None
 
     @property
-    def timesteps(self) -> npt.NDArray[np.int64] | F32:
-        """i64[calls], or f32[calls] for the classes with fractional timesteps."""
-        timesteps = self._plan.timesteps
-        return timesteps if timesteps.dtype == np.int64 else timesteps.astype(np.float32)
+    def timesteps(self) -> Array:
+        """i64[calls], or f32[calls] for the classes with fractional timesteps; f64[calls] where diffusers' own come so."""
+        return self.sampler.shown_timesteps(self._plan)
 
     @property
     def sigmas(self) -> F32:
@@ -183,7 +184,8 @@ class DiffusersScheduler:
         timestep : number
             One of :attr:`timesteps`.
         generator : noise stream of :mod:`sdrt.rng`
-            Where fresh noise comes from; required by stochastic samplers.
+            Where fresh noise comes from; required by stochastic samplers. One that takes it from a Brownian path reads the seed only, and
+            needs none where its configuration has a ``noise_sampler_seed``.
         variance_noise : float array of the sample's shape
             Fresh noise, in place of a generator.
         prev_timestep : number
@@ -209,7 +211,7 @@ class DiffusersScheduler:
         state = replace(self._state, x=x, position=at) if self._state is not None and goes_on else State(x=x, position=at)
         noise = None
         if plan.draws[at]:
-            noise = self._noise(generator, variance_noise, sample)
+            noise = self._noise(sampler, plan, at, generator, variance_noise, sample)
         moved = sampler.step(plan, state, model_output, noise, unconditional_output=unconditional_output)
         prev_sample = _scaled(moved.x, 1 / (float(plan.alphas[at + 1]) if sampler.exploding else 1.0))
         self._state = moved if at == i else replace(moved, position=i + 1)
@@ -217,14 +219,33 @@ class DiffusersScheduler:
         result = StepOutput(prev_sample, moved)
         return result if return_dict else (result.prev_sample, result.pred_original_sample)
 
-    def _noise(self, generator: NoiseStream | None, variance_noise: Float | None, sample: Float) -> Float:
+    def _noise(
+        self,
+        sampler: Sampler,
+        plan: Plan,
+        call: int,
+        generator: NoiseStream | None,
+        variance_noise: Float | None,
+        sample: Float,
+    ) -> Float:
         if variance_noise is not None:
             if generator is not None:
                 raise ConfigError("fresh noise comes from generator or variance_noise, got both; pass one of them")
             return variance_noise
+        if plan.span is not None and (seed := _first_given(sampler.brownian_seed, generator)) is not None:
+            return self._brownian(plan, sample.shape, seed).normal_between(*plan.intervals[call])
         if generator is None:
             raise ConfigError(f"{self.sampler.name} draws noise in this step; pass generator=sdrt.rng.stream('torch', seed)")
         return generator.normal(sample.shape)
+
+    def _brownian(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...]) -> BrownianTree:
+        """Return the path of a plan that draws, the same one at every call."""
+        key = (plan.span, shape, seed)
+        if self._path is None or self._path[0] != key:
+            path = plan.brownian(shape, seed)
+            assert path is not None  # noqa: S101  # it draws
+            self._path = key, path
+        return self._path[1]
 
     # ---- noise on pictures
 
@@ -251,6 +272,8 @@ class DiffusersScheduler:
 
     def get_velocity(self, sample: Float, noise: Float, timesteps: npt.ArrayLike) -> Float:
         """Return what a network of velocities should answer: alpha * noise - sigma * sample; parameters as :meth:`add_noise`."""
+        if self.sampler.alpha_bar() is None:
+            raise ConfigError(f"{self.sampler.name} has no get_velocity, which is for velocities over a trained schedule; got none")
         alpha, sigma = self._levels(sample, timesteps)
         if self.sampler.exploding:
             alpha = 1 / np.sqrt(1 + sigma**2)
@@ -265,13 +288,14 @@ class DiffusersScheduler:
 
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
-        if self._asked and (i := self._find(timestep)) is not None:
+        planned = bool(self._asked) or self.sampler.alpha_bar() is None
+        if planned and not self.sampler.inverse and (i := self._find(timestep)) is not None:
             alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
         else:
             alpha_bar = self.sampler.alpha_bar()
-            known = 0 if alpha_bar is None else len(alpha_bar)
-            if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < known):
-                raise ConfigError(f"noise is added at a timestep of the plan or a whole one in [0, {known}), got {timestep:g}")
+            if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < len(alpha_bar)):
+                others = "" if alpha_bar is None else f" or a whole one in [0, {len(alpha_bar)})"
+                raise ConfigError(f"noise is added at a timestep of the plan{others}, got {timestep:g}")
             alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
         return (1.0, sigma / alpha) if self.sampler.exploding else (alpha, sigma)
 
@@ -284,8 +308,7 @@ class DiffusersScheduler:
     def _planned(self) -> tuple[Sampler, Plan]:
         """Return the sampler and plan under way; before any was asked for, a plan of every trained timestep."""
         if not self._plans:
-            every = range(self.sampler.num_train_timesteps - 1, -1, -1)
-            self._plans = {(): (self.sampler, self.sampler.plan(timesteps=every))}
+            self._plans = {(): (self.sampler, self.sampler.whole_plan())}
         return self._plans[()]
 
     def _with_options(self, options: Mapping[str, Any]) -> tuple[Sampler, Plan]:
@@ -297,8 +320,11 @@ class DiffusersScheduler:
             return sampler, plan
         key = tuple(sorted(given.items()))
         if key not in self._plans:
-            asked = self._asked or {"timesteps": plan.timesteps.tolist()}
-            self._plans[key] = (changed, changed.plan(**asked))
+            other = changed.plan(**self._asked) if self._asked else changed.whole_plan()
+            if not np.array_equal(other.sigmas, plan.sigmas):
+                told = ", ".join(given)
+                raise ConfigError(f"{told} of {sampler.name} say where the network is called; pass them to set_timesteps, not to step")
+            self._plans[key] = (changed, other)
         return self._plans[key]
 
     def _locate(self, timestep: float | None) -> int:
@@ -338,6 +364,13 @@ class DiffusersScheduler:
     def _unit(self, i: int) -> float:
         """Return the sampler's x at stop i over the face's."""
         return float(self._plan.alphas[i]) if self.sampler.exploding else 1.0
+
+
+def _first_given(fixed: int | tuple[int, ...] | None, generator: NoiseStream | None) -> int | tuple[int, ...] | None:
+    """Return the seed of a Brownian path: the one that the settings fix, or else the generator's."""
+    if fixed is not None:
+        return fixed
+    return None if generator is None else generator.seed
 
 
 def _scaled(x: Float, factor: float) -> Float:

@@ -5,20 +5,20 @@ Two numerics. ``float64`` computes as written. ``float32`` computes as PyTorch d
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
 
-__all__ = ["BetaSchedule", "NoiseSchedule", "Numerics", "Real", "real_type"]
+__all__ = ["BetaSchedule", "NoiseSchedule", "Numerics", "Real", "linspace", "real_type"]
 
 Numerics = Literal["float32", "float64"]
-BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"]
 Real: TypeAlias = "np.floating[Any]"
 
 _MAX_BETA = 0.999  # Nichol and Dhariwal 2021, section 3.2: keeps the last steps from being singular
@@ -112,21 +112,55 @@ def _plain_betas(schedule: NoiseSchedule, numerics: Numerics) -> Float:
         return np.array(schedule.trained_betas, real)
     match schedule.beta_schedule:
         case "linear":
-            return _linspace(schedule.beta_start, schedule.beta_end, T, numerics)
+            return linspace(schedule.beta_start, schedule.beta_end, T, numerics)
         case "scaled_linear":
-            roots = _linspace(schedule.beta_start**0.5, schedule.beta_end**0.5, T, numerics)
+            roots = linspace(schedule.beta_start**0.5, schedule.beta_end**0.5, T, numerics)
             return roots * roots
         case "squaredcos_cap_v2":
-            return np.array([min(1 - _cosine_signal((i + 1) / T) / _cosine_signal(i / T), _MAX_BETA) for i in range(T)], real)
-    raise ConfigError(f"beta_schedule must be linear, scaled_linear or squaredcos_cap_v2, got {schedule.beta_schedule!r}")
+            return np.array(_betas_of(_cosine_signal, T), real)
+        case "laplace":
+            return np.array(_betas_of(_laplace_signal, T), real)
+        case "exp":
+            return np.array(_betas_of(_exponential_signal, T), real)
+        case "sigmoid":
+            rise: Float = _sigmoid(linspace(-6, 6, T, numerics))
+            rise *= real(schedule.beta_end - schedule.beta_start)
+            rise += real(schedule.beta_start)
+            return rise
+    raise ConfigError(f"beta_schedule must be one of {', '.join(get_args(BetaSchedule))}, got {schedule.beta_schedule!r}")
+
+
+def _betas_of(signal: Callable[[float], float], T: int) -> list[float]:
+    """Return the betas whose running product follows a signal power given over the progress in [0, 1]; in float64, as diffusers does."""
+    return [min(1 - signal((i + 1) / T) / signal(i / T), _MAX_BETA) for i in range(T)]
 
 
 def _cosine_signal(progress: float) -> float:
-    """Return alpha_bar of the cosine schedule at a progress in [0, 1] (Nichol and Dhariwal 2021, equation 17)."""
+    """Return alpha_bar of the cosine schedule (Nichol and Dhariwal 2021, equation 17)."""
     return math.cos((progress + 0.008) / 1.008 * math.pi / 2) ** 2
 
 
-def _linspace(start: float, end: float, count: int, numerics: Numerics) -> Float:
+def _laplace_signal(progress: float) -> float:
+    """Return alpha_bar of the schedule whose log-SNR is spread by Laplace's distribution (Hang and Gu 2024, arXiv:2407.03297).
+
+    As diffusers has it, with the square root that turns the paper's alpha_bar into alpha: models are trained on what is written there.
+    """
+    log_snr = -0.5 * math.copysign(1, 0.5 - progress) * math.log(1 - 2 * abs(0.5 - progress) + 1e-6)
+    snr = math.exp(log_snr)
+    return math.sqrt(snr / (1 + snr))
+
+
+def _exponential_signal(progress: float) -> float:
+    """Return alpha_bar of a log-signal that falls evenly, to exp(-12)."""
+    return math.exp(-12.0 * progress)
+
+
+def _sigmoid(x: Float) -> Float:
+    """Return the logistic function, computed in float64 and rounded once: within a unit in the last place of torch's."""
+    return (1 / (1 + np.exp(-x.astype(np.float64)))).astype(x.dtype)
+
+
+def linspace(start: float, end: float, count: int, numerics: Numerics) -> Float:
     """Return evenly spaced values; in float32 as torch.linspace computes them.
 
     torch counts from both ends with a float32 step, in one fused multiply-add each: float64 holds the exact product here.

@@ -3,17 +3,20 @@
 x0 and eps are linear in x and the output, so that a step is one weighted sum.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.schedulers.bounds import NO_BOUND, X0Bound
 from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import Prediction, eps_weights, x0_weights
+from sdrt.schedulers.prediction import Prediction, eps_weights, to_eps, to_x0, x0_weights
 from sdrt.schedulers.scheduled import ScheduledSampler
 from sdrt.schedulers.state import State
 
-__all__ = ["OneStepSampler", "Transfer", "one_call_plan", "transfers"]
+__all__ = ["BoundedOneStepSampler", "OneStepSampler", "Transfer", "one_call_plan", "transfers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +78,55 @@ class OneStepSampler(ScheduledSampler):
         return state.moved(x)
 
 
+@dataclass(frozen=True, kw_only=True)
+class BoundedOneStepSampler(OneStepSampler):
+    """The same where the predicted x0 may be bounded; the predicted noise stays what the network said."""
+
+    bound: X0Bound = NO_BOUND
+
+    def _advance(self, c: Transfer, state: State, output: Float, noise: Float | None) -> State:
+        bound = self._x0_bound()
+        if not bound:
+            return super()._advance(c, state, output, noise)
+        x0 = bound(to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma))
+        x: Float = x0 * c.alpha_next
+        np.add(x, self._eps(c, state.x, output, x0) * c.direction, out=x)
+        if noise is not None:
+            np.add(x, noise * c.noise, out=x)
+        return state.moved(x)
+
+    def _eps(self, c: Transfer, x: Float, output: Float, x0: Float) -> Float:  # noqa: ARG002
+        """Return the predicted noise that goes with a bounded x0."""
+        return to_eps(self.prediction_type, x, output, c.alpha, c.sigma)
+
+    def _x0_bound(self) -> X0Bound:
+        return self.bound
+
+    def _config(self) -> dict[str, Any]:
+        return super()._config() | self.bound.config()
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return super()._read(values) | {"bound": X0Bound.read(values)}
+
+
 def one_call_plan(
-    timesteps: Array, alphas: Float, sigmas: Float, steps: tuple[Transfer, ...], *, draws: bool = False, init_scale: float = 1.0
+    timesteps: Array,
+    alphas: Float,
+    sigmas: Float,
+    steps: tuple[Any, ...],
+    *,
+    draws: bool | tuple[bool, ...] = False,
+    init_scale: float = 1.0,
 ) -> Plan:
-    """Return the plan of a sampler that makes one call a step."""
+    """Return the plan of a sampler that makes one call a step; ``draws`` says for each call whether it draws, or for all."""
     n = len(steps)
     return Plan(
         timesteps=timesteps,
         alphas=alphas,
         sigmas=sigmas,
         coefficients=steps,
-        draws=(draws,) * n,
+        draws=draws if isinstance(draws, tuple) else (draws,) * n,
         starts=tuple(range(n)),
         init_scale=init_scale,
     )

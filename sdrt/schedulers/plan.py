@@ -1,10 +1,12 @@
 """The tables of a run, laid out once: see :mod:`sdrt.schedulers.base` for how a run walks through them."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
+from sdrt.rng import BrownianTree
 
 __all__ = ["Plan"]
 
@@ -22,12 +24,31 @@ class Plan:
     init_scale: float = 1.0  # the first sample is noise times this
     input_scale: tuple[float, ...] = field(default=())  # per call, what the sample is multiplied with for the network
     intervals: tuple[tuple[float, float], ...] = field(default=())  # per call, where noise is a Brownian path's increment
+    span: tuple[float, float] | None = None  # the smallest and the largest noise level of that path
 
     def __post_init__(self) -> None:
         for table in (self.timesteps, self.alphas, self.sigmas):
             table.setflags(write=False)
         if not self.input_scale:
             object.__setattr__(self, "input_scale", (1.0,) * self.num_calls)
+
+    def brownian(self, shape: Iterable[int], seed: int | Sequence[int]) -> BrownianTree | None:
+        """Return the Brownian path whose increments are this plan's noise; None where it draws plain noise, or none.
+
+        Parameters
+        ----------
+        shape : ints
+            Of the sample.
+        seed : int, or ints
+            One for the whole batch, or one for each of its samples; taken modulo 2**64, as torch's generators do.
+
+        Raises
+        ------
+        ConfigError : not one seed for each sample
+        """
+        if self.span is None or not any(self.draws):
+            return None
+        return BrownianTree(shape, *self.span, seed % 2**64 if isinstance(seed, int) else [each % 2**64 for each in seed])
 
     @property
     def num_calls(self) -> int:

@@ -8,18 +8,23 @@ from sdrt.schedulers.request import Request
 from sdrt.schedulers.scheduled import ScheduledSampler
 from sdrt.schedulers.sigmas import FinalSigma, SigmaSpacing, interpolated, ratio_to_timestep, training_ratios, with_final_ratio
 
-__all__ = ["first_scale", "ratio_stops"]
+__all__ = ["first_scale", "ratio_stops", "timesteps_of"]
 
 
-def ratio_stops(sampler: ScheduledSampler, request: Request, spacing: SigmaSpacing, final: FinalSigma) -> tuple[F64, Float]:
+def ratio_stops(
+    sampler: ScheduledSampler, request: Request, spacing: SigmaSpacing, final: FinalSigma, *, fine: bool = False
+) -> tuple[F64, Float]:
     """Choose the stops of a run: at the timesteps' own ratios, or spread by a formula between the ends of those.
 
     Parameters
     ----------
     request : Request
-        Its ``sigmas``, where given, are the ratios of all stops, the end of the run among them.
+        Its ``sigmas``, where given, are the ratios of all stops, the end of the run among them; its ``timesteps`` take the place of the
+        spacing and of the formula.
     final : {"zero", "sigma_min"}
         The ratio at which the run ends: none, or the smallest trained one.
+    fine : bool
+        Whether ratios are read at the timesteps as computed, before they are rounded to the numerics' type.
 
     Returns
     -------
@@ -30,23 +35,24 @@ def ratio_stops(sampler: ScheduledSampler, request: Request, spacing: SigmaSpaci
     training = training_ratios(sampler.alpha_bar(), real)
     if request.sigmas is not None:
         own = np.array(request.sigmas, real)
-        return _timesteps_of(own[:-1].astype(np.float64), training), own
-    timesteps = sampler._timesteps(request).astype(real).astype(np.float64)
-    ratios = interpolated(training, timesteps)
-    if spacing.kind != "interpolated":
-        ratios = spacing.spread(ratios[0], ratios[-1], len(ratios))
-        timesteps = _timesteps_of(ratios, training)
+        return timesteps_of(own[:-1].astype(np.float64), training), own
+    exact = sampler._timesteps(request)
+    timesteps = exact.astype(real).astype(np.float64)
+    ratios = interpolated(training, exact if fine else timesteps)
+    if spacing.kind != "interpolated" and request.timesteps is None:
+        ratios = spacing.spread(ratios[0], ratios[-1], request.n)
+        timesteps = timesteps_of(ratios, training)
     return timesteps, with_final_ratio(ratios, training, final)
 
 
-def _timesteps_of(ratios: F64, training: Float) -> F64:
-    """Return the fractional timesteps of ratios, rounded to the table's type."""
+def timesteps_of(ratios: F64, training: Float) -> F64:
+    """Return the fractional timesteps of ratios, rounded to the training table's type."""
     return ratio_to_timestep(ratios, training).astype(training.dtype).astype(np.float64)
 
 
-def first_scale(spacing: str, sigmas: Float) -> float:
+def first_scale(spacing: str, sigma: float) -> float:
     """Return the scale of the initial noise, as diffusers 0.42.1 has it (``init_noise_sigma``).
 
     ``leading`` starts at unit variance; the others at sigma, as if the image were empty: less than 1 by 0.2 % for SD 1.x.
     """
-    return 1.0 if spacing == "leading" else float(sigmas[0])
+    return 1.0 if spacing == "leading" else sigma

@@ -15,6 +15,7 @@ from sdrt.errors import ConfigError
 from sdrt.schedulers.beta_quantile import beta_quantile
 
 __all__ = [
+    "SIGMA_FLAGS",
     "SIGMA_KEYS",
     "FinalSigma",
     "SigmaKind",
@@ -23,6 +24,7 @@ __all__ = [
     "beta_ratios",
     "exponential_ratios",
     "interpolated",
+    "karras_at",
     "karras_ratios",
     "log_linear_table",
     "ratio_to_timestep",
@@ -40,7 +42,7 @@ SIGMA_KEYS: dict[str, Any] = {
     "use_ays_sigmas": False,
 }
 
-_FLAGS: dict[SigmaKind, str] = {
+SIGMA_FLAGS: dict[str, str] = {
     "karras": "use_karras_sigmas",
     "exponential": "use_exponential_sigmas",
     "beta": "use_beta_sigmas",
@@ -83,21 +85,33 @@ class SigmaSpacing:
         ------
         ConfigError : two flags are set
         """
-        kinds: list[SigmaKind] = [kind for kind, flag in _FLAGS.items() if values.get(flag)]
+        kinds = [kind for kind, flag in SIGMA_FLAGS.items() if values.get(flag)]
         if len(kinds) > 1:
-            raise ConfigError(f"only one of {', '.join(_FLAGS[kind] for kind in kinds)} can be set; choose how sigmas are spread")
-        kind = kinds[0] if kinds else "interpolated"
-        table = values.get(_FLAGS["ays"])
+            raise ConfigError(f"only one of {', '.join(SIGMA_FLAGS[kind] for kind in kinds)} can be set; choose how sigmas are spread")
+        kind: Any = kinds[0] if kinds else "interpolated"
+        table = values.get(SIGMA_FLAGS["ays"])
         return cls(
             kind=kind, sigma_min=values.get("sigma_min"), sigma_max=values.get("sigma_max"), ays=table if isinstance(table, str) else "sd"
         )
 
     def config(self) -> dict[str, Any]:
         """Return these settings under diffusers' keys."""
-        flags: dict[str, Any] = {flag: kind == self.kind for kind, flag in _FLAGS.items() if kind != "ays"}
+        flags: dict[str, Any] = {flag: kind == self.kind for kind, flag in SIGMA_FLAGS.items() if kind != "ays"}
         if self.kind == "ays":  # a key that diffusers does not know is written only where it says something
-            flags[_FLAGS["ays"]] = self.ays
+            flags[SIGMA_FLAGS["ays"]] = self.ays
         return flags | {"sigma_min": self.sigma_min, "sigma_max": self.sigma_max}
+
+    @classmethod
+    def named(cls, name: str | None) -> "SigmaSpacing":
+        """Read sdrt's own key ``sigma_spacing``, for classes to which diffusers gave no flags: a kind, or "ays sdxl"."""
+        kind, _, table = (name or "interpolated").partition(" ")
+        return cls(kind=kind, ays=table or "sd")  # type: ignore[arg-type]
+
+    def named_config(self) -> dict[str, Any]:
+        """Return these settings under that key, which is written only where it says something."""
+        if self.kind == "interpolated":
+            return {}
+        return {"sigma_spacing": f"{self.kind} {self.ays}" if self.ays != "sd" else self.kind}
 
     def spread(self, first: float, last: float, n: int) -> F64:
         """Spread n ratios from ``first`` down to ``last``, where the settings do not say otherwise: f64[n]."""
@@ -110,8 +124,13 @@ class SigmaSpacing:
 
 def karras_ratios(high: float, low: float, n: int, rho: float = _RHO) -> F64:
     """Spread n ratios by equation 5 of Karras et al. 2022: f64[n]."""
+    return karras_at(np.linspace(0, 1, n), high, low, rho)
+
+
+def karras_at(ramp: F64, high: float, low: float, rho: float = _RHO) -> F64:
+    """Return the ratios at positions between the two ends of that spread, 0 the high one and 1 the low one: f64 of the same shape."""
     start, end = high ** (1 / rho), low ** (1 / rho)
-    found: F64 = (start + np.linspace(0, 1, n) * (end - start)) ** rho
+    found: F64 = (start + ramp * (end - start)) ** rho
     return found
 
 

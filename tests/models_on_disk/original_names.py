@@ -67,7 +67,7 @@ def original_controlnet(tensors: Mapping[str, torch.Tensor], config: Mapping[str
     for name, tensor in tensors.items():
         room, *rest = name.split(".")
         if room == "controlnet_cond_embedding":
-            at = {"conv_in": 0, "conv_out": 2 * (blocks + 1)}.get(rest[0], None)
+            at = {"conv_in": 0, "conv_out": 2 * (blocks + 1)}.get(rest[0])
             new = f"input_hint_block.{2 * (int(rest[1]) + 1) if at is None else at}.{rest[-1]}"
         elif room == "controlnet_down_blocks":
             new = f"zero_convs.{rest[0]}.0.{rest[1]}"

@@ -1,5 +1,6 @@
 """The Brownian tree against torchsde, as diffusers' DPMSolverSDEScheduler reads it."""
 
+import importlib
 import itertools
 import pickle
 from typing import Any
@@ -13,8 +14,7 @@ from hypothesis import strategies as st
 from sdrt.errors import ConfigError
 from sdrt.rng import BrownianTree
 
-pytest.importorskip("torchsde", reason="diffusers' Brownian noise needs torchsde")
-peer = pytest.importorskip("diffusers.schedulers.scheduling_dpmsolver_sde")
+peer = importlib.import_module("diffusers.schedulers.scheduling_dpmsolver_sde")
 
 pytestmark = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="a torch build without AVX2 draws other normals"

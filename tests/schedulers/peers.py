@@ -1,10 +1,14 @@
 """diffusers' schedulers beside ours, over one network: what every parity test here runs on."""
 
+import copy
 import inspect
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import diffusers
 import numpy as np
@@ -14,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 import sdrt.rng
 import sdrt.schedulers
 from sdrt.schedulers import DiffusersScheduler
+from sdrt.schedulers.config import sampler_class
 
 SEED = 93
 SHAPE = (1, 4, 8, 8)
@@ -36,8 +41,27 @@ def network(x: Any, t: Any) -> Any:
     return (x * x * 0.3 - x * 0.2 + float(t) * 5e-5) / (x * x * 0.5 + 1.0)
 
 
+def answer(config: Mapping[str, Any], x: Any, t: Any) -> Any:
+    """Answer as the network of a configuration does: with a variance in further channels, where it learned one."""
+    output = network(x, t)
+    if config.get("variance_type") not in ("learned", "learned_range"):
+        return output
+    variance = x * 0.7 / (x * x + 1.0) + 0.4  # in (0, 1), of either kind
+    return torch.cat([output, variance], 1) if isinstance(x, torch.Tensor) else np.concatenate([output, variance], 1)
+
+
 def first_noise(dtype: type[Any] = np.float32) -> np.ndarray:
     return sdrt.rng.stream("numpy", SEED).normal(SHAPE).astype(dtype)
+
+
+def known(class_name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of those values that the class has."""
+    return {"_class_name": class_name, **{key: value for key, value in values.items() if key in sampler_class(class_name).keys}}
+
+
+def is_of_diffusers(class_name: str) -> bool:
+    """Whether diffusers has a class of this name: those of samplers that it lacks are named in its manner."""
+    return hasattr(diffusers, class_name)
 
 
 def peer(config: Mapping[str, Any]) -> Any:
@@ -63,21 +87,56 @@ def run_peer(
     step: Mapping[str, Any] | None = None,
     stops: Mapping[str, Any] | None = None,
     dtype: type[Any] = np.float32,
+    wide: bool = False,
 ) -> Run:
-    """Run diffusers, with torch's generator and options of its ``step``."""
+    """Run diffusers, with torch's generator and options of its ``step``; ``wide`` has it compute from its float32 sigmas in float64."""
     scheduler = laid_out(config, n, stops)
+    if wide:
+        scheduler.sigmas = scheduler.sigmas.double()
     options = dict(step or {})
     if "generator" in inspect.signature(scheduler.step).parameters:
         options["generator"] = torch.Generator().manual_seed(SEED)
-    x = torch.from_numpy(first_noise(dtype)) * scheduler.init_noise_sigma
+    x = torch.from_numpy(first_noise(dtype)) * getattr(scheduler, "init_noise_sigma", 1.0)
     samples = []
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _single_draws(scheduler):
         warnings.simplefilter("ignore")
         for t in scheduler.timesteps:
-            output = network(scheduler.scale_model_input(x, t), t)
+            output = answer(config, seen(scheduler, x, t), t)
             x = scheduler.step(output, t, x, **options).prev_sample
             samples.append(x.numpy())
     return Run(scheduler, scheduler.timesteps.numpy(), samples)
+
+
+@contextmanager
+def _single_draws(scheduler: Any) -> Iterator[None]:
+    """Let a float64 run of diffusers see the noise of its float32 run: torch draws other normals in float64."""
+    module = sys.modules[type(scheduler).__module__]
+    draw = getattr(module, "randn_tensor", None)
+    if draw is None:
+        yield
+        return
+
+    def single(shape: Any, *, dtype: Any = None, **options: Any) -> torch.Tensor:
+        noise: torch.Tensor = draw(shape, dtype=torch.float32, **options)
+        return noise.to(dtype)
+
+    with mock.patch.object(module, "randn_tensor", single):
+        yield
+
+
+def seen(scheduler: Any, x: torch.Tensor, t: Any) -> torch.Tensor:
+    """What diffusers' network sees of a sample; its flow-matching classes have no word for it."""
+    scaled: torch.Tensor = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+    return scaled
+
+
+def noised(scheduler: Any, picture: np.ndarray, noise: np.ndarray, timesteps: torch.Tensor) -> np.ndarray:
+    """What diffusers makes of pictures at some timesteps, one each; its flow-matching classes call it scale_noise and keep a cursor."""
+    if hasattr(scheduler, "add_noise"):
+        mixed: np.ndarray = scheduler.add_noise(torch.from_numpy(picture), torch.from_numpy(noise), timesteps).numpy()
+        return mixed
+    rows = zip(torch.from_numpy(picture).split(1), timesteps.split(1), torch.from_numpy(noise).split(1), strict=True)
+    return np.concatenate([copy.deepcopy(scheduler).scale_noise(*row).numpy() for row in rows])
 
 
 def run_face(
@@ -97,7 +156,7 @@ def run_face(
     x = first_noise(dtype) * np.dtype(dtype).type(scheduler.init_noise_sigma)
     samples = []
     for t in scheduler.timesteps:
-        output = network(scheduler.scale_model_input(x, t), t)
+        output = answer(config, scheduler.scale_model_input(x, t), t)
         x = scheduler.step(output, t, x, generator=stream, **(step or {})).prev_sample
         samples.append(x)
     return Run(scheduler, scheduler.timesteps, samples)
@@ -130,6 +189,8 @@ class CorrectlyRounded(TorchFunctionMode):
             return exact(args[0])
         if func in _POWERS and args[1] == 0.5:
             return _ROUNDED[torch.sqrt](args[0])
+        if func is torch.randn and (kwargs or {}).get("dtype") == torch.float64:  # which are other normals, not more exact ones
+            return func(*args, **{**kwargs, "dtype": torch.float32}).double()
         return func(*args, **(kwargs or {}))
 
 

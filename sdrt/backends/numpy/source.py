@@ -66,7 +66,10 @@ class Source:
         WeightsError : a tensor does not fit; also where it is to be read later
         """
         array = pack(self)
-        return Mapped(replace(self, checked=True), pack) if self.mapped else array
+        if not self.mapped:
+            return array
+        self.weights.release()
+        return Mapped(replace(self, checked=True), pack)
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class Family:
     sample_size : int
         Height and width of the latents that it was trained on; 2.x has 64 where it predicts the noise.
     flags : PipelineFlags
+    upcast_attention : bool
+        Whether attention scores leave float16's range: a backend that computes in it has to widen them.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Family:
     scaling_factor: float
     sample_size: int
     flags: PipelineFlags
+    upcast_attention: bool = False
 
     @property
     def is_xl(self) -> bool:
@@ -100,6 +103,7 @@ _SD2 = Family(
     scaling_factor=0.18215,
     sample_size=96,
     flags=PipelineFlags(),
+    upcast_attention=True,
 )
 _XL_SCHEDULER = {
     "_class_name": "EulerDiscreteScheduler",

@@ -9,21 +9,20 @@ import numpy.typing as npt
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.bounds import BOUND_KEYS, NO_BOUND, X0Bound
+from sdrt.schedulers.bounds import BOUND_KEYS, divided_by
 from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.one_step import OneStepSampler, Transfer, one_call_plan, transfers
+from sdrt.schedulers.one_step import BoundedOneStepSampler, Transfer, one_call_plan, transfers
 from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import check_alpha, to_eps, to_x0
+from sdrt.schedulers.prediction import check_alpha, to_eps
 from sdrt.schedulers.request import Request
 from sdrt.schedulers.scheduled import SCHEDULE_KEYS, with_final
 from sdrt.schedulers.spacing import rounded
-from sdrt.schedulers.state import State
 
 __all__ = ["DDIM"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDIM(OneStepSampler):
+class DDIM(BoundedOneStepSampler):
     """Equation 12 of the paper.
 
     Each step ends where the next one starts. diffusers 0.42.1 steps to ``timestep - T // n`` instead, which is another place wherever n
@@ -47,7 +46,6 @@ class DDIM(OneStepSampler):
 
     eta: float = 0.0  # 0: deterministic; 1: as much fresh noise as DDPM
     set_alpha_to_one: bool = True  # whether the run ends without any noise, or at the first trained timestep's alpha_bar
-    bound: X0Bound = NO_BOUND
     use_clipped_model_output: bool = False  # whether the noise is computed anew from the bounded x0 (GLIDE)
 
     def __post_init__(self) -> None:
@@ -58,45 +56,39 @@ class DDIM(OneStepSampler):
     def _plan(self, request: Request) -> Plan:
         timesteps = rounded(self._timesteps(request))
         table = self.alpha_bar()
-        now, then = (a.astype(real_type(self.numerics)) for a in self._ends(timesteps, table, request.n))
-        alphas, sigmas = np.sqrt(now), np.sqrt(1 - now)
+        now, then = (a.astype(real_type(self.numerics)) for a in self._ends(timesteps, table, request))
+        alphas, sigmas = divided_by(np.sqrt(now), self.bound, self.compat), np.sqrt(1 - now)
         check_alpha(self.prediction_type, float(alphas.min()))
         # Equation 16, in the numerics' own type and diffusers' order: near 0 noise, rounding moves the variance by 1e-4.
         noises = np.sqrt((1 - then) / (1 - now) * (1 - now / then)) * self.eta
         # Where rounding makes the remainder negative, diffusers 0.42.1 gives NaN (eta 1 with zero terminal SNR).
         directions = np.sqrt(np.maximum(1 - then - noises**2, 0))
         steps = transfers(self.prediction_type, alphas, sigmas, np.sqrt(then), directions, noises)
-        stops = np.append(now, then[-1:])
-        return one_call_plan(timesteps, np.sqrt(stops).astype(np.float64), np.sqrt(1 - stops).astype(np.float64), steps, draws=self.eta > 0)
+        end = then[-1:]
+        return one_call_plan(
+            timesteps,
+            np.append(alphas, np.sqrt(end)).astype(np.float64),
+            np.append(sigmas, np.sqrt(1 - end)).astype(np.float64),
+            steps,
+            draws=self.eta > 0,
+        )
 
-    def _ends(self, timesteps: npt.NDArray[np.int64], table: F64, n: int) -> tuple[F64, F64]:
+    def _ends(self, timesteps: npt.NDArray[np.int64], table: F64, request: Request) -> tuple[F64, F64]:
         """Return alpha_bar where each step starts, and where it ends: f64[calls] each."""
         now = table[timesteps]
-        if self.compat == "diffusers":
-            before = timesteps - self.num_train_timesteps // n
+        if self.compat == "diffusers" and request.timesteps is None:
+            before = timesteps - self.num_train_timesteps // request.n
             return now, np.where(before >= 0, table[before], 1.0 if self.set_alpha_to_one else table[0])
         return now, with_final(table, now, self.set_alpha_to_one)[1:]
 
-    def _advance(self, c: Transfer, state: State, output: Float, noise: Float | None) -> State:
-        if not self.bound:
-            return super()._advance(c, state, output, noise)
-        x0 = self.bound(to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma))
-        x: Float = x0 * c.alpha_next
+    def _eps(self, c: Transfer, x: Float, output: Float, x0: Float) -> Float:
         if self.use_clipped_model_output:
-            eps = to_eps("sample", state.x, x0, c.alpha, c.sigma)
-        else:
-            eps = to_eps(self.prediction_type, state.x, output, c.alpha, c.sigma)
-        np.add(x, eps * c.direction, out=x)
-        if noise is not None:
-            np.add(x, noise * c.noise, out=x)
-        return state.moved(x)
-
-    def _x0_bound(self) -> X0Bound:
-        return self.bound
+            return to_eps("sample", x, x0, c.alpha, c.sigma)
+        return super()._eps(c, x, output, x0)
 
     def _config(self) -> dict[str, Any]:
-        return super()._config() | self.bound.config() | {"set_alpha_to_one": self.set_alpha_to_one}
+        return super()._config() | {"set_alpha_to_one": self.set_alpha_to_one}
 
     @classmethod
     def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"bound": X0Bound.read(values), "set_alpha_to_one": values["set_alpha_to_one"]}
+        return super()._read(values) | {"set_alpha_to_one": values["set_alpha_to_one"]}

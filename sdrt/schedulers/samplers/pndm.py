@@ -5,40 +5,26 @@ step with a second call. Without, three Runge-Kutta steps of four calls each com
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from sdrt.arrays import Float
+from sdrt.arrays import F64, Array, Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.noise_schedule import Real, real_type
+from sdrt.schedulers.adams_bashforth import adams_bashforth, weighted
+from sdrt.schedulers.apple import apple_alpha_bar
+from sdrt.schedulers.compat import Compat
+from sdrt.schedulers.noise_schedule import real_type
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import to_eps
 from sdrt.schedulers.request import Request
+from sdrt.schedulers.samplers.pndm_calls import PRK_STEPS, CountedCall, Counter, PNDMCall, call_between, plms_calls, prk_calls
 from sdrt.schedulers.scheduled import SCHEDULE_KEYS, ScheduledSampler, with_final
 from sdrt.schedulers.spacing import rounded
 from sdrt.schedulers.state import State
 
-__all__ = ["PNDM", "PNDMCall"]
-
-Role = Literal["first", "repeat", "multistep", "stage", "join"]
-
-_PRK_STEPS = 3  # Runge-Kutta steps that give the multistep method its history
-
-
-@dataclass(frozen=True, kw_only=True)
-class PNDMCall:
-    """The numbers of one call: x' = sample * x - difference * eps / divisor (equation 11 of the paper)."""
-
-    role: Role
-    sample: float
-    difference: float
-    divisor: float
-    alpha: float  # scales where the step starts, for a velocity
-    sigma: float
+__all__ = ["PNDM"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +34,15 @@ class PNDM(ScheduledSampler):
     Scalars are computed in the numerics' own type, in diffusers' order of operations. As there, outputs are extrapolated as they are, and
     a velocity is turned into noise afterwards, which costs velocity models an order: measured 0.99, where a noise prediction has 1.9.
 
-    Each call ends at the stop where the next call happens: see :class:`DDIM` for where diffusers 0.42.1 steps elsewhere. A Runge-Kutta
-    midpoint too is the middle of two timesteps; diffusers goes T // n // 2 down and evaluates there, one off where T // n is odd.
+    Each call ends at the stop where the next call happens, a Runge-Kutta midpoint is the middle of two timesteps, and a run that starts in
+    the middle starts with a plain step: see :class:`Counter` for what diffusers 0.42.1 does instead. Apple's package counts like it, is
+    PLMS for noise predictions alone, and takes the x0 that the last call predicts for the result.
     """
 
     name: ClassVar[str] = "PNDMScheduler"
     keys: ClassVar[Mapping[str, Any]] = SCHEDULE_KEYS | {"skip_prk_steps": False, "set_alpha_to_one": False, "timestep_spacing": "leading"}
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"prediction_type": ("epsilon", "v_prediction")}
+    compats: ClassVar[tuple[Compat, ...]] = ("diffusers", "apple")
 
     skip_prk_steps: bool = False
     set_alpha_to_one: bool = False
@@ -63,6 +51,28 @@ class PNDM(ScheduledSampler):
         super().__post_init__()
         if self.prediction_type not in ("epsilon", "v_prediction"):
             raise ConfigError(f"PNDM takes prediction_type epsilon or v_prediction, got {self.prediction_type!r}; use DDIM for others")
+        if self.compat == "apple":
+            self._check_apple()
+
+    def _check_apple(self) -> None:
+        """Refuse what Apple's package, which reads no configuration, does not do."""
+        does: dict[str, Any] = {
+            "prediction_type": "epsilon",
+            "skip_prk_steps": True,
+            "timestep_spacing": "leading",
+            "steps_offset": 1,
+            "set_alpha_to_one": False,
+        }
+        if others := {key: getattr(self, key) for key, value in does.items() if getattr(self, key) != value}:
+            raise ConfigError(
+                f"Apple's PNDM has {', '.join(f'{key} {does[key]}' for key in others)}, got {', '.join(map(str, others.values()))}; "
+                "set it so, or leave compat out"
+            )
+        apple_alpha_bar(self.schedule)
+
+    def alpha_bar(self) -> F64:
+        """The signal power at every trained timestep, f64[T]."""
+        return apple_alpha_bar(self.schedule) if self.compat == "apple" and self.numerics == "float32" else super().alpha_bar()
 
     def _config(self) -> dict[str, Any]:
         return super()._config() | {"skip_prk_steps": self.skip_prk_steps, "set_alpha_to_one": self.set_alpha_to_one}
@@ -73,21 +83,48 @@ class PNDM(ScheduledSampler):
 
     def _plan(self, request: Request) -> Plan:
         steps = rounded(self._timesteps(request))
-        timesteps, origins, roles = _plms_calls(steps) if self.skip_prk_steps else _prk_calls(steps)
-        real = real_type(self.numerics)
+        if self.compat is not None and request.timesteps is None:
+            return self._counted_plan(steps, request.n)
+        timesteps, origins, roles = plms_calls(steps) if self.skip_prk_steps else prk_calls(steps)
+        alpha_bar = self._levels(timesteps)
+        ends = zip(roles, origins, alpha_bar[1:], strict=True)
+        calls = tuple(call_between(role, alpha_bar[origin], then) for role, origin, then in ends)
+        return self._tables(timesteps, alpha_bar, calls, tuple(i for i, origin in enumerate(origins) if origin == i))
+
+    def _counted_plan(self, steps: Array, n: int) -> Plan:
+        """Lay out a run as the packages of ``compat`` do. A step may start at any call: their pipelines leave out the first of the list."""
+        stride = self.num_train_timesteps // n
+        timesteps = Counter.timesteps(steps, stride, self.skip_prk_steps)
+        alpha_bar = self._levels(timesteps)
+        counter = Counter(
+            alpha_bar=self.alpha_bar().astype(alpha_bar.dtype),
+            final=alpha_bar[-1],
+            stride=stride,
+            prk_starts=() if self.skip_prk_steps else tuple(steps[:PRK_STEPS].tolist()),
+        )
+        calls = [CountedCall(timestep=timestep, counter=counter) for timestep in timesteps.tolist()]
+        if self.compat == "apple":
+            calls[-1] = replace(calls[-1], decodes=True)
+            alpha_bar[-1] = 1
+        return self._tables(timesteps, alpha_bar, tuple(calls), tuple(range(n)))
+
+    def _levels(self, timesteps: Array) -> Float:
+        """Return alpha_bar at each call and at the end, f[calls + 1] of the numerics' own type."""
         table = self.alpha_bar()
-        alpha_bar = with_final(table, table[timesteps], self.set_alpha_to_one).astype(real)
-        calls = tuple(_call(role, alpha_bar[origin], alpha_bar[i + 1]) for i, (role, origin) in enumerate(zip(roles, origins, strict=True)))
+        return with_final(table, table[timesteps], self.set_alpha_to_one).astype(real_type(self.numerics))
+
+    def _tables(self, timesteps: Array, alpha_bar: Float, calls: tuple[Any, ...], starts: tuple[int, ...]) -> Plan:
         return Plan(
             timesteps=timesteps,
             alphas=np.sqrt(alpha_bar).astype(np.float64),
             sigmas=np.sqrt(1 - alpha_bar).astype(np.float64),
             coefficients=calls,
             draws=(False,) * len(calls),
-            starts=tuple(i for i, origin in enumerate(origins) if origin == i),
+            starts=starts,
         )
 
-    def _advance(self, c: PNDMCall, state: State, output: Float, noise: Float | None) -> State:  # noqa: ARG002
+    def _advance(self, call: PNDMCall | CountedCall, state: State, output: Float, noise: Float | None) -> State:  # noqa: ARG002
+        c = call.after(state) if isinstance(call, CountedCall) else call
         x = state.x if state.anchor is None else state.anchor
         match c.role:
             case "first":  # to the next stop, from where the repeat looks back
@@ -96,7 +133,7 @@ class PNDM(ScheduledSampler):
                 return state.moved(self._move(c, x, (output, *state.history), _mean), history=state.history)
             case "multistep":
                 history = (*state.history[-3:], output)
-                return state.moved(self._move(c, x, history[::-1], _adams_bashforth), history=history)
+                return state.moved(self._move(c, x, history[::-1], adams_bashforth), history=history)
             case "stage":
                 history = state.history if state.stages else (*state.history, output)
                 return state.moved(self._move(c, x, (output,), _newest), history=history, stages=(*state.stages, output), anchor=x)
@@ -114,50 +151,6 @@ class PNDM(ScheduledSampler):
         return np.subtract(result, slope, out=result)
 
 
-def _plms_calls(steps: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], list[int], list[Role]]:
-    """Return timestep, origin and role of each call; the origin is the call at which the step began."""
-    n = len(steps)
-    if n == 1:
-        return steps, [0], ["first"]
-    timesteps = np.concatenate([steps[:2], steps[1:]])
-    return timesteps, [0, 0, *range(2, n + 1)], ["first", "repeat", *_repeat("multistep", n - 1)]
-
-
-def _prk_calls(steps: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], list[int], list[Role]]:
-    """Return the same for a run that begins with Runge-Kutta steps: at the timestep, twice half-way to the next, and there."""
-    n = len(steps)
-    if n <= _PRK_STEPS:
-        raise ConfigError(f"PNDM without skip_prk_steps takes at least {_PRK_STEPS + 1} steps, got {n}; take more, or set skip_prk_steps")
-    timesteps = []
-    for here, there in pairwise(steps[: _PRK_STEPS + 1]):
-        middle = there + (here - there) // 2
-        timesteps += [here, middle, middle, there]
-    origins = [4 * (i // 4) for i in range(len(timesteps))]
-    block: list[Role] = ["stage", "stage", "stage", "join"]
-    rest = n - _PRK_STEPS
-    return (
-        np.concatenate([timesteps, steps[_PRK_STEPS:]]),
-        origins + [len(origins) + i for i in range(rest)],
-        block * _PRK_STEPS + _repeat("multistep", rest),
-    )
-
-
-def _repeat(role: Role, count: int) -> list[Role]:
-    return [role] * count
-
-
-def _call(role: Role, now: Real, then: Real) -> PNDMCall:
-    """Return the numbers of a call between two values of alpha_bar, computed in their own type."""
-    return PNDMCall(
-        role=role,
-        sample=float(np.sqrt(then / now)),
-        difference=float(then - now),
-        divisor=float(now * np.sqrt(1 - then) + np.sqrt(now * (1 - now) * then)),
-        alpha=float(np.sqrt(now)),
-        sigma=float(np.sqrt(1 - now)),
-    )
-
-
 def _newest(e: Float) -> Float:
     return e
 
@@ -168,32 +161,6 @@ def _mean(e: Float, before: Float) -> Float:
     return np.multiply(mixed, 0.5, out=mixed)
 
 
-def _adams_bashforth(*e: Float) -> Float:
-    """Extrapolate the newest output by those before it, newest first; the order grows with their number (equation 12, and its starts)."""
-    match len(e):
-        case 1:
-            return e[0]
-        case 2:
-            mixed = _weighted((3, -1), e)
-            return np.multiply(mixed, 0.5, out=mixed)
-        case 3:
-            mixed = _weighted((23, -16, 5), e)
-            return np.divide(mixed, 12, out=mixed)
-        case _:
-            mixed = _weighted((55, -59, 37, -9), e)
-            return np.multiply(mixed, 1 / 24, out=mixed)
-
-
 def _runge_kutta(*e: Float) -> Float:
     """Join the four slopes of a classical Runge-Kutta step."""
-    return _weighted((1 / 6, 1 / 3, 1 / 3, 1 / 6), e)
-
-
-def _weighted(weights: tuple[float, ...], arrays: tuple[Float, ...]) -> Float:
-    """Sum from left to right, each product and sum rounded."""
-    total: Float = arrays[0] * weights[0]
-    term = np.empty_like(total)
-    for weight, array in zip(weights[1:], arrays[1:], strict=True):
-        np.multiply(array, weight, out=term)
-        np.add(total, term, out=total)
-    return total
+    return weighted((1 / 6, 1 / 3, 1 / 3, 1 / 6), e)

@@ -34,7 +34,7 @@ def open_network(
 
 def part_folder(folder: Path, part: Part, module: Any, **save: Any) -> Path:
     """A model folder with this one part in it."""
-    for name in (*SUBFOLDERS.values(), "tokenizer", "scheduler"):
+    for name in (*SUBFOLDERS.values(), "tokenizer", "tokenizer_2", "scheduler"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     module.save_pretrained(folder / SUBFOLDERS[part], **save)
     return folder

@@ -1,0 +1,163 @@
+"""The computations of a function as a graph that patterns are found in and replaced."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from sdrt.arrays import Array
+from sdrt.backends.coreml.constants import Constants
+from sdrt.backends.coreml.dtypes import FLOATS
+from sdrt.backends.coreml.mil import Argument, Function, Operation, TensorType
+from sdrt.backends.coreml.step import Computation, OperationStep
+
+__all__ = ["Graph", "equal_numbers", "first", "sizes", "without_float_casts"]
+
+
+_Found = TypeVar("_Found")
+
+
+class Graph:
+    """Who makes and who uses each value.
+
+    Parameters
+    ----------
+    function : Function
+    constants : Constants
+    computations : sequence of Computation
+        In an order in which they can run.
+    """
+
+    def __init__(self, function: Function, constants: Constants, computations: Sequence[Computation]) -> None:
+        self.constants = constants
+        self._kept = set(function.block.outputs)
+        self._makers: dict[str, Computation] = {}
+        self._users: dict[str, list[Computation]] = {}
+        self._order: dict[int, Computation] = {}
+        self._place: dict[int, int] = {}
+        for index, computation in enumerate(computations):
+            self._enter(index, computation)
+
+    def computations(self) -> list[Computation]:
+        """What is left, in order; what nobody uses is left out."""
+        for index in sorted(self._order, reverse=True):
+            computation = self._order[index]
+            names = [output.name for output in computation.operation.outputs]
+            if names and not any(name in self._kept or self._users.get(name) for name in names):
+                self._remove(computation)
+        return [self._order[index] for index in sorted(self._order)]
+
+    def each(self, kind: str) -> list[OperationStep]:
+        """Plain operations of one type, in order, as they are now."""
+        return [step for _, step in sorted(self._order.items()) if isinstance(step, OperationStep) and step.operation.type == kind]
+
+    def maker(self, argument: Argument | None) -> Computation | None:
+        """What makes a value; None for constants and inputs."""
+        return self._makers.get(argument) if isinstance(argument, str) else None
+
+    def operation(self, argument: Argument | None, kind: str) -> Operation | None:
+        """The plain operation of this type that makes a value, or None."""
+        found = self.maker(argument)
+        return found.operation if isinstance(found, OperationStep) and found.operation.type == kind else None
+
+    def users(self, name: str) -> list[Computation]:
+        """What uses a value, once for each use."""
+        return self._users.get(name, [])
+
+    def user(self, name: str) -> Computation | None:
+        """The only thing that uses a value, or None where there are several, or it is given back."""
+        users = self.users(name)
+        return users[0] if len(users) == 1 and name not in self._kept else None
+
+    def sole(self, name: str, kind: str) -> Operation | None:
+        """The plain operation of this type that alone uses a value, or None."""
+        found = self.user(name)
+        return found.operation if isinstance(found, OperationStep) and found.operation.type == kind else None
+
+    def only_in(self, name: str, members: Iterable[Operation]) -> bool:
+        """Whether nothing but these operations uses a value."""
+        names = {member.name for member in members}
+        return name not in self._kept and all(user.operation.name in names for user in self.users(name))
+
+    def scalar(self, argument: Argument | None) -> float | None:
+        """A constant of one number, or None."""
+        found = self.small(argument)
+        return float(found.reshape(())) if found is not None and found.size == 1 and found.dtype.kind in "iuf" else None
+
+    def small(self, argument: Argument | None) -> Array | None:
+        """A constant's array, or None. For parameters, not for weights: the array is made."""
+        return None if argument is None else self.constants.argument(argument)
+
+    def attempt(self, match: Callable[["Graph", Operation], _Found | None], operation: Operation) -> _Found | None:
+        """What ``match`` finds; nothing where an operation's parameters make no sense: that is told, with its place, when it runs."""
+        try:
+            return match(self, operation)
+        except (ValueError, TypeError, IndexError, KeyError):
+            return None
+
+    def replace(self, members: Iterable[Operation], by: Computation) -> None:
+        """Take operations out, and put a computation where the last of them stood; it gives that one's outputs."""
+        for member in members:
+            self._remove(self._makers[member.name])
+        self._enter(self._place[id(by.operation)], by)
+
+    def _enter(self, index: int, computation: Computation) -> None:
+        self._order[index] = computation
+        self._place[id(computation.operation)] = index
+        for output in computation.operation.outputs:
+            self._makers[output.name] = computation
+        for name in computation.names():
+            self._users.setdefault(name, []).append(computation)
+
+    def _remove(self, computation: Computation) -> None:
+        del self._order[self._place[id(computation.operation)]]
+        for output in computation.operation.outputs:
+            self._makers.pop(output.name, None)
+        for name in computation.names():
+            self._users[name].remove(computation)
+
+
+def without_float_casts(function: Function, computations: Sequence[Computation]) -> list[Computation]:
+    """The same without casts from float to float, which change nothing where float16 is ignored."""
+    floats = {item.name for item in function.inputs if isinstance(item.type, TensorType) and item.type.dtype in FLOATS}
+    for computation in computations:
+        floats |= {out.name for out in computation.operation.outputs if isinstance(out.type, TensorType) and out.type.dtype in FLOATS}
+    alias: dict[str, str] = {}
+    kept: list[Computation] = []
+    for computation in computations:
+        operation = computation.operation
+        source = operation.inputs.get("x", (None,))[0]
+        idle = operation.type == "cast" and operation.name in floats and operation.name not in function.block.outputs
+        if idle and isinstance(source, str) and source in floats:
+            alias[operation.name] = alias.get(source, source)
+            continue
+        kept.append(_renamed(computation, alias))
+    return kept
+
+
+def _renamed(computation: Computation, alias: Mapping[str, str]) -> Computation:
+    if not isinstance(computation, OperationStep) or not any(name in alias for name in computation.names()):
+        return computation
+    inputs = {
+        key: tuple(alias.get(argument, argument) if isinstance(argument, str) else argument for argument in arguments)
+        for key, arguments in computation.operation.inputs.items()
+    }
+    return replace(computation, operation=replace(computation.operation, inputs=inputs))
+
+
+def sizes(operation: Operation | None) -> tuple[int | None, ...]:
+    """The declared shape of an operation's first output; empty where there is none."""
+    kind = operation.outputs[0].type if operation is not None and operation.outputs else None
+    return kind.shape if isinstance(kind, TensorType) else ()
+
+
+def first(operation: Operation, parameter: str) -> Argument | None:
+    """An operation's argument, or None where it is left out."""
+    given = operation.inputs.get(parameter, ())
+    return given[0] if given else None
+
+
+def equal_numbers(found: Array | None, wanted: Sequence[int]) -> bool:
+    """Whether a constant holds exactly these whole numbers."""
+    return found is not None and np.asarray(found).reshape(-1).tolist() == list(wanted)

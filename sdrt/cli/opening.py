@@ -1,0 +1,140 @@
+"""The arguments that choose a model and what runs it: they become one record, and the record one call of ``sdrt.load``."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdrt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sdrt.pipeline import Pipeline
+
+__all__ = ["ModelChoice", "add_arguments", "open_pipeline", "parse_choice"]
+
+# Arguments that go to sdrt.load as they are, where they are given: name, flag, type, help.
+_LOAD: dict[str, tuple[str, Any, str]] = {
+    "threads": ("--threads", int, "at most this many threads (default: every core)"),
+    "device": ("--device", str, "where the torch backend computes: cpu, cuda or mps"),
+    "dtype": ("--dtype", str, "in what it computes: float32, bfloat16 or float16"),
+    "refiner": ("--refiner", Path, "folder of an SDXL refiner, which takes over near the end"),
+    "vae": ("--vae", Path, "an autoencoder in the place of the model's own"),
+    "variant": ("--variant", str, "weights of this variant, such as fp16"),
+    "prediction_type": ("--prediction-type", str, "what a checkpoint in one file predicts: epsilon or v_prediction"),
+    "pickled": ("--pickled", str, "weights_only lets torch read tensors from pickles, and nothing else (default: refuse)"),
+}
+
+# The same without a value.
+_SWITCHES: dict[str, tuple[str, str]] = {
+    "compile": ("--compile", "let the torch backend compile its networks: a slow first step, faster ones after it"),
+    "reduce_memory": ("--reduce-memory", "one network in memory at a time, in its backend's small-memory mode"),
+    "safety_checker": ("--safety-checker", "blacken pictures that the model's safety checker flags"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """What ``sdrt.load`` is called with.
+
+    Parameters
+    ----------
+    model : str
+    backend : str, or mapping by part
+    numerics : str
+    fast : bool
+        Whether the fastest settings for this machine are chosen.
+    embeddings : tuple of (token or None, file)
+    controlnets : tuple of Path
+    options : dict
+        Whatever else was given.
+    """
+
+    model: str
+    backend: str | dict[str, str]
+    numerics: str
+    fast: bool
+    embeddings: tuple[tuple[str | None, Path], ...]
+    controlnets: tuple[Path, ...]
+    options: dict[str, Any]
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments to a command."""
+    group = command.add_argument_group("the model, and what runs it")
+    group.add_argument(
+        "--model",
+        default="nano",
+        help="a folder in diffusers' layout, a checkpoint in one file, or a name of 'sdrt models' (default nano)",
+    )
+    group.add_argument("--backend", default="numpy", help="a name from 'sdrt backends', or part=name,part=name (default numpy)")
+    group.add_argument("--fast", action="store_true", help="the torch backend with the fastest settings for this machine; says which")
+    group.add_argument("--numerics", default="float32", help="float32 or float64 (default float32)")
+    group.add_argument(
+        "--embedding",
+        action="append",
+        default=[],
+        metavar="[TOKEN=]FILE",
+        help="a textual inversion (safetensors); may be given again (default token: the one in the file, or the file's name)",
+    )
+    group.add_argument("--controlnet", action="append", default=[], type=Path, metavar="FOLDER", help="a ControlNet; may be given again")
+    for name, (flag, kind, text) in _LOAD.items():
+        group.add_argument(flag, dest=name, type=kind, metavar={int: "N", str: "NAME", Path: "PATH"}[kind], help=text)
+    for name, (flag, text) in _SWITCHES.items():
+        group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
+
+
+def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
+    """The choice that the arguments mean.
+
+    Raises
+    ------
+    ConfigError : arguments that contradict each other, or cannot be read
+    """
+    given = {name: getattr(arguments, name) for name in (*_LOAD, *_SWITCHES)}
+    return ModelChoice(
+        model=arguments.model,
+        backend=_parse_backend(arguments.backend),
+        numerics=arguments.numerics,
+        fast=arguments.fast,
+        embeddings=tuple(map(_parse_embedding, arguments.embedding)),
+        controlnets=tuple(arguments.controlnet),
+        options={name: value for name, value in given.items() if value is not None},
+    )
+
+
+def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
+    """Open the model; ``--fast`` says on standard error what it chose, unless all is quiet."""
+    from sdrt.loading import load
+    from sdrt.models import read_embedding
+
+    backend, options = choice.backend, choice.options
+    if choice.fast:
+        from sdrt.backends.torch import fastest_options, this_machine
+
+        fastest = fastest_options(this_machine())
+        backend, options = "torch", {**fastest.options, **options}
+        if not quiet:
+            print(f"--fast: {fastest.reason}", file=sys.stderr)
+    embeddings = [read_embedding(file, token) for token, file in choice.embeddings]
+    numerics: Any = choice.numerics
+    return load(choice.model, backend, numerics, embeddings=embeddings, controlnet=choice.controlnets, **options)
+
+
+def _parse_backend(text: str) -> str | dict[str, str]:
+    if "=" not in text:
+        return text
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if bad := [part for part, equals, name in pairs if not (part and equals and name)]:
+        raise ConfigError(f"--backend is a name or part=name,part=name; got {text!r} (look at {', '.join(map(repr, bad))})")
+    return {part.strip(): name.strip() for part, _, name in pairs}
+
+
+def _parse_embedding(text: str) -> tuple[str | None, Path]:
+    token, equals, file = text.partition("=")
+    # a file whose own name has an equals sign comes first
+    if not equals or Path(text).is_file():
+        return None, Path(text)
+    if not (token and file):
+        raise ConfigError(f"--embedding is a file or TOKEN=FILE; got {text!r}")
+    return token, Path(file)

@@ -1,0 +1,75 @@
+"""ControlNets: networks that read a picture (edges, a pose, depth) and add to what the U-Net computes.
+
+Source: Zhang et al. 2023 (arXiv:2302.05543); diffusers 0.42.1 ``StableDiffusionControlNetPipeline``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sdrt.arrays import Array, Float
+from sdrt.backends.parts import CheckedNetwork
+from sdrt.errors import ConfigError
+
+__all__ = ["Control", "ControlSettings", "residuals", "settle_controls"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlSettings:
+    """How far one ControlNet leads, and when."""
+
+    conditioning_scale: float = 1.0
+    guidance_start: float = 0.0  # share of the run before which it is left out
+    guidance_end: float = 1.0  # and after which
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """One ControlNet, its picture bound."""
+
+    network: CheckedNetwork
+    settings: ControlSettings
+
+    def acts(self, index: int, num_calls: int) -> bool:
+        """Whether it has a say in this call."""
+        return self.settings.guidance_start <= index / num_calls and (index + 1) / num_calls <= self.settings.guidance_end
+
+
+def residuals(controls: Sequence[Control], index: int, num_calls: int, **inputs: Array) -> dict[str, Float]:
+    """Ask every ControlNet that acts in this call, and add up what they say; empty where none does."""
+    total: dict[str, Float] = {}
+    for control in controls:
+        if not control.acts(index, num_calls):
+            continue
+        for name, value in control.network(**inputs).items():
+            scaled = value * control.settings.conditioning_scale
+            total[name] = total[name] + scaled if name in total else scaled
+    return total
+
+
+def settle_controls(
+    count: int, scale: float | Sequence[float] | None, start: float | Sequence[float] | None, end: float | Sequence[float] | None
+) -> tuple[ControlSettings, ...]:
+    """Return the settings of ``count`` ControlNets, from one number for all or one for each.
+
+    Raises
+    ------
+    ConfigError : another number of numbers, or a share of the run that is none
+    """
+    columns = [
+        _each("controlnet_conditioning_scale", scale, 1.0, count),
+        _each("control_guidance_start", start, 0.0, count),
+        _each("control_guidance_end", end, 1.0, count),
+    ]
+    for first, last in zip(columns[1], columns[2], strict=True):
+        if not 0 <= first < last <= 1:
+            raise ConfigError(f"a ControlNet acts from control_guidance_start to control_guidance_end, 0 to 1; got {first} to {last}")
+    return tuple(ControlSettings(conditioning_scale=s, guidance_start=a, guidance_end=b) for s, a, b in zip(*columns, strict=True))
+
+
+def _each(name: str, given: float | Sequence[float] | None, default: float, count: int) -> list[float]:
+    if given is None:
+        return [default] * count
+    values = [float(value) for value in given] if isinstance(given, Sequence) else [float(given)] * count
+    if len(values) != count:
+        raise ConfigError(f"{name} is one number, or one for each of {count} ControlNets; got {len(values)}")
+    return values

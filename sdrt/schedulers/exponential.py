@@ -1,0 +1,85 @@
+"""Weights of exponential integrators: integrals of a polynomial through predictions, against the exponential of the linear part.
+
+With lambda = log(alpha / sigma) and a step of length h, the flow over a prediction m is, exactly,
+
+    x0:     x' = sigma' / sigma * x + alpha' * h * integral of exp(-h (1 - s)) m(s) ds over s in [0, 1],
+    noise:  x' = alpha' / alpha * x - sigma' * h * integral of exp(+h (1 - s)) m(s) ds
+
+(Lu et al. 2022, arXiv:2206.00927, equation 3.4, and arXiv:2211.01095, equation 9). DEIS, UniPC and SA-Solver put Lagrange polynomials in
+the place of m: Adams-Bashforth through stops behind, Adams-Moulton through the next one too.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdrt.arrays import Float
+
+__all__ = ["Weights", "adams_weights", "moment", "weighted"]
+
+_SMALL = 1.0  # below this a series is summed, since the recurrence loses a digit for each of its divisions
+_TERMS = 24  # of that series: 1 / 24! is below the last digit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Weights of a sum: x' = sample * x + predictions * m, newest first, + noise * z."""
+
+    sample: float
+    predictions: tuple[float, ...]
+    noise: float = 0.0
+
+
+def weighted(w: Weights, x: Float, m: tuple[Float, ...], noise: Float | None = None) -> Float:
+    """Return the sum in a fresh array, of x's shape and dtype; predictions without a weight are not looked at."""
+    total: Float = x * w.sample
+    term = np.empty_like(total)
+    for array, weight in zip((*m[: len(w.predictions)], noise), (*w.predictions, w.noise), strict=True):
+        if array is not None and weight:
+            np.multiply(array, weight, out=term)
+            np.add(total, term, out=total)
+    return total
+
+
+def moment(k: int, z: float) -> float:
+    """Return the integral of exp(-z (1 - s)) s^k over s in [0, 1].
+
+    >>> moment(0, 0.0), moment(2, 0.0), moment(1, 2.0)
+    (1.0, 0.3333333333333333, 0.28383382080915315)
+    """
+    if abs(z) < _SMALL:
+        return math.fsum((-z) ** j * math.factorial(k) / math.factorial(k + j + 1) for j in range(_TERMS))
+    found = -math.expm1(-z) / z
+    for power in range(1, k + 1):
+        found = (1 - power * found) / z
+    return found
+
+
+def adams_weights(z: float, shares: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the weights of predictions at these shares of a step: integrals of their Lagrange polynomials against exp(-z (1 - s)).
+
+    Parameters
+    ----------
+    shares : tuple of float
+        Where each prediction was made: 0 where the step begins, 1 where it ends, below 0 before.
+
+    >>> [round(weight, 12) for weight in adams_weights(0.0, (0.0, -1.0))]  # the classical method of second order
+    [1.5, -0.5]
+    """
+    moments = [moment(k, z) for k in range(len(shares))]
+    return tuple(_integral(_lagrange(shares, j), moments) for j in range(len(shares)))
+
+
+def _integral(coefficients: list[float], moments: list[float]) -> float:
+    return math.fsum(c * m for c, m in zip(coefficients, moments, strict=True))
+
+
+def _lagrange(shares: tuple[float, ...], j: int) -> list[float]:
+    """Return the coefficients, constant first, of the polynomial that is 1 at one share and 0 at the others."""
+    found = [1.0]
+    for i, share in enumerate(shares):
+        if i != j:
+            width = shares[j] - share
+            found = [(up - share * same) / width for up, same in zip([0.0, *found], [*found, 0.0], strict=True)]
+    return found

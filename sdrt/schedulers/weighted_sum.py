@@ -1,0 +1,27 @@
+"""A step as one weighted sum, x' = sample * x + output * (what the network said) + noise * (fresh noise): few passes over an array."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdrt.arrays import Float
+
+__all__ = ["Weights", "weighted_sum"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The three weights."""
+
+    sample: float
+    output: float
+    noise: float = 0.0
+
+
+def weighted_sum(weights: Weights, x: Float, output: Float, noise: Float | None = None) -> Float:
+    """Return the sum in a fresh array, of x's shape and dtype; noise of weight 0 is not looked at."""
+    total: Float = output * weights.output
+    np.add(total, x if weights.sample == 1 else x * weights.sample, out=total)
+    if noise is not None and weights.noise:
+        np.add(total, noise * weights.noise, out=total)
+    return total

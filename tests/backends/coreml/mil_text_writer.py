@@ -1,0 +1,65 @@
+"""A writer of ``model.mil`` in both dialects, to test the parser with: Apple's compiler, which writes such files, runs on macOS alone."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from sdrt.backends.coreml.mil import Argument, Blob, Operation, Program, TensorType, Typed, Value
+
+__all__ = ["write_program"]
+
+
+def write_program(program: Program, *, bare: bool) -> str:
+    """The program as text; ``bare`` writes scalars as program(1.3) does."""
+    lines = [
+        f"program({'1.3' if bare else '1.0'})",
+        '[buildInfo = dict<tensor<string, []>, tensor<string, []>>({{"coremlc-version", "3402.4.1"}})]',
+        "{",
+    ]
+    for name, function in program.functions.items():
+        lines.append(f"    func {name}<{function.opset.lower()}>({', '.join(map(_typed, function.inputs))}) {{")
+        lines += [f"            {_operation(operation, bare)};" for operation in function.block.operations]
+        lines.append(f"        }} -> ({', '.join(function.block.outputs)});")
+    return "\n".join([*lines, "}"])
+
+
+def _typed(item: Typed) -> str:
+    return f"{_type(item.type, bare=False)} {item.name}"
+
+
+def _type(kind: object, *, bare: bool) -> str:
+    assert isinstance(kind, TensorType)
+    if bare and not kind.shape:
+        return kind.dtype
+    return f"tensor<{kind.dtype}, [{', '.join('?' if size is None else str(size) for size in kind.shape)}]>"
+
+
+def _operation(operation: Operation, bare: bool) -> str:
+    inputs = ", ".join(f"{key} = {_arguments(value, bare)}" for key, value in operation.inputs.items())
+    attributes = ", ".join(f"{key} = {_value(value, bare)}" for key, value in operation.attributes.items())
+    return f"{', '.join(map(_typed, operation.outputs))} = {operation.type}({inputs})[{attributes}]"
+
+
+def _arguments(arguments: Iterable[Argument], bare: bool) -> str:
+    spelt = [argument if isinstance(argument, str) else _value(argument, bare) for argument in arguments]
+    return spelt[0] if len(spelt) == 1 else f"({', '.join(spelt)})"
+
+
+def _value(value: Value, bare: bool) -> str:
+    kind = _type(value.type, bare=bare)
+    if isinstance(value.data, Blob):
+        path, offset = ("string", "uint64") if bare else ("tensor<string, []>", "tensor<uint64, []>")
+        return f'{kind}(BLOBFILE(path = {path}("{value.data.file}"), offset = {offset}({value.data.offset})))'
+    assert isinstance(value.data, np.ndarray)
+    return f"{kind}({_numbers(value.data)})"
+
+
+def _numbers(data: np.ndarray) -> str:
+    if data.ndim:
+        return f"[{', '.join(_numbers(np.asarray(item)) for item in data)}]"
+    item = data.item()
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    if isinstance(item, str):
+        return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return float.hex(item) if isinstance(item, float) and np.isfinite(item) else str(item)

@@ -1,0 +1,153 @@
+"""Samplers for flows, EDM's formulation and consistency models: their own settings, and what they refuse."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdrt.errors import ConfigError
+from sdrt.schedulers import FlowEuler, FlowHeun, from_config, sampler_from_config, sampler_from_name
+from tests.schedulers.peers import distance, run_face, run_peer
+
+FLUX: dict[str, Any] = {
+    "_class_name": "FlowMatchEulerDiscreteScheduler",
+    "base_image_seq_len": 256,
+    "base_shift": 0.5,
+    "max_image_seq_len": 4096,
+    "max_shift": 1.15,
+    "num_train_timesteps": 1000,
+    "shift": 3.0,
+    "use_dynamic_shifting": True,
+}
+
+
+@settings(max_examples=40)
+@given(patches=st.integers(1, 20000), base=st.sampled_from([0.5, 0.1]), highest=st.sampled_from([1.15, 0.9]))
+def test_the_exponent_of_the_dynamic_shift_is_what_diffusers_pipelines_pass(patches: int, base: float, highest: float) -> None:
+    own = FlowEuler(base_shift=base, max_shift=highest)
+    assert own.mu(patches) == pytest.approx(calculate_shift(patches, base_shift=base, max_shift=highest), rel=1e-12)
+
+
+def test_flux_as_its_pipeline_calls_it() -> None:
+    """1024x1024: 4096 patches, so mu 1.15; levels from 1 to 1 / n, shifted by exp(mu)."""
+    scheduler = from_config(FLUX)
+    assert isinstance(scheduler.sampler, FlowEuler)
+    n = 4
+    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / n, n), mu=scheduler.sampler.mu(4096))
+    levels = np.linspace(1.0, 1 / n, n)
+    expected = np.exp(1.15) / (np.exp(1.15) + 1 / levels - 1)
+    np.testing.assert_allclose(scheduler.sigmas, [*expected, 0], rtol=1e-6)
+    np.testing.assert_allclose(scheduler.timesteps, expected * 1000, rtol=1e-6)
+    assert scheduler.init_noise_sigma == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "stops", "message"),
+    [
+        (FLUX, {"num_inference_steps": 4}, r"use_dynamic_shifting needs mu, got None; pass mu=sampler.mu\(image_seq_len\)"),
+        (
+            {**FLUX, "time_shift_type": "linear"},
+            {"num_inference_steps": 4, "mu": -0.5},
+            "mu is the shift itself where time_shift_type is linear, and above 0; got -0.5",
+        ),
+        ({}, {"sigmas": [1.0, 0.5, 0.0]}, r"sigmas must lie in \(0, 1\] and never rise, got 1 to 0; .* without the 0 at which a run ends"),
+        ({}, {"sigmas": [0.5, 1.0]}, r"sigmas must lie in \(0, 1\] and never rise, got 0.5 to 1; sort them"),
+        ({}, {"sigmas": [1.5, 1.0]}, r"sigmas must lie in \(0, 1\] and never rise, got 1.5 to 1"),
+        ({}, {"timesteps": [1001.0]}, r"noise levels of timesteps must lie in \(0, 1\] and never rise, got 1.001 to 1.001"),
+        ({"_class_name": "EDMEulerScheduler"}, {"sigmas": [5.0, 0.0]}, "sigmas must be above 0 and never rise, got 5 to 0; sort them"),
+        ({"_class_name": "EDMEulerScheduler"}, {"sigmas": [0.5, 5.0]}, "sigmas must be above 0 and never rise, got 0.5 to 5; sort them"),
+        (
+            {"_class_name": "CMStochasticIterativeScheduler"},
+            {"timesteps": [30, 30, 2]},
+            r"timesteps are whole and differ from each other, got \[30.0, 30.0, 2.0\]; leave out those that repeat",
+        ),
+        (
+            {"_class_name": "CMStochasticIterativeScheduler"},
+            {"num_inference_steps": 41},
+            r"num_inference_steps must be in \[1, 40\], got 41",
+        ),
+    ],
+)
+def test_stops_that_lead_nowhere_are_refused(config: dict[str, Any], stops: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sampler_from_config({"_class_name": "FlowMatchEulerDiscreteScheduler", **config}).plan(**stops)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "config", "message"),
+    [
+        ("FlowMatchEulerDiscreteScheduler", {"shift": 0.0}, "shift must be above 0, got 0.0; 1 shifts nothing"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift_terminal": 1.5}, "shift_terminal must lie between 0 and 1, got 1.5"),
+        ("FlowMatchEulerDiscreteScheduler", {"num_train_timesteps": 1}, "num_train_timesteps must be at least 2, got 1"),
+        ("FlowMatchEulerDiscreteScheduler", {"time_shift_type": "cubic"}, "takes time_shift_type 'exponential' or 'linear' here"),
+        (
+            "FlowMatchEulerDiscreteScheduler",
+            {"use_beta_sigmas": True, "use_karras_sigmas": True},
+            "only one of use_karras_sigmas, use_beta_sigmas can be set",
+        ),
+        ("FlowMatchLCMScheduler", {"scale_factors": [0.5, 1.0]}, r"FlowMatchLCMScheduler takes scale_factors None .* got \[0.5, 1.0\]"),
+        ("EDMEulerScheduler", {"sigma_schedule": "linear"}, "takes sigma_schedule 'karras' or 'exponential' here, got 'linear'"),
+        ("EDMEulerScheduler", {"prediction_type": "sample"}, "takes prediction_type 'epsilon' or 'v_prediction' here, got 'sample'"),
+        ("EDMEulerScheduler", {"sigma_min": 90.0}, "noise levels need 0 < sigma_min < sigma_max, got 90.0 and 80.0"),
+        ("EDMEulerScheduler", {"sigma_data": 0.0}, "sigma_data and rho must be above 0, got 0.0 and 7.0"),
+        ("EDMDPMSolverMultistepScheduler", {"solver_order": 4}, "solver_order must be 1, 2 or 3, got 4"),
+        ("EDMDPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver"}, "'sde-dpmsolver\\+\\+' here, got 'dpmsolver'"),
+        ("CMStochasticIterativeScheduler", {"s_noise": -1.0}, "s_noise must be at least 0, got -1.0"),
+        ("CMStochasticIterativeScheduler", {"num_train_timesteps": 1}, "num_train_timesteps must be at least 2, got 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(class_name: str, config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sampler_from_config({"_class_name": class_name, **config})
+
+
+@pytest.mark.parametrize("option", ["s_churn", "s_tmin", "s_tmax", "s_noise"])
+def test_churn_is_not_negative(option: str) -> None:
+    with pytest.raises(ConfigError, match=f"{option} must be at least 0, got -0.1"):
+        sampler_from_config({"_class_name": "EDMEulerScheduler"}).with_options(**{option: -0.1})
+
+
+def test_without_both_of_its_ends_the_exponent_is_unknown() -> None:
+    with pytest.raises(ConfigError, match="mu follows from base_shift and max_shift, got None; pass mu itself to plan"):
+        FlowEuler(max_shift=None).mu(4096)
+
+
+def test_a_flow_keeps_its_prediction_whatever_the_models_configuration_says() -> None:
+    for name, kind in (("flow euler", FlowEuler), ("Flow Heun", FlowHeun)):
+        sampler = sampler_from_name(name, {"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"})
+        assert isinstance(sampler, kind)
+        assert sampler.prediction_type == "flow_prediction"
+
+
+def test_a_flow_has_no_velocity_of_diffusion() -> None:
+    scheduler = from_config({"_class_name": "FlowMatchEulerDiscreteScheduler"})
+    x = np.zeros((1, 4, 8, 8), np.float32)
+    with pytest.raises(ConfigError, match="has no get_velocity, which is for velocities over a trained schedule"):
+        scheduler.get_velocity(x, x, 500)
+
+
+def test_before_set_timesteps_noise_is_added_at_every_trained_level() -> None:
+    scheduler = from_config({"_class_name": "FlowMatchEulerDiscreteScheduler"})
+    picture, noise = np.ones((1, 4, 8, 8), np.float32), np.zeros((1, 4, 8, 8), np.float32)
+    np.testing.assert_allclose(scheduler.scale_noise(picture, 250, noise), 0.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n", "config", "orders"),
+    [
+        (8, {}, [1, 2, 3, 3, 3, 3, 2, 1]),
+        (8, {"lower_order_final": False}, [1, 2, 3, 3, 3, 3, 3, 1]),
+        (15, {}, [1, 2, *[3] * 12, 1]),
+        (8, {"solver_order": 2}, [1, 2, 2, 2, 2, 2, 2, 1]),
+        (2, {}, [1, 1]),
+    ],
+)
+def test_the_orders_of_an_edm_solvers_steps_are_those_of_diffusers(n: int, config: dict[str, Any], orders: list[int]) -> None:
+    """They rise with the history, and fall at the end, in short runs and where a run ends without noise."""
+    solver = {"_class_name": "EDMDPMSolverMultistepScheduler", "solver_order": 3, **config}
+    plan = sampler_from_config(solver, compat="diffusers").plan(n)
+    assert [len(call.updates) for call in plan.coefficients] == orders
+    assert distance(run_face(solver, n, compat="diffusers"), run_peer(solver, n)) < 1e-4  # a wrong order moves it by 2e-2

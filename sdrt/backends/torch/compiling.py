@@ -36,10 +36,10 @@ class CompiledModule:
     """
 
     def __init__(self, part: str, module: torch.nn.Module, tell: Callable[[CompileEvent], None] | None, compiler: str = "inductor") -> None:
-        self._part, self._module, self._tell, self._compiler = part, module, tell, compiler
+        self._part, self._tell = part, tell
         self._lock = threading.Lock()
         self._warm: frozenset[_Shapes] = frozenset()
-        self._run = self._compile()
+        self._run: _Run = torch.compile(module, backend=compiler)
 
     def __call__(self, **arrays: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """As the module.
@@ -59,10 +59,8 @@ class CompiledModule:
         sizes = tuple(shape for _, shape in shapes)
         self._say(CompileEvent(self._part, sizes, None))
         start = time.perf_counter()
-        finished = False
         try:
             outputs = self._run(**arrays)
-            finished = True
         except Exception as error:
             if is_out_of_memory(error):
                 raise
@@ -71,17 +69,10 @@ class CompiledModule:
                 f"{self._part}: torch.compile failed ({type(error).__name__}: {reason}); on cpu it needs a C++ compiler, on cuda triton: "
                 "install that, or open the model with compile=False"
             ) from error
-        finally:
-            # an interrupt comes this way too
-            if not finished:
-                self._run = self._compile()
+        # not reached where it failed or was interrupted: torch keeps nothing of an unfinished compilation, and neither do we
         self._warm |= {shapes}
         self._say(CompileEvent(self._part, sizes, time.perf_counter() - start))
         return outputs
-
-    def _compile(self) -> _Run:
-        compiled: _Run = torch.compile(self._module, backend=self._compiler)
-        return compiled
 
     def _say(self, event: CompileEvent) -> None:
         _log.info("%s", event)

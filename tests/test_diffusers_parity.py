@@ -25,13 +25,27 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "dpm++ order 2": ("DPMSolverMultistepScheduler", {}),
     "dpm++ order 3": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
     "dpm++ karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    "dpm++ sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "dpm++ singlestep": ("DPMSolverSinglestepScheduler", {}),
+    "dpm sde": ("DPMSolverSDEScheduler", {"noise_sampler_seed": 7}),
+    "ddpm": ("DDPMScheduler", {"clip_sample": False}),
+    "deis": ("DEISMultistepScheduler", {}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "sa-solver": ("SASolverScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
+    "dpm2": ("KDPM2DiscreteScheduler", {}),
+    "dpm2 ancestral": ("KDPM2AncestralDiscreteScheduler", {}),
+    "lms": ("LMSDiscreteScheduler", {}),
+    "lcm": ("LCMScheduler", {}),
+    "tcd": ("TCDScheduler", {}),
 }
 
 
-@pytest.fixture(scope="module", params=["sd1", "sd2"])
+@pytest.fixture(scope="module", params=[("sd1", "numpy"), ("sd2", "numpy"), ("sd1", "torch"), ("sd2", "torch")], ids="-".join)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[sdrt.Pipeline, Any]:
-    folder = save_pipeline_folder(tmp_path_factory.mktemp("parity") / request.param, request.param)
-    return sdrt.load(folder), peer_of(folder)
+    form, backend = request.param
+    folder = save_pipeline_folder(tmp_path_factory.mktemp("parity") / form, form)
+    return sdrt.load(folder, backend), peer_of(folder)
 
 
 def peer_of(folder: Path) -> Any:
@@ -62,9 +76,13 @@ def test_a_picture_equals_diffusers(pair: tuple[sdrt.Pipeline, Any], name: str) 
     config = {**pipe.model.scheduler_config, "_class_name": class_name, **change}
     if class_name == "PNDMScheduler":
         config["set_alpha_to_one"] = False
+    if class_name in ("HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "SASolverScheduler"):
+        config["clip_sample"] = False
+    # a sampler whose default departs from diffusers is compared where it does not
+    compat: Any = "diffusers" if class_name in ("DDPMScheduler", "LMSDiscreteScheduler", "DEISMultistepScheduler") else None
     settings: dict[str, Any] = {"num_inference_steps": 8, "guidance_scale": 5.0, "height": 64, "width": 48}
     want = peer_picture(peer, config, 93, **settings)
-    [got] = pipe.generate(PROMPT, NEGATIVE, seed=93, scheduler=config, **settings).images
+    [got] = pipe.generate(PROMPT, NEGATIVE, seed=93, scheduler=config, compat=compat, **settings).images
     assert want.std() > 10
     assert psnr(np.asarray(got), want) >= 60
 
@@ -84,6 +102,19 @@ def test_guidance_rescale_and_eta_equal_diffusers(pair: tuple[sdrt.Pipeline, Any
     want = peer_picture(peer, dict(pipe.model.scheduler_config), 5, **settings)
     [got] = pipe.generate(PROMPT, NEGATIVE, seed=5, **settings).images
     assert psnr(np.asarray(got), want) >= 60
+
+
+def test_a_batch_of_four_equals_diffusers(pair: tuple[sdrt.Pipeline, Any]) -> None:
+    """With a generator for each image, as each has a stream of its own here."""
+    pipe, peer = pair
+    settings: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0, "height": 48, "width": 80}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peer.scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(dict(pipe.model.scheduler_config))
+        generators = [torch.Generator().manual_seed(93 + k) for k in range(4)]
+        want = peer(PROMPT, negative_prompt=NEGATIVE, generator=generators, num_images_per_prompt=4, **settings).images
+    got = pipe.generate(PROMPT, NEGATIVE, seed=93, num_images=4, scheduler="euler a", **settings).images
+    assert min(psnr(np.asarray(a), np.asarray(b)) for a, b in zip(got, want, strict=True)) >= 60
 
 
 def test_prompts_move_these_pictures(pair: tuple[sdrt.Pipeline, Any]) -> None:

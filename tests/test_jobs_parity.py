@@ -4,7 +4,7 @@ Each condition is first shown to move the picture: a pipeline that ignores it wo
 """
 
 import warnings
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,12 @@ def controlnets(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return folder
 
 
+@pytest.fixture(params=["numpy", "torch"])
+def load(request: pytest.FixtureRequest) -> Any:
+    """sdrt.load with each backend that runs these models here."""
+    return partial(sdrt.load, backend=request.param)
+
+
 def picture(seed: int, width: int = 48, height: int = 64) -> Image.Image:
     """Coarse random colours."""
     small = np.random.default_rng(seed).integers(0, 256, (8, 6, 3), np.uint8)
@@ -113,16 +119,16 @@ def moved(pipe: sdrt.Pipeline, plain: np.ndarray, change: dict[str, Any], **sett
 
 
 @pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 5.0])
-def test_sdxl_equals_diffusers(models: Any, guidance_scale: float) -> None:
-    pipe, peer = sdrt.load(models("sdxl")), open_peer("StableDiffusionXLPipeline", models("sdxl"))
+def test_sdxl_equals_diffusers(models: Any, guidance_scale: float, load: Any) -> None:
+    pipe, peer = load(models("sdxl")), open_peer("StableDiffusionXLPipeline", models("sdxl"))
     settings = QUICK | {"guidance_scale": guidance_scale}
     want = peer_picture(peer, negative_prompt=NEGATIVE, **settings)
     assert want.std() > 10
     assert psnr(drawn(pipe, **settings), want) >= 60
 
 
-def test_sdxls_sizes_equal_diffusers_and_move_the_picture(models: Any) -> None:
-    pipe, peer = sdrt.load(models("sdxl")), open_peer("StableDiffusionXLPipeline", models("sdxl"))
+def test_sdxls_sizes_equal_diffusers_and_move_the_picture(models: Any, load: Any) -> None:
+    pipe, peer = load(models("sdxl")), open_peer("StableDiffusionXLPipeline", models("sdxl"))
     sizes: dict[str, Any] = {"original_size": (512, 1024), "crops_coords_top_left": (200, 40), "target_size": (1024, 512)}
     want = peer_picture(peer, negative_prompt=NEGATIVE, **QUICK, **sizes)
     got = drawn(pipe, **QUICK, **sizes)
@@ -131,21 +137,21 @@ def test_sdxls_sizes_equal_diffusers_and_move_the_picture(models: Any) -> None:
         moved(pipe, got, {name: None}, **QUICK, **sizes)
 
 
-def test_an_empty_negative_prompt_of_sdxl_is_zeros_where_the_model_says_so(models: Any) -> None:
-    pipe, peer = sdrt.load(models("sdxl")), open_peer("StableDiffusionXLPipeline", models("sdxl"))
+def test_an_empty_negative_prompt_of_sdxl_is_zeros_where_the_model_says_so(models: Any, load: Any) -> None:
+    pipe, peer = load(models("sdxl")), open_peer("StableDiffusionXLPipeline", models("sdxl"))
     assert pipe.model.flags.force_zeros_for_empty_prompt
     want = peer_picture(peer, **QUICK)
     assert psnr(drawn(pipe, "", **QUICK), want) >= 60
     assert psnr(peer_picture(peer, negative_prompt="", **QUICK), want) < 40
 
 
-def test_a_refiner_takes_over_where_diffusers_lets_it(models: Any) -> None:
+def test_a_refiner_takes_over_where_diffusers_lets_it(models: Any, load: Any) -> None:
     """Euler has no memory, so that a run cut in two is the run: base down to the cut, refiner from there."""
     base, refiner = (
         open_peer("StableDiffusionXLPipeline", models("sdxl")),
         open_peer("StableDiffusionXLImg2ImgPipeline", models("sdxl-refiner")),
     )
-    pipe = sdrt.load(models("sdxl"), refiner=models("sdxl-refiner"))
+    pipe = load(models("sdxl"), refiner=models("sdxl-refiner"))
     generator = torch.Generator().manual_seed(93)
     settings = {key: value for key, value in QUICK.items() if key not in ("height", "width")}
     with warnings.catch_warnings():
@@ -167,8 +173,8 @@ def test_a_refiner_takes_over_where_diffusers_lets_it(models: Any) -> None:
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 8.0])
-def test_a_guidance_distilled_model_equals_diffusers(models: Any, guidance_scale: float) -> None:
-    pipe, peer = sdrt.load(models("lcm")), open_peer("LatentConsistencyModelPipeline", models("lcm"))
+def test_a_guidance_distilled_model_equals_diffusers(models: Any, guidance_scale: float, load: Any) -> None:
+    pipe, peer = load(models("lcm")), open_peer("LatentConsistencyModelPipeline", models("lcm"))
     settings = QUICK | {"guidance_scale": guidance_scale, "num_inference_steps": 4}
     scheduler = {**pipe.model.scheduler_config, "_class_name": "LCMScheduler"}
     want = peer_picture(peer, scheduler=scheduler, **settings)
@@ -180,8 +186,8 @@ def test_a_guidance_distilled_model_equals_diffusers(models: Any, guidance_scale
 # ---- in-painting
 
 
-def test_in_painting_equals_diffusers_and_sees_picture_and_mask(models: Any) -> None:
-    pipe, peer = sdrt.load(models("inpaint")), open_peer("StableDiffusionInpaintPipeline", models("inpaint"))
+def test_in_painting_equals_diffusers_and_sees_picture_and_mask(models: Any, load: Any) -> None:
+    pipe, peer = load(models("inpaint")), open_peer("StableDiffusionInpaintPipeline", models("inpaint"))
     settings = QUICK | {"image": picture(1), "mask_image": mask()}
     want = peer_picture(peer, negative_prompt=NEGATIVE, strength=1.0, **settings)
     got = drawn(pipe, **settings)
@@ -211,8 +217,8 @@ def test_a_model_that_in_paints_asks_for_its_pictures_and_others_refuse_them(mod
 
 
 @pytest.mark.parametrize(("form", "kind"), [("sd1", "StableDiffusionControlNetPipeline"), ("sdxl", "StableDiffusionXLControlNetPipeline")])
-def test_a_controlnet_equals_diffusers_and_leads(models: Any, controlnets: Any, form: Form, kind: str) -> None:
-    pipe = sdrt.load(models(form), controlnet=controlnets(form))
+def test_a_controlnet_equals_diffusers_and_leads(models: Any, controlnets: Any, form: Form, kind: str, load: Any) -> None:
+    pipe = load(models(form), controlnet=controlnets(form))
     checker = {} if form == "sdxl" else {"safety_checker": None}
     peer = open_peer(kind, models(form), controlnet=diffusers.ControlNetModel.from_pretrained(controlnets(form)), **checker)
     options: dict[str, Any] = {"controlnet_conditioning_scale": 0.1, "control_guidance_start": 0.2, "control_guidance_end": 0.8}
@@ -225,9 +231,9 @@ def test_a_controlnet_equals_diffusers_and_leads(models: Any, controlnets: Any, 
         moved(pipe, got, change, **settings)
 
 
-def test_two_controlnets_add_up_as_in_diffusers(models: Any, controlnets: Any) -> None:
+def test_two_controlnets_add_up_as_in_diffusers(models: Any, controlnets: Any, load: Any) -> None:
     folders = [controlnets("sd1", 0), controlnets("sd1", 1)]
-    pipe = sdrt.load(models("sd1"), controlnet=folders)
+    pipe = load(models("sd1"), controlnet=folders)
     nets = [diffusers.ControlNetModel.from_pretrained(each) for each in folders]
     peer = open_peer("StableDiffusionControlNetPipeline", models("sd1"), controlnet=nets, safety_checker=None)
     options: dict[str, Any] = {"controlnet_conditioning_scale": [0.7, 0.4]}
@@ -249,37 +255,37 @@ def test_a_control_image_without_a_controlnet_is_refused(models: Any) -> None:
 
 
 @pytest.mark.parametrize("form", ["sd1", "sdxl"])
-def test_rows_one_after_the_other_give_the_same_picture(models: Any, controlnets: Any, form: Form) -> None:
-    pipe = sdrt.load(models(form), controlnet=controlnets(form))
+def test_rows_one_after_the_other_give_the_same_picture(models: Any, controlnets: Any, form: Form, load: Any) -> None:
+    pipe = load(models(form), controlnet=controlnets(form))
     settings = QUICK | {"control_image": picture(3), "num_images": 2}
     together, apart = (pipe.generate(PROMPT, NEGATIVE, seed=93, cfg=cfg, **settings) for cfg in ("batched", "sequential"))
     for a, b in zip(together.images, apart.images, strict=True):
         assert psnr(np.asarray(a), np.asarray(b)) >= 60
 
 
-def test_one_network_in_memory_at_a_time_gives_the_same_picture(models: Any) -> None:
-    plain, small = sdrt.load(models("sd1")), sdrt.load(models("sd1"), reduce_memory=True, vae_tiling=False)
+def test_one_network_in_memory_at_a_time_gives_the_same_picture(models: Any, load: Any) -> None:
+    plain, small = load(models("sd1")), load(models("sd1"), reduce_memory=True, vae_tiling=False)
     assert psnr(drawn(plain, **QUICK), drawn(small, **QUICK)) >= 60
     assert not small._base.parts._networks
     assert plain._base.parts._networks
 
 
-def test_decoding_by_tiles_equals_diffusers(models: Any) -> None:
-    pipe, peer = sdrt.load(models("sd1"), vae_tiling=True), open_peer("StableDiffusionPipeline", models("sd1"), safety_checker=None)
+def test_decoding_by_tiles_equals_diffusers(models: Any, load: Any) -> None:
+    pipe, peer = load(models("sd1"), vae_tiling=True), open_peer("StableDiffusionPipeline", models("sd1"), safety_checker=None)
     peer.vae.enable_tiling()
     settings = QUICK | {"height": 128, "width": 96, "num_inference_steps": 2}
     assert max(settings["height"], settings["width"]) > peer.vae.tile_sample_min_size
     want = peer_picture(peer, negative_prompt=NEGATIVE, **settings)
     got = drawn(pipe, **settings)
     assert psnr(got, want) >= 60
-    assert psnr(drawn(sdrt.load(models("sd1")), **settings), got) < 60
+    assert psnr(drawn(load(models("sd1")), **settings), got) < 60
 
 
 # ---- the safety checker
 
 
-def test_the_safety_checker_says_what_diffusers_says(models: Any) -> None:
-    pipe = sdrt.load(models("sd1"), safety_checker=True)
+def test_the_safety_checker_says_what_diffusers_says(models: Any, load: Any) -> None:
+    pipe = load(models("sd1"), safety_checker=True)
     checker = StableDiffusionSafetyChecker.from_pretrained(models("sd1") / "safety_checker").eval()
     for seed in range(4):
         result = pipe.generate(PROMPT, seed=seed, **QUICK)
@@ -288,7 +294,7 @@ def test_the_safety_checker_says_what_diffusers_says(models: Any) -> None:
         _, [want] = checker(images=np.asarray(image)[None].copy(), clip_input=clip_input)
         assert result.flagged == (want,)
         assert (np.asarray(result.images[0]).max() == 0) == want
-    assert sdrt.load(models("sd1")).generate(PROMPT, seed=0, **QUICK).flagged is None
+    assert load(models("sd1")).generate(PROMPT, seed=0, **QUICK).flagged is None
     assert safety.is_flagged(np.full(17, -0.004), np.array([0.1, -1, -1]))
     assert not safety.is_flagged(np.full(17, -0.004), np.full(3, -1.0))
 

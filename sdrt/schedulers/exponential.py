@@ -45,8 +45,8 @@ def weighted(w: Weights, x: Float, m: tuple[Float, ...], noise: Float | None = N
 def moment(k: int, z: float) -> float:
     """Return the integral of exp(-z (1 - s)) s^k over s in [0, 1].
 
-    >>> moment(0, 0.0), moment(2, 0.0), moment(1, 2.0)
-    (1.0, 0.3333333333333333, 0.28383382080915315)
+    >>> moment(0, 0.0), moment(2, 0.0), round(moment(1, 2.0), 12)
+    (1.0, 0.3333333333333333, 0.283833820809)
     """
     if abs(z) < _SMALL:
         return math.fsum((-z) ** j * math.factorial(k) / math.factorial(k + j + 1) for j in range(_TERMS))

@@ -206,7 +206,7 @@ _ROWS = (
     _row("dpmsolver++ inverse", DPMSolverMultistepInverse, 2, "DPM-Solver++ from a picture to its noise, for editing"),
     _row("dpmsolver++ singlestep", DPMSolverSinglestep, 2, "DPM-Solver++ that starts anew every other call", "dpm solver singlestep"),
     _row("dpm++ 2s", DPMSolverSinglestep, 2, "the same, of second order", solver_order=2, **_PLUS),
-    _row("dpm++ 3s", DPMSolverSinglestep, 2, "three calls a step: for unguided runs", solver_order=3, **_PLUS),
+    _row("dpm++ 3s", DPMSolverSinglestep, 3, "three calls a step: for unguided runs", solver_order=3, **_PLUS),
     _row("deis", DEISMultistep, 2, "exponential Adams steps over the noise: smooth at 10 to 20 steps", "deis multistep"),
     _row("unipc", UniPCMultistep, 3, "predicts and corrects without further calls: 5 to 15 steps", "uni_pc", "unipc multistep"),
     _row("unipc bh1", UniPCMultistep, 3, "UniPC with B(h) = h: for few steps without guidance", "uni_pc_bh1", solver_type="bh1"),

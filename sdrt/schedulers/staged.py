@@ -15,8 +15,9 @@ from sdrt.schedulers.prediction import Prediction, eps_weights, x0_weights
 from sdrt.schedulers.ratio_sampler import RatioSampler
 from sdrt.schedulers.sigmas import alpha_sigma
 from sdrt.schedulers.state import State
+from sdrt.schedulers.weighted_sum import combined
 
-__all__ = ["StagedCall", "StagedSampler", "euler_call", "exponential_call", "scales", "staged_plan", "weighted_sum"]
+__all__ = ["StagedCall", "StagedSampler", "euler_call", "exponential_call", "scales", "staged_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +42,8 @@ class StagedSampler(RatioSampler):
     def _advance(self, c: StagedCall, state: State, output: Float, noise: Float | None) -> State:
         anchor = state.x if state.anchor is None else state.anchor
         terms = [(c.x, state.x), (c.anchor, anchor), *zip(c.stages, state.stages, strict=False), (c.output, output)]
-        x = weighted_sum(terms if noise is None else [*terms, (c.noise, noise)])
+        x = combined(terms if noise is None else [*terms, (c.noise, noise)])
         return state.moved(x) if c.ends else state.moved(x, stages=(*state.stages, output), anchor=anchor)
-
-
-def weighted_sum(terms: Sequence[tuple[float, Float]]) -> Float:
-    """Return the sum of weight times array in a fresh array; terms of weight 0 cost nothing."""
-    (weight, array), *rest = [term for term in terms if term[0]] or [terms[0]]
-    total: Float = array * weight
-    if rest:
-        product = np.empty_like(total)
-        for weight, array in rest:
-            np.multiply(array, weight, out=product)
-            np.add(total, product, out=total)
-    return total
 
 
 def euler_call(

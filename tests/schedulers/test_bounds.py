@@ -34,7 +34,7 @@ def values(shape: tuple[int, ...], dtype: type[Any], spread: float, seed: int) -
     highest=st.sampled_from([0.5, 1.0, 1.7, 100.0]),
     seed=st.integers(0, 99),
 )
-def test_thresholding_is_diffusers_to_the_bit(
+def test_thresholding_is_diffusers_to_the_last_bits(
     shape: tuple[int, ...], dtype: type[Any], spread: float, ratio: float, highest: float, seed: int
 ) -> None:
     x0 = values(shape, dtype, spread, seed)
@@ -42,7 +42,8 @@ def test_thresholding_is_diffusers_to_the_bit(
     before = x0.copy()
     bounded = X0Bound(thresholding=True, dynamic_thresholding_ratio=ratio, sample_max_value=highest)(x0)
     wide = torch.from_numpy(x0).reshape(*shape, 1)  # it cannot take an array of two axes
-    np.testing.assert_array_equal(bounded, theirs._threshold_sample(wide).numpy()[..., 0])
+    # torch's builds fuse a multiplication and an addition between two quantiles, or not: one bit of the limit, two of the quotient
+    np.testing.assert_allclose(bounded, theirs._threshold_sample(wide).numpy()[..., 0], rtol=3 * np.finfo(dtype).eps, atol=0)
     assert bounded.dtype == dtype
     np.testing.assert_array_equal(x0, before)
 

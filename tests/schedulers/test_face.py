@@ -149,8 +149,10 @@ def test_an_image_to_image_run_equals_diffusers(class_name: str, step: int) -> N
     LMS takes wrong weights there in diffusers, and unCLIP's last step ends 5e-4 off.
     """
     compat: Any = "diffusers" if class_name in ("LMSDiscreteScheduler", "UnCLIPScheduler") else None
-    ours, theirs = from_config(config(class_name), compat=compat), laid_out(config(class_name), 10)
+    ours = from_config(config(class_name), compat=compat)
     ours.set_timesteps(10)
+    with CorrectlyRounded():  # see below
+        theirs = laid_out(config(class_name), 10)
     at = ours.sampler.plan(10).starts[step]
     theirs.set_begin_index(at) if hasattr(theirs, "set_begin_index") else None
     generator, stream = torch.Generator().manual_seed(5), sdrt.rng.stream("torch", 5)
@@ -208,7 +210,9 @@ def test_before_set_timesteps_every_trained_timestep_is_there(class_name: str) -
     if theirs is not None:
         assert len(ours) == theirs.config.num_train_timesteps
         if theirs.timesteps is not None:  # PNDM has none yet
-            np.testing.assert_allclose(np.unique(ours.timesteps), np.unique(theirs.timesteps.numpy()), rtol=1e-5, atol=1e-2)
+            told = theirs.timesteps.numpy()
+            at = starts if len(told) == len(ours.timesteps) else slice(None)
+            np.testing.assert_allclose(np.unique(ours.timesteps[starts]), np.unique(told[at]), rtol=1e-5, atol=1e-2)
         if trained_timesteps(class_name) and hasattr(theirs, "alphas_cumprod"):
             np.testing.assert_allclose(ours.alphas_cumprod, theirs.alphas_cumprod.numpy(), rtol=1e-6)
     assert ours.num_inference_steps is None
@@ -221,7 +225,7 @@ def test_order_and_config(class_name: str) -> None:
     calls = face(class_name).sampler.calls_per_step
     assert from_config(config(class_name)).order == face(class_name).order == calls
     if is_of_diffusers(class_name):
-        assert peer(config(class_name)).order == calls
+        assert getattr(peer(config(class_name)), "order", 1) == calls  # unCLIP's class does not say
     assert face(class_name).config["_class_name"] == class_name
 
 

@@ -16,8 +16,8 @@ from sdrt.schedulers.ratio_sampler import EndedRatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
 from sdrt.schedulers.request import Request
 from sdrt.schedulers.sigmas import alpha_sigma
-from sdrt.schedulers.staged import weighted_sum
 from sdrt.schedulers.state import State
+from sdrt.schedulers.weighted_sum import combined
 
 __all__ = ["DPMPP2MCFGPP", "DPMPP2MCFGPPCall"]
 
@@ -74,7 +74,7 @@ class DPMPP2MCFGPP(EndedRatioSampler):
         else:
             x0 = to_x0(self.prediction_type, state.x, unconditional, c.alpha, c.sigma)
             terms = [(c.x, state.x), (c.guided, guided), (c.unguided + change, x0)]
-        x = weighted_sum([*terms, *((-change, before) for before in state.history)])
+        x = combined([*terms, *((-change, before) for before in state.history)])
         return state.moved(x, history=(x0,))
 
 

@@ -18,8 +18,8 @@ from sdrt.schedulers.ratio_sampler import EndedRatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
 from sdrt.schedulers.request import Request
 from sdrt.schedulers.sigmas import alpha_sigma
-from sdrt.schedulers.staged import weighted_sum
 from sdrt.schedulers.state import State
+from sdrt.schedulers.weighted_sum import combined
 
 __all__ = ["CFGPPCall", "EulerAncestralCFGPP", "EulerCFGPP"]
 
@@ -80,7 +80,7 @@ class EulerCFGPP(EndedRatioSampler):
             terms = [(c.x, state.x), (c.guided + c.unguided, output)]
         else:
             terms = [(c.x, state.x), (c.guided, output), (c.unguided, unconditional)]
-        return state.moved(weighted_sum(terms if noise is None else [*terms, (c.noise, noise)]))
+        return state.moved(combined(terms if noise is None else [*terms, (c.noise, noise)]))
 
 
 @dataclass(frozen=True, kw_only=True)

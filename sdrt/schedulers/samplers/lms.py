@@ -15,8 +15,9 @@ from sdrt.schedulers.ratio_sampler import RATIO_KEYS, RatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
 from sdrt.schedulers.request import Request
 from sdrt.schedulers.sigmas import alpha_sigma
-from sdrt.schedulers.staged import scales, weighted_sum
+from sdrt.schedulers.staged import scales
 from sdrt.schedulers.state import State
+from sdrt.schedulers.weighted_sum import combined
 
 __all__ = ["LMS", "LMSCall", "lagrange_weights"]
 
@@ -88,7 +89,7 @@ class LMS(RatioSampler):
     def _advance(self, c: LMSCall, state: State, output: Float, noise: Float | None) -> State:  # noqa: ARG002
         past = state.history[::-1]
         update = c.updates[self._order(c, len(past)) - 1]
-        x = weighted_sum([(update.x, state.x), (update.output, output), *zip(update.history, past, strict=False)])
+        x = combined([(update.x, state.x), (update.output, output), *zip(update.history, past, strict=False)])
         if self.order == 1:
             return state.moved(x)
         slope = to_eps(self.prediction_type, state.x, output, c.alpha, c.sigma)

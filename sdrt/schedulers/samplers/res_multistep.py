@@ -18,8 +18,8 @@ from sdrt.schedulers.ratio_sampler import EndedRatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
 from sdrt.schedulers.request import Request
 from sdrt.schedulers.sigmas import alpha_sigma
-from sdrt.schedulers.staged import weighted_sum
 from sdrt.schedulers.state import State
+from sdrt.schedulers.weighted_sum import combined
 
 __all__ = ["ResMultistep", "ResMultistepAncestral", "ResMultistepCall"]
 
@@ -81,7 +81,7 @@ class ResMultistep(EndedRatioSampler):
         x0 = to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma)
         change = c.change if state.history else 0.0
         terms = [(c.x, state.x), (c.x0 + change, x0), *((-change, before) for before in state.history)]
-        x = weighted_sum(terms if noise is None else [*terms, (c.noise, noise)])
+        x = combined(terms if noise is None else [*terms, (c.noise, noise)])
         return state.moved(x, history=(x0,))
 
 

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from sdrt.arrays import check_arrays, check_finite
-from sdrt.backends import Network, registry, signature
+from sdrt.backends import Network, signature
 from sdrt.errors import ArrayContractError, BackendError, ConfigError, ModelError
 from sdrt.models import Part, open_model
 from sdrt.models.parts import SUBFOLDERS
@@ -46,10 +46,12 @@ def test_the_signature_is_the_contract(opened: dict[Case, Network], models: dict
 def test_outputs_agree_with_the_numpy_backend(
     backend_name: str, opened: dict[Case, Network], models: dict[Form, Path], case: Case, bound: float
 ) -> None:
-    """One row and three, in float32."""
+    """One row and three, of two sizes, in float32."""
+    if backend_name == "numpy":
+        pytest.skip("the numpy backend is what others are compared with; its own peers are in tests/backends/numpy")
     form, part = case
     network, reference = opened[case], open_case("numpy", models[form], part)
-    for n, size in ((1, 8), (3, 16)):
+    for n, size in ((1, 16), (3, 8)):
         inputs = inputs_of(form, part, n=n, size=size, seed=n)
         found, wanted = network(**inputs), reference(**inputs)
         check_arrays(part, network.signature.outputs, found)
@@ -62,17 +64,16 @@ def test_outputs_agree_with_the_numpy_backend(
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_float64_is_exact_or_refused(backend_name: str, models: dict[Form, Path], case: Case) -> None:
     """Two ways to compute in float64 agree to 1e-9, which is a million times what they differ by in rounding."""
+    if backend_name == "numpy":
+        pytest.skip("the numpy backend is what others are compared with; its own peers are in tests/backends/numpy")
     form, part = case
     try:
         network = open_case(backend_name, models[form], part, numerics="float64")
     except ConfigError as error:
         assert "float64" in str(error)  # noqa: PT017 - a refusal is one of two right answers
         return
-    other = "torch" if backend_name == "numpy" else "numpy"
-    if registry.get(other).name != other:
-        pytest.skip("no second backend in float64")
     inputs = inputs_of(form, part, dtype="float64")
-    wanted = open_case(other, models[form], part, numerics="float64")(**inputs)
+    wanted = open_case("numpy", models[form], part, numerics="float64")(**inputs)
     for name, value in network(**inputs).items():
         assert value.dtype == np.float64
         assert relative_error(value, wanted[name]) < 1e-9, name

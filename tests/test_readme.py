@@ -29,10 +29,12 @@ def test_the_readmes_scheduler_table_lists_real_names() -> None:
     from sdrt import schedulers
 
     known = {row.name: row for row in schedulers.names()}
-    rows = re.findall(r"^\| `([^`]+)` \| (\w+) \| (\d) \|", README, flags=re.MULTILINE)
-    assert len(rows) >= 6
-    for name, class_name, order in rows:
-        assert (known[name].class_name, known[name].order) == (class_name, int(order))
+    rows = re.findall(r"^\| `([^`]+)` \| (\w+)(?: \(none\))? \| (\d) \| ([\d-]) \| (yes|no) \|", README, flags=re.MULTILINE)
+    assert len(rows) >= 30
+    for name, class_name, calls, order, noise in rows:
+        row = known[name]
+        told = (class_name, int(calls), 0 if order == "-" else int(order), noise == "yes")
+        assert (row.class_name, row.calls_per_step, row.order, row.stochastic) == told, name
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

@@ -60,8 +60,11 @@ _CANDIDATES: Mapping[str, Candidate] = {
 }
 
 
-def measure(size: int, repeats: int, names: list[str], small: bool) -> dict[str, Any]:
-    """Seconds of a step for each candidate and for diffusers float32 in turns with it, their ratio, error, memory and preparation."""
+def measure(size: int, repeats: int, names: list[str], small: bool) -> Iterator[dict[str, Any]]:
+    """Seconds of a step for each candidate and for diffusers float32 in turns with it, their ratio, error, memory and preparation.
+
+    What is known so far is given after each candidate: all of them take an hour, and a run that is stopped keeps what it has.
+    """
     results: dict[str, Any] = {"size": size, "threads": torch.get_num_threads(), "small": small}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -78,7 +81,7 @@ def measure(size: int, repeats: int, names: list[str], small: bool) -> dict[str,
                 results[candidate] = _race(_CANDIDATES[candidate], folder, inputs, reference, repeats)
             except SdrtError as error:
                 results[candidate] = {"skipped": str(error)}
-    return results
+            yield results
 
 
 def _race(candidate: Candidate, folder: Path, inputs: Mapping[str, Array], reference: _Step, repeats: int) -> dict[str, Any]:
@@ -169,7 +172,8 @@ if __name__ == "__main__":
     parser.add_argument("--small", action="store_true", help="a narrow model, to see that everything runs")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    found = measure(arguments.size, arguments.repeats, _names(arguments.only), arguments.small)
+    found: dict[str, Any] = {}
+    for found in measure(arguments.size, arguments.repeats, _names(arguments.only), arguments.small):
+        if arguments.out is not None:
+            write(arguments.out, "backends", found)
     print(json.dumps({"machine": machine(), "results": found}, indent=2))
-    if arguments.out is not None:
-        write(arguments.out, "backends", found)

@@ -10,6 +10,7 @@
     │   └── WeightsError                           a weights file that is corrupt, or a tensor that does not fit
     ├── BackendError           (RuntimeError)      a backend that is unknown, broken or closed
     │   └── MissingExtraError  (ImportError)       an optional package that is not installed
+    ├── ConversionError        (RuntimeError)      a conversion that fails, or whose result is not what was converted
     └── ImageError             (ValueError)        a picture that cannot be read or written
 
 Each message holds the rule, the value seen and the repair, in one line.
@@ -19,6 +20,7 @@ __all__ = [
     "ArrayContractError",
     "BackendError",
     "ConfigError",
+    "ConversionError",
     "ImageError",
     "MissingExtraError",
     "MissingFileError",
@@ -61,6 +63,10 @@ class BackendError(SdrtError, RuntimeError):
 
 class MissingExtraError(BackendError, ImportError):
     """An optional package that is not installed; the message names the extra that brings it."""
+
+
+class ConversionError(SdrtError, RuntimeError):
+    """A conversion that fails, or whose result is not what was converted."""
 
 
 class ImageError(SdrtError, ValueError):

@@ -69,8 +69,8 @@ class ConvertOptions:
         Whether the U-Net is cut in two, and whether the halves become one pipeline model.
     check : bool
         Whether each package is compared with its source.
-    min_psnr : float
-        What the comparison has to reach, in dB.
+    min_psnr : float or None
+        What the comparison has to reach, in dB; None is Apple's 35 for what is converted, and asks nothing of what is then compressed.
     bundle : bool
         Whether a Resources folder for Swift's package is made besides.
     overwrite : bool
@@ -109,7 +109,7 @@ class ConvertOptions:
     compute_unit: ComputeUnit = "ALL"
     deployment_target: DeploymentTarget = "macOS13"
     check: bool = True
-    min_psnr: float = 35.0
+    min_psnr: float | None = None
     bundle: bool = False
     overwrite: bool = False
     cache_dir: Path | None = None

@@ -37,13 +37,15 @@ def check_target(part: Part, options: ConvertOptions) -> None:
         )
 
 
-def to_coreml(part: Part, options: ConvertOptions) -> Any:
+def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = False) -> Any:
     """Trace a part and convert it; the part's module may be let go of afterwards.
 
     Parameters
     ----------
     part : Part
     options : ConvertOptions
+    whole_weights : bool
+        Whether weights keep the precision of computation, because they are compressed afterwards.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def to_coreml(part: Part, options: ConvertOptions) -> Any:
                 compute_units=getattr(ct.ComputeUnit, part.compute_unit or options.compute_unit),
                 inputs=[ct.TensorType(name=each.name, shape=_shape(each), dtype=_DTYPES[each.dtype]) for each in part.inputs],
                 outputs=[ct.TensorType(name=each.name, dtype=_DTYPES[each.dtype]) for each in part.outputs],
-                pass_pipeline=half_weights() if part.precision == "float32" and not options.float32_weights else None,
+                pass_pipeline=half_weights() if part.precision == "float32" and not (options.float32_weights or whole_weights) else None,
                 skip_model_load=True,
             )
         except (MemoryError, OSError):

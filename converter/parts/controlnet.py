@@ -17,24 +17,14 @@ __all__ = ["build"]
 
 
 class _ControlNet(nn.Module):
-    """Positional inputs in the package's order; the picture comes last or before SDXL's numbers, as ``names`` says.
+    """Positional inputs in the package's order, for a network that is called by name."""
 
-    Parameters
-    ----------
-    network : nn.Module
-    names : tuple of str
-    reverse_channels : bool
-        Whether the picture's channels are turned round first.
-    """
-
-    def __init__(self, network: nn.Module, names: tuple[str, ...], reverse_channels: bool) -> None:
+    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.network, self.names, self.reverse_channels = network, names, reverse_channels
+        self.network, self.names = network, names
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         given: dict[str, Any] = dict(zip(self.names, inputs, strict=True))
-        if self.reverse_channels:
-            given["controlnet_cond"] = given["controlnet_cond"].flip(1)
         return tuple(self.network(**given))
 
 
@@ -61,15 +51,16 @@ def build(source: Source, base: Source, options: ConvertOptions, sizes: Sizes, *
     adapter: Any = source.adapter("controlnet")
     if rewritten:
         module = adapter.module
-        # the adapter took it out of diffusers' module, to compute it once for many steps
+        # the adapter took both out of diffusers' module, to embed the picture once for many steps
         module.controlnet_cond_embedding = adapter.embedding
-        network, reverse = rewrite(module, options.attention), adapter.reverse_channels
+        module.register_to_config(controlnet_conditioning_channel_order="bgr" if adapter.reverse_channels else "rgb")
+        network = rewrite(module, options.attention)
     else:
-        network, reverse = SourceDenoiser(adapter, controls=True), False
+        network = SourceDenoiser(adapter, controls=True)
     count = len(residual_shapes(config, options.batch, sizes.latents[0]))
     return Part(
         role="controlnet",
-        module=_ControlNet(network, tuple(tensor.name for tensor in inputs), reverse).eval(),
+        module=_ControlNet(network, tuple(tensor.name for tensor in inputs)).eval(),
         inputs=inputs,
         outputs=tuple(Tensor(name=residual_name(index), text=_purpose(index, count)) for index in range(count)),
         precision=options.precision,

@@ -11,8 +11,8 @@ def annotate(description: Any, like: Any) -> None:
     Parameters
     ----------
     description, like : coremltools.proto.Model_pb2.ModelDescription
-        The first is changed. Author, licence, version, summary and user-defined entries are taken over; and the text of each input and output
-        that has one in ``like`` under the same name.
+        The first is changed. Author, licence, version, summary and user-defined entries are taken over; and the text of each input and
+        output that has one in ``like`` under the same name.
     """
     own = dict(description.metadata.userDefined)
     description.metadata.CopyFrom(like.metadata)

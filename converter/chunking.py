@@ -148,9 +148,7 @@ def _half(spec: Any, package: Path, cut: Cut, index: int, weights: Path, shop: P
 def _set_interface(half: Any, function: Any, block: Any, cut: Cut, index: int) -> None:
     """Inputs that are read, and outputs; descriptions stay."""
     proto = toolkit("coremltools.proto.Model_pb2")
-    read = {
-        binding.name for operation in block.operations for argument in operation.inputs.values() for binding in argument.arguments
-    }
+    read = {binding.name for operation in block.operations for argument in operation.inputs.values() for binding in argument.arguments}
     description = half.description
     inputs = [feature for feature in description.input if feature.name in read]
     outputs = list(description.output)

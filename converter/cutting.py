@@ -101,10 +101,7 @@ def _is_constant(operation: Any) -> bool:
 
 def _reads(operation: Any) -> list[str]:
     return [
-        binding.name
-        for argument in operation.inputs.values()
-        for binding in argument.arguments
-        if binding.WhichOneof("binding") == "name"
+        binding.name for argument in operation.inputs.values() for binding in argument.arguments if binding.WhichOneof("binding") == "name"
     ]
 
 
@@ -151,7 +148,11 @@ def _passable(kind: Any) -> bool:
     if kind.WhichOneof("type") != "tensorType":
         return False
     tensor = kind.tensorType
-    return tensor.dataType in _BYTES and 1 <= len(tensor.dimensions) <= 5 and all(d.WhichOneof("dimension") == "constant" for d in tensor.dimensions)
+    return (
+        tensor.dataType in _BYTES
+        and 1 <= len(tensor.dimensions) <= 5
+        and all(d.WhichOneof("dimension") == "constant" for d in tensor.dimensions)
+    )
 
 
 def _bytes(kind: Any) -> int:

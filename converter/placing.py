@@ -11,7 +11,7 @@ __all__ = ["place", "workshop"]
 
 @contextmanager
 def workshop(folder: Path) -> Iterator[Path]:
-    """An empty hidden folder inside ``folder``, gone afterwards with whatever is still in it: the same disk, so what it holds can be renamed."""
+    """An empty hidden folder inside ``folder``, whose things can be renamed to be beside it; gone afterwards, with what is still in it."""
     path = folder / f".{secrets.token_hex(6)}.part"
     path.mkdir(parents=True)
     try:

@@ -3,38 +3,45 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from converter.annotations import annotate
 from converter.compression.clustering import cluster
 from converter.compression.weights import Weight
 from converter.toolkit import quietly, toolkit
 
-__all__ = ["palettize", "prune", "quantize"]
+__all__ = ["Progress", "palettize", "prune", "quantize"]
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with what was done, how many of it, and of how many."""
 
 _OPTIMIZE = "coremltools.optimize.coreml"
 _SMALLEST_BLOCK = 8  # a scale of 16 bits for fewer weights of 4 bits makes 8 bits a weight the smaller
 
 
-def palettize(model: Any, nbits: Mapping[str, int], progress: Callable[[str], None]) -> Any:
+def palettize(model: Any, nbits: Mapping[str, int], progress: Progress | None = None) -> Any:
     """Each named weight as indices into its own palette of 2**nbits values.
 
     Parameters
     ----------
     model : coremltools.models.MLModel
     nbits : mapping of weights' names
-    progress : called with each weight's name as it is done
+    progress : called as each weight is done, or None
 
     Returns
     -------
     coremltools.models.MLModel
     """
     tools = toolkit(_OPTIMIZE)
+    done: list[str] = []
 
     def config(name: str, bits: int) -> Any:
         def lut_function(weight: Any) -> Any:
-            progress(name)
-            return cluster(weight, bits)
+            found = cluster(weight, bits)
+            done.append(name)
+            if progress is not None:
+                progress(f"palette of {name}", len(done), len(nbits))
+            return found
 
         return tools.OpPalettizerConfig(mode="custom", lut_function=lut_function, weight_threshold=0)
 
@@ -44,8 +51,8 @@ def palettize(model: Any, nbits: Mapping[str, int], progress: Callable[[str], No
 def quantize(model: Any, weights: Sequence[Weight], nbits: int, block_size: int) -> Any:
     """Each weight as int8 with a scale for each output channel, or as int4 with one for each block.
 
-    A block is as long as divides the weight's inputs, at most ``block_size``, and as high and wide as a convolution's window; where it holds
-    less than 8 weights, int8 takes no more room and is taken.
+    A block is as long as divides the weight's inputs, at most ``block_size``, and as high and wide as a convolution's window; where it
+    holds less than 8 weights, int8 takes no more room and is taken.
     """
     tools = toolkit(_OPTIMIZE)
     config = partial(tools.OpLinearQuantizerConfig, mode="linear_symmetric", weight_threshold=0)

@@ -1,7 +1,7 @@
 """A palette of so many values for a weight: k-means in one dimension.
 
-coremltools takes an exact method for large float16 weights (seconds a weight at 8 bits, minutes a U-Net) and scikit-learn's for others. On a
-line, k-means needs neither: float16 has 65,536 values, whose counts are all there is to know of a weight, and a step of Lloyd's method over
+coremltools takes an exact method for large float16 weights (about a second a weight at 8 bits) and scikit-learn's for others. On a line,
+k-means needs neither: float16 has 65,536 values, whose counts are all there is to know of a weight, and a step of Lloyd's method over
 running sums of them costs microseconds whatever the weight's size. It begins at the point density that is best for many points (Panter &
 Dite 1951: the cube root of the values' density) and ends where no value changes its group; measured against the exact method, the mean
 squared error is at most 2% larger, see ``tests/converter/test_compression.py``.

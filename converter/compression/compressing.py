@@ -1,20 +1,17 @@
 """One model in, a smaller one out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any
 
-from converter.compression.applying import palettize, prune, quantize
+from converter.compression.applying import Progress, palettize, prune, quantize
 from converter.compression.settings import Compression, LinearQuantization, MixedBits, Palettization
 from converter.compression.weights import Weight, find_weights, is_compressed
 from sdrt.errors import ConfigError
 
 __all__ = ["Progress", "compress", "on_disk", "weights_to_compress"]
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with what was done, how many of it, and of how many."""
 
 IOS_18 = 9  # the specification that brought palettes of 3 bits and integers of 4
 
@@ -40,16 +37,13 @@ def compress(model: Any, compression: Compression, *, progress: Progress | None 
     ConfigError : the model is compressed already, is a pipeline, or is for systems that do not know this compression
     MissingExtraError : a package that is needed is not installed
     """
-    report = progress or (lambda what, done, total: None)
     with on_disk(model) as path:
         weights = weights_to_compress(path, compression.min_elements)
     _check_target(model, compression)
     if not weights:
         return model
     if isinstance(compression, Palettization):
-        done: list[str] = []
-        bits = {weight.name: compression.nbits for weight in weights}
-        return palettize(model, bits, lambda name: done.append(name) or report(f"palette of {name}", len(done), len(weights)))
+        return palettize(model, {weight.name: compression.nbits for weight in weights}, progress)
     if isinstance(compression, LinearQuantization):
         return quantize(model, weights, compression.nbits, compression.block_size)
     if isinstance(compression, MixedBits):

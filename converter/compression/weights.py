@@ -14,8 +14,8 @@ from sdrt.errors import ConfigError, ModelError
 
 __all__ = ["Weight", "find_weights", "is_compressed"]
 
-# What a weight is multiplied with, and by which parameter. Embedding tables (gather) are looked up: every error of theirs goes straight into
-# the picture, and they are a small part. Masks and position embeddings are added.
+# Who multiplies with a weight, and by which parameter. Embedding tables (gather) are looked up: every error of theirs goes straight into the
+# picture, and they are a small part. Masks and position embeddings are added.
 _USES: Mapping[str, tuple[str, ...]] = {"conv": ("weight",), "conv_transpose": ("weight",), "linear": ("weight",), "matmul": ("x", "y")}
 
 
@@ -94,9 +94,7 @@ def find_weights(path: Path, min_elements: int) -> tuple[tuple[Weight, ...], dic
             continue
         axis = _input_axis(*uses[0], rank=len(shape))
         digest = _digest(value.type.dtype, array)
-        found.append(
-            Weight(name=operation.name, digest=digest, dtype=value.type.dtype, shape=shape, input_axis=axis, place=len(found))
-        )
+        found.append(Weight(name=operation.name, digest=digest, dtype=value.type.dtype, shape=shape, input_axis=axis, place=len(found)))
         numbers[operation.name] = array
     return tuple(found), numbers
 

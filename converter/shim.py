@@ -5,6 +5,8 @@ not; there, nothing is mended (apple/coremltools#2633, PR 2632).
 """
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from converter.quiet import quiet
 from sdrt.errors import MissingExtraError
 
-__all__ = ["ct"]
+__all__ = ["ct", "validated_once"]
 
 
 class _OneElement(int):
@@ -41,3 +43,18 @@ def _mend_integer_casts() -> None:
 
 
 ct: Any = _import()
+
+
+@contextmanager
+def validated_once() -> Iterator[None]:
+    """Convert without looking at the whole program after each of some hundred passes, which takes half the time of a conversion.
+
+    What comes out is looked at as before: validate ``model._mil_program`` once, outside.
+    """
+    program = importlib.import_module("coremltools.converters.mil.mil").Program
+    plain = program.validate
+    program.validate = lambda self, check_essential_scope=False: None  # noqa: ARG005 the names are those of the method
+    try:
+        yield
+    finally:
+        program.validate = plain

@@ -11,7 +11,7 @@ from converter.options import ConvertOptions
 from converter.parts.part import Part
 from converter.precision import compute_precision
 from converter.quiet import quiet
-from converter.shim import ct
+from converter.shim import ct, validated_once
 from sdrt.errors import ConfigError, ConversionError
 
 __all__ = ["check_target", "to_coreml"]
@@ -61,17 +61,20 @@ def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = Fals
         try:
             with torch.no_grad():
                 traced = torch.jit.trace(part.module, part.examples(), check_trace=False, strict=False)
-            return ct.convert(
-                traced,
-                convert_to="mlprogram",
-                minimum_deployment_target=getattr(ct.target, options.deployment_target),
-                compute_precision=compute_precision(part.precision),
-                compute_units=getattr(ct.ComputeUnit, part.compute_unit or options.compute_unit),
-                inputs=[ct.TensorType(name=each.name, shape=_shape(each), dtype=_DTYPES[each.dtype]) for each in part.inputs],
-                outputs=[ct.TensorType(name=each.name, dtype=_DTYPES[each.dtype]) for each in part.outputs],
-                pass_pipeline=half_weights() if part.precision == "float32" and not (options.float32_weights or whole_weights) else None,
-                skip_model_load=True,
-            )
+            with validated_once():
+                model = ct.convert(
+                    traced,
+                    convert_to="mlprogram",
+                    minimum_deployment_target=getattr(ct.target, options.deployment_target),
+                    compute_precision=compute_precision(part.precision),
+                    compute_units=getattr(ct.ComputeUnit, part.compute_unit or options.compute_unit),
+                    inputs=[ct.TensorType(name=each.name, shape=_shape(each), dtype=_DTYPES[each.dtype]) for each in part.inputs],
+                    outputs=[ct.TensorType(name=each.name, dtype=_DTYPES[each.dtype]) for each in part.outputs],
+                    pass_pipeline=half_weights() if part.precision == "float32" and not (options.float32_weights or whole_weights) else None,
+                    skip_model_load=True,
+                )
+            model._mil_program.validate(check_essential_scope=True)
+            return model
         except (MemoryError, OSError):
             raise
         except Exception as error:  # the tools raise what they stumble over, of any kind

@@ -18,8 +18,16 @@ _SAME = 60.0
 _SEED = 93
 
 
-def check_package(job: Job, package: Path, *, minimum_psnr: float) -> "Verification":
+def check_package(job: Job, package: Path, *, minimum_psnr: float, sibling: Sequence[Path] = ()) -> "Verification":
     """Compare a package with the source's own network in torch float32.
+
+    Parameters
+    ----------
+    job : Job
+    package : Path
+    minimum_psnr : float
+    sibling : sequence of Path
+        The package before it was compressed, to find the operation by where an error is born.
 
     Raises
     ------
@@ -34,7 +42,9 @@ def check_package(job: Job, package: Path, *, minimum_psnr: float) -> "Verificat
     def reference(inputs: Any) -> Any:
         return called(part.module, {name: inputs[name] for name in names}, part.outputs)
 
-    return verify(reference, [package], role=job.role, minimum_psnr=minimum_psnr, seed=_SEED)
+    found = verify(reference, [package], role=job.role, minimum_psnr=minimum_psnr, seed=_SEED, sibling=sibling)
+    found.require()
+    return found
 
 
 def check_halves(whole: Path, halves: Sequence[Path]) -> "Verification":
@@ -47,12 +57,14 @@ def check_halves(whole: Path, halves: Sequence[Path]) -> "Verification":
     from converter.verification import verify
 
     with MLProgram(whole) as model:
-        return verify(model.predict, list(halves), role="unet", minimum_psnr=_SAME, seed=_SEED)
+        found = verify(model.predict, list(halves), role="unet", minimum_psnr=_SAME, seed=_SEED)
+    found.require()
+    return found
 
 
 def room_to_check(module: Any) -> bool:
     """Whether memory has room for a network in torch and in the executor, both in float32, and what they compute with."""
-    needed = 3 * sum(parameter.numel() * 4 for parameter in module.parameters())
+    needed: int = 3 * sum(parameter.numel() * 4 for parameter in module.parameters())
     return needed < _free_memory()
 
 

@@ -25,9 +25,7 @@ __all__ = ["add_command", "main", "parse_options", "parser"]
 
 DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 _DESCRIPTION = "Convert a Stable Diffusion model for Core ML, on any system, and compare what comes out with what went in."
-_EXAMPLE = (
-    "example: {program} --model-version nano --convert-unet --convert-text-encoder --convert-vae-decoder --convert-vae-encoder -o nano-coreml"
-)
+_EXAMPLE = "example: {program} --model-version nano --convert-unet --convert-text-encoder --convert-vae-decoder -o nano-coreml"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 

@@ -3,16 +3,17 @@
 import gc
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.checking import check_halves, check_package, room_to_check
+from converter.extra import require_packages
 from converter.jobs import DENOISERS, Job, plan_jobs
 from converter.metadata import differences, read_options
 from converter.options import ConvertOptions
 from converter.progress import Progress, Step
-from converter.report import Outcome, Report
+from converter.report import Outcome, Report, Status
 from converter.sidecars import check_folder, write_sidecars
 from converter.sizes import Sizes, resolve_sizes
 from converter.source import Source, model_name, open_source
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["convert"]
 
 _log = logging.getLogger("sdrt.converter")
-_STAGES = ("reading", "converting", "compressing", "cutting in two", "comparing with its source")
+_STAGES = ("reading", "converting", "compressing", "comparing with its source", "cutting in two")
+APPLES_PSNR = 35.0  # what Apple's converter asks for, in dB
 
 
 def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Report:
@@ -53,6 +55,7 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Rep
     MissingExtraError : a package of the extra ``convert`` is not installed
     """
     tell = _Teller(progress)
+    require_packages("coremltools")
     if options.chunk and not (options.parts or options.controlnets or options.refiner):
         outcomes = tuple(_chunk_existing(options, tell))
     else:
@@ -67,33 +70,35 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Rep
 
 
 class _Teller:
-    """Counts stages."""
+    """Counts stages of every package."""
 
     def __init__(self, progress: Progress | None) -> None:
-        self._progress, self.total, self.done = progress, 1, 0
+        self._progress, self.packages, self.number = progress, 1, 0
 
     def __call__(self, package: str, stage: str, detail: str = "") -> None:
         _log.info("%s: %s %s", package or "all packages", stage, detail)
         if self._progress is not None:
-            self._progress(Step(package=package, stage=stage, done=self.done, total=self.total, detail=detail))
+            total = self.packages * len(_STAGES)
+            done = self.number * len(_STAGES) + _STAGES.index(stage) if stage in _STAGES else total
+            self._progress(Step(package=package, stage=stage, done=done, total=total, detail=detail))
 
 
 def _convert(options: ConvertOptions, tell: _Teller) -> tuple[Outcome, ...]:
+    require_packages("torch", "diffusers", "transformers")
     source = open_source(options)
     check_folder(options.out, source.name)
     sizes = resolve_sizes(source, options)
     jobs, controlnets, refiner = plan_jobs(source, sizes, options)
-    tell.total = len(jobs) * len(_STAGES)
+    tell.packages = len(jobs)
     kept = {job.stem: _kept(job, options) for job in jobs}
     outcomes = []
     for number, job in enumerate(jobs):
-        tell.done = number * len(_STAGES)
+        tell.number = number
         with workplace(options.out) as work:
             outcomes.append(_finish(job, kept[job.stem], work, source, sizes, options, tell))
         gc.collect()
     converted = [job.part for job, outcome in zip(jobs, outcomes, strict=True) if outcome.status == "made" and job.source is source]
     write_sidecars(options.out, source, sizes, converted=converted, refiner=refiner, controlnets=controlnets)
-    tell.done = tell.total
     return tuple(outcomes)
 
 
@@ -121,7 +126,9 @@ def _kept(job: Job, options: ConvertOptions) -> bool:
     if made == job.asked:
         _log.info("%s: is there, made with the same options; kept", place)
         return True
-    other = "does not say with which options it was made" if made is None else f"was made with other options: {differences(made, job.asked)}"
+    other = (
+        "does not say with which options it was made" if made is None else f"was made with other options: {differences(made, job.asked)}"
+    )
     raise ConversionError(f"{place}: is there and {other}; pass --overwrite to make it anew, or another folder with -o")
 
 
@@ -130,20 +137,19 @@ def _finish(job: Job, kept: bool, work: Path, base: Source, sizes: Sizes, option
     place = _place(job.stem, options)
     verifications: list[tuple[str, Verification]] = []
     unverified = ""
-    whole = place
     if not kept:
-        whole = work / place.name
-        unverified = _make(job, whole, base, sizes, options, tell, verifications)
+        unverified = _make(job, work / place.name, base, sizes, options, tell, verifications)
+        # it is whole and good, whatever comes of its halves
+        move_into_place(work / place.name, place)
     halves: tuple[Path, ...] = ()
-    if options.chunk and job.chunked and not (kept and _same_halves(place, job, options)):
-        halves = _cut(whole, work, options, tell, verifications)
-    if not kept:
-        move_into_place(whole, place)
-    for half in halves:
-        move_into_place(half, options.out / half.name)
-    cut = _halves(place, options) if options.chunk and job.chunked else ()
-    status = "made" if not kept else "chunked" if halves else "kept"
-    return Outcome(role=job.role, packages=(place, *cut), status=status, verifications=tuple(verifications), unverified=unverified)
+    status: Status = "kept" if kept else "made"
+    if options.chunk and job.chunked:
+        halves = _halves(place, options)
+        if not (kept and _are_of(halves, job.asked)):
+            status = "chunked" if kept else "made"
+            for half in _cut(place, work, options, tell, verifications):
+                move_into_place(half, options.out / half.name)
+    return Outcome(role=job.role, packages=(place, *halves), status=status, verifications=tuple(verifications), unverified=unverified)
 
 
 def _make(
@@ -154,27 +160,26 @@ def _make(
     model, room = _model(job, base, sizes, options, tell, compressing=compressing)
     model.save(str(whole))
     check_opens(whole)
-    if not options.check:
-        reason = ""
-    elif not room:
-        reason = "the network does not fit into memory twice"
-    else:
-        reason = ""
-        tell(job.stem, _STAGES[4])
-        bar = 35.0 if options.min_psnr is None else options.min_psnr
+    checking = options.check and room
+    if checking:
+        tell(job.stem, _STAGES[3])
+        bar = APPLES_PSNR if options.min_psnr is None else options.min_psnr
         found.append(("converted", check_package(job, whole, minimum_psnr=bar)))
     if compressing:
+        tell(job.stem, _STAGES[2])
+        before = whole.rename(whole.with_name("before.mlpackage"))
         _compress(model, job, whole, options, tell)
-        if options.check and room:
-            tell(job.stem, _STAGES[4])
+        del model
+        if checking:
+            tell(job.stem, _STAGES[3])
             # what compression costs is told; it fails where somebody says how much it may cost
             bar = -math.inf if options.min_psnr is None else options.min_psnr
-            found.append(("compressed", check_package(job, whole, minimum_psnr=bar)))
-    return reason
+            found.append(("compressed", check_package(job, whole, minimum_psnr=bar, sibling=[before])))
+    return "" if room or not options.check else "memory has no room for the network twice"
 
 
 def _model(job: Job, base: Source, sizes: Sizes, options: ConvertOptions, tell: _Teller, *, compressing: bool) -> tuple[Any, bool]:
-    """coremltools' model of a network with its metadata, and whether memory has room for a comparison."""
+    """A network converted, with its metadata, and whether memory has room for a comparison."""
     from converter.metadata import describe_part
     from converter.tracing import to_coreml
 
@@ -192,23 +197,25 @@ def _compress(model: Any, job: Job, whole: Path, options: ConvertOptions, tell: 
 
     tell(job.stem, _STAGES[2])
     assert options.compression is not None  # noqa: S101 the caller asks for it only then
-    smaller = compress(model, options.compression, progress=lambda what, done, total: tell(job.stem, _STAGES[2], f"{what} ({done}/{total})"))
+    smaller = compress(
+        model, options.compression, progress=lambda what, done, total: tell(job.stem, _STAGES[2], f"{what} ({done}/{total})")
+    )
     smaller.save(str(whole))
     check_opens(whole)
 
 
-def _same_halves(place: Path, job: Job, options: ConvertOptions) -> bool:
-    return all(half.exists() and read_options(half) == job.asked for half in _halves(place, options))
+def _are_of(packages: Sequence[Path], asked: Mapping[str, Any]) -> bool:
+    """Whether packages are there, and made with these options."""
+    return all(package.exists() and read_options(package) == asked for package in packages)
 
 
 def _cut(whole: Path, work: Path, options: ConvertOptions, tell: _Teller, found: "list[tuple[str, Verification]]") -> tuple[Path, ...]:
     """The halves of a package, in the workplace."""
     from converter.chunking import chunk
 
-    tell(whole.stem, _STAGES[3])
+    tell(whole.stem, _STAGES[4])
     inside = work / whole.name
-    if inside != whole:
-        inside.symlink_to(whole.resolve(), target_is_directory=True)
+    inside.symlink_to(whole.resolve(), target_is_directory=True)
     halves = chunk(inside, merge=options.merge_chunks)
     for half in halves:
         check_opens(half)
@@ -229,7 +236,7 @@ def _chunk_existing(options: ConvertOptions, tell: _Teller) -> Sequence[Outcome]
     for role, place in wholes.items():
         made = read_options(place)
         halves = _halves(place, options)
-        if made is not None and not options.overwrite and all(half.exists() and read_options(half) == made for half in halves):
+        if made is not None and not options.overwrite and _are_of(halves, made):
             outcomes.append(Outcome(role=role, packages=(place, *halves), status="kept"))
             continue
         verifications: list[tuple[str, Verification]] = []

@@ -21,7 +21,7 @@ _NAME = "sdrt::half_weights"
 
 
 def half_weights() -> Any:
-    """coremltools' own passes, and after them one that stores every large float32 constant in float16 (``constexpr_cast``)."""
+    """The passes of coremltools, and after them one that stores every large float32 constant in float16 (``constexpr_cast``)."""
     _register()
     pipeline = ct.PassPipeline()
     pipeline.append_pass(_NAME)

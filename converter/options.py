@@ -134,6 +134,10 @@ class ConvertOptions:
         latent = (self.latent_height, self.latent_width)
         if self.sizes and latent != (None, None):
             raise ConfigError(f"sizes and the latents' height and width both say the size; got {self.sizes} and {latent}: leave one out")
+        if self.chunk and len(self.sizes) > 1:
+            raise ConfigError(
+                f"a U-Net of several sizes cannot be cut in two; got {len(self.sizes)} sizes: leave chunk out, or all but one"
+            )
         if len(set(self.sizes)) != len(self.sizes):
             raise ConfigError(f"sizes are different ones; got {self.sizes}")
         if bad := [size for size in (*self.sizes, latent) if any(side is not None and side < 1 for side in size)]:

@@ -11,8 +11,8 @@ from types import ModuleType
 
 __all__ = ["quiet", "silence_resource_tracker"]
 
-# torch tells of shapes that a trace fixes, which is what is wanted; coremltools of a torch, a scikit-learn and a numpy newer than those that
-# it was tried with, and (eight times) that its runtime is for macOS; diffusers and transformers of names that they are to give up
+# torch tells of shapes that a trace fixes, which is what is wanted; coremltools of a torch and a scikit-learn newer than those that it was
+# tried with, and (eight times) that its runtime is for macOS; diffusers and transformers of names that they are to give up
 _LOGGERS = ("coremltools", "diffusers", "transformers", "torch")
 
 # Filters, levels and bars belong to the process: two threads that convert would undo each other's.
@@ -47,7 +47,7 @@ def _hide_bars() -> list[tuple[ModuleType, str, object]]:
     """Put bars that do not show in the place of coremltools' own; what was there."""
     from tqdm import tqdm
 
-    found = [
+    found: list[tuple[ModuleType, str, object]] = [
         (module, name, bar)
         for key, module in list(sys.modules.items())
         if key.startswith("coremltools.")

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sdrt.models.coreml.names import Role
 
 if TYPE_CHECKING:
     from converter.verification import Verification
 
-__all__ = ["Outcome", "Report"]
+__all__ = ["Outcome", "Report", "Status"]
+
+# Converted, only cut in two, or there already with the same options.
+Status: TypeAlias = Literal["made", "chunked", "kept"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +24,7 @@ class Outcome:
     role : Role
     packages : tuple of Path
         The whole, then what it was cut into.
-    status : "made", "chunked" or "kept"
-        Whether it was converted, only cut in two, or there already with the same options.
+    status : Status
     verifications : tuple of (str, Verification)
         What was compared, in words, and what came of it.
     unverified : str
@@ -31,7 +33,7 @@ class Outcome:
 
     role: Role
     packages: tuple[Path, ...]
-    status: Literal["made", "chunked", "kept"]
+    status: Status
     verifications: "tuple[tuple[str, Verification], ...]" = ()
     unverified: str = ""
 

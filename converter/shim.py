@@ -37,7 +37,7 @@ def _import() -> Any:
 
 def _mend_integer_casts() -> None:
     with quiet():
-        torch_ops = importlib.import_module("coremltools.converters.mil.frontend.torch.ops")
+        torch_ops: Any = importlib.import_module("coremltools.converters.mil.frontend.torch.ops")
     plain = torch_ops._cast
     torch_ops._cast = lambda context, node, dtype, name: plain(context, node, _OneElement if dtype is int else dtype, name)
 
@@ -51,7 +51,7 @@ def validated_once() -> Iterator[None]:
 
     What comes out is looked at as before: validate ``model._mil_program`` once, outside.
     """
-    program = importlib.import_module("coremltools.converters.mil.mil").Program
+    program: Any = importlib.import_module("coremltools.converters.mil.mil").Program
     plain = program.validate
     program.validate = lambda self, check_essential_scope=False: None  # noqa: ARG005 the names are those of the method
     try:

@@ -48,8 +48,8 @@ def resolve_sizes(source: Source, options: ConvertOptions) -> Sizes:
     if bad := [size for size in latents if any(side % halvings for side in size)]:
         (height, width), *_ = bad
         raise ConfigError(
-            f"latents of {height}x{width} (height x width, pictures of {height * factor}x{width * factor}) cannot be halved as often as the "
-            f"U-Net does; take multiples of {halvings}, which are {halvings * factor} pixels"
+            f"latents of {height}x{width} (height x width; pictures of {height * factor}x{width * factor}) cannot be halved as often as "
+            f"the U-Net does; take multiples of {halvings}, which are {halvings * factor} pixels"
         )
     return Sizes(latents=tuple(latents), factor=factor)
 

@@ -31,7 +31,9 @@ def workplace(out: Path) -> Iterator[Path]:
         if isinstance(error, SdrtError):
             raise
         reason = error.strerror or error
-        raise ConversionError(f"{out}: writing failed ({reason}); nothing half-written is left: make room, or choose another place") from error
+        raise ConversionError(
+            f"{out}: writing failed ({reason}); nothing half-written is left: make room, or choose another place"
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

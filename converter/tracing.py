@@ -60,7 +60,7 @@ def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = Fals
     with quiet():
         try:
             with torch.no_grad():
-                traced = torch.jit.trace(part.module, part.examples(), check_trace=False, strict=False)
+                traced = torch.jit.trace(part.module, part.examples(), check_trace=False, strict=False)  # type: ignore[no-untyped-call]
             with validated_once():
                 model = ct.convert(
                     traced,
@@ -70,7 +70,9 @@ def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = Fals
                     compute_units=getattr(ct.ComputeUnit, part.compute_unit or options.compute_unit),
                     inputs=[ct.TensorType(name=each.name, shape=_shape(each), dtype=_DTYPES[each.dtype]) for each in part.inputs],
                     outputs=[ct.TensorType(name=each.name, dtype=_DTYPES[each.dtype]) for each in part.outputs],
-                    pass_pipeline=half_weights() if part.precision == "float32" and not (options.float32_weights or whole_weights) else None,
+                    pass_pipeline=half_weights()
+                    if part.precision == "float32" and not (options.float32_weights or whole_weights)
+                    else None,
                     skip_model_load=True,
                 )
             model._mil_program.validate(check_essential_scope=True)
@@ -80,7 +82,7 @@ def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = Fals
         except Exception as error:  # the tools raise what they stumble over, of any kind
             reason = " ".join(str(error).split())[:300]
             raise ConversionError(
-                f"{part.role}: cannot be converted ({type(error).__name__}: {reason}); if its configuration is an unusual one, please report it"
+                f"{part.role}: cannot be converted ({type(error).__name__}: {reason}); its configuration may be an unusual one: report it"
             ) from error
 
 

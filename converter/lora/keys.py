@@ -5,9 +5,11 @@ Three habits are found:
 * kohya's: ``lora_unet_mid_block_attentions_0_proj_in.lora_down.weight``: modules flattened, under diffusers' names or (Stable Diffusion XL)
   the original code's; text encoders are ``lora_te_``, or ``lora_te1_`` and ``lora_te2_``.
 * diffusers' and PEFT's: ``unet.mid_block.attentions.0.proj_in.lora_A.weight``, text encoders as ``text_encoder.``, ``text_encoder_2.``.
-* diffusers' before PEFT: ``….attn1.processor.to_q_lora.down.weight``, ``….to_q.lora.down.weight``, ``….q_proj.lora_linear_layer.up.weight``.
+* diffusers' before PEFT: ``….attn1.processor.to_q_lora.down.weight``, ``….to_q.lora.down.weight``,
+  ``….q_proj.lora_linear_layer.up.weight``.
 
-Source: ``networks/lora.py`` of kohya-ss/sd-scripts, ``loaders/lora_conversion_utils.py`` and ``utils/state_dict_utils.py`` of diffusers 0.42.1.
+Source: ``networks/lora.py`` of kohya-ss/sd-scripts; ``loaders/lora_conversion_utils.py`` and ``utils/state_dict_utils.py`` of diffusers
+0.42.1.
 """
 
 import re

@@ -68,9 +68,9 @@ def open_lora(file: Path, strength: float, model: Model) -> Lora:
         else:
             found[key.part, weight][key.role] = tensor
     if strange:
-        few = ", ".join(sorted(strange)[:3])
+        few = ", ".join(sorted(strange)[:3]) + (", ..." if len(strange) > 3 else "")
         raise ModelError(
-            f"{file}: {len(strange)} of its {len(tensors)} tensors fit nothing in {model.name} ({few}{', ...' if len(strange) > 3 else ''}); "
+            f"{file}: {len(strange)} of its {len(tensors)} tensors fit nothing in {model.name} ({few}); "
             "it is for another model, or of a kind that is not supported (LoRAs for matrices and convolutions are)"
         )
     layers: dict[Part, list[Layer]] = {}
@@ -128,16 +128,15 @@ def _layer(file: Path, part: Part, weight: str, roles: Mapping[Role, StoredTenso
     down, up, middle = roles["down"], roles["up"], roles.get("middle")
     rank = down.shape[0]
     sizes = [tensor.shape for tensor in (down, up, middle) if tensor is not None]
-    kernel = (middle or down).shape[2:]
-    ones = lambda size: all(side == 1 for side in size)  # noqa: E731
+    kernel = (down if middle is None else middle).shape[2:]
     fits = (
         len(down.shape) >= 2
         and len(up.shape) >= 2
         and up.shape[1] == rank
-        and ones(up.shape[2:])
+        and _is_pixel(up.shape[2:])
         and (up.shape[0], down.shape[1]) == shape[:2]
-        and (kernel == shape[2:] or (ones(kernel) and ones(shape[2:])))
-        and (middle is None or (ones(down.shape[2:]) and middle.shape[:2] == (rank, rank)))
+        and (kernel == shape[2:] or (_is_pixel(kernel) and _is_pixel(shape[2:])))
+        and (middle is None or (_is_pixel(down.shape[2:]) and middle.shape[:2] == (rank, rank)))
     )
     if not fits:
         raise ModelError(f"{where} has shapes {sizes}, which do not fit the weight's {shape}; it is for another model")
@@ -149,6 +148,10 @@ def _layer(file: Path, part: Part, weight: str, roles: Mapping[Role, StoredTenso
         middle=None if middle is None else middle.array,
         scale=1.0 if alpha is None else alpha / rank,
     )
+
+
+def _is_pixel(kernel: tuple[int, ...]) -> bool:
+    return all(side == 1 for side in kernel)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def merge(module: nn.Module, part: Part, layers: Iterable[Layer], strength: floa
     with torch.no_grad():
         for layer in layers:
             weight = weights[layer.weight]
-            weight += (strength * layer.scale * _product(layer)).reshape(weight.shape)
+            weight.add_(_product(layer).reshape(weight.shape), alpha=strength * layer.scale)
 
 
 def _product(layer: Layer) -> torch.Tensor:

@@ -34,17 +34,25 @@ def denoiser_inputs(config: Mapping[str, Any], options: ConvertOptions, sizes: S
     """
     batch, channels, width = options.batch, config["in_channels"], config["cross_attention_dim"]
     if options.text_encoder_hidden_size not in (None, width):
-        raise ConfigError(f"the U-Net attends to text that is {width} wide; got text_encoder_hidden_size {options.text_encoder_hidden_size}")
+        raise ConfigError(
+            f"the U-Net attends to text that is {width} wide; got text_encoder_hidden_size {options.text_encoder_hidden_size}"
+        )
     rows = "first without the prompt, then with it" if batch == 2 else "one row"
     inputs = (
         Tensor(
             name="sample",
             shapes=tuple((batch, channels, height, width) for height, width in sizes.latents),
             dtype="float16",
-            text=f"Noisy latents, {rows}" + ("" if channels == 4 else f"; {channels} channels: latents, then mask and masked picture's latents"),
+            text=f"Noisy latents, {rows}"
+            + ("" if channels == 4 else f"; {channels} channels: latents, then mask and masked picture's latents"),
         ),
         fixed("timestep", (batch,), options.timestep_dtype, "How noisy they are: the step of the training schedule, for each row"),
-        fixed("encoder_hidden_states", (batch, width, 1, _tokens(base, options)), "float16", "The text encoders' states, channels before tokens, in the rows' order"),
+        fixed(
+            "encoder_hidden_states",
+            (batch, width, 1, _tokens(base, options)),
+            "float16",
+            "The text encoders' states, channels before tokens, in the rows' order",
+        ),
     )
     if config["addition_embed_type"] != "text_time":
         return inputs
@@ -104,7 +112,11 @@ class SourceDenoiser(nn.Module):
         additional_residuals: tuple[torch.Tensor, ...] = (),
         controlnet_cond: torch.Tensor | None = None,
     ) -> Any:
-        given = {"sample": sample, "timestep": timestep, "encoder_hidden_states": encoder_hidden_states.squeeze(2).transpose(1, 2)}
+        given: dict[str, Any] = {
+            "sample": sample,
+            "timestep": timestep,
+            "encoder_hidden_states": encoder_hidden_states.squeeze(2).transpose(1, 2),
+        }
         given |= {} if text_embeds is None else {"text_embeds": text_embeds, "time_ids": time_ids}
         given |= {} if timestep_cond is None else {"timestep_cond": timestep_cond}
         if self.controls:
@@ -126,7 +138,7 @@ def _added(config: Mapping[str, Any], pooled: int) -> int:
     count, rest = divmod(joint - pooled, each)
     if rest or count not in (5, 6):
         raise ConfigError(
-            f"the network is told {joint} numbers beside the text, of which the text encoder's pooled vector has {pooled}; the rest is six or "
-            f"five times {each} in SDXL and its refiner: the text encoder is of another model"
+            f"beside the text the network is told {joint} numbers, of which the text encoder's pooled vector has {pooled}; the rest is six "
+            f"or five times {each} in SDXL and its refiner: the text encoder is of another model"
         )
     return int(count)

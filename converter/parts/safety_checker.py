@@ -1,7 +1,7 @@
 """The safety checker, with what follows from its scores.
 
-Source: section 2.11 of how apple/ml-stable-diffusion reads diffusers' ``StableDiffusionSafetyChecker``: a concept that asks for special care
-lowers the bar for all others by 0.01; scores are not rounded, as diffusers' are.
+Source: ``StableDiffusionSafetyChecker`` of diffusers 0.42.1: a concept that asks for special care lowers the bar for all others by 0.01.
+Scores are not rounded to three digits, as diffusers' are; apple/ml-stable-diffusion does not round them either.
 """
 
 import torch
@@ -40,7 +40,9 @@ def build(source: Source, options: ConvertOptions, sizes: Sizes) -> Part:
     ConfigError : several sizes: the pictures only pass through, so that an app can keep them itself
     """
     if len(sizes.pictures) > 1:
-        raise ConfigError(f"a safety checker's package takes pictures of one size; got {len(sizes.pictures)}: convert it by itself, for one")
+        raise ConfigError(
+            f"a safety checker's package takes pictures of one size; got {len(sizes.pictures)}: convert it by itself, for one"
+        )
     (height, width), *_ = sizes.pictures
     vision = source.config("safety_checker")["vision_config"]
     side, channels = vision["image_size"], vision["num_channels"]
@@ -50,7 +52,9 @@ def build(source: Source, options: ConvertOptions, sizes: Sizes) -> Part:
         inputs=(
             fixed("clip_input", (1, channels, side, side), "float16", f"The picture at {side}x{side}, normalised as CLIP expects"),
             fixed("images", (1, height, width, channels), "float16", "The picture itself, channels last, values from 0 to 1"),
-            fixed("adjustment", (1,), "float16", "Added to the scores of special care: above 0 is stricter, below 0 laxer, 0 is as trained"),
+            fixed(
+                "adjustment", (1,), "float16", "Added to the scores of special care: above 0 is stricter, below 0 laxer, 0 is as trained"
+            ),
         ),
         outputs=(
             Tensor(name="filtered_images", text="The picture as it came, or zeros if it is flagged"),

@@ -14,7 +14,9 @@ __all__ = ["build"]
 
 _LAST = Tensor(name="last_hidden_state", text="State of every token after the last layer and its norm: what the U-Net attends to")
 _PENULTIMATE = Tensor(name="hidden_embeds", text="State of every token before the last layer, not normed: what the U-Net attends to")
-_POOLED = Tensor(name="pooled_outputs", text="One vector for the whole text: the state at its end token, projected where the encoder projects")
+_POOLED = Tensor(
+    name="pooled_outputs", text="One vector for the whole text: the state at its end token, projected where the encoder projects"
+)
 
 
 class _TextEncoder(nn.Module):

@@ -36,10 +36,9 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_broken(commands: Commands, point: EntryPoint, error: Exception) -> None:
-    command = commands.add_parser(point.name, help=f"not available: {error}", add_help=False)
-    command.add_argument("rest", nargs=argparse.REMAINDER)
-    # what stands behind the name is for a parser that is not there
-    command.parse_known_args = lambda args=None, namespace=None: (namespace or argparse.Namespace(), [])  # type: ignore[method-assign,assignment]
+    # no argument is an option here: what stands behind the name is for a parser that is not there
+    command = commands.add_parser(point.name, help=f"not available: {error}".replace("%", "%%"), add_help=False, prefix_chars="\0")
+    command.add_argument("rest", nargs="*")
     command.set_defaults(run=partial(_refuse, point, error))
 
 
@@ -47,9 +46,7 @@ def _refuse(point: EntryPoint, error: Exception, _: Any) -> NoReturn:
     if isinstance(error, SdrtError):
         raise error
     if isinstance(error, ModuleNotFoundError):
-        raise MissingExtraError(
-            f"sdrt {point.name} needs {error.name}; install the extra: pip install 'sdrt[{point.name}]'"
-        ) from error
+        raise MissingExtraError(f"sdrt {point.name} needs {error.name}; install the extra: pip install 'sdrt[{point.name}]'") from error
     raise BackendError(f"sdrt {point.name} of {_origin(point)} fails to load ({type(error).__name__}: {error})") from error
 
 

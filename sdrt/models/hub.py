@@ -55,8 +55,7 @@ def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refus
         ) from error
 
     def fetch(patterns: list[str]) -> Path:
-        place = {} if cache_dir is None else {"cache_dir": cache_dir}
-        return Path(snapshot_download(repo_id, allow_patterns=patterns, **place))
+        return Path(snapshot_download(repo_id, allow_patterns=patterns, cache_dir=cache_dir))
 
     try:
         return _fetch_parts(fetch, variant, pickled)

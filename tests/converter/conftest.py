@@ -21,7 +21,7 @@ from tests.models import (
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Form], Path]:
-    """A function that gives the folder of a model of this form, half as deep as those of the other tests: every layer is traced for seconds."""
+    """A function that gives the folder of a model of this form, half as deep as those of other tests: each layer takes its time."""
     made: dict[Form, Path] = {}
 
     def make(form: Form) -> Path:

@@ -303,7 +303,8 @@ def _lines(report: "Report") -> list[str]:
     for outcome in report.outcomes:
         kept = " (kept: made with the same options)" if outcome.status == "kept" else ""
         lines += [f"{package}{kept}" for package in outcome.packages]
-        lines += [f"  {what}: {verification.worst_psnr:.1f} dB" for what, verification in outcome.verifications]
+        for what, verification in outcome.verifications:
+            lines += [f"  {what}:", *(f"    {line}" for line in verification.table().splitlines())]
         if outcome.unverified:
             lines.append(f"  not compared with its source: {outcome.unverified}")
     if report.resources is not None:

@@ -2,8 +2,8 @@
 
 import gc
 import logging
-import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from converter.sizes import Sizes, resolve_sizes
 from converter.source import Source, model_name, open_source
 from converter.storing import check_opens, move_into_place, workplace
 from sdrt.errors import ConfigError, ConversionError
-from sdrt.models.coreml.names import file_stem
+from sdrt.models.coreml.names import Role, file_stem
 
 if TYPE_CHECKING:
     from converter.parts import Part
@@ -30,6 +30,7 @@ __all__ = ["convert"]
 _log = logging.getLogger("sdrt.converter")
 _STAGES = ("reading", "converting", "compressing", "comparing with its source", "cutting in two")
 APPLES_PSNR = 35.0  # what Apple's converter asks for, in dB
+_NOISE = 0.0  # an error as large as the largest value: nothing of the network is left
 
 
 def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Report:
@@ -147,7 +148,7 @@ def _finish(job: Job, kept: bool, work: Path, base: Source, sizes: Sizes, option
         halves = _halves(place, options)
         if not (kept and _are_of(halves, job.asked)):
             status = "chunked" if kept else "made"
-            for half in _cut(place, work, options, tell, verifications):
+            for half in _cut(job.role, place, work, options, tell, verifications):
                 move_into_place(half, options.out / half.name)
     return Outcome(role=job.role, packages=(place, *halves), status=status, verifications=tuple(verifications), unverified=unverified)
 
@@ -162,19 +163,17 @@ def _make(
     check_opens(whole)
     checking = options.check and room
     if checking:
-        tell(job.stem, _STAGES[3])
         bar = APPLES_PSNR if options.min_psnr is None else options.min_psnr
-        found.append(("converted", check_package(job, whole, minimum_psnr=bar)))
+        found.append(("converted", check_package(job, whole, partial(tell, job.stem, _STAGES[3]), minimum_psnr=bar)))
     if compressing:
         tell(job.stem, _STAGES[2])
         before = whole.rename(whole.with_name("before.mlpackage"))
         _compress(model, job, whole, options, tell)
         del model
         if checking:
-            tell(job.stem, _STAGES[3])
             # what compression costs is told; it fails where somebody says how much it may cost
-            bar = -math.inf if options.min_psnr is None else options.min_psnr
-            found.append(("compressed", check_package(job, whole, minimum_psnr=bar, sibling=[before])))
+            bar = _NOISE if options.min_psnr is None else options.min_psnr
+            found.append(("compressed", check_package(job, whole, partial(tell, job.stem, _STAGES[3]), minimum_psnr=bar, sibling=[before])))
     return "" if room or not options.check else "memory has no room for the network twice"
 
 
@@ -189,6 +188,8 @@ def _model(job: Job, base: Source, sizes: Sizes, options: ConvertOptions, tell: 
     tell(job.stem, _STAGES[1])
     model = to_coreml(part, options, whole_weights=compressing)
     describe_part(model, part, source=job.source, base=base, sizes=sizes, options=options, asked=job.asked)
+    del part
+    gc.collect()
     return model, room
 
 
@@ -209,7 +210,9 @@ def _are_of(packages: Sequence[Path], asked: Mapping[str, Any]) -> bool:
     return all(package.exists() and read_options(package) == asked for package in packages)
 
 
-def _cut(whole: Path, work: Path, options: ConvertOptions, tell: _Teller, found: "list[tuple[str, Verification]]") -> tuple[Path, ...]:
+def _cut(
+    role: Role, whole: Path, work: Path, options: ConvertOptions, tell: _Teller, found: "list[tuple[str, Verification]]"
+) -> tuple[Path, ...]:
     """The halves of a package, in the workplace."""
     from converter.chunking import chunk
 
@@ -220,7 +223,7 @@ def _cut(whole: Path, work: Path, options: ConvertOptions, tell: _Teller, found:
     for half in halves:
         check_opens(half)
     if options.check:
-        found.append(("cut in two", check_halves(whole, halves)))
+        found.append(("cut in two", check_halves(whole, halves, role, partial(tell, whole.stem, _STAGES[4]))))
     return halves
 
 
@@ -241,7 +244,7 @@ def _chunk_existing(options: ConvertOptions, tell: _Teller) -> Sequence[Outcome]
             continue
         verifications: list[tuple[str, Verification]] = []
         with workplace(options.out) as work:
-            for half in _cut(place, work, options, tell, verifications):
+            for half in _cut(role, place, work, options, tell, verifications):
                 move_into_place(half, options.out / half.name)
         outcomes.append(Outcome(role=role, packages=(place, *halves), status="chunked", verifications=tuple(verifications)))
     return outcomes

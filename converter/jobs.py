@@ -21,6 +21,11 @@ __all__ = ["DENOISERS", "Job", "plan_jobs"]
 DENOISERS: tuple[Role, ...] = ("unet", "control_unet", "refiner")
 _COMPRESSED: tuple[Role, ...] = (*DENOISERS, "controlnet", "text_encoder", "text_encoder_2")
 _WITH_ATTENTION: tuple[Role, ...] = (*DENOISERS, "controlnet")
+# Systems whose runtime takes enumerated shapes as this converter writes them: none, of one input, of any.
+_ONE_SIZE = ("macOS13", "iOS16")
+_MANY_OPEN_INPUTS = ("macOS15", "iOS18")
+# Another number makes every file that is there one of other options: for the day when the same options give another network.
+_CONVERTER = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +106,7 @@ def _wanted(source: Source, options: ConvertOptions) -> list[tuple[Role, SourceP
 
 
 def _job(role: Role, part: SourcePart, source: Source, *, base: Source, sizes: Sizes, options: ConvertOptions) -> Job:
+    _check(role, source.config(part), sizes, options)
     return Job(
         role=role,
         part=part,
@@ -111,9 +117,28 @@ def _job(role: Role, part: SourcePart, source: Source, *, base: Source, sizes: S
     )
 
 
+def _check(role: Role, config: Mapping[str, Any], sizes: Sizes, options: ConvertOptions) -> None:
+    """Refuse, before anything is converted, what a package cannot be."""
+    if role in ("text_encoder", "text_encoder_2"):
+        return
+    count, target = len(sizes.latents), options.deployment_target
+    if count > 1 and role == "safety_checker":
+        raise ConfigError(f"a safety checker's package takes pictures of one size; got {count}: convert it by itself, for one")
+    if count > 1 and target in _ONE_SIZE:
+        raise ConfigError(f"several sizes need a deployment target of macOS14 or iOS17; got {target}")
+    if count > 1 and role in ("control_unet", "controlnet") and target not in _MANY_OPEN_INPUTS:
+        raise ConfigError(f"several inputs of several sizes, as a {role} has them, need macOS15 or iOS18; got {target}")
+    width = config.get("cross_attention_dim")
+    if role in _WITH_ATTENTION and options.text_encoder_hidden_size not in (None, width):
+        raise ConfigError(
+            f"the U-Net attends to text that is {width} wide; got text_encoder_hidden_size {options.text_encoder_hidden_size}"
+        )
+
+
 def _asked(role: Role, part: SourcePart, source: Source, sizes: Sizes, options: ConvertOptions) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "role": role,
+        "converter": _CONVERTER,
         "source": source.digest(part),
         "precision": options.precision,
         "float32_weights": options.float32_weights,

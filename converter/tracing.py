@@ -12,29 +12,11 @@ from converter.parts.part import Part
 from converter.precision import compute_precision
 from converter.quiet import quiet
 from converter.shim import ct, validated_once
-from sdrt.errors import ConfigError, ConversionError
+from sdrt.errors import ConversionError
 
-__all__ = ["check_target", "to_coreml"]
+__all__ = ["to_coreml"]
 
 _DTYPES = {"float16": np.float16, "float32": np.float32}
-_NEWEST = ("macOS15", "iOS18")
-_OLDEST = ("macOS13", "iOS16")
-
-
-def check_target(part: Part, options: ConvertOptions) -> None:
-    """Refuse what the deployment target does not run.
-
-    Raises
-    ------
-    ConfigError : several sizes where the target takes one, or one flexible input
-    """
-    flexible = [tensor.name for tensor in part.inputs if tensor.flexible]
-    if flexible and options.deployment_target in _OLDEST:
-        raise ConfigError(f"several sizes need a deployment target of macOS14 or iOS17; got {options.deployment_target}")
-    if len(flexible) > 1 and options.deployment_target not in _NEWEST:
-        raise ConfigError(
-            f"a package whose inputs {', '.join(flexible)} have several sizes each needs macOS15 or iOS18; got {options.deployment_target}"
-        )
 
 
 def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = False) -> Any:
@@ -53,10 +35,8 @@ def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = Fals
 
     Raises
     ------
-    ConfigError : see `check_target`
     ConversionError : torch or coremltools stumbles over the network
     """
-    check_target(part, options)
     with quiet():
         try:
             with torch.no_grad():
@@ -76,6 +56,8 @@ def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = Fals
                     skip_model_load=True,
                 )
             model._mil_program.validate(check_essential_scope=True)
+            # all that is needed from here on is on disk already; this would keep every weight in memory besides
+            model._mil_program = None
             return model
         except (MemoryError, OSError):
             raise

@@ -12,7 +12,6 @@ from converter.options import ConvertOptions
 from converter.parts.part import Part
 from converter.sizes import Sizes
 from converter.source import Source
-from sdrt.errors import ConfigError
 
 __all__ = ["build"]
 
@@ -33,16 +32,7 @@ class _SafetyChecker(nn.Module):
 
 
 def build(source: Source, options: ConvertOptions, sizes: Sizes) -> Part:
-    """The checker in float32, for pictures of the first size.
-
-    Raises
-    ------
-    ConfigError : several sizes: the pictures only pass through, so that an app can keep them itself
-    """
-    if len(sizes.pictures) > 1:
-        raise ConfigError(
-            f"a safety checker's package takes pictures of one size; got {len(sizes.pictures)}: convert it by itself, for one"
-        )
+    """The checker in float32, for pictures of the first size."""
     (height, width), *_ = sizes.pictures
     vision = source.config("safety_checker")["vision_config"]
     side, channels = vision["image_size"], vision["num_channels"]

@@ -160,8 +160,9 @@ def _status(key: str) -> float:
 
 
 def _names(text: str) -> list[str]:
+    """Candidates in the order asked for, so that those which take longest may come last."""
     asked = [name.strip() for name in text.split(",") if name.strip()]
-    return [name for name in _CANDIDATES if not asked or any(name == each or name.split()[0] == each for each in asked)]
+    return [name for each in asked for name in _CANDIDATES if each in (name, name.split()[0])] if asked else list(_CANDIDATES)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
     │   └── WeightsError                           a weights file that is corrupt, or a tensor that does not fit
     ├── BackendError           (RuntimeError)      a backend that is unknown, broken or closed
     │   └── MissingExtraError  (ImportError)       an optional package that is not installed
+    ├── ConversionError        (ValueError)        a conversion that cannot be made, or is not good enough
     └── ImageError             (ValueError)        a picture that cannot be read or written
 
 Each message holds the rule, the value seen and the repair, in one line.
@@ -19,6 +20,7 @@ __all__ = [
     "ArrayContractError",
     "BackendError",
     "ConfigError",
+    "ConversionError",
     "ImageError",
     "MissingExtraError",
     "MissingFileError",
@@ -61,6 +63,10 @@ class BackendError(SdrtError, RuntimeError):
 
 class MissingExtraError(BackendError, ImportError):
     """An optional package that is not installed; the message names the extra that brings it."""
+
+
+class ConversionError(SdrtError, ValueError):
+    """A model that cannot be converted, or whose conversion is not as close to it as was asked for."""
 
 
 class ImageError(SdrtError, ValueError):

@@ -79,6 +79,27 @@ def test_every_import_follows_the_plan(file: Path) -> None:
     assert rooms_imported_by(file) <= MAY_IMPORT[room] | {room}
 
 
+# What the converter stands on: models and their networks; neither pipeline nor schedulers.
+CONVERTER_MAY_IMPORT = {"_version", "arrays", "backends", "errors", "models", "tokenizer"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT.parent / "converter").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT.parent)))
+def test_the_converter_stands_on_models_and_backends(file: Path) -> None:
+    assert rooms_imported_by(file) <= CONVERTER_MAY_IMPORT
+
+
+def test_sdrt_never_imports_the_converter() -> None:
+    for file in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] == "converter"], file
+
+
+def test_the_converters_help_needs_no_tool() -> None:
+    assert not modules_after("import converter.cli; converter.cli.parser()") & HEAVY
+
+
 def modules_after(statement: str) -> set[str]:
     code = f"import sys; {statement}; print(*sys.modules)"
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())

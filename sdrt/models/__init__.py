@@ -57,7 +57,12 @@ def path(name: str) -> Path:
 
 
 def open_model(
-    model: str | Path, *, variant: str | None = None, prediction_type: PredictionType | None = None, pickled: Pickled = "refuse"
+    model: str | Path,
+    *,
+    variant: str | None = None,
+    prediction_type: PredictionType | None = None,
+    pickled: Pickled = "refuse",
+    cache_dir: Path | None = None,
 ) -> StoredModel:
     """The model that ``model`` means: the name of an embedded model, a folder, a checkpoint, or a repository of the Hugging Face Hub.
 
@@ -72,6 +77,8 @@ def open_model(
         What the U-Net of a checkpoint predicts, where the file does not say (see `SingleFileModel`); a folder says it in its scheduler.
     pickled : "refuse" or "weights_only"
         What to do about weights that would have to be unpickled.
+    cache_dir : Path or None
+        Where repositories of the Hub are kept; None is the Hub client's own place.
 
     Raises
     ------
@@ -84,7 +91,7 @@ def open_model(
     if isinstance(model, str) and model in embedded():
         place, name = path(model), model
     else:
-        place = _local(model, variant, pickled)
+        place = _local(model, variant, pickled, cache_dir)
         name = _name(model, place)
     if _is_file(place):
         if variant is not None:
@@ -98,7 +105,13 @@ def open_model(
 
 
 def open_component(
-    component: str | Path, part: Part, *, variant: str | None = None, scaling_factor: float | None = None, pickled: Pickled = "refuse"
+    component: str | Path,
+    part: Part,
+    *,
+    variant: str | None = None,
+    scaling_factor: float | None = None,
+    pickled: Pickled = "refuse",
+    cache_dir: Path | None = None,
 ) -> StoredModel:
     """A ControlNet, a VAE, or another single component.
 
@@ -112,7 +125,7 @@ def open_component(
         What it has to be; ``"vae_decoder"`` for a VAE.
     scaling_factor : float or None
         Of the latents of a VAE in one file, which does not say it; None is that of Stable Diffusion 1.x and 2.x.
-    variant, pickled
+    variant, pickled, cache_dir
         See `open_model`.
 
     Raises
@@ -121,7 +134,7 @@ def open_component(
     ConfigError, MissingFileError, MissingExtraError : as of `open_model`
     """
     _check_pickled(pickled)
-    place = _local(component, variant, pickled)
+    place = _local(component, variant, pickled, cache_dir)
     name = _name(component, place)
     opened: StoredModel = (
         ComponentFile(place, name, scaling_factor=0.18215 if scaling_factor is None else scaling_factor, pickled=pickled)
@@ -135,9 +148,11 @@ def open_component(
     return opened
 
 
-def _local(model: str | Path, variant: str | None, pickled: Pickled) -> Path:
+def _local(model: str | Path, variant: str | None, pickled: Pickled, cache_dir: Path | None) -> Path:
     place = Path(model).expanduser()
-    return hub.download(model, variant, pickled) if isinstance(model, str) and hub.is_repo_id(model) and not place.exists() else place
+    if isinstance(model, str) and hub.is_repo_id(model) and not place.exists():
+        return hub.download(model, variant, pickled, cache_dir)
+    return place
 
 
 def _is_file(place: Path) -> bool:

@@ -27,7 +27,7 @@ def is_repo_id(model: str) -> bool:
     return _REPO_ID.fullmatch(model) is not None
 
 
-def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refuse") -> Path:
+def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refuse", cache_dir: Path | None = None) -> Path:
     """Fetch what is not in the Hub's cache yet of a model or a component, and return the folder.
 
     Of each part one set of weights is fetched: safetensors of the variant; where there are none, the plain ones; where there are none of
@@ -38,6 +38,8 @@ def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refus
     repo_id : str
     variant : str or None
     pickled : "refuse" or "weights_only"
+    cache_dir : Path or None
+        Where repositories are kept; None is the client's own place.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refus
         ) from error
 
     def fetch(patterns: list[str]) -> Path:
-        return Path(snapshot_download(repo_id, allow_patterns=patterns))
+        return Path(snapshot_download(repo_id, allow_patterns=patterns, cache_dir=cache_dir))
 
     try:
         return _fetch_parts(fetch, variant, pickled)

@@ -18,8 +18,9 @@ class FakeHub:
         self.repository, self.cache = repository, cache
         self.calls = 0
 
-    def snapshot_download(self, repo_id: str, *, allow_patterns: list[str]) -> str:
+    def snapshot_download(self, repo_id: str, *, allow_patterns: list[str], cache_dir: Path | None) -> str:
         self.calls += 1
+        self.cache = cache_dir or self.cache
         for file in self.repository.rglob("*"):
             name = str(file.relative_to(self.repository))
             if file.is_file() and any(fnmatch(name, pattern) for pattern in allow_patterns):
@@ -101,3 +102,8 @@ def test_a_repository_of_one_component_is_fetched(repository: FakeHub) -> None:
     assert repository.fetched() == {"diffusion_pytorch_model.safetensors"}
     assert opened.name == "someone/vae"
     assert "decoder.conv_in.weight" in opened.tensors("vae_decoder")
+
+
+def test_repositories_are_kept_where_one_says(repository: FakeHub, tmp_path: Path) -> None:
+    opened = open_model("someone/tiny", cache_dir=tmp_path / "elsewhere")
+    assert opened.path == tmp_path / "elsewhere"

@@ -1,6 +1,6 @@
 """Runs one function of an ML Program: its operations in order, each value freed after its last use."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -13,12 +13,29 @@ from sdrt.backends.coreml.mil import Function, Operation, TensorType
 from sdrt.backends.coreml.ops import OPERATIONS
 from sdrt.backends.coreml.place import Place, failing
 from sdrt.backends.coreml.step import Computation, OperationStep, Run, checked
+from sdrt.backends.numpy.blas import one_thread
 from sdrt.backends.numpy.team import Team
 from sdrt.errors import ModelError
 
-__all__ = ["Executor", "Precision", "plain_computations"]
+__all__ = ["Executor", "Given", "Precision", "plain_computations"]
 
 Precision: TypeAlias = Literal["float32", "float16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one computation gave.
+
+    Parameters
+    ----------
+    operation : Operation
+        The last, where several were computed as one.
+    values : tuple of arrays
+        One for each of its outputs, floats as float32; to be read only, and gone from the run after their last use.
+    """
+
+    operation: Operation
+    values: tuple[Array, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +82,41 @@ class Executor:
         run = Run(self._constants, team, values)
         with np.errstate(all="ignore"):
             for step in self._steps:
-                place = Place(self._function.name, step.computation.operation)
-                with failing(place):
-                    results = step.computation.compute(run)
-                results = checked(place, results, rounded=step.rounded)
-                for output, value in zip(step.computation.operation.outputs, results, strict=True):
-                    values[output.name] = value
-                for name in step.frees:
-                    values.pop(name, None)
+                self._advance(run, values, step)
         return {name: run.get(name) for name in self._function.block.outputs}
+
+    def walk(self, team: Team, inputs: Mapping[str, Array]) -> Generator[Given, None, dict[str, Array]]:
+        """The same, handing out what each computation gave; two walks may go side by side.
+
+        Returns
+        -------
+        generator of Given, whose value is what `run` gives
+
+        Raises
+        ------
+        ModelError : as `run`
+        """
+        values = dict(inputs)
+        run = Run(self._constants, team, values)
+        for step in self._steps:
+            # entered for each step alone: what a generator enters stays entered for its caller
+            with one_thread(), np.errstate(all="ignore"):
+                results = self._advance(run, values, step)
+            yield Given(step.computation.operation, results)
+        return {name: run.get(name) for name in self._function.block.outputs}
+
+    def _advance(self, run: Run, values: dict[str, Array], step: _Step) -> tuple[Array, ...]:
+        """Compute one step, and free what it used last."""
+        operation = step.computation.operation
+        place = Place(self._function.name, operation)
+        with failing(place):
+            results = step.computation.compute(run)
+        results = checked(place, results, rounded=step.rounded)
+        for output, value in zip(operation.outputs, results, strict=True):
+            values[output.name] = value
+        for name in step.frees:
+            values.pop(name, None)
+        return results
 
 
 def plain_computations(function: Function, constants: Constants) -> list[Computation]:

@@ -1,6 +1,6 @@
 """Core ML models on any system: open a package, call ``predict``."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,9 +10,9 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants, KeptArrays
 from sdrt.backends.coreml.describe import Summary, summarize
-from sdrt.backends.coreml.executor import Executor, Precision, plain_computations
+from sdrt.backends.coreml.executor import Executor, Given, Precision, plain_computations
 from sdrt.backends.coreml.features import Description, Feature, Interface
-from sdrt.backends.coreml.mil import Function, Program, TensorType
+from sdrt.backends.coreml.mil import Function, Operation, Program, TensorType
 from sdrt.backends.coreml.package import Package, open_package
 from sdrt.backends.coreml.patterns import fused_computations
 from sdrt.backends.coreml.predicting import accepted, given_back
@@ -120,6 +120,10 @@ class MLProgram:
         """The kinds of computation that a run takes: ``OperationStep`` for an operation by itself, else what was recognised."""
         return frozenset(type(item).__name__ for stage in self._stages for item in stage.executor.computations)
 
+    def operations(self) -> tuple[Operation, ...]:
+        """What the package itself holds, constants included, all models of a pipeline after one another."""
+        return tuple(operation for stage in self._stages for operation in stage.function.block.operations)
+
     def describe(self) -> Summary:
         """Inputs, outputs, operations, compression and size, as plain data; no weight is read."""
         return summarize(self._package)
@@ -144,16 +148,66 @@ class MLProgram:
         ModelError : the model is damaged
         BackendError : the model is closed
         """
-        team = self._team
-        if team is None:
-            raise BackendError(f"{self._package.path}: this model is closed; open it again to use it")
+        team = self._open_team()
         values = accepted(str(self._package.path.name), self.inputs, inputs)
         with one_thread():
             for stage in self._stages:
                 values |= stage.run(team, values)
-        names = [feature.name for feature in self.outputs] or list(self._stages[-1].function.block.outputs)
-        kinds = {feature.name: feature.dtype for feature in self.outputs}
-        return {name: given_back(values[name], kinds.get(name, ""), self._precision) for name in names if name in values}
+        return self._given_back(values)
+
+    def walk(self, inputs: Mapping[str, Any]) -> Generator[Given, None, dict[str, Array]]:
+        """Run the model once, handing out what each computation gives as soon as it is there.
+
+        The walk of a program that was opened with ``fuse=False`` goes over its operations one by one, in their order. Two programs may be
+        walked side by side; leaving a walk ends it.
+
+        Parameters
+        ----------
+        inputs : mapping
+            As `predict` takes.
+
+        Returns
+        -------
+        generator of Given, whose value is what `predict` gives
+
+        Raises
+        ------
+        As `predict`.
+
+        Examples
+        --------
+        >>> for given in MLProgram("unet.mlpackage", fuse=False).walk(inputs):         # doctest: +SKIP
+        ...     print(given.operation.type, given.operation.name, given.values[0].std())
+        """
+        return self._walk(self._open_team(), accepted(str(self._package.path.name), self.inputs, inputs))
+
+    def trace(self, inputs: Mapping[str, Any], names: Collection[str]) -> dict[str, Array]:
+        """Some of the values inside, by the names that the program gives them.
+
+        Parameters
+        ----------
+        inputs : mapping
+            As `predict` takes.
+        names : collection of str
+            Outputs of operations; `operations` lists them. Where computations are fused, some values are never made: open with
+            ``fuse=False``.
+
+        Returns
+        -------
+        dict of arrays, in the order in which they are made
+
+        Raises
+        ------
+        ConfigError : a value of this name is never made
+        """
+        found: dict[str, Array] = {}
+        for given in self.walk(inputs):
+            for output, value in zip(given.operation.outputs, given.values, strict=True):
+                if output.name in names:
+                    found[output.name] = np.array(value, order="C")
+        if missing := [name for name in names if name not in found]:
+            raise ConfigError(f"{self._package.path}: no computation gives {', '.join(missing)}; with fuse=False there are more")
+        return found
 
     def close(self) -> None:
         """Give the memory back; twice is fine."""
@@ -167,6 +221,21 @@ class MLProgram:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _open_team(self) -> Team:
+        if self._team is None:
+            raise BackendError(f"{self._package.path}: this model is closed; open it again to use it")
+        return self._team
+
+    def _walk(self, team: Team, values: dict[str, Array]) -> Generator[Given, None, dict[str, Array]]:
+        for stage in self._stages:
+            values |= yield from stage.walk(team, values)
+        return self._given_back(values)
+
+    def _given_back(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        names = [feature.name for feature in self.outputs] or list(self._stages[-1].function.block.outputs)
+        kinds = {feature.name: feature.dtype for feature in self.outputs}
+        return {name: given_back(values[name], kinds.get(name, ""), self._precision) for name in names if name in values}
 
     def _load(self, package: Package, model: Model, function: str | None, fuse: bool, key: str) -> "list[_Stage]":
         if model.program is not None:
@@ -192,6 +261,12 @@ class _Stage:
         self.executor = executor
 
     def run(self, team: Team, values: Mapping[str, Array]) -> dict[str, Array]:
+        return self.executor.run(team, self._taken(values))
+
+    def walk(self, team: Team, values: Mapping[str, Array]) -> Generator[Given, None, dict[str, Array]]:
+        return self.executor.walk(team, self._taken(values))
+
+    def _taken(self, values: Mapping[str, Array]) -> dict[str, Array]:
         taken = {}
         for item in self.function.inputs:
             if item.name not in values:
@@ -204,7 +279,7 @@ class _Stage:
                     raise ModelError(f"function {self.function.name!r}: input {item.name!r} is {item.type}, got {list(value.shape)}")
                 value = value.astype(np.float32, copy=False) if value.dtype.kind == "f" and item.type.dtype != "fp64" else value
             taken[item.name] = value
-        return self.executor.run(team, taken)
+        return taken
 
 
 def _function(package: Package, model: Model, program: Program, name: str | None) -> Function:

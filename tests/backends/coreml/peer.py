@@ -1,49 +1,22 @@
-"""coremltools as the peer: packages made by its converter, and its own evaluation of operations.
+"""coremltools as the peer: packages made by its converter, and its own evaluation of operations."""
 
-coremltools 9.0 breaks with numpy 2.4: its torch front end calls ``int`` on arrays of one element, which numpy no longer allows. The shim
-below gives those their only element; from 9.1 on it does nothing. It is here until the converter needs it too.
-"""
-
-import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-with warnings.catch_warnings():
-    # both name the newest torch and scikit-learn that coremltools was tried with
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    import coremltools as ct
-    from coremltools.converters.mil import Builder as mb
-    from coremltools.converters.mil.frontend.torch import ops as torch_ops
-
-    logging.disable(logging.NOTSET)
-
 import torch
 
+from converter.quiet import quiet
+from converter.shim import ct
 from sdrt.backends.coreml.ops import OPERATIONS
 from sdrt.backends.numpy.team import Team
 
+with quiet():
+    from coremltools.converters.mil import Builder as mb
+
 __all__ = ["computed", "convert", "ct", "mb", "peer_value", "random_inputs", "worst_difference"]
-
-
-class _OneElement(int):
-    """``int``, of an array of one element too."""
-
-    def __new__(cls, value: Any) -> Any:
-        return int(np.asarray(value).item())
-
-
-def _install_shim() -> None:
-    plain = torch_ops._cast
-    torch_ops._cast = lambda context, node, dtype, name: plain(context, node, _OneElement if dtype is int else dtype, name)
-
-
-if ct.__version__.startswith("9.0"):
-    _install_shim()
 
 
 def convert(

@@ -140,13 +140,18 @@ def _scaled(graph: Graph, softmax: Operation) -> tuple[list[Operation], float, A
 
 
 def fuse_heads(graph: Graph) -> None:
-    """Replace attention that is written head by head, then all heads that are put side by side."""
+    """Replace attention that is written head by head, then a head's runs of queries, then all heads that are put side by side."""
     heads: dict[str, HeadStep] = {}
     for step in graph.each("softmax"):
         found = graph.attempt(_match_head, step.operation)
         if found is not None:
             graph.replace(*found)
             heads[found[1].operation.name] = found[1]
+    for step in graph.each("concat"):
+        whole = graph.attempt(lambda graph, operation: _match_runs(graph, operation, heads), step.operation)
+        if whole is not None:
+            graph.replace(*whole)
+            heads[whole[1].operation.name] = whole[1]
     for step in graph.each("concat"):
         joined = graph.attempt(lambda graph, operation: _match_heads(graph, operation, heads), step.operation)
         if joined is not None:
@@ -168,40 +173,55 @@ def _match_head(graph: Graph, softmax: Operation) -> tuple[list[Operation], Head
     return [product, *members, softmax, last], HeadStep(last, q, k, v, scale)
 
 
+def _match_runs(graph: Graph, concat: Operation, heads: dict[str, HeadStep]) -> tuple[list[Operation], HeadStep] | None:
+    """One head whose queries were cut in runs, put together again."""
+    steps = _joined(graph, concat, heads, (3.0, -1.0))
+    if steps is None or len({(step.k, step.v, step.scale) for step in steps}) != 1:
+        return None
+    q = _whole(graph, [step.q for step in steps], 3)
+    if q is None:
+        return None
+    return [*(step.operation for step in steps), concat], HeadStep(concat, q, steps[0].k, steps[0].v, steps[0].scale)
+
+
 def _match_heads(graph: Graph, concat: Operation, heads: dict[str, HeadStep]) -> tuple[list[Operation], HeadsStep] | None:
-    parts = [heads.get(name) if isinstance(name, str) else None for name in concat.inputs["values"]]
-    steps = [part for part in parts if part is not None and graph.maker(part.operation.name) is part]
-    if len(steps) < 2 or len(steps) != len(parts) or graph.scalar(first(concat, "axis")) not in (1.0, -3.0):
+    steps = _joined(graph, concat, heads, (1.0, -3.0))
+    if steps is None or len({step.scale for step in steps}) != 1:
         return None
-    if len({step.scale for step in steps}) != 1 or any(graph.user(step.operation.name) is None for step in steps):
-        return None
-    q, v = (_whole(graph, [getattr(step, name) for step in steps], 1) for name in ("q", "v"))
-    k = _whole(graph, [step.k for step in steps], 3)
+    q, v = (_whole(graph, [getattr(step, name) for step in steps], 1, equal=True) for name in ("q", "v"))
+    k = _whole(graph, [step.k for step in steps], 3, equal=True)
     if q is None or k is None or v is None:
         return None
     return [*(step.operation for step in steps), concat], HeadsStep(concat, q, k, v, steps[0].scale, len(steps))
 
 
-def _whole(graph: Graph, names: list[str], axis: int) -> str | None:
-    """The array whose parts along an axis these are, one after another and nothing else; None if they are not."""
-    cuts = [graph.operation(name, "slice_by_index") for name in names]
-    sources = {first(cut, "x") for cut in cuts if cut is not None}
-    if None in cuts or len(sources) != 1:
+def _joined(graph: Graph, concat: Operation, heads: dict[str, HeadStep], axes: tuple[float, float]) -> list[HeadStep] | None:
+    """The heads that are put one after another along an axis, and used for nothing else; None if there is anything else."""
+    parts = [heads.get(name) if isinstance(name, str) else None for name in concat.inputs["values"]]
+    steps = [part for part in parts if part is not None and graph.maker(part.operation.name) is part]
+    if len(steps) < 2 or len(steps) != len(parts) or graph.scalar(first(concat, "axis")) not in axes:
+        return None
+    return None if any(graph.user(step.operation.name) is None for step in steps) else steps
+
+
+def _whole(graph: Graph, names: list[str], axis: int, *, equal: bool = False) -> str | None:
+    """The array whose parts along an axis these are, one after another and nothing else; None if they are not, or not equally wide."""
+    cuts = [cut for cut in (graph.operation(name, "slice_by_index") for name in names) if cut is not None]
+    sources = {first(cut, "x") for cut in cuts}
+    if len(cuts) != len(names) or len(sources) != 1:
         return None
     source = sources.pop()
     maker = graph.maker(source)
     whole = sizes(maker.operation) if maker is not None and len(maker.operation.outputs) == 1 else ()
-    width = whole[axis] if len(whole) == 4 else None
-    if not isinstance(source, str) or width is None or width % len(names):
+    widths = [width for cut in cuts if len(sizes(cut)) == 4 and (width := sizes(cut)[axis]) is not None]
+    if not isinstance(source, str) or len(whole) != 4 or len(widths) != len(cuts) or sum(widths) != whole[axis]:
         return None
-    each = width // len(names)
-    expected = [(*whole[:axis], each, *whole[axis + 1 :])] * len(names)
-    if [sizes(cut) for cut in cuts] != expected:
+    if equal and len(set(widths)) != 1:
         return None
-    for index, cut in enumerate(cuts):
-        if cut is None or not _begins(graph, cut, axis, index * each):
-            return None
-    return source
+    if [sizes(cut) for cut in cuts] != [(*whole[:axis], width, *whole[axis + 1 :]) for width in widths]:
+        return None
+    starts = [sum(widths[:index]) for index in range(len(widths))]
+    return source if all(_begins(graph, cut, axis, start) for cut, start in zip(cuts, starts, strict=True)) else None
 
 
 def _begins(graph: Graph, cut: Operation, axis: int, start: int) -> bool:

@@ -8,8 +8,9 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml.mil import Operation
 from sdrt.backends.coreml.ops.activation import gelu, silu
 from sdrt.backends.coreml.ops.arguments import text
+from sdrt.backends.coreml.ops.convolution import nhwc
 from sdrt.backends.coreml.patterns.graph import Graph, first, sizes
-from sdrt.backends.coreml.patterns.products import LinearStep
+from sdrt.backends.coreml.patterns.products import Conv1x1Step, LinearStep
 from sdrt.backends.coreml.step import Run
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.transformer import FeedForward
@@ -37,11 +38,14 @@ class SigmoidGateStep:
 
 @dataclass(frozen=True)
 class FeedForwardStep:
-    """A linear layer whose outputs' first half is gated by GELU of the second, then another, plus a residual."""
+    """A linear layer whose outputs' first half is gated by GELU of the second, then another, plus a residual.
+
+    Both layers are linear over the last axis, or both are convolutions of single pixels over axis 1.
+    """
 
     operation: Operation
-    inner: LinearStep
-    outer: LinearStep
+    inner: LinearStep | Conv1x1Step
+    outer: LinearStep | Conv1x1Step
     residual: str
 
     def names(self) -> list[str]:
@@ -50,12 +54,15 @@ class FeedForwardStep:
 
     def compute(self, run: Run) -> tuple[Array, ...]:
         kernel = FeedForward(_linear(run, self.inner), _linear(run, self.outer))
-        x = run.get(self.inner.x)
-        return (kernel(run.team, np.ascontiguousarray(x), run.get(self.residual)),)
+        x, residual = run.get(self.inner.x), run.get(self.residual)
+        if isinstance(self.inner, Conv1x1Step):
+            return (np.moveaxis(kernel(run.team, nhwc(x), nhwc(residual)), -1, 1),)
+        return (kernel(run.team, np.ascontiguousarray(x), residual),)
 
 
-def _linear(run: Run, step: LinearStep) -> Linear:
-    return Linear(run.get(step.weight).T, None if step.bias is None else run.get(step.bias))
+def _linear(run: Run, step: LinearStep | Conv1x1Step) -> Linear:
+    weight = run.get(step.weight)
+    return Linear(weight.reshape(weight.shape[:2]).T, None if step.bias is None else run.get(step.bias))
 
 
 def fuse_sigmoid_gates(graph: Graph) -> None:
@@ -80,7 +87,7 @@ def fuse_sigmoid_gates(graph: Graph) -> None:
 
 
 def fuse_feed_forwards(graph: Graph) -> None:
-    """Replace diffusers' GEGLU feed-forward: linear, split, gelu, product, linear, residual. Runs after products are replaced."""
+    """Replace diffusers' GEGLU feed-forward: layer, split, gelu, product, layer, residual. Runs after products are replaced."""
     for step in graph.each("gelu"):
         found = graph.attempt(_feed_forward, step.operation)
         if found is not None:
@@ -97,13 +104,17 @@ def _feed_forward(graph: Graph, activation: Operation) -> tuple[list[Operation],
     inner, outer = graph.maker(first(halves, "x")), graph.user(product.name)
     value = halves.outputs[0].name
     factors = {first(product, "x"), first(product, "y")}
-    if not isinstance(inner, LinearStep) or not isinstance(outer, LinearStep) or factors != {value, activation.name}:
+    if not isinstance(inner, LinearStep | Conv1x1Step) or not isinstance(outer, LinearStep | Conv1x1Step):
         return None
     width, whole = sizes(activation), sizes(inner.operation)
-    even = bool(width) and bool(whole) and width[-1] is not None and whole[-1] == 2 * width[-1] and sizes(halves) == width
-    last = graph.scalar(first(halves, "axis")) in (-1.0, len(width) - 1.0)
+    if type(inner) is not type(outer) or factors != {value, activation.name} or len(width) != len(whole) or len(width) < 2:
+        return None
+    place = 1 if isinstance(inner, Conv1x1Step) else len(width) - 1
+    half = width[place]
+    even = half is not None and whole[place] == 2 * half and sizes(halves) == width
+    along = graph.scalar(first(halves, "axis")) in (place, place - len(width))
     private = [graph.user(name) is not None for name in (inner.operation.name, value, activation.name, product.name)]
-    if gate != halves.outputs[1].name or not even or not last or not all(private) or graph.user(str(gate)) is None:
+    if gate != halves.outputs[1].name or not even or not along or not all(private) or graph.user(str(gate)) is None:
         return None
     if inner.residual is not None or outer.residual is None or outer.x != product.name or outer.residual == product.name:
         return None

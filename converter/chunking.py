@@ -1,0 +1,240 @@
+"""A package in two halves, for systems that cannot load it whole (an iPhone loads no model of more than about 1 GB).
+
+It takes any package of one ML Program, compressed or not, without loading torch; nothing is computed and no weight is decoded. What passes
+from half to half is float32, as the inputs and outputs that apps make arrays for; float16 values pass through it unchanged.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converter.annotations import annotate
+from converter.blobs import copy_records, record_bytes
+from converter.cutting import FLOAT16, FLOAT32, INT32, Cut, best_cut, blob_values
+from converter.placing import place, workshop
+from converter.toolkit import quietly, toolkit
+from sdrt.backends.coreml import MLProgram
+from sdrt.errors import ConfigError, MissingFileError, ModelError
+
+__all__ = ["chunk"]
+
+_ENDINGS = ("_chunk1", "_chunk2", "_chunked_pipeline")
+_PASSED = "Passed from the first half of the model to the second"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Half:
+    """One half: its model and its weight file."""
+
+    spec: Any
+    weights: Path
+
+
+def chunk(package: Path, *, merge: bool, limit_bytes: int = 10**9) -> tuple[Path, ...]:
+    """Cut a package in two of about the same size on disk; the package stays.
+
+    Parameters
+    ----------
+    package : path of a .mlpackage
+    merge : bool
+        Whether the halves become one pipeline model.
+    limit_bytes : int
+        What a half may take at most.
+
+    Returns
+    -------
+    The paths written, beside the package: ``X_chunk1.mlpackage`` and ``X_chunk2.mlpackage``, or ``X_chunked_pipeline.mlpackage``
+        What was there under these names is replaced.
+
+    Raises
+    ------
+    MissingFileError : there is no such package
+    ConfigError : it is a half already, a pipeline, has open shapes, or its halves would be too large
+    ModelError : it is damaged
+    """
+    spec, weights = _opened(package)
+    block = _block(spec, package)
+    offsets = {value.blobFileValue.offset for operation in block.operations for value in blob_values(operation)}
+    cut = best_cut(block, record_bytes(weights, offsets), str(package))
+    largest = max(cut.weight_bytes) + spec.ByteSize()
+    if largest > limit_bytes:
+        raise ConfigError(
+            f"{package.name}: its halves would take {cut.weight_bytes[0]:,} and {cut.weight_bytes[1]:,} bytes, where {limit_bytes:,} are "
+            f"allowed; compress the model first (--quantize-nbits 6 or 8), then chunk it"
+        )
+    with workshop(package.parent) as shop:
+        halves = [_half(spec, package, cut, index, weights, shop) for index in (0, 1)]
+        if merge:
+            made = {f"{package.stem}_chunked_pipeline.mlpackage": _pipeline(spec, halves, shop)}
+        else:
+            made = {f"{package.stem}_chunk{number}.mlpackage": half.spec for number, half in enumerate(halves, 1)}
+        for number, (name, one) in enumerate(made.items()):
+            folder = halves[number].weights.parent if not merge else shop / "both"
+            with quietly():
+                toolkit().models.utils.save_spec(one, str(shop / name), weights_dir=str(folder))
+            MLProgram(shop / name).close()
+        for name in made:
+            place(shop / name, package.parent / name)
+    return tuple(package.parent / name for name in made)
+
+
+def _opened(package: Path) -> tuple[Any, Path]:
+    """A package's model, and its weight file."""
+    if not (package / "Manifest.json").exists():
+        raise MissingFileError(f"{package}: no .mlpackage folder is there; give the path of one")
+    if package.stem.endswith(_ENDINGS):
+        raise ConfigError(f"{package.name}: is chunked already; give the whole model")
+    # the executor's reader says what is wrong with a damaged package; protobuf's says only that something is
+    MLProgram(package).close()
+    with quietly():
+        spec = toolkit().models.utils.load_spec(str(package))
+    if spec.WhichOneof("Type") != "mlProgram":
+        raise ConfigError(f"{package.name}: is a {spec.WhichOneof('Type')}, and only an ML Program can be cut; give the whole model")
+    root = Path(toolkit("coremltools.libmodelpackage").ModelPackage(str(package)).getRootModel().path()).parent
+    return spec, root / "weights" / "weight.bin"
+
+
+def _block(spec: Any, package: Path) -> Any:
+    functions = spec.mlProgram.functions
+    if len(functions) != 1 or spec.description.state:
+        raise ConfigError(f"{package.name}: has {len(functions)} functions or keeps a state; only a model with one function can be cut")
+    for feature in spec.description.input:
+        if feature.type.multiArrayType.WhichOneof("ShapeFlexibility") is not None:
+            raise ConfigError(
+                f"{package.name}: takes {feature.name} in several shapes. Halves of it would take several inputs of related shapes, which "
+                f"Core ML cannot declare; convert each size by itself to chunk it"
+            )
+    function = next(iter(functions.values()))
+    block = function.block_specializations[function.opset]
+    files = {value.blobFileValue.fileName for operation in block.operations for value in blob_values(operation)}
+    if files != {"@model_path/weights/weight.bin"}:
+        raise ModelError(f"{package.name}: its weights stand in {sorted(files) or 'no file'}; a package with one weight file can be cut")
+    return block
+
+
+def _half(spec: Any, package: Path, cut: Cut, index: int, weights: Path, shop: Path) -> _Half:
+    """The first or second half: a copy of the model, with its share of operations and weights."""
+    half = type(spec)()
+    half.CopyFrom(spec)
+    function = next(iter(half.mlProgram.functions.values()))
+    block = _block(half, package)
+    whole = _block(spec, package).operations
+    del block.operations[:]
+    block.operations.extend(whole[place] for place in cut.operations[index])
+    taken = {output.name for operation in whole for output in operation.outputs} | {item.name for item in function.inputs}
+    inner = {name: _fresh(f"{name}_fp16", taken) for name, kind in cut.boundary.items() if kind.tensorType.dataType == FLOAT16}
+    _rename(block.operations, inner)
+    casts = [_cast_operations(name, inner[name], cut.boundary[name], taken, to_float16=index == 1) for name in inner]
+    if index == 0:
+        block.operations.extend(operation for pair in casts for operation in pair)
+        del block.outputs[:]
+        block.outputs.extend(cut.boundary)
+    else:
+        kept = list(block.operations)
+        del block.operations[:]
+        block.operations.extend([operation for pair in casts for operation in pair] + kept)
+    _set_interface(half, function, block, cut, index)
+    folder = shop / f"half{index}"
+    folder.mkdir()
+    offsets = {value.blobFileValue.offset for operation in block.operations for value in blob_values(operation)}
+    moved = copy_records(weights, offsets, folder / "weight.bin")
+    for operation in block.operations:
+        for value in blob_values(operation):
+            value.blobFileValue.offset = moved[value.blobFileValue.offset]
+    return _Half(spec=half, weights=folder / "weight.bin")
+
+
+def _set_interface(half: Any, function: Any, block: Any, cut: Cut, index: int) -> None:
+    """Inputs that are read, and outputs; descriptions stay."""
+    proto = toolkit("coremltools.proto.Model_pb2")
+    read = {binding.name for operation in block.operations for argument in operation.inputs.values() for binding in argument.arguments}
+    description = half.description
+    inputs = [feature for feature in description.input if feature.name in read]
+    outputs = list(description.output)
+    own = [item for item in function.inputs if item.name in read]
+    passed = [_feature(proto, name, kind) for name, kind in cut.boundary.items()]
+    if index == 0:
+        outputs = passed
+    else:
+        inputs += passed
+        mil = toolkit("coremltools.proto.MIL_pb2")
+        own += [mil.NamedValueType(name=name, type=_passing_type(kind)) for name, kind in cut.boundary.items()]
+    del description.input[:], description.output[:], function.inputs[:]
+    description.input.extend(inputs)
+    description.output.extend(outputs)
+    function.inputs.extend(own)
+
+
+def _pipeline(spec: Any, halves: list[_Half], shop: Path) -> Any:
+    """One model of both halves, with the whole's interface; their weight files in one folder."""
+    both = shop / "both"
+    both.mkdir()
+    found = type(spec)()
+    found.specificationVersion = spec.specificationVersion
+    found.description.input.extend(spec.description.input)
+    found.description.output.extend(spec.description.output)
+    annotate(found.description, spec.description)
+    for number, half in enumerate(halves):
+        name = f"{number}-weight.bin"
+        half.weights.rename(both / name)
+        for function in half.spec.mlProgram.functions.values():
+            for operation in function.block_specializations[function.opset].operations:
+                for value in blob_values(operation):
+                    value.blobFileValue.fileName = f"@model_path/weights/{name}"
+        found.pipeline.models.append(half.spec)
+    return found
+
+
+def _rename(operations: Any, names: Mapping[str, str]) -> None:
+    for operation in operations:
+        for output in operation.outputs:
+            output.name = names.get(output.name, output.name)
+        for argument in operation.inputs.values():
+            for binding in argument.arguments:
+                if binding.WhichOneof("binding") == "name":
+                    binding.name = names.get(binding.name, binding.name)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    """A name that no value has; it has one from now on."""
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def _cast_operations(outer: str, inner: str, kind: Any, taken: set[str], *, to_float16: bool) -> list[Any]:
+    """The cast between a float16 value and its float32 twin at the border, and the constant that names the type to cast to."""
+    mil = toolkit("coremltools.proto.MIL_pb2")
+    source, result, dtype, given = (outer, inner, "fp16", kind) if to_float16 else (inner, outer, "fp32", _passing_type(kind))
+    text = mil.ValueType()
+    text.tensorType.dataType = mil.DataType.STRING
+    parameter = _fresh(f"{outer}_border_dtype", taken)
+    constant = mil.Operation(type="const", outputs=[mil.NamedValueType(name=parameter, type=text)])
+    for key, value in (("val", dtype), ("name", parameter)):
+        constant.attributes[key].type.CopyFrom(text)
+        constant.attributes[key].immediateValue.tensor.strings.values.append(value)
+    cast = mil.Operation(type="cast", outputs=[mil.NamedValueType(name=result, type=given)])
+    cast.inputs["x"].arguments.add().name = source
+    cast.inputs["dtype"].arguments.add().name = parameter
+    cast.attributes["name"].type.CopyFrom(text)
+    cast.attributes["name"].immediateValue.tensor.strings.values.append(_fresh(f"{outer}_border", taken))
+    return [constant, cast]
+
+
+def _passing_type(kind: Any) -> Any:
+    """A value's type at the border: float32 for float16."""
+    found = type(kind)()
+    found.CopyFrom(kind)
+    if found.tensorType.dataType == FLOAT16:
+        found.tensorType.dataType = FLOAT32
+    return found
+
+
+def _feature(proto: Any, name: str, kind: Any) -> Any:
+    feature = proto.FeatureDescription(name=name, shortDescription=_PASSED)
+    array = feature.type.multiArrayType
+    array.shape.extend(dimension.constant.size for dimension in kind.tensorType.dimensions)
+    array.dataType = array.INT32 if kind.tensorType.dataType == INT32 else array.FLOAT32
+    return feature

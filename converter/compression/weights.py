@@ -1,0 +1,142 @@
+"""The weights of a package that can be made smaller."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sdrt.arrays import Array
+from sdrt.backends.coreml.mil import Blob, Block, Operation, TensorType
+from sdrt.backends.coreml.package import Package, open_package
+from sdrt.errors import ConfigError, ModelError
+
+__all__ = ["Weight", "find_weights", "is_compressed"]
+
+# Who multiplies with a weight, and by which parameter. Embedding tables (gather) are looked up: every error of theirs goes straight into the
+# picture, and they are a small part. Masks and position embeddings are added.
+_USES: Mapping[str, tuple[str, ...]] = {"conv": ("weight",), "conv_transpose": ("weight",), "linear": ("weight",), "matmul": ("x", "y")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weight:
+    """One weight of a package.
+
+    Parameters
+    ----------
+    name : str
+        The constant's, in the program.
+    digest : str
+        SHA-256 of element type, shape and numbers: with the name it says whether a measurement or recipe belongs to this weight.
+    dtype : "fp16" or "fp32"
+    shape : tuple of int
+    input_axis : int
+        The axis that is summed over, along which blocks are cut.
+    place : int
+        Its place among the weights in the program's order.
+    """
+
+    name: str
+    digest: str
+    dtype: str
+    shape: tuple[int, ...]
+    input_axis: int
+    place: int
+
+    @property
+    def count(self) -> int:
+        """How many numbers."""
+        return int(np.prod(self.shape))
+
+    @property
+    def key(self) -> str:
+        """Name and digest, for files."""
+        return f"{self.name}@{self.digest[:16]}"
+
+
+def find_weights(path: Path, min_elements: int) -> tuple[tuple[Weight, ...], dict[str, Array]]:
+    """The weights that convolutions, linear layers and products of matrices multiply with, in the program's order.
+
+    Parameters
+    ----------
+    path : path of a .mlpackage
+    min_elements : int
+        Smaller ones are left out.
+
+    Returns
+    -------
+    the weights, and their numbers by name (views of the file)
+        One that is not finite throughout, as a mask with infinities, is left out: no palette holds it.
+
+    Raises
+    ------
+    ConfigError : the package is a pipeline, or has several functions
+    ModelError : it is damaged
+    """
+    package = open_package(path)
+    block = _only_block(package)
+    users = _users(block)
+    found: list[Weight] = []
+    numbers: dict[str, Array] = {}
+    for operation in block.operations:
+        value = operation.attributes.get("val") if operation.type == "const" else None
+        if value is None or not isinstance(value.data, Blob) or not isinstance(value.type, TensorType):
+            continue
+        uses = users.get(operation.name, [])
+        shape = tuple(size or 0 for size in value.type.shape)
+        if value.type.dtype not in ("fp16", "fp32") or len(shape) < 2 or np.prod(shape) < min_elements or not uses:
+            continue
+        if not all(name in _USES.get(user.type, ()) for user, name in uses):
+            continue
+        array = package.blobs.tensor(value.data, value.type)
+        if not np.isfinite(array).all():
+            continue
+        axis = _input_axis(*uses[0], rank=len(shape))
+        digest = _digest(value.type.dtype, array)
+        found.append(Weight(name=operation.name, digest=digest, dtype=value.type.dtype, shape=shape, input_axis=axis, place=len(found)))
+        numbers[operation.name] = array
+    return tuple(found), numbers
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether a package has weights that are stored in another form than plain numbers."""
+    return any(operation.type.startswith("constexpr_") for operation in _only_block(open_package(path)).operations)
+
+
+def _only_block(package: Package) -> Block:
+    program = package.model.program
+    if program is None:
+        raise ConfigError(f"{package.path}: a pipeline holds several models; compress the model before it is chunked, or each chunk")
+    if len(program.functions) != 1:
+        raise ConfigError(f"{package.path}: has the functions {', '.join(program.functions)}; only a model with one can be compressed")
+    return next(iter(program.functions.values())).block
+
+
+def _users(block: Block) -> dict[str, list[tuple[Operation, str]]]:
+    """Who reads each value, and as which parameter."""
+    users: dict[str, list[tuple[Operation, str]]] = {}
+    for operation in block.operations:
+        if operation.blocks:
+            raise ModelError(f"operation {operation.name!r} ({operation.type}) has blocks, which cannot be compressed here")
+        for parameter, arguments in operation.inputs.items():
+            for argument in arguments:
+                if isinstance(argument, str):
+                    users.setdefault(argument, []).append((operation, parameter))
+    return users
+
+
+def _input_axis(operation: Operation, parameter: str, *, rank: int) -> int:
+    if operation.type == "conv_transpose":
+        return 0
+    if operation.type != "matmul":
+        return 1
+    flag = operation.inputs.get("transpose_x" if parameter == "x" else "transpose_y", ())
+    turned = bool(flag and not isinstance(flag[0], str) and isinstance(flag[0].data, np.ndarray) and flag[0].data)
+    return rank - 1 if (parameter == "x") != turned else rank - 2
+
+
+def _digest(dtype: str, array: Array) -> str:
+    found = hashlib.sha256(f"{dtype}{array.shape}".encode())
+    found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()

@@ -1,0 +1,93 @@
+"""What the tensors of a LoRA file are called, and what each of them is.
+
+Three habits are found:
+
+* kohya's: ``lora_unet_mid_block_attentions_0_proj_in.lora_down.weight``: modules flattened, under diffusers' names or (Stable Diffusion XL)
+  the original code's; text encoders are ``lora_te_``, or ``lora_te1_`` and ``lora_te2_``.
+* diffusers' and PEFT's: ``unet.mid_block.attentions.0.proj_in.lora_A.weight``, text encoders as ``text_encoder.``, ``text_encoder_2.``.
+* diffusers' before PEFT: ``….attn1.processor.to_q_lora.down.weight``, ``….to_q.lora.down.weight``,
+  ``….q_proj.lora_linear_layer.up.weight``.
+
+Source: ``networks/lora.py`` of kohya-ss/sd-scripts; ``loaders/lora_conversion_utils.py`` and ``utils/state_dict_utils.py`` of diffusers
+0.42.1.
+"""
+
+import re
+from typing import Literal, NamedTuple, TypeAlias
+
+from sdrt.models.parts import Part
+
+__all__ = ["Key", "Role", "parse_key"]
+
+Role: TypeAlias = Literal["down", "up", "middle", "alpha"]
+
+
+class Key(NamedTuple):
+    """What a tensor's name says.
+
+    Parameters
+    ----------
+    part : Part
+    module : str
+        A module's path, or, where ``flat``, the path with every dot an underscore.
+    flat : bool
+    role : Role
+    """
+
+    part: Part
+    module: str
+    flat: bool
+    role: Role
+
+
+_KOHYA: dict[str, Part] = {
+    "lora_unet_": "unet",
+    "lora_te_": "text_encoder",
+    "lora_te1_": "text_encoder",
+    "lora_te2_": "text_encoder_2",
+}
+_DOTTED: dict[str, Part] = {
+    "unet.": "unet",
+    "text_encoder.": "text_encoder",
+    "text_encoder_2.": "text_encoder_2",
+    # files of the U-Net alone: PEFT's own, and diffusers' first ones
+    "base_model.model.": "unet",
+    "down_blocks.": "unet",
+    "mid_block.": "unet",
+    "up_blocks.": "unet",
+}
+_KOHYA_ENDS: dict[str, Role] = {"lora_down.weight": "down", "lora_up.weight": "up", "lora_mid.weight": "middle", "alpha": "alpha"}
+_DOTTED_END = re.compile(r"(?P<module>.+)\.(?:lora_(?P<letter>[AB])(?:\.default)?|lora(?:_linear_layer)?\.(?P<side>down|up))\.weight")
+_PROCESSOR_END = re.compile(r"(?P<module>.+)\.processor\.(?P<name>to_(?:q|k|v|out))_lora\.(?P<side>down|up)\.weight")
+_LETTERS: dict[str, Role] = {"A": "down", "B": "up"}
+_SIDES: dict[str, Role] = {"down": "down", "up": "up"}
+
+
+def parse_key(stored: str) -> Key | None:
+    """What a name says; None where it follows none of the habits.
+
+    >>> parse_key("lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha")
+    Key(part='text_encoder', module='text_model_encoder_layers_0_mlp_fc1', flat=True, role='alpha')
+    >>> parse_key("unet.mid_block.attentions.0.proj_in.lora_B.weight")
+    Key(part='unet', module='mid_block.attentions.0.proj_in', flat=False, role='up')
+    """
+    for prefix, part in _KOHYA.items():
+        if stored.startswith(prefix):
+            module, _, end = stored.removeprefix(prefix).partition(".")
+            return Key(part, module, True, _KOHYA_ENDS[end]) if end in _KOHYA_ENDS else None
+    for prefix, part in _DOTTED.items():
+        if stored.startswith(prefix):
+            rest = stored if prefix.endswith(("blocks.", "block.")) else stored.removeprefix(prefix)
+            return _dotted(part, rest)
+    return None
+
+
+def _dotted(part: Part, rest: str) -> Key | None:
+    if found := _PROCESSOR_END.fullmatch(rest):
+        name = "to_out.0" if found["name"] == "to_out" else found["name"]
+        return Key(part, f"{found['module']}.{name}", False, _SIDES[found["side"]])
+    if found := _DOTTED_END.fullmatch(rest):
+        return Key(part, found["module"], False, _LETTERS[found["letter"]] if found["letter"] else _SIDES[found["side"]])
+    if rest.endswith(".alpha"):
+        return Key(part, rest.removesuffix(".alpha"), False, "alpha")
+    return None

@@ -1,0 +1,42 @@
+"""Weights that a LoRA changes, changed."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from converter.lora.layers import Layer, Read
+from sdrt.models.names import canonical_name
+from sdrt.models.parts import Part
+
+__all__ = ["merge"]
+
+
+def merge(module: nn.Module, part: Part, layers: Iterable[Layer], strength: float) -> None:
+    """Add a LoRA to the weights of a module, one layer after another.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A part's adapter, as `sdrt.backends.torch.construction.open_module` makes it.
+    part : Part
+    layers : iterable of Layer
+        Each of them names a weight that is there; `converter.lora.open_lora` has seen to that.
+    strength : float
+    """
+    weights = {canonical_name(part, path.removeprefix("module.")): parameter for path, parameter in module.named_parameters()}
+    with torch.no_grad():
+        for layer in layers:
+            weight = weights[layer.weight]
+            weight.add_(_product(layer).reshape(weight.shape), alpha=strength * layer.scale)
+
+
+def _product(layer: Layer) -> torch.Tensor:
+    down, up = _tensor(layer.down), _tensor(layer.up).flatten(1)
+    if layer.middle is not None:
+        return torch.einsum("or,rskl,si->oikl", up, _tensor(layer.middle), down.flatten(1))
+    return torch.einsum("or,r...->o...", up, down)
+
+
+def _tensor(read: Read) -> torch.Tensor:
+    return torch.from_numpy(read().astype("float32"))

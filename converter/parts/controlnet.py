@@ -1,0 +1,71 @@
+"""A ControlNet: what a picture says to the U-Net."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from converter.interface import Tensor, residual_name
+from converter.options import ConvertOptions
+from converter.parts.denoiser import SourceDenoiser, denoiser_inputs, residual_shapes
+from converter.parts.part import Part
+from converter.rewrite import rewrite
+from converter.sizes import Sizes
+from converter.source import Source
+
+__all__ = ["build"]
+
+
+class _ControlNet(nn.Module):
+    """Positional inputs in the package's order, for a network that is called by name."""
+
+    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network, self.names = network, names
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        given: dict[str, Any] = dict(zip(self.names, inputs, strict=True))
+        return tuple(self.network(**given))
+
+
+def build(source: Source, base: Source, options: ConvertOptions, sizes: Sizes, *, rewritten: bool = True) -> Part:
+    """The ControlNet in float32, rewritten for Core ML or as the source has it.
+
+    Parameters
+    ----------
+    source, base : Source
+        The ControlNet's, and the model's that it is for.
+    options : ConvertOptions
+    sizes : Sizes
+    rewritten : bool
+    """
+    config = source.config("controlnet")
+    sample, timestep, states, *added = denoiser_inputs(config, options, sizes, base)
+    picture = Tensor(
+        name="controlnet_cond",
+        shapes=tuple((options.batch, config["conditioning_channels"], height, width) for height, width in sizes.pictures),
+        dtype="float16",
+        text="The picture to follow, for each row, values from 0 to 1",
+    )
+    inputs = (sample, timestep, states, picture, *added)
+    adapter: Any = source.adapter("controlnet")
+    if rewritten:
+        module = adapter.module
+        # the adapter took both out of diffusers' module, to embed the picture once for many steps
+        module.controlnet_cond_embedding = adapter.embedding
+        module.register_to_config(controlnet_conditioning_channel_order="bgr" if adapter.reverse_channels else "rgb")
+        network = rewrite(module, options.attention)
+    else:
+        network = SourceDenoiser(adapter, controls=True)
+    count = len(residual_shapes(config, options.batch, sizes.latents[0]))
+    return Part(
+        role="controlnet",
+        module=_ControlNet(network, tuple(tensor.name for tensor in inputs)).eval(),
+        inputs=inputs,
+        outputs=tuple(Tensor(name=residual_name(index), text=_purpose(index, count)) for index in range(count)),
+        precision=options.precision,
+    )
+
+
+def _purpose(index: int, count: int) -> str:
+    return "For the U-Net's middle" if index == count - 1 else f"For skip connection {index} of the U-Net's way down"

@@ -1,0 +1,47 @@
+"""U-Nets and ControlNets of diffusers, written out as Core ML's compilers like them; the numbers stay the same."""
+
+from typing import Any
+
+from diffusers import ControlNetModel, UNet2DConditionModel
+from torch import nn
+
+from converter.options import Attention
+from converter.rewrite.channel_norm import register_channel_norm
+from converter.rewrite.controlnet import CoreMLControlNet
+from converter.rewrite.supported import check_supported
+from converter.rewrite.unet import CoreMLUNet
+from sdrt.errors import ConfigError
+
+__all__ = ["CoreMLControlNet", "CoreMLUNet", "rewrite"]
+
+
+def rewrite(module: Any, attention: Attention) -> nn.Module:
+    """The same network in the layout [n, channels, 1, pixels], its linear layers as 1x1 convolutions.
+
+    Parameters
+    ----------
+    module : diffusers.UNet2DConditionModel or diffusers.ControlNetModel
+        In float32. It stays as it is and shares its weights with the result, except those of the queries, which are scaled.
+    attention : Attention
+
+    Returns
+    -------
+    CoreMLUNet or CoreMLControlNet
+        In evaluation mode, to be called with the inputs of the Core ML package by name. Traces with ``torch.jit.trace``, and converts with
+        coremltools, in this process: it holds one operation that coremltools is told about here.
+
+    Raises
+    ------
+    ConfigError : the configuration has something that is not known here; the message names the key
+
+    Source: apple/ml-stable-diffusion at e12202c, ``unet.py``, for the form; the numbers are diffusers'.
+    """
+    if isinstance(module, UNet2DConditionModel):
+        kind: type[CoreMLUNet] | type[CoreMLControlNet] = CoreMLUNet
+    elif isinstance(module, ControlNetModel):
+        kind = CoreMLControlNet
+    else:
+        raise ConfigError(f"a UNet2DConditionModel or a ControlNetModel can be rewritten, got {type(module).__name__}")
+    check_supported(module.config)
+    register_channel_norm()
+    return kind(module, Attention(attention)).eval().requires_grad_(False)

@@ -1,0 +1,65 @@
+"""Layer normalisation over axis 1 of [n, channels, 1, pixels], as one operation of torch and one of Core ML.
+
+torch normalises trailing axes alone. Written out in pieces coremltools finds the pattern only if the bias comes before the weight, and so
+divided by it, which loses digits where a weight is small and ends in NaN where it is 0. An operation of its own has neither trouble.
+"""
+
+import logging
+import warnings
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sdrt.errors import ConfigError
+
+__all__ = ["ChannelNorm", "register_channel_norm"]
+
+_NAME = "sdrt::channel_norm"
+_LIBRARY: Any = torch.library.Library("sdrt", "DEF")  # type: ignore[no-untyped-call]  # its operations live as long as it does
+_LIBRARY.define("channel_norm(Tensor x, Tensor weight, Tensor bias, float epsilon) -> Tensor")
+
+
+def _channel_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, epsilon: float) -> torch.Tensor:
+    last = x.transpose(1, 3)
+    return functional.layer_norm(last, last.shape[3:], weight, bias, epsilon).transpose(1, 3)
+
+
+_LIBRARY.impl("channel_norm", _channel_norm, "CompositeExplicitAutograd")
+
+
+class ChannelNorm(nn.Module):
+    """An nn.LayerNorm over the channels of [n, channels, 1, pixels]; shares its weights."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        if type(norm) is not nn.LayerNorm or norm.bias is None:
+            raise ConfigError(f"a layer normalisation with weight and bias can be rewritten, got {norm}; convert another model")
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.ops.sdrt.channel_norm(x, self.weight, self.bias, self.eps)
+        return out
+
+
+@cache
+def register_channel_norm() -> None:
+    """Tell coremltools' front end what the operation is in MIL: ``layer_norm`` over axis 1."""
+    with warnings.catch_warnings():
+        # both name the newest torch and scikit-learn that coremltools was tried with
+        warnings.simplefilter("ignore")
+        level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            from coremltools.converters.mil import Builder, register_torch_op
+        finally:
+            logging.disable(level)
+
+    def sdrt_channel_norm(context: Any, node: Any) -> None:
+        x, weight, bias, epsilon = (context[name] for name in node.inputs)
+        norm = Builder.layer_norm(x=x, axes=[1], gamma=weight, beta=bias, epsilon=epsilon, name=node.name)
+        context.add(norm)
+
+    register_torch_op(sdrt_channel_norm, torch_alias=[_NAME], override=True)

@@ -1,0 +1,146 @@
+"""What a model needs beside its networks, written next to the packages: vocabulary, scheduler, and how it all goes together."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from converter.sizes import Sizes
+from converter.source import Source
+from converter.storing import write_text
+from sdrt.errors import ConversionError, ModelError
+from sdrt.models.json_file import read_json
+from sdrt.models.parts import PARTS, Part
+from sdrt.tokenizer.clip_vocabulary import ClipVocabulary
+from sdrt.tokenizer.files import read_settings
+from sdrt.tokenizer.special_tokens import SpecialTokens
+
+__all__ = ["check_folder", "write_sidecars"]
+
+_FORMAT = 1
+
+
+def check_folder(out: Path, name: str) -> None:
+    """Refuse a folder that holds another model: one vocabulary and one scheduler stand for all its packages.
+
+    Raises
+    ------
+    ConversionError : ``sdrt.json`` there is of another model, or cannot be read
+    """
+    there = _read(out).get("coreml", {}).get("name", name)
+    if there != name:
+        raise ConversionError(f"{out}: holds the packages of {there!r}, and {name!r} is asked for; choose another folder with -o")
+
+
+def write_sidecars(
+    out: Path,
+    source: Source,
+    sizes: Sizes,
+    *,
+    converted: Sequence[Part],
+    refiner: Source | None,
+    controlnets: Mapping[str, Source],
+) -> None:
+    """Write ``vocab.json``, ``merges.txt``, ``scheduler_config.json`` and ``sdrt.json``; the last keeps what earlier conversions said.
+
+    Parameters
+    ----------
+    out : Path
+    source : Source
+    sizes : Sizes
+    converted : sequence of Part
+        What this conversion made: its configurations go before those of an earlier one.
+    refiner : Source or None
+    controlnets : mapping of file stem to Source
+    """
+    vocab, merges = _vocabulary(source)
+    write_text(out / "vocab.json", vocab)
+    write_text(out / "merges.txt", merges)
+    write_text(out / "scheduler_config.json", json.dumps(dict(source.model.scheduler_config), indent=2))
+    earlier = _read(out)
+    ours = _described(source, sizes)
+    if refiner is not None:
+        ours["configs"]["refiner"] = dict(refiner.config("unet"))
+    ours["controlnets"] = {stem: dict(each.config("controlnet")) for stem, each in controlnets.items()}
+    whole = {**_preferences(source, sizes), "coreml": _merged(ours, earlier.get("coreml") or {}, converted)}
+    if earlier and "unet" not in converted:
+        whole |= {key: value for key, value in earlier.items() if key != "coreml"}
+    write_text(out / "sdrt.json", json.dumps(whole, indent=2))
+
+
+def _described(source: Source, sizes: Sizes) -> dict[str, Any]:
+    model = source.model
+    vae, scheduler = source.config("vae_decoder"), model.scheduler_config
+    return {
+        "format": _FORMAT,
+        "name": source.name,
+        "source": {"model": source.name, "revision": source.revision},
+        "configs": {part: dict(source.config(part)) for part in model.parts},
+        "flags": dataclasses.asdict(model.flags),
+        "pad_tokens": _pad_tokens(source),
+        "feature_extractor": dict(model.feature_extractor_config),
+        "scaling_factor": vae["scaling_factor"],
+        "shift_factor": vae["shift_factor"] or 0.0,
+        "prediction_type": scheduler.get("prediction_type", "epsilon"),
+        "sizes": [list(size) for size in sizes.pictures],
+    }
+
+
+def _merged(ours: dict[str, Any], earlier: Mapping[str, Any], converted: Sequence[Part]) -> dict[str, Any]:
+    """An earlier conversion's word stands for the parts that this one did not touch."""
+    kept = {part: config for part, config in earlier.get("configs", {}).items() if part not in converted}
+    if "refiner" in ours["configs"]:
+        kept.pop("refiner", None)
+    merged = {**ours, "configs": {**ours["configs"], **kept}, "controlnets": {**earlier.get("controlnets", {}), **ours["controlnets"]}}
+    if earlier and "unet" not in converted:
+        merged["sizes"] = earlier.get("sizes", ours["sizes"])
+    if earlier and "vae_decoder" not in converted:
+        merged |= {key: earlier[key] for key in ("scaling_factor", "shift_factor") if key in earlier}
+    return merged
+
+
+def _preferences(source: Source, sizes: Sizes) -> dict[str, Any]:
+    """The model's own, its size replaced where the packages do not take it."""
+    said = dict(source.model.defaults)
+    height, width = sizes.pictures[0]
+    if (said.get("height", height), said.get("width", width)) not in sizes.pictures:
+        said |= {"height": height, "width": width}
+    return said
+
+
+def _vocabulary(source: Source) -> tuple[str, str]:
+    """``vocab.json`` and ``merges.txt``: the model's own files, or what its ``tokenizer.json`` holds, or CLIP's."""
+    folder = source.model.tokenizer_path or source.model.tokenizer_2_path
+    if folder is None:
+        clip = ClipVocabulary()
+        ids = {token: number for number, token in clip.tokens.items()}
+        return json.dumps(ids, ensure_ascii=False), _merge_lines(clip.merge_tokens)
+    vocab, merges = folder / "vocab.json", next((file for each in ("merges.txt", "merges.text") if (file := folder / each).is_file()), None)
+    if vocab.is_file() and merges is not None:
+        return vocab.read_text(encoding="utf-8"), merges.read_text(encoding="utf-8")
+    model = read_json(folder / "tokenizer.json").get("model", {})
+    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model.get("merges", ())]
+    return json.dumps(model.get("vocab", {}), ensure_ascii=False), _merge_lines(pairs)
+
+
+def _merge_lines(pairs: Sequence[Sequence[str]]) -> str:
+    return "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in pairs)
+
+
+def _pad_tokens(source: Source) -> dict[Part, str]:
+    model = source.model
+    folders: dict[Part, Path | None] = {"text_encoder": model.tokenizer_path, "text_encoder_2": model.tokenizer_2_path}
+    read = {part: SpecialTokens.from_json(*read_settings(folder)).pad_token for part, folder in folders.items() if folder is not None}
+    found = {**model.pad_tokens, **read}
+    return {part: found[part] for part in PARTS if part in found and part in model.parts}
+
+
+def _read(out: Path) -> dict[str, Any]:
+    file = out / "sdrt.json"
+    if not file.is_file():
+        return {}
+    try:
+        return read_json(file)
+    except ModelError as error:
+        raise ConversionError(f"{error}; or remove it, and every part is described anew") from error

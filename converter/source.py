@@ -1,0 +1,142 @@
+"""The checkpoint that is converted: opened once, and one part of it at a time in torch's modules."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converter.lora.matching import Lora, open_lora
+from converter.options import ConvertOptions
+from sdrt.models import embedded, hub, open_component, open_model
+from sdrt.models.parts import Part
+from sdrt.models.stored_model import StoredModel
+
+if TYPE_CHECKING:
+    from sdrt.backends.torch.adapter import Adapter
+
+__all__ = ["Source", "model_name", "open_controlnet", "open_refiner", "open_source"]
+
+_SNAPSHOT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model, or a ControlNet, with everything that is laid over it before it is converted.
+
+    Parameters
+    ----------
+    model : StoredModel
+    name : str
+        What files are called after: a repository's id, or the name of a folder or file.
+    loras : tuple of Lora
+    custom_vae : bool
+        Whether the VAE is not the model's own.
+    """
+
+    model: StoredModel
+    name: str
+    loras: tuple[Lora, ...] = ()
+    custom_vae: bool = False
+
+    @property
+    def is_xl(self) -> bool:
+        """Whether the model is of Stable Diffusion XL's kind; its refiner is too."""
+        return "text_encoder_2" in self.model.parts
+
+    @property
+    def revision(self) -> str | None:
+        """The commit of the Hub's repository that the files are of; None of a folder of one's own."""
+        name = self.model.path.name
+        return name if self.model.path.parent.name == "snapshots" and _SNAPSHOT.fullmatch(name) else None
+
+    def config(self, part: Part) -> Mapping[str, Any]:
+        """A part's configuration, defaults filled in."""
+        return self.model.config(part)
+
+    def adapter(self, part: Part) -> "Adapter":
+        """A part in float32 with its LoRAs merged, as `sdrt.backends.torch` runs it; nobody else holds it.
+
+        Raises
+        ------
+        ModelError, ConfigError : see `sdrt.backends.torch.construction.open_module`
+        """
+        from converter.lora.merging import merge
+        from sdrt.backends.torch.construction import open_module
+
+        adapter = open_module(part, self.model)
+        for lora in self.loras:
+            merge(adapter, part, lora.layers.get(part, ()), lora.strength)
+        return adapter
+
+    def digest(self, part: Part) -> str:
+        """What a part's weights and configuration are, as one short text: other weights, another text."""
+        found = hashlib.sha256(repr(sorted(self.config(part).items())).encode())
+        for file in sorted(self.model.tensors(part).files):
+            _add_file(found, file)
+        for lora in self.loras:
+            if lora.layers.get(part):
+                found.update(repr(lora.strength).encode())
+                _add_file(found, lora.file)
+        return found.hexdigest()[:32]
+
+
+def open_source(options: ConvertOptions) -> Source:
+    """The model that the options name, its VAE replaced and its LoRAs matched where they say so.
+
+    Raises
+    ------
+    SdrtError : see `sdrt.models.open_model` and `converter.lora.open_lora`
+    """
+    model = open_model(
+        options.model,
+        variant=options.variant,
+        prediction_type=options.prediction_type,
+        pickled=options.pickled,
+        cache_dir=options.cache_dir,
+    )
+    if options.vae is not None:
+        own = model.config("vae_decoder")["scaling_factor"]
+        vae = open_component(
+            options.vae, "vae_decoder", variant=options.variant, scaling_factor=own, pickled=options.pickled, cache_dir=options.cache_dir
+        )
+        model = model.with_component(vae)
+    loras = tuple(open_lora(Path(file).expanduser(), strength, model) for file, strength in options.loras)
+    return Source(model=model, name=model_name(options.model), loras=loras, custom_vae=options.vae is not None)
+
+
+def open_refiner(options: ConvertOptions, refiner: str) -> Source:
+    """The refiner, of which the U-Net is converted; LoRAs are not merged into it."""
+    model = open_model(refiner, variant=options.variant, pickled=options.pickled, cache_dir=options.cache_dir)
+    return Source(model=model, name=model_name(refiner))
+
+
+def open_controlnet(options: ConvertOptions, controlnet: str) -> Source:
+    """A ControlNet."""
+    model = open_component(controlnet, "controlnet", variant=options.variant, pickled=options.pickled, cache_dir=options.cache_dir)
+    return Source(model=model, name=model_name(controlnet))
+
+
+def model_name(model: str) -> str:
+    """What files are called after: the id of a repository, or the own name of a folder or file. Nothing is opened.
+
+    >>> model_name("CompVis/stable-diffusion-v1-4"), model_name("/models/mine.safetensors")
+    ('CompVis/stable-diffusion-v1-4', 'mine')
+    """
+    place = Path(model).expanduser()
+    if model in embedded() or (hub.is_repo_id(model) and not place.exists()):
+        return model
+    place = place.resolve()
+    return place.name if place.is_dir() else place.stem
+
+
+def _add_file(digest: "hashlib._Hash", file: Path) -> None:
+    with file.open("rb") as opened:
+        for block in _blocks(opened):
+            digest.update(block)
+
+
+def _blocks(opened: Any) -> Iterable[bytes]:
+    while block := opened.read(1 << 24):
+        yield block

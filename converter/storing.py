@@ -1,0 +1,109 @@
+"""Files that are there whole or not at all: written under another name, opened, and only then put into their place."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from sdrt.arrays import Array
+from sdrt.backends.coreml import MLProgram
+from sdrt.backends.coreml.mil import Blob, TensorType, Value
+from sdrt.backends.coreml.package import Package, open_package
+from sdrt.backends.coreml.spec import Model
+from sdrt.errors import ConversionError, SdrtError
+
+__all__ = ["check_opens", "move_into_place", "workplace", "write_text"]
+
+
+@contextmanager
+def workplace(out: Path) -> Iterator[Path]:
+    """A folder inside ``out`` for what is not finished; gone afterwards, whatever happens.
+
+    Raises
+    ------
+    ConversionError : the disk is full, or ``out`` cannot be written to
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".converting-", dir=out))
+    except OSError as error:
+        raise ConversionError(f"{out}: cannot be written to ({error.strerror}); choose another place with -o") from error
+    try:
+        yield folder
+    except OSError as error:
+        if isinstance(error, SdrtError):
+            raise
+        reason = error.strerror or error
+        raise ConversionError(
+            f"{out}: writing failed ({reason}); nothing half-written is left: make room, or choose another place"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_opens(package: Path) -> None:
+    """Open a package as whoever runs it will, and look at every constant.
+
+    Raises
+    ------
+    ConversionError : it does not open, or a constant is infinite or no number: the Neural Engine and palettes want finite ones
+    """
+    try:
+        with MLProgram(package):
+            pass
+        opened = open_package(package)
+        strange = [name for name, value in _constants(opened, opened.model) if value.dtype.kind == "f" and not np.isfinite(value).all()]
+    except SdrtError as error:
+        raise ConversionError(f"{package.name}: was written and does not open ({error}); check the disk, then report it") from error
+    if strange:
+        raise ConversionError(
+            f"{package.name}: {len(strange)} constants are not finite ({', '.join(strange[:3])}), where the source's weights are; "
+            "pass --precision float32, and report it"
+        )
+
+
+def _constants(package: Package, model: Model) -> Iterator[tuple[str, Array]]:
+    """The constants of a model and of those inside it, by the operation that holds them; read one after another."""
+    for inner in model.models:
+        yield from _constants(package, inner)
+    if model.program is None:
+        return
+    for function in model.program.functions.values():
+        for operation in function.block.operations:
+            given = (argument for arguments in operation.inputs.values() for argument in arguments)
+            for value in (*operation.attributes.values(), *given):
+                if isinstance(value, Value) and isinstance(value.data, Blob) and isinstance(value.type, TensorType):
+                    yield operation.name, package.blobs.tensor(value.data, value.type)
+                elif isinstance(value, Value) and isinstance(value.data, np.ndarray):
+                    yield operation.name, value.data
+
+
+def move_into_place(written: Path, place: Path) -> None:
+    """Give a finished file or folder its name; what had it goes only when the new one is there.
+
+    Parameters
+    ----------
+    written : Path
+        In a `workplace` of the same folder.
+    place : Path
+    """
+    before = written.with_name(f"{written.name}.before")
+    with suppress(FileNotFoundError):
+        place.rename(before)
+    try:
+        written.rename(place)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            before.rename(place)
+        raise
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with workplace(file.parent) as folder:
+        written = folder / file.name
+        written.write_text(text, encoding="utf-8")
+        written.replace(file)

@@ -1,0 +1,63 @@
+"""Random models in every form, converted once a run; tests must not change what they are given."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converter.conversion import convert
+from converter.options import ConvertOptions
+from converter.report import Report
+from tests.models import (
+    CONTROLNETS,
+    UNETS,
+    Form,
+    random_controlnet,
+    random_unet,
+    save_pipeline_folder,
+)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Form], Path]:
+    """A function that gives the folder of a model of this form, half as deep as those of other tests: each layer takes its time."""
+    made: dict[Form, Path] = {}
+
+    def make(form: Form) -> Path:
+        if form not in made:
+            folder = save_pipeline_folder(tmp_path_factory.mktemp("source") / f"tiny-{form}", form, safety_checker=form == "sd1")
+            random_unet({**UNETS[form], "layers_per_block": 1}, seed=1).save_pretrained(folder / "unet")
+            made[form] = folder
+        return made[form]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def controlnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Form], Path]:
+    """The same of a ControlNet, whose picture comes with blue first: channels that are mixed up show."""
+    made: dict[Form, Path] = {}
+
+    def make(form: Form) -> Path:
+        if form not in made:
+            made[form] = tmp_path_factory.mktemp("control") / f"canny-{form}"
+            config = {**CONTROLNETS[form], "layers_per_block": 1, "controlnet_conditioning_channel_order": "bgr"}
+            random_controlnet(config, seed=6).save_pretrained(made[form])
+        return made[form]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Report]:
+    """A function that converts, once for the same options, without comparing: that is what the tests do."""
+    made: dict[Any, Report] = {}
+
+    def make(model: Path, **options: Any) -> Report:
+        key = (model, tuple(sorted(options.items())))
+        if key not in made:
+            made[key] = convert(ConvertOptions(model=str(model), out=tmp_path_factory.mktemp("out"), check=False, **options))
+        return made[key]
+
+    return make

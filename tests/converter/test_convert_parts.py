@@ -1,0 +1,256 @@
+"""Each part of each form: converted on this machine, run by the executor, against diffusers' and transformers' own modules."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker, cosine_distance
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+from converter.report import Report
+from sdrt.backends.coreml import MLProgram
+from tests.models import ADDED, Form, normal
+
+Folders = Callable[[Form], Path]
+Converted = Callable[..., Report]
+Arrays = Mapping[str, np.ndarray]
+
+# What a conversion in float32 with float32 weights has to reach, and one in float16: half a step of float16 is 2**-12 of a value, 72 dB,
+# and a tiny network's dozens of layers lose some 15 of them; the worst here is 55.
+EXACT: dict[str, Any] = {"precision": "float32", "float32_weights": True}
+HALF: dict[str, Any] = {"precision": "float16"}
+BARS = ((EXACT, 100.0), (HALF, 50.0))
+
+
+def decibels(found: np.ndarray, wanted: np.ndarray) -> float:
+    """20 log10 of the largest value over the root mean square error, as Apple's converter counts it."""
+    error = np.sqrt(np.mean(np.square(found.astype(np.float64) - wanted)))
+    return float(20 * np.log10(np.abs(wanted).max() / max(error, 1e-30)))
+
+
+def package_of(report: Report, role: str) -> MLProgram:
+    return MLProgram(next(outcome.packages[0] for outcome in report.outcomes if outcome.role == role), precision="float32")
+
+
+def interface_of(model: MLProgram) -> tuple[list[tuple[str, str, tuple[int, ...]]], list[tuple[str, str]]]:
+    return [(each.name, each.dtype, each.shape) for each in model.inputs], [(each.name, each.dtype) for each in model.outputs]
+
+
+def assert_close(found: Arrays, wanted: Mapping[str, torch.Tensor], bar: float) -> None:
+    assert list(found) == list(wanted)
+    for name, one in found.items():
+        assert one.shape == tuple(wanted[name].shape), name
+        assert decibels(one, wanted[name].numpy()) >= bar, (name, decibels(one, wanted[name].numpy()))
+
+
+def tensors(given: Arrays) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(x) for name, x in given.items()}
+
+
+def as_half(x: np.ndarray) -> np.ndarray:
+    """What float16 inputs hold: so that a test compares networks, and not roundings of their inputs."""
+    return x.astype(np.float16).astype(np.float32)
+
+
+def unet_inputs(config: Any, form: Form, length: int = 77, batch: int = 2) -> dict[str, np.ndarray]:
+    inputs = {
+        "sample": as_half(normal(1, batch, config.in_channels, 8, 8)),
+        "timestep": np.array([981.0, 21.0][:batch], np.float32),
+        "encoder_hidden_states": as_half(normal(2, batch, config.cross_attention_dim, 1, length)),
+    }
+    if form in ADDED:
+        pooled, numbers = ADDED[form]
+        inputs |= {
+            "time_ids": np.array([[64, 64, 0, 8, 128, 96][:numbers], [64, 96, 8, 0, 64, 64][:numbers]], np.float32)[:batch],
+            "text_embeds": as_half(normal(3, batch, pooled)),
+        }
+    if config.get("time_cond_proj_dim"):
+        inputs["timestep_cond"] = as_half(normal(4, batch, config.time_cond_proj_dim))
+    return inputs
+
+
+def run_unet(unet: Any, given: dict[str, torch.Tensor], **residuals: Any) -> torch.Tensor:
+    added = {"added_cond_kwargs": {name: given[name] for name in ("time_ids", "text_embeds")}} if "time_ids" in given else {}
+    states = given["encoder_hidden_states"][:, :, 0].transpose(1, 2)
+    with torch.no_grad():
+        found: torch.Tensor = unet(
+            given["sample"], given["timestep"], states, timestep_cond=given.get("timestep_cond"), **added, **residuals
+        ).sample
+    return found
+
+
+@pytest.mark.parametrize("form", ["sd1", "sd2", "inpaint", "lcm", "sdxl"])
+def test_a_unet_is_its_source(model_folder: Folders, converted: Converted, form: Form) -> None:
+    """float32 for every form; the forms differ in inputs and configuration, which precision has no part in."""
+    folder = model_folder(form)
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
+    given = unet_inputs(unet.config, form)
+    model = package_of(converted(folder, parts=("unet",), attention="ORIGINAL", **EXACT), "unet")
+    width = unet.config.cross_attention_dim
+    inputs: list[Any] = [
+        ("sample", "float16", (2, unet.config.in_channels, 8, 8)),
+        ("timestep", "float16", (2,)),
+        ("encoder_hidden_states", "float16", (2, width, 1, 77)),
+    ]
+    inputs += [("time_ids", "float16", (2, 6)), ("text_embeds", "float16", (2, 24))] if form == "sdxl" else []
+    inputs += [("timestep_cond", "float16", (2, 24))] if form == "lcm" else []
+    assert interface_of(model) == (inputs, [("noise_pred", "float32")])
+    assert_close(model.predict(given), {"noise_pred": run_unet(unet, tensors(given))}, 100)
+
+
+@pytest.mark.parametrize("attention", ["SPLIT_EINSUM", "SPLIT_EINSUM_V2"])
+def test_a_unet_in_float16_is_its_source(model_folder: Folders, converted: Converted, attention: str) -> None:
+    folder = model_folder("sd1")
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
+    given = unet_inputs(unet.config, "sd1")
+    path = next(iter(converted(folder, parts=("unet",), attention=attention, **HALF).packages))
+    wanted = run_unet(unet, tensors(given))
+    for precision in ("float32", "float16"):
+        found = MLProgram(path, precision=precision).predict(given)
+        assert_close(found, {"noise_pred": wanted}, 50)
+
+
+def test_the_refiner_takes_five_numbers_and_the_bases_name(model_folder: Folders, converted: Converted) -> None:
+    base, refiner = model_folder("sdxl"), model_folder("sdxl-refiner")
+    report = converted(base, refiner=str(refiner), attention="ORIGINAL", **EXACT)
+    assert [path.name for path in report.packages] == ["Stable_Diffusion_version_tiny-sdxl_refiner.mlpackage"]
+    model = package_of(report, "refiner")
+    assert interface_of(model)[0][3:] == [("time_ids", "float16", (2, 5)), ("text_embeds", "float16", (2, 24))]
+    assert model.description.metadata["version"] == "tiny-sdxl-refiner"
+    unet = UNet2DConditionModel.from_pretrained(refiner / "unet").eval()
+    given = unet_inputs(unet.config, "sdxl-refiner")
+    assert_close(model.predict(given), {"noise_pred": run_unet(unet, tensors(given))}, 100)
+
+
+@pytest.mark.parametrize("form", ["sd1", "sdxl"])
+def test_a_controlnet_and_its_unet_are_their_sources(
+    model_folder: Folders, controlnet_folder: Folders, converted: Converted, form: Form
+) -> None:
+    """Residuals of the one feed the other, row by row (batch one), as apps do."""
+    folder, control = model_folder(form), controlnet_folder(form)
+    options: dict[str, Any] = {**EXACT, "batch": 1, "attention": "ORIGINAL", "timestep_dtype": "float32"}
+    report = converted(folder, parts=("unet",), controlnets=(str(control),), unet_support_controlnet=True, **options)
+    assert [path.name for path in report.packages] == [
+        f"Stable_Diffusion_version_tiny-{form}_control-unet.mlpackage",
+        f"ControlNet_canny-{form}.mlpackage",
+    ]
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
+    net = ControlNetModel.from_pretrained(control).eval()
+    given = unet_inputs(unet.config, form, batch=1)
+    picture = as_half(np.random.default_rng(9).random((1, 3, 64, 64), dtype=np.float32))
+    states = torch.from_numpy(given["encoder_hidden_states"])[:, :, 0].transpose(1, 2)
+    added = {"added_cond_kwargs": {name: torch.from_numpy(given[name]) for name in ("time_ids", "text_embeds")}} if form == "sdxl" else {}
+    with torch.no_grad():
+        down, middle = net(
+            torch.from_numpy(given["sample"]),
+            torch.from_numpy(given["timestep"]),
+            states,
+            torch.from_numpy(picture),
+            return_dict=False,
+            **added,
+        )
+    residuals = {f"additional_residual_{index}": x for index, x in enumerate((*down, middle))}
+    controller = package_of(report, "controlnet")
+    inputs, outputs = interface_of(controller)
+    names = ["sample", "timestep", "encoder_hidden_states", "controlnet_cond", *(["time_ids", "text_embeds"] if added else [])]
+    assert [name for name, _, _ in inputs] == names
+    assert ("timestep", "float32", (1,)) in inputs
+    assert outputs == [(name, "float32") for name in residuals]
+    assert_close(controller.predict({**given, "controlnet_cond": picture}), residuals, 100)
+    # the condition is seen: another picture, other residuals
+    other = controller.predict({**given, "controlnet_cond": 1 - picture})
+    assert decibels(other["additional_residual_0"], residuals["additional_residual_0"].numpy()) < 80
+    halved = {name: as_half(x.numpy()) for name, x in residuals.items()}
+    controlled = package_of(report, "control_unet")
+    assert interface_of(controlled)[0][-len(halved) :] == [(name, "float16", x.shape) for name, x in halved.items()]
+    *first, last = map(torch.from_numpy, halved.values())
+    extra = {"down_block_additional_residuals": tuple(first), "mid_block_additional_residual": last}
+    wanted = run_unet(unet, tensors(given), **extra)
+    assert decibels(run_unet(unet, tensors(given)).numpy(), wanted.numpy()) < 40
+    assert_close(controlled.predict({**given, **halved}), {"noise_pred": wanted}, 100)
+
+
+@pytest.mark.parametrize(("options", "bar"), BARS, ids=["float32", "float16"])
+def test_text_encoders_are_their_sources(model_folder: Folders, converted: Converted, options: dict[str, Any], bar: float) -> None:
+    ids = np.random.default_rng(5).integers(0, 500, (1, 77))
+    ids[0, 20:] = 520
+    for form, name, kind in (
+        ("sd1", "text_encoder", CLIPTextModel),
+        ("sd2", "text_encoder", CLIPTextModel),
+        ("sdxl", "text_encoder", CLIPTextModel),
+        ("sdxl", "text_encoder_2", CLIPTextModelWithProjection),
+    ):
+        folder = model_folder(form)  # type: ignore[arg-type]
+        model = package_of(converted(folder, parts=("text_encoder",), **options), name)
+        hidden = "hidden_embeds" if form == "sdxl" else "last_hidden_state"
+        assert interface_of(model) == ([("input_ids", "float32", (1, 77))], [(hidden, "float32"), ("pooled_outputs", "float32")])
+        encoder = kind.from_pretrained(folder / name).eval()
+        with torch.no_grad():
+            found = encoder(torch.from_numpy(ids), output_hidden_states=True)
+        state = found.hidden_states[-2] if form == "sdxl" else found.last_hidden_state
+        pooled = found.text_embeds if name == "text_encoder_2" else found.pooler_output
+        assert_close(model.predict({"input_ids": ids.astype(np.float32)}), {hidden: state, "pooled_outputs": pooled}, bar)
+
+
+@pytest.mark.parametrize("form", ["sd1", "sdxl"])
+def test_both_halves_of_the_autoencoder_are_their_sources(model_folder: Folders, converted: Converted, form: Form) -> None:
+    """float16 of Stable Diffusion 1.x; XL's stays float32 whatever is asked for, its inputs too."""
+    folder = model_folder(form)
+    vae = AutoencoderKL.from_pretrained(folder / "vae").eval()
+    report = converted(folder, parts=("vae_decoder", "vae_encoder"), **HALF)
+    dtype, bar = ("float32", 60) if form == "sdxl" else ("float16", 50)
+    z, x = as_half(normal(6, 1, 4, 8, 8)), as_half(normal(7, 1, 3, 64, 64))
+    decoder, encoder = package_of(report, "vae_decoder"), package_of(report, "vae_encoder")
+    assert interface_of(decoder) == ([("z", dtype, (1, 4, 8, 8))], [("image", "float32")])
+    assert interface_of(encoder) == ([("x", dtype, (1, 3, 64, 64))], [("latent", "float32")])
+    with torch.no_grad():
+        image = vae.decode(torch.from_numpy(z)).sample
+        moments = vae.encode(torch.from_numpy(x)).latent_dist.parameters
+    assert_close(decoder.predict({"z": z}), {"image": image}, bar)
+    assert_close(encoder.predict({"x": x}), {"latent": moments}, bar)
+    assert decoder.description.user_defined["sdrt.precision"] == ("float32" if form == "sdxl" else "float16")
+
+
+@pytest.mark.parametrize(("options", "bar"), BARS, ids=["float32", "float16"])
+def test_the_safety_checker_flags_as_its_source(model_folder: Folders, converted: Converted, options: dict[str, Any], bar: float) -> None:
+    folder = model_folder("sd1")
+    checker = StableDiffusionSafetyChecker.from_pretrained(folder / "safety_checker", attn_implementation="eager").eval()
+    model = package_of(converted(folder, parts=("safety_checker",), **options), "safety_checker")
+    inputs = [("clip_input", "float16", (1, 3, 28, 28)), ("images", "float16", (1, 64, 64, 3)), ("adjustment", "float16", (1,))]
+    outputs = [(name, "float32") for name in ("filtered_images", "has_nsfw_concepts", "concept_scores")]
+    assert interface_of(model) == (inputs, outputs)
+    clip, images = as_half(normal(8, 1, 3, 28, 28)), as_half(np.random.default_rng(10).random((1, 64, 64, 3), dtype=np.float32))
+    with torch.no_grad():
+        embedded = checker.visual_projection(checker.vision_model(torch.from_numpy(clip))[1])
+        special = cosine_distance(embedded, checker.special_care_embeds) - checker.special_care_embeds_weights
+        plain = cosine_distance(embedded, checker.concept_embeds) - checker.concept_embeds_weights
+    worst = float(special.max())
+    seen = set()
+    # below and above the bar of special care, with room for rounding
+    for adjustment in (-worst - 0.25, -worst + 0.25):
+        adjusted = as_half(np.array([adjustment], np.float32))
+        scores = plain + 0.01 * bool((special + torch.from_numpy(adjusted) > 0).any())
+        found = model.predict({"clip_input": clip, "images": images, "adjustment": adjusted})
+        assert decibels(found["concept_scores"], scores.numpy()) >= bar
+        flagged = bool((scores > 0).any())
+        assert found["has_nsfw_concepts"].shape == (1, 1, 1, 1)
+        assert found["has_nsfw_concepts"].item() == flagged
+        assert np.array_equal(found["filtered_images"], np.zeros_like(images) if flagged else images)
+        seen.add(bool((special + torch.from_numpy(adjusted) > 0).any()))
+    assert seen == {True, False}
+
+
+def test_weights_are_half_as_large_in_a_computation_of_float32(model_folder: Folders, converted: Converted) -> None:
+    """float16 weights, computed with in float32: twice as small, and as close as their rounding lets them be."""
+    folder = model_folder("sd1")
+    small = converted(folder, parts=("text_encoder",), precision="float32")
+    large = converted(folder, parts=("text_encoder",), **EXACT)
+    sizes = [sum(file.stat().st_size for file in report.packages[0].rglob("weight.bin")) for report in (small, large)]
+    assert 0.5 <= sizes[0] / sizes[1] < 0.53
+    ids = {"input_ids": np.full((1, 77), 7, np.float32)}
+    one, other = (package_of(report, "text_encoder").predict(ids) for report in (small, large))
+    assert 55 < decibels(one["last_hidden_state"], other["last_hidden_state"]) < 100

@@ -214,8 +214,8 @@ def test_the_module_stays_and_its_weights_are_shared() -> None:
 def test_the_three_forms_of_attention_are_one(heads: int, size: int, queries: int, keys: int) -> None:
     generator = torch.Generator().manual_seed(queries + keys)
     q, k, v = (torch.randn((2, heads * size, 1, length), generator=generator).double() for length in (queries, keys, keys))
-    apart = [x.reshape(2, heads, size, -1).transpose(2, 3) for x in (q, k, v)]
-    wanted = functional.scaled_dot_product_attention(*apart, scale=1.0).transpose(2, 3).reshape(q.shape)
+    query, key, value = (x.reshape(2, heads, size, -1).transpose(2, 3) for x in (q, k, v))
+    wanted = functional.scaled_dot_product_attention(query, key, value, scale=1.0).transpose(2, 3).reshape(q.shape)
     for attend in (original, split_einsum, split_einsum_v2):
         # float64: some dozen roundings
         assert torch.allclose(attend(q, k, v, heads), wanted, rtol=0, atol=1e-13)
@@ -357,7 +357,7 @@ def test_no_constant_is_infinite(made: Any, name: str, precision: Precision, att
 @packages
 def test_the_executor_knows_every_piece(made: Any, name: str, precision: Precision, attention: Attention) -> None:
     """Fast kernels take norms, attention and feed-forward layers, in float16 packages with their casts too, and change nothing."""
-    path, module, found = made(name, precision, attention)
+    path, _, found = made(name, precision, attention)
     fused, plain = MLProgram(path), MLProgram(path, fuse=False)
     left = Counter(step.operation.type for stage in fused._stages for step in stage.executor.computations if _is_plain(step))
     assert not left.keys() & {"softmax", "einsum", "matmul", "square", "reduce_mean", "batch_norm", "gelu", "split", "conv"}

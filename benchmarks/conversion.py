@@ -2,7 +2,7 @@
 
     python -m benchmarks.conversion [--attention SPLIT_EINSUM] [--size 512] [--small] [--check] [--folder DIR] [--out conversion.json]
 
-The weights are random, and stored in float16 as checkpoints are. Every stage is a process of its own, so that its peak of memory is its own:
+The weights are random, and in float16, as checkpoints are. Every stage is a process of its own, so that its peak of memory is its own:
 the largest resident set that the system reports when it ends, Python and its libraries included. Conversion is the command that users type;
 without ``--check`` it does not compare what it made. The executor then opens the package and runs it twice, two rows at the size asked for:
 the first run prepares the weights. The same call of the numpy backend, on the source, stands beside it.

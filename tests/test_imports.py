@@ -53,7 +53,8 @@ MAY_IMPORT = {
         "tokenizer",
     },
     "loading": {"backends", "errors", "models", "opened", "pipeline"},
-    "cli": {"_version", "backends", "errors", "image", "loading", "metadata", "models", "pipeline", "schedulers"},
+    "benchmarking": {"_version", "backends", "errors", "loading", "pipeline", "results"},
+    "cli": {"_version", "backends", "benchmarking", "errors", "image", "loading", "metadata", "models", "pipeline", "schedulers"},
     "__main__": {"cli"},
 }
 

@@ -20,7 +20,11 @@ __all__ = ["BackendStatus", "get", "names", "status"]
 
 GROUP = "sdrt.backends"
 
-_BUILT_IN = {"numpy": "sdrt.backends.numpy:NumpyBackend", "torch": "sdrt.backends.torch:TorchBackend"}
+_BUILT_IN = {
+    "numpy": "sdrt.backends.numpy:NumpyBackend",
+    "torch": "sdrt.backends.torch:TorchBackend",
+    "coreml": "sdrt.backends.coreml:CoreMLBackend",
+}
 
 
 @dataclass(frozen=True)

@@ -279,17 +279,16 @@ def _network(name: str) -> tuple[Any, Inputs, int]:
         # in-painting's channels, a latent consistency model's guidance, and a ControlNet's residuals
         module = random_unet({**small(UNETS["inpaint"]), "time_cond_proj_dim": 24})
         return module, inputs_of(module, "inpaint", residuals=True), 1
-    module = random_unet(small(UNETS["sd1"]))
+    # its middle, far smaller than a run of queries, goes without transformers: conversions take seconds each
+    module = random_unet({**small(UNETS["sd1"]), "mid_block_type": "UNetMidBlock2D"})
     return module, inputs_of(module, "sd1", _PICTURE), 1
 
 
 PACKAGES: tuple[tuple[str, Precision, Attention], ...] = (
-    ("sd1", "float32", Attention.ORIGINAL),
-    ("sd1", "float16", Attention.SPLIT_EINSUM),
     ("sd1", "float16", Attention.SPLIT_EINSUM_V2),
     ("sdxl", "float16", Attention.SPLIT_EINSUM),
-    ("everything", "float32", Attention.SPLIT_EINSUM),
-    ("controlnet", "float16", Attention.ORIGINAL),
+    ("everything", "float32", Attention.ORIGINAL),
+    ("controlnet", "float16", Attention.SPLIT_EINSUM),
 )
 packages = pytest.mark.parametrize(("name", "precision", "attention"), PACKAGES)
 
@@ -357,10 +356,14 @@ def test_no_constant_is_infinite(made: Any, name: str, precision: Precision, att
 @packages
 def test_the_executor_knows_every_piece(made: Any, name: str, precision: Precision, attention: Attention) -> None:
     """Fast kernels take norms, attention and feed-forward layers, in float16 packages with their casts too, and change nothing."""
-    path, _, found = made(name, precision, attention)
+    path, module, found = made(name, precision, attention)
     fused, plain = MLProgram(path), MLProgram(path, fuse=False)
     left = Counter(step.operation.type for stage in fused._stages for step in stage.executor.computations if _is_plain(step))
-    assert not left.keys() & {"softmax", "einsum", "matmul", "square", "reduce_mean", "batch_norm", "gelu", "split", "conv"}
+    pieces = {"softmax", "einsum", "matmul", "slice_by_index", "square", "reduce_mean", "batch_norm", "gelu", "split", "conv"}
+    assert not left.keys() & pieces
+    # only the way up puts arrays side by side, and the time embedding its sines and cosines
+    ups = sum(len(block.resnets) for block in getattr(module, "up_blocks", ()))
+    assert left["concat"] == ups + (3 if name == "sdxl" else 1)
     given_inputs = {key: value.numpy() for key, value in found.items()}
     for one, other in zip(fused.predict(given_inputs).values(), plain.predict(given_inputs).values(), strict=True):
         assert np.abs(one - other).max() <= 1e-5 * np.abs(other).max()
@@ -370,14 +373,9 @@ def _is_plain(step: Any) -> bool:
     return type(step).__name__ == "OperationStep"
 
 
-def test_runs_of_queries_cost_the_executor_nothing(made: Any) -> None:
-    whole, runs = (MLProgram(made("sd1", "float16", kind)[0]) for kind in (Attention.SPLIT_EINSUM, Attention.SPLIT_EINSUM_V2))
-    assert runs.step_count == whole.step_count
-    assert MLProgram(made("sd1", "float16", Attention.SPLIT_EINSUM_V2)[0], fuse=False).step_count > 2 * runs.step_count
-
-
 def test_one_package_for_pictures_of_several_sizes(tmp_path: Path) -> None:
-    module = random_unet(small(UNETS["sd1"]))
+    one_transformer = {"mid_block_type": "UNetMidBlock2D", "up_block_types": ("UpBlock2D", "UpBlock2D")}
+    module = random_unet({**small(UNETS["sd1"]), **one_transformer})
     sizes = [(8, 8), (12, 8), (8, 16)]
     found = inputs_of(module, "sd1")
     path = tmp_path / "sizes.mlpackage"

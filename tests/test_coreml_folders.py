@@ -15,8 +15,8 @@ import sdrt
 from sdrt.errors import ArrayContractError, ConfigError, MissingFileError, ModelError
 from sdrt.models import open_model
 from sdrt.models.coreml.names import PREFIX, RESOURCES, SUFFIXES, Role, file_stem
-from tests.backends.coreml.folders import NAME, save_chunks, save_controlnet, save_package, save_sidecars
-from tests.models import CONTROLNETS, Form, random_controlnet, save_pipeline_folder
+from tests.backends.coreml.folders import NAME, SD1_CONTROLNET, save_chunks, save_controlnet, save_package, save_sidecars, save_source
+from tests.models import Form, random_controlnet
 from tests.test_diffusers_parity import psnr
 
 PROMPT, NEGATIVE = "a red circle", "blue"
@@ -28,7 +28,7 @@ TREE = Callable[..., Path]
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Form], Path]:
     root = tmp_path_factory.mktemp("sources")
-    return cache(lambda form: save_pipeline_folder(root / form, form, safety_checker=form == "sd1"))
+    return cache(lambda form: save_source(root / form, form))
 
 
 @pytest.fixture(scope="session")
@@ -64,8 +64,8 @@ def tree(tmp_path: Path, sources: Callable[[Form], Path], packages: TREE) -> TRE
 def controlnet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A ControlNet in diffusers' layout, and its package."""
     root = tmp_path_factory.mktemp("controlnet")
-    random_controlnet(CONTROLNETS["sd1"], 7).save_pretrained(root / "edges")
-    return root / "edges", save_controlnet(root / "edges", root / "packages", "me/edges-v1", "sd1")
+    random_controlnet(SD1_CONTROLNET, 7).save_pretrained(root / "edges")
+    return root / "edges", save_controlnet(root / "edges", root / "packages", "me/edges-v1")
 
 
 def picture(pipe: Any, **options: Any) -> np.ndarray[Any, Any]:

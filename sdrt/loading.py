@@ -189,8 +189,7 @@ def _check_programs(model: StoredModel, chosen: Mapping[Part, Backend]) -> None:
         name = chosen[part].name
         if part in programs and name != _CORE_ML and name in registry.names():
             raise ConfigError(
-                f"{model.path}: holds Core ML packages, which backend={name!r} cannot run; pass backend='coreml', or the model that they were "
-                "converted from"
+                f"{model.path}: holds Core ML packages, which backend={name!r} cannot run; pass backend='coreml', or their source model"
             )
         if part not in programs and name == _CORE_ML:
             raise ConfigError(

@@ -126,13 +126,11 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as values of strict JSON. It has no infinity: one in a scheduler's configuration becomes text that float() reads."""
         config = {key: _finite(value) for key, value in self.scheduler_config.items()}
-        mappings = {
-            "backend": dict(self.backend),
-            "embeddings": dict(self.embeddings),
-            "conditions": dict(self.conditions),
-            "remarks": dict(self.remarks),
-        }
-        return asdict(self) | {"scheduler_config": config} | mappings
+        mappings = {"backend": dict(self.backend), "embeddings": dict(self.embeddings), "conditions": dict(self.conditions)}
+        found = asdict(self) | {"scheduler_config": config} | mappings
+        if not self.remarks:
+            del found["remarks"]
+        return found
 
 
 def _finite(value: object) -> object:

@@ -120,8 +120,7 @@ def _check_limits(limits: ModelLimits, settings: Settings) -> None:
         raise ConfigError(f"this model's packages draw pictures of {allowed} (height x width); got {size[0]}x{size[1]}: take one of those")
     if limits.num_tokens and settings.long_prompts == "chunk":
         raise ConfigError(
-            f"this model's packages take {limits.num_tokens} tokens, and long_prompts='chunk' needs room for more; leave it out, and what is "
-            "too long is cut"
+            f"this model's packages take {limits.num_tokens} tokens, and long_prompts='chunk' needs room for more; leave it out, which cuts"
         )
 
 

@@ -3,7 +3,7 @@
 Source: apple/ml-stable-diffusion at e12202c, ``torch2coreml.py``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -104,6 +104,3 @@ def verdicts(values: Sequence[Array]) -> Array:
     """bool[n] of what a safety checker says, one number a picture in any shape."""
     flat: Array = np.concatenate([np.asarray(value).reshape(len(value), -1).max(axis=1) > 0.5 for value in values])
     return flat
-
-
-Convert: TypeAlias = Callable[[Sequence[Array]], Array]

@@ -13,7 +13,6 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.backends.coreml.compiled_cache import compiled
-from sdrt.backends.coreml.features import Feature
 from sdrt.backends.coreml.options import ComputeUnit
 from sdrt.backends.coreml.predicting import accepted
 from sdrt.backends.coreml.reading import read_interface
@@ -68,8 +67,8 @@ class NativeRunner:
             found = self._model.predict(cast)
         except RuntimeError as error:
             raise BackendError(
-                f"{self._path}: Core ML fails to predict ({error}); where it says 'Error computing NN outputs' memory is short: close other "
-                "programs, take a chunked U-Net, or reduce_memory=True"
+                f"{self._path}: Core ML fails to predict ({error}); 'Error computing NN outputs' means that memory is short: close other "
+                "programs, take a U-Net in halves, or reduce_memory=True"
             ) from error
         return {feature.name: np.array(found[feature.name]) for feature in self.outputs if feature.name in found}
 

@@ -87,8 +87,7 @@ def open_runner(paths: Sequence[Path], options: CoreMLOptions) -> Runner:
     """
     runners: list[Runner] = []
     try:
-        for path in paths:
-            runners.append(_open_told(path, options))
+        runners.extend(_open_told(path, options) for path in paths)
     except BaseException:
         for runner in runners:
             runner.close()

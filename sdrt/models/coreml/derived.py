@@ -28,7 +28,7 @@ SDXL_SCHEDULER: Mapping[str, Any] = {**_SCHEDULE, "_class_name": "EulerDiscreteS
 _TIME_EMBED = 256
 
 
-def derived_config(part: Part, ports: Mapping[str, Ports]) -> dict[str, Any]:
+def derived_config(part: Part, ports: Mapping[Part, Ports]) -> dict[str, Any]:
     """The configuration that a part's packages have.
 
     Parameters
@@ -80,7 +80,7 @@ def _text_encoder(part: Part, ports: Ports) -> dict[str, Any]:
     return found
 
 
-def _vae(ports: Mapping[str, Ports]) -> dict[str, Any]:
+def _vae(ports: Mapping[Part, Ports]) -> dict[str, Any]:
     both: Ports | None = ports.get("vae_decoder") or ports.get("vae_encoder")
     if both is None:
         return {}

@@ -158,7 +158,8 @@ class CoreMLFolder(StoredModel):
     def pad_tokens(self) -> Mapping[Part, str]:
         """What pads each text encoder's rows, in the folder's vocabulary too."""
         said = self._described.get("pad_tokens")
-        return {"text_encoder": "<|endoftext|>", "text_encoder_2": "!"} | (dict(said) if isinstance(said, dict) else {})
+        known: dict[Part, str] = {"text_encoder": "<|endoftext|>", "text_encoder_2": "!"}
+        return known | {part: said[part] for part in PARTS if isinstance(said, dict) and isinstance(said.get(part), str)}
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:

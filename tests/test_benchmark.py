@@ -85,7 +85,8 @@ def test_progress_counts_every_call_of_a_scheduler_that_calls_twice() -> None:
     [found] = measure([Candidate(model="nano", backend="numpy")], workload, on_step=lambda _, done, total: told.append((done, total)))
     assert found.calls == 7
     assert [done for done, _ in told] == list(range(1, 5 + 2 * 7 + 1))
-    assert told[-1] == (5 + 2 * 7, 5 + 2 * 7)
+    # once a picture has shown how many calls a step takes, all are known
+    assert {total for done, total in told if done > 5} == {5 + 2 * 7}
 
 
 class _Units:

@@ -265,7 +265,7 @@ def test_a_weight_that_float16_cannot_hold_stays_float32(model_folder: Folders, 
         assert np.abs(found - wanted).max() <= 1e-3 * np.abs(wanted).max()
 
 
-SIZES = {
+SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "latent_height=9": (r"latents of 9x8 .* take multiples of 8, which are 64 pixels", {"latent_height": 9}),
     "sizes=(64, 100)": (r"height and width are multiples of 64; got 64x100", {"sizes": ((64, 100),)}),
     "sizes=(64, 72)": (r"latents of 8x9 .* cannot be halved as often as the U-Net does", {"sizes": ((64, 72),)}),

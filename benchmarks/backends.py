@@ -45,6 +45,7 @@ class Candidate:
 
     backend: str | None
     options: Mapping[str, Any]
+    low_memory: bool = False
 
 
 _CANDIDATES: Mapping[str, Candidate] = {
@@ -57,13 +58,16 @@ _CANDIDATES: Mapping[str, Candidate] = {
     "openvino float32": Candidate("openvino", {"cache_dir": None}),
     "openvino bfloat16": Candidate("openvino", {"cache_dir": None, "dtype": "bfloat16"}),
     "numpy": Candidate("numpy", {}),
+    "numpy low memory": Candidate("numpy", {}, low_memory=True),
+    "torch float32 low memory": Candidate("torch", {}, low_memory=True),
 }
 
 
 def measure(size: int, repeats: int, names: list[str], small: bool) -> Iterator[dict[str, Any]]:
     """Seconds of a step for each candidate and for diffusers float32 in turns with it, their ratio, error, memory and preparation.
 
-    What is known so far is given after each candidate: all of them take an hour, and a run that is stopped keeps what it has.
+    What is known so far is given after each candidate: all of them take an hour, and a run that is stopped keeps what it has. Each carries
+    the commit that it was measured at.
     """
     results: dict[str, Any] = {"size": size, "threads": torch.get_num_threads(), "small": small}
     with tempfile.TemporaryDirectory() as name:
@@ -78,7 +82,8 @@ def measure(size: int, repeats: int, names: list[str], small: bool) -> Iterator[
         for candidate in names:
             print(candidate, flush=True)
             try:
-                results[candidate] = _race(_CANDIDATES[candidate], folder, inputs, reference, repeats)
+                found = _race(_CANDIDATES[candidate], folder, inputs, reference, repeats)
+                results[candidate] = {**found, "commit": machine()["commit"]}
             except SdrtError as error:
                 results[candidate] = {"skipped": str(error)}
             yield results
@@ -117,7 +122,7 @@ def _opened(candidate: Candidate, folder: Path, inputs: Mapping[str, Array]) -> 
         yield _diffusers_step(own.eval().requires_grad_(False), inputs)
         return
     backend = registry.get(candidate.backend)
-    network = backend.open("unet", open_model(folder), BackendOptions(extra=candidate.options))
+    network = backend.open("unet", open_model(folder), BackendOptions(extra=candidate.options, low_memory=candidate.low_memory))
     bound = network.bind(encoder_hidden_states=inputs["encoder_hidden_states"])
     try:
         yield lambda: bound(sample=inputs["sample"], timestep=inputs["timestep"])["noise_pred"]
@@ -159,9 +164,20 @@ def _status(key: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 2**10
 
 
+def _kept(path: Path, small: bool, size: int) -> dict[str, Any]:
+    """What an earlier run on this machine, with these versions, has written."""
+    if not path.is_file():
+        return {}
+    earlier, here = json.loads(path.read_text(encoding="utf-8")), machine()
+    same = all(earlier["machine"].get(key) == here[key] for key in ("processor", "cores", "python", "versions"))
+    results: dict[str, Any] = earlier["results"]
+    return results if same and (results["small"], results["size"]) == (small, size) else {}
+
+
 def _names(text: str) -> list[str]:
+    """Candidates in the order asked for, so that those which take longest may come last."""
     asked = [name.strip() for name in text.split(",") if name.strip()]
-    return [name for name in _CANDIDATES if not asked or any(name == each or name.split()[0] == each for each in asked)]
+    return [name for each in asked for name in _CANDIDATES if each in (name, name.split()[0])] if asked else list(_CANDIDATES)
 
 
 if __name__ == "__main__":
@@ -170,10 +186,12 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=5, help="turns that are timed (default 5)")
     parser.add_argument("--only", default="", help="candidates by name or by first word, between commas; default all")
     parser.add_argument("--small", action="store_true", help="a narrow model, to see that everything runs")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write; what is there of this machine and these versions is kept")
     arguments = parser.parse_args()
-    found: dict[str, Any] = {}
-    for found in measure(arguments.size, arguments.repeats, _names(arguments.only), arguments.small):
-        if arguments.out is not None:
-            write(arguments.out, "backends", found)
+    out: Path | None = arguments.out
+    found = {} if out is None else _kept(out, arguments.small, arguments.size)
+    for measured in measure(arguments.size, arguments.repeats, _names(arguments.only), arguments.small):
+        found |= measured
+        if out is not None:
+            write(out, "backends", found)
     print(json.dumps({"machine": machine(), "results": found}, indent=2))

@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["machine", "main", "timed", "write"]
 
-_PACKAGES = ("sdrt", "numpy", "torch", "diffusers", "transformers", "tokenizers", "openvino")
+_PACKAGES = ("sdrt", "numpy", "torch", "diffusers", "transformers", "tokenizers", "openvino", "coremltools")
 
 
 def timed(run: Callable[[], object], repeats: int, warm_up: int = 1) -> dict[str, float]:

@@ -22,7 +22,7 @@ import sdrt.rng
 import sdrt.schedulers
 from benchmarks import report
 from sdrt.schedulers import Plan, Sampler, State
-from sdrt.schedulers.config import sampler_class
+from sdrt.schedulers.catalogue import sampler_class
 
 _SHAPES = ((2, 4, 64, 64), (2, 16, 128, 128))
 _STEPS = 25

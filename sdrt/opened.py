@@ -99,7 +99,8 @@ class OpenModel:
         folders: dict[Part, Path | None] = {"text_encoder": self.model.tokenizer_path, "text_encoder_2": self.model.tokenizer_2_path}
         for part, folder in folders.items():
             if part in self.model.parts:
-                plain = ClipTokenizer.load(folder) if folder else ClipTokenizer.clip(self.model.pad_tokens[part])
+                pad = self.model.pad_tokens.get(part)
+                plain = ClipTokenizer.load(folder, pad) if folder else ClipTokenizer.clip(self.model.pad_tokens[part])
                 found[part] = plain.with_embeddings(self.model.embedding_ids) if self.model.embeddings else plain
         return found
 

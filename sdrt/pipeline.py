@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import Array, Float
 from sdrt.backends.parts import OpenParts
 from sdrt.conditions.control import settle_controls
 from sdrt.conditions.inpaint import inpaint_channels
@@ -45,6 +45,7 @@ class _Run:
     sampler: Sampler
     plan: Plan
     noise: RunNoise
+    told: Array  # f64[calls] or i64[calls]: the plan's timesteps as the networks take them
     latents: Float
     guided: bool  # whether the batch has rows without the prompt
     conditions: Conditions
@@ -72,6 +73,8 @@ class Pipeline:
         Whether pictures larger than the autoencoder was trained for are decoded tile by tile.
     safety_checker : bool
         Whether the model's safety checker looks at every picture.
+    remarks : mapping, optional
+        For the record of every picture, see `Settings`.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Pipeline:
         refiner: OpenModel | None = None,
         vae_tiling: bool = False,
         safety_checker: bool = False,
+        remarks: Mapping[str, str] | None = None,
     ) -> None:
         self.model = base.model
         self.backends = backends
@@ -93,6 +97,7 @@ class Pipeline:
         self._refiner = refiner
         self._vae_tiling = vae_tiling
         self._safety_checker = safety_checker
+        self._remarks = dict(remarks or {})
 
     # ---- drawing
 
@@ -205,8 +210,10 @@ class Pipeline:
             numerics=self.numerics,
             num_controlnets=len(self._controlnets),
             refined=self._refiner is not None,
+            remarks=self._remarks,
         )
         plan = sampler.plan(settings.num_inference_steps)
+        told = _told(plan.timesteps, *(each.model.limits.timestep_dtype for each in self._models()))
         rng, sampler_rng = streams_of(options)
         noise = open_noise(rng, sampler_rng, settings.seed, settings.sampler_seed, settings.num_images)
         # CFG++ looks at the unconditional rows at every scale
@@ -223,7 +230,17 @@ class Pipeline:
             refined = Conditions(_for_each_image(own, settings.num_images))
         log.debug("prepared %s", settings)
         return _Run(
-            settings, sampler, plan, noise, latents, guided, conditions, refined, self._refine_at(plan, sampler, settings), text.truncated
+            settings,
+            sampler,
+            plan,
+            noise,
+            told,
+            latents,
+            guided,
+            conditions,
+            refined,
+            self._refine_at(plan, sampler, settings),
+            text.truncated,
         )
 
     def _conditions(
@@ -264,7 +281,7 @@ class Pipeline:
             denoiser = self._open(networks, self._base, self._controlnets, run.conditions, settings)
             state = sampler.start(plan, run.latents)
             paths = run.noise.paths(plan, run.latents.shape[1:], sampler.brownian_seed)
-            for index, timestep in enumerate(plan.timesteps):
+            for index, timestep in enumerate(run.told):
                 if index == run.refine_at and self._refiner is not None and run.refined is not None:
                     networks.close()
                     denoiser = self._open(networks, self._refiner, (), run.refined, settings)
@@ -300,3 +317,17 @@ class Pipeline:
 def _for_each_image(inputs: Mapping[str, Float], num_images: int) -> dict[str, Float]:
     """Every row as often as there are images."""
     return {name: np.repeat(value, num_images, axis=0) for name, value in inputs.items()}
+
+
+def _told(timesteps: Array, *dtypes: str) -> Array:
+    """The timesteps that networks are told: float16 holds whole numbers to 2048, and rounds those that lie between two stops.
+
+    The sampler keeps its own noise levels, which the rounding does not move.
+    """
+    if "float16" not in dtypes:
+        return timesteps
+    rounded = timesteps.astype(np.float16).astype(timesteps.dtype)
+    for exact, near in zip(timesteps.tolist(), rounded.tolist(), strict=True):
+        if exact != near:
+            log.info("the packages take timesteps as float16: %g becomes %g", exact, near)
+    return rounded

@@ -30,6 +30,9 @@ def flag(checker: CheckedNetwork, images: "Sequence[Image]") -> tuple[bool, ...]
     if not isinstance(size, int):
         size = 224
     found = checker(clip_input=clip_input(images, size).astype(checker.float_dtype(), copy=False))
+    if "has_nsfw" in found:
+        # a Core ML package judges by itself
+        return tuple(found["has_nsfw"].tolist())
     return tuple(is_flagged(*scores) for scores in zip(found["concept_scores"], found["special_scores"], strict=True))
 
 

@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from sdrt.errors import ConfigError
@@ -64,6 +64,9 @@ class Settings:
     numerics : "float32" or "float64"
     version : str
         Of sdrt.
+    remarks : mapping
+        What a backend of fixed networks (Core ML) was told and does to its inputs, and what its model's folder did not say and was
+        assumed; empty with others.
     """
 
     prompt: str
@@ -94,6 +97,7 @@ class Settings:
     backend: Mapping[str, str]
     numerics: str
     version: str
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, minimum in (
@@ -123,7 +127,10 @@ class Settings:
         """The settings as values of strict JSON. It has no infinity: one in a scheduler's configuration becomes text that float() reads."""
         config = {key: _finite(value) for key, value in self.scheduler_config.items()}
         mappings = {"backend": dict(self.backend), "embeddings": dict(self.embeddings), "conditions": dict(self.conditions)}
-        return asdict(self) | {"scheduler_config": config} | mappings
+        found = asdict(self) | {"scheduler_config": config} | mappings
+        if not self.remarks:
+            del found["remarks"]
+        return found
 
 
 def _finite(value: object) -> object:

@@ -10,7 +10,7 @@ from sdrt.conditions.control import settle_controls
 from sdrt.conditions.pictures import Picture, digest
 from sdrt.conditions.sizes import Sizes
 from sdrt.errors import ConfigError
-from sdrt.models import Model
+from sdrt.models import Model, ModelLimits
 from sdrt.noise import NoiseChoice, choice_name, shared_states
 from sdrt.opened import OpenModel
 from sdrt.options import GenerateOptions
@@ -41,6 +41,7 @@ def settle(
     numerics: Numerics,
     num_controlnets: int,
     refined: bool,
+    remarks: Mapping[str, str] | None = None,
 ) -> tuple[Settings, Sampler]:
     """Fill in every default and check every setting.
 
@@ -50,6 +51,8 @@ def settle(
     num_controlnets : int
     refined : bool
         Whether the pipeline has a refiner.
+    remarks : mapping
+        For the record.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def settle(
         sampler_seed=options.get("sampler_seed"),
         shared_streams=shared_states(rng=rng, sampler_rng=sampler_rng),
         prompt_syntax=_first(options.get("prompt_syntax"), "plain" if as_diffusers else "weighted"),
-        long_prompts=_first(options.get("long_prompts"), "truncate" if as_diffusers else "chunk"),
+        long_prompts=_first(options.get("long_prompts"), "truncate" if as_diffusers or model.limits.num_tokens else "chunk"),
         emphasis=_first(options.get("emphasis"), "original"),
         clip_skip=_first(options.get("clip_skip"), 0),
         embeddings={each.token: each.sha256 for each in model.embeddings},
@@ -98,13 +101,27 @@ def settle(
         backend=dict(backends),
         numerics=numerics,
         version=__version__,
+        remarks=dict(remarks or {}),
     )
     scale = opened.latents.scale
     for name, pixels in (("height", settings.height), ("width", settings.width)):
         if pixels % scale:
             near = max(1, round(pixels / scale)) * scale
             raise ConfigError(f"{name} is a multiple of {scale} for this model; got {pixels}: try {near}")
+    _check_limits(model.limits, settings)
     return settings, sampler
+
+
+def _check_limits(limits: ModelLimits, settings: Settings) -> None:
+    """Refuse what the model's networks cannot take, before anything runs."""
+    size = (settings.height, settings.width)
+    if limits.sizes and size not in limits.sizes:
+        allowed = ", ".join(f"{height}x{width}" for height, width in limits.sizes)
+        raise ConfigError(f"this model's packages draw pictures of {allowed} (height x width); got {size[0]}x{size[1]}: take one of those")
+    if limits.num_tokens and settings.long_prompts == "chunk":
+        raise ConfigError(
+            f"this model's packages take {limits.num_tokens} tokens, and long_prompts='chunk' needs room for more; leave it out, which cuts"
+        )
 
 
 def streams_of(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:

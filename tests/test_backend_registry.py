@@ -1,5 +1,6 @@
 """Backends by name, plug-ins included."""
 
+import importlib.metadata
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -13,7 +14,7 @@ from tests.fake_backend import FakeBackend
 @pytest.fixture
 def plug_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
     points: list[EntryPoint] = []
-    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints(points).select(group=group))
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: EntryPoints(points).select(group=group))
     registry._plug_in.cache_clear()
     yield points
     registry._plug_in.cache_clear()

@@ -1,5 +1,6 @@
 """One model in, a smaller one out."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,24 +8,39 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from converter.compression.applying import Progress, palettize, prune, quantize
+from converter.compression.mixing import Measure, make_recipe
+from converter.compression.recipes import Recipe
 from converter.compression.settings import Compression, LinearQuantization, MixedBits, Palettization
+from converter.compression.sizes import PLAIN
 from converter.compression.weights import Weight, find_weights, is_compressed
 from sdrt.errors import ConfigError
 
 __all__ = ["Progress", "compress", "on_disk", "weights_to_compress"]
 
+METADATA_KEY = "sdrt.mixed_bits"
+"""The user-defined entry that tells of a recipe: mean bits of a weight, the output's PSNR in dB, bytes of all weights."""
+
 IOS_18 = 9  # the specification that brought palettes of 3 bits and integers of 4
 
 
-def compress(model: Any, compression: Compression, *, progress: Progress | None = None) -> Any:
+def compress(
+    model: Any,
+    compression: Compression | Recipe,
+    *,
+    measure: Measure | None = None,
+    measurements: Path | None = None,
+    progress: Progress | None = None,
+) -> Any:
     """A model with smaller weights; its interface, descriptions and metadata stay.
 
     Parameters
     ----------
     model : coremltools.models.MLModel
         An ML Program with one function, uncompressed. It is not changed.
-    compression : Compression
+    compression : Compression, or a Recipe of before
         Embedding tables, masks, biases and small weights stay as they are in each.
+    measure, measurements
+        For mixed bits, see `make_recipe`: how the output's error is found, and the file that keeps what was measured.
     progress : called as weights are done, or None
 
     Returns
@@ -34,21 +50,35 @@ def compress(model: Any, compression: Compression, *, progress: Progress | None 
 
     Raises
     ------
-    ConfigError : the model is compressed already, is a pipeline, or is for systems that do not know this compression
+    ConfigError : the model is compressed already, is a pipeline, or is for systems that do not know this compression; a recipe is another
+        model's; an aim cannot be reached
     MissingExtraError : a package that is needed is not installed
     """
-    with on_disk(model) as path:
-        weights = weights_to_compress(path, compression.min_elements)
     _check_target(model, compression)
+    with on_disk(model) as path:
+        if isinstance(compression, MixedBits):
+            weights_to_compress(path, compression.min_elements)
+            compression = make_recipe(path, compression, measure=measure, measurements=measurements, progress=progress)
+        weights = weights_to_compress(path, 1 if isinstance(compression, Recipe) else compression.min_elements)
+    if isinstance(compression, Recipe):
+        return _by_recipe(model, compression, weights, progress)
     if not weights:
         return model
     if isinstance(compression, Palettization):
         return palettize(model, {weight.name: compression.nbits for weight in weights}, progress)
     if isinstance(compression, LinearQuantization):
         return quantize(model, weights, compression.nbits, compression.block_size)
-    if isinstance(compression, MixedBits):
-        raise NotImplementedError
     return prune(model, weights, compression.sparsity)
+
+
+def _by_recipe(model: Any, recipe: Recipe, weights: tuple[Weight, ...], progress: Progress | None) -> Any:
+    bits = {name: count for name, count in recipe.bits_for(weights).items() if count != PLAIN}
+    if not bits:
+        return model
+    found = palettize(model, bits, progress)
+    said = {"mean_bits": round(recipe.mean_bits(weights), 2), "psnr": round(recipe.psnr, 1), "weight_bytes": recipe.weight_bytes}
+    found.user_defined_metadata[METADATA_KEY] = json.dumps(said)
+    return found
 
 
 @contextmanager
@@ -75,7 +105,7 @@ def weights_to_compress(path: Path, min_elements: int) -> tuple[Weight, ...]:
     return find_weights(path, min_elements)[0]
 
 
-def _check_target(model: Any, compression: Compression) -> None:
+def _check_target(model: Any, compression: Compression | Recipe) -> None:
     version = model.get_spec().specificationVersion
     what = None
     if isinstance(compression, Palettization) and compression.nbits == 3:

@@ -12,10 +12,10 @@ from sdrt.backends.coreml.mil import Blob, Block, Operation, TensorType
 from sdrt.backends.coreml.package import Package, open_package
 from sdrt.errors import ConfigError, ModelError
 
-__all__ = ["Weight", "find_weights", "is_compressed"]
+__all__ = ["Weight", "find_weights", "fingerprint", "is_compressed", "weight_file"]
 
-# Who multiplies with a weight, and by which parameter. Embedding tables (gather) are looked up: every error of theirs goes straight into the
-# picture, and they are a small part. Masks and position embeddings are added.
+# Who multiplies with a weight, and by which parameter. Embedding tables (gather) are looked up: every error of theirs goes straight into
+# the picture, and they are a small part. Masks and position embeddings are added.
 _USES: Mapping[str, tuple[str, ...]] = {"conv": ("weight",), "conv_transpose": ("weight",), "linear": ("weight",), "matmul": ("x", "y")}
 
 
@@ -102,6 +102,36 @@ def find_weights(path: Path, min_elements: int) -> tuple[tuple[Weight, ...], dic
 def is_compressed(path: Path) -> bool:
     """Whether a package has weights that are stored in another form than plain numbers."""
     return any(operation.type.startswith("constexpr_") for operation in _only_block(open_package(path)).operations)
+
+
+def weight_file(path: Path) -> Path:
+    """The only weight file of a package.
+
+    Raises
+    ------
+    ModelError : it has none, or several
+    """
+    files = sorted(path.glob("Data/*/weights/*.bin"))
+    if len(files) != 1:
+        raise ModelError(f"{path}: has {len(files)} weight files, where one is expected; convert the model again")
+    return files[0]
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of all that an output depends on: operations, their connections, and every constant; not of descriptions or dates."""
+    package = open_package(path)
+    found = hashlib.sha256()
+    for operation in _only_block(package).operations:
+        found.update(f"{operation.type} {operation.inputs.keys()} {operation.names()} {operation.outputs}".encode())
+        values = [argument for arguments in operation.inputs.values() for argument in arguments if not isinstance(argument, str)]
+        for value in (*values, *(value for key, value in operation.attributes.items() if key != "name")):
+            if isinstance(value.data, Blob) and isinstance(value.type, TensorType):
+                found.update(np.ascontiguousarray(package.blobs.tensor(value.data, value.type)).data)
+            elif isinstance(value.data, np.ndarray) and value.data.dtype != object:
+                found.update(np.ascontiguousarray(value.data).tobytes())
+            else:
+                found.update(repr(value.data).encode())
+    return found.hexdigest()
 
 
 def _only_block(package: Package) -> Block:

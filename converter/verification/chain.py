@@ -10,7 +10,6 @@ from sdrt.backends.coreml import Given, MLProgram, describe
 from sdrt.backends.coreml.executor import Precision
 from sdrt.backends.coreml.features import Feature
 from sdrt.backends.coreml.mil import Operation
-from sdrt.errors import ConversionError
 
 __all__ = ["Chain"]
 
@@ -24,6 +23,7 @@ class Chain:
     Parameters
     ----------
     packages : sequence of Path
+        At least one.
     precision : "float32" or "float16"
         See `sdrt.backends.coreml.MLProgram`.
     fuse : bool
@@ -31,13 +31,10 @@ class Chain:
 
     Raises
     ------
-    ConversionError : there is none
     ModelError : a package is damaged
     """
 
     def __init__(self, packages: Sequence[Path], precision: Precision = "float32", *, fuse: bool = True) -> None:
-        if not packages:
-            raise ConversionError("a verification needs a package, or the halves of one; got none")
         sizes = [describe(path).size_bytes for path in packages]
         keep = None if sum(sizes) <= _KEPT_PACKAGE_BYTES else 0
         self._programs = [MLProgram(path, precision=precision, fuse=fuse, keep_weights=keep) for path in packages]

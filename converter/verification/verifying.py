@@ -25,6 +25,7 @@ Reference: TypeAlias = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 Layers: TypeAlias = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """What layers of the source network give for these inputs; see `module_layers`."""
 
+_APART = 3.0  # dB: half of the error at least
 _UNEXPLAINED = "the program itself differs from its source: pass sibling, the package before it was compressed, or layers to learn where"
 
 
@@ -36,6 +37,7 @@ def verify(
     minimum_psnr: float = 35.0,
     seed: int = 0,
     timesteps: Sequence[float] = TIMESTEPS,
+    precisions: Sequence[Precision] = ("float32", "float16"),
     sibling: Sequence[Path] = (),
     layers: Layers | None = None,
     top: int = 0,
@@ -60,6 +62,8 @@ def verify(
         Of the random inputs.
     timesteps : sequence of float
         Of a network that takes one, each tried at the package's own size.
+    precisions : sequence of "float32" or "float16"
+        What it runs in. float16 is left out for packages that compute in float32; float32 alone tells whether two programs are the same.
     sibling : sequence of Path
         A package of the same program with good weights, such as the one before it was compressed, to find the operation by.
     layers : callable or None
@@ -81,19 +85,17 @@ def verify(
     """
     tell = on_case or (lambda _: None)
     rows: list[Row] = []
-    with Chain(packages) as chain:
-        cases = cases_of(chain, seed, timesteps)
-        wanted: list[Mapping[str, Array]] = []
-        for case in cases:
-            tell(f"source, {case.name}")
-            wanted.append(_referred(reference, case, chain))
-            tell(f"package in float32, {case.name}")
-            rows += _rows(case, "float32", chain.predict(case.inputs), wanted[-1])
-    if any(function.precision != "float32" for path in packages for function in describe(path).functions):
-        with Chain(packages, "float16") as chain:
-            for case, right in zip(cases, wanted, strict=True):
-                tell(f"package in float16, {case.name}")
-                rows += _rows(case, "float16", chain.predict(case.inputs), right)
+    cases: list[Case] = []
+    wanted: list[Mapping[str, Array]] = []
+    for precision in _computed(packages, precisions):
+        with Chain(packages, precision) as chain:
+            cases = cases or cases_of(chain, seed, timesteps)
+            for index, case in enumerate(cases):
+                if index == len(wanted):
+                    tell(f"source, {case.name}")
+                    wanted.append(_referred(reference, case, chain))
+                tell(f"package in {precision}, {case.name}")
+                rows += _rows(case, precision, chain.predict(case.inputs), wanted[index])
     found = Verification(package=" and ".join(path.name for path in packages), role=role, minimum_psnr=minimum_psnr, rows=tuple(rows))
     if found.passed and not top:
         return found
@@ -108,6 +110,17 @@ def verify(
         births=tuple(blamed[: max(top, 1)]),
         unexplained=unexplained,
     )
+
+
+def _computed(packages: Sequence[Path], precisions: Sequence[Precision]) -> list[Precision]:
+    """What a package is run in: in float16 only if it computes in it somewhere."""
+    if not packages:
+        raise ConversionError("a verification needs a package, or the halves of one; got none")
+    halved = any(function.precision != "float32" for path in packages for function in describe(path).functions)
+    found = [precision for precision in precisions if precision == "float32" or halved]
+    if not found:
+        raise ConversionError(f"a package that computes in float32 is verified in it; got precisions {', '.join(precisions) or 'none'}")
+    return found
 
 
 def _referred(reference: Reference, case: Case, chain: Chain) -> Mapping[str, Array]:
@@ -133,9 +146,9 @@ def _blamed(
 ) -> tuple[list[Birth], str]:
     """Operations by the growth of the error in the worst row, and why there are none."""
     worst = found.worst
-    # what float32 has in the same place is no matter of rounding
-    meant = next(row for row in found.rows if (row.case, row.output, row.precision) == (worst.case, worst.output, "float32"))
-    rounding = worst.precision == "float16" and meant.psnr > worst.psnr + 3
+    # what float32 has in the same place too is no matter of rounding
+    meant = [row.psnr for row in found.rows if (row.case, row.output, row.precision) == (worst.case, worst.output, "float32")]
+    rounding = worst.precision == "float16" and all(psnr > worst.psnr + _APART for psnr in meant)
     with Chain(packages, worst.precision if rounding else "float32", fuse=False) as suspect:
         if rounding or sibling:
             with Chain(packages if rounding else sibling, fuse=False) as clean:

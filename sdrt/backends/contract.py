@@ -1,6 +1,7 @@
 """The canonical contract of every part: what goes in and comes out, read from the model's own configuration.
 
-A backend hides its own layout and dtype behind these signatures; the runtime checks both sides of each call against them.
+A backend hides its own layout and dtype behind these signatures; the runtime checks both sides of each call against them. A backend whose
+networks were fixed elsewhere (Core ML) may lack outputs, and its safety checker gives ``has_nsfw`` bool[n] in the place of scores.
 """
 
 from collections.abc import Mapping

@@ -65,7 +65,8 @@ class CheckedNetwork:
 
     def float_dtype(self) -> np.dtype[np.floating]:
         """The dtype of floating arrays on this network's seam."""
-        return next(dtype for dtype in map(np.dtype, (spec.dtype for spec in self.signature.outputs)) if dtype.kind == "f")
+        specs = (*self.signature.outputs, *self.signature.inputs)
+        return next(dtype for dtype in map(np.dtype, (spec.dtype for spec in specs)) if dtype.kind == "f")
 
     def _unbound(self, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
         return tuple(spec for spec in specs if spec.name not in self.bound)

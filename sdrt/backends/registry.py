@@ -8,17 +8,23 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdrt.backends.base import Backend
 from sdrt.errors import BackendError, ConfigError, SdrtError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["BackendStatus", "get", "names", "status"]
 
 GROUP = "sdrt.backends"
 
-_BUILT_IN = {"numpy": "sdrt.backends.numpy:NumpyBackend", "torch": "sdrt.backends.torch:TorchBackend"}
+_BUILT_IN = {
+    "numpy": "sdrt.backends.numpy:NumpyBackend",
+    "torch": "sdrt.backends.torch:TorchBackend",
+    "coreml": "sdrt.backends.coreml:CoreMLBackend",
+}
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,14 @@ def _problem(name: str) -> str | None:
     return None
 
 
-def _plug_ins() -> tuple[EntryPoint, ...]:
+def _plug_ins() -> "tuple[EntryPoint, ...]":
+    # imported here: it brings the standard library's mail parser, and built-in backends do without
+    from importlib.metadata import entry_points
+
     return tuple(entry_points(group=GROUP))
 
 
-def _origin(point: EntryPoint) -> str:
+def _origin(point: "EntryPoint") -> str:
     return point.dist.name if point.dist is not None else point.value
 
 
@@ -98,7 +107,7 @@ def _built_in(name: str) -> Backend:
 
 
 @cache
-def _plug_in(point: EntryPoint) -> Backend:
+def _plug_in(point: "EntryPoint") -> Backend:
     try:
         backend: Any = point.load()()
     except SdrtError:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from sdrt._version import __version__
-from sdrt.cli import generate, inspect, listing, plug_ins
+from sdrt.cli import benchmark, generate, inspect, listing, plug_ins
 from sdrt.errors import SdrtError
 
 __all__ = ["main", "parser"]
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"sdrt {__version__}")
     top.add_argument("-v", "--verbose", action="store_true", help="tell on standard error what is done")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (generate.add_command, inspect.add_command, listing.add_commands, plug_ins.add_commands):
+    for add in (generate.add_command, inspect.add_command, benchmark.add_command, listing.add_commands, plug_ins.add_commands):
         add(commands)
     return top
 

@@ -18,6 +18,10 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
     "threads": ("--threads", int, "at most this many threads (default: every core)"),
     "device": ("--device", str, "where the torch backend computes: cpu, cuda or mps"),
     "dtype": ("--dtype", str, "in what it computes: float32, bfloat16 or float16"),
+    "compute_unit": ("--compute-unit", str, "what Core ML computes with: ALL, CPU_ONLY, CPU_AND_GPU or CPU_AND_NE"),
+    "precision": ("--precision", str, "how Core ML packages run without Core ML: float32 or float16 (default float32)"),
+    "tokenizer": ("--tokenizer", Path, "a tokenizer's folder, for Core ML packages without one"),
+    "config": ("--config", Path, "a folder in diffusers' layout or a scheduler_config.json, for Core ML packages without one"),
     "refiner": ("--refiner", Path, "folder of an SDXL refiner, which takes over near the end"),
     "vae": ("--vae", Path, "an autoencoder in the place of the model's own"),
     "variant": ("--variant", str, "weights of this variant, such as fp16"),
@@ -45,7 +49,7 @@ class ModelChoice:
     fast : bool
         Whether the fastest settings for this machine are chosen.
     embeddings : tuple of (token or None, file)
-    controlnets : tuple of Path
+    controlnets : tuple of str
     options : dict
         Whatever else was given.
     """
@@ -55,7 +59,7 @@ class ModelChoice:
     numerics: str
     fast: bool
     embeddings: tuple[tuple[str | None, Path], ...]
-    controlnets: tuple[Path, ...]
+    controlnets: tuple[str, ...]
     options: dict[str, Any]
 
 
@@ -65,7 +69,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         default="nano",
-        help="a folder in diffusers' layout, a checkpoint in one file, or a name of 'sdrt models' (default nano)",
+        help="a folder in diffusers' layout or of Core ML packages, a checkpoint in one file, or a name of 'sdrt models' (default nano)",
     )
     group.add_argument("--backend", default="numpy", help="a name from 'sdrt backends', or part=name,part=name (default numpy)")
     group.add_argument("--fast", action="store_true", help="the torch backend with the fastest settings for this machine; says which")
@@ -77,7 +81,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="[TOKEN=]FILE",
         help="a textual inversion (safetensors); may be given again (default token: the one in the file, or the file's name)",
     )
-    group.add_argument("--controlnet", action="append", default=[], type=Path, metavar="FOLDER", help="a ControlNet; may be given again")
+    group.add_argument(
+        "--controlnet", action="append", default=[], metavar="FOLDER", help="a ControlNet, or with Core ML its name; may be given again"
+    )
     for name, (flag, kind, text) in _LOAD.items():
         group.add_argument(flag, dest=name, type=kind, metavar={int: "N", str: "NAME", Path: "PATH"}[kind], help=text)
     for name, (flag, text) in _SWITCHES.items():

@@ -7,6 +7,7 @@ import numpy as np
 
 from sdrt.arrays import I32, Float
 from sdrt.backends.parts import OpenParts
+from sdrt.errors import ConfigError
 from sdrt.models import Part
 from sdrt.prompt import Chunks, chunk_prompt, encode_prompts
 from sdrt.settings import Settings
@@ -90,6 +91,9 @@ def _states(
     parts: OpenParts, part: Part, kind: str, rows: list[Chunks], empty: Chunks, settings: Settings, clip_skip: int, least: int = 1
 ) -> tuple[Float, Float]:
     with parts.using(part, clip_skip) as encoder:
+        if lacking := [name for name in (kind, "pooled") if name not in encoder.signature.output_names()]:
+            there = ", ".join(encoder.signature.output_names())
+            raise ConfigError(f"{part}: gives {there}, and this model needs its {' and '.join(lacking)}; take that of another conversion")
 
         def encode(input_ids: I32) -> tuple[Float, Float]:
             outputs = encoder(input_ids=input_ids)

@@ -1,12 +1,16 @@
 """Models on disk: the folder's layout, its configurations, its weights, and the models that ship with sdrt."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sdrt.errors import ConfigError, ModelError
 from sdrt.models import hub
-from sdrt.models.base import Model, Pickled, PipelineFlags
+from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags
 from sdrt.models.component_file import ComponentFile
 from sdrt.models.component_folder import ComponentFolder
+from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder, PackageReader, find_layout, read_given
+from sdrt.models.coreml.layout import is_package
 from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
 from sdrt.models.parts import PARTS, PICKLE_SUFFIXES, Part
@@ -18,9 +22,13 @@ __all__ = [
     "PARTS",
     "ComponentFile",
     "ComponentFolder",
+    "CoreMLControlNet",
+    "CoreMLFolder",
     "Embedding",
     "Model",
     "ModelFolder",
+    "ModelLimits",
+    "PackageReader",
     "Part",
     "Pickled",
     "PipelineFlags",
@@ -63,6 +71,9 @@ def open_model(
     prediction_type: PredictionType | None = None,
     pickled: Pickled = "refuse",
     cache_dir: Path | None = None,
+    packages: PackageReader | None = None,
+    tokenizer: str | Path | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
 ) -> StoredModel:
     """The model that ``model`` means: the name of an embedded model, a folder, a checkpoint, or a repository of the Hugging Face Hub.
 
@@ -79,10 +90,15 @@ def open_model(
         What to do about weights that would have to be unpickled.
     cache_dir : Path or None
         Where repositories of the Hub are kept; None is the Hub client's own place.
+    packages : callable or None
+        Reads the inputs and outputs of a Core ML package (`sdrt.backends.coreml.read_interface`).
+    tokenizer, config : path, or None
+        For a folder of Core ML packages: a tokenizer's folder, and configurations (see `sdrt.models.coreml.read_given`).
 
     Raises
     ------
-    ConfigError : an option that does not fit: ``variant`` is for folders, ``prediction_type`` for checkpoints
+    ConfigError : an option that does not fit: ``variant`` is for folders, ``prediction_type`` for checkpoints, ``tokenizer`` and
+        ``config`` for Core ML packages
     ModelError : a checkpoint that cannot be used, or is of another family
     MissingFileError : there is no such folder or file, or a part of it is missing
     MissingExtraError : it has the form of a repository's name, and huggingface_hub is not installed
@@ -93,6 +109,19 @@ def open_model(
     else:
         place = _local(model, variant, pickled, cache_dir)
         name = _name(model, place)
+    if is_package(place):
+        raise ModelError(f"{place}: is one Core ML package, and a model has several; pass the folder that holds them")
+    if (layout := find_layout(place)) is not None:
+        for option, value in (("variant", variant), ("prediction_type", prediction_type)):
+            if value is not None:
+                raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
+        own = None if tokenizer is None else Path(tokenizer).expanduser()
+        return CoreMLFolder(place, name, layout=layout, reader=packages, tokenizer=own, given=read_given(config))
+    if tokenizer is not None or config is not None:
+        option = "config" if tokenizer is None else "tokenizer"
+        raise ConfigError(
+            f"{place}: brings its own tokenizer and configurations; {option} is for folders of Core ML packages, leave it out"
+        )
     if _is_file(place):
         if variant is not None:
             raise ConfigError(f"{place}: is one file, and variant={variant!r} chooses among a folder's; leave variant out")

@@ -1,7 +1,7 @@
 """The protocol of a model on disk: what backends and pipeline ask of it, wherever its files lie."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -9,7 +9,7 @@ from sdrt.models.embeddings import Embedding
 from sdrt.models.parts import Part
 from sdrt.models.weights import Weights
 
-__all__ = ["Model", "Pickled", "PipelineFlags"]
+__all__ = ["Model", "ModelLimits", "Pickled", "PipelineFlags"]
 
 # What to do about weights that would have to be unpickled: refuse them, or let torch read tensors from them and nothing else.
 Pickled: TypeAlias = Literal["refuse", "weights_only"]
@@ -32,6 +32,28 @@ class PipelineFlags:
     force_zeros_for_empty_prompt: bool = False
     requires_aesthetics_score: bool = False
     requires_safety_checker: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLimits:
+    """What a model takes no more than, because its networks were fixed when they were made (Core ML packages).
+
+    Parameters
+    ----------
+    sizes : tuple of (height, width)
+        The pictures that it draws, in pixels; empty: any.
+    num_tokens : int or None
+        Places in a row of ``encoder_hidden_states``; None: any number.
+    timestep_dtype : "float32" or "float16"
+        To which its denoiser's timesteps are rounded.
+    assumed : mapping
+        What its folder does not say and was assumed, by what it is about, in words.
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ()
+    num_tokens: int | None = None
+    timestep_dtype: str = "float32"
+    assumed: Mapping[str, str] = field(default_factory=dict)
 
 
 class Model(Protocol):
@@ -97,6 +119,11 @@ class Model(Protocol):
     @property
     def feature_extractor_config(self) -> Mapping[str, Any]:
         """How the safety checker's pictures are prepared (``preprocessor_config.json``); empty where the model does not say."""
+        ...
+
+    @property
+    def limits(self) -> ModelLimits:
+        """Sizes and lengths that its networks are fixed to; of a model with weights there are none."""
         ...
 
     @property

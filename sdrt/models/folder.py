@@ -15,7 +15,7 @@ from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import variants_in
 from sdrt.models.weights import Weights
 
-__all__ = ["ModelFolder"]
+__all__ = ["ModelFolder", "checked_defaults"]
 
 # What sdrt.json may hold beside its description, and of which kind.
 _DEFAULTS: dict[str, tuple[type, ...]] = {"num_inference_steps": (int,), "guidance_scale": (int, float), "height": (int,), "width": (int,)}
@@ -124,11 +124,7 @@ class ModelFolder(StoredModel):
         file = self.path / "sdrt.json"
         if not file.is_file():
             return {}
-        defaults = read_json(file)
-        for key, kinds in _DEFAULTS.items():
-            if key in defaults and type(defaults[key]) not in kinds:
-                raise ModelError(f"{file}: {key} is {' or '.join(kind.__name__ for kind in kinds)}; got {defaults[key]!r}")
-        return defaults
+        return checked_defaults(file, read_json(file))
 
     @cached_property
     def flags(self) -> PipelineFlags:
@@ -151,3 +147,16 @@ class ModelFolder(StoredModel):
     def _index(self) -> Mapping[str, Any]:
         file = self.path / "model_index.json"
         return read_json(file) if file.is_file() else {}
+
+
+def checked_defaults(file: Path, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an ``sdrt.json`` holds.
+
+    Raises
+    ------
+    ModelError : a value is of the wrong kind
+    """
+    for key, kinds in _DEFAULTS.items():
+        if key in defaults and type(defaults[key]) not in kinds:
+            raise ModelError(f"{file}: {key} is {' or '.join(kind.__name__ for kind in kinds)}; got {defaults[key]!r}")
+    return defaults

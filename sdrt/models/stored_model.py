@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from sdrt.errors import ConfigError, MissingFileError
-from sdrt.models.base import Model, PipelineFlags
+from sdrt.models.base import Model, ModelLimits, PipelineFlags
 from sdrt.models.embeddings import Embedding
 from sdrt.models.parts import PARTS, Part
 from sdrt.models.weights import Weights
@@ -180,6 +180,11 @@ class StoredModel(ABC):
     def feature_extractor_config(self) -> Mapping[str, Any]:
         """How the safety checker's pictures are prepared; empty where the model does not say."""
         return {}
+
+    @property
+    def limits(self) -> ModelLimits:
+        """Sizes and lengths that its networks are fixed to: none."""
+        return ModelLimits()
 
     def _component(self, part: Part) -> Model | None:
         if part not in PARTS:

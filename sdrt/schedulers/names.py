@@ -10,42 +10,11 @@ from typing import Any
 
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Sampler
+from sdrt.schedulers.catalogue import CLASS_NAMES, sampler_class
 from sdrt.schedulers.compat import Compat
-from sdrt.schedulers.config import sampler_class, sampler_from_config
+from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.name_endings import ENDINGS, ending_settings, split_ending
 from sdrt.schedulers.noise_schedule import Numerics
-from sdrt.schedulers.samplers.consistency import ConsistencyModel
-from sdrt.schedulers.samplers.ddim import DDIM
-from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
-from sdrt.schedulers.samplers.ddpm import DDPM
-from sdrt.schedulers.samplers.deis_multistep import DEISMultistep
-from sdrt.schedulers.samplers.dpmpp_2m_cfgpp import DPMPP2MCFGPP
-from sdrt.schedulers.samplers.dpmpp_2s_ancestral import DPMPP2SAncestral
-from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
-from sdrt.schedulers.samplers.dpmsolver_multistep_inverse import DPMSolverMultistepInverse
-from sdrt.schedulers.samplers.dpmsolver_sde import DPMSolverSDE
-from sdrt.schedulers.samplers.dpmsolver_singlestep import DPMSolverSinglestep
-from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
-from sdrt.schedulers.samplers.edm_euler import EDMEuler
-from sdrt.schedulers.samplers.euler import Euler
-from sdrt.schedulers.samplers.euler_ancestral import EulerAncestral
-from sdrt.schedulers.samplers.euler_cfgpp import EulerAncestralCFGPP, EulerCFGPP
-from sdrt.schedulers.samplers.flow_euler import FlowEuler
-from sdrt.schedulers.samplers.flow_heun import FlowHeun
-from sdrt.schedulers.samplers.flow_lcm import FlowLCM
-from sdrt.schedulers.samplers.heun import Heun
-from sdrt.schedulers.samplers.ipndm import IPNDM
-from sdrt.schedulers.samplers.kdpm2 import KDPM2
-from sdrt.schedulers.samplers.kdpm2_ancestral import KDPM2Ancestral
-from sdrt.schedulers.samplers.lcm import LCM
-from sdrt.schedulers.samplers.lms import LMS
-from sdrt.schedulers.samplers.pndm import PNDM
-from sdrt.schedulers.samplers.res_multistep import ResMultistep, ResMultistepAncestral
-from sdrt.schedulers.samplers.restart import Restart
-from sdrt.schedulers.samplers.sa_solver import SASolver
-from sdrt.schedulers.samplers.tcd import TCD
-from sdrt.schedulers.samplers.unclip import UnCLIP
-from sdrt.schedulers.samplers.unipc_multistep import UniPCMultistep
 
 __all__ = ["SamplerName", "names", "sampler_from_name"]
 
@@ -58,27 +27,30 @@ class SamplerName:
     class_name: str  # the diffusers class
     order: int  # of convergence, as measured, in the variance where noise is drawn; 0: a distilled model's jumps have none
     stochastic: bool  # whether fresh noise is drawn at every step
-    calls_per_step: int  # network calls; the repeats at the start of PLMS come on top
     about: str  # one line
     says: Mapping[str, Any] = field(default_factory=dict)  # what the name adds to the model's configuration
     aliases: tuple[str, ...] = ()
 
+    @property
+    def calls_per_step(self) -> int:
+        """Network calls; the repeats at the start of PLMS come on top."""
+        return sampler_class(self.class_name).calls_per_step
 
-def _row(name: str, sampler: type[Sampler], order: int, about: str, *aliases: str, stochastic: bool = False, **says: Any) -> SamplerName:
+
+def _row(name: str, sampler: str, order: int, about: str, *aliases: str, stochastic: bool = False, **says: Any) -> SamplerName:
     return SamplerName(
         name=name,
-        class_name=sampler.name,
+        class_name=CLASS_NAMES[sampler],
         order=order,
         stochastic=stochastic,
-        calls_per_step=sampler.calls_per_step,
         about=about,
         says=says,
         aliases=aliases,
     )
 
 
-_DPM = DPMSolverMultistep
-_EDM_DPM = EDMDPMSolverMultistep
+_DPM = "DPMSolverMultistep"
+_EDM_DPM = "EDMDPMSolverMultistep"
 _PLUS: dict[str, Any] = {"algorithm_type": "dpmsolver++"}
 _SDE: dict[str, Any] = {"algorithm_type": "sde-dpmsolver++"}
 
@@ -86,49 +58,49 @@ _DPM2A = ("dpm 2 a", "dpm2 ancestral", "dpm 2 ancestral", "k dpm 2 ancestral")
 _2SA = ("dpm++ 2s ancestral", "dpm++2s a")
 
 _ROWS = (
-    _row("ddim", DDIM, 1, "the classic: deterministic, with eta a share of fresh noise", "DDIMParallelScheduler"),
+    _row("ddim", "DDIM", 1, "the classic: deterministic, with eta a share of fresh noise", "DDIMParallelScheduler"),
     _row(
-        "ddim trailing", DDIM, 1, "DDIM from the very last timestep on, as distilled and zero-SNR models ask", timestep_spacing="trailing"
+        "ddim trailing", "DDIM", 1, "DDIM from the very last timestep on, as distilled and zero-SNR models ask", timestep_spacing="trailing"
     ),
-    _row("ddim inverse", DDIMInverse, 1, "from a picture to the noise that DDIM turns into it"),
-    _row("ddpm", DDPM, 1, "the original: fresh noise at every step, for many steps", "DDPMParallelScheduler", stochastic=True),
-    _row("pndm", PNDM, 2, "what Stable Diffusion 1.x shipped with; Runge-Kutta start unless the model's configuration skips it"),
-    _row("plms", PNDM, 2, "PNDM without the Runge-Kutta start: one call more than steps", skip_prk_steps=True),
-    _row("iplms", IPNDM, 2, "PLMS over a schedule of its own, for v-diffusion's velocity models alone"),
-    _row("lcm", LCM, 0, "latent consistency models: 2 to 8 steps of a distilled model", stochastic=True),
+    _row("ddim inverse", "DDIMInverse", 1, "from a picture to the noise that DDIM turns into it"),
+    _row("ddpm", "DDPM", 1, "the original: fresh noise at every step, for many steps", "DDPMParallelScheduler", stochastic=True),
+    _row("pndm", "PNDM", 2, "what Stable Diffusion 1.x shipped with; Runge-Kutta start unless the model's configuration skips it"),
+    _row("plms", "PNDM", 2, "PNDM without the Runge-Kutta start: one call more than steps", skip_prk_steps=True),
+    _row("iplms", "IPNDM", 2, "PLMS over a schedule of its own, for v-diffusion's velocity models alone"),
+    _row("lcm", "LCM", 0, "latent consistency models: 2 to 8 steps of a distilled model", stochastic=True),
     _row(
-        "tcd", TCD, 0, "trajectory consistency models: few steps of a distilled model, eta sets the share of fresh noise", stochastic=True
+        "tcd", "TCD", 0, "trajectory consistency models: few steps of a distilled model, eta sets the share of fresh noise", stochastic=True
     ),
     _row(
         "unclip",
-        UnCLIP,
+        "UnCLIP",
         1,
         "DDPM over the cosine schedule, for unCLIP's parts",
         "UnCLIPScheduler",
         stochastic=True,
         beta_schedule="squaredcos_cap_v2",
     ),
-    _row("euler", Euler, 1, "one plain step a call: quick and predictable", "euler discrete"),
-    _row("euler karras", Euler, 1, "Euler with more of its steps at low noise", use_karras_sigmas=True),
-    _row("euler a", EulerAncestral, 1, "Euler with fresh noise at every step: varied, never settles", "euler ancestral", stochastic=True),
-    _row("heun", Heun, 2, "Euler, corrected by a second call a step: half the steps for the same work"),
-    _row("heun karras", Heun, 2, "the same with more steps at low noise", use_karras_sigmas=True),
-    _row("dpm2", KDPM2, 2, "the midpoint method: a second call a step, in its middle", "dpm 2", "k dpm 2"),
-    _row("dpm2 karras", KDPM2, 2, "the same with more steps at low noise", use_karras_sigmas=True),
-    _row("dpm2 a", KDPM2Ancestral, 2, "the midpoint method with fresh noise at every step", *_DPM2A, stochastic=True),
-    _row("dpm2 a karras", KDPM2Ancestral, 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
-    _row("lms", LMS, 4, "a linear multistep method: smooth at 50 steps and more, rough below 20", "lms discrete"),
-    _row("lms karras", LMS, 4, "the same with more steps at low noise", use_karras_sigmas=True),
-    _row("dpm++ sde", DPMSolverSDE, 2, "DPM-Solver++ in two calls with Brownian noise: much detail in few steps", stochastic=True),
-    _row("dpm++ sde karras", DPMSolverSDE, 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
-    _row("dpm++ 2s a", DPMPP2SAncestral, 2, "DPM-Solver++ in two calls with fresh noise at every step", *_2SA, stochastic=True),
-    _row("dpm++ 2s a karras", DPMPP2SAncestral, 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
-    _row("restart", Restart, 2, "Heun that goes back to higher noise now and then, from 20 steps on: contracts errors", stochastic=True),
-    _row("res_multistep", ResMultistep, 2, "exponential multistep: as DPM-Solver++ 2M, with its exact weights", "res multistep"),
-    _row("res_multistep_ancestral", ResMultistepAncestral, 2, "the same with fresh noise at every step", stochastic=True),
-    _row("euler_cfg_pp", EulerCFGPP, 1, "CFG++: guidance scales from 0 to 1, closer to the data at each step"),
-    _row("euler_ancestral_cfg_pp", EulerAncestralCFGPP, 1, "CFG++ with fresh noise at every step", "euler a cfg++", stochastic=True),
-    _row("dpmpp_2m_cfg_pp", DPMPP2MCFGPP, 2, "CFG++ with DPM-Solver++ 2M steps"),
+    _row("euler", "Euler", 1, "one plain step a call: quick and predictable", "euler discrete"),
+    _row("euler karras", "Euler", 1, "Euler with more of its steps at low noise", use_karras_sigmas=True),
+    _row("euler a", "EulerAncestral", 1, "Euler with fresh noise at every step: varied, never settles", "euler ancestral", stochastic=True),
+    _row("heun", "Heun", 2, "Euler, corrected by a second call a step: half the steps for the same work"),
+    _row("heun karras", "Heun", 2, "the same with more steps at low noise", use_karras_sigmas=True),
+    _row("dpm2", "KDPM2", 2, "the midpoint method: a second call a step, in its middle", "dpm 2", "k dpm 2"),
+    _row("dpm2 karras", "KDPM2", 2, "the same with more steps at low noise", use_karras_sigmas=True),
+    _row("dpm2 a", "KDPM2Ancestral", 2, "the midpoint method with fresh noise at every step", *_DPM2A, stochastic=True),
+    _row("dpm2 a karras", "KDPM2Ancestral", 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
+    _row("lms", "LMS", 4, "a linear multistep method: smooth at 50 steps and more, rough below 20", "lms discrete"),
+    _row("lms karras", "LMS", 4, "the same with more steps at low noise", use_karras_sigmas=True),
+    _row("dpm++ sde", "DPMSolverSDE", 2, "DPM-Solver++ in two calls with Brownian noise: much detail in few steps", stochastic=True),
+    _row("dpm++ sde karras", "DPMSolverSDE", 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
+    _row("dpm++ 2s a", "DPMPP2SAncestral", 2, "DPM-Solver++ in two calls with fresh noise at every step", *_2SA, stochastic=True),
+    _row("dpm++ 2s a karras", "DPMPP2SAncestral", 2, "the same with more steps at low noise", stochastic=True, use_karras_sigmas=True),
+    _row("restart", "Restart", 2, "Heun that goes back to higher noise now and then, from 20 steps on: contracts errors", stochastic=True),
+    _row("res_multistep", "ResMultistep", 2, "exponential multistep: as DPM-Solver++ 2M, with its exact weights", "res multistep"),
+    _row("res_multistep_ancestral", "ResMultistepAncestral", 2, "the same with fresh noise at every step", stochastic=True),
+    _row("euler_cfg_pp", "EulerCFGPP", 1, "CFG++: guidance scales from 0 to 1, closer to the data at each step"),
+    _row("euler_ancestral_cfg_pp", "EulerAncestralCFGPP", 1, "CFG++ with fresh noise at every step", "euler a cfg++", stochastic=True),
+    _row("dpmpp_2m_cfg_pp", "DPMPP2MCFGPP", 2, "CFG++ with DPM-Solver++ 2M steps"),
     _row("dpmsolver++", _DPM, 2, "DPM-Solver++ multistep as the model's configuration has it: few steps", "dpm solver multistep"),
     _row("dpm++ 2m", _DPM, 2, "DPM-Solver++ of second order: a good default at 20 to 30 steps", solver_order=2, **_PLUS),
     _row("dpm++ 2m karras", _DPM, 2, "the same with more steps at low noise", solver_order=2, use_karras_sigmas=True, **_PLUS),
@@ -180,17 +152,17 @@ _ROWS = (
     _row(
         "dpm 2m", _DPM, 2, "DPM-Solver, which expands the noise", solver_order=2, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"
     ),
-    _row("flow euler", FlowEuler, 1, "Euler for flow models (Stable Diffusion 3, FLUX)", "flow match euler", "flow match euler discrete"),
+    _row("flow euler", "FlowEuler", 1, "Euler for flow models (Stable Diffusion 3, FLUX)", "flow match euler", "flow match euler discrete"),
     _row(
         "flow heun",
-        FlowHeun,
+        "FlowHeun",
         2,
         "Heun for flow models: two calls a step, smaller errors",
         "flow match heun",
         "flow match heun discrete",
     ),
-    _row("flow lcm", FlowLCM, 1, "for flow models distilled to a few steps, fresh noise at each", "flow match lcm", stochastic=True),
-    _row("edm euler", EDMEuler, 1, "Euler for models with EDM's scalings (Playground 2.5, CosXL)"),
+    _row("flow lcm", "FlowLCM", 1, "for flow models distilled to a few steps, fresh noise at each", "flow match lcm", stochastic=True),
+    _row("edm euler", "EDMEuler", 1, "Euler for models with EDM's scalings (Playground 2.5, CosXL)"),
     _row("edm dpm++ 2m", _EDM_DPM, 2, "DPM-Solver++ of second order for models with EDM's scalings", solver_order=2, **_PLUS),
     _row("edm dpm++ 3m", _EDM_DPM, 2, "the same with third differences: smaller errors, no higher order", solver_order=3, **_PLUS),
     _row(
@@ -202,18 +174,18 @@ _ROWS = (
         solver_order=2,
         algorithm_type="sde-dpmsolver++",
     ),
-    _row("cm", ConsistencyModel, 1, "for consistency models: 1 to 4 steps", "consistency", "consistency models", stochastic=True),
-    _row("dpmsolver++ inverse", DPMSolverMultistepInverse, 2, "DPM-Solver++ from a picture to its noise, for editing"),
-    _row("dpmsolver++ singlestep", DPMSolverSinglestep, 2, "DPM-Solver++ that starts anew every other call", "dpm solver singlestep"),
-    _row("dpm++ 2s", DPMSolverSinglestep, 2, "the same, of second order", solver_order=2, **_PLUS),
-    _row("dpm++ 3s", DPMSolverSinglestep, 3, "three calls a step: for unguided runs", solver_order=3, **_PLUS),
-    _row("deis", DEISMultistep, 2, "exponential Adams steps over the noise: smooth at 10 to 20 steps", "deis multistep"),
-    _row("unipc", UniPCMultistep, 3, "predicts and corrects without further calls: 5 to 15 steps", "uni_pc", "unipc multistep"),
-    _row("unipc bh1", UniPCMultistep, 3, "UniPC with B(h) = h: for few steps without guidance", "uni_pc_bh1", solver_type="bh1"),
-    _row("unipc bh2", UniPCMultistep, 3, "UniPC with B(h) = exp(h) - 1: for guided runs", "uni_pc_bh2", solver_type="bh2"),
+    _row("cm", "ConsistencyModel", 1, "for consistency models: 1 to 4 steps", "consistency", "consistency models", stochastic=True),
+    _row("dpmsolver++ inverse", "DPMSolverMultistepInverse", 2, "DPM-Solver++ from a picture to its noise, for editing"),
+    _row("dpmsolver++ singlestep", "DPMSolverSinglestep", 2, "DPM-Solver++ that starts anew every other call", "dpm solver singlestep"),
+    _row("dpm++ 2s", "DPMSolverSinglestep", 2, "the same, of second order", solver_order=2, **_PLUS),
+    _row("dpm++ 3s", "DPMSolverSinglestep", 3, "three calls a step: for unguided runs", solver_order=3, **_PLUS),
+    _row("deis", "DEISMultistep", 2, "exponential Adams steps over the noise: smooth at 10 to 20 steps", "deis multistep"),
+    _row("unipc", "UniPCMultistep", 3, "predicts and corrects without further calls: 5 to 15 steps", "uni_pc", "unipc multistep"),
+    _row("unipc bh1", "UniPCMultistep", 3, "UniPC with B(h) = h: for few steps without guidance", "uni_pc_bh1", solver_type="bh1"),
+    _row("unipc bh2", "UniPCMultistep", 3, "UniPC with B(h) = exp(h) - 1: for guided runs", "uni_pc_bh2", solver_type="bh2"),
     _row(
         "sa-solver",
-        SASolver,
+        "SASolver",
         2,
         "Adams with fresh noise in the middle of the run: 20 steps and more",
         "sa_solver",

@@ -14,7 +14,7 @@ from sdrt.tokenizer.bpe import WordCache
 from sdrt.tokenizer.clip_vocabulary import BOS_TOKEN, EOS_TOKEN, ClipVocabulary
 from sdrt.tokenizer.files import read_settings, read_vocabulary
 from sdrt.tokenizer.normalize import collapse_space, lowercase, nfc, normalize
-from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH, SpecialTokens
+from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH, Json, SpecialTokens
 from sdrt.tokenizer.split import words
 from sdrt.tokenizer.vocabulary import Vocabulary
 
@@ -67,7 +67,7 @@ class ClipTokenizer:
         self._bos, self._eos, self._pad = (ids[token] for token in (specials.bos_token, specials.eos_token, specials.pad_token))
 
     @classmethod
-    def load(cls, folder: str | Path) -> "ClipTokenizer":
+    def load(cls, folder: str | Path, pad_token: str | None = None) -> "ClipTokenizer":
         """Open a tokenizer's folder.
 
         Parameters
@@ -75,6 +75,8 @@ class ClipTokenizer:
         folder : path
             With ``vocab.json`` and ``merges.txt`` (or ``merges.text``), or with ``tokenizer.json``, which wins; ``tokenizer_config.json``,
             ``special_tokens_map.json`` and ``added_tokens.json`` where they are.
+        pad_token : str or None
+            What pads a row where none of these files says it; None is ``"<|endoftext|>"``.
 
         Raises
         ------
@@ -83,6 +85,8 @@ class ClipTokenizer:
         """
         folder = Path(folder).expanduser()
         settings = read_settings(folder)
+        if pad_token is not None and not any(each.value.get("pad_token") for each in settings[:2]):
+            settings = (Json({"pad_token": pad_token}, settings[0].source), *settings[1:])
         specials = SpecialTokens.from_json(*settings)
         return cls(read_vocabulary(folder, settings[-1], specials.unk_token), specials)
 

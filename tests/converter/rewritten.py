@@ -118,8 +118,23 @@ def called(module: nn.Module, found: Inputs) -> list[torch.Tensor]:
     return list(result) if isinstance(result, tuple) else [result]
 
 
-def package(module: nn.Module, found: Inputs, outputs: Sequence[str], path: Path, precision: Precision, **options: Any) -> Path:
-    """Trace a rewritten network, or any module, convert it, and save the package; numbers are float32 inputs."""
+def package(
+    module: nn.Module,
+    found: Inputs,
+    outputs: Sequence[str],
+    path: Path,
+    precision: Precision,
+    *,
+    norms_in_float32: bool = True,
+    samples: Sequence[tuple[int, ...]] = (),
+) -> Path:
+    """Trace a rewritten network, or any module, convert it, and save the package; all inputs are float32.
+
+    ``samples`` are the shapes of ``sample`` that it takes, where it takes more than one.
+    """
+    shapes: dict[str, Any] = {name: tuple(value.shape) for name, value in found.items()}
+    if samples:
+        shapes["sample"] = ct.EnumeratedShapes(shapes=list(samples), default=shapes["sample"])
     named = _Named(module, list(found)) if "sample" in found else module
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -127,9 +142,9 @@ def package(module: nn.Module, found: Inputs, outputs: Sequence[str], path: Path
         model = ct.convert(
             traced,
             convert_to="mlprogram",
-            minimum_deployment_target=ct.target.iOS16,
-            compute_precision=compute_precision(precision, **options),
-            inputs=[ct.TensorType(name=name, shape=tuple(value.shape), dtype=np.float32) for name, value in found.items()],
+            minimum_deployment_target=ct.target.iOS17 if samples else ct.target.iOS16,
+            compute_precision=compute_precision(precision, norms_in_float32=norms_in_float32),
+            inputs=[ct.TensorType(name=name, shape=shape, dtype=np.float32) for name, shape in shapes.items()],
             outputs=[ct.TensorType(name=name, dtype=np.float32) for name in outputs],
             skip_model_load=True,
         )

@@ -214,8 +214,8 @@ def test_the_module_stays_and_its_weights_are_shared() -> None:
 def test_the_three_forms_of_attention_are_one(heads: int, size: int, queries: int, keys: int) -> None:
     generator = torch.Generator().manual_seed(queries + keys)
     q, k, v = (torch.randn((2, heads * size, 1, length), generator=generator).double() for length in (queries, keys, keys))
-    apart = [x.reshape(2, heads, size, -1).transpose(2, 3) for x in (q, k, v)]
-    wanted = functional.scaled_dot_product_attention(*apart, scale=1.0).transpose(2, 3).reshape(q.shape)
+    query, key, value = (x.reshape(2, heads, size, -1).transpose(2, 3) for x in (q, k, v))
+    wanted = functional.scaled_dot_product_attention(query, key, value, scale=1.0).transpose(2, 3).reshape(q.shape)
     for attend in (original, split_einsum, split_einsum_v2):
         # float64: some dozen roundings
         assert torch.allclose(attend(q, k, v, heads), wanted, rtol=0, atol=1e-13)
@@ -279,29 +279,28 @@ def _network(name: str) -> tuple[Any, Inputs, int]:
         # in-painting's channels, a latent consistency model's guidance, and a ControlNet's residuals
         module = random_unet({**small(UNETS["inpaint"]), "time_cond_proj_dim": 24})
         return module, inputs_of(module, "inpaint", residuals=True), 1
-    module = random_unet(small(UNETS["sd1"]))
+    # its middle, far smaller than a run of queries, goes without transformers: conversions take seconds each
+    module = random_unet({**small(UNETS["sd1"]), "mid_block_type": "UNetMidBlock2D"})
     return module, inputs_of(module, "sd1", _PICTURE), 1
 
 
 PACKAGES: tuple[tuple[str, Precision, Attention], ...] = (
-    ("sd1", "float32", Attention.ORIGINAL),
-    ("sd1", "float16", Attention.SPLIT_EINSUM),
     ("sd1", "float16", Attention.SPLIT_EINSUM_V2),
     ("sdxl", "float16", Attention.SPLIT_EINSUM),
-    ("everything", "float32", Attention.SPLIT_EINSUM),
-    ("controlnet", "float16", Attention.ORIGINAL),
+    ("everything", "float32", Attention.ORIGINAL),
+    ("controlnet", "float16", Attention.SPLIT_EINSUM),
 )
 packages = pytest.mark.parametrize(("name", "precision", "attention"), PACKAGES)
 
 
 @packages
 def test_a_package_is_diffusers_network_at_every_timestep(made: Any, name: str, precision: Precision, attention: Attention) -> None:
-    """100 dB in float32; in float16 50 dB and more, rounded as the program rounds, late and fractional timesteps among them."""
+    """Each operation rounded as the program rounds it, and late and fractional timesteps among the rest."""
     path, module, found = made(name, precision, attention)
     program = MLProgram(path, precision=precision)
-    # each of some dozen layers rounds to 2**-11 of a value, which is 66 dB; float32's bound is the epsilon of 1e-5 that coremltools
-    # puts below the variance of 1 where it scales a normalised group
-    bound = 100 if precision == "float32" else 50
+    # each of some dozen layers rounds to 2**-11 of a value: 65 dB was the least seen; float32's bound is the epsilon of 1e-5 that
+    # coremltools adds to a variance of 1 where it scales a normalised group: 112 dB
+    bound = 108 if precision == "float32" else 60
     for timestep in (981.0, 785.954, 500.0, 1.0):
         at = found | {"timestep": torch.full((2,), timestep)}
         outputs = program.predict({name: value.numpy() for name, value in at.items()})
@@ -360,7 +359,11 @@ def test_the_executor_knows_every_piece(made: Any, name: str, precision: Precisi
     path, module, found = made(name, precision, attention)
     fused, plain = MLProgram(path), MLProgram(path, fuse=False)
     left = Counter(step.operation.type for stage in fused._stages for step in stage.executor.computations if _is_plain(step))
-    assert not left.keys() & {"softmax", "einsum", "matmul", "square", "reduce_mean", "batch_norm", "gelu", "split", "conv"}
+    pieces = {"softmax", "einsum", "matmul", "slice_by_index", "square", "reduce_mean", "batch_norm", "gelu", "split", "conv"}
+    assert not left.keys() & pieces
+    # only the way up puts arrays side by side, and the time embedding its sines and cosines
+    ups = sum(len(block.resnets) for block in getattr(module, "up_blocks", ()))
+    assert left["concat"] == ups + (3 if name == "sdxl" else 1)
     given_inputs = {key: value.numpy() for key, value in found.items()}
     for one, other in zip(fused.predict(given_inputs).values(), plain.predict(given_inputs).values(), strict=True):
         assert np.abs(one - other).max() <= 1e-5 * np.abs(other).max()
@@ -370,10 +373,21 @@ def _is_plain(step: Any) -> bool:
     return type(step).__name__ == "OperationStep"
 
 
-def test_runs_of_queries_cost_the_executor_nothing(made: Any) -> None:
-    whole, runs = (MLProgram(made("sd1", "float16", kind)[0]) for kind in (Attention.SPLIT_EINSUM, Attention.SPLIT_EINSUM_V2))
-    assert runs.step_count == whole.step_count
-    assert MLProgram(made("sd1", "float16", Attention.SPLIT_EINSUM_V2)[0], fuse=False).step_count > 2 * runs.step_count
+def test_one_package_for_pictures_of_several_sizes(tmp_path: Path) -> None:
+    one_transformer = {"mid_block_type": "UNetMidBlock2D", "up_block_types": ("UpBlock2D", "UpBlock2D")}
+    module = random_unet({**small(UNETS["sd1"]), **one_transformer})
+    sizes = [(8, 8), (12, 8), (8, 16)]
+    found = inputs_of(module, "sd1")
+    path = tmp_path / "sizes.mlpackage"
+    package(rewrite(module, Attention.SPLIT_EINSUM), found, ["out"], path, "float16", samples=[(2, 4, *size) for size in sizes])
+    for size in sizes:
+        at = inputs_of(module, "sd1", size)
+        given_inputs = {name: value.numpy() for name, value in at.items()}
+        wanted = predicted(module, at)[0].numpy()
+        rounded = MLProgram(path, precision="float16").predict(given_inputs)["out"]
+        assert decibels(rounded, wanted) >= 60, size
+    exact = {_dtype(operation) for operation in _operations(path) if operation.type in ("sin", "cos", "square", "sqrt", "real_div")}
+    assert exact == {"fp32"}
 
 
 @pytest.mark.parametrize("kept", [True, False])

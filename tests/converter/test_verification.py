@@ -164,6 +164,8 @@ def test_a_float32_package_is_computed_in_float32_alone(tmp_path: Path) -> None:
     path = convert(module, {"z": torch.randn(1, 4, 3, 3)}, ("image",), tmp_path)
     found = verify(reference(module, ["image"]), [path], role="vae_decoder")
     assert {row.precision for row in found.rows} == {"float32"}
+    with pytest.raises(ConversionError, match=r"verified in it; got precisions float16"):
+        verify(reference(module, ["image"]), [path], role="vae_decoder", precisions=["float16"])
     assert found.worst.psnr > 100
 
 
@@ -177,6 +179,9 @@ def test_halves_are_one_network(unet: Made, tmp_path: Path) -> None:
     assert len(halves) == 2
     whole = verify(unet.call, [unet.path], role="unet", timesteps=(501, 1))
     found = verify(unet.call, halves, role="unet", timesteps=(501, 1))
+    with MLProgram(unet.path) as program:
+        # in float32 the halves and the whole part by the order of sums alone
+        assert verify(program.predict, halves, role="unet", timesteps=(501,), precisions=["float32"], minimum_psnr=90).passed
     for one, other in zip(found.rows, whole.rows, strict=True):
         assert (one.case, one.precision, one.output) == (other.case, other.precision, other.output)
         # the boundary is handed over in float32: the same numbers

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 import sdrt.rng
 import sdrt.schedulers
 from sdrt.schedulers import DiffusersScheduler
-from sdrt.schedulers.config import sampler_class
+from sdrt.schedulers.catalogue import sampler_class
 
 SEED = 93
 SHAPE = (1, 4, 8, 8)

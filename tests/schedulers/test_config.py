@@ -22,7 +22,7 @@ from sdrt.schedulers import (
     sampler_from_config,
     sampler_from_name,
 )
-from sdrt.schedulers.config import sampler_class
+from sdrt.schedulers.catalogue import sampler_class
 from tests.schedulers.configs import CLASSES, runs
 from tests.schedulers.drawn import DRAWN
 from tests.schedulers.peers import SD, is_of_diffusers
@@ -158,6 +158,14 @@ def test_values_that_another_class_had_by_default_say_nothing() -> None:
     live = {**MODEL, "timestep_spacing": "leading", "_use_default_values": ["timestep_spacing"]}
     assert sampler_from_name("euler", live).config["timestep_spacing"] == "linspace"
     assert sampler_from_name("euler", {**live, "_use_default_values": []}).config["timestep_spacing"] == "leading"
+
+
+@pytest.mark.parametrize("class_name", class_names())
+def test_a_configuration_may_carry_the_keys_of_every_class(class_name: str) -> None:
+    """None is taken for a misspelling."""
+    own = sampler_class("PNDMScheduler").keys
+    carried = {key: value for key, value in sampler_class(class_name).keys.items() if key not in own}
+    assert sampler_from_config({"_class_name": "PNDMScheduler", **carried}) == sampler_from_config({"_class_name": "PNDMScheduler"})
 
 
 @pytest.mark.parametrize(

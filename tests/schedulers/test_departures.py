@@ -8,7 +8,7 @@ import torch
 
 from sdrt.errors import ConfigError
 from sdrt.schedulers import Plan, Sampler, State, names, sampler_from_config, sampler_from_name
-from sdrt.schedulers.config import sampler_class
+from sdrt.schedulers.catalogue import sampler_class
 from sdrt.schedulers.distilled import DistilledSampler
 from sdrt.schedulers.solver import SolverSampler
 from tests.schedulers.peers import SD, distance, first_noise, is_of_diffusers, laid_out, network, run_face, run_peer

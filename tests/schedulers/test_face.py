@@ -13,7 +13,7 @@ import torch
 import sdrt.rng
 from sdrt.errors import ConfigError
 from sdrt.schedulers import DiffusersScheduler, class_names, from_config
-from sdrt.schedulers.config import sampler_class
+from sdrt.schedulers.catalogue import sampler_class
 from tests.schedulers.peers import (
     SD,
     SHAPE,

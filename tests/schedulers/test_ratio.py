@@ -9,7 +9,7 @@ import pytest
 import sdrt.rng
 from sdrt.errors import ConfigError
 from sdrt.schedulers import from_config, make, names, sampler_from_config, sampler_from_name
-from sdrt.schedulers.config import sampler_class
+from sdrt.schedulers.catalogue import sampler_class
 from tests.schedulers.peers import SD, SHAPE, CorrectlyRounded, distance, drive, first_noise, network, run_face, run_peer
 
 MODEL: dict[str, Any] = {"_class_name": "PNDMScheduler", **SD}

@@ -13,7 +13,7 @@ import pytest
 
 import sdrt.rng
 from sdrt.schedulers import Sampler, class_names, sampler_from_config
-from sdrt.schedulers.config import sampler_class
+from sdrt.schedulers.catalogue import sampler_class
 from tests.schedulers.peers import SD, is_of_diffusers, network
 from tests.schedulers.test_order import slope
 from tests.schedulers.test_order_ratio import variance_error

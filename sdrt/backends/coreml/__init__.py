@@ -1,7 +1,11 @@
-"""Core ML: an executor of ML Programs with numpy alone, for any system."""
+"""Core ML: the backend, and an executor of ML Programs with numpy alone, for any system."""
 
+from sdrt.backends.coreml.backend import CoreMLBackend
 from sdrt.backends.coreml.describe import Summary, describe
 from sdrt.backends.coreml.executor import Given
+from sdrt.backends.coreml.options import LoadEvent
 from sdrt.backends.coreml.program import MLProgram
+from sdrt.backends.coreml.reading import read_interface
+from sdrt.backends.coreml.runner import Runner, open_runner
 
-__all__ = ["Given", "MLProgram", "Summary", "describe"]
+__all__ = ["CoreMLBackend", "Given", "LoadEvent", "MLProgram", "Runner", "Summary", "describe", "open_runner", "read_interface"]

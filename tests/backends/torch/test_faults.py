@@ -178,6 +178,7 @@ def test_texts_are_never_compiled(sd1: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")  # diffusers asks for torch's version
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_kernels_of_torchs_own_compiler_agree(sd1: Path, dtype: str) -> None:
     """Inductor fuses and reorders: rounding only in float32, a few parts in a hundred in bfloat16."""

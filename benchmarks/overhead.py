@@ -1,0 +1,87 @@
+"""What a step costs around the networks: the loop over a U-Net that answers at once, at 512x512 with classifier-free guidance.
+
+    python -m benchmarks.overhead [--out overhead.json]
+
+Covers the sampler's step, guidance, the checks of every array, the batch of two rows, fresh noise and what is handed to the caller. What
+happens once in a run is left out: the text, the plan, the decoding.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+
+import sdrt
+from benchmarks import report
+from sdrt.arrays import Array, Signature
+from sdrt.backends import BackendOptions, signature
+from sdrt.models import Model, Part
+
+_SCHEDULERS = ("dpm++ 2m", "ddim", "euler", "euler a", "pndm", "unipc", "heun", "dpm++ 2m sde", "lcm")
+_SIZE = 512
+_STEPS = 50
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A network that gives the same arrays at every call."""
+
+    signature: Signature
+    compute: Callable[..., dict[str, Array]]
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        return self.compute(**inputs)
+
+    def bind(self, **_: Array) -> Self:
+        return self
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Instant:
+    """Opens networks whose outputs are there before they are asked for."""
+
+    name = "instant"
+    option_names = ()
+
+    def open(self, part: Part, model: Model, options: BackendOptions) -> _Prepared:
+        config = model.config(part)
+        rng = np.random.default_rng(0)
+        noise = rng.standard_normal((2, 4, _SIZE // 8, _SIZE // 8), np.float32)
+        states = rng.standard_normal((2, 77, config.get("hidden_size", 1)), np.float32)
+        computes: dict[Part, Callable[..., dict[str, Array]]] = {
+            "text_encoder": lambda input_ids: {
+                "last_hidden_state": states[: len(input_ids)],
+                "penultimate_hidden_state": states[: len(input_ids)],
+                "pooled": states[: len(input_ids), 0],
+            },
+            "unet": lambda **_: {"noise_pred": noise},
+            "vae_decoder": lambda **_: {"image": np.zeros((1, 3, _SIZE, _SIZE), np.float32)},
+        }
+        return _Prepared(signature(part, config, options.numerics), computes[part])
+
+
+def measure(repeats: int = 5) -> dict[str, Any]:
+    """Milliseconds of a step for each scheduler, over the steps of some runs."""
+    with sdrt.load("nano", _Instant()) as pipe:
+        return {name: _of_a_step([each for _ in range(repeats) for each in _intervals(pipe, name)]) for name in _SCHEDULERS}
+
+
+def _intervals(pipe: sdrt.Pipeline, scheduler: str) -> list[float]:
+    """Seconds from each step to the next; what is read of a step later, such as its x0, is not computed."""
+    steps = pipe.steps("a red circle", seed=1, num_inference_steps=_STEPS, scheduler=scheduler, height=_SIZE, width=_SIZE)
+    times = [time.perf_counter() for _ in steps]
+    return [later - sooner for sooner, later in pairwise(times)]
+
+
+def _of_a_step(seconds: list[float]) -> dict[str, float]:
+    return {"min_ms": min(seconds) * 1e3, "median_ms": statistics.median(seconds) * 1e3}
+
+
+if __name__ == "__main__":
+    report.main("overhead", measure)

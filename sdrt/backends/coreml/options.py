@@ -1,0 +1,92 @@
+"""The Core ML backend's own options."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias
+
+from sdrt.backends.base import BackendOptions
+from sdrt.errors import ConfigError
+
+__all__ = ["COMPUTE_UNITS", "ComputeUnit", "CoreMLOptions", "LoadEvent"]
+
+ComputeUnit: TypeAlias = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
+COMPUTE_UNITS: tuple[ComputeUnit, ...] = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadEvent:
+    """One package is being loaded, or has been.
+
+    Parameters
+    ----------
+    path : Path
+    seconds : float or None
+        How long it took; None when it begins.
+    """
+
+    path: Path
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreMLOptions:
+    """How packages are to run.
+
+    Parameters
+    ----------
+    compute_unit : str
+        For Core ML itself; elsewhere it is recorded and changes nothing.
+    precision : "float32", "float16" or None
+        Of the executor, see `sdrt.backends.coreml.MLProgram`. On macOS None means Core ML itself, and a precision means the executor;
+        elsewhere None is "float32".
+    on_load : callable or None
+        Told when a package begins to load and when it has.
+    threads : int or None
+        Of the executor.
+    low_memory : bool
+        Whether the executor widens weights at each use instead of keeping them.
+    """
+
+    compute_unit: ComputeUnit
+    precision: Literal["float32", "float16"] | None
+    on_load: Callable[[LoadEvent], None] | None
+    threads: int | None
+    low_memory: bool
+
+    @classmethod
+    def read(cls, options: BackendOptions) -> Self:
+        """Settle what was left open.
+
+        Raises
+        ------
+        ConfigError : an unknown compute unit or precision, or what no package can do: float64, leaving out layers of a text encoder
+        """
+        given = options.extra
+        unit, precision, on_load = given.get("compute_unit", "ALL"), given.get("precision"), given.get("on_load")
+        if unit not in COMPUTE_UNITS:
+            raise ConfigError(f"compute_unit is {', '.join(COMPUTE_UNITS)}; got {unit!r}")
+        if precision not in ("float32", "float16", None):
+            raise ConfigError(f"precision is 'float32' or 'float16'; got {precision!r}")
+        if on_load is not None and not callable(on_load):
+            raise ConfigError(f"on_load is a function of one LoadEvent, or None; got {on_load!r}")
+        if options.numerics != "float32":
+            raise ConfigError(
+                "numerics='float64' is for backends with weights; a Core ML package computes in the types that it was made in"
+            )
+        if options.clip_skip:
+            raise ConfigError("a Core ML text encoder gives the states that it was converted to give; leave clip_skip out")
+        return cls(compute_unit=unit, precision=precision, on_load=on_load, threads=options.threads, low_memory=options.low_memory)
+
+    @property
+    def native(self) -> bool:
+        """Whether Core ML itself predicts."""
+        return sys.platform == "darwin" and self.precision is None
+
+
+def recorded(extra: Mapping[str, Any]) -> dict[str, str]:
+    """What the settings of a picture say of these options."""
+    options = CoreMLOptions.read(BackendOptions(extra=extra))
+    runner = "Core ML" if options.native else f"executor, {options.precision or 'float32'}"
+    return {"compute_unit": options.compute_unit, "runner": runner}

@@ -1,0 +1,210 @@
+"""``sdrt benchmark``: how long a picture takes here, per model, backend and compute unit."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from sdrt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sdrt.benchmarking import Candidate, Measurement, Workload
+
+__all__ = ["BenchmarkCommand", "add_command"]
+
+_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
+_HEADS = ("model", "backend", "compute unit", "attention", "size", "image", "step", "load", "peak memory")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkCommand:
+    """One ``sdrt benchmark``, parsed."""
+
+    models: tuple[str, ...]
+    backends: tuple[str, ...]
+    compute_units: tuple[str, ...]
+    workload: "Workload"
+    options: dict[str, Any]
+    json: Path | None
+    progress: bool
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``benchmark`` to the command line."""
+    command = commands.add_parser(
+        "benchmark",
+        help="time whole pictures, per model, backend and compute unit",
+        description="Draw pictures and time them from prompt to pixels: the median of several after a warm-up, loading apart.",
+        epilog="example: sdrt benchmark --model sd15 sd15-coreml --backend numpy,torch,coreml --json here.json",
+    )
+    command.add_argument("--model", nargs="+", default=["nano"], metavar="MODEL", help="folders, files or names (default nano)")
+    command.add_argument("--backend", default="numpy", metavar="NAME,...", help="names from 'sdrt backends' (default numpy)")
+    command.add_argument(
+        "--compute-unit", default="", metavar="UNIT,...", help=f"for Core ML: {', '.join(_UNITS)} (default: the backend's own)"
+    )
+    command.add_argument("--steps", type=int, default=50, metavar="N", help="steps of a picture (default 50)")
+    command.add_argument("--repeats", type=int, default=3, metavar="N", help="pictures that count (default 3)")
+    command.add_argument("--size", metavar="WIDTHxHEIGHT", help="pixels (default: the model's own)")
+    command.add_argument("--scheduler", metavar="NAME", help="a name from 'sdrt schedulers' (default: the model's own)")
+    command.add_argument("--prompt", metavar="TEXT", help="what to draw (default: an astronaut on a horse)")
+    command.add_argument("--seed", type=int, default=93, metavar="N", help="of every picture (default 93)")
+    command.add_argument("--threads", type=int, metavar="N", help="at most this many threads (default: every core)")
+    command.add_argument("--dtype", metavar="NAME", help="in what the torch backend computes: float32, bfloat16 or float16")
+    command.add_argument("--reduce-memory", action="store_true", default=None, help="one network in memory at a time")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all figures, with the machine and its versions")
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar; there is none either where nobody looks at it")
+    command.set_defaults(run=lambda arguments: run(parse(arguments)))
+
+
+def parse(arguments: argparse.Namespace) -> BenchmarkCommand:
+    """The command that the arguments mean.
+
+    Raises
+    ------
+    ConfigError : arguments that cannot be read
+    """
+    from sdrt.benchmarking import Workload
+
+    units = _names("--compute-unit", arguments.compute_unit)
+    if unknown := [unit for unit in units if unit not in _UNITS]:
+        raise ConfigError(f"--compute-unit is one or more of {', '.join(_UNITS)}; got {', '.join(unknown)}")
+    backends = _names("--backend", arguments.backend)
+    if not backends:
+        raise ConfigError("--backend is one or more names from 'sdrt backends'; got none")
+    width, height = _parse_size(arguments.size) if arguments.size is not None else (None, None)
+    given: dict[str, Any] = {} if arguments.prompt is None else {"prompt": arguments.prompt}
+    options = {name: getattr(arguments, name) for name in ("threads", "dtype", "reduce_memory")}
+    return BenchmarkCommand(
+        models=tuple(arguments.model),
+        backends=backends,
+        compute_units=units,
+        workload=Workload(
+            seed=arguments.seed,
+            steps=arguments.steps,
+            repeats=arguments.repeats,
+            width=width,
+            height=height,
+            scheduler=arguments.scheduler,
+            **given,
+        ),
+        options={name: value for name, value in options.items() if value is not None},
+        json=arguments.json,
+        # a bar that is written into a file is noise
+        progress=not arguments.quiet and sys.stderr.isatty(),
+    )
+
+
+def run(command: BenchmarkCommand) -> None:
+    """Measure, then print one table; the JSON file holds what is known after each candidate.
+
+    Raises
+    ------
+    ConfigError : nothing could be measured; the first reason
+    """
+    from sdrt.benchmarking import candidates, measure
+
+    chosen = candidates(command.models, command.backends, command.compute_units, command.options)
+    found = []
+    with _Progress(shown=command.progress) as progress:
+        for measurement in measure(chosen, command.workload, on_step=progress):
+            found.append(measurement)
+            if command.json is not None:
+                _write(command.json, command.workload, found)
+    if all(measurement.skipped for measurement in found):
+        raise ConfigError(f"nothing could be measured: {found[0].skipped}")
+    print(_table(found))
+
+
+def _table(found: "Sequence[Measurement]") -> str:
+    rows = [_HEADS, *(_cells(measurement) for measurement in found if not measurement.skipped)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"{_name(each.candidate)}: not measured: {each.skipped}" for each in found if each.skipped]
+    return "\n".join(lines)
+
+
+def _cells(measurement: "Measurement") -> tuple[str, ...]:
+    candidate, memory = measurement.candidate, measurement.peak_memory_mib
+    return (
+        Path(candidate.model).name,
+        candidate.backend,
+        candidate.compute_unit or "-",
+        measurement.attention or "-",
+        f"{measurement.width}x{measurement.height}",
+        f"{measurement.image_seconds:.3g} s",
+        f"{measurement.step_seconds:.3g} s",
+        f"{measurement.load_seconds:.3g} s",
+        "-" if memory is None else f"{memory:.0f} MiB",
+    )
+
+
+def _name(candidate: "Candidate") -> str:
+    unit = "" if candidate.compute_unit is None else f", {candidate.compute_unit}"
+    return f"{Path(candidate.model).name} on {candidate.backend}{unit}"
+
+
+def _write(file: Path, workload: "Workload", found: "Sequence[Measurement]") -> None:
+    """Write the file whole or not at all."""
+    from sdrt.benchmarking import machine
+
+    content = {
+        "benchmark": "sdrt benchmark",
+        "machine": machine(),
+        "workload": dataclasses.asdict(workload),
+        "results": [dataclasses.asdict(measurement) for measurement in found],
+    }
+    temporary = file.with_name(f"{file.name}.part")
+    try:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        raise ConfigError(f"--json {file}: cannot be written ({error.strerror}); choose another place") from error
+
+
+class _Progress:
+    """A bar for each candidate."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._bar: Any = None
+        self._candidate: Candidate | None = None
+
+    def __call__(self, candidate: "Candidate", done: int, total: int) -> None:
+        if not self._shown:
+            return
+        from tqdm import tqdm
+
+        if candidate is not self._candidate:
+            self._close()
+            self._candidate = candidate
+            self._bar = tqdm(desc=_name(candidate), unit="step", file=sys.stderr)
+        self._bar.total, self._bar.n = total, done
+        self._bar.refresh()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._close()
+
+
+def _names(flag: str, text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    if "" in names:
+        raise ConfigError(f"{flag} is names between commas; got {text!r}")
+    return names
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ConfigError(f"--size is WIDTHxHEIGHT in pixels, such as 512x768; got {text!r}")
+    return int(width), int(height)

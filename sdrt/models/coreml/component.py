@@ -1,0 +1,87 @@
+"""A ControlNet that is a Core ML package, within a model's folder or by itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ConfigError
+from sdrt.models.configs import with_defaults
+from sdrt.models.coreml.derived import derived_config
+from sdrt.models.coreml.interface import PackageReader, read_ports
+from sdrt.models.coreml.layout import is_package
+from sdrt.models.coreml.model import CoreMLFolder, holds_programs
+from sdrt.models.coreml.names import Role
+from sdrt.models.parts import Part
+from sdrt.models.stored_model import StoredModel
+from sdrt.models.weights import Weights
+
+__all__ = ["CoreMLControlNet", "find_controlnet"]
+
+
+@dataclass(frozen=True)
+class CoreMLControlNet(StoredModel):
+    """One part, ``controlnet``.
+
+    Parameters
+    ----------
+    path, name, embeddings, components
+        See :class:`~sdrt.models.stored_model.StoredModel`.
+    paths : tuple of Path
+        The package, or its halves.
+    reader : callable or None
+        See :class:`~sdrt.models.coreml.model.CoreMLFolder`.
+    said : mapping or None
+        The configuration that the model's ``sdrt.json`` has of it.
+    """
+
+    paths: tuple[Path, ...] = ()
+    reader: PackageReader | None = None
+    said: Mapping[str, Any] | None = None
+
+    def roles(self, part: Part) -> Mapping[Role, tuple[Path, ...]]:
+        """Its packages."""
+        return {"controlnet": self.paths} if part == "controlnet" else {}
+
+    @property
+    def own_parts(self) -> tuple[Part, ...]:
+        """The one part."""
+        return ("controlnet",)
+
+    def own_config(self, part: Part) -> dict[str, Any]:
+        """What the model's folder says, else what the package's shapes say."""
+        if self.said is not None:
+            return with_defaults(part, self.said)
+        if self.reader is None:
+            raise ConfigError(f"{self.path}: nobody reads this package; open it with sdrt.load")
+        return derived_config(part, {part: read_ports(self.paths, self.reader)})
+
+    def own_tensors(self, part: Part) -> Weights:  # noqa: ARG002 it has one part
+        """Refused: they are inside the program."""
+        raise holds_programs(self.path)
+
+    def own_where(self, part: Part) -> Path:  # noqa: ARG002 it has one part
+        """The package."""
+        return self.path
+
+
+def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
+    """The ControlNet that a name within a model's folder, or the path of a package, means.
+
+    Raises
+    ------
+    ConfigError : there is none, or the model's U-Net cannot be led by one
+    """
+    path = Path(name).expanduser()
+    inside = model.layout.controlnet(str(name))
+    paths = inside or ((path,) if is_package(path) and path.exists() else None)
+    if paths is None:
+        there = ", ".join(model.layout.controlnets) or "none"
+        raise ConfigError(
+            f"{model.layout.path}: its ControlNets are {there}; got {str(name)!r}: pass one of those, or the path of a package"
+        )
+    if "control_unet" not in model.layout.roles:
+        raise ConfigError(f"{model.layout.path}: its U-Net takes no ControlNet; convert it with --unet-support-controlnet")
+    stem = paths[0].name.removesuffix(paths[0].suffix)
+    said = model.controlnet_config(stem)
+    return CoreMLControlNet(paths[0], stem, paths=paths, reader=model.reader, said=said)

@@ -1,0 +1,137 @@
+"""Which packages a folder holds, and what each is for: as converters name them, or in the Resources folder of Swift's package."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sdrt.errors import ConfigError, MissingFileError, ModelError
+from sdrt.models.coreml.names import CONTROLNET_PREFIX, CONTROLNET_RESOURCES, PREFIX, RESOURCES, SUFFIXES, Role, controlnet_resource
+
+__all__ = ["PACKAGE_SUFFIXES", "Layout", "find_layout", "is_package"]
+
+# A package in its own form goes before a compiled one of the same name: only the compiler's version is in the other.
+PACKAGE_SUFFIXES = (".mlpackage", ".mlmodelc")
+
+_CHUNKS = ("1", "2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The packages of a folder.
+
+    Parameters
+    ----------
+    path : Path
+        The folder in which they lie, which may be below the one that was named.
+    roles : mapping from role to paths
+        One path, or two halves in their order.
+    controlnets : mapping from name to paths
+        By the stem of the file, without ``ControlNet_``.
+    """
+
+    path: Path
+    roles: Mapping[Role, tuple[Path, ...]]
+    controlnets: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    def controlnet(self, name: str) -> tuple[Path, ...] | None:
+        """The packages of a ControlNet by its name, in any of the spellings in which converters write it."""
+        for spelling in (name, name.removeprefix(CONTROLNET_PREFIX), name.replace("/", "_"), controlnet_resource(name)):
+            if spelling in self.controlnets:
+                return self.controlnets[spelling]
+        return None
+
+
+def is_package(path: Path) -> bool:
+    """Whether a path is that of one package."""
+    return path.suffix in PACKAGE_SUFFIXES
+
+
+def find_layout(path: Path) -> Layout | None:
+    """Find the packages in a folder, or at most two folders below it (``original/packages``); None where there are none.
+
+    Raises
+    ------
+    ConfigError : several folders below hold packages, so that one must be named
+    MissingFileError : only one half of a network is there
+    ModelError : packages of several models lie side by side
+    """
+    if not path.is_dir() or is_package(path) or (path / "model_index.json").is_file():
+        return None
+    if here := _read(path):
+        return here
+    below = [found for folder in _nested(path) if (found := _read(folder))]
+    if len(below) > 1:
+        raise ConfigError(f"{path}: several folders hold Core ML packages; pass one of {', '.join(str(found.path) for found in below)}")
+    return below[0] if below else None
+
+
+def _nested(path: Path) -> Iterator[Path]:
+    for folder in sorted(path.iterdir()):
+        if folder.is_dir() and not is_package(folder):
+            yield folder
+            yield from (each for each in sorted(folder.iterdir()) if each.is_dir() and not is_package(each))
+
+
+def _read(folder: Path) -> Layout | None:
+    stems = _stems(folder)
+    named = _converted(folder, stems)
+    roles = named or {role: paths for role in RESOURCES if (paths := _resource(folder, stems, role))}
+    controlnets = {
+        base.removeprefix(CONTROLNET_PREFIX): paths
+        for base in sorted({_base(stem) for stem in stems if stem.startswith(CONTROLNET_PREFIX)})
+        if (paths := _whole(folder, stems, base, "_chunk"))
+    }
+    inner = _stems(folder / CONTROLNET_RESOURCES)
+    controlnets |= {stem: (path,) for stem, path in inner.items()}
+    return Layout(path=folder, roles=roles, controlnets=controlnets) if roles else None
+
+
+def _stems(folder: Path) -> dict[str, Path]:
+    """The packages of a folder by stem."""
+    found: dict[str, Path] = {}
+    for suffix in reversed(PACKAGE_SUFFIXES):
+        found |= {path.name.removesuffix(suffix): path for path in sorted(folder.glob(f"*{suffix}"))}
+    return found
+
+
+def _base(stem: str) -> str:
+    """A stem without what says which half it is."""
+    for end in (*(f"_chunk{number}" for number in _CHUNKS), "_chunked_pipeline"):
+        stem = stem.removesuffix(end)
+    return stem
+
+
+def _converted(folder: Path, stems: Mapping[str, Path]) -> dict[Role, tuple[Path, ...]]:
+    """Packages whose names begin with PREFIX."""
+    found: dict[Role, tuple[Path, ...]] = {}
+    models: set[str] = set()
+    for base in sorted({_base(stem) for stem in stems if stem.startswith(PREFIX)}):
+        for role, suffix in SUFFIXES.items():
+            if base.endswith(f"_{suffix}") and (paths := _whole(folder, stems, base, "_chunk")):
+                models.add(base.removeprefix(PREFIX).removesuffix(f"_{suffix}"))
+                found[role] = paths
+    if len(models) > 1:
+        raise ModelError(f"{folder}: holds packages of several models ({', '.join(sorted(models))}); give each a folder of its own")
+    return found
+
+
+def _resource(folder: Path, stems: Mapping[str, Path], role: Role) -> tuple[Path, ...]:
+    for base in RESOURCES[role]:
+        if paths := _whole(folder, stems, base, "Chunk"):
+            return paths
+    return ()
+
+
+def _whole(folder: Path, stems: Mapping[str, Path], base: str, mark: str) -> tuple[Path, ...]:
+    """Both halves, else the merged halves, else the network in one piece."""
+    halves = [f"{base}{mark}{number}" for number in _CHUNKS]
+    there = [half for half in halves if half in stems]
+    if len(there) == len(halves):
+        return tuple(stems[half] for half in halves)
+    for stem in (f"{base}_chunked_pipeline", base):
+        if stem in stems:
+            return (stems[stem],)
+    if there:
+        missing = next(half for half in halves if half not in stems)
+        raise MissingFileError(f"{folder}: has {stems[there[0]].name} and no {missing}; a network in halves needs both, convert it again")
+    return ()

@@ -1,0 +1,261 @@
+"""A folder of Core ML packages as a model: parts, configurations and sidecars; the weights stay inside the programs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from sdrt.errors import ConfigError, MissingFileError, ModelError
+from sdrt.models.base import ModelLimits, PipelineFlags
+from sdrt.models.configs import with_defaults
+from sdrt.models.coreml.derived import SD1_SCHEDULER, SDXL_SCHEDULER, derived_config
+from sdrt.models.coreml.given import GivenConfigs
+from sdrt.models.coreml.interface import PackageReader, Ports, read_ports
+from sdrt.models.coreml.layout import Layout
+from sdrt.models.coreml.names import Role
+from sdrt.models.embeddings import Embedding
+from sdrt.models.folder import checked_defaults
+from sdrt.models.json_file import read_json
+from sdrt.models.parts import PARTS, Part
+from sdrt.models.stored_model import StoredModel
+from sdrt.models.weights import Weights
+
+__all__ = ["CoreMLFolder", "holds_programs"]
+
+_FORMAT = 1
+_ROLES: Mapping[Part, tuple[Role, ...]] = {
+    "text_encoder": ("text_encoder",),
+    "text_encoder_2": ("text_encoder_2",),
+    "unet": ("unet", "control_unet"),
+    "vae_decoder": ("vae_decoder",),
+    "vae_encoder": ("vae_encoder",),
+    "safety_checker": ("safety_checker",),
+}
+
+
+def holds_programs(path: Path) -> ModelError:
+    """The error of whoever asks a package for its weights."""
+    return ModelError(f"{path}: Core ML packages hold programs, not weights; use backend='coreml', or the model in diffusers' layout")
+
+
+@dataclass(frozen=True)
+class CoreMLFolder(StoredModel):
+    """Packages in one folder, with ``vocab.json``, ``merges.txt``, ``scheduler_config.json`` and ``sdrt.json`` where there are.
+
+    Parameters
+    ----------
+    path, name, embeddings, components
+        See :class:`~sdrt.models.stored_model.StoredModel`.
+    layout : Layout
+        Which package is for what.
+    reader : callable or None
+        Reads a package's inputs and outputs; needed for folders without ``sdrt.json`` and to know the sizes that the packages take.
+    given : GivenConfigs
+        Configurations that go before the folder's own.
+    tokenizer : Path or None
+        A tokenizer's folder, or a model's with ``tokenizer/`` in it, in the place of the folder's own.
+    refining : bool
+        Whether this is the refiner of the folder: its U-Net, and the second text encoder alone.
+
+    Raises
+    ------
+    MissingFileError : there is no U-Net, or no text encoder
+    """
+
+    layout: Layout = field(default_factory=lambda: Layout(path=Path(), roles={}))
+    reader: PackageReader | None = None
+    given: GivenConfigs = field(default_factory=GivenConfigs)
+    tokenizer: Path | None = None
+    refining: bool = False
+
+    def __post_init__(self) -> None:
+        there = self.own_parts
+        if "unet" not in there or not {"text_encoder", "text_encoder_2"} & set(there):
+            lacking = "U-Net" if "unet" not in there else "text encoder"
+            raise MissingFileError(
+                f"{self.layout.path}: has no package of a {lacking} (found: {', '.join(self.layout.roles)}); convert it into this folder"
+            )
+
+    # ---- packages
+
+    def roles(self, part: Part) -> Mapping[Role, tuple[Path, ...]]:
+        """The packages that may run a part, each in one piece or in two halves; empty where there are none."""
+        if self.refining:
+            if part == "text_encoder":
+                return {}
+            if part == "unet" and (refiner := self.layout.roles.get("refiner")):
+                return {"refiner": refiner}
+        return {role: self.layout.roles[role] for role in _ROLES.get(part, ()) if role in self.layout.roles}
+
+    def as_refiner(self) -> Self:
+        """The same folder's refiner; the folder itself where its only U-Net is one.
+
+        Raises
+        ------
+        ConfigError : it has none
+        """
+        if "refiner" not in self.layout.roles and "text_encoder" in self.layout.roles:
+            raise ConfigError(f"{self.layout.path}: has no package of a refiner; convert one with --refiner-version")
+        return replace(self, refining=True)
+
+    @cached_property
+    def ports(self) -> Mapping[Part, Ports]:
+        """Inputs and outputs of each part, of a U-Net in its first role."""
+        reader = self.reader
+        if reader is None:
+            raise ConfigError(f"{self.path}: nobody reads its packages; open it with sdrt.load, or pass packages=coreml.read_interface")
+        return {part: read_ports(next(iter(self.roles(part).values())), reader) for part in self.own_parts}
+
+    # ---- a model's own parts
+
+    @property
+    def own_parts(self) -> tuple[Part, ...]:
+        """The parts that have packages."""
+        return tuple(part for part in PARTS if self.roles(part))
+
+    def own_config(self, part: Part) -> dict[str, Any]:
+        """What was given, else what ``sdrt.json`` says, else what the packages' shapes say."""
+        key = "refiner" if self.refining and part == "unet" and "refiner" in self.layout.roles else part
+        if key == part and part in self.given.parts:
+            return dict(self.given.parts[part])
+        if key in self._configs:
+            return with_defaults(part, self._configs[key])
+        return derived_config(part, self.ports)
+
+    def own_tensors(self, part: Part) -> Weights:
+        """Refused: they are inside the programs."""
+        raise holds_programs(next(iter(self.roles(part).values()))[0])
+
+    def own_where(self, part: Part) -> Path:
+        """``sdrt.json`` where it describes the part, else its package."""
+        return self.layout.path / "sdrt.json" if part in self._configs else next(iter(self.roles(part).values()))[0]
+
+    def with_embeddings(self, embeddings: Sequence[Embedding]) -> Self:
+        """Refused unless there are none: the text encoder's table is inside its program."""
+        if embeddings:
+            raise ConfigError(f"{embeddings[0].file}: a Core ML text encoder takes no embeddings; leave them out, or use the source model")
+        return self
+
+    # ---- what lies beside the packages
+
+    @cached_property
+    def tokenizer_path(self) -> Path | None:
+        """The folder that was given or holds ``vocab.json``; None where CLIP's own vocabulary stands in."""
+        if self.tokenizer is not None:
+            inner = self.tokenizer / "tokenizer"
+            return inner if inner.is_dir() else self.tokenizer
+        return self.layout.path if (self.layout.path / "vocab.json").is_file() else None
+
+    @cached_property
+    def tokenizer_2_path(self) -> Path | None:
+        """The same for the second text encoder."""
+        if self.tokenizer is not None and (inner := self.tokenizer / "tokenizer_2").is_dir():
+            return inner
+        return self.tokenizer_path
+
+    @cached_property
+    def pad_tokens(self) -> Mapping[Part, str]:
+        """What pads each text encoder's rows, in the folder's vocabulary too."""
+        said = self._described.get("pad_tokens")
+        known: dict[Part, str] = {"text_encoder": "<|endoftext|>", "text_encoder_2": "!"}
+        return known | {part: said[part] for part in PARTS if isinstance(said, dict) and isinstance(said.get(part), str)}
+
+    @cached_property
+    def scheduler_config(self) -> Mapping[str, Any]:
+        """What was given, else ``scheduler_config.json``, else that of Stable Diffusion 1.x or XL as published."""
+        if self.given.scheduler is not None:
+            return self.given.scheduler
+        if self._scheduler_file.is_file():
+            return read_json(self._scheduler_file)
+        return SDXL_SCHEDULER if self._is_xl else SD1_SCHEDULER
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """The preferences in ``sdrt.json``; the first size that the packages take where it has none."""
+        said = {key: value for key, value in self._sidecar.items() if key != "coreml"}
+        sizes = self.limits.sizes
+        if sizes and (said.get("height"), said.get("width")) not in sizes:
+            said |= {"height": sizes[0][0], "width": sizes[0][1]}
+        return checked_defaults(self.layout.path / "sdrt.json", said)
+
+    @cached_property
+    def flags(self) -> PipelineFlags:
+        """What ``sdrt.json`` says, else what diffusers' pipelines do."""
+        said = self._described.get("flags")
+        if isinstance(said, dict) and not self.refining:
+            return PipelineFlags(**{key: bool(said.get(key, False)) for key in PipelineFlags.__dataclass_fields__})
+        return PipelineFlags(force_zeros_for_empty_prompt=self._is_xl and not self.refining, requires_aesthetics_score=self.refining)
+
+    @cached_property
+    def feature_extractor_config(self) -> Mapping[str, Any]:
+        """What ``sdrt.json`` says."""
+        said = self._described.get("feature_extractor")
+        return said if isinstance(said, dict) else {}
+
+    @cached_property
+    def limits(self) -> ModelLimits:
+        """What the packages take, and what the folder left to be assumed."""
+        if self.reader is None:
+            return ModelLimits()
+        unet, config = self.ports["unet"], self.config("vae_decoder")
+        scale = 2 ** (len(config["block_out_channels"]) - 1)
+        sample, states = unet.inputs.get("sample"), unet.inputs.get("encoder_hidden_states")
+        timestep = unet.inputs.get("timestep")
+        shapes = () if sample is None or sample.ranges else sample.choices or (sample.shape,)
+        return ModelLimits(
+            sizes=tuple((shape[2] * scale, shape[3] * scale) for shape in shapes),
+            num_tokens=None if states is None or states.ranges or states.choices else unet.shape("encoder_hidden_states")[-1],
+            timestep_dtype=timestep.dtype if timestep is not None and timestep.dtype else "float32",
+            assumed=self._assumed,
+        )
+
+    # ---- sdrt.json
+
+    @property
+    def _assumed(self) -> Mapping[str, str]:
+        kind = "Stable Diffusion XL" if self._is_xl else "Stable Diffusion 1.x"
+        found = {}
+        if self.tokenizer_path is None:
+            found["tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
+        if self.given.scheduler is None and not self._scheduler_file.is_file():
+            found["scheduler"] = f"that of {kind}, for want of a scheduler_config.json"
+        if "vae_decoder" not in self._configs and "vae_decoder" not in self.given.parts:
+            found["scaling_factor"] = f"that of {kind}, for want of an sdrt.json"
+        return found
+
+    @property
+    def _is_xl(self) -> bool:
+        return bool(self.own_config("unet")["addition_embed_type"] == "text_time")
+
+    @property
+    def _scheduler_file(self) -> Path:
+        return self.layout.path / "scheduler_config.json"
+
+    @cached_property
+    def _sidecar(self) -> Mapping[str, Any]:
+        file = self.layout.path / "sdrt.json"
+        return read_json(file) if file.is_file() else {}
+
+    @cached_property
+    def _described(self) -> Mapping[str, Any]:
+        said = self._sidecar.get("coreml", {})
+        file = self.layout.path / "sdrt.json"
+        if not isinstance(said, dict):
+            raise ModelError(f"{file}: coreml is an object; got {type(said).__name__}: convert the model again")
+        if said and said.get("format") != _FORMAT:
+            raise ModelError(f"{file}: is of format {said.get('format')!r}, and this sdrt reads {_FORMAT}; convert again, or upgrade sdrt")
+        return said
+
+    @cached_property
+    def _configs(self) -> Mapping[str, Mapping[str, Any]]:
+        said = self._described.get("configs", {})
+        if not isinstance(said, dict) or not all(isinstance(each, dict) for each in said.values()):
+            raise ModelError(f"{self.layout.path / 'sdrt.json'}: coreml.configs holds an object for each part; convert the model again")
+        return said
+
+    def controlnet_config(self, stem: str) -> Mapping[str, Any] | None:
+        """What ``sdrt.json`` says of a ControlNet by the stem of its file; None where it says nothing."""
+        said = self._described.get("controlnets")
+        found = said.get(stem) if isinstance(said, dict) else None
+        return found if isinstance(found, dict) else None

@@ -1,0 +1,73 @@
+"""The embedded model, converted and run here: the picture that its weights give on numpy, from every form of package."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sdrt
+from converter.compression import LinearQuantization, Palettization
+from converter.conversion import convert
+from converter.options import Attention, ConvertOptions
+from sdrt.arrays import Array
+
+PARTS = ("unet", "text_encoder", "vae_decoder")
+
+
+def draw(model: str | Path, backend: str = "coreml", prompt: str = "a red circle on a blue background", **options: Any) -> Array:
+    with sdrt.load(model, backend, **options) as pipe:
+        return np.asarray(pipe.generate(prompt, seed=93, num_inference_steps=10).images[0])
+
+
+def psnr(picture: Array, wanted: Array) -> float:
+    """20 log10(255 / rmse) of 8-bit pictures."""
+    error = np.sqrt(np.mean((picture.astype(np.float64) - wanted) ** 2))
+    return float(20 * np.log10(255 / max(error, 1e-9)))
+
+
+@pytest.fixture(scope="module")
+def wanted() -> Array:
+    return draw("nano", "numpy")
+
+
+def converted(folder: Path, **options: Any) -> Path:
+    """Not compared with its source here: other tests do that."""
+    convert(ConvertOptions(**{"model": "nano", "out": folder, "parts": PARTS, "check": False, **options}))
+    return folder
+
+
+def test_another_prompt_is_another_picture(wanted: Array) -> None:
+    assert psnr(draw("nano", "numpy", "a green heart on a white background"), wanted) < 20
+
+
+def test_float32_packages(tmp_path: Path, wanted: Array) -> None:
+    folder = converted(tmp_path, precision="float32", float32_weights=True, attention=Attention.ORIGINAL)
+    assert psnr(draw(folder), wanted) > 60
+
+
+def test_float16_packages_whole_and_in_two_halves(tmp_path: Path, wanted: Array) -> None:
+    """In the arithmetic that hardware rounds; halves that are there go before the whole."""
+    folder = converted(tmp_path, chunk=True)
+    halves = draw(folder, precision="float16")
+    assert psnr(halves, wanted) > 40
+    for half in folder.glob("*_chunk?.mlpackage"):
+        shutil.rmtree(half)
+    assert np.array_equal(draw(folder, precision="float16"), halves)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", Attention)
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_every_attention_in_both_precisions(tmp_path: Path, wanted: Array, attention: Attention, precision: str) -> None:
+    folder = converted(tmp_path, precision=precision, float32_weights=precision == "float32", attention=attention)
+    assert psnr(draw(folder, precision=precision), wanted) > (60 if precision == "float32" else 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compression", [Palettization(nbits=8), Palettization(nbits=6), LinearQuantization(nbits=8)], ids=repr)
+def test_compressed_packages(tmp_path: Path, wanted: Array, compression: Any) -> None:
+    """What compression costs is the weights' own; these are trained, and stay close at this many bits."""
+    folder = converted(tmp_path, compression=compression)
+    assert psnr(draw(folder, precision="float16"), wanted) > 35

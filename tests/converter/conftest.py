@@ -19,15 +19,31 @@ from tests.models import (
 )
 
 
+# Two levels instead of four, one layer each: every operation takes its time to convert, and the forms differ in none of those that repeat.
+_SHALLOW: dict[str, Any] = {
+    "block_out_channels": (32, 64),
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "layers_per_block": 1,
+}
+_SHALLOW_UNET: dict[str, Any] = {**_SHALLOW, "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
+
+
+def _shallow(form: Form, unet: bool) -> dict[str, Any]:
+    if form in ("sdxl", "sdxl-refiner"):
+        return {"layers_per_block": 1}
+    heads = {"attention_head_dim": (1, 2)} if form == "sd2" else {}
+    return {**(_SHALLOW_UNET if unet else _SHALLOW), **heads}
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Form], Path]:
-    """A function that gives the folder of a model of this form, half as deep as those of other tests: each layer takes its time."""
+    """A function that gives the folder of a model of this form, its U-Net a shallow one."""
     made: dict[Form, Path] = {}
 
     def make(form: Form) -> Path:
         if form not in made:
             folder = save_pipeline_folder(tmp_path_factory.mktemp("source") / f"tiny-{form}", form, safety_checker=form == "sd1")
-            random_unet({**UNETS[form], "layers_per_block": 1}, seed=1).save_pretrained(folder / "unet")
+            random_unet({**UNETS[form], **_shallow(form, True)}, seed=1).save_pretrained(folder / "unet")
             made[form] = folder
         return made[form]
 
@@ -42,7 +58,7 @@ def controlnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[For
     def make(form: Form) -> Path:
         if form not in made:
             made[form] = tmp_path_factory.mktemp("control") / f"canny-{form}"
-            config = {**CONTROLNETS[form], "layers_per_block": 1, "controlnet_conditioning_channel_order": "bgr"}
+            config = {**CONTROLNETS[form], **_shallow(form, False), "controlnet_conditioning_channel_order": "bgr"}
             random_controlnet(config, seed=6).save_pretrained(made[form])
         return made[form]
 

@@ -266,8 +266,8 @@ def test_a_weight_that_float16_cannot_hold_stays_float32(model_folder: Folders, 
 
 
 SIZES: dict[str, tuple[str, dict[str, Any]]] = {
-    "latent_height=9": (r"latents of 9x8 .* take multiples of 8, which are 64 pixels", {"latent_height": 9}),
-    "sizes=(64, 100)": (r"height and width are multiples of 64; got 64x100", {"sizes": ((64, 100),)}),
+    "latent_height=9": (r"latents of 9x8 .* take multiples of 2, which are 16 pixels", {"latent_height": 9}),
+    "sizes=(64, 100)": (r"height and width are multiples of 16; got 64x100", {"sizes": ((64, 100),)}),
     "sizes=(64, 72)": (r"latents of 8x9 .* cannot be halved as often as the U-Net does", {"sizes": ((64, 72),)}),
 }
 
@@ -295,7 +295,7 @@ def test_several_sizes_need_a_newer_system(model_folder: Folders, tmp_path: Path
     with pytest.raises(ConfigError, match=r"several sizes need a deployment target of macOS14 or iOS17; got macOS13"):
         convert(options)
     several = replace(options, parts=("unet",), unet_support_controlnet=True, deployment_target="macOS14")
-    with pytest.raises(ConfigError, match=r"needs macOS15 or iOS18; got macOS14"):
+    with pytest.raises(ConfigError, match=r"as a control_unet has them, need macOS15 or iOS18; got macOS14"):
         convert(several)
     with pytest.raises(ConfigError, match=r"takes pictures of one size"):
         convert(replace(options, parts=("safety_checker",), deployment_target="macOS14"))

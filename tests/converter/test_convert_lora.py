@@ -22,9 +22,9 @@ Folders = Callable[[Form], Path]
 Tensors = dict[str, torch.Tensor]
 
 RANK, ALPHA, STRENGTH = 3, 2.0, 0.7
-MATRIX = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
+MATRIX = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
 CONV = "mid_block.resnets.0.conv1"
-POINT = "down_blocks.1.attentions.0.proj_in"
+POINT = "down_blocks.0.attentions.0.proj_in"
 TEXT = "encoder.layers.1.self_attn.q_proj"
 
 
@@ -219,7 +219,7 @@ def test_what_fits_nothing_is_an_error(model_folder: Folders, tmp_path: Path) ->
     with pytest.raises(ModelError, match=r"the layer for unet mid_block.resnets.0.conv1.weight lacks its up half"):
         open_lora(file, 1, model)
     save_file({name: tensor[:, :-1].contiguous() if "to_k.lora_down" in name else tensor for name, tensor in tensors.items()}, file)
-    with pytest.raises(ModelError, match=r"attn2.to_k.weight has shapes .* which do not fit the weight's \(64, 32\)"):
+    with pytest.raises(ModelError, match=r"attn2.to_k.weight has shapes .* which do not fit the weight's \(32, 32\)"):
         open_lora(file, 1, model)
     save_file({name.replace("lora_down", "hada_w1_a"): tensor for name, tensor in tensors.items()}, file)
     with pytest.raises(ModelError, match=r"4 of its 11 tensors fit nothing"):

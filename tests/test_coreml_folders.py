@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import sdrt
+from sdrt.cli import main
 from sdrt.errors import ArrayContractError, ConfigError, MissingFileError, ModelError
 from sdrt.models import open_model
 from sdrt.models.coreml.names import PREFIX, RESOURCES, SUFFIXES, Role, file_stem
@@ -292,7 +293,7 @@ def test_packages_that_are_missing_or_of_another_model_are_named(tree: TREE, pac
     with pytest.raises(ModelError, match=r"is of format 9, and this sdrt reads 1"):
         sdrt.load(folder, backend="coreml")
     (folder / "sdrt.json").unlink()
-    other = packages("lcm", "unet")
+    other = packages("lcm", "unet", "float32", 2)
     shutil.copytree(other, folder / f"{file_stem('unet', 'another/model')}.mlpackage")
     with pytest.raises(ModelError, match=r"holds packages of several models \(another_model, random_tiny\)"):
         sdrt.load(folder, backend="coreml")
@@ -307,3 +308,18 @@ def test_a_network_refuses_arrays_of_another_count(tree: TREE) -> None:
     with pytest.raises(ArrayContractError, match=r"every array has as many rows, at least one; got \[2, 3\]"):
         bound(sample=np.zeros((3, 4, 8, 8), np.float32), timestep=np.zeros(3, np.float32))
     network.close()
+
+
+def test_inspect_shows_what_a_package_holds(packages: TREE, capsys: pytest.CaptureFixture[str]) -> None:
+    path = packages("sd1", "vae_decoder", "float32", 2)
+    assert main(["inspect", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "mlpackage, specification 7 (iOS 16)" in text
+    assert "input        z float16[1,4,8,8]" in text
+    assert "output       image float32[1,3,64,64]" in text
+    assert main(["inspect", "--json", str(path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["functions"][0]["operations"]["conv"] > 10
+    assert found["size_bytes"] > 1000
+    assert main(["inspect", str(path.parent / "none.mlpackage")]) == 2
+    assert "no such model" in capsys.readouterr().err

@@ -178,15 +178,18 @@ def test_in_painting(tree: TREE, sources: Callable[[Form], Path]) -> None:
     assert psnr(found, picture(sdrt.load(sources("inpaint")), **{**given, "image": Image.new("RGB", (64, 64))})) < 40
 
 
-def test_sdxl_its_refiner_in_one_folder_and_lcm(tree: TREE, sources: Callable[[Form], Path], packages: TREE) -> None:
+def test_sdxl_and_its_refiner_in_one_folder(tree: TREE, sources: Callable[[Form], Path], packages: TREE) -> None:
     folder = tree("sdxl", ("text_encoder", "text_encoder_2", "unet", "vae_decoder"))
     save_package(sources("sdxl-refiner"), folder, "refiner", "sdxl-refiner")
     # a tiny model's sizes are embedded in 8 numbers, where XL has 256; no shape tells
-    sidecar = {"coreml": {"format": 1, "configs": {}, "pad_tokens": {"text_encoder_2": "<|endoftext|>"}}}
-    for key, form in (("unet", "sdxl"), ("refiner", "sdxl-refiner")):
-        sidecar["coreml"]["configs"][key] = dict(open_model(sources(form)).config("unet"))  # type: ignore[index]
-    sidecar["coreml"]["flags"] = {"force_zeros_for_empty_prompt": True}  # type: ignore[index]
-    (folder / "sdrt.json").write_text(json.dumps(sidecar))
+    forms: dict[str, Form] = {"unet": "sdxl", "refiner": "sdxl-refiner"}
+    described = {
+        "format": 1,
+        "configs": {key: dict(open_model(sources(form)).config("unet")) for key, form in forms.items()},
+        "pad_tokens": {"text_encoder_2": "<|endoftext|>"},
+        "flags": {"force_zeros_for_empty_prompt": True},
+    }
+    (folder / "sdrt.json").write_text(json.dumps({"coreml": described}))
     ours = picture(sdrt.load(sources("sdxl")))
     assert psnr(picture(sdrt.load(folder, backend="coreml")), ours) > 60
     refined = picture(sdrt.load(folder, backend="coreml", refiner=folder), refiner_start=0.5)
@@ -278,7 +281,7 @@ def test_what_cannot_be_is_said_at_once(tree: TREE, sources: Callable[[Form], Pa
 def test_packages_that_are_missing_or_of_another_model_are_named(tree: TREE, packages: TREE) -> None:
     folder = tree("sd1", SD1)
     for role in ("vae_decoder", "text_encoder"):
-        package = folder / f"{file_stem(role, NAME)}.mlpackage"  # type: ignore[arg-type]
+        package = folder / f"{file_stem(role, NAME)}.mlpackage"
         shutil.move(package, folder.parent / package.name)
         with pytest.raises(MissingFileError, match=r"has no (vae_decoder; its parts are|package of a text encoder)"):
             sdrt.load(folder, backend="coreml")

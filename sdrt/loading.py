@@ -206,7 +206,7 @@ def _remarks(model: StoredModel, options: Mapping[Part, BackendOptions]) -> dict
 
     limits = model.limits
     told = {"timesteps": "rounded to float16"} if limits.timestep_dtype == "float16" else {}
-    return {**recorded(options["unet"].extra), **told, **{f"assumed {name}": text for name, text in limits.assumed.items()}}
+    return {**recorded(options["unet"]), **told, **{f"assumed {name}": text for name, text in limits.assumed.items()}}
 
 
 def _scaling_factor(model: StoredModel) -> float:

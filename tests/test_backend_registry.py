@@ -31,7 +31,7 @@ def test_numpy_is_built_in_and_the_same_object_every_time() -> None:
 
 def test_an_unknown_name_lists_the_known_ones(plug_ins: list[EntryPoint]) -> None:
     plug_ins.append(entry("fake", "tests.fake_backend:FakeBackend"))
-    with pytest.raises(ConfigError, match=r"backends are numpy, torch, fake; got 'nump'"):
+    with pytest.raises(ConfigError, match=r"backends are numpy, torch, coreml, fake; got 'nump'"):
         registry.get("nump")
 
 

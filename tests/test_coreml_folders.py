@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import sdrt
+from sdrt.cli import main
 from sdrt.errors import ArrayContractError, ConfigError, MissingFileError, ModelError
 from sdrt.models import open_model
 from sdrt.models.coreml.names import PREFIX, RESOURCES, SUFFIXES, Role, file_stem
@@ -177,15 +178,18 @@ def test_in_painting(tree: TREE, sources: Callable[[Form], Path]) -> None:
     assert psnr(found, picture(sdrt.load(sources("inpaint")), **{**given, "image": Image.new("RGB", (64, 64))})) < 40
 
 
-def test_sdxl_its_refiner_in_one_folder_and_lcm(tree: TREE, sources: Callable[[Form], Path], packages: TREE) -> None:
+def test_sdxl_and_its_refiner_in_one_folder(tree: TREE, sources: Callable[[Form], Path], packages: TREE) -> None:
     folder = tree("sdxl", ("text_encoder", "text_encoder_2", "unet", "vae_decoder"))
     save_package(sources("sdxl-refiner"), folder, "refiner", "sdxl-refiner")
     # a tiny model's sizes are embedded in 8 numbers, where XL has 256; no shape tells
-    flags, pad_tokens = {"force_zeros_for_empty_prompt": True}, {"text_encoder_2": "<|endoftext|>"}
-    sidecar: dict[str, dict[str, Any]] = {"coreml": {"format": 1, "flags": flags, "pad_tokens": pad_tokens}}
     forms: dict[str, Form] = {"unet": "sdxl", "refiner": "sdxl-refiner"}
-    sidecar["coreml"]["configs"] = {key: dict(open_model(sources(form)).config("unet")) for key, form in forms.items()}
-    (folder / "sdrt.json").write_text(json.dumps(sidecar))
+    described = {
+        "format": 1,
+        "configs": {key: dict(open_model(sources(form)).config("unet")) for key, form in forms.items()},
+        "pad_tokens": {"text_encoder_2": "<|endoftext|>"},
+        "flags": {"force_zeros_for_empty_prompt": True},
+    }
+    (folder / "sdrt.json").write_text(json.dumps({"coreml": described}))
     ours = picture(sdrt.load(sources("sdxl")))
     assert psnr(picture(sdrt.load(folder, backend="coreml")), ours) > 60
     refined = picture(sdrt.load(folder, backend="coreml", refiner=folder), refiner_start=0.5)
@@ -276,8 +280,7 @@ def test_what_cannot_be_is_said_at_once(tree: TREE, sources: Callable[[Form], Pa
 
 def test_packages_that_are_missing_or_of_another_model_are_named(tree: TREE, packages: TREE) -> None:
     folder = tree("sd1", SD1)
-    roles: tuple[Role, ...] = ("vae_decoder", "text_encoder")
-    for role in roles:
+    for role in ("vae_decoder", "text_encoder"):
         package = folder / f"{file_stem(role, NAME)}.mlpackage"
         shutil.move(package, folder.parent / package.name)
         with pytest.raises(MissingFileError, match=r"has no (vae_decoder; its parts are|package of a text encoder)"):
@@ -293,7 +296,7 @@ def test_packages_that_are_missing_or_of_another_model_are_named(tree: TREE, pac
     with pytest.raises(ModelError, match=r"is of format 9, and this sdrt reads 1"):
         sdrt.load(folder, backend="coreml")
     (folder / "sdrt.json").unlink()
-    other = packages("lcm", "unet")
+    other = packages("lcm", "unet", "float32", 2)
     shutil.copytree(other, folder / f"{file_stem('unet', 'another/model')}.mlpackage")
     with pytest.raises(ModelError, match=r"holds packages of several models \(another_model, random_tiny\)"):
         sdrt.load(folder, backend="coreml")
@@ -308,3 +311,18 @@ def test_a_network_refuses_arrays_of_another_count(tree: TREE) -> None:
     with pytest.raises(ArrayContractError, match=r"every array has as many rows, at least one; got \[2, 3\]"):
         bound(sample=np.zeros((3, 4, 8, 8), np.float32), timestep=np.zeros(3, np.float32))
     network.close()
+
+
+def test_inspect_shows_what_a_package_holds(packages: TREE, capsys: pytest.CaptureFixture[str]) -> None:
+    path = packages("sd1", "vae_decoder", "float32", 2)
+    assert main(["inspect", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "mlpackage, specification 7 (iOS 16)" in text
+    assert "input        z float16[1,4,8,8]" in text
+    assert "output       image float32[1,3,64,64]" in text
+    assert main(["inspect", "--json", str(path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["functions"][0]["operations"]["conv"] > 10
+    assert found["size_bytes"] > 1000
+    assert main(["inspect", str(path.parent / "none.mlpackage")]) == 2
+    assert "no such model" in capsys.readouterr().err

@@ -17,7 +17,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command = commands.add_parser(
         "inspect",
         help="show the settings inside a picture, or a Core ML package",
-        description="Show the settings that a PNG carries, or what a Core ML package holds (inputs, operations, precision, size).",
+        description="Show the settings that a PNG carries, or inputs, outputs, operations, precision and size of a Core ML package.",
     )
     command.add_argument(
         "file",

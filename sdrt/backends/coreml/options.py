@@ -1,10 +1,10 @@
 """The Core ML backend's own options."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from sdrt.backends.base import BackendOptions
 from sdrt.errors import ConfigError
@@ -85,8 +85,8 @@ class CoreMLOptions:
         return sys.platform == "darwin" and self.precision is None
 
 
-def recorded(extra: Mapping[str, Any]) -> dict[str, str]:
-    """What the settings of a picture say of these options."""
-    options = CoreMLOptions.read(BackendOptions(extra=extra))
+def recorded(given: BackendOptions) -> dict[str, str]:
+    """What the settings of a picture say of these options; ConfigError as of `CoreMLOptions.read`."""
+    options = CoreMLOptions.read(given)
     runner = "Core ML" if options.native else f"executor, {options.precision or 'float32'}"
     return {"compute_unit": options.compute_unit, "runner": runner}

@@ -219,8 +219,7 @@ def save_sidecars(source: Path, out: Path) -> None:
 
 def save_chunks(package: Path, *, merge: bool = False) -> None:
     """Cut a package in two with coremltools, and remove the whole one."""
-    model = ct.models.MLModel(str(package), skip_model_load=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ct.models.utils.bisect_model(model, str(package.parent), merge_chunks_to_pipeline=merge, check_output_correctness=False)
+        ct.models.utils.bisect_model(str(package), str(package.parent), merge_chunks_to_pipeline=merge, check_output_correctness=False)
     shutil.rmtree(package)

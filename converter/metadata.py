@@ -44,9 +44,8 @@ def digest_of(asked: Mapping[str, Any]) -> str:
 def compression_text(options: ConvertOptions) -> str:
     """The compression in one line; ``none`` if there is none.
 
-    >>> from converter.compression import Palettization
-    >>> compression_text(ConvertOptions(model="nano", out=Path(), compression=Palettization(nbits=6)))
-    'Palettization(nbits=6)'
+    >>> compression_text(ConvertOptions(model="nano", out=Path()))
+    'none'
     """
     return "none" if options.compression is None else repr(options.compression)
 

@@ -18,7 +18,6 @@ from tests.models import (
     save_pipeline_folder,
 )
 
-
 # Two levels instead of four, one layer each: every operation takes its time to convert, and the forms differ in none of those that repeat.
 _SHALLOW: dict[str, Any] = {
     "block_out_channels": (32, 64),

@@ -3,8 +3,9 @@
 coremltools takes an exact method for large float16 weights (about a second a weight at 8 bits) and scikit-learn's for others. On a line,
 k-means needs neither: float16 has 65,536 values, whose counts are all there is to know of a weight, and a step of Lloyd's method over
 running sums of them costs microseconds whatever the weight's size. It begins at the point density that is best for many points (Panter &
-Dite 1951: the cube root of the values' density) and ends where no value changes its group; measured against the exact method, the mean
-squared error is at most 2% larger, see ``tests/converter/test_compression.py``.
+Dite 1951: the cube root of the values' density) and ends where no value changes its group, and where splitting groups and joining others
+does not help. Measured against the exact method, the mean squared error is at most 2% larger for weights like a network's, and at most 10%
+(0.4 dB) for few numbers or heaps of them; see ``tests/converter/test_compression.py``.
 
 Source: Lloyd, Least squares quantization in PCM, 1982, method I.
 """
@@ -62,12 +63,61 @@ def _lloyd(
     """Centres of groups of ascending values, and where in ``values`` each group starts."""
     if len(values) <= groups:
         return values, np.arange(len(values))
-    mass = np.concatenate([[0.0], np.cumsum(counts)])
-    moment = np.concatenate([[0.0], np.cumsum(counts * values)])
-    starts = _first_groups(values, counts, groups)
+    sums = np.concatenate([np.zeros((3, 1)), np.cumsum(counts * np.stack([np.ones_like(values), values, values**2]), axis=1)], axis=1)
+    centres, starts = _settled(values, sums, _first_groups(values, counts, groups))
+    error, swaps = _errors(sums, starts, np.append(starts[1:], len(values))).sum(), max(1, groups // 8)
+    while swaps:
+        tried_centres, tried = _settled(values, sums, _swapped(values, sums, centres, starts, swaps))
+        found = _errors(sums, tried, np.append(tried[1:], len(values))).sum()
+        if found < error * (1 - 1e-4):
+            centres, starts, error = tried_centres, tried, found
+        else:
+            swaps //= 2
+    return centres, starts
+
+
+def _errors(sums: npt.NDArray[np.float64], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The squared errors of groups from their means."""
+    mass, moment, square = sums[:, ends] - sums[:, starts]
+    found: npt.NDArray[np.float64] = np.maximum(square - moment**2 / np.maximum(mass, 1), 0)
+    return found
+
+
+def _swapped(
+    values: npt.NDArray[np.float64],
+    sums: npt.NDArray[np.float64],
+    centres: npt.NDArray[np.float64],
+    starts: npt.NDArray[np.int64],
+    swaps: int,
+) -> npt.NDArray[np.int64]:
+    """Groups of which so many were split, that gain most by it, and as many pairs of neighbours joined, that lose least."""
+    ends = np.append(starts[1:], len(values))
+    own = _errors(sums, starts, ends)
+    middle = np.clip(np.searchsorted(values, centres), starts + 1, ends)
+    gain = own - _errors(sums, starts, middle) - _errors(sums, middle, ends)
+    loss = _errors(sums, starts[:-1], ends[1:]) - own[:-1] - own[1:]
+    split = [int(group) for group in np.argsort(-gain)[:swaps] if middle[group] < ends[group]]
+    kept = set(starts.tolist())
+    busy = set(split)
+    joined = 0
+    for pair in np.argsort(loss).tolist():
+        if joined == len(split):
+            break
+        if not busy & {pair, pair + 1} and loss[pair] < gain[split[joined]]:
+            kept.remove(int(starts[pair + 1]))
+            kept.add(int(middle[split[joined]]))
+            busy |= {pair, pair + 1}
+            joined += 1
+    return np.array(sorted(kept))
+
+
+def _settled(
+    values: npt.NDArray[np.float64], sums: npt.NDArray[np.float64], starts: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Lloyd's method from these groups on."""
     for _ in range(_STEPS):
         ends = np.append(starts[1:], len(values))
-        centres = (moment[ends] - moment[starts]) / (mass[ends] - mass[starts])
+        centres = (sums[1, ends] - sums[1, starts]) / (sums[0, ends] - sums[0, starts])
         moved = _none_empty(np.append(0, np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)), len(values))
         if np.array_equal(moved, starts):
             break

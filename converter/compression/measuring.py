@@ -40,8 +40,8 @@ def psnr(got: Array, reference: Array) -> float:
     return 20 * math.log10((largest + 1e-5) / (error + 1e-10))
 
 
-def made_inputs(features: tuple[Feature, ...], seed: int) -> dict[str, Array]:
-    """Fixed random inputs for a network of Stable Diffusion: normal numbers, but for timesteps and token ids."""
+def made_inputs(features: tuple[Feature, ...], seed: int, vocabulary: int) -> dict[str, Array]:
+    """Fixed random inputs for a network of Stable Diffusion: normal numbers, but for timesteps, and token ids below ``vocabulary``."""
     source = np.random.default_rng(seed)
     found: dict[str, Array] = {}
     for feature in features:
@@ -49,7 +49,7 @@ def made_inputs(features: tuple[Feature, ...], seed: int) -> dict[str, Array]:
         if feature.name == "timestep":
             found[feature.name] = source.integers(1, 1000, shape).astype(np.float32)
         elif feature.name == "input_ids" or "int" in feature.dtype:
-            found[feature.name] = source.integers(0, 256, shape).astype(np.int32)
+            found[feature.name] = source.integers(0, vocabulary, shape).astype(np.int32)
         else:
             found[feature.name] = source.standard_normal(shape, dtype=np.float32)
     return found
@@ -77,10 +77,10 @@ class OutputMeasure:
             raise ModelError(f"{path}: is no single ML Program; measure a model before it is chunked")
         function = next(iter(package.model.program.functions.values()))
         features = package.model.description.interface(function.name).inputs
-        given = dict(inputs) if inputs is not None else made_inputs(features, seed)
-        self.key = _digest(given)
         self._function = function
         self._constants = _Patched(function.name, function.block, package.blobs, KeptArrays(None))
+        given = dict(inputs) if inputs is not None else made_inputs(features, seed, self._vocabulary())
+        self.key = _digest(given)
         computations = fused_computations(function, self._constants, plain_computations(function, self._constants))
         # the executor's own checks of order; it runs whole programs only
         self._computations = Executor(function, self._constants, "float32", computations).computations
@@ -91,6 +91,7 @@ class OutputMeasure:
                 self._readers.setdefault(name, index)
         self._team = Team(usable_cores())
         taken = accepted(path.name, features, given)
+        self.inputs = given
         self._inputs = {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in taken.items()}
         self._place, self._values = 0, dict(self._inputs)
         self._reference = self._outputs(self._run(0, dict(self._values), len(self._computations)))
@@ -125,6 +126,12 @@ class OutputMeasure:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _vocabulary(self) -> int:
+        """How many rows the smallest table has that is looked up: token ids, and positions, are below."""
+        tables = [operation.inputs["x"][0] for operation in self._function.block.operations if operation.type == "gather"]
+        rows = [self._constants.shape(name)[0] for name in tables if isinstance(name, str) and name in self._constants]
+        return min((count for count in rows if count), default=256)
 
     def _run(self, start: int, values: dict[str, Array], stop: int) -> dict[str, Array]:
         """Compute the steps from ``start`` to before ``stop``; what is read later, or given back, stays in ``values``."""

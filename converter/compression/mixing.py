@@ -109,7 +109,7 @@ def _check_reachable(aim: MixedBits, weights: Sequence[Weight], whole: int) -> N
 def _within(target: int, options: Mapping[str, Sequence[Option]], whole: int) -> dict[str, Option]:
     """The choice with the least noise that fits."""
     chosen = {name: given[0] for name, given in options.items()}
-    size = whole
+    size = total_bytes(whole, {})
     for name, option in descent(options):
         if size <= target:
             break

@@ -26,8 +26,13 @@ def palettized_bytes(weight: Weight, nbits: int) -> int:
 
 
 def total_bytes(whole: int, weights: Mapping[Weight, int]) -> int:
-    """Of a weight file that has ``whole`` bytes with plain weights, when these have so many bits instead."""
-    return whole - sum(plain_bytes(weight) - palettized_bytes(weight, bits) for weight, bits in weights.items() if bits != PLAIN)
+    """Of a weight file that has ``whole`` bytes with plain weights, when these have so many bits instead.
+
+    Up to 63 bytes more than it will have: nothing aligns what comes after its last record.
+    """
+    return ceil(whole / 64) * 64 - sum(
+        plain_bytes(weight) - palettized_bytes(weight, bits) for weight, bits in weights.items() if bits != PLAIN
+    )
 
 
 def _record(size: int) -> int:

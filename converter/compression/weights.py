@@ -122,9 +122,13 @@ def fingerprint(path: Path) -> str:
     package = open_package(path)
     found = hashlib.sha256()
     for operation in _only_block(package).operations:
-        found.update(f"{operation.type} {operation.inputs.keys()} {operation.names()} {operation.outputs}".encode())
-        values = [argument for arguments in operation.inputs.values() for argument in arguments if not isinstance(argument, str)]
-        for value in (*values, *(value for key, value in operation.attributes.items() if key != "name")):
+        # protobuf writes its maps in any order
+        inputs = sorted(operation.inputs.items(), key=lambda item: item[0])
+        attributes = sorted(operation.attributes.items(), key=lambda item: item[0])
+        names = [(key, [argument for argument in arguments if isinstance(argument, str)]) for key, arguments in inputs]
+        found.update(f"{operation.type} {names} {[key for key, _ in attributes]} {operation.outputs}".encode())
+        values = [argument for _, arguments in inputs for argument in arguments if not isinstance(argument, str)]
+        for value in (*values, *(value for key, value in attributes if key != "name")):
             if isinstance(value.data, Blob) and isinstance(value.type, TensorType):
                 found.update(np.ascontiguousarray(package.blobs.tensor(value.data, value.type)).data)
             elif isinstance(value.data, np.ndarray) and value.data.dtype != object:

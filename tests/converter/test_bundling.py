@@ -49,7 +49,12 @@ def test_packages_get_swift_names_and_files_stand_beside_them(tmp_path: Path, ca
         resources = bundle(tmp_path, NAME)
     wanted = {f"{stem}.mlpackage": role for role, stem in roles.items()}
     assert _contents(resources) == {**wanted, "controlnet/LllyasvielControlV11PSd15Canny.mlpackage": "controlnet"}
-    assert {file.name for file in resources.iterdir() if file.is_file()} == {"vocab.json", "merges.txt", "scheduler_config.json", "sdrt.json"}
+    assert {file.name for file in resources.iterdir() if file.is_file()} == {
+        "vocab.json",
+        "merges.txt",
+        "scheduler_config.json",
+        "sdrt.json",
+    }
     assert "xcrun coremlcompiler compile" in caplog.text
     assert not list(tmp_path.glob(".*"))
 
@@ -62,7 +67,11 @@ def test_halves_stand_for_the_whole_and_a_pipeline_does_too(tmp_path: Path) -> N
     for ending in ("_chunk1", "_chunk2"):
         _package(tmp_path, "unet", ending)
         _package(tmp_path, "control_unet", ending)
-    halves = {f"{stem}Chunk{n}.mlpackage": f"{role}_chunk{n}" for stem, role in (("Unet", "unet"), ("ControlledUnet", "control_unet")) for n in (1, 2)}
+    halves = {
+        f"{stem}Chunk{n}.mlpackage": f"{role}_chunk{n}"
+        for stem, role in (("Unet", "unet"), ("ControlledUnet", "control_unet"))
+        for n in (1, 2)
+    }
     assert _contents(bundle(tmp_path, NAME)) == halves
 
 
@@ -126,7 +135,7 @@ def test_a_compiler_that_fails_is_an_error_that_says_what_it_said(tmp_path: Path
     def missing(*_: Any, **__: Any) -> Any:
         raise FileNotFoundError("xcrun")
 
-    with pytest.raises(BackendError, match="xcrun cannot be started .*install Xcode"):
+    with pytest.raises(BackendError, match=r"xcrun cannot be started .*install Xcode"):
         compile_by_xcode(package, tmp_path, run=missing)
 
 

@@ -37,7 +37,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if form not in made:
             target, compression = FORMS[form]
             model = annotated(small_package(tmp_path_factory.mktemp("whole"), target=target))
-            made[form] = saved(model if compression is None else compress(model, compression), tmp_path_factory.mktemp("form") / "X.mlpackage")
+            made[form] = saved(
+                model if compression is None else compress(model, compression), tmp_path_factory.mktemp("form") / "X.mlpackage"
+            )
         return made[form]
 
     return make
@@ -72,7 +74,7 @@ def test_halves_share_the_weights_as_they_are_stored(package: Callable[[str], Pa
     whole = package(form)
     first, second = chunk(whole, merge=False)
     sizes = [sum(file.stat().st_size for file in path.rglob("weight.bin")) for path in (whole, first, second)]
-    assert sizes[1] + sizes[2] == pytest.approx(sizes[0], abs=64)
+    assert sizes[1] + sizes[2] == pytest.approx(sizes[0], abs=192)  # a second header, and what aligns each end
     # the largest single weight, 42% of all, cannot be parted
     assert max(sizes[1:]) < 0.75 * sizes[0]
     counts = [sum(describe(path).functions[0].compression.values()) for path in (whole, first, second)]
@@ -103,7 +105,9 @@ def test_metadata_and_descriptions_are_kept(package: Callable[[str], Path], merg
 
 def test_a_half_that_is_too_large_is_an_error_and_writes_nothing(package: Callable[[str], Path], tmp_path: Path) -> None:
     whole = saved(opened(package("plain")), tmp_path / "Y.mlpackage")
-    with pytest.raises(ConfigError, match=r"Y.mlpackage: its halves would take .* bytes, where 50,000 are allowed; compress the model first"):
+    with pytest.raises(
+        ConfigError, match=r"Y.mlpackage: its halves would take .* bytes, where 50,000 are allowed; compress the model first"
+    ):
         chunk(whole, merge=False, limit_bytes=50_000)
     assert [path.name for path in tmp_path.iterdir()] == ["Y.mlpackage"]
 

@@ -13,7 +13,8 @@ from converter.annotations import annotate
 from converter.blobs import copy_records, record_bytes
 from converter.cutting import FLOAT16, FLOAT32, INT32, Cut, best_cut, blob_values
 from converter.placing import place, workshop
-from converter.toolkit import quietly, toolkit
+from converter.quiet import quiet
+from converter.toolkit import toolkit
 from sdrt.backends.coreml import MLProgram
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 
@@ -71,7 +72,7 @@ def chunk(package: Path, *, merge: bool, limit_bytes: int = 10**9) -> tuple[Path
             made = {f"{package.stem}_chunk{number}.mlpackage": half.spec for number, half in enumerate(halves, 1)}
         for number, (name, one) in enumerate(made.items()):
             folder = halves[number].weights.parent if not merge else shop / "both"
-            with quietly():
+            with quiet():
                 toolkit().models.utils.save_spec(one, str(shop / name), weights_dir=str(folder))
             MLProgram(shop / name).close()
         for name in made:
@@ -87,7 +88,7 @@ def _opened(package: Path) -> tuple[Any, Path]:
         raise ConfigError(f"{package.name}: is chunked already; give the whole model")
     # the executor's reader says what is wrong with a damaged package; protobuf's says only that something is
     MLProgram(package).close()
-    with quietly():
+    with quiet():
         spec = toolkit().models.utils.load_spec(str(package))
     if spec.WhichOneof("Type") != "mlProgram":
         raise ConfigError(f"{package.name}: is a {spec.WhichOneof('Type')}, and only an ML Program can be cut; give the whole model")

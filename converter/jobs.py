@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from converter.metadata import plain
-from converter.options import ConvertOptions
+from converter.options import QUERIES_AT_A_TIME, Attention, ConvertOptions
 from converter.sizes import Sizes
 from converter.source import Source, open_controlnet, open_refiner
 from sdrt.errors import ConfigError
@@ -128,11 +128,22 @@ def _check(role: Role, config: Mapping[str, Any], sizes: Sizes, options: Convert
         raise ConfigError(f"several sizes need a deployment target of macOS14 or iOS17; got {target}")
     if count > 1 and role in ("control_unet", "controlnet") and target not in _MANY_OPEN_INPUTS:
         raise ConfigError(f"several inputs of several sizes, as a {role} has them, need macOS15 or iOS18; got {target}")
+    if count > 1 and options.attention is Attention.SPLIT_EINSUM_V2 and (queries := _most_queries(config, sizes)) > QUERIES_AT_A_TIME:
+        raise ConfigError(
+            f"SPLIT_EINSUM_V2 counts its runs of {QUERIES_AT_A_TIME} queries when it is converted, so a {role} of up to {queries} takes "
+            f"one size; got {count}: take SPLIT_EINSUM"
+        )
     width = config.get("cross_attention_dim")
     if role in _WITH_ATTENTION and options.text_encoder_hidden_size not in (None, width):
         raise ConfigError(
             f"the U-Net attends to text that is {width} wide; got text_encoder_hidden_size {options.text_encoder_hidden_size}"
         )
+
+
+def _most_queries(config: Mapping[str, Any], sizes: Sizes) -> int:
+    """Pixels of the largest picture that a denoiser attends to; 0 of what is none."""
+    levels = [level for level, kind in enumerate(config.get("down_block_types", ())) if str(kind).startswith("CrossAttn")]
+    return max((height >> levels[0]) * (width >> levels[0]) for height, width in sizes.latents) if levels else 0
 
 
 def _asked(role: Role, part: SourcePart, source: Source, sizes: Sizes, options: ConvertOptions) -> dict[str, Any]:

@@ -16,6 +16,9 @@ Precision: TypeAlias = Literal["float16", "float32"]
 ComputeUnit: TypeAlias = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
 DeploymentTarget: TypeAlias = Literal["macOS13", "macOS14", "macOS15", "iOS16", "iOS17", "iOS18"]
 
+# Of SPLIT_EINSUM_V2; source: apple/ml-stable-diffusion at e12202c, attention.py, where it keeps an iPhone's Neural Engine in its cache.
+QUERIES_AT_A_TIME = 512
+
 
 # What may be asked for beside ControlNets and a refiner; ``text_encoder`` is both of Stable Diffusion XL.
 PARTS = ("vae_decoder", "vae_encoder", "unet", "text_encoder", "safety_checker")

@@ -1,18 +1,16 @@
-"""coremltools, imported without its noise, and mended where a release of it does not go with its neighbours.
+"""coremltools, mended where a release of it does not go with its neighbours.
 
 coremltools 9.0 breaks with numpy 2.4: its torch front end calls ``int`` on arrays of one element, which numpy no longer allows. 9.1 does
 not; there, nothing is mended (apple/coremltools#2633, PR 2632).
 """
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from converter.quiet import quiet
-from sdrt.errors import MissingExtraError
+from converter.toolkit import toolkit
 
 __all__ = ["ct", "validated_once"]
 
@@ -25,19 +23,14 @@ class _OneElement(int):
 
 
 def _import() -> Any:
-    try:
-        with quiet():
-            tools = importlib.import_module("coremltools")
-    except ImportError as error:
-        raise MissingExtraError(f"the converter needs coremltools ({error}); install the extra: pip install 'sdrt[convert]'") from error
+    tools = toolkit()
     if tools.__version__.startswith("9.0"):
         _mend_integer_casts()
     return tools
 
 
 def _mend_integer_casts() -> None:
-    with quiet():
-        torch_ops: Any = importlib.import_module("coremltools.converters.mil.frontend.torch.ops")
+    torch_ops = toolkit("coremltools.converters.mil.frontend.torch.ops")
     plain = torch_ops._cast
     torch_ops._cast = lambda context, node, dtype, name: plain(context, node, _OneElement if dtype is int else dtype, name)
 
@@ -51,7 +44,7 @@ def validated_once() -> Iterator[None]:
 
     What comes out is looked at as before: validate ``model._mil_program`` once, outside.
     """
-    program: Any = importlib.import_module("coremltools.converters.mil.mil").Program
+    program = toolkit("coremltools.converters.mil.mil").Program
     plain = program.validate
     program.validate = lambda self, check_essential_scope=False: None  # noqa: ARG005 the names are those of the method
     try:

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from converter.annotations import annotate
 from converter.compression.clustering import cluster
 from converter.compression.weights import Weight
-from converter.toolkit import quietly, toolkit
+from converter.quiet import quiet
+from converter.toolkit import toolkit
 
 __all__ = ["Progress", "palettize", "prune", "quantize"]
 
@@ -77,7 +78,7 @@ def prune(model: Any, weights: Sequence[Weight], sparsity: float) -> Any:
 
 def _applied(function: Callable[[Any, Any], Any], model: Any, configs: Mapping[str, Any]) -> Any:
     tools = toolkit(_OPTIMIZE)
-    with quietly():
+    with quiet():
         found = function(model, tools.OptimizationConfig(global_config=None, op_name_configs=dict(configs)))
     # get_spec gives copies, and a model made of a changed one would hold its weights twice
     annotate(found._spec.description, model._spec.description)

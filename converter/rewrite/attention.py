@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from converter.options import Attention
+from converter.options import QUERIES_AT_A_TIME, Attention
 from converter.rewrite.fixed import fixed_size
 from converter.rewrite.pointwise import pointwise
 from sdrt.errors import ConfigError
@@ -18,9 +18,6 @@ __all__ = ["HeadedAttention", "original", "split_einsum", "split_einsum_v2"]
 
 # (q [n, heads * d, 1, queries], k and v [n, heads * d, 1, keys], heads) -> [n, heads * d, 1, queries]
 Attend: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
-
-# Queries at a time; source: apple/ml-stable-diffusion at e12202c, attention.py, where it keeps an iPhone's Neural Engine in its cache.
-_CHUNK = 512
 
 
 def original(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
@@ -45,10 +42,10 @@ def split_einsum_v2(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: in
     The runs are counted when the network is traced, so that the trace holds for that number of pixels alone.
     """
     size, length = q.shape[1] // heads, fixed_size(q, 3)
-    if length <= _CHUNK:
+    if length <= QUERIES_AT_A_TIME:
         return split_einsum(q, k, v, heads)
     keys = k.transpose(1, 3)
-    runs = [slice(start, min(start + _CHUNK, length)) for start in range(0, length, _CHUNK)]
+    runs = [slice(start, min(start + QUERIES_AT_A_TIME, length)) for start in range(0, length, QUERIES_AT_A_TIME)]
     outs = []
     for head in range(heads):
         part = slice(head * size, (head + 1) * size)

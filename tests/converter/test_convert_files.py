@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from converter import storing
 from converter.compression.settings import Palettization
 from converter.conversion import convert
-from converter.options import ConvertOptions
+from converter.options import Attention, ConvertOptions
 from converter.progress import Step
 from converter.report import Report
 from converter.sizes import parse_sizes, resolve_sizes
@@ -299,6 +299,9 @@ def test_several_sizes_need_a_newer_system(model_folder: Folders, tmp_path: Path
         convert(several)
     with pytest.raises(ConfigError, match=r"takes pictures of one size"):
         convert(replace(options, parts=("safety_checker",), deployment_target="macOS14"))
+    runs = replace(options, parts=("unet",), sizes=((256, 256), (256, 192)), attention=Attention.SPLIT_EINSUM_V2)
+    with pytest.raises(ConfigError, match=r"runs of 512 queries .* so a unet of up to 1024 takes one size; got 2: take SPLIT_EINSUM"):
+        convert(replace(runs, deployment_target="macOS14"))
 
 
 def test_one_model_for_several_sizes(model_folder: Folders, converted: Converted) -> None:

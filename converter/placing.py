@@ -21,7 +21,7 @@ def workshop(folder: Path) -> Iterator[Path]:
 
 
 def place(made: Path, target: Path) -> None:
-    """Rename a finished folder to its name; what had that name is gone afterwards, and is back if the renaming fails."""
+    """Rename a folder that was finished in a workshop to its name; what had that name goes with the workshop, and is back if that fails."""
     if not target.exists():
         made.rename(target)
         return
@@ -33,4 +33,3 @@ def place(made: Path, target: Path) -> None:
     except BaseException:
         old.rename(target)
         raise
-    shutil.rmtree(old) if old.is_dir() else old.unlink()

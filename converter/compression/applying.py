@@ -80,6 +80,6 @@ def _applied(function: Callable[[Any, Any], Any], model: Any, configs: Mapping[s
     tools = toolkit(_OPTIMIZE)
     with quiet():
         found = function(model, tools.OptimizationConfig(global_config=None, op_name_configs=dict(configs)))
-    # get_spec gives copies, and a model made of a changed one would hold its weights twice
+    # coremltools 9 hands all of it on, and promises nothing; get_spec would give copies
     annotate(found._spec.description, model._spec.description)
     return found

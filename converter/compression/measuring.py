@@ -1,8 +1,8 @@
 """What other weights do to a model's output, measured in the executor; no package is written for it.
 
 A run costs what the network's forward pass costs. What stands before the first weight that is replaced is computed once and kept, so that
-measuring layers in the program's order takes half the time of whole passes. SD 1.5's U-Net at 32x32, with 216 weights at five widths and
-about 27 s a pass on two cores, would come to about four hours; `converter.compression.measurements` lets it be done in pieces.
+measuring layers in the program's order takes half the time of whole passes. SD 1.5's U-Net at 32x32, with 280 weights at five widths and
+about 27 s a pass on two cores, would come to about five hours; `converter.compression.measurements` lets it be done in pieces.
 """
 
 import hashlib

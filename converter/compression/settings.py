@@ -9,7 +9,7 @@ from sdrt.errors import ConfigError
 __all__ = ["Compression", "LinearQuantization", "MixedBits", "Palettization", "Pruning"]
 
 MIN_ELEMENTS = 2048  # coremltools' own threshold
-MIN_MEASURED_ELEMENTS = 100_000  # Apple's for mixed bits: 99.7% of SD 1.5's U-Net in 216 of its weights
+MIN_MEASURED_ELEMENTS = 100_000  # Apple's for mixed bits: of SD 1.5's U-Net, 280 weights with 99.9% of all numbers
 
 
 @dataclass(frozen=True, kw_only=True)

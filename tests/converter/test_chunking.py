@@ -12,7 +12,7 @@ from converter.compression import Compression, LinearQuantization, Palettization
 from sdrt.arrays import Array
 from sdrt.backends.coreml import MLProgram, describe
 from sdrt.errors import ConfigError, MissingFileError, ModelError
-from tests.backends.coreml.peer import ct
+from tests.backends.coreml.peer import ct, mb
 from tests.converter.small import annotated, inputs, opened, outputs, saved, small_package
 
 # coremltools leaves temporary folders to be cleaned up when its objects go
@@ -135,9 +135,30 @@ def test_what_cannot_be_cut_is_refused(package: Callable[[str], Path], tmp_path:
         chunk(merged.rename(merged.with_name("renamed.mlpackage")), merge=False)
     broken = saved(opened(package("plain")), tmp_path / "broken.mlpackage")
     weights = next(broken.rglob("weight.bin"))
-    weights.write_bytes(weights.read_bytes()[:30_000])
-    with pytest.raises(ModelError, match="no weight stands at"):
-        chunk(broken, merge=False)
+    for length in (-8, -8, 30_000):
+        weights.write_bytes(weights.read_bytes()[:length])
+        with pytest.raises(ModelError, match="no weight stands at"):
+            chunk(broken, merge=False)
+
+
+def test_a_weight_that_both_halves_need_is_in_both_and_counts_twice(tmp_path: Path) -> None:
+    source = np.random.default_rng(5)
+    shared, own = (source.standard_normal((64, 64), np.float32) for _ in range(2))
+
+    def program(x: Any) -> Any:
+        twice = mb.const(val=shared, name="shared")
+        x = mb.tanh(x=mb.linear(x=x, weight=twice))
+        x = mb.tanh(x=mb.linear(x=x, weight=own))
+        return mb.linear(x=x, weight=twice, name="out")
+
+    made = mb.program(input_specs=[mb.TensorSpec(shape=(1, 64))], opset_version=ct.target.iOS16)(program)
+    model = ct.convert(made, convert_to="mlprogram", compute_precision=ct.precision.FLOAT32, skip_model_load=True)
+    first, second = chunk(saved(model, tmp_path / "X.mlpackage"), merge=False)
+    sizes = [next(path.rglob("weight.bin")).stat().st_size for path in (first, second)]
+    assert sorted(round(size / 64**2 / 4) for size in sizes) == [1, 2]
+    # a linear layer's 64 times 64 numbers and its bias of 64, each with 64 bytes before it
+    with pytest.raises(ConfigError, match=r"its halves would take (16,768 and 33,536|33,536 and 16,768) bytes"):
+        chunk(tmp_path / "X.mlpackage", merge=False, limit_bytes=30_000)
 
 
 def test_a_model_of_several_sizes_is_refused(tmp_path: Path) -> None:

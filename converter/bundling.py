@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from converter.placing import place, workshop
+from converter.storing import move_into_place, workplace
 from sdrt.errors import BackendError, MissingFileError
 from sdrt.models.coreml.names import CONTROLNET_PREFIX, CONTROLNET_RESOURCES, RESOURCES, controlnet_resource, file_stem
 
@@ -66,7 +66,7 @@ def bundle(folder: Path, name: str, *, compiler: Compiler | None = None) -> Path
             f"{folder}: the text encoder needs {missing} beside it; convert the text encoder again, or copy the model's own"
         )
     resources = folder / "Resources"
-    with workshop(folder) as shop:
+    with workplace(folder) as shop:
         for stem, package in packages.items():
             made = shop / f"made{'.mlmodelc' if compiler else '.mlpackage'}"
             if compiler is None:
@@ -75,7 +75,7 @@ def bundle(folder: Path, name: str, *, compiler: Compiler | None = None) -> Path
                 compiler(package, shop).rename(made)
             target = resources / f"{stem}{made.suffix}"
             target.parent.mkdir(parents=True, exist_ok=True)
-            place(made, target)
+            move_into_place(made, target)
             _remove_others(resources, stem, made.suffix)
         for file in (*tokenizer, *(file for file in _SETTINGS if (folder / file).exists())):
             shutil.copyfile(folder / file, shop / file)

@@ -12,8 +12,8 @@ from typing import Any
 from converter.annotations import annotate
 from converter.blobs import copy_records, record_bytes
 from converter.cutting import FLOAT16, FLOAT32, INT32, Cut, best_cut, blob_values
-from converter.placing import place, workshop
 from converter.quiet import quiet
+from converter.storing import move_into_place, workplace
 from converter.toolkit import toolkit
 from sdrt.backends.coreml import MLProgram
 from sdrt.errors import ConfigError, MissingFileError, ModelError
@@ -64,7 +64,7 @@ def chunk(package: Path, *, merge: bool, limit_bytes: int = 10**9) -> tuple[Path
             f"{package.name}: its halves would take {cut.weight_bytes[0]:,} and {cut.weight_bytes[1]:,} bytes, where {limit_bytes:,} are "
             f"allowed; compress the model first (--quantize-nbits 6 or 8), then chunk it"
         )
-    with workshop(package.parent) as shop:
+    with workplace(package.parent) as shop:
         halves = [_half(spec, package, cut, index, weights, shop) for index in (0, 1)]
         if merge:
             made = {f"{package.stem}_chunked_pipeline.mlpackage": _pipeline(spec, halves, shop)}
@@ -76,7 +76,7 @@ def chunk(package: Path, *, merge: bool, limit_bytes: int = 10**9) -> tuple[Path
                 toolkit().models.utils.save_spec(one, str(shop / name), weights_dir=str(folder))
             MLProgram(shop / name).close()
         for name in made:
-            place(shop / name, package.parent / name)
+            move_into_place(shop / name, package.parent / name)
     return tuple(package.parent / name for name in made)
 
 

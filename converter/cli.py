@@ -160,8 +160,7 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         help="a LoRA that is merged into the weights (default strength 1); may be given again",
     )
     # what Apple's converter has to be told, the model's own files say
-    for flag in ("--xl-version",):
-        group.add_argument(flag, action="store_true", help="accepted and not needed: Stable Diffusion XL is known by its files")
+    group.add_argument("--xl-version", action="store_true", help="accepted and not needed: Stable Diffusion XL is known by its files")
     group.add_argument("--cache-dir", type=Path, metavar="DIR", help="where repositories of the Hub are kept")
     group.add_argument("--variant", metavar="NAME", help="weights of this variant, such as fp16")
     group.add_argument("--prediction-type", choices=("epsilon", "v_prediction"), help="what a checkpoint in one file predicts")

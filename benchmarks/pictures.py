@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import sdrt
-from benchmarks.report import machine, write
+from benchmarks.report import write
 from converter.compression import Compression, Palettization
 from converter.conversion import convert
 from converter.options import Attention, ConvertOptions
@@ -105,4 +105,4 @@ if __name__ == "__main__":
     found = measure(arguments.png)
     print(json.dumps(found, indent=2))
     if arguments.out is not None:
-        write(arguments.out, "pictures", {"machine": machine(), **found})
+        write(arguments.out, "pictures", found)

@@ -2,19 +2,16 @@
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["machine", "main", "timed", "write"]
+from sdrt.benchmarking.machine import machine as this_machine
 
-_PACKAGES = ("sdrt", "numpy", "torch", "diffusers", "transformers", "tokenizers", "openvino", "coremltools")
+__all__ = ["machine", "main", "timed", "write"]
 
 
 def timed(run: Callable[[], object], repeats: int, warm_up: int = 1) -> dict[str, float]:
@@ -30,15 +27,8 @@ def timed(run: Callable[[], object], repeats: int, warm_up: int = 1) -> dict[str
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, Python, commit, and the version of every package that takes part."""
-    return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
-        "commit": _commit(),
-    }
+    """What `sdrt benchmark` says of the machine and the versions, and the commit that was measured."""
+    return {**this_machine(), "commit": _commit()}
 
 
 def write(path: Path, name: str, results: Mapping[str, Any]) -> None:
@@ -57,22 +47,6 @@ def main(name: str, measure: Callable[[], Mapping[str, Any]]) -> None:
     print(json.dumps({"machine": machine(), "results": results}, indent=2))
     if out is not None:
         write(out, name, results)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if names:
-            return names[0]
-    return platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

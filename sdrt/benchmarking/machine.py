@@ -12,7 +12,7 @@ from sdrt._version import __version__
 
 __all__ = ["machine", "peak_memory_mib", "reset_peak_memory"]
 
-_PACKAGES = ("numpy", "torch", "diffusers", "transformers", "openvino", "coremltools")
+_PACKAGES = ("numpy", "torch", "diffusers", "transformers", "tokenizers", "openvino", "coremltools")
 _STATUS, _REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -21,7 +21,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {"sdrt": __version__} | {name: found for name in _PACKAGES if (found := _version(name))},
     }

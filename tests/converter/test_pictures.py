@@ -12,8 +12,10 @@ from converter.compression import LinearQuantization, Palettization
 from converter.conversion import convert
 from converter.options import Attention, ConvertOptions
 from sdrt.arrays import Array
+from sdrt.models.coreml.names import RESOURCES, Role, file_stem
+from tests.backends.coreml.mil_text_writer import write_compiled
 
-PARTS = ("unet", "text_encoder", "vae_decoder")
+PARTS: tuple[Role, ...] = ("unet", "text_encoder", "vae_decoder")
 
 
 def draw(model: str | Path, backend: str = "coreml", prompt: str = "a red circle on a blue background", **options: Any) -> Array:
@@ -38,13 +40,25 @@ def converted(folder: Path, **options: Any) -> Path:
     return folder
 
 
+def compiled(folder: Path, resources: Path) -> Path:
+    """The same packages as a Mac's compiler leaves them in the Resources folder of Swift's package, and what lies beside them."""
+    for part in PARTS:
+        package = folder / f"{file_stem(part, 'nano')}.mlpackage"
+        write_compiled(package, resources / f"{RESOURCES[part][0]}.mlmodelc", bare=False)
+    for name in ("vocab.json", "merges.txt", "scheduler_config.json", "sdrt.json"):
+        shutil.copy(folder / name, resources)
+    return resources
+
+
 def test_another_prompt_is_another_picture(wanted: Array) -> None:
     assert psnr(draw("nano", "numpy", "a green heart on a white background"), wanted) < 20
 
 
-def test_float32_packages(tmp_path: Path, wanted: Array) -> None:
+def test_float32_packages_and_compiled_ones(tmp_path: Path, wanted: Array) -> None:
     folder = converted(tmp_path, precision="float32", float32_weights=True, attention=Attention.ORIGINAL)
-    assert psnr(draw(folder), wanted) > 60
+    found = draw(folder)
+    assert psnr(found, wanted) > 60
+    assert np.array_equal(draw(compiled(folder, tmp_path / "Resources")), found)
 
 
 def test_float16_packages_whole_and_in_two_halves(tmp_path: Path, wanted: Array) -> None:

@@ -1,12 +1,25 @@
 """A writer of ``model.mil`` in both dialects, to test the parser with: Apple's compiler, which writes such files, runs on macOS alone."""
 
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
 from sdrt.backends.coreml.mil import Argument, Blob, Operation, Program, TensorType, Typed, Value
+from sdrt.backends.coreml.package import open_package
 
-__all__ = ["write_program"]
+__all__ = ["write_compiled", "write_program"]
+
+
+def write_compiled(package: Path, path: Path, *, bare: bool) -> Path:
+    """A package in the form of a compiled model: its program as text, and its weights beside it; the path."""
+    program = open_package(package).model.program
+    assert program is not None
+    path.mkdir(parents=True)
+    (path / "model.mil").write_text(write_program(program, bare=bare), encoding="utf-8")
+    shutil.copytree(package / "Data" / "com.apple.CoreML" / "weights", path / "weights")
+    return path
 
 
 def write_program(program: Program, *, bare: bool) -> str:

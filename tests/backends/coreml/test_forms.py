@@ -1,7 +1,6 @@
 """The other forms of a model: compiled text, pipelines, several functions."""
 
 import random
-import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,8 @@ import torch
 
 from sdrt.backends.coreml import MLProgram, describe
 from sdrt.backends.coreml.mil_text import parse_program
-from sdrt.backends.coreml.package import open_package
 from sdrt.errors import ArrayContractError, ConfigError, ModelError, SdrtError
-from tests.backends.coreml.mil_text_writer import write_program
+from tests.backends.coreml.mil_text_writer import write_compiled
 from tests.backends.coreml.peer import ct
 
 Packages = Callable[..., tuple[Path, torch.nn.Module, dict[str, torch.Tensor]]]
@@ -29,22 +27,12 @@ ADD = """program(1.0)
 }"""
 
 
-def _compiled(package: Path, folder: Path, *, bare: bool) -> Path:
-    found = open_package(package)
-    assert found.model.program is not None
-    path = folder / "model.mlmodelc"
-    path.mkdir()
-    (path / "model.mil").write_text(write_program(found.model.program, bare=bare), encoding="utf-8")
-    shutil.copytree(package / "Data" / "com.apple.CoreML" / "weights", path / "weights")
-    return path
-
-
 @pytest.mark.parametrize("bare", [False, True])
 @pytest.mark.parametrize("kind", ["unet", "text_encoder"])
 def test_compiled_text_computes_what_the_package_computes(package: Packages, tmp_path: Path, kind: str, bare: bool) -> None:
     path, _, inputs = package(kind, "float16")
     wanted = MLProgram(path).predict(inputs)
-    found = MLProgram(_compiled(path, tmp_path, bare=bare)).predict(inputs)
+    found = MLProgram(write_compiled(path, tmp_path / "model.mlmodelc", bare=bare)).predict(inputs)
     assert list(found) == list(wanted)
     assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 

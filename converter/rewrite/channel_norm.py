@@ -4,8 +4,6 @@ torch normalises trailing axes alone. Written out in pieces coremltools finds th
 divided by it, which loses digits where a weight is small and ends in NaN where it is 0. An operation of its own has neither trouble.
 """
 
-import logging
-import warnings
 from functools import cache
 from typing import Any
 
@@ -13,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from converter.toolkit import toolkit
 from sdrt.errors import ConfigError
 
 __all__ = ["ChannelNorm", "register_channel_norm"]
@@ -47,19 +46,11 @@ class ChannelNorm(nn.Module):
 @cache
 def register_channel_norm() -> None:
     """Tell coremltools' front end what the operation is in MIL: ``layer_norm`` over axis 1."""
-    with warnings.catch_warnings():
-        # both name the newest torch and scikit-learn that coremltools was tried with
-        warnings.simplefilter("ignore")
-        level = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
-            from coremltools.converters.mil import Builder, register_torch_op
-        finally:
-            logging.disable(level)
+    mil = toolkit("coremltools.converters.mil")
 
     def sdrt_channel_norm(context: Any, node: Any) -> None:
         x, weight, bias, epsilon = (context[name] for name in node.inputs)
-        norm = Builder.layer_norm(x=x, axes=[1], gamma=weight, beta=bias, epsilon=epsilon, name=node.name)
+        norm = mil.Builder.layer_norm(x=x, axes=[1], gamma=weight, beta=bias, epsilon=epsilon, name=node.name)
         context.add(norm)
 
-    register_torch_op(sdrt_channel_norm, torch_alias=[_NAME], override=True)
+    mil.register_torch_op(sdrt_channel_norm, torch_alias=[_NAME], override=True)

@@ -1,6 +1,6 @@
 """Weight files, copied record by record: sizes as they are stored, nothing decoded, little memory.
 
-The form is in `sdrt.backends.coreml.blob`.
+The form is in `sdrt.models.mlpackage.blob`.
 """
 
 import struct

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DIGEST", "OPTIONS", "compression_text", "describe_part", "differences", "digest_of", "plain", "read_options"]
 
-OPTIONS, DIGEST = "sdrt.options", "sdrt.digest"
+OPTIONS, DIGEST = "sdrt.pipeline.options", "sdrt.digest"
 
 _SUMMARIES: Mapping[Role, str] = {
     "text_encoder": "Reads the prompt: the text encoder of a Stable Diffusion model",

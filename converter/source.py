@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.lora.matching import Lora, open_lora
 from converter.options import ConvertOptions
 from sdrt.models import embedded, hub, open_component, open_model
+from sdrt.models.lora.matching import Lora, open_lora
 from sdrt.models.parts import Part
 from sdrt.models.stored_model import StoredModel
 

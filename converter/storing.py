@@ -10,10 +10,10 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.backends.coreml import MLProgram
-from sdrt.backends.coreml.mil import Blob, TensorType, Value
-from sdrt.backends.coreml.package import Package, open_package
-from sdrt.backends.coreml.spec import Model
 from sdrt.errors import ConversionError, SdrtError
+from sdrt.models.mlpackage.mil import Blob, TensorType, Value
+from sdrt.models.mlpackage.package import Package, open_package
+from sdrt.models.mlpackage.spec import Model
 
 __all__ = ["check_opens", "move_into_place", "workplace", "write_text"]
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from sdrt._version import __version__
 
 if TYPE_CHECKING:
-    from sdrt import backends, errors, guidance, image, models, prompt, rng, schedulers, tokenizer
+    from sdrt import backends, errors, guidance, images, models, pipeline, prompt, records, rng, schedulers, tokenizer
     from sdrt.errors import SdrtError
-    from sdrt.loading import load
-    from sdrt.pipeline import Pipeline, Result, Step
-    from sdrt.settings import Settings
+    from sdrt.pipeline import GenerateOptions, Pipeline, Result, Step, load
+    from sdrt.records import Settings
 
 __all__ = [
+    "GenerateOptions",
     "Pipeline",
     "Result",
     "SdrtError",
@@ -31,24 +31,29 @@ __all__ = [
     "backends",
     "errors",
     "guidance",
-    "image",
+    "images",
     "load",
     "models",
+    "pipeline",
     "prompt",
+    "records",
     "rng",
     "schedulers",
     "tokenizer",
 ]
 
 _HOMES = {
+    "GenerateOptions": "sdrt.pipeline",
     "Pipeline": "sdrt.pipeline",
     "Result": "sdrt.pipeline",
     "SdrtError": "sdrt.errors",
-    "Settings": "sdrt.settings",
+    "Settings": "sdrt.records",
     "Step": "sdrt.pipeline",
-    "load": "sdrt.loading",
+    "load": "sdrt.pipeline",
 }
-_ROOMS = frozenset({"backends", "errors", "guidance", "image", "models", "prompt", "rng", "schedulers", "tokenizer"})
+_ROOMS = frozenset(
+    {"backends", "errors", "guidance", "images", "models", "pipeline", "prompt", "records", "rng", "schedulers", "tokenizer"}
+)
 
 
 def __getattr__(name: str) -> Any:

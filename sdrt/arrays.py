@@ -6,14 +6,29 @@ a frozenset of numbers (one of those) or None (any).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.errors import ArrayContractError
+from sdrt.errors import ArrayContractError, ConfigError
 
-__all__ = ["F32", "F64", "I32", "U8", "Array", "Dim", "Float", "Signature", "TensorSpec", "check_array", "check_arrays", "check_finite"]
+__all__ = [
+    "F32",
+    "F64",
+    "I32",
+    "U8",
+    "Array",
+    "Dim",
+    "Float",
+    "Numerics",
+    "Signature",
+    "TensorSpec",
+    "check_array",
+    "check_arrays",
+    "check_finite",
+    "float_dtype",
+]
 
 Array: TypeAlias = npt.NDArray[Any]
 F32: TypeAlias = npt.NDArray[np.float32]
@@ -23,6 +38,26 @@ I32: TypeAlias = npt.NDArray[np.int32]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
 Dim: TypeAlias = int | frozenset[int] | None
+
+# What a computation promises, not the dtype that it computes in: see :func:`float_dtype` for what crosses the seams.
+Numerics: TypeAlias = Literal["float32", "float64"]
+
+_FLOAT_DTYPES: dict[str, str] = {"float32": "float32", "float64": "float64"}
+
+
+def float_dtype(numerics: Numerics) -> np.dtype[np.floating[Any]]:
+    """Return the dtype of floating arrays on the seams under this promise of precision.
+
+    Raises
+    ------
+    ConfigError : numerics is unknown
+
+    >>> float_dtype("float64")
+    dtype('float64')
+    """
+    if numerics not in _FLOAT_DTYPES:
+        raise ConfigError(f"numerics must be {' or '.join(map(repr, _FLOAT_DTYPES))}, got {numerics!r}; choose one of those")
+    return np.dtype(_FLOAT_DTYPES[numerics])
 
 
 @dataclass(frozen=True)

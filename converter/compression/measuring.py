@@ -17,8 +17,6 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants, KeptArrays
 from sdrt.backends.coreml.executor import Executor, plain_computations
-from sdrt.backends.coreml.features import Feature
-from sdrt.backends.coreml.package import open_package
 from sdrt.backends.coreml.patterns import fused_computations
 from sdrt.backends.coreml.place import Place, failing
 from sdrt.backends.coreml.predicting import accepted
@@ -26,6 +24,8 @@ from sdrt.backends.coreml.step import Run, checked
 from sdrt.backends.numpy.blas import one_thread
 from sdrt.backends.numpy.team import Team, usable_cores
 from sdrt.errors import ModelError
+from sdrt.models.mlpackage.features import Feature
+from sdrt.models.mlpackage.package import open_package
 
 __all__ = ["OutputMeasure", "made_inputs", "psnr"]
 

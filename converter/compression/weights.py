@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.mil import Blob, Block, Operation, TensorType
-from sdrt.backends.coreml.package import Package, open_package
 from sdrt.errors import ConfigError, ModelError
+from sdrt.models.mlpackage.mil import Blob, Block, Operation, TensorType
+from sdrt.models.mlpackage.package import Package, open_package
 
 __all__ = ["Weight", "find_weights", "fingerprint", "is_compressed", "weight_file"]
 

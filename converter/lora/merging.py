@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from converter.lora.layers import Layer, Read
+from sdrt.models.lora.layers import Layer, Read
 from sdrt.models.names import canonical_name
 from sdrt.models.parts import Part
 

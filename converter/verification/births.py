@@ -17,7 +17,7 @@ from converter.verification.chain import Chain
 from converter.verification.figures import relative_error
 from sdrt.arrays import Array
 from sdrt.backends.coreml import Given
-from sdrt.backends.coreml.mil import Operation
+from sdrt.models.mlpackage.mil import Operation
 
 __all__ = ["Birth", "Measured", "births", "measured_against_layers", "measured_against_walk"]
 

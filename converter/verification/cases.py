@@ -11,9 +11,9 @@ import numpy as np
 
 from converter.verification.chain import Chain
 from sdrt.arrays import Array
-from sdrt.backends.coreml.features import Feature
-from sdrt.backends.coreml.mil import Operation, TensorType
 from sdrt.errors import ConversionError
+from sdrt.models.mlpackage.features import Feature
+from sdrt.models.mlpackage.mil import Operation, TensorType
 
 __all__ = ["TIMESTEPS", "Case", "cases_of"]
 

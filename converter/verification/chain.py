@@ -8,8 +8,8 @@ from typing import Any, Self
 from sdrt.arrays import Array
 from sdrt.backends.coreml import Given, MLProgram, describe
 from sdrt.backends.coreml.executor import Precision
-from sdrt.backends.coreml.features import Feature
-from sdrt.backends.coreml.mil import Operation
+from sdrt.models.mlpackage.features import Feature
+from sdrt.models.mlpackage.mil import Operation
 
 __all__ = ["Chain"]
 

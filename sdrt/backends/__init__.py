@@ -1,6 +1,6 @@
 """Backends: whatever runs the networks, behind one seam."""
 
-from sdrt.backends.base import Backend, BackendOptions, Network, Numerics
+from sdrt.backends.base import Backend, BackendOptions, Network
 from sdrt.backends.contract import signature
 
-__all__ = ["Backend", "BackendOptions", "Network", "Numerics", "signature"]
+__all__ = ["Backend", "BackendOptions", "Network", "signature"]

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self
 
-from sdrt.arrays import Array, Signature
+from sdrt.arrays import Array, Numerics, Signature, float_dtype
 from sdrt.errors import ConfigError
 from sdrt.models.base import Model
 from sdrt.models.parts import Part
 
-__all__ = ["Backend", "BackendOptions", "Network", "Numerics"]
-
-Numerics: TypeAlias = Literal["float32", "float64"]
+__all__ = ["Backend", "BackendOptions", "Network"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +38,7 @@ class BackendOptions:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.numerics not in ("float32", "float64"):
-            raise ConfigError(f"numerics is 'float32' or 'float64'; got {self.numerics!r}")
+        float_dtype(self.numerics)
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads is at least 1, or None for all cores; got {self.threads}")
         if self.clip_skip < 0:

@@ -7,7 +7,7 @@ networks were fixed elsewhere (Core ML) may lack outputs, and its safety checker
 from collections.abc import Mapping
 from typing import Any
 
-from sdrt.arrays import Signature, TensorSpec
+from sdrt.arrays import Numerics, Signature, TensorSpec, float_dtype
 from sdrt.errors import ConfigError
 from sdrt.models.parts import PARTS, Part
 
@@ -20,7 +20,7 @@ _TIME_IDS = (5, 6)
 _CONCEPTS, _SPECIAL_CONCEPTS = 17, 3
 
 
-def signature(part: Part, config: Mapping[str, Any], float_dtype: str) -> Signature:
+def signature(part: Part, config: Mapping[str, Any], numerics: Numerics) -> Signature:
     """The signature of a part.
 
     Parameters
@@ -28,8 +28,8 @@ def signature(part: Part, config: Mapping[str, Any], float_dtype: str) -> Signat
     part : Part
     config : mapping
         The part's ``config.json``, with the defaults of its diffusers or transformers class filled in.
-    float_dtype : "float32" or "float64"
-        The dtype of every floating array on the seam.
+    numerics : "float32" or "float64"
+        The promise of precision, which fixes the dtype of every floating array on the seam.
 
     Raises
     ------
@@ -38,60 +38,61 @@ def signature(part: Part, config: Mapping[str, Any], float_dtype: str) -> Signat
     >>> print(*signature("vae_decoder", {"latent_channels": 4, "out_channels": 3}, "float32").inputs)
     z float32[*,4,*,*]
     """
+    dtype = float_dtype(numerics).name
     match part:
         case "text_encoder" | "text_encoder_2":
-            return _text_encoder(config, float_dtype)
+            return _text_encoder(config, dtype)
         case "unet":
             return Signature(
-                inputs=(*_denoiser(config, float_dtype), *_guidance_embedding(config, float_dtype)),
-                outputs=(TensorSpec("noise_pred", float_dtype, (None, config["out_channels"], None, None)),),
-                optional=_residuals(config, float_dtype),
+                inputs=(*_denoiser(config, dtype), *_guidance_embedding(config, dtype)),
+                outputs=(TensorSpec("noise_pred", dtype, (None, config["out_channels"], None, None)),),
+                optional=_residuals(config, dtype),
             )
         case "controlnet":
-            hint = TensorSpec("controlnet_cond", float_dtype, (None, config["conditioning_channels"], None, None))
-            return Signature(inputs=(*_denoiser(config, float_dtype), hint), outputs=_residuals(config, float_dtype))
+            hint = TensorSpec("controlnet_cond", dtype, (None, config["conditioning_channels"], None, None))
+            return Signature(inputs=(*_denoiser(config, dtype), hint), outputs=_residuals(config, dtype))
         case "vae_decoder":
             return Signature(
-                inputs=(TensorSpec("z", float_dtype, (None, config["latent_channels"], None, None)),),
-                outputs=(TensorSpec("image", float_dtype, (None, config["out_channels"], None, None)),),
+                inputs=(TensorSpec("z", dtype, (None, config["latent_channels"], None, None)),),
+                outputs=(TensorSpec("image", dtype, (None, config["out_channels"], None, None)),),
             )
         case "vae_encoder":
             return Signature(
-                inputs=(TensorSpec("x", float_dtype, (None, config["in_channels"], None, None)),),
-                outputs=(TensorSpec("moments", float_dtype, (None, 2 * config["latent_channels"], None, None)),),
+                inputs=(TensorSpec("x", dtype, (None, config["in_channels"], None, None)),),
+                outputs=(TensorSpec("moments", dtype, (None, 2 * config["latent_channels"], None, None)),),
             )
         case "safety_checker":
             size, channels = config["vision_config"]["image_size"], config["vision_config"]["num_channels"]
             return Signature(
-                inputs=(TensorSpec("clip_input", float_dtype, (None, channels, size, size)),),
+                inputs=(TensorSpec("clip_input", dtype, (None, channels, size, size)),),
                 outputs=(
-                    TensorSpec("concept_scores", float_dtype, (None, _CONCEPTS)),
-                    TensorSpec("special_scores", float_dtype, (None, _SPECIAL_CONCEPTS)),
+                    TensorSpec("concept_scores", dtype, (None, _CONCEPTS)),
+                    TensorSpec("special_scores", dtype, (None, _SPECIAL_CONCEPTS)),
                 ),
             )
     raise ConfigError(f"a part is one of {', '.join(PARTS)}; got {part!r}")
 
 
-def _text_encoder(config: Mapping[str, Any], float_dtype: str) -> Signature:
+def _text_encoder(config: Mapping[str, Any], dtype: str) -> Signature:
     length, width = config["max_position_embeddings"], config["hidden_size"]
     states = (None, None, width)
     projects = "CLIPTextModelWithProjection" in (config.get("architectures") or ())
     return Signature(
         inputs=(TensorSpec("input_ids", "int32", (None, frozenset(range(1, length + 1)))),),
         outputs=(
-            TensorSpec("last_hidden_state", float_dtype, states),
-            TensorSpec("penultimate_hidden_state", float_dtype, states),
-            TensorSpec("pooled", float_dtype, (None, config["projection_dim"] if projects else width)),
+            TensorSpec("last_hidden_state", dtype, states),
+            TensorSpec("penultimate_hidden_state", dtype, states),
+            TensorSpec("pooled", dtype, (None, config["projection_dim"] if projects else width)),
         ),
     )
 
 
-def _denoiser(config: Mapping[str, Any], float_dtype: str) -> tuple[TensorSpec, ...]:
+def _denoiser(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
     """What U-Net and ControlNet have in common; the last two where the model is of SDXL's kind."""
     specs = (
-        TensorSpec("sample", float_dtype, (None, config["in_channels"], None, None)),
-        TensorSpec("timestep", float_dtype, (None,)),
-        TensorSpec("encoder_hidden_states", float_dtype, (None, None, config["cross_attention_dim"])),
+        TensorSpec("sample", dtype, (None, config["in_channels"], None, None)),
+        TensorSpec("timestep", dtype, (None,)),
+        TensorSpec("encoder_hidden_states", dtype, (None, None, config["cross_attention_dim"])),
     )
     if config["addition_embed_type"] != "text_time":
         return specs
@@ -100,18 +101,18 @@ def _denoiser(config: Mapping[str, Any], float_dtype: str) -> tuple[TensorSpec, 
     counts = frozenset(count for count in _TIME_IDS if joint > count * each)
     return (
         *specs,
-        TensorSpec("text_embeds", float_dtype, (None, frozenset(joint - count * each for count in counts))),
-        TensorSpec("time_ids", float_dtype, (None, counts)),
+        TensorSpec("text_embeds", dtype, (None, frozenset(joint - count * each for count in counts))),
+        TensorSpec("time_ids", dtype, (None, counts)),
     )
 
 
-def _guidance_embedding(config: Mapping[str, Any], float_dtype: str) -> tuple[TensorSpec, ...]:
+def _guidance_embedding(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
     """The embedded guidance scale of a latent consistency model."""
     size = config["time_cond_proj_dim"]
-    return () if size is None else (TensorSpec("timestep_cond", float_dtype, (None, size)),)
+    return () if size is None else (TensorSpec("timestep_cond", dtype, (None, size)),)
 
 
-def _residuals(config: Mapping[str, Any], float_dtype: str) -> tuple[TensorSpec, ...]:
+def _residuals(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
     """What a ControlNet gives a U-Net: after its first convolution, each residual block and downsampler on the way down, and the middle."""
     channels, layers = tuple(config["block_out_channels"]), config["layers_per_block"]
     counts = (layers,) * len(channels) if isinstance(layers, int) else tuple(layers)
@@ -119,4 +120,4 @@ def _residuals(config: Mapping[str, Any], float_dtype: str) -> tuple[TensorSpec,
     for level, (width, count) in enumerate(zip(channels, counts, strict=True)):
         widths += [width] * (count + (level < len(channels) - 1))
     widths.append(channels[-1])
-    return tuple(TensorSpec(f"additional_residual_{index}", float_dtype, (None, width, None, None)) for index, width in enumerate(widths))
+    return tuple(TensorSpec(f"additional_residual_{index}", dtype, (None, width, None, None)) for index, width in enumerate(widths))

@@ -11,9 +11,9 @@ from sdrt.backends import registry
 from sdrt.backends.coreml import describe
 from sdrt.benchmarking.machine import peak_memory_mib, reset_peak_memory
 from sdrt.errors import ConfigError, SdrtError
-from sdrt.loading import load
-from sdrt.pipeline import Pipeline
-from sdrt.results import Result, Step
+from sdrt.pipeline.loading import load
+from sdrt.pipeline.pipeline import Pipeline
+from sdrt.pipeline.results import Result, Step
 
 __all__ = ["Candidate", "Measurement", "Workload", "candidates", "measure"]
 

@@ -13,7 +13,7 @@ from sdrt.errors import ConfigError, ImageError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from sdrt.pipeline import Step
+    from sdrt.pipeline.pipeline import Step
 
 __all__ = ["GenerateCommand", "add_command", "picture_name"]
 
@@ -126,8 +126,8 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 
 def run(command: GenerateCommand) -> None:
     """Draw and write every picture; those that are written stay, whatever happens to a later one."""
-    from sdrt.image import save_png
-    from sdrt.metadata import text_chunks
+    from sdrt.images.png import save_png
+    from sdrt.records.png_metadata import text_chunks
 
     is_file = command.output.suffix.lower() == ".png"
     if is_file and len(command.prompts) > 1:
@@ -164,7 +164,7 @@ def _opened(files: dict[str, tuple[Path, ...]]) -> dict[str, Any]:
     ImageError : a file that is no picture
     ConfigError : two where one is taken
     """
-    from sdrt.image import open_picture
+    from sdrt.images.png import open_picture
 
     opened: dict[str, Any] = {}
     for name, paths in files.items():

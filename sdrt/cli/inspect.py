@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     ImageError : no PNG, or one without settings
     ModelError : a damaged package
     """
-    from sdrt.image import read_text
+    from sdrt.images.png import read_text
 
     file: Path = arguments.file
     if file.suffix in _PACKAGES:

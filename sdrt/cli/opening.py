@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sdrt.pipeline import Pipeline
+    from sdrt.pipeline.pipeline import Pipeline
 
 __all__ = ["ModelChoice", "add_arguments", "open_pipeline", "parse_choice"]
 
@@ -111,8 +111,8 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
 
 def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
     """Open the model; ``--fast`` says on standard error what it chose, unless all is quiet."""
-    from sdrt.loading import load
     from sdrt.models import read_embedding
+    from sdrt.pipeline.loading import load
 
     backend, options = choice.backend, choice.options
     if choice.fast:

@@ -22,11 +22,10 @@ from typing import Any, ClassVar, Self, SupportsFloat
 
 import numpy as np
 
-from sdrt.arrays import F64, Array, Float
+from sdrt.arrays import F64, Array, Float, Numerics
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers.bounds import NO_BOUND, X0Bound
 from sdrt.schedulers.compat import Compat
-from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.prediction import Prediction, check_alpha, x0_weights
 from sdrt.schedulers.request import Request

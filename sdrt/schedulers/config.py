@@ -7,11 +7,11 @@ configuration; a value that is not built here raises, and so does a key that no 
 from collections.abc import Mapping
 from typing import Any
 
+from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.catalogue import ALIASES, CLASS_NAMES, sampler_class
 from sdrt.schedulers.compat import COMPATS, Compat
-from sdrt.schedulers.noise_schedule import Numerics
 
 __all__ = ["class_names", "sampler_from_config"]
 

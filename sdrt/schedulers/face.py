@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.arrays import F32, Array, Float
+from sdrt.arrays import F32, Array, Float, Numerics
 from sdrt.errors import ConfigError
 from sdrt.rng import BrownianTree, NoiseStream
 from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.names import sampler_from_name
-from sdrt.schedulers.noise_schedule import Numerics
 from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.state import State
 

@@ -12,12 +12,11 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from sdrt.arrays import F64, Float
+from sdrt.arrays import F64, Float, Numerics
 from sdrt.errors import ConfigError
 
-__all__ = ["BetaSchedule", "NoiseSchedule", "Numerics", "Real", "linspace", "real_type"]
+__all__ = ["BetaSchedule", "NoiseSchedule", "Real", "linspace", "real_type"]
 
-Numerics = Literal["float32", "float64"]
 BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"]
 Real: TypeAlias = "np.floating[Any]"
 

@@ -5,10 +5,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sdrt.arrays import Array
-from sdrt.backends import BackendOptions, Network, Numerics, registry
+from sdrt.arrays import Array, Numerics
+from sdrt.backends import BackendOptions, Network, registry
 from sdrt.models import Part, open_model
-from tests.models import (
+from tests.factories import (
     ADDED,
     CONTROLNETS,
     SAFETY_CHECKER,

@@ -3,7 +3,8 @@
     python -m pytest tests/contract --backend mine --bound 1e-3
 
 runs it over a plug-in by the name of its entry point; without ``--backend`` it runs over those that are built in. A backend that opens
-packages has no weights to compare with: coreml's pictures, rows and faults are held to the numpy backend's in tests/test_coreml_folders.py.
+packages has no weights to compare with: coreml's pictures, rows and faults are held to the numpy backend's in
+tests/pipeline/test_coreml_folders.py.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from sdrt.backends import registry
 from tests.contract.cases import save_parts
-from tests.models import UNETS, Form
+from tests.factories import UNETS, Form
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -16,7 +16,7 @@ from sdrt.errors import ArrayContractError, BackendError, ConfigError, ModelErro
 from sdrt.models import Part, open_model
 from sdrt.models.parts import SUBFOLDERS
 from tests.contract.cases import CASES, ONE_OF_EACH, Case, inputs_of, open_case, relative_error, residuals_for
-from tests.models import Form
+from tests.factories import Form
 
 
 def label(case: object) -> str | None:

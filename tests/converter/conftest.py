@@ -9,7 +9,7 @@ import pytest
 from converter.conversion import convert
 from converter.options import ConvertOptions
 from converter.report import Report
-from tests.models import (
+from tests.factories import (
     CONTROLNETS,
     UNETS,
     Form,

@@ -12,7 +12,7 @@ from torch import nn
 from converter.options import Precision
 from converter.precision import compute_precision
 from tests.backends.coreml.peer import ct
-from tests.models import ADDED, Form
+from tests.factories import ADDED, Form
 
 __all__ = ["Inputs", "called", "column", "decibels", "inputs_of", "package", "predicted", "small"]
 

@@ -16,8 +16,8 @@ from converter.compression.measuring import psnr
 from converter.compression.weights import find_weights
 from sdrt.backends.coreml import describe
 from sdrt.backends.coreml.constants import Constants, KeptArrays
-from sdrt.backends.coreml.package import open_package
 from sdrt.errors import ConfigError
+from sdrt.models.mlpackage.package import open_package
 from tests.backends.coreml.peer import ct
 from tests.converter.small import annotated, opened, outputs, saved, small_package
 

@@ -25,7 +25,7 @@ from sdrt.backends.coreml import MLProgram, describe
 from sdrt.errors import ConfigError, ConversionError, MissingExtraError
 from sdrt.models import open_model
 from sdrt.tokenizer import ClipTokenizer
-from tests.models import VAES, Form, random_vae
+from tests.factories import VAES, Form, random_vae
 
 Folders = Callable[[Form], Path]
 Converted = Callable[..., Report]

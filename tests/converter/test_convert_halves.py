@@ -13,7 +13,7 @@ from converter.options import Attention, ConvertOptions
 from converter.progress import Step
 from sdrt.backends.coreml import MLProgram, describe
 from sdrt.errors import ConversionError
-from tests.models import Form
+from tests.factories import Form
 
 Folders = Callable[[Form], Path]
 

@@ -11,12 +11,12 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-from converter.lora import open_lora
 from converter.options import ConvertOptions
 from converter.source import Source, open_source
 from sdrt.errors import ModelError
 from sdrt.models import open_model
-from tests.models import Form
+from sdrt.models.lora import open_lora
+from tests.factories import Form
 
 Folders = Callable[[Form], Path]
 Tensors = dict[str, torch.Tensor]

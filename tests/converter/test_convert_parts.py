@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from converter.report import Report
 from sdrt.backends.coreml import MLProgram
-from tests.models import ADDED, Form, normal
+from tests.factories import ADDED, Form, normal
 
 Folders = Callable[[Form], Path]
 Converted = Callable[..., Report]

@@ -14,6 +14,7 @@ from converter.options import Attention, ConvertOptions
 from sdrt.arrays import Array
 from sdrt.models.coreml.names import RESOURCES, Role, file_stem
 from tests.backends.coreml.mil_text_writer import write_compiled
+from tests.pictures import psnr
 
 PARTS: tuple[Role, ...] = ("unet", "text_encoder", "vae_decoder")
 
@@ -21,12 +22,6 @@ PARTS: tuple[Role, ...] = ("unet", "text_encoder", "vae_decoder")
 def draw(model: str | Path, backend: str = "coreml", prompt: str = "a red circle on a blue background", **options: Any) -> Array:
     with sdrt.load(model, backend, **options) as pipe:
         return np.asarray(pipe.generate(prompt, seed=93, num_inference_steps=10).images[0])
-
-
-def psnr(picture: Array, wanted: Array) -> float:
-    """20 log10(255 / rmse) of 8-bit pictures."""
-    error = np.sqrt(np.mean((picture.astype(np.float64) - wanted) ** 2))
-    return float(20 * np.log10(255 / max(error, 1e-9)))
 
 
 @pytest.fixture(scope="module")

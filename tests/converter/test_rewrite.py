@@ -20,11 +20,11 @@ from converter.rewrite.attention import original, split_einsum, split_einsum_v2
 from converter.rewrite.channel_norm import ChannelNorm
 from converter.rewrite.transformer import FeedForward
 from sdrt.backends.coreml import MLProgram
-from sdrt.backends.coreml.dtypes import FLOATS
-from sdrt.backends.coreml.mil import Operation, TensorType
 from sdrt.errors import ArrayContractError, ConfigError
+from sdrt.models.mlpackage.dtypes import FLOATS
+from sdrt.models.mlpackage.mil import Operation, TensorType
 from tests.converter.rewritten import Inputs, called, decibels, inputs_of, package, predicted, small
-from tests.models import CONTROLNETS, UNETS, Form, random_controlnet, random_unet, randomise
+from tests.factories import CONTROLNETS, UNETS, Form, random_controlnet, random_unet, randomise
 
 # a network of some hundred float32 layers, summed in another order: 2.1e-6 was the most seen
 _SAME = 1e-5

@@ -19,9 +19,9 @@ from converter.verification.chain import Chain
 from converter.verification.figures import psnr, relative_error
 from sdrt.arrays import Array
 from sdrt.backends.coreml import MLProgram
-from sdrt.backends.coreml.mil import Blob, Operation, TensorType, Typed
 from sdrt.errors import ConversionError
 from sdrt.models.coreml.names import Role
+from sdrt.models.mlpackage.mil import Blob, Operation, TensorType, Typed
 from tests.backends.coreml import models
 from tests.backends.coreml.peer import convert, ct
 

@@ -6,7 +6,7 @@ import pytest
 
 import sdrt
 from sdrt.tokenizer import ClipTokenizer
-from tests.models import Form, save_pipeline_folder
+from tests.factories import Form, save_pipeline_folder
 
 
 @pytest.fixture(scope="session")

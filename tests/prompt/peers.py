@@ -35,11 +35,6 @@ def skipped(peer: Any, text: str, clip_skip: int) -> torch.Tensor:
     return states  # type: ignore[no-any-return]
 
 
-def psnr(a: Any, b: Any) -> float:
-    error = np.mean((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
-
-
 def hidden_states(peer: Any, rows: Sequence[Sequence[tuple[str, float]]], *, keep_mean: bool = True) -> np.ndarray:
     """Chunks of one prompt, given by hand as (text, weight), through transformers' tokenizer and encoder: float32[1, chunks*77, D]."""
     tokenizer, states = peer.tokenizer, []

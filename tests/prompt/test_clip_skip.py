@@ -8,14 +8,16 @@ import pytest
 import torch
 
 import sdrt
-from sdrt.backends import BackendOptions, Numerics
+from sdrt.arrays import Numerics
+from sdrt.backends import BackendOptions
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.errors import ConfigError
-from sdrt.metadata import parameters_text
 from sdrt.models import open_model
+from sdrt.records.png_metadata import parameters_text
+from tests.factories import Form
 from tests.fake_backend import FakeBackend
-from tests.models import Form
-from tests.prompt.peers import draw, open_peer, psnr, skipped
+from tests.pictures import psnr
+from tests.prompt.peers import draw, open_peer, skipped
 
 QUICK: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0}
 PROMPT, NEGATIVE = "a red circle", "blue"

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 import sdrt
 from sdrt.cli import main
-from sdrt.image import read_text
+from sdrt.images.png import read_text
 from sdrt.models import read_embedding
 
 QUICK = ["--seed", "93", "--steps", "2", "-q"]

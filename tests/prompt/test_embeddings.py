@@ -14,11 +14,12 @@ from safetensors.numpy import save_file
 
 import sdrt
 from sdrt.errors import ConfigError, MissingFileError, ModelError, WeightsError
-from sdrt.metadata import parameters_text, text_chunks
 from sdrt.models import Weights, read_embedding
+from sdrt.records.png_metadata import parameters_text, text_chunks
 from sdrt.tokenizer import ClipTokenizer
-from tests.models import Form, vocabulary
-from tests.prompt.peers import draw, open_peer, psnr, skipped
+from tests.factories import Form, vocabulary
+from tests.pictures import psnr
+from tests.prompt.peers import draw, open_peer, skipped
 
 QUICK: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0}
 WIDTHS: dict[Form, int] = {"sd1": 32, "sd2": 48}

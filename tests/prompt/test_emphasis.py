@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import sdrt
 from sdrt.errors import ConfigError
 from sdrt.prompt import chunk_prompt, emphasise, encode_prompts
-from tests.models import Form
-from tests.prompt.peers import draw, hidden_states, open_peer, psnr, words
+from tests.factories import Form
+from tests.pictures import psnr
+from tests.prompt.peers import draw, hidden_states, open_peer, words
 
 QUICK: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0}
 

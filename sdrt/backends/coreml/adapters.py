@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sdrt.arrays import Array, TensorSpec
-from sdrt.backends.coreml.features import Feature
 from sdrt.models.coreml.interface import Ports
+from sdrt.models.mlpackage.features import Feature
 from sdrt.models.parts import Part
 
 __all__ = ["Adapter", "adapter_of"]

@@ -10,13 +10,13 @@ from sdrt.backends.contract import signature
 from sdrt.backends.coreml.adapters import adapter_of
 from sdrt.backends.coreml.network import CoreMLNetwork, LazyRole
 from sdrt.backends.coreml.options import CoreMLOptions
-from sdrt.backends.coreml.reading import read_interface
 from sdrt.backends.coreml.runner import open_runner
 from sdrt.backends.coreml.signatures import narrowed
 from sdrt.errors import ConfigError
 from sdrt.models.base import Model
 from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder
 from sdrt.models.coreml.interface import read_ports
+from sdrt.models.mlpackage.reading import read_interface
 from sdrt.models.parts import Part
 
 __all__ = ["CoreMLBackend"]

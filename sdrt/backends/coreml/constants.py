@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.blob import BlobFiles
-from sdrt.backends.coreml.mil import Argument, Blob, Block, Operation, TensorType, Value
 from sdrt.backends.coreml.ops import OPERATIONS
 from sdrt.backends.coreml.place import Place, failing
 from sdrt.errors import ModelError
+from sdrt.models.mlpackage.blob import BlobFiles
+from sdrt.models.mlpackage.mil import Argument, Blob, Block, Operation, TensorType, Value
 
 __all__ = ["Constants", "KeptArrays"]
 

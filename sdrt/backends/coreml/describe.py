@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdrt.backends.coreml.features import Description, Feature
-from sdrt.backends.coreml.mil import Block, Operation, TensorType
-from sdrt.backends.coreml.package import Package, open_package
-from sdrt.backends.coreml.spec import Model
+from sdrt.models.mlpackage.features import Description, Feature
+from sdrt.models.mlpackage.mil import Block, Operation, TensorType
+from sdrt.models.mlpackage.package import Package, open_package
+from sdrt.models.mlpackage.spec import Model
 
 __all__ = ["FunctionSummary", "Summary", "describe", "summarize"]
 

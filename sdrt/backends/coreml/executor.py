@@ -8,14 +8,14 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants
-from sdrt.backends.coreml.dtypes import NUMPY, largest_tensor_bytes, size_of
-from sdrt.backends.coreml.mil import Function, Operation, TensorType
 from sdrt.backends.coreml.ops import OPERATIONS
 from sdrt.backends.coreml.place import Place, failing
 from sdrt.backends.coreml.step import Computation, OperationStep, Run, checked
 from sdrt.backends.numpy.blas import one_thread
 from sdrt.backends.numpy.team import Team
 from sdrt.errors import ModelError
+from sdrt.models.mlpackage.dtypes import NUMPY, largest_tensor_bytes, size_of
+from sdrt.models.mlpackage.mil import Function, Operation, TensorType
 
 __all__ = ["Executor", "Given", "Precision", "plain_computations"]
 

@@ -15,8 +15,8 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml.compiled_cache import compiled
 from sdrt.backends.coreml.options import ComputeUnit
 from sdrt.backends.coreml.predicting import accepted
-from sdrt.backends.coreml.reading import read_interface
 from sdrt.errors import BackendError, MissingExtraError
+from sdrt.models.mlpackage.reading import read_interface
 
 __all__ = ["NativeRunner"]
 

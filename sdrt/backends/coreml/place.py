@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sdrt.backends.coreml.mil import Operation
 from sdrt.errors import ModelError, SdrtError
+from sdrt.models.mlpackage.mil import Operation
 
 __all__ = ["Place", "failing"]
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.features import Feature
 from sdrt.errors import ArrayContractError
+from sdrt.models.mlpackage.features import Feature
 
 __all__ = ["accepted", "given_back"]
 

@@ -11,15 +11,15 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants, KeptArrays
 from sdrt.backends.coreml.describe import Summary, summarize
 from sdrt.backends.coreml.executor import Executor, Given, Precision, plain_computations
-from sdrt.backends.coreml.features import Description, Feature, Interface
-from sdrt.backends.coreml.mil import Function, Operation, Program, TensorType
-from sdrt.backends.coreml.package import Package, open_package
 from sdrt.backends.coreml.patterns import fused_computations
 from sdrt.backends.coreml.predicting import accepted, given_back
-from sdrt.backends.coreml.spec import Model
 from sdrt.backends.numpy.blas import one_thread
 from sdrt.backends.numpy.team import Team, usable_cores
 from sdrt.errors import BackendError, ConfigError, ModelError
+from sdrt.models.mlpackage.features import Description, Feature, Interface
+from sdrt.models.mlpackage.mil import Function, Operation, Program, TensorType
+from sdrt.models.mlpackage.package import Package, open_package
+from sdrt.models.mlpackage.spec import Model
 
 __all__ = ["MLProgram"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.features import Feature
 from sdrt.backends.coreml.options import CoreMLOptions, LoadEvent
 from sdrt.backends.coreml.program import MLProgram
+from sdrt.models.mlpackage.features import Feature
 
 __all__ = ["ChainedRunner", "Runner", "open_runner"]
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants
-from sdrt.backends.coreml.dtypes import FLOATS, NUMPY, largest_tensor_bytes
-from sdrt.backends.coreml.mil import Argument, Operation, TensorType
 from sdrt.backends.coreml.ops import Operator
 from sdrt.backends.coreml.place import Place
 from sdrt.backends.numpy.team import Team
 from sdrt.errors import ModelError
+from sdrt.models.mlpackage.dtypes import FLOATS, NUMPY, largest_tensor_bytes
+from sdrt.models.mlpackage.mil import Argument, Operation, TensorType
 
 __all__ = ["Computation", "OperationStep", "Run", "checked"]
 

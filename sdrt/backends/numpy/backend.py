@@ -2,8 +2,7 @@
 
 from typing import assert_never
 
-import numpy as np
-
+from sdrt.arrays import float_dtype
 from sdrt.backends.base import BackendOptions
 from sdrt.backends.contract import signature
 from sdrt.backends.numpy.configs import SafetyCheckerConfig, TextEncoderConfig, VaeConfig
@@ -51,7 +50,7 @@ def _load(part: Part, model: Model, options: BackendOptions) -> Program:
     file, values = model.where(part), model.config(part)
 
     def source() -> Source:
-        return Source(model.tensors(part), np.dtype(options.numerics), mapped=options.low_memory)
+        return Source(model.tensors(part), float_dtype(options.numerics), mapped=options.low_memory)
 
     match part:
         case "text_encoder" | "text_encoder_2":

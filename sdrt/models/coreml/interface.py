@@ -13,7 +13,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 class FeatureLike(Protocol):
-    """An input or output as `sdrt.backends.coreml.features.Feature` describes it."""
+    """An input or output as `sdrt.models.mlpackage.features.Feature` describes it."""
 
     @property
     def name(self) -> str: ...

@@ -15,8 +15,8 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from sdrt.models.coreml.names import Role, file_stem
 from tests.backends.coreml.peer import convert, ct
-from tests.models import ADDED, CONTROLNETS, Form, random_controlnet, random_unet, save_pipeline_folder
-from tests.models import UNETS as WIDE_UNETS
+from tests.factories import ADDED, CONTROLNETS, Form, random_controlnet, random_unet, save_pipeline_folder
+from tests.factories import UNETS as WIDE_UNETS
 
 NAME = "random/tiny"
 LATENT = 8

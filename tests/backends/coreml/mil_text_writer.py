@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sdrt.backends.coreml.mil import Argument, Blob, Operation, Program, TensorType, Typed, Value
-from sdrt.backends.coreml.package import open_package
+from sdrt.models.mlpackage.mil import Argument, Blob, Operation, Program, TensorType, Typed, Value
+from sdrt.models.mlpackage.package import open_package
 
 __all__ = ["write_compiled", "write_program"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tests.models import TEXT_ENCODERS, UNETS, VAES, random_text_encoder, random_unet, random_vae
+from tests.factories import TEXT_ENCODERS, UNETS, VAES, random_text_encoder, random_unet, random_vae
 
 __all__ = ["Layers", "SplitAttention", "TextEncoder", "UNet", "VaeDecoder", "VaeEncoder", "sample_inputs"]
 

@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from sdrt.backends.coreml import MLProgram
-from sdrt.backends.coreml.blob import BlobFile
-from sdrt.backends.coreml.mil import TensorType
-from sdrt.backends.coreml.protobuf import Message
 from sdrt.errors import MissingFileError, ModelError, SdrtError
+from sdrt.models.mlpackage.blob import BlobFile
+from sdrt.models.mlpackage.mil import TensorType
+from sdrt.models.mlpackage.protobuf import Message
 
 Packages = Callable[..., tuple[Path, torch.nn.Module, dict[str, torch.Tensor]]]
 _MODEL, _BLOB = "Data/com.apple.CoreML/model.mlmodel", "Data/com.apple.CoreML/weights/weight.bin"

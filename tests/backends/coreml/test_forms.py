@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sdrt.backends.coreml import MLProgram, describe
-from sdrt.backends.coreml.mil_text import parse_program
 from sdrt.errors import ArrayContractError, ConfigError, ModelError, SdrtError
+from sdrt.models.mlpackage.mil_text import parse_program
 from tests.backends.coreml.mil_text_writer import write_compiled
 from tests.backends.coreml.peer import ct
 

@@ -12,7 +12,7 @@ from coremltools.optimize import coreml as cto
 
 from sdrt.backends.coreml import MLProgram, describe
 from sdrt.backends.coreml.constants import Constants, KeptArrays
-from sdrt.backends.coreml.package import open_package
+from sdrt.models.mlpackage.package import open_package
 from tests.backends.coreml.peer import computed, ct
 
 Packages = Callable[..., tuple[Path, torch.nn.Module, dict[str, torch.Tensor]]]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.backends.numpy.reference import part_folder
-from tests.models import CONTROLNETS, UNETS, Form, random_controlnet, random_safety_checker, save_pipeline_folder
+from tests.factories import CONTROLNETS, UNETS, Form, random_controlnet, random_safety_checker, save_pipeline_folder
 
 # The models are tiny: torch's own threads would only wait for each other.
 torch.set_num_threads(1)

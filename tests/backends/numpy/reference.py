@@ -11,13 +11,13 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.safety_checker import cosine_distance
 from torch import nn
 
-from sdrt.arrays import Array
-from sdrt.backends import BackendOptions, Numerics
+from sdrt.arrays import Array, Numerics
+from sdrt.backends import BackendOptions
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.models import Part, open_model
 from sdrt.models.parts import SUBFOLDERS
-from tests.models import ADDED, UNETS, Form, normal
+from tests.factories import ADDED, UNETS, Form, normal
 
 # Of the largest value. What is measured is 3e-6 and 2e-14.
 BOUNDS: Mapping[Numerics, float] = {"float32": 1e-4, "float64": 1e-9}

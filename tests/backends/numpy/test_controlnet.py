@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from diffusers import ControlNetModel, UNet2DConditionModel
 
-from sdrt.arrays import Array
-from sdrt.backends import Numerics
+from sdrt.arrays import Array, Numerics
 from sdrt.errors import ArrayContractError
 from tests.backends.numpy.reference import (
     BOUNDS,
@@ -20,7 +19,7 @@ from tests.backends.numpy.reference import (
     torch_controlnet,
     torch_unet,
 )
-from tests.models import CONTROLNETS, Form, normal, random_controlnet
+from tests.factories import CONTROLNETS, Form, normal, random_controlnet
 
 SIZES = [(1, 8, 8), (2, 16, 8), (4, 7, 5)]
 

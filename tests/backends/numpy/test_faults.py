@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from sdrt.errors import ConfigError, WeightsError
 from sdrt.models import Part
 from tests.backends.numpy.reference import change_config, open_network, part_folder
-from tests.models import TEXT_ENCODERS, random_controlnet, random_safety_checker, random_text_encoder, random_unet, random_vae
+from tests.factories import TEXT_ENCODERS, random_controlnet, random_safety_checker, random_text_encoder, random_unet, random_vae
 
 UNET: dict[str, Any] = {
     "block_out_channels": (8, 8),

@@ -17,7 +17,7 @@ from sdrt.backends.numpy.team import Scratch, Team
 from sdrt.backends.numpy.tiles import split, tiles
 from sdrt.backends.numpy.winograd import worth_winograd
 from tests.backends.numpy.reference import relative_error
-from tests.models import normal
+from tests.factories import normal
 
 BOUND = {"float32": 2e-6, "float64": 1e-14}
 

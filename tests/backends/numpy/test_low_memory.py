@@ -10,12 +10,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from sdrt.arrays import Array
-from sdrt.backends import Numerics
+from sdrt.arrays import Array, Numerics
 from sdrt.errors import WeightsError
 from sdrt.models import Part
 from tests.backends.numpy.reference import NUMERICS, denoiser_inputs, open_network, part_folder
-from tests.models import Form, normal, random_unet, random_vae
+from tests.factories import Form, normal, random_unet, random_vae
 
 # Nearly all of it weights: 4.4 million of them beside pictures of 8x8.
 WIDE: dict[str, Any] = {

@@ -6,7 +6,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel
 
 import sdrt.models
-from sdrt.backends import Numerics
+from sdrt.arrays import Numerics
 from tests.backends.numpy.reference import (
     BOUNDS,
     NUMERICS,
@@ -16,7 +16,7 @@ from tests.backends.numpy.reference import (
     torch_unet,
     torch_vae,
 )
-from tests.models import normal
+from tests.factories import normal
 
 
 @pytest.mark.parametrize("numerics", NUMERICS)

@@ -11,7 +11,7 @@ from sdrt.backends.numpy import blas
 from sdrt.errors import ArrayContractError, BackendError
 from sdrt.models import PARTS, Part
 from tests.backends.numpy.reference import denoiser_inputs, open_network, relative_error
-from tests.models import Form, normal
+from tests.factories import Form, normal
 
 
 def _inputs(part: Part, seed: int = 0, size: int = 8, n: int = 2) -> dict[str, Array]:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from sdrt.backends import Numerics
+from sdrt.arrays import Numerics
 from tests.backends.numpy.reference import BOUNDS, NUMERICS, change_config, open_network, part_folder, relative_error, torch_safety_checker
-from tests.models import SAFETY_CHECKER, normal, random_safety_checker
+from tests.factories import SAFETY_CHECKER, normal, random_safety_checker
 
 
 @pytest.mark.parametrize("numerics", NUMERICS)

@@ -7,11 +7,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from sdrt.arrays import I32
-from sdrt.backends import Numerics
+from sdrt.arrays import I32, Numerics
 from sdrt.errors import ArrayContractError
 from tests.backends.numpy.reference import BOUNDS, NUMERICS, open_network, part_folder, relative_error, torch_text_encoder
-from tests.models import TEXT_ENCODERS_2, Form, vocabulary
+from tests.factories import TEXT_ENCODERS_2, Form, vocabulary
 
 END = len(vocabulary()) - 1
 

@@ -8,12 +8,11 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from sdrt.arrays import Array
-from sdrt.backends import Numerics
+from sdrt.arrays import Array, Numerics
 from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.errors import ArrayContractError
 from tests.backends.numpy.reference import BOUNDS, NUMERICS, denoiser_inputs, open_network, part_folder, relative_error, torch_unet
-from tests.models import UNETS, Form, normal, random_unet
+from tests.factories import UNETS, Form, normal, random_unet
 
 SIZES = [(1, 8, 8), (2, 16, 8), (4, 7, 5), (3, 9, 13)]
 # forms that differ from others in one input: sizes have nothing new to say there

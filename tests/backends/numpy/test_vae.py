@@ -7,10 +7,10 @@ import pytest
 from diffusers import AutoencoderKL
 from safetensors.numpy import load_file, save_file
 
-from sdrt.backends import Numerics
+from sdrt.arrays import Numerics
 from sdrt.models import Part
 from tests.backends.numpy.reference import BOUNDS, NUMERICS, open_network, part_folder, relative_error, torch_vae
-from tests.models import VAES, Form, normal, random_vae
+from tests.factories import VAES, Form, normal, random_vae
 
 HALVES: tuple[Part, ...] = ("vae_decoder", "vae_encoder")
 SMALL: dict[str, Any] = {"block_out_channels": (8, 16), "norm_num_groups": 2, "layers_per_block": 1}

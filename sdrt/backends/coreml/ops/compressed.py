@@ -7,9 +7,9 @@ once more.
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.dtypes import NUMPY, SUB_BYTE_BITS, size_of, unpack_bits
 from sdrt.backends.coreml.ops.arguments import axis_of, integers, text
 from sdrt.backends.coreml.ops.registry import operation
+from sdrt.models.mlpackage.dtypes import NUMPY, SUB_BYTE_BITS, size_of, unpack_bits
 
 __all__: list[str] = []
 

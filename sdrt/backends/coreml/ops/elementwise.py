@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.dtypes import NUMPY
 from sdrt.backends.coreml.ops.arguments import number, text
 from sdrt.backends.coreml.ops.registry import Shape, operation
 from sdrt.backends.coreml.ops.spread import spread
 from sdrt.backends.numpy.team import Team
+from sdrt.models.mlpackage.dtypes import NUMPY
 
 __all__ = ["cast", "select"]
 

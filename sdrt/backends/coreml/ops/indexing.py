@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.dtypes import NUMPY
 from sdrt.backends.coreml.ops.arguments import axis_of, flag, integer, number, text
 from sdrt.backends.coreml.ops.registry import Shape, operation
+from sdrt.models.mlpackage.dtypes import NUMPY
 
 __all__ = ["gather", "gather_nd"]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.dtypes import NUMPY
 from sdrt.backends.coreml.ops.arguments import axes_of, axis_of, flag, text
 from sdrt.backends.coreml.ops.registry import operation
+from sdrt.models.mlpackage.dtypes import NUMPY
 
 __all__: list[str] = []
 

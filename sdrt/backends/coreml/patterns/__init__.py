@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from sdrt.backends.coreml.constants import Constants
-from sdrt.backends.coreml.mil import Function
 from sdrt.backends.coreml.patterns.attention import fuse_attentions, fuse_heads
 from sdrt.backends.coreml.patterns.gates import fuse_feed_forwards, fuse_sigmoid_gates
 from sdrt.backends.coreml.patterns.graph import Graph, without_float_casts
 from sdrt.backends.coreml.patterns.group_norm import fuse_group_norms
 from sdrt.backends.coreml.patterns.products import fuse_products
 from sdrt.backends.coreml.step import Computation
+from sdrt.models.mlpackage.mil import Function
 
 __all__ = ["fused_computations"]
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.mil import Argument, Operation
 from sdrt.backends.coreml.ops.linear import fast_attention, matmul
 from sdrt.backends.coreml.patterns.graph import Graph, equal_numbers, first, sizes
 from sdrt.backends.coreml.step import Run
 from sdrt.backends.numpy.attention import attend
+from sdrt.models.mlpackage.mil import Argument, Operation
 
 __all__ = ["AttentionStep", "HeadStep", "HeadsStep", "fuse_attentions", "fuse_heads"]
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.mil import Operation
 from sdrt.backends.coreml.ops.activation import gelu, silu
 from sdrt.backends.coreml.ops.arguments import text
 from sdrt.backends.coreml.ops.convolution import nhwc
@@ -14,6 +13,7 @@ from sdrt.backends.coreml.patterns.products import Conv1x1Step, LinearStep
 from sdrt.backends.coreml.step import Run
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.transformer import FeedForward
+from sdrt.models.mlpackage.mil import Operation
 
 __all__ = ["FeedForwardStep", "SigmoidGateStep", "fuse_feed_forwards", "fuse_sigmoid_gates"]
 

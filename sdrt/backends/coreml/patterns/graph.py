@@ -8,9 +8,9 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants
-from sdrt.backends.coreml.dtypes import FLOATS
-from sdrt.backends.coreml.mil import Argument, Function, Operation, TensorType
 from sdrt.backends.coreml.step import Computation, OperationStep
+from sdrt.models.mlpackage.dtypes import FLOATS
+from sdrt.models.mlpackage.mil import Argument, Function, Operation, TensorType
 
 __all__ = ["Graph", "equal_numbers", "first", "sizes", "without_float_casts"]
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.mil import Operation
 from sdrt.backends.coreml.ops.convolution import nhwc
 from sdrt.backends.coreml.patterns.graph import Graph, equal_numbers, first, sizes
 from sdrt.backends.coreml.step import Run
 from sdrt.backends.numpy.norm import GroupNorm
+from sdrt.models.mlpackage.mil import Operation
 
 __all__ = ["GroupNormStep", "fuse_group_norms"]
 

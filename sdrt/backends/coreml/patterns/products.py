@@ -6,7 +6,6 @@ from typing import TypeAlias
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.mil import Operation
 from sdrt.backends.coreml.ops.arguments import text
 from sdrt.backends.coreml.ops.convolution import conv3x3, is_plain3x3, nhwc, pack3x3
 from sdrt.backends.coreml.ops.windows import Windows, windows_of
@@ -15,6 +14,7 @@ from sdrt.backends.coreml.patterns.group_norm import GroupNormStep
 from sdrt.backends.coreml.step import Computation, Run
 from sdrt.backends.numpy.conv import Conv3x3
 from sdrt.backends.numpy.linear import Linear
+from sdrt.models.mlpackage.mil import Operation
 
 __all__ = ["Conv1x1Step", "Conv3x3Step", "LinearStep", "fuse_products"]
 

@@ -1,0 +1,131 @@
+"""Weight files: records of numbers behind a header, mapped from disk, every offset checked against the file's length.
+
+A file begins with 64 bytes (count of records u32, version u32 = 2); a record is a header of 64 bytes (0xDEADBEEF u32, element type u32,
+size in bytes u64, offset of the numbers u64, unused bits at the end u64) and, at that offset, the numbers. A program points at headers.
+
+Source: apple/coremltools 9.0, mlmodel/src/MILBlob/Blob/StorageFormat.hpp.
+"""
+
+import mmap
+import struct
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from sdrt.arrays import Array
+from sdrt.errors import MissingFileError, ModelError
+from sdrt.models.mlpackage.dtypes import BLOB_NAMES, NUMPY, SUB_BYTE_BITS, byte_count, size_of, unpack_bits
+from sdrt.models.mlpackage.files import inside
+from sdrt.models.mlpackage.mil import Blob, TensorType
+
+__all__ = ["BlobFile", "BlobFiles"]
+
+_SENTINEL = 0xDEADBEEF
+_HEADER = struct.Struct("<IIQQQ")
+
+
+class BlobFile:
+    """One weight file.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    MissingFileError : it is not there
+    ModelError : it is no weight file of version 2
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except FileNotFoundError:
+            raise MissingFileError(f"{path}: the weight file is missing; fetch or convert the package again") from None
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: the weight file cannot be mapped ({error}); fetch or convert the package again") from None
+        if len(self._data) < 64:
+            raise ModelError(f"{path}: a weight file has at least 64 bytes, got {len(self._data)}; fetch the package again")
+        version = int.from_bytes(self._data[4:8], "little")
+        if version != 2:
+            raise ModelError(f"{path}: weight files of version 2 can be read, got version {version}; convert the model again")
+
+    def tensor(self, offset: int, kind: TensorType) -> Array:
+        """The numbers of a record: a read-only view of the file, or unpacked where they are smaller than a byte.
+
+        Parameters
+        ----------
+        offset : int
+            Of the record's header.
+        kind : TensorType
+            What the program says is there.
+
+        Raises
+        ------
+        ModelError : there is no record, or one of another type or size
+        """
+        if None in kind.shape:
+            raise ModelError(f"{self.path}: the shape of a weight is open in the program ({kind}); convert the model again")
+        shape = tuple(size for size in kind.shape if size is not None)
+        count = size_of(shape)
+        start, length = self._record(offset, kind, byte_count(kind.dtype, count))
+        raw = np.frombuffer(self._data[start : start + length], np.uint8)
+        if kind.dtype in SUB_BYTE_BITS:
+            return unpack_bits(raw, kind.dtype, count).reshape(shape)
+        if kind.dtype == "bf16":
+            return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+        return raw.view(NUMPY[kind.dtype].newbyteorder("<")).astype(NUMPY[kind.dtype], copy=False).reshape(shape)
+
+    def _record(self, offset: int, kind: TensorType, needed: int) -> tuple[int, int]:
+        """Where the numbers of the record at ``offset`` stand, and how many bytes they take."""
+        where = f"{self.path}, record at {offset}"
+        if offset + 64 > len(self._data):
+            raise ModelError(f"{where}: the file ends at {len(self._data)}; fetch the package again")
+        sentinel, number, size, start, spare = _HEADER.unpack(self._data[offset : offset + _HEADER.size])
+        if sentinel != _SENTINEL:
+            raise ModelError(f"{where}: a record begins with deadbeef, got {sentinel:08x}; program and weights do not belong together")
+        if kind.dtype not in (BLOB_NAMES.get(number), "bool" if number == 3 else None):
+            raise ModelError(f"{where}: the program wants {kind}, and the record holds {BLOB_NAMES.get(number, f'type {number}')}")
+        if start + size > len(self._data):
+            raise ModelError(f"{where}: {size} bytes from {start} leave the file, which ends at {len(self._data)}; fetch the package again")
+        if size != needed or spare >= 8 * max(size, 1):
+            raise ModelError(f"{where}: {kind} takes {needed} bytes, and the record has {size}; program and weights do not belong together")
+        return start, size
+
+
+class BlobFiles:
+    """All weight files of a package, each mapped when first needed; safe in threads.
+
+    Parameters
+    ----------
+    root : Path
+        The folder for which programs write ``@model_path``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._files: dict[str, BlobFile] = {}
+        self._lock = threading.Lock()
+
+    def tensor(self, blob: Blob, kind: TensorType) -> Array:
+        """The numbers at a place that a program names.
+
+        Raises
+        ------
+        ModelError : the path leaves the package, or see `BlobFile.tensor`
+        """
+        with self._lock:
+            if blob.file not in self._files:
+                self._files[blob.file] = BlobFile(self._path(blob.file))
+            file = self._files[blob.file]
+        return file.tensor(blob.offset, kind)
+
+    def size(self) -> int:
+        """Bytes of the files that were opened."""
+        return sum(file.path.stat().st_size for file in self._files.values())
+
+    def _path(self, name: str) -> Path:
+        return inside(self._root, name.removeprefix("@model_path/"), f"{self._root}: the program's weight file")

@@ -1,0 +1,98 @@
+"""What an .mlmodelc folder says: the program from ``model.mil``, its description from ``metadata.json`` where that is there.
+
+The compiler's ``coremldata.bin`` holds the same description in a form that nobody has documented; the program's own signature is enough.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ModelError
+from sdrt.models.mlpackage.dtypes import NUMPY
+from sdrt.models.mlpackage.features import Description, Feature, Interface, Range
+from sdrt.models.mlpackage.files import read_bytes, read_json
+from sdrt.models.mlpackage.mil import Function, Program, TensorType, Typed
+from sdrt.models.mlpackage.mil_text import parse_program
+from sdrt.models.mlpackage.spec import Model
+
+__all__ = ["read_compiled"]
+
+_SHAPE = re.compile(r"\[([^\[\]]*)\]")
+
+
+def read_compiled(path: Path) -> Model:
+    """Read a compiled model.
+
+    Parameters
+    ----------
+    path : Path of the folder; it has a ``model.mil``
+
+    Raises
+    ------
+    ModelError : a file is damaged
+    """
+    file = path / "model.mil"
+    try:
+        text = read_bytes(file).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ModelError(f"{file}: is no UTF-8 text; fetch the model again") from None
+    program = parse_program(text, str(file))
+    found = read_json(path / "metadata.json") if (path / "metadata.json").exists() else None
+    entry = found[0] if isinstance(found, list) and found else found
+    said: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
+    version = said.get("specificationVersion")
+    return Model(specification=version if isinstance(version, int) else 0, description=_description(program, said), program=program)
+
+
+def _description(program: Program, said: Mapping[str, Any]) -> Description:
+    inputs = {item["name"]: item for item in _objects(said.get("inputSchema")) if isinstance(item.get("name"), str)}
+    interfaces = {name: _interface(function, inputs) for name, function in program.functions.items()}
+    words = {"short_description": "shortDescription", "version": "version", "author": "author", "license": "license"}
+    user = said.get("userDefinedMetadata")
+    return Description(
+        main=next(iter(interfaces.values())),
+        functions=interfaces if len(interfaces) > 1 else {},
+        default_function="main" if "main" in interfaces else next(iter(interfaces)),
+        metadata={key: said[word] for key, word in words.items() if isinstance(said.get(word), str) and said[word]},
+        user_defined={key: str(value) for key, value in user.items()} if isinstance(user, dict) else {},
+    )
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _interface(function: Function, said: Mapping[str, Mapping[str, Any]]) -> Interface:
+    made = {output.name: output for operation in function.block.operations for output in operation.outputs}
+    outputs = (made.get(name, Typed(name, TensorType("fp32", ()))) for name in function.block.outputs)
+    return Interface(
+        inputs=tuple(_feature(item, said.get(item.name, {})) for item in function.inputs),
+        outputs=tuple(_feature(item, {}) for item in outputs),
+    )
+
+
+def _feature(item: Typed, said: Mapping[str, Any]) -> Feature:
+    if not isinstance(item.type, TensorType):
+        return Feature(name=item.name, kind="list")
+    dtype = NUMPY[item.type.dtype].name if item.type.dtype in NUMPY else ""
+    fixed = tuple(size for size in item.type.shape if size is not None)
+    open_shape = len(fixed) != len(item.type.shape)
+    return Feature(
+        name=item.name,
+        dtype=dtype,
+        shape=() if open_shape else fixed,
+        choices=tuple(_shapes(said.get("enumeratedShapes"))) if open_shape else (),
+        ranges=tuple(_ranges(said.get("shapeRange"))) if open_shape else (),
+        text=said["shortDescription"] if isinstance(said.get("shortDescription"), str) else "",
+    )
+
+
+def _shapes(text: Any) -> list[tuple[int, ...]]:
+    """``"[[1, 4, 64, 64], [1, 4, 96, 96]]"`` or the same as text in a list."""
+    found = [] if not isinstance(text, str) else _SHAPE.findall(text)
+    return [tuple(int(word) for word in re.findall(r"-?\d+", shape)) for shape in found]
+
+
+def _ranges(text: Any) -> list[Range]:
+    return [(pair[0], None if pair[1] < 0 else pair[1]) for pair in _shapes(text) if len(pair) == 2]

@@ -1,0 +1,143 @@
+"""A model that is open: its networks, its tokenizers, and what its configuration says of shapes and conditions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdrt.arrays import Float
+from sdrt.backends import Backend, BackendOptions
+from sdrt.backends.parts import OpenParts
+from sdrt.errors import ConfigError
+from sdrt.images.png import to_pil
+from sdrt.models import Model, Part
+from sdrt.pipeline.conditions.sizes import Sizes
+from sdrt.pipeline.conditions.text import TextCondition, encode_text
+from sdrt.pipeline.vae_tiling import tiled_decode
+from sdrt.records.settings import Settings
+from sdrt.tokenizer import ClipTokenizer
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["OpenModel"]
+
+
+@dataclass(frozen=True)
+class _Latents:
+    """What the VAE's configuration says."""
+
+    channels: int
+    scaling_factor: float
+    shift_factor: float
+    scale: int  # pixels a latent
+    tile: int  # pixels a side of the pictures that it was trained on
+
+
+class OpenModel:
+    """A model with its networks behind it, opened when first needed.
+
+    Parameters
+    ----------
+    model : Model
+    backends, options : mapping by part
+    keep : bool
+        Whether networks stay open between their uses.
+    """
+
+    def __init__(
+        self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions], *, keep: bool = True
+    ) -> None:
+        self.model = model
+        self.parts = OpenParts(model, backends, options, keep=keep)
+        self.unet, vae = model.config("unet"), model.config("vae_decoder")
+        self.latents = _Latents(
+            channels=vae["latent_channels"],
+            scaling_factor=vae["scaling_factor"],
+            shift_factor=vae["shift_factor"] or 0.0,
+            scale=2 ** (len(vae["block_out_channels"]) - 1),
+            tile=vae["sample_size"],
+        )
+        if self.unet["in_channels"] not in (self.latents.channels, 2 * self.latents.channels + 1):
+            raise ConfigError(
+                f"{model.path}: the unet takes {self.unet['in_channels']} channels and the vae has {self.latents.channels}; a model takes "
+                "as many, or for in-painting the mask and the masked picture's channels too"
+            )
+
+    # ---- what kind of model it is
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether its U-Net sees a mask and a masked picture."""
+        return bool(self.unet["in_channels"] != self.latents.channels)
+
+    @property
+    def is_xl(self) -> bool:
+        """Whether its U-Net is told a pooled text and sizes (SDXL and its refiner)."""
+        return bool(self.unet["addition_embed_type"] == "text_time")
+
+    @property
+    def guidance_size(self) -> int | None:
+        """How many numbers tell its U-Net the guidance scale (LCM); None for a U-Net that is guided by two rows."""
+        size = self.unet["time_cond_proj_dim"]
+        return None if size is None else int(size)
+
+    def native_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the U-Net was trained for."""
+        # a configuration without a size is of diffusers' own default model, of 64
+        size = 64 if self.unet["sample_size"] is None else self.unet["sample_size"]
+        rows, columns = size if isinstance(size, list) else (size, size)
+        return rows * self.latents.scale, columns * self.latents.scale
+
+    @cached_property
+    def tokenizers(self) -> Mapping[Part, ClipTokenizer]:
+        """A tokenizer for each text encoder, in the order in which their states stand side by side."""
+        found: dict[Part, ClipTokenizer] = {}
+        folders: dict[Part, Path | None] = {"text_encoder": self.model.tokenizer_path, "text_encoder_2": self.model.tokenizer_2_path}
+        for part, folder in folders.items():
+            if part in self.model.parts:
+                pad = self.model.pad_tokens.get(part)
+                plain = ClipTokenizer.load(folder, pad) if folder else ClipTokenizer.clip(self.model.pad_tokens[part])
+                found[part] = plain.with_embeddings(self.model.embedding_ids) if self.model.embeddings else plain
+        return found
+
+    @property
+    def drawing_parts(self) -> tuple[Part, ...]:
+        """The parts that drawing needs."""
+        encoder: tuple[Part, ...] = ("vae_encoder",) if self.inpaints else ()
+        return (*self.tokenizers, "unet", "vae_decoder", *encoder)
+
+    # ---- conditions and pictures
+
+    def texts(self, settings: Settings, sizes: Sizes, *, guided: bool) -> tuple[dict[str, Float], TextCondition]:
+        """Encode the prompts for this model's U-Net.
+
+        Returns
+        -------
+        inputs : mapping of the U-Net's inputs, a row for the negative prompt, if there is guidance, and one for the prompt
+        text : TextCondition
+        """
+        zeros = self.model.flags.force_zeros_for_empty_prompt
+        text = encode_text(self.parts, self.tokenizers, settings, guided=guided, raw=self.is_xl, zero_negative=zeros)
+        inputs = {"encoder_hidden_states": text.encoder_hidden_states}
+        if self.is_xl:
+            count, left = divmod(
+                self.unet["projection_class_embeddings_input_dim"] - text.pooled.shape[1], self.unet["addition_time_embed_dim"]
+            )
+            if left:
+                raise ConfigError(
+                    f"{self.model.path}: the unet cannot take a pooled text of {text.pooled.shape[1]}; a part is another model's"
+                )
+            inputs |= {"text_embeds": text.pooled, "time_ids": sizes.time_ids(count, guided=guided)}
+        return inputs, text
+
+    def decode(self, latents: Float, *, tiled: bool) -> "list[Image]":
+        """Pictures of latents float[n,C,h,w], one at a time, so that a batch needs no more memory than one."""
+        facts = self.latents
+        with self.parts.using("vae_decoder") as decoder:
+            z = (latents / facts.scaling_factor + facts.shift_factor).astype(decoder.float_dtype(), copy=False)
+            decode = (lambda x: tiled_decode(decoder, x, facts.tile, facts.scale)) if tiled else (lambda x: decoder(z=x)["image"])
+            return [picture for k in range(len(z)) for picture in to_pil(np.asarray(decode(z[k : k + 1])))]

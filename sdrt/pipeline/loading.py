@@ -1,0 +1,240 @@
+"""``sdrt.load``: a model's name or folder and a choice of backends become a pipeline."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sdrt.arrays import Numerics
+from sdrt.backends import Backend, BackendOptions, registry
+from sdrt.backends.parts import OpenParts
+from sdrt.errors import ConfigError
+from sdrt.models import (
+    PARTS,
+    CoreMLFolder,
+    Embedding,
+    Part,
+    Pickled,
+    PredictionType,
+    SingleFileModel,
+    StoredModel,
+    open_component,
+    open_model,
+    read_embedding,
+)
+from sdrt.models.coreml.component import find_controlnet
+from sdrt.models.coreml.interface import InterfaceLike
+from sdrt.pipeline.loaded_model import OpenModel
+from sdrt.pipeline.pipeline import Pipeline
+
+__all__ = ["load"]
+
+_CORE_ML = "coreml"
+
+# Options that every backend understands, beside the name of its own ones.
+_COMMON_OPTIONS = ("threads",)
+
+
+def load(
+    model: str | Path = "nano",
+    backend: str | Backend | Mapping[str, str | Backend] = "numpy",
+    numerics: Numerics = "float32",
+    *,
+    embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding] = (),
+    controlnet: str | Path | Sequence[str | Path] = (),
+    refiner: str | Path | None = None,
+    vae: str | Path | None = None,
+    variant: str | None = None,
+    prediction_type: PredictionType | None = None,
+    pickled: Pickled = "refuse",
+    reduce_memory: bool = False,
+    vae_tiling: bool | None = None,
+    safety_checker: bool = False,
+    tokenizer: str | Path | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
+    **backend_options: Any,
+) -> Pipeline:
+    """Open a model.
+
+    Weights are read when the first picture is drawn, or by ``pipe.load()``.
+
+    Parameters
+    ----------
+    model : str or Path
+        A folder in diffusers' layout, a single ``.safetensors`` checkpoint with the original names, the name of an embedded model
+        (``"nano"``), or a repository of the Hugging Face Hub, which needs the extra ``hub``. Stable Diffusion 1.x and 2.x, SDXL, their
+        in-painting models, LCM. With ``backend="coreml"`` a folder of Core ML packages, as converters name them, or a Resources folder of
+        Swift's package.
+    backend : str, Backend, or mapping by part
+        Which backend runs the networks; parts that a mapping leaves out run on ``numpy``.
+    numerics : "float32" or "float64"
+        float32 is fast; float64 is the truth that the other is measured against.
+    embeddings : mapping from token to file, or sequence of files or of Embedding
+        Textual inversions (safetensors), read now. In a sequence, a file's token is the name of its tensor, or the file's own name without
+        the ending where that is ``emb_params``.
+    controlnet : str or Path, or sequence of them
+        Folders of ControlNets; each takes a picture in ``generate(control_image=...)``. With Core ML the name of one in the model's folder,
+        or the path of a package.
+    refiner : str or Path, optional
+        An SDXL refiner's model, which takes over near the end of a run. A folder of Core ML packages may hold both.
+    vae : str, Path or None
+        A VAE in the place of the model's own: its folder, its repository, or its file with the key names of the original code.
+    variant : str or None
+        Weights of a folder in this variant, such as ``"fp16"``; parts that have none of it give their plain ones.
+    prediction_type : "epsilon", "v_prediction" or None
+        What the U-Net of a checkpoint in one file predicts, which its weights do not tell; None is what the file's metadata say, else
+        "v_prediction" for Stable Diffusion 2.x and "epsilon" for the others.
+    pickled : "refuse" or "weights_only"
+        What to do about weights that would have to be unpickled (``.bin``, ``.ckpt``, ``.pt``, ``.pth``): "weights_only" lets torch read
+        tensors from them and nothing else, and needs the extra ``torch``.
+    reduce_memory : bool
+        One network in memory at a time, each in its backend's small-memory mode, and pictures decoded tile by tile.
+    vae_tiling : bool, optional
+        Whether pictures larger than the autoencoder was trained for are decoded tile by tile; None: if ``reduce_memory`` is set.
+    safety_checker : bool
+        Whether the model's safety checker looks at every picture, and blackens what it flags.
+    tokenizer : str, Path or None
+        For Core ML packages without a vocabulary beside them: a tokenizer's folder, or a model's that has one. None is CLIP's own.
+    config : str, Path, mapping or None
+        For Core ML packages without configurations beside them: a folder in diffusers' layout, or a scheduler's configuration. None is
+        what the packages' shapes say, and Stable Diffusion 1.x (or XL) as published; the settings of each picture record what was assumed.
+    **backend_options
+        ``threads``, and whatever the backend takes beside it. With a mapping, each option goes to the backends that know it.
+
+    Raises
+    ------
+    ConfigError : unknown backend, part or option, or an embedding that does not fit the model
+    ModelError : the folder lacks a part, or an embedding cannot be read
+
+    >>> load("nano").model.name
+    'nano'
+    """
+    opened = open_model(
+        model,
+        variant=variant,
+        prediction_type=prediction_type,
+        pickled=pickled,
+        packages=_read_packages,
+        tokenizer=tokenizer,
+        config=config,
+    )
+    if vae is not None:
+        factor = _scaling_factor(opened)
+        opened = opened.with_component(open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled))
+    if safety_checker and "safety_checker" not in opened.parts:
+        raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the part's folder")
+    chosen = _by_part(backend)
+    _check_programs(opened, chosen)
+    options = _options(chosen, numerics, backend_options, low_memory=reduce_memory)
+    keep = not reduce_memory
+    base = OpenModel(opened.with_embeddings(_read_embeddings(embeddings)), chosen, options, keep=keep)
+    if embeddings:
+        # built now, so that a token that is taken already is told here
+        _ = base.tokenizers
+    controls = [controlnet] if isinstance(controlnet, str | Path) else controlnet
+    refining = None
+    if refiner is not None:
+        found = open_model(refiner, variant=variant, pickled=pickled, packages=_read_packages)
+        found = found.as_refiner() if isinstance(found, CoreMLFolder) else found
+        _check_programs(found, chosen)
+        refining = OpenModel(found, chosen, options, keep=keep)
+        if not (base.is_xl and refining.is_xl):
+            raise ConfigError(f"a refiner is an SDXL model's, for an SDXL model; got {refining.model.path} for {base.model.path}")
+    return Pipeline(
+        base,
+        {str(part): each.name for part, each in chosen.items() if part in opened.parts or (part == "controlnet" and controls)},
+        numerics,
+        controlnets=[OpenParts(_controlnet(each, opened, variant, pickled), chosen, options, keep=keep) for each in controls],
+        refiner=refining,
+        vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
+        safety_checker=safety_checker,
+        remarks=_remarks(opened, options),
+    )
+
+
+def _options(
+    chosen: Mapping[Part, Backend], numerics: Numerics, given: Mapping[str, Any], *, low_memory: bool
+) -> dict[Part, BackendOptions]:
+    """Every part's options, checked against what its backend takes."""
+    distinct = {each.name: each for each in chosen.values()}
+    known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
+    if unknown := sorted(set(given) - set(known)):
+        raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
+    return {
+        part: BackendOptions(
+            numerics=numerics,
+            threads=given.get("threads"),
+            low_memory=low_memory,
+            extra={name: given[name] for name in each.option_names if name in given},
+        )
+        for part, each in chosen.items()
+    }
+
+
+def _read_packages(path: Path) -> InterfaceLike:
+    from sdrt.backends.coreml import read_interface
+
+    return read_interface(path)
+
+
+def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled) -> StoredModel:
+    if isinstance(model, CoreMLFolder):
+        return find_controlnet(name, model)
+    return open_component(name, "controlnet", variant=variant, pickled=pickled)
+
+
+def _check_programs(model: StoredModel, chosen: Mapping[Part, Backend]) -> None:
+    """Packages run on Core ML, and nothing else does: said here, before anything is opened."""
+    replaced = {part for component in model.components for part in component.parts}
+    programs = set(model.own_parts) - replaced if isinstance(model, CoreMLFolder) else set()
+    for part in model.parts:
+        name = chosen[part].name
+        if part in programs and name != _CORE_ML and name in registry.names():
+            raise ConfigError(
+                f"{model.path}: holds Core ML packages, which backend={name!r} cannot run; pass backend='coreml', or their source model"
+            )
+        if part not in programs and name == _CORE_ML:
+            raise ConfigError(
+                f"{model.path}: its {part} is no Core ML package; convert the model ('sdrt convert --model-version {model.path}') and pass "
+                "the folder of packages, or choose another backend"
+            )
+
+
+def _remarks(model: StoredModel, options: Mapping[Part, BackendOptions]) -> dict[str, str]:
+    """What the record says of Core ML."""
+    if not isinstance(model, CoreMLFolder):
+        return {}
+    from sdrt.backends.coreml.options import recorded
+
+    limits = model.limits
+    told = {"timesteps": "rounded to float16"} if limits.timestep_dtype == "float16" else {}
+    return {**recorded(options["unet"]), **told, **{f"assumed {name}": text for name, text in limits.assumed.items()}}
+
+
+def _scaling_factor(model: StoredModel) -> float:
+    """That of the model's own VAE: a VAE in one file that takes its place does not say its own."""
+    if isinstance(model, SingleFileModel):
+        return model.family.scaling_factor
+    return float(model.config("vae_decoder")["scaling_factor"])
+
+
+def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding]) -> list[Embedding]:
+    if isinstance(embeddings, Mapping):
+        return [read_embedding(file, token) for token, file in embeddings.items()]
+    if isinstance(embeddings, str | Path):
+        raise ConfigError(
+            f"embeddings is a list of files, or a mapping from token to file; got the single {str(embeddings)!r}: write [file]"
+        )
+    return [each if isinstance(each, Embedding) else read_embedding(each) for each in embeddings]
+
+
+def _by_part(backend: str | Backend | Mapping[str, str | Backend]) -> dict[Part, Backend]:
+    if not isinstance(backend, Mapping):
+        one = _resolve(backend)
+        return dict.fromkeys(PARTS, one)
+    if unknown := sorted(set(backend) - set(PARTS)):
+        raise ConfigError(f"no part is named {', '.join(unknown)}; a model's parts are {', '.join(PARTS)}")
+    return {part: _resolve(backend.get(part, "numpy")) for part in PARTS}
+
+
+def _resolve(backend: str | Backend) -> Backend:
+    return registry.get(backend) if isinstance(backend, str) else backend

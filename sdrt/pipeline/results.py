@@ -1,0 +1,80 @@
+"""What drawing gives back: a step of the loop, and the end of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sdrt.arrays import Float
+from sdrt.records.settings import Settings
+from sdrt.schedulers import State
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Result", "Step"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One network call that is over.
+
+    Parameters
+    ----------
+    index : int
+        From 0.
+    num_steps : int
+        Network calls in the whole run; more than ``num_inference_steps`` for schedulers that call twice.
+    timestep : float
+        The noise level that the network saw, in steps of the training schedule.
+    latents : float[n,C,h,w]
+        What the step left behind, read-only, in the scale in which x = alpha * x0 + sigma * noise.
+    """
+
+    index: int
+    num_steps: int
+    timestep: float
+    latents: Float
+    _state: State = field(repr=False)
+    _decode: "Callable[[Float], list[Image]]" = field(repr=False)
+
+    @cached_property
+    def x0(self) -> Float:
+        """float[n,C,h,w]: the picture's latents as the networks predicted them in this step; computed when first read."""
+        return self._state.x0
+
+    @cached_property
+    def preview(self) -> "list[Image]":
+        """``x0`` as pictures; runs the decoder, once."""
+        return self._decode(self.x0)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What ``generate`` gives back.
+
+    Parameters
+    ----------
+    images : list of PIL.Image.Image
+        Empty if the run was cancelled.
+    latents : float[n,C,h,w]
+        The latents that the pictures were decoded from; if cancelled, those of the last step.
+    seeds : tuple of int
+        Image by image.
+    settings : Settings
+        Every setting of the run, defaults filled in.
+    truncated : tuple of str
+        What was cut from the prompt and from the negative prompt; two empty texts unless ``long_prompts`` is ``truncate``.
+    cancelled : bool
+        Whether ``on_step`` returned False.
+    flagged : tuple of bool, or None
+        Image by image, whether the safety checker blackened it; None where none was asked.
+    """
+
+    images: "list[Image]"
+    latents: Float
+    seeds: tuple[int, ...]
+    settings: Settings
+    truncated: tuple[str, str]
+    cancelled: bool = False
+    flagged: tuple[bool, ...] | None = None

@@ -1,0 +1,6 @@
+"""The record of a picture: every setting that decides it, as one frozen dataclass and as text inside the PNG."""
+
+from sdrt.records.png_metadata import parameters_text, text_chunks
+from sdrt.records.settings import Settings
+
+__all__ = ["Settings", "parameters_text", "text_chunks"]

@@ -1,0 +1,72 @@
+"""Settings as text inside a picture: whole, as JSON under ``sdrt``, and in AUTOMATIC1111's one-text form under ``parameters``."""
+
+import json
+from typing import Any
+
+from sdrt.records.settings import Settings
+
+__all__ = ["parameters_text", "text_chunks"]
+
+
+def text_chunks(settings: Settings, seed: int) -> dict[str, str]:
+    """The text chunks of one picture.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the whole call.
+    seed : int
+        Of this picture: with it and ``num_images`` 1, the same settings draw this picture alone; where all pictures of a call drew from
+        one stream, only the whole call draws them, and ``image`` says which of them this is.
+    """
+    alone: dict[str, Any] = settings.to_dict()
+    if not settings.shared_streams:
+        second = None if settings.sampler_seed is None else settings.sampler_seed + seed - settings.seed
+        alone |= {"seed": seed, "num_images": 1, "sampler_seed": second}
+    else:
+        alone |= {"image": seed - settings.seed}
+    return {"parameters": parameters_text(settings, seed), "sdrt": json.dumps(alone, ensure_ascii=False, sort_keys=True, allow_nan=False)}
+
+
+def parameters_text(settings: Settings, seed: int) -> str:
+    """The form that AUTOMATIC1111's web UI writes and that most tools show: prompt, negative prompt, then ``Key: value`` pairs.
+
+    Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/processing.py::create_infotext``. A value that holds a comma or a colon
+    is quoted as JSON, as that file does.
+    """
+    pairs: dict[str, object] = {
+        "Steps": settings.num_inference_steps,
+        "Sampler": settings.scheduler,
+        "CFG scale": f"{settings.guidance_scale:g}",
+        "Seed": seed,
+        "Size": f"{settings.width}x{settings.height}",
+        "Model": settings.model,
+        "RNG": settings.rng,
+    }
+    if settings.sampler_rng is not None:
+        pairs["Sampler RNG"] = settings.sampler_rng
+    if settings.sampler_seed is not None:
+        # what A1111 calls the eta noise seed delta: the second stream's seed counts from the picture's
+        pairs["ENSD"] = settings.sampler_seed - settings.seed
+    if settings.guidance_rescale:
+        pairs["CFG rescale"] = f"{settings.guidance_rescale:g}"
+    if settings.eta:
+        pairs["Eta"] = f"{settings.eta:g}"
+    if settings.clip_skip:
+        # counted from 1 there: 1 leaves no layer out
+        pairs["Clip skip"] = settings.clip_skip + 1
+    if settings.emphasis != "original":
+        pairs["Emphasis"] = "No norm"
+    if used := {token: sha256[:12] for token, sha256 in settings.embeddings.items() if _mentions(settings, token)}:
+        pairs["TI hashes"] = ", ".join(f"{token}: {short}" for token, short in used.items())
+    pairs["Version"] = f"sdrt {settings.version}"
+    negative = f"\nNegative prompt: {settings.negative_prompt}" if settings.negative_prompt else ""
+    return f"{settings.prompt}{negative}\n" + ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items())
+
+
+def _mentions(settings: Settings, token: str) -> bool:
+    return any(token.lower() in text.lower() for text in (settings.prompt, settings.negative_prompt))
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if any(mark in value for mark in ',:\n"') else value

@@ -1,0 +1,177 @@
+"""The command line as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sdrt
+from sdrt.cli import main
+from sdrt.cli.generate import picture_name
+from sdrt.images.png import read_text
+
+QUICK = ["--steps", "2", "--seed", "93"]
+
+
+def errors(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line that a failing command writes."""
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("sdrt: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_generate_writes_a_picture_with_its_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "a red circle", *QUICK, "-o", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    file = tmp_path / "a_red_circle.93.png"
+    assert out.strip() == str(file)
+    assert "100%" in err
+    with Image.open(file) as image:
+        assert image.size == (128, 128)
+    text = read_text(file)
+    assert text["parameters"].startswith("a red circle\nSteps: 2, Sampler: ")
+    settings = json.loads(text["sdrt"])
+    assert (settings["seed"], settings["num_inference_steps"], settings["version"]) == (93, 2, sdrt.__version__)
+
+
+def test_the_settings_inside_draw_the_picture_again(tmp_path: Path) -> None:
+    assert main(["generate", "a red circle", *QUICK, "-n", "2", "--scheduler", "dpm++ 2m karras", "-q", "-o", str(tmp_path)]) == 0
+    second = tmp_path / "a_red_circle.94.png"
+    settings: dict[str, Any] = json.loads(read_text(second)["sdrt"])
+    pipe = sdrt.load(settings.pop("model"), settings.pop("backend"), settings.pop("numerics"))
+    assert settings.pop("version") == sdrt.__version__
+    assert settings.pop("embeddings") == settings.pop("shared_streams") == settings.pop("conditions") == {}
+    by_name, by_config = settings.pop("scheduler"), settings.pop("scheduler_config")
+    for scheduler in (by_name, by_config):
+        [image] = pipe.generate(**settings, scheduler=scheduler).images
+        with Image.open(second) as saved:
+            difference = np.abs(np.asarray(image, np.int16) - np.asarray(saved, np.int16)).max()
+        # alone and in a batch the matrix products have other sizes, and round otherwise
+        assert difference <= 1
+
+
+def test_a_file_of_prompts_and_several_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a red circle\n\n  a blue square  \n", encoding="utf-8")
+    assert main(["generate", "--prompts", str(prompts), *QUICK, "-n", "2", "-q", "-o", str(tmp_path / "new" / "folder")]) == 0
+    assert capsys.readouterr() == ("", "")
+    names = sorted(file.name for file in (tmp_path / "new" / "folder").iterdir())
+    assert names == ["a_blue_square.93.png", "a_blue_square.94.png", "a_red_circle.93.png", "a_red_circle.94.png"]
+
+
+def test_output_may_name_the_file(tmp_path: Path) -> None:
+    assert main(["generate", "a red circle", *QUICK, "-q", "-o", str(tmp_path / "dot.png")]) == 0
+    assert main(["generate", "a red circle", *QUICK, "-q", "-n", "2", "-o", str(tmp_path / "dots.png")]) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["dot.png", "dots.93.png", "dots.94.png"]
+
+
+def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None:
+    for steps in ("2", "3"):
+        assert main(["generate", "a red circle", "--seed", "93", "--steps", steps, "-q", "-o", str(tmp_path)]) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a_red_circle.93-2.png", "a_red_circle.93.png"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["generate"], "pass one prompt, or a file of prompts with --prompts; got neither"),
+        (["generate", "a", "--model", "no/such"], "no/such: no such folder, and the Hub does not give it either"),
+        (["generate", "a", "--backend", "abacus"], "backends are numpy"),
+        (["generate", "a", "--backend", "unet="], "--backend is a name or part=name,part=name"),
+        (["generate", "a", "--backend", "u=numpy"], "no part is named u"),
+        (["generate", "a", "--numerics", "float8"], "numerics must be 'float32' or 'float64', got 'float8'; choose one of those"),
+        (["generate", "a", "--scheduler", "eular"], "eular"),
+        (["generate", "a", "--rng", "dice"], "dice"),
+        (["generate", "a", "--steps", "0"], "num_inference_steps is a whole number of at least 1; got 0"),
+        (["generate", "a", "--height", "100"], "height is a multiple of 8 for this model; got 100: try 96"),
+        (["generate", "--prompts", "no/such.txt"], "--prompts no/such.txt: cannot be read"),
+        (["generate", "a", "-o", "no/such/a.png"], "no/such: no such folder"),
+        (["inspect", "no/such.png"], "no/such.png: cannot be read"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_an_error_is_one_line_and_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in errors(capsys, *argv)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_of_prompts_and_one_file_for_many_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("\n \n")
+    assert "holds no prompt; write one on each line" in errors(capsys, "generate", "--prompts", str(prompts))
+    prompts.write_text("a\nb\n")
+    assert "is one file, and there are 2 prompts; pass a folder" in errors(capsys, "generate", "--prompts", str(prompts), "-o", "a.png")
+    assert "got both" in errors(capsys, "generate", "a", "--prompts", str(prompts))
+
+
+def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(self: Image.Image, stream: Any, **_: object) -> None:
+        stream.write(b"\x89PNG half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    assert main(["generate", "a red circle", *QUICK, "-q", "-o", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "sdrt: interrupted; pictures that were finished are kept\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_inspect_shows_the_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "a red circle", *QUICK, "-q", "-o", str(tmp_path / "a.png")]) == 0
+    assert main(["inspect", str(tmp_path / "a.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["seed", "93"] for line in lines)
+    assert any(line.split() == ["prompt", "a", "red", "circle"] for line in lines)
+    assert main(["inspect", "--json", str(tmp_path / "a.png")]) == 0
+    assert json.loads(capsys.readouterr().out)["seed"] == 93
+
+
+def test_inspect_reads_what_other_tools_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from sdrt.images.png import save_png
+
+    image = Image.new("RGB", (8, 8))
+    save_png(image, tmp_path / "other.png", {"parameters": "a cat\nSteps: 20"})
+    assert main(["inspect", str(tmp_path / "other.png")]) == 0
+    assert capsys.readouterr().out == "parameters:\na cat\nSteps: 20\n"
+    assert "was not made by sdrt" in errors(capsys, "inspect", "--json", str(tmp_path / "other.png"))
+    image.save(tmp_path / "bare.png")
+    assert "carries no settings" in errors(capsys, "inspect", str(tmp_path / "bare.png"))
+
+
+def test_the_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backends"]) == 0
+    assert any(line.split() == ["numpy", "built", "in", "available"] for line in capsys.readouterr().out.splitlines())
+    assert main(["schedulers"]) == 0
+    assert "DPMSolverMultistepScheduler" in capsys.readouterr().out
+    assert main(["models"]) == 0
+    assert "nano  128x128  20" in capsys.readouterr().out
+
+
+def test_version_and_module(tmp_path: Path) -> None:
+    shown = subprocess.run([sys.executable, "-m", "sdrt", "--version"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert shown.stdout == f"sdrt {sdrt.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("a red circle", "a_red_circle.93.png"),
+        ("../../etc/passwd", "etc_passwd.93.png"),
+        ("!?", "picture.93.png"),
+        ("円と四角", "円と四角.93.png"),
+        ("x" * 500, "x" * 120 + ".93.png"),
+        ("円" * 200, "円" * 40 + ".93.png"),
+    ],
+)
+def test_file_names_are_good_on_every_file_system(prompt: str, name: str) -> None:
+    assert picture_name(prompt, 93) == name

@@ -1,0 +1,82 @@
+"""Settings as text, and back."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sdrt.errors import ConfigError
+from sdrt.records.png_metadata import parameters_text, text_chunks
+from sdrt.records.settings import Settings
+
+SETTINGS = Settings(
+    prompt="a red circle: on a blue background",
+    negative_prompt="",
+    seed=93,
+    num_images=4,
+    num_inference_steps=20,
+    guidance_scale=3.0,
+    guidance_rescale=0.0,
+    cfg="batched",
+    eta=0.0,
+    height=128,
+    width=192,
+    conditions={},
+    scheduler="dpm++ 2m",
+    scheduler_config={"beta_start": 0.00085},
+    compat=None,
+    rng="torch",
+    sampler_rng=None,
+    sampler_seed=None,
+    shared_streams={},
+    prompt_syntax="weighted",
+    long_prompts="chunk",
+    emphasis="original",
+    clip_skip=0,
+    embeddings={},
+    model="nano",
+    backend={"unet": "numpy"},
+    numerics="float32",
+    version="0.1.0",
+)
+
+
+def test_parameters_are_in_automatic1111s_form() -> None:
+    assert parameters_text(SETTINGS, 95) == (
+        "a red circle: on a blue background\n"
+        "Steps: 20, Sampler: dpm++ 2m, CFG scale: 3, Seed: 95, Size: 192x128, Model: nano, RNG: torch, Version: sdrt 0.1.0"
+    )
+
+
+def test_a_negative_prompt_has_its_own_line_and_a_comma_is_quoted() -> None:
+    text = parameters_text(replace(SETTINGS, negative_prompt="blurry", model="my, model", guidance_rescale=0.7, eta=0.5), 93)
+    assert text.splitlines()[1] == "Negative prompt: blurry"
+    assert 'Model: "my, model"' in text
+    assert "CFG rescale: 0.7, Eta: 0.5" in text
+
+
+def test_the_json_of_one_picture_draws_it_alone() -> None:
+    chunks = text_chunks(SETTINGS, 95)
+    again = Settings(**json.loads(chunks["sdrt"]))
+    assert again == replace(SETTINGS, seed=95, num_images=1)
+
+
+def test_a_second_streams_seed_goes_with_the_picture() -> None:
+    two = replace(SETTINGS, sampler_rng="nv", sampler_seed=31430)
+    assert json.loads(text_chunks(two, 95)["sdrt"])["sampler_seed"] == 31432
+    assert "RNG: torch, Sampler RNG: nv, ENSD: 31337, Version" in parameters_text(two, 95)
+
+
+def test_pictures_of_one_stream_are_told_by_their_place() -> None:
+    """Alone, none of them can be drawn: the whole call is what draws it."""
+    shared = replace(SETTINGS, shared_streams={"rng": {"stream": "torch", "seed": 93}})
+    one = json.loads(text_chunks(shared, 95)["sdrt"])
+    assert (one.pop("image"), one["seed"], one["num_images"]) == (2, 93, 4)
+    assert Settings(**one) == shared
+
+
+@pytest.mark.parametrize(("name", "value"), [("eta", -0.1), ("guidance_scale", "7"), ("height", True), ("num_images", 1.0)])
+def test_settings_are_checked_on_construction(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} is a"):
+        replace(SETTINGS, **{name: value})

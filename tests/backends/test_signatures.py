@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sdrt.arrays import Numerics
 from sdrt.backends import signature
 from sdrt.errors import ConfigError
 from sdrt.models.configs import with_defaults
@@ -20,8 +21,8 @@ XL = {
 REFINER = {**XL, "block_out_channels": [384, 768, 1536, 1536], "cross_attention_dim": 1280, "projection_class_embeddings_input_dim": 2560}
 
 
-def inputs_of(part: Part, config: dict[str, Any], dtype: str = "float32") -> list[str]:
-    return [str(spec) for spec in signature(part, with_defaults(part, config), dtype).inputs]
+def inputs_of(part: Part, config: dict[str, Any], numerics: Numerics = "float32") -> list[str]:
+    return [str(spec) for spec in signature(part, with_defaults(part, config), numerics).inputs]
 
 
 def test_unet_of_stable_diffusion() -> None:

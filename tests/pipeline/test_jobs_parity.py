@@ -16,8 +16,8 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from PIL import Image
 
 import sdrt
-from sdrt import safety
 from sdrt.errors import ConfigError, ImageError
+from sdrt.pipeline import safety_checker as safety
 from tests.factories import CONTROLNETS, Form, random_controlnet, save_pipeline_folder
 from tests.pictures import psnr
 

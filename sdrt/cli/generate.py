@@ -1,8 +1,10 @@
 """``sdrt generate``: pictures of one prompt, or of a file of prompts."""
 
 import argparse
+import logging
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from sdrt.pipeline.pipeline import Step
 
 __all__ = ["GenerateCommand", "add_command", "picture_name"]
+
+log = logging.getLogger("sdrt")
 
 # The options that go to Pipeline.generate as they are: flags, type, help.
 _OPTIONS: dict[str, tuple[tuple[str, ...], Any, str]] = {
@@ -35,13 +39,17 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "rng": (("--rng",), str, "noise stream: torch, torch-scalar, nv, numpy or generator (default torch)"),
     "sampler_rng": (("--sampler-rng",), str, "noise stream of the scheduler (default: the picture's own goes on)"),
     "sampler_seed": (("--sampler-seed",), int, "seed of the scheduler's stream (default: the picture's)"),
-    "cfg": (("--cfg",), str, "sequential sends rows through the U-Net one by one, in less memory (default batched)"),
+    "guidance_batching": (
+        ("--guidance-batching",),
+        str,
+        "sequential sends rows through the U-Net one by one, in less memory (default batched)",
+    ),
     "controlnet_conditioning_scale": (("--controlnet-scale",), float, "how strongly ControlNets lead (default 1)"),
     "refiner_start": (("--refiner-start",), float, "share of the noise levels after which the refiner takes over (default 0.8)"),
     "compat": (("--compat",), str, "diffusers or apple: reproduce its defects (default: do what is right)"),
     "prompt_syntax": (("--prompt-syntax",), str, "weighted: (word:1.3), [word], BREAK; plain: all is text (default weighted)"),
     "long_prompts": (("--long-prompts",), str, "chunk, or truncate to 75 tokens (default chunk)"),
-    "emphasis": (("--emphasis",), str, "how weights are applied: original or 'no norm' (default original)"),
+    "emphasis": (("--emphasis",), str, "how weights are applied: original or no_norm (default original)"),
     "clip_skip": (("--clip-skip",), int, "last layers of the text encoder to leave out (default 0; AUTOMATIC1111's number less 1)"),
 }
 
@@ -97,6 +105,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no file names")
     for name, (flags, kind, text) in _OPTIONS.items():
         command.add_argument(*flags, dest=name, type=kind, metavar={int: "N", float: "X", str: "NAME"}[kind], help=text)
+    command.add_argument("--cfg", help=argparse.SUPPRESS)
     _add_pictures(command)
     add_arguments(command)
     command.set_defaults(run=lambda arguments: run(parse(arguments)))
@@ -113,6 +122,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
         raise ConfigError(
             "pass one prompt, or a file of prompts with --prompts; got " + ("neither" if arguments.prompt is None else "both")
         )
+    _renew(arguments)
     return GenerateCommand(
         prompts=(arguments.prompt,) if arguments.prompts is None else _read_prompts(arguments.prompts),
         negative_prompt=arguments.negative_prompt,
@@ -173,6 +183,22 @@ def _opened(files: dict[str, tuple[Path, ...]]) -> dict[str, Any]:
             raise ConfigError(f"{_PICTURES[name][0]} is one picture; got {len(pictures)}")
         opened[name] = pictures if name == "control_image" else pictures[0]
     return opened
+
+
+def _renew(arguments: argparse.Namespace) -> None:
+    """Put flags and values of 0.1.0 in today's place."""
+    if arguments.cfg is not None:
+        _tell_deprecated(f"--cfg {arguments.cfg} is deprecated; write --guidance-batching {arguments.cfg}")
+        arguments.guidance_batching = arguments.cfg
+    if arguments.emphasis == "no norm":
+        _tell_deprecated("--emphasis 'no norm' is deprecated; write --emphasis no_norm")
+        arguments.emphasis = "no_norm"
+
+
+def _tell_deprecated(message: str) -> None:
+    """Say it on standard error, where a user looks, and as the warning that a script's tests look for."""
+    log.warning(message)
+    warnings.warn(message, DeprecationWarning, stacklevel=2)
 
 
 class _Progress:

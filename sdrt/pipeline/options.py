@@ -1,14 +1,16 @@
 """The options of a call of ``generate``."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
+from sdrt.errors import ConfigError
 from sdrt.pipeline.conditions.pictures import Picture
 from sdrt.pipeline.noise import NoiseChoice
 from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
 from sdrt.schedulers import Compat, DiffusersScheduler, Sampler
 
-__all__ = ["GenerateOptions"]
+__all__ = ["GenerateOptions", "current_spellings"]
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -43,12 +45,12 @@ class GenerateOptions(TypedDict, total=False):
     long_prompts: LongPrompts
     """``chunk`` unless given: what is beyond 75 tokens is encoded on its own; ``truncate``: it is cut and told, as in diffusers."""
     emphasis: Emphasis
-    """How weights are applied: ``original`` unless given, which keeps each chunk's mean, or ``no norm``."""
+    """How weights are applied: ``original`` unless given, which keeps each chunk's mean, or ``no_norm``."""
     clip_skip: int | None
     """Last layers of the text encoder to leave out, as diffusers counts (AUTOMATIC1111's number less 1); None and 0: none.
 
     The negative prompt leaves them out too; diffusers 0.42.1 forgets that."""
-    cfg: Literal["batched", "sequential"] | None
+    guidance_batching: Literal["batched", "sequential"] | None
     """Whether rows (images, with and without the prompt) go through the U-Net together, or one after the other in less memory."""
     image: "Picture | None"
     """For a model that in-paints: the picture, a PIL image or uint8[H,W,3]."""
@@ -77,3 +79,32 @@ class GenerateOptions(TypedDict, total=False):
     compat: Compat
     """Whose defects the scheduler reproduces, ``diffusers`` or ``apple``; None: what is right. With ``diffusers`` prompts too are read as
     there: plain and cut, unless ``prompt_syntax`` and ``long_prompts`` say otherwise, and clip_skip for the prompt alone."""
+
+
+def current_spellings(options: Mapping[str, Any], stacklevel: int = 3) -> GenerateOptions:
+    """Return the options as they are spelled today: 0.1.0 wrote ``cfg`` for ``guidance_batching``, and ``no norm`` for ``no_norm``.
+
+    Parameters
+    ----------
+    options : mapping
+        Returned as it is where nothing in it is old.
+    stacklevel : int
+        Which frame the DeprecationWarning is shown for, as :func:`warnings.warn` counts them; 3 is the caller's caller.
+
+    Raises
+    ------
+    ConfigError : ``cfg`` with a number, which means ``guidance_scale``, or beside ``guidance_batching``
+    """
+    if "cfg" in options:
+        rest = {name: value for name, value in options.items() if name != "cfg"}
+        cfg = options["cfg"]
+        if isinstance(cfg, int | float):
+            raise ConfigError(f"cfg must be 'batched' or 'sequential', got {cfg!r}; the strength of guidance is guidance_scale={cfg!r}")
+        if "guidance_batching" in options:
+            raise ConfigError("cfg is the old name of guidance_batching, got both; leave cfg out")
+        warnings.warn(f"cfg={cfg!r} is deprecated; write guidance_batching={cfg!r}", DeprecationWarning, stacklevel=stacklevel)
+        options = rest | {"guidance_batching": cfg}
+    if options.get("emphasis") == "no norm":
+        warnings.warn("emphasis='no norm' is deprecated; write emphasis='no_norm'", DeprecationWarning, stacklevel=stacklevel)
+        options = {**options, "emphasis": "no_norm"}
+    return cast("GenerateOptions", options)

@@ -21,7 +21,7 @@ from sdrt.pipeline.conditions.pictures import to_unit
 from sdrt.pipeline.denoiser import Conditions, Denoiser
 from sdrt.pipeline.loaded_model import OpenModel
 from sdrt.pipeline.noise import RunNoise, open_noise
-from sdrt.pipeline.options import GenerateOptions
+from sdrt.pipeline.options import GenerateOptions, current_spellings
 from sdrt.pipeline.resolve import control_pictures, settle, sizes_of, streams_of
 from sdrt.pipeline.results import Result, Step
 from sdrt.pipeline.safety_checker import blacken, flag
@@ -130,7 +130,7 @@ class Pipeline:
         ModelError : the model's folder is incomplete or damaged
         ArrayContractError : a network gave NaN, or an array of another shape than its contract says
         """
-        run = self._prepare(prompt, negative_prompt, options)
+        run = self._prepare(prompt, negative_prompt, current_spellings(options))
         seeds = tuple(run.settings.seed + k for k in range(run.settings.num_images))
         latents = run.latents
         for step in self._denoise(run):
@@ -145,7 +145,7 @@ class Pipeline:
 
         Parameters, errors: as :meth:`generate`; settings are checked here, before the first step is asked for.
         """
-        return self._denoise(self._prepare(prompt, negative_prompt, options))
+        return self._denoise(self._prepare(prompt, negative_prompt, current_spellings(options)))
 
     def decode(self, latents: Float) -> "list[Image]":
         """Pictures of latents, one at a time, so that a batch needs no more memory than one.
@@ -303,7 +303,7 @@ class Pipeline:
     ) -> Denoiser:
         unet = networks.enter_context(opened.parts.using("unet"))
         controls = [networks.enter_context(controlnet.using("controlnet")) for controlnet in controlnets]
-        return Denoiser(unet, controls, conditions, settings.num_images, sequential=settings.cfg == "sequential")
+        return Denoiser(unet, controls, conditions, settings.num_images, sequential=settings.guidance_batching == "sequential")
 
     def _checked(self, images: "list[Image]") -> "tuple[list[Image], tuple[bool, ...] | None]":
         """Pictures with those blackened that the safety checker flags."""

@@ -81,7 +81,7 @@ def settle(
         num_inference_steps=_first(options.get("num_inference_steps"), defaults.get("num_inference_steps"), _DEFAULT_STEPS),
         guidance_scale=_first(options.get("guidance_scale"), defaults.get("guidance_scale"), _DEFAULT_GUIDANCE),
         guidance_rescale=_first(options.get("guidance_rescale"), 0.0),
-        cfg=_first(options.get("cfg"), "batched"),
+        guidance_batching=_first(options.get("guidance_batching"), "batched"),
         eta=getattr(sampler, "eta", 0.0),
         height=_first(options.get("height"), defaults.get("height"), height),
         width=_first(options.get("width"), defaults.get("width"), width),

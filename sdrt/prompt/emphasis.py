@@ -9,20 +9,20 @@ from sdrt.errors import ConfigError
 
 __all__ = ["Emphasis", "emphasise"]
 
-Emphasis: TypeAlias = Literal["original", "no norm"]
+Emphasis: TypeAlias = Literal["original", "no_norm"]
 
 
 def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> Float:
     """Multiply each token's hidden state by its weight, and restore the mean of its chunk.
 
     With h the states of one chunk and w its weights: ``original`` gives h·w · mean(h) / mean(h·w), the mean over all tokens and features
-    of the chunk; ``no norm`` gives h·w. A chunk in which every weight is 1 comes back as it is, to the bit.
+    of the chunk; ``no_norm`` gives h·w. A chunk in which every weight is 1 comes back as it is, to the bit.
 
     Parameters
     ----------
     states : float[c,L,D]
     weights : f64[c,L]
-    emphasis : "original" or "no norm"
+    emphasis : "original" or "no_norm"
 
     Returns
     -------
@@ -50,7 +50,7 @@ def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> F
             if not np.isfinite(ratio):
                 raise ConfigError(
                     f"these weights ({weights[k].min():g} to {weights[k].max():g}) leave the hidden states a mean of {after:g}, "
-                    "which cannot be restored; take milder weights, or emphasis='no norm'"
+                    "which cannot be restored; take milder weights, or emphasis='no_norm'"
                 )
             chunk *= states.dtype.type(ratio)
         result[k] = chunk

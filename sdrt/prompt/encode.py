@@ -23,7 +23,7 @@ def encode_prompts(
     prompts : sequence of n Chunks
     empty : Chunks
         The empty prompt: one chunk, of which a shorter prompt is given as many as it lacks.
-    emphasis : "original" or "no norm"
+    emphasis : "original" or "no_norm"
         How weights are applied; pooled states have none.
     least : int
         How many chunks a prompt has at the least.

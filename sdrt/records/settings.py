@@ -25,7 +25,7 @@ class Settings:
     guidance_scale : float
         1 or less: no guidance.
     guidance_rescale : float in [0, 1]
-    cfg : "batched" or "sequential"
+    guidance_batching : "batched" or "sequential"
         Whether the U-Net's rows went through it together or one after the other.
     eta : float, at least 0
         DDIM's share of fresh noise.
@@ -50,7 +50,7 @@ class Settings:
     prompt_syntax : "weighted" or "plain"
         Whether brackets and ``BREAK`` in a prompt are syntax or text.
     long_prompts : "chunk" or "truncate"
-    emphasis : "original" or "no norm"
+    emphasis : "original" or "no_norm"
         How weights of words are applied.
     clip_skip : int, at least 0
         Last layers of the text encoder that are left out.
@@ -74,7 +74,7 @@ class Settings:
     num_inference_steps: int
     guidance_scale: float
     guidance_rescale: float
-    cfg: str
+    guidance_batching: str
     eta: float
     height: int
     width: int
@@ -111,8 +111,8 @@ class Settings:
                 span = f" of at least {minimum}" if math.isfinite(minimum) else ""
                 raise ConfigError(f"{name} is a whole number{span}; got {getattr(self, name)!r}")
             object.__setattr__(self, name, value)
-        if self.cfg not in ("batched", "sequential"):
-            raise ConfigError(f"cfg is 'batched' or 'sequential'; got {self.cfg!r}")
+        if self.guidance_batching not in ("batched", "sequential"):
+            raise ConfigError(f"guidance_batching must be 'batched' or 'sequential', got {self.guidance_batching!r}")
         if self.sampler_seed is not None and _whole(self.sampler_seed) is None:
             raise ConfigError(f"sampler_seed is a whole number, or None for the image's own; got {self.sampler_seed!r}")
         for name, low, high in (("guidance_scale", -math.inf, math.inf), ("guidance_rescale", 0.0, 1.0), ("eta", 0.0, math.inf)):

@@ -126,6 +126,22 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "key", "value"),
+    [
+        (["--cfg", "sequential"], "--guidance-batching sequential", "guidance_batching", "sequential"),
+        (["--emphasis", "no norm"], "--emphasis no_norm", "emphasis", "no_norm"),
+    ],
+)
+def test_flags_of_0_1_0_are_taken_and_their_new_spelling_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, old: list[str], new: str, key: str, value: str
+) -> None:
+    with pytest.warns(DeprecationWarning, match=f"is deprecated; write {new}"):
+        assert main(["generate", "a red circle", *QUICK, "-q", *old, "-o", str(tmp_path / "a.png")]) == 0
+    assert [record.getMessage().partition("write ")[2] for record in caplog.records] == [new]
+    assert json.loads(read_text(tmp_path / "a.png")["sdrt"])[key] == value
+
+
 def test_inspect_shows_the_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "a red circle", *QUICK, "-q", "-o", str(tmp_path / "a.png")]) == 0
     assert main(["inspect", str(tmp_path / "a.png")]) == 0

@@ -258,7 +258,7 @@ def test_a_control_image_without_a_controlnet_is_refused(models: Any) -> None:
 def test_rows_one_after_the_other_give_the_same_picture(models: Any, controlnets: Any, form: Form, load: Any) -> None:
     pipe = load(models(form), controlnet=controlnets(form))
     settings = QUICK | {"control_image": picture(3), "num_images": 2}
-    together, apart = (pipe.generate(PROMPT, NEGATIVE, seed=93, cfg=cfg, **settings) for cfg in ("batched", "sequential"))
+    together, apart = (pipe.generate(PROMPT, NEGATIVE, seed=93, guidance_batching=how, **settings) for how in ("batched", "sequential"))
     for a, b in zip(together.images, apart.images, strict=True):
         assert psnr(np.asarray(a), np.asarray(b)) >= 60
 

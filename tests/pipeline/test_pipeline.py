@@ -197,6 +197,35 @@ def test_a_setting_that_cannot_be_used_is_one_clear_error(pipe: sdrt.Pipeline, o
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [({"cfg": "sequential"}, {"guidance_batching": "sequential"}), ({"emphasis": "no norm"}, {"emphasis": "no_norm"})],
+    ids=str,
+)
+def test_options_as_0_1_0_spelled_them_are_taken_with_a_warning(pipe: sdrt.Pipeline, old: dict[str, Any], new: dict[str, Any]) -> None:
+    [(name, value)] = new.items()
+    with pytest.warns(DeprecationWarning, match=f"is deprecated; write {name}='{value}'") as caught:
+        result = draw(pipe, **old)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert result.settings == draw(pipe, **new).settings
+    with pytest.warns(DeprecationWarning, match=f"is deprecated; write {name}='{value}'") as caught:
+        pipe.steps(PROMPT, **old)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cfg": 7}, r"cfg must be 'batched' or 'sequential', got 7; the strength of guidance is guidance_scale=7"),
+        ({"cfg": "batched", "guidance_batching": "batched"}, r"cfg is the old name of guidance_batching, got both; leave cfg out"),
+    ],
+    ids=str,
+)
+def test_cfg_says_what_is_meant(pipe: sdrt.Pipeline, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        draw(pipe, **options)
+
+
 def test_settings_are_checked_before_the_first_step(pipe: sdrt.Pipeline) -> None:
     with pytest.raises(ConfigError, match="multiple of 8"):
         pipe.steps(PROMPT, height=60)

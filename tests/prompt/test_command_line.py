@@ -31,7 +31,7 @@ def test_every_option_reaches_the_picture_and_stands_in_it(tmp_path: Path, files
     learned, odd = files
     prompt = "a (<blob>:1.5) circle BREAK <mine> and odd=name"
     argv = ["generate", prompt, *QUICK, "-o", str(tmp_path / "a.png")]
-    flags = ["--clip-skip", "1", "--emphasis", "no norm", "--prompt-syntax", "weighted", "--long-prompts", "truncate"]
+    flags = ["--clip-skip", "1", "--emphasis", "no_norm", "--prompt-syntax", "weighted", "--long-prompts", "truncate"]
     given = ["--embedding", str(learned), "--embedding", f"<mine>={odd}", "--embedding", str(odd)]
     assert main([*argv, *flags, *given]) == 0
     text = read_text(tmp_path / "a.png")
@@ -39,7 +39,7 @@ def test_every_option_reaches_the_picture_and_stands_in_it(tmp_path: Path, files
     hashes = {"<blob>": read_embedding(learned).sha256, "<mine>": read_embedding(odd).sha256, "odd=name": read_embedding(odd).sha256}
     want: dict[str, Any] = {
         "clip_skip": 1,
-        "emphasis": "no norm",
+        "emphasis": "no_norm",
         "prompt_syntax": "weighted",
         "long_prompts": "truncate",
         "embeddings": hashes,
@@ -59,7 +59,7 @@ def test_every_option_reaches_the_picture_and_stands_in_it(tmp_path: Path, files
         ("a (red:2) circle", ["--prompt-syntax", "plain"]),
         ("a red circle", ["--clip-skip", "1"]),
         ("red " * 75 + "circle", ["--long-prompts", "truncate"]),
-        ("a (red:3) circle", ["--emphasis", "no norm"]),
+        ("a (red:3) circle", ["--emphasis", "no_norm"]),
     ],
 )
 def test_every_option_moves_the_picture(tmp_path: Path, prompt: str, flags: list[str]) -> None:

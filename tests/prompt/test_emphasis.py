@@ -49,7 +49,7 @@ MEANT: dict[str, list[list[tuple[str, float]]]] = {
 
 
 @pytest.mark.parametrize("form", ["sd1", "sd2"])
-@pytest.mark.parametrize("emphasis", ["original", "no norm"])
+@pytest.mark.parametrize("emphasis", ["original", "no_norm"])
 def test_hidden_states_equal_those_built_with_transformers(models: dict[Form, Path], form: Form, emphasis: Any) -> None:
     pipe, peer = sdrt.load(models[form]), open_peer(models[form])
     for text, rows in MEANT.items():
@@ -112,7 +112,7 @@ def test_a_mean_that_cannot_be_restored_is_told() -> None:
     weights = np.array([[-0.5, 1.0]])
     with pytest.raises(ConfigError, match=r"these weights \(-0\.5 to 1\) leave the hidden states a mean of 0, which cannot be restored"):
         emphasise(states, weights)
-    np.testing.assert_array_equal(emphasise(states, weights, "no norm"), states * weights[:, :, None])
+    np.testing.assert_array_equal(emphasise(states, weights, "no_norm"), states * weights[:, :, None])
 
 
 def test_prompts_of_other_lengths_are_padded_with_the_empty_prompt(pipe: sdrt.Pipeline) -> None:
@@ -156,7 +156,7 @@ def test_threads_share_a_pipeline(pipe: sdrt.Pipeline) -> None:
     jobs: list[dict[str, Any]] = [
         {"prompt": "a (red:1.5) circle", "clip_skip": 1},
         {"prompt": f"{words(90)} BREAK blue", "clip_skip": 0},
-        {"prompt": "a (red:1.5) circle", "emphasis": "no norm", "clip_skip": 2},
+        {"prompt": "a (red:1.5) circle", "emphasis": "no_norm", "clip_skip": 2},
     ]
     alone = [pipe.generate(**job, seed=1, **QUICK).latents for job in jobs]
     fresh = sdrt.load(pipe.model.path)
@@ -181,7 +181,7 @@ def test_threads_share_a_pipeline(pipe: sdrt.Pipeline) -> None:
     [
         ({"prompt_syntax": "a1111"}, r"prompt_syntax is 'weighted' or 'plain'; got 'a1111'"),
         ({"long_prompts": "fold"}, r"long_prompts is 'chunk' or 'truncate'; got 'fold'"),
-        ({"emphasis": "loud"}, r"emphasis is 'original' or 'no norm'; got 'loud'"),
+        ({"emphasis": "loud"}, r"emphasis is 'original' or 'no_norm'; got 'loud'"),
     ],
 )
 def test_a_choice_that_is_none_is_named(pipe: sdrt.Pipeline, options: dict[str, Any], message: str) -> None:

@@ -47,5 +47,10 @@ def _reason(error: BaseException) -> str:
 def _ways_out(part: str, device: torch.device) -> str:
     half = "bfloat16" if device.type == "cpu" else "float16"
     general = f"fewer or smaller pictures at a time, dtype='{half}', reduce_memory=True (one network at a time, tiled decoding)"
-    own = {"vae_decoder": "VAE tiling", "vae_encoder": "VAE tiling", "unet": "cfg='sequential'", "controlnet": "cfg='sequential'"}.get(part)
+    own = {
+        "vae_decoder": "VAE tiling",
+        "vae_encoder": "VAE tiling",
+        "unet": "guidance_batching='sequential'",
+        "controlnet": "guidance_batching='sequential'",
+    }.get(part)
     return general if own is None else f"{own}, {general}"

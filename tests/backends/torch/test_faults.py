@@ -31,7 +31,9 @@ def test_memory_that_is_short_is_one_error_with_the_ways_out(sd1: Path, monkeypa
     wanted = network(**inputs)["noise_pred"]
     with monkeypatch.context() as patch:
         patch.setattr(network, "_run", lambda **_: (torch.empty(2**48),))
-        with pytest.raises(BackendError, match=r"unet: cpu has not enough memory \(.*\); what helps: cfg='sequential', fewer or") as caught:
+        with pytest.raises(
+            BackendError, match=r"unet: cpu has not enough memory \(.*\); what helps: guidance_batching='sequential', fewer or"
+        ) as caught:
             network(**inputs)
     assert "\n" not in str(caught.value)
     assert np.array_equal(network(**inputs)["noise_pred"], wanted)

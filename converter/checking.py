@@ -1,6 +1,5 @@
 """A package against what it was made of."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.jobs import Job
 from sdrt.backends.coreml import MLProgram
+from sdrt.host import available_memory
 from sdrt.models.coreml.names import Role
 
 if TYPE_CHECKING:
@@ -73,13 +73,4 @@ def check_halves(whole: Path, halves: Sequence[Path], role: Role, tell: Callable
 def room_to_check(module: Any) -> bool:
     """Whether memory has room for a network in torch and in the executor, both in float32, and what they compute with."""
     needed: int = 3 * sum(parameter.numel() * 4 for parameter in module.parameters())
-    return needed < _free_memory()
-
-
-def _free_memory() -> int:
-    try:
-        with Path("/proc/meminfo").open(encoding="ascii") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        # no Linux: half of what the machine has
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return needed < available_memory()

@@ -32,7 +32,7 @@ class _Half:
     weights: Path
 
 
-def chunk(package: Path, *, merge: bool, limit_bytes: int = 10**9) -> tuple[Path, ...]:
+def chunk(package: Path, *, merge: bool, out: Path | None = None, limit_bytes: int = 10**9) -> tuple[Path, ...]:
     """Cut a package in two of about the same size on disk; the package stays.
 
     Parameters
@@ -40,12 +40,14 @@ def chunk(package: Path, *, merge: bool, limit_bytes: int = 10**9) -> tuple[Path
     package : path of a .mlpackage
     merge : bool
         Whether the halves become one pipeline model.
+    out : path of a folder, or None
+        Where the halves go; beside the package if None.
     limit_bytes : int
         What a half may take at most.
 
     Returns
     -------
-    The paths written, beside the package: ``X_chunk1.mlpackage`` and ``X_chunk2.mlpackage``, or ``X_chunked_pipeline.mlpackage``
+    The paths written: ``X_chunk1.mlpackage`` and ``X_chunk2.mlpackage``, or ``X_chunked_pipeline.mlpackage``
         What was there under these names is replaced.
 
     Raises
@@ -55,6 +57,7 @@ def chunk(package: Path, *, merge: bool, limit_bytes: int = 10**9) -> tuple[Path
     ModelError : it is damaged
     """
     spec, weights = _opened(package)
+    folder = package.parent if out is None else out
     block = _block(spec, package)
     offsets = {value.blobFileValue.offset for operation in block.operations for value in blob_values(operation)}
     cut = best_cut(block, record_bytes(weights, offsets), str(package))
@@ -64,20 +67,20 @@ def chunk(package: Path, *, merge: bool, limit_bytes: int = 10**9) -> tuple[Path
             f"{package.name}: its halves would take {cut.weight_bytes[0]:,} and {cut.weight_bytes[1]:,} bytes, where {limit_bytes:,} are "
             f"allowed; compress the model first (--quantize-nbits 6 or 8), then chunk it"
         )
-    with workplace(package.parent) as shop:
+    with workplace(folder) as shop:
         halves = [_half(spec, package, cut, index, weights, shop) for index in (0, 1)]
         if merge:
             made = {f"{package.stem}_chunked_pipeline.mlpackage": _pipeline(spec, halves, shop)}
         else:
             made = {f"{package.stem}_chunk{number}.mlpackage": half.spec for number, half in enumerate(halves, 1)}
         for number, (name, one) in enumerate(made.items()):
-            folder = halves[number].weights.parent if not merge else shop / "both"
+            weights_dir = halves[number].weights.parent if not merge else shop / "both"
             with quiet():
-                toolkit().models.utils.save_spec(one, str(shop / name), weights_dir=str(folder))
+                toolkit().models.utils.save_spec(one, str(shop / name), weights_dir=str(weights_dir))
             MLProgram(shop / name).close()
         for name in made:
-            move_into_place(shop / name, package.parent / name)
-    return tuple(package.parent / name for name in made)
+            move_into_place(shop / name, folder / name)
+    return tuple(folder / name for name in made)
 
 
 def _opened(package: Path) -> tuple[Any, Path]:

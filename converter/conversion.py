@@ -217,9 +217,7 @@ def _cut(
     from converter.chunking import chunk
 
     tell(whole.stem, _STAGES[4])
-    inside = work / whole.name
-    inside.symlink_to(whole.resolve(), target_is_directory=True)
-    halves = chunk(inside, merge=options.merge_chunks)
+    halves = chunk(whole, merge=options.merge_chunks, out=work)
     for half in halves:
         check_opens(half)
     if options.check:

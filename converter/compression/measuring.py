@@ -22,8 +22,9 @@ from sdrt.backends.coreml.place import Place, failing
 from sdrt.backends.coreml.predicting import accepted
 from sdrt.backends.coreml.step import Run, checked
 from sdrt.backends.numpy.blas import one_thread
-from sdrt.backends.numpy.team import Team, usable_cores
+from sdrt.backends.numpy.team import Team
 from sdrt.errors import ModelError
+from sdrt.host import usable_cores
 from sdrt.models.mlpackage.features import Feature
 from sdrt.models.mlpackage.package import open_package
 

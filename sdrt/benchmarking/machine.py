@@ -1,14 +1,13 @@
 """The machine and the versions that figures belong to, and how much memory a process has held."""
 
 import gc
-import os
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from sdrt._version import __version__
+from sdrt.host import processor_name, usable_cores
 
 __all__ = ["machine", "peak_memory_mib", "reset_peak_memory"]
 
@@ -19,8 +18,8 @@ _STATUS, _REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def machine() -> dict[str, Any]:
     """Processor, cores, system, Python, and the version of every package that may take part."""
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor_name(),
+        "cores": usable_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {"sdrt": __version__} | {name: found for name in _PACKAGES if (found := _version(name))},
@@ -44,20 +43,6 @@ def peak_memory_mib() -> float | None:
     except OSError:
         return None
     return next((int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM")), None)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line.partition(":")[2].strip() for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
-        if names:
-            return names[0]
-    if platform.system() == "Darwin":
-        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- a fixed command
-        if done.returncode == 0 and done.stdout.strip():
-            return done.stdout.strip()
-    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:

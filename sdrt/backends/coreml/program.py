@@ -14,8 +14,9 @@ from sdrt.backends.coreml.executor import Executor, Given, Precision, plain_comp
 from sdrt.backends.coreml.patterns import fused_computations
 from sdrt.backends.coreml.predicting import accepted, given_back
 from sdrt.backends.numpy.blas import one_thread
-from sdrt.backends.numpy.team import Team, usable_cores
+from sdrt.backends.numpy.team import Team
 from sdrt.errors import BackendError, ConfigError, ModelError
+from sdrt.host import usable_cores
 from sdrt.models.mlpackage.features import Description, Feature, Interface
 from sdrt.models.mlpackage.mil import Function, Operation, Program, TensorType
 from sdrt.models.mlpackage.package import Package, open_package

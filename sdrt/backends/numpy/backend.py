@@ -11,10 +11,11 @@ from sdrt.backends.numpy.denoiser_configs import ControlNetConfig, UNetConfig
 from sdrt.backends.numpy.network import NumpyNetwork, OneByOne, Program
 from sdrt.backends.numpy.safety_checker import SafetyChecker
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team, usable_cores
+from sdrt.backends.numpy.team import Team
 from sdrt.backends.numpy.text_encoder import TextEncoder
 from sdrt.backends.numpy.unet import UNet
 from sdrt.backends.numpy.vae import VaeDecoder, VaeEncoder
+from sdrt.host import usable_cores
 from sdrt.models.base import Model
 from sdrt.models.parts import Part
 

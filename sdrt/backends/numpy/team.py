@@ -4,7 +4,6 @@ Which blocks there are depends on shapes and on the number of threads alone, and
 which block, and what else runs meanwhile, moves no bit of a result.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,19 +15,13 @@ import numpy.typing as npt
 
 from sdrt.arrays import Float
 
-__all__ = ["Scratch", "Team", "usable_cores"]
+__all__ = ["Scratch", "Team"]
 
 _Block = TypeVar("_Block")
 
 # Work below this many seconds is not worth waking a thread for (handing over and waiting costs some 50 microseconds).
 _WORTH_SHARING = 4e-4
 _FLOPS_A_SECOND = 5e10  # of one core, for that estimate only
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class Scratch:

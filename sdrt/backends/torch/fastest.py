@@ -1,12 +1,11 @@
 """The fastest settings of the torch backend for a machine, and why they are."""
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from sdrt.backends.torch.extra import import_packages
+from sdrt.host import processor_flags, processor_name
 
 __all__ = ["Fastest", "Machine", "fastest_options", "this_machine"]
 
@@ -77,7 +76,7 @@ def this_machine() -> Machine:
     import_packages()
     import torch
 
-    here = Machine(processor=_processor(), flags=_flags(), mps=torch.backends.mps.is_available())
+    here = Machine(processor=processor_name(), flags=_flags(), mps=torch.backends.mps.is_available())
     if not torch.cuda.is_available():
         return here
     units = torch.cuda.get_device_capability(0)[0] >= 7
@@ -91,23 +90,10 @@ def _chosen(device: str, dtype: str, reason: str) -> Fastest:
     return Fastest(options=options, reason=f"{settings}: {reason}")
 
 
-def _processor() -> str:
-    names = [value for key, value in _cpuinfo() if key == "model name"]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def _flags() -> frozenset[str]:
     """What torch says of the processor; before torch 2.12 or so it could not tell, and Linux can."""
     import torch
 
     ask = getattr(torch.cpu, "get_capabilities", None)
     told = {name for name, has in ask().items() if has is True} if ask is not None else set()
-    return frozenset(told) | {flag for key, value in _cpuinfo() if key == "flags" for flag in value.split()}
-
-
-def _cpuinfo() -> list[tuple[str, str]]:
-    file = Path("/proc/cpuinfo")
-    if not file.is_file():
-        return []
-    pairs = (line.partition(":") for line in file.read_text(encoding="utf-8").split("\n\n", 1)[0].splitlines())
-    return [(key.strip(), value.strip()) for key, _, value in pairs]
+    return processor_flags() | told

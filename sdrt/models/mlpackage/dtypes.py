@@ -1,13 +1,13 @@
 """MIL's element types: how they are spelt, numbered in a program and in a weight file, and held in numpy."""
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from sdrt.arrays import Array
+from sdrt.host import total_memory
 
 __all__ = ["BLOB_NAMES", "FLOATS", "NUMPY", "SPEC_NAMES", "SUB_BYTE_BITS", "byte_count", "largest_tensor_bytes", "unpack_bits"]
 
@@ -107,11 +107,7 @@ def unpack_bits(packed: Array, dtype: str, size: int) -> Array:
 
 def largest_tensor_bytes() -> int:
     """The most that one value may take: half of this machine's memory. A program that asks for more is damaged, or for another machine."""
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        memory = 2**34
-    return memory // 2
+    return total_memory() // 2
 
 
 def size_of(shape: tuple[int, ...]) -> int:

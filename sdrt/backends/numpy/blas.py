@@ -69,5 +69,5 @@ def _candidates() -> list[Path]:
     package = Path(np.__file__).parent
     bundled = [*(package.parent / "numpy.libs").glob("*openblas*"), *(package / ".dylibs").glob("*openblas*")]
     maps = Path("/proc/self/maps")
-    mapped = maps.read_text().splitlines() if not bundled and maps.is_file() else []
+    mapped = maps.read_text(encoding="utf-8", errors="replace").splitlines() if not bundled and maps.is_file() else []
     return bundled + sorted({Path(line.split(maxsplit=5)[5]) for line in mapped if "openblas" in line})

@@ -95,7 +95,7 @@ def core_step(config: Mapping[str, Any], shape: tuple[int, ...]) -> Callable[[],
 
 def _moved(sampler: Sampler, plan: Plan, state: State, end: int, output: np.ndarray, noise: np.ndarray) -> State:
     """Make the calls up to ``end``."""
-    unguided = {"unconditional_output": output} if sampler.guided_twice else {}
+    unguided = {"unconditional_output": output} if sampler.needs_unconditional else {}
     while state.position < end:
         state = sampler.step(plan, state, output, noise if plan.draws[state.position] else None, **unguided)
     return state

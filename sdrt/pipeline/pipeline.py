@@ -217,7 +217,7 @@ class Pipeline:
         rng, sampler_rng = streams_of(options)
         noise = open_noise(rng, sampler_rng, settings.seed, settings.sampler_seed, settings.num_images)
         # CFG++ looks at the unconditional rows at every scale
-        guided = base.guidance_size is None and (sampler.guided_twice or is_guided(settings.guidance_scale))
+        guided = base.guidance_size is None and (sampler.needs_unconditional or is_guided(settings.guidance_scale))
         texts, text = base.texts(settings, sizes_of(settings), guided=guided)
         if text.truncated[0]:
             log.warning("the prompt is too long: %r was cut off", text.truncated[0])
@@ -288,7 +288,7 @@ class Pipeline:
                 noise_pred = denoiser(state.x * plan.input_scale[index], timestep, index, plan.num_calls)
                 unconditional = None
                 if run.guided:
-                    if sampler.guided_twice:
+                    if sampler.needs_unconditional:
                         unconditional = noise_pred[: len(state.x)].astype(float_dtype(self.numerics), copy=False)
                     noise_pred = guide(noise_pred, settings.guidance_scale, settings.guidance_rescale)
                 fresh = run.noise.step(plan, index, paths, state.x.shape[1:])

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from sdrt._version import __version__
@@ -217,7 +216,7 @@ def _sampler(
             found = scheduler
     if found.inverse:
         raise ConfigError(f"{found.name} leads from a picture to its noise, and generate from noise to a picture; choose another one")
-    return found if compat is None or found.compat == compat else replace(found, compat=compat)
+    return found if compat is None or found.compat == compat else found.with_compat(compat)
 
 
 def _first(*values: T | None) -> T:

@@ -8,16 +8,15 @@ array([999, 749, 500, 250])
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.catalogue import MODULES
-from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import class_names, sampler_from_config
+from sdrt.schedulers.core.run import Plan, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config, make
+from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
+from sdrt.schedulers.grids.sigmas import SigmaSpacing
 from sdrt.schedulers.names import SamplerName, names, sampler_from_name
-from sdrt.schedulers.noise_schedule import NoiseSchedule
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.sigmas import SigmaSpacing
-from sdrt.schedulers.state import State
 
 if TYPE_CHECKING:
     from sdrt.schedulers.samplers.consistency import ConsistencyModel

@@ -4,7 +4,7 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
-from sdrt.schedulers.noise_schedule import NoiseSchedule
+from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
 
 __all__ = ["apple_alpha_bar"]
 

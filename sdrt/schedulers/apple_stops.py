@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
-from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import interpolated, ratio_to_timestep, training_ratios
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Request
+from sdrt.schedulers.grids.ratio import interpolated, ratio_to_timestep, training_ratios
 from sdrt.schedulers.solver_stops import SolverStops
 
 if TYPE_CHECKING:

@@ -1,74 +1,54 @@
-"""The frame that every sampler fills: settings are frozen, a plan holds tables, a state holds what changes, a step is a pure function.
+"""What samplers still share whose settings stand in tables beside them: it goes with the last of them."""
 
-A run walks through *stops*. Stop i is where network call i happens, and the last stop is the end: n calls have n + 1 stops. At each the
-sample is x = alpha * x0 + sigma * noise, in the model's own scale. Most samplers make one call a step; those that make more list in
-``Plan.starts`` the calls at which a step begins.
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
-::
-
-    plan = sampler.plan(25)
-    state = sampler.start(plan, noise * plan.init_scale)
-    while state.position < plan.num_calls:
-        i = state.position
-        output = network(state.x * plan.input_scale[i], plan.timesteps[i])
-        state = sampler.step(plan, state, output, stream.normal(state.x.shape) if plan.draws[i] else None)
-"""
-
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, SupportsFloat
-
-import numpy as np
-
-from sdrt.arrays import F64, Array, Float, Numerics
-from sdrt.errors import ArrayContractError, ConfigError
-from sdrt.schedulers.bounds import NO_BOUND, X0Bound
-from sdrt.schedulers.compat import Compat
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import Prediction, check_alpha, x0_weights
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.state import Seen, State
+from sdrt.arrays import F64, Float, Numerics
+from sdrt.errors import ConfigError
+from sdrt.schedulers.core.prediction import Prediction
+from sdrt.schedulers.core.sampler import Grid
+from sdrt.schedulers.core.sampler import Sampler as CoreSampler
+from sdrt.schedulers.core.settings import Compat
+from sdrt.schedulers.steps.bounds import NO_BOUND, X0Bound
 
 __all__ = ["Sampler"]
 
-# What a step does where nothing else is asked for: a sampler without the option accepts these, and these alone.
-_NEUTRAL = {"eta": 0.0, "s_churn": 0.0, "s_tmin": 0.0, "s_tmax": math.inf, "s_noise": 1.0, "use_clipped_model_output": False}
+
+@dataclass(frozen=True, kw_only=True)
+class _OwnStops(Grid):
+    """What the frame asks of a grid, answered by a sampler that lays out its stops itself."""
+
+    trained: int
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """T, the length of the training schedule."""
+        return self.trained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampler(ABC):
-    """One sampling algorithm with its settings.
+class Sampler(CoreSampler):
+    """A sampler that reads and writes its own settings, and chooses its own stops."""
 
-    A subclass says how a plan is made and how one call moves the state; the checks, dtypes and what all share stand here. Samples may be
-    float16 (computed in float32), float32 or float64, and keep their dtype.
-    """
-
-    name: ClassVar[str]  # the diffusers class that it answers to, or a name of the same form where diffusers has none
-    keys: ClassVar[Mapping[str, Any]]  # every key of that class's configuration with its default
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # the values that are built, for keys where not every one is
-    calls_per_step: ClassVar[int] = 1  # network calls in a step once it is under way
-    exploding: ClassVar[bool] = False  # whether that class's samples are x / alpha ("variance exploding")
-    inverse: ClassVar[bool] = False  # whether it leads from a picture to noise
-    guided_twice: ClassVar[bool] = False  # whether a step looks at the unconditional output too (CFG++)
+    keys: ClassVar[Mapping[str, Any]]
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     spare_sigmas: ClassVar[int] = 1  # how many sigmas more than steps a caller passes: 1 where the last is the end of the run
     takes: ClassVar[frozenset[str]] = frozenset({"timesteps"})  # which stops a caller may lay down: timesteps, sigmas, mu
-    step_options: ClassVar[tuple[str, ...]] = ()  # settings that diffusers passes to ``step``: fields of the sampler here
     compats: ClassVar[tuple[Compat, ...]] = ("diffusers",)  # whose defects it can reproduce
 
     prediction_type: Prediction = "epsilon"
+    grid: Grid = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
     numerics: Numerics = "float32"
-    compat: Compat = None
 
     def __post_init__(self) -> None:
+        stops = _OwnStops(accepts=self.takes, sigmas_include_final=bool(self.spare_sigmas), trained=self.num_train_timesteps)
+        object.__setattr__(self, "grid", stops)
         if self.compat is not None and self.compat not in self.compats:
             raise ConfigError(
                 f"{self.name} reproduces the defects of {' or '.join(map(str, self.compats)) or 'nobody'}, "
                 f"got compat {self.compat!r}; leave it out, or take another sampler"
             )
-
-    # ---- configuration
 
     @property
     def config(self) -> dict[str, Any]:
@@ -89,198 +69,18 @@ class Sampler(ABC):
         """Return the fields that these keys mean."""
         return {"prediction_type": values.get("prediction_type", "epsilon")}
 
-    @property
-    @abstractmethod
-    def num_train_timesteps(self) -> int:
-        """T, the length of the training schedule."""
+    def with_compat(self, compat: Compat) -> Self:
+        """Return this sampler with the defects of another tool, or of none."""
+        return replace(self, compat=compat)
 
-    @property
-    def max_inference_steps(self) -> int:
-        """The most steps that a run can be spread over; stops that a caller lays down may be more."""
-        return self.num_train_timesteps
-
-    @property
-    def doubled_output(self) -> bool:
-        """Whether the network's output has twice the sample's channels, a prediction and a variance."""
-        return False
-
-    @property
-    def brownian_seed(self) -> int | tuple[int, ...] | None:
-        """The seed of the Brownian path that its noise comes from, where the settings fix one: see ``Plan.intervals``."""
-        return None
-
-    def with_options(self, **options: Any) -> Self:
-        """Return this sampler with other values of its :attr:`step_options`.
-
-        Raises
-        ------
-        ConfigError : an option that the sampler does not have, unless its value is the one that changes nothing
-        """
-        own = {key: value for key, value in options.items() if key in self.step_options}
-        for key, value in options.items():
-            if key not in own and not (key in _NEUTRAL and _NEUTRAL[key] == value):
-                has = f"it has {', '.join(self.step_options)}" if self.step_options else "it has none"
-                raise ConfigError(f"{self.name} has no step option {key}, got {value!r}; leave it out ({has})")
-        return replace(self, **own) if own else self
-
-    # ---- a run
-
-    def plan(
-        self,
-        num_inference_steps: int | None = None,
-        *,
-        timesteps: Iterable[SupportsFloat] | None = None,
-        sigmas: Iterable[SupportsFloat] | None = None,
-        mu: float | None = None,
-    ) -> Plan:
-        """Lay out a run of so many steps, or one of given stops: see :class:`Request`.
-
-        Raises
-        ------
-        ConfigError : fewer than 1 or more steps than this sampler can tell apart, or stops that it cannot visit
-        """
-        asked = {"timesteps": timesteps, "sigmas": sigmas, "mu": mu}
-        if foreign := [key for key, value in asked.items() if value is not None and key not in self.takes]:
-            has = f"it takes num_inference_steps{''.join(f', {key}' for key in sorted(self.takes))}"
-            raise ConfigError(f"{self.name} cannot lay out a run by {', '.join(foreign)}; {has}")
-        request = Request.of(num_inference_steps, timesteps, sigmas, mu, self.spare_sigmas)
-        self._check_steps(request.n)
-        plan = self._plan(request)
-        check_alpha(self.prediction_type, float(plan.alphas[: plan.num_calls].min()))
-        return plan
-
-    def whole_plan(self) -> Plan:
-        """Lay out what there is before a run is asked for: every trained timestep."""
-        falling = range(self.num_train_timesteps - 1, -1, -1)
-        return self.plan(timesteps=falling[::-1] if self.inverse else falling)
-
-    def _check_steps(self, n: int) -> None:
-        """Raise ConfigError for a number of steps that no run has."""
-        if not 1 <= n <= self.num_train_timesteps:
-            raise ConfigError(f"num_inference_steps must be in [1, {self.num_train_timesteps}], got {n}; choose a number in that range")
-
-    def start(self, plan: Plan, latents: Float, at: int = 0) -> State:
-        """Begin a run.
-
-        Parameters
-        ----------
-        latents : float array
-            The sample as it is at stop ``at``: noise times ``plan.init_scale`` at stop 0, :meth:`add_noise` at others.
-        at : int
-            A call that begins a step: one of ``plan.starts``.
-
-        Raises
-        ------
-        ConfigError : no step begins there
-        ArrayContractError : not an array of floats
-        """
-        if at not in plan.starts:
-            raise ConfigError(f"a run starts where a step does, at one of {_list_text(plan.starts)}, got {at}; see Plan.start_at")
-        return State(x=_floats("latents", latents), position=at)
-
-    def step(
-        self, plan: Plan, state: State, model_output: Float, noise: Float | None = None, *, unconditional_output: Float | None = None
-    ) -> State:
-        """Move on by one network call.
-
-        Parameters
-        ----------
-        model_output : float array of the sample's shape
-            What the network said to ``state.x * plan.input_scale[i]`` at ``plan.timesteps[i]``, where i is ``state.position``.
-        noise : float array of that shape, or None
-            Fresh standard normal noise exactly where ``plan.draws[i]``: a step never draws.
-        unconditional_output : float array of that shape, or None
-            What the network said without the prompt, before guidance: for samplers that are ``guided_twice``, whose ``model_output`` it is
-            where there is no guidance.
-
-        Returns
-        -------
-        State, which shares no memory with ``model_output`` except as remembered, and leaves ``state`` as it is
-        """
-        i = state.position
-        if i >= plan.num_calls:
-            raise ConfigError(f"this run is complete after {plan.num_calls} calls; start a new one")
-        if plan.draws[i] != (noise is not None):
-            raise ConfigError(f"call {i} of this plan takes {'an array of' if plan.draws[i] else 'no'} noise; follow plan.draws")
-        dtype = state.x.dtype
-        work = np.dtype(np.float32) if dtype == np.float16 else dtype
-        output = _operand("model_output", model_output, state.x, work, doubled=self.doubled_output)
-        fresh = None if noise is None else _operand("noise", noise, state.x, work)
-        at_work = state if work == dtype else replace(state, x=state.x.astype(work))
-        unguided = None if unconditional_output is None else _operand("unconditional_output", unconditional_output, state.x, work)
-        moved = self._advance_guided(plan.coefficients[i], at_work, output, unguided, fresh)
-        x = moved.x if work == dtype else moved.x.astype(dtype)
-        seen = Seen(
-            x=at_work.x,
-            output=output[:, : output.shape[1] // 2] if self.doubled_output else output,
-            weights=self._x0_weights(float(plan.alphas[i]), float(plan.sigmas[i])),
-            bound=self._x0_bound(),
-        )
-        return replace(moved, x=x, seen=seen)
-
-    def add_noise(self, plan: Plan, x0: Float, noise: Float, at: int) -> Float:
-        """Return x0 as it looks at stop ``at``: alpha * x0 + sigma * noise, in x0's dtype."""
-        clean = _floats("x0", x0)
-        work = np.dtype(np.float32) if clean.dtype == np.float16 else clean.dtype
-        mixed = clean.astype(work) * float(plan.alphas[at]) + _operand("noise", noise, clean, work) * float(plan.sigmas[at])
-        return mixed.astype(clean.dtype, copy=False)
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output at these scales amounts to, within its bound."""
+        return self._x0_bound()(super().predicted_x0(x, output, alpha, sigma))
 
     def alpha_bar(self) -> F64 | None:
-        """The signal power at every trained timestep, f64[T]; None for a sampler that knows none (EDM, flow matching)."""
+        """Return the signal power at every trained timestep, f64[T]; None for a sampler that knows none (EDM, flow matching)."""
         return None
-
-    def shown_sigmas(self, plan: Plan) -> Float:
-        """What this sampler's class of diffusers calls ``sigmas``: f[calls + 1], the noise-to-signal ratio at each stop."""
-        with np.errstate(divide="ignore"):
-            ratios: Float = plan.sigmas / plan.alphas
-        return ratios
-
-    def shown_timesteps(self, plan: Plan) -> Array:
-        """What this sampler's class of diffusers calls ``timesteps``: whole ones are int64, fractional ones float32."""
-        return plan.timesteps if plan.timesteps.dtype == np.int64 else plan.timesteps.astype(np.float32)
-
-    def _x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
-        """Return (a, b) with x0 = a * x + b * output at a stop."""
-        return x0_weights(self.prediction_type, alpha, sigma)
 
     def _x0_bound(self) -> X0Bound:
         """Return how far the predicted x0 may go."""
         return NO_BOUND
-
-    @abstractmethod
-    def _plan(self, request: Request) -> Plan:
-        """Lay out a run; ``request.n`` is what :meth:`_check_steps` admits."""
-
-    @abstractmethod
-    def _advance(self, c: Any, state: State, output: Float, noise: Float | None) -> State:
-        """Move on by one call; all arrays are of one shape and dtype, float32 or float64."""
-
-    def _advance_guided(self, c: Any, state: State, output: Float, unconditional: Float | None, noise: Float | None) -> State:
-        """Do the same where the unconditional output is known too; samplers that are :attr:`guided_twice` override this."""
-        if unconditional is not None:
-            raise ConfigError(f"{self.name} looks at one output, got unconditional_output too; pass model_output alone")
-        return self._advance(c, state, output, noise)
-
-
-def _floats(name: str, x: object) -> Float:
-    if not (isinstance(x, np.ndarray) and x.ndim and x.dtype in (np.float16, np.float32, np.float64)):
-        got = f"{x.dtype}{list(x.shape)}" if isinstance(x, np.ndarray) else type(x).__name__
-        raise ArrayContractError(f"{name}: expected a numpy array of float16, float32 or float64 with an axis, got {got}")
-    return x
-
-
-def _operand(name: str, array: object, x: Float, work: np.dtype[Any], *, doubled: bool = False) -> Float:
-    """Check an operand against the sample, and return it in the dtype of the computation."""
-    found = _floats(name, array)
-    if doubled and x.ndim < 2:
-        raise ArrayContractError(f"{name}: a variance stands in further channels, got a sample of shape {list(x.shape)}; give it two axes")
-    expected = (*x.shape[:1], 2 * x.shape[1], *x.shape[2:]) if doubled else x.shape
-    if found.shape != expected:
-        twice = " with twice its channels" if doubled else ""
-        raise ArrayContractError(f"{name}: expected the sample's shape{twice}, {list(expected)}, got {list(found.shape)}")
-    return found.astype(work, copy=False)
-
-
-def _list_text(numbers: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, numbers[:12]))
-    return shown if len(numbers) <= 12 else f"{shown}, ... {numbers[-1]}"

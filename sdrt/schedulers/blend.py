@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.schedulers.bounds import X0Bound
-from sdrt.schedulers.prediction import Prediction, to_x0, x0_weights
+from sdrt.schedulers.core.prediction import Prediction, to_x0, x0_weights
+from sdrt.schedulers.steps.bounds import X0Bound
 
 __all__ = ["Blend", "blended", "blends"]
 

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sdrt.schedulers.base import Sampler
+    from sdrt.schedulers.core.sampler import Sampler
 
 __all__ = ["ALIASES", "CLASS_NAMES", "MODULES", "all_samplers", "sampler_class"]
 

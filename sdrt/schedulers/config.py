@@ -9,9 +9,9 @@ from typing import Any
 
 from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
-from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.catalogue import ALIASES, CLASS_NAMES, sampler_class
-from sdrt.schedulers.compat import COMPATS, Compat
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import COMPATS, Compat
 
 __all__ = ["class_names", "sampler_from_config"]
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError
-from sdrt.schedulers.bounds import BOUND_KEYS
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.scheduled import SCHEDULE_KEYS, ScheduledSampler
 from sdrt.schedulers.spacing import given, rounded
+from sdrt.schedulers.steps.bounds import BOUND_KEYS
 
 __all__ = ["DISTILLED_KEYS", "DistilledSampler"]
 

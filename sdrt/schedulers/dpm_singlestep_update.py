@@ -5,7 +5,7 @@ Source: Lu et al. 2022, arXiv:2206.00927, algorithms 1 to 5 and appendix B; arXi
 
 import math
 
-from sdrt.schedulers.compat import Compat
+from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.dpm_update import Algorithm, Scales, SolverType, expands_x0, is_stochastic
 from sdrt.schedulers.exponential import Weights, moment
 

@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.schedulers.compat import Compat
-from sdrt.schedulers.noise_schedule import Real
+from sdrt.schedulers.core.numerics import Real
+from sdrt.schedulers.core.settings import Compat
 
 __all__ = ["Algorithm", "Scales", "SolverType", "Update", "expands_x0", "is_stochastic", "moved", "multistep_update"]
 

@@ -13,10 +13,9 @@ import numpy as np
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import FinalSigma, exponential_ratios, karras_at, karras_ratios
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Plan, Request
+from sdrt.schedulers.grids.sigmas import FinalSigma, exponential_ratios, karras_at, karras_ratios
 
 __all__ = ["EDM_KEYS", "EDMSampler", "check_karras", "input_scales"]
 
@@ -132,7 +131,7 @@ class EDMSampler(Sampler):
         """
         return math.sqrt((raised * self.sigma_max) ** 2 + 1)
 
-    def _x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
+    def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
         """Return (c_skip, c_out); a velocity has the other sign. Alpha is 1 here."""
         del alpha
         variance = sigma**2 + self.sigma_data**2

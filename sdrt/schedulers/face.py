@@ -15,12 +15,11 @@ import numpy.typing as npt
 from sdrt.arrays import F32, Array, Float, Numerics
 from sdrt.errors import ConfigError
 from sdrt.rng import BrownianTree, NoiseStream
-from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_from_config
+from sdrt.schedulers.core.run import Plan, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.names import sampler_from_name
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.state import State
 
 __all__ = ["DiffusersScheduler", "StepOutput", "from_config", "make"]
 

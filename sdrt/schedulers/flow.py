@@ -14,12 +14,11 @@ import numpy as np
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import Prediction, x0_weights
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.prediction import Prediction, x0_weights
+from sdrt.schedulers.core.run import Plan, Request
+from sdrt.schedulers.grids.sigmas import SigmaSpacing
 from sdrt.schedulers.shift import shifted
-from sdrt.schedulers.sigmas import SigmaSpacing
 from sdrt.schedulers.weighted_sum import Weights
 
 __all__ = ["DYNAMIC_FLOW_KEYS", "FLOW_KEYS", "FlowSampler"]
@@ -195,7 +194,7 @@ class FlowSampler(Sampler):
         """The sign of the network's noise - x0."""
         return -1.0 if self.invert_sigmas else 1.0
 
-    def _x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
+    def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
         sample, output = x0_weights("flow_prediction", alpha, sigma)
         return sample, self._sign * output
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.errors import ConfigError
-from sdrt.schedulers.sigmas import SIGMA_FLAGS
+from sdrt.schedulers.grids.sigmas import SIGMA_FLAGS
 
 __all__ = ["ENDINGS", "ending_settings", "split_ending"]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
-from sdrt.schedulers.base import Sampler
 from sdrt.schedulers.catalogue import CLASS_NAMES, sampler_class
-from sdrt.schedulers.compat import Compat
 from sdrt.schedulers.config import sampler_from_config
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.name_endings import ENDINGS, ending_settings, split_ending
 
 __all__ = ["SamplerName", "names", "sampler_from_name"]

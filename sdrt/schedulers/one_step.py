@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.schedulers.bounds import NO_BOUND, X0Bound
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import Prediction, eps_weights, to_eps, to_x0, x0_weights
+from sdrt.schedulers.core.prediction import Prediction, eps_weights, to_eps, to_x0, x0_weights
+from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.scheduled import ScheduledSampler
-from sdrt.schedulers.state import State
+from sdrt.schedulers.steps.bounds import NO_BOUND, X0Bound
 
 __all__ = ["BoundedOneStepSampler", "OneStepSampler", "Transfer", "one_call_plan", "transfers"]
 
@@ -75,7 +74,7 @@ class OneStepSampler(ScheduledSampler):
         if noise is not None:
             np.multiply(noise, c.noise, out=term)
             np.add(x, term, out=x)
-        return state.moved(x)
+        return state.advance(x)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +92,7 @@ class BoundedOneStepSampler(OneStepSampler):
         np.add(x, self._eps(c, state.x, output, x0) * c.direction, out=x)
         if noise is not None:
             np.add(x, noise * c.noise, out=x)
-        return state.moved(x)
+        return state.advance(x)
 
     def _eps(self, c: Transfer, x: Float, output: Float, x0: Float) -> Float:  # noqa: ARG002
         """Return the predicted noise that goes with a bounded x0."""

@@ -12,12 +12,11 @@ import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.schedulers.blend import Blend, blended, blends
-from sdrt.schedulers.bounds import NO_BOUND, X0Bound, divided_by
+from sdrt.schedulers.core.prediction import check_alpha
+from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import check_alpha
 from sdrt.schedulers.scheduled import ScheduledSampler
-from sdrt.schedulers.state import State
+from sdrt.schedulers.steps.bounds import NO_BOUND, X0Bound, divided_by
 
 __all__ = ["PosteriorSampler", "PosteriorStep", "VarianceType"]
 
@@ -93,7 +92,7 @@ class PosteriorSampler(ScheduledSampler):
         if noise is not None:
             fresh: Float = noise * (self._learned(c, output[:, channels:]) if channels else c.deviation)
             np.add(x, fresh, out=x)
-        return state.moved(x)
+        return state.advance(x)
 
     def _learned(self, c: PosteriorStep, output: Float) -> Float:
         """Return the deviation that the network says.

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Float
+from sdrt.schedulers.core.run import State
 from sdrt.schedulers.dpm_update import Scales
 from sdrt.schedulers.solver import SolverSampler
-from sdrt.schedulers.state import State
 
 __all__ = ["PredictorCorrector", "PredictorCorrectorCall", "step_shares"]
 
@@ -53,13 +53,13 @@ class PredictorCorrector(SolverSampler):
     def _advance(self, c: PredictorCorrectorCall, state: State, output: Float, noise: Float | None) -> State:
         m = (self._prediction(c, state, output), *state.history[::-1])
         x = state.x
-        if c.correctors and state.anchor is not None:
-            x = _added(state.anchor, c.correctors[min(len(c.correctors), len(state.history)) - 1], m)
+        if c.correctors and state.step_start is not None:
+            x = _added(state.step_start, c.correctors[min(len(c.correctors), len(state.history)) - 1], m)
         base: Float = x * c.sample
         if noise is not None and c.noise:
             np.add(base, noise * c.noise, out=base)
         moved = _added(base, c.predictors[min(len(c.predictors), len(m)) - 1], m)
-        return state.moved(moved, history=m[: self._memory][::-1], anchor=base)
+        return state.advance(moved, history=m[: self._memory][::-1], step_start=base)
 
 
 def _added(base: Float, weights: tuple[float, ...], m: tuple[Float, ...]) -> Float:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sdrt.arrays import F64, Float
-from sdrt.schedulers.noise_schedule import real_type
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Request
+from sdrt.schedulers.grids.ratio import training_ratios
+from sdrt.schedulers.grids.sigmas import SIGMA_KEYS, FinalSigma, SigmaSpacing
 from sdrt.schedulers.ratio_stops import ratio_stops, timesteps_of
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.scheduled import SCHEDULE_KEYS, TERMINAL, ScheduledSampler
-from sdrt.schedulers.sigmas import SIGMA_KEYS, FinalSigma, SigmaSpacing, training_ratios
 from sdrt.schedulers.spacing import Spacing
 
 __all__ = ["RATIO_KEYS", "EndedRatioSampler", "RatioSampler"]

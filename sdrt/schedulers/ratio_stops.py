@@ -3,10 +3,11 @@
 import numpy as np
 
 from sdrt.arrays import F64, Float
-from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Request
+from sdrt.schedulers.grids.ratio import interpolated, ratio_to_timestep, training_ratios, with_final_ratio
+from sdrt.schedulers.grids.sigmas import FinalSigma, SigmaSpacing
 from sdrt.schedulers.scheduled import ScheduledSampler
-from sdrt.schedulers.sigmas import FinalSigma, SigmaSpacing, interpolated, ratio_to_timestep, training_ratios, with_final_ratio
 
 __all__ = ["first_scale", "ratio_stops", "timesteps_of"]
 

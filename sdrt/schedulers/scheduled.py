@@ -8,8 +8,8 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.noise_schedule import NoiseSchedule
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.core.run import Request
+from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
 from sdrt.schedulers.spacing import Spacing, given, place
 
 __all__ = ["SCHEDULE_KEYS", "TERMINAL", "ScheduledSampler", "with_final"]

@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Literal
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.bounds import BOUND_KEYS, NO_BOUND, X0Bound
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import to_eps, to_x0
+from sdrt.schedulers.core.prediction import to_eps, to_x0
+from sdrt.schedulers.core.run import Plan
+from sdrt.schedulers.grids.sigmas import SIGMA_KEYS, FinalSigma, SigmaSpacing
 from sdrt.schedulers.scheduled import SCHEDULE_KEYS, ScheduledSampler
-from sdrt.schedulers.sigmas import SIGMA_KEYS, FinalSigma, SigmaSpacing
 from sdrt.schedulers.solver_flow import SOLVER_FLOW_KEYS, SolverFlow
 from sdrt.schedulers.solver_stops import SolverStops
 from sdrt.schedulers.spacing import Spacing
+from sdrt.schedulers.steps.bounds import BOUND_KEYS, NO_BOUND, X0Bound
 
 __all__ = ["FEW_STEPS", "PREDICTIONS", "SOLVER_KEYS", "VARIANCES", "SolverSampler", "VarianceType"]
 
@@ -138,8 +138,8 @@ class SolverSampler(ScheduledSampler):
         """
         return sigma / alpha if self.prediction_type == "flow_prediction" and not self.flow.use_flow_sigmas else sigma
 
-    def _x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
-        return super()._x0_weights(alpha, self._flow_share(alpha, sigma))
+    def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
+        return super().x0_weights(alpha, self._flow_share(alpha, sigma))
 
     def _mean(self, output: Float) -> Float:
         """Return the prediction without its variance."""

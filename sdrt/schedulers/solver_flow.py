@@ -12,7 +12,7 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
-from sdrt.schedulers.compat import Compat
+from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.shift import shifted
 
 __all__ = ["DYNAMIC_SHIFT_KEYS", "SOLVER_FLOW_KEYS", "SolverFlow"]

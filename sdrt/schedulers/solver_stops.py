@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from sdrt.arrays import F64, Array, Float
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.dpm_update import Scales
-from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import alpha_sigma, interpolated, ratio_to_timestep, training_ratios
+from sdrt.schedulers.grids.ratio import alpha_sigma, interpolated, ratio_to_timestep, training_ratios
 from sdrt.schedulers.spacing import given, place, rounded
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import Prediction, eps_weights, x0_weights
+from sdrt.schedulers.core.prediction import Prediction, eps_weights, x0_weights
+from sdrt.schedulers.core.run import Plan, State
+from sdrt.schedulers.grids.ratio import alpha_sigma
 from sdrt.schedulers.ratio_sampler import RatioSampler
-from sdrt.schedulers.sigmas import alpha_sigma
-from sdrt.schedulers.state import State
 from sdrt.schedulers.weighted_sum import combined
 
 __all__ = ["StagedCall", "StagedSampler", "euler_call", "exponential_call", "scales", "staged_plan"]
@@ -40,10 +39,10 @@ class StagedSampler(RatioSampler):
     """A sampler that is fully described by its calls."""
 
     def _advance(self, c: StagedCall, state: State, output: Float, noise: Float | None) -> State:
-        anchor = state.x if state.anchor is None else state.anchor
-        terms = [(c.x, state.x), (c.anchor, anchor), *zip(c.stages, state.stages, strict=False), (c.output, output)]
+        anchor = state.x if state.step_start is None else state.step_start
+        terms = [(c.x, state.x), (c.anchor, anchor), *zip(c.stages, state.stage_outputs, strict=False), (c.output, output)]
         x = combined(terms if noise is None else [*terms, (c.noise, noise)])
-        return state.moved(x) if c.ends else state.moved(x, stages=(*state.stages, output), anchor=anchor)
+        return state.advance(x) if c.ends else state.advance(x, stage_outputs=(*state.stage_outputs, output), step_start=anchor)
 
 
 def euler_call(

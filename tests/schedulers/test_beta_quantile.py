@@ -7,7 +7,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdrt.schedulers.beta_quantile import beta_quantile
+from sdrt.schedulers.grids.beta_quantile import beta_quantile
 
 shapes = st.floats(0.1, 20)
 probabilities = st.one_of(st.just(0.0), st.floats(1e-30, 1))  # below, scipy gives up now and then: NaN, or a warning

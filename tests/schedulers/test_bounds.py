@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import sdrt.rng
 from sdrt.errors import ConfigError
-from sdrt.schedulers.bounds import NO_BOUND, X0Bound
+from sdrt.schedulers.steps.bounds import NO_BOUND, X0Bound
 from tests.schedulers.peers import peer
 
 shapes = st.one_of(

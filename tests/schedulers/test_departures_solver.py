@@ -1,7 +1,6 @@
 """DPM-Solver's family where diffusers 0.42.1 does what is wrong: both sides."""
 
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -178,7 +177,7 @@ def test_third_order_with_fresh_noise_has_the_right_sign(order: int) -> None:
     """diffusers' third weight tends to -alpha with the step: single steps end with 15 times the variance, multistep with an order less."""
     multistep = exact_sampler(DPM, solver_order=order, algorithm_type="sde-dpmsolver++", **WITH_END)
     single = exact_sampler(SINGLE, solver_order=order, algorithm_type="sde-dpmsolver++", solver_type="heun", **WITH_END)
-    theirs = [replace(each, compat="diffusers") for each in (multistep, single)]
+    theirs = [each.with_compat("diffusers") for each in (multistep, single)]
     if order == 2:
         assert [each.plan(20).coefficients for each in theirs] == [each.plan(20).coefficients for each in (multistep, single)]
         return

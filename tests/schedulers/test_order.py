@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sdrt.schedulers import Plan, Sampler, State, sampler_from_config
-from sdrt.schedulers.bounds import NO_BOUND
+from sdrt.schedulers.steps.bounds import NO_BOUND
 from tests.schedulers.peers import SD
 
 DEVIATION = 0.7

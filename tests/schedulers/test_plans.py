@@ -50,7 +50,7 @@ def finish(sampler: Sampler, plan: Plan, state: State) -> State:
 
 def perfect_output(sampler: Sampler, plan: Plan, i: int, x: np.ndarray, x0: np.ndarray) -> np.ndarray:
     """What a network says at a stop that knows the picture, in the terms that this sampler's network is read in."""
-    of_x, of_output = sampler._x0_weights(float(plan.alphas[i]), float(plan.sigmas[i]))
+    of_x, of_output = sampler.x0_weights(float(plan.alphas[i]), float(plan.sigmas[i]))
     return (x0 - of_x * x) / of_output
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sdrt.errors import ConfigError
 from sdrt.schedulers import sampler_from_config
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.core.run import Request
 from tests.schedulers.peers import SD
 
 

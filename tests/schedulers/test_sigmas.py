@@ -11,20 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdrt.errors import ConfigError
-from sdrt.schedulers.noise_schedule import NoiseSchedule
-from sdrt.schedulers.sigmas import (
-    SigmaSpacing,
-    alpha_sigma,
-    beta_ratios,
-    exponential_ratios,
-    interpolated,
-    karras_at,
-    karras_ratios,
-    log_linear_table,
-    ratio_to_timestep,
-    training_ratios,
-    with_final_ratio,
-)
+from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
+from sdrt.schedulers.grids.ratio import alpha_sigma, interpolated, ratio_to_timestep, training_ratios, with_final_ratio
+from sdrt.schedulers.grids.sigmas import SigmaSpacing, beta_ratios, exponential_ratios, karras_at, karras_ratios, log_linear_table
 from tests.schedulers.peers import SD, peer
 
 counts = st.integers(1, 200)

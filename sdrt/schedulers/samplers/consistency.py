@@ -10,14 +10,12 @@ import numpy as np
 from sdrt.arrays import F64, Array, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.bounds import NO_BOUND, X0Bound
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Plan, Request, State
 from sdrt.schedulers.edm import check_karras, input_scales
-from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import karras_at
+from sdrt.schedulers.grids.sigmas import karras_at
 from sdrt.schedulers.spacing import given
-from sdrt.schedulers.state import State
+from sdrt.schedulers.steps.bounds import NO_BOUND, X0Bound
 from sdrt.schedulers.weighted_sum import Weights, weighted_sum
 
 __all__ = ["ConsistencyModel"]
@@ -101,11 +99,11 @@ class ConsistencyModel(Sampler):
 
     def _step(self, sigma: float, then: float) -> Weights:
         """Return the weights of a step: to the end of the trajectory at sigma_min, and with noise to the next level."""
-        c_skip, c_out = self._x0_weights(1.0, sigma)
+        c_skip, c_out = self.x0_weights(1.0, sigma)
         back = min(max(then, self.sigma_min), self.sigma_max)
         return Weights(sample=c_skip, output=c_out, noise=self.s_noise * math.sqrt(max(back**2 - self.sigma_min**2, 0.0)))
 
-    def _x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
+    def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
         """Return (c_skip, c_out), by which the network is the identity at sigma_min (the paper, appendix C). Alpha is 1 here."""
         del alpha
         above = sigma - self.sigma_min
@@ -125,4 +123,4 @@ class ConsistencyModel(Sampler):
             np.clip(x, -1, 1, out=x)
         if noise is not None and c.noise:
             np.add(x, noise * c.noise, out=x)
-        return state.moved(x)
+        return state.advance(x)

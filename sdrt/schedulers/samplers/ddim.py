@@ -9,14 +9,13 @@ import numpy.typing as npt
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.bounds import BOUND_KEYS, divided_by
-from sdrt.schedulers.noise_schedule import real_type
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.prediction import check_alpha, to_eps
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.one_step import BoundedOneStepSampler, Transfer, one_call_plan, transfers
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import check_alpha, to_eps
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.scheduled import SCHEDULE_KEYS, with_final
 from sdrt.schedulers.spacing import rounded
+from sdrt.schedulers.steps.bounds import BOUND_KEYS, divided_by
 
 __all__ = ["DDIM"]
 

@@ -8,10 +8,9 @@ import numpy as np
 
 from sdrt.arrays import F64, Array
 from sdrt.errors import ConfigError
-from sdrt.schedulers.noise_schedule import real_type
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.one_step import BoundedOneStepSampler, one_call_plan, transfers
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.scheduled import SCHEDULE_KEYS
 from sdrt.schedulers.spacing import rounded
 

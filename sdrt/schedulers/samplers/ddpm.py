@@ -7,13 +7,13 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 
 from sdrt.arrays import F64, Array
-from sdrt.schedulers.bounds import BOUND_KEYS
-from sdrt.schedulers.noise_schedule import BetaSchedule, real_type
-from sdrt.schedulers.plan import Plan
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Plan, Request
+from sdrt.schedulers.grids.noise_schedule import BetaSchedule
 from sdrt.schedulers.posterior import PosteriorSampler, VarianceType
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.scheduled import SCHEDULE_KEYS
 from sdrt.schedulers.spacing import rounded
+from sdrt.schedulers.steps.bounds import BOUND_KEYS
 
 __all__ = ["DDPM"]
 

@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.prediction import to_eps
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.dpm_update import Scales
 from sdrt.schedulers.exponential import adams_weights
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import to_eps
 from sdrt.schedulers.predictor_corrector import PredictorCorrector, PredictorCorrectorCall, step_shares
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.solver import FEW_STEPS, PREDICTIONS, SOLVER_KEYS
 from sdrt.schedulers.solver_flow import DYNAMIC_SHIFT_KEYS
 from sdrt.schedulers.solver_stops import solver_stops

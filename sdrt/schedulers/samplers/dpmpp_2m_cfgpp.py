@@ -9,14 +9,12 @@ from typing import ClassVar
 import numpy as np
 
 from sdrt.arrays import F64, Float
+from sdrt.schedulers.core.prediction import to_x0
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.grids.ratio import alpha_sigma
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import to_x0
 from sdrt.schedulers.ratio_sampler import EndedRatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import alpha_sigma
-from sdrt.schedulers.state import State
 from sdrt.schedulers.weighted_sum import combined
 
 __all__ = ["DPMPP2MCFGPP", "DPMPP2MCFGPPCall"]
@@ -42,7 +40,7 @@ class DPMPP2MCFGPP(EndedRatioSampler):
     """
 
     name: ClassVar[str] = "DPMPP2MCFGPPScheduler"
-    guided_twice: ClassVar[bool] = True
+    needs_unconditional: ClassVar[bool] = True
 
     def _plan(self, request: Request) -> Plan:
         timesteps, ratios = self._stops(request, self.final_sigma)
@@ -75,7 +73,7 @@ class DPMPP2MCFGPP(EndedRatioSampler):
             x0 = to_x0(self.prediction_type, state.x, unconditional, c.alpha, c.sigma)
             terms = [(c.x, state.x), (c.guided, guided), (c.unguided + change, x0)]
         x = combined([*terms, *((-change, before) for before in state.history)])
-        return state.moved(x, history=(x0,))
+        return state.advance(x, history=(x0,))
 
 
 def _changes(ratios: F64) -> F64:

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sdrt.schedulers.ancestral import ancestral_split, check_noise
-from sdrt.schedulers.plan import Plan
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.ratio_sampler import RATIO_KEYS
 from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.staged import StagedCall, StagedSampler, euler_call, exponential_call, scales, staged_plan
 
 __all__ = ["DPMPP2SAncestral"]

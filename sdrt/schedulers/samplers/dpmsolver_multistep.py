@@ -11,16 +11,14 @@ from typing import Any, ClassVar
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.apple_stops import apple_order, apple_stops, check_apple
-from sdrt.schedulers.compat import Compat
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.dpm_update import Algorithm, Scales, SolverType, Update, expands_x0, is_stochastic, moved, multistep_update
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.grids.sigmas import FinalSigma
 from sdrt.schedulers.scheduled import TERMINAL
-from sdrt.schedulers.sigmas import FinalSigma
 from sdrt.schedulers.solver import FEW_STEPS, PREDICTIONS, SOLVER_KEYS, VARIANCES, SolverSampler
 from sdrt.schedulers.solver_flow import DYNAMIC_SHIFT_KEYS
 from sdrt.schedulers.solver_stops import SolverStops, solver_stops
-from sdrt.schedulers.state import State
 
 __all__ = ["DPM_CHOICES", "DPM_KEYS", "DPMSolver", "DPMSolverCall", "DPMSolverMultistep"]
 
@@ -163,7 +161,7 @@ class DPMSolverMultistep(DPMSolver):
         m = self._prediction(c, state, output)
         order = min(len(c.updates), len(state.history) + 1)
         x = moved(c.updates[order - 1], state.x, (m, *state.history[::-1][: order - 1]), noise)
-        return state.moved(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else ())
+        return state.advance(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else ())
 
 
 def _differences(i: int, scales: Scales) -> int:

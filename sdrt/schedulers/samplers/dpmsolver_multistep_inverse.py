@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from sdrt.arrays import F64, Array
 from sdrt.errors import ConfigError
-from sdrt.schedulers.compat import Compat
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Plan, Request
+from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.dpm_update import is_stochastic
-from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.grids.ratio import interpolated, ratio_to_timestep
+from sdrt.schedulers.grids.sigmas import FinalSigma
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPM_CHOICES, DPM_KEYS, DPMSolverMultistep
 from sdrt.schedulers.scheduled import ScheduledSampler
-from sdrt.schedulers.sigmas import FinalSigma, interpolated, ratio_to_timestep
 from sdrt.schedulers.solver_stops import SolverStops, flow_timesteps, training_levels, usable_timesteps, whole
 from sdrt.schedulers.spacing import place, rounded
 

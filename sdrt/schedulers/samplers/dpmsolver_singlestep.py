@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sdrt.arrays import Float
+from sdrt.schedulers.core.run import Plan, Request, State
 from sdrt.schedulers.dpm_singlestep_update import singlestep_weights
 from sdrt.schedulers.dpm_update import Scales, is_stochastic
 from sdrt.schedulers.exponential import Weights, weighted
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.grids.sigmas import FinalSigma
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPM_CHOICES, DPM_KEYS, DPMSolver
-from sdrt.schedulers.sigmas import FinalSigma
 from sdrt.schedulers.solver_flow import DYNAMIC_SHIFT_KEYS
 from sdrt.schedulers.solver_stops import solver_stops
-from sdrt.schedulers.state import State
 
 __all__ = ["DPMSolverSinglestep", "DPMSolverSinglestepCall"]
 
@@ -89,9 +87,9 @@ class DPMSolverSinglestep(DPMSolver):
     def _advance(self, c: DPMSolverSinglestepCall, state: State, output: Float, noise: Float | None) -> State:
         m = self._prediction(c, state, output)
         order = min(len(c.updates), len(state.history) + 1)
-        begun = state.x if order == 1 or state.anchor is None else state.anchor
+        begun = state.x if order == 1 or state.step_start is None else state.step_start
         x = weighted(c.updates[order - 1], begun, (m, *state.history[::-1]), noise)
-        return state.moved(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else (), anchor=begun)
+        return state.advance(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else (), step_start=begun)
 
 
 def _possible(order: int, i: int, scales: Scales) -> int:

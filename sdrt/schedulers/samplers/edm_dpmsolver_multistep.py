@@ -8,14 +8,12 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.bounds import BOUND_KEYS, NO_BOUND, X0Bound
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Plan, Request, State
 from sdrt.schedulers.dpm_update import Algorithm, Scales, SolverType, Update, is_stochastic, moved, multistep_update
 from sdrt.schedulers.edm import EDM_KEYS, EDMSampler, input_scales
-from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.solver import FEW_STEPS
-from sdrt.schedulers.state import State
+from sdrt.schedulers.steps.bounds import BOUND_KEYS, NO_BOUND, X0Bound
 from sdrt.schedulers.weighted_sum import Weights, weighted_sum
 
 __all__ = ["EDMDPMSolverCall", "EDMDPMSolverMultistep"]
@@ -92,7 +90,7 @@ class EDMDPMSolverMultistep(EDMSampler):
         )
 
     def _call(self, i: int, n: int, scales: Scales) -> EDMDPMSolverCall:
-        c_skip, c_out = self._x0_weights(1.0, float(scales.sigmas[i]))
+        c_skip, c_out = self.x0_weights(1.0, float(scales.sigmas[i]))
         orders = range(1, self._highest_order(i, n, scales) + 1)
         return EDMDPMSolverCall(
             x0=Weights(sample=c_skip, output=c_out),
@@ -114,4 +112,4 @@ class EDMDPMSolverMultistep(EDMSampler):
         m = self.bound(weighted_sum(c.x0, state.x, output))
         order = min(len(c.updates), len(state.history) + 1)
         x = moved(c.updates[order - 1], state.x, (m, *state.history[::-1][: order - 1]), noise)
-        return state.moved(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else ())
+        return state.advance(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else ())

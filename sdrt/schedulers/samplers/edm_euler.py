@@ -9,11 +9,9 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.schedulers.churn import ChurnedSampler
+from sdrt.schedulers.core.run import Plan, Request, State
 from sdrt.schedulers.edm import EDM_KEYS, EDMSampler, input_scales
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.state import State
 from sdrt.schedulers.weighted_sum import Weights, weighted_sum
 
 __all__ = ["EDMEuler"]
@@ -70,9 +68,9 @@ class EDMEuler(EDMSampler, ChurnedSampler):
         return tuple(found)
 
     def _step(self, sigma: float, then: float) -> Weights:
-        c_skip, c_out = self._x0_weights(1.0, sigma)
+        c_skip, c_out = self.x0_weights(1.0, sigma)
         share = then / sigma
         return Weights(sample=share + (1 - share) * c_skip, output=(1 - share) * c_out)
 
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        return state.moved(weighted_sum(c, state.x, output, noise))
+        return state.advance(weighted_sum(c, state.x, output, noise))

@@ -9,14 +9,14 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.schedulers.ancestral import check_noise
-from sdrt.schedulers.noise_schedule import Real, real_type
+from sdrt.schedulers.core.numerics import Real, real_type
+from sdrt.schedulers.core.prediction import Prediction, x0_weights
+from sdrt.schedulers.core.run import Plan, Request
+from sdrt.schedulers.grids.ratio import alpha_sigma, training_ratios, with_final_ratio
+from sdrt.schedulers.grids.sigmas import FinalSigma, exponential_ratios
 from sdrt.schedulers.one_step import OneStepSampler, Transfer, one_call_plan, transfers
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import Prediction, x0_weights
 from sdrt.schedulers.ratio_sampler import RATIO_KEYS, RatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import FinalSigma, alpha_sigma, exponential_ratios, training_ratios, with_final_ratio
 
 __all__ = ["Euler"]
 

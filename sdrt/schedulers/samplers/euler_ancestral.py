@@ -1,62 +1,66 @@
-"""Ancestral sampling with Euler steps (K. Crowson's k-diffusion, ``sample_euler_ancestral``)."""
+"""Ancestral sampling with Euler steps (K. Crowson's k-diffusion, ``sample_euler_ancestral``).
 
-from collections.abc import Mapping
+With r = sigma / alpha, a step from r to r' goes down to r_down along the flow, and back up to r' with fresh noise z:
+
+    x' = alpha' * (x0_hat + r_down * eps_hat + r_up * s_noise * z),    r_down**2 + r_up**2 = r'**2
+"""
+
+import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from itertools import pairwise
+from typing import ClassVar, Literal
 
-import numpy as np
+from sdrt.schedulers.core.run import Level, Plan, Request
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.grids.ratio import NamedRatioGrid, RatioGrid
+from sdrt.schedulers.steps.linear import LinearCall, LinearStep, linear_plan
 
-from sdrt.schedulers.ancestral import ancestral_split, check_noise
-from sdrt.schedulers.one_step import OneStepSampler, one_call_plan, transfers
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.ratio_sampler import RatioSampler
-from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.scheduled import SCHEDULE_KEYS
-from sdrt.schedulers.sigmas import SigmaSpacing, alpha_sigma
-
-__all__ = ["EulerAncestral"]
+__all__ = ["EulerAncestral", "ancestral_split"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EulerAncestral(RatioSampler, OneStepSampler):
+class EulerAncestral(Sampler):
     """Each step goes further down than its stop, and fresh noise brings it back up.
 
     Noise is drawn at every step, the last included, where its weight is 0: the stream's position is part of the contract.
     """
 
     name: ClassVar[str] = "EulerAncestralDiscreteScheduler"
-    # sigma_spacing is sdrt's own key: diffusers' class has no flags of sigmas, and ignores them in another class's configuration.
-    keys: ClassVar[Mapping[str, Any]] = SCHEDULE_KEYS | {
-        "timestep_spacing": "linspace",
-        "rescale_betas_zero_snr": False,
-        "sigma_spacing": None,
-    }
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "prediction_type": ("epsilon", "v_prediction"),
-        "sigma_spacing": (None, "karras", "exponential", "beta", "ays", "ays sdxl"),
-    }
+    exploding: ClassVar[bool] = True
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
 
+    prediction_type: Literal["epsilon", "v_prediction"] = setting("epsilon")
+    grid: RatioGrid = group(NamedRatioGrid, without=["final_sigmas_type"])
     eta: float = 1.0  # how much of a step's variance is fresh: 0 makes Euler of it
     s_noise: float = 1.0  # deviation of that noise
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_noise(eta=self.eta, s_noise=self.s_noise)
 
-    def _config(self) -> dict[str, Any]:
-        return super()._config() | self.sigma_spacing.named_config()
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"sigma_spacing": SigmaSpacing.named(values["sigma_spacing"])}
-
     def _plan(self, request: Request) -> Plan:
-        timesteps, ratios = self._stops(request)
-        wide = ratios.astype(np.float64)
-        alphas, sigmas = alpha_sigma(wide)
-        down, up = ancestral_split(wide[:-1], wide[1:], self.eta)
-        then = alphas[1:]
-        steps = transfers(self.prediction_type, alphas[:-1], sigmas[:-1], then, then * down, then * up * self.s_noise)
-        return one_call_plan(timesteps, alphas, sigmas, steps, draws=True, init_scale=first_scale(self.timestep_spacing, float(sigmas[0])))
+        levels = self.grid.levels(request)
+        calls = [LinearCall(at=level, step=self._step(level, level_next), draws=True) for level, level_next in pairwise(levels.stops)]
+        return linear_plan(self.prediction_type, calls, levels.stops[-1], levels.init_scale)
+
+    def _step(self, level: Level, level_next: Level) -> LinearStep:
+        down, up = ancestral_split(level.ratio, level_next.ratio, self.eta)
+        alpha = level_next.alpha
+        return LinearStep(x0=alpha, eps=alpha * down, noise=alpha * up * self.s_noise)
+
+
+def ancestral_split(ratio: float, ratio_next: float, eta: float = 1.0) -> tuple[float, float]:
+    """Return (down, up) with down**2 + up**2 = ratio_next**2.
+
+    Parameters
+    ----------
+    ratio, ratio_next : float, ratio >= ratio_next
+        Of noise to signal where a step starts and where it ends; the first is above 0.
+    eta : float, at least 0
+        How much of the variance is fresh: 0 none, 1 as much as the training's own process has when it is run backwards.
+
+    Source: k-diffusion, ``get_ancestral_step``; the differences of squares are divided out, which near 0 would cancel.
+    """
+    fall = ratio_next / ratio
+    share = min(eta**2 * (1 - fall * fall), 1.0)
+    return ratio_next * math.sqrt(1 - share), ratio_next * math.sqrt(share)

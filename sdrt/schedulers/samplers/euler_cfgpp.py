@@ -11,14 +11,12 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.schedulers.ancestral import ancestral_split, check_noise
+from sdrt.schedulers.core.prediction import eps_weights, x0_weights
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.grids.ratio import alpha_sigma
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import eps_weights, x0_weights
 from sdrt.schedulers.ratio_sampler import EndedRatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import alpha_sigma
-from sdrt.schedulers.state import State
 from sdrt.schedulers.weighted_sum import combined
 
 __all__ = ["CFGPPCall", "EulerAncestralCFGPP", "EulerCFGPP"]
@@ -40,7 +38,7 @@ class EulerCFGPP(EndedRatioSampler):
 
     name: ClassVar[str] = "EulerCFGPPScheduler"
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
-    guided_twice: ClassVar[bool] = True
+    needs_unconditional: ClassVar[bool] = True
 
     eta: float = 0.0  # how much of a step's variance is fresh
     s_noise: float = 1.0  # deviation of that noise
@@ -80,7 +78,7 @@ class EulerCFGPP(EndedRatioSampler):
             terms = [(c.x, state.x), (c.guided + c.unguided, output)]
         else:
             terms = [(c.x, state.x), (c.guided, output), (c.unguided, unconditional)]
-        return state.moved(combined(terms if noise is None else [*terms, (c.noise, noise)]))
+        return state.advance(combined(terms if noise is None else [*terms, (c.noise, noise)]))
 
 
 @dataclass(frozen=True, kw_only=True)

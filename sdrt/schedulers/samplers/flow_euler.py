@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sdrt.arrays import F64, Float
+from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.flow import DYNAMIC_FLOW_KEYS, FlowSampler
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.state import State
 from sdrt.schedulers.weighted_sum import Weights, weighted_sum
 
 __all__ = ["FlowEuler"]
@@ -43,4 +42,4 @@ class FlowEuler(FlowSampler):
         return tuple(Weights(sample=1.0, output=self._sign * difference) for difference in np.diff(sigmas).tolist())
 
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        return state.moved(weighted_sum(c, state.x, output, noise))
+        return state.advance(weighted_sum(c, state.x, output, noise))

@@ -9,9 +9,8 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.schedulers.churn import ChurnedSampler
+from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.flow import FLOW_KEYS, FlowSampler
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.state import State
 from sdrt.schedulers.weighted_sum import Weights, weighted_sum
 
 __all__ = ["FlowHeun", "FlowHeunCall"]
@@ -72,8 +71,8 @@ class FlowHeun(FlowSampler, ChurnedSampler):
     def _advance(self, c: FlowHeunCall, state: State, output: Float, noise: Float | None) -> State:
         x = weighted_sum(c.weights, state.x, output, noise)
         if c.first is not None:
-            np.add(x, state.stages[0] * c.first, out=x)
-        return state.moved(x, stages=() if c.ends else (output,))
+            np.add(x, state.stage_outputs[0] * c.first, out=x)
+        return state.advance(x, stage_outputs=() if c.ends else (output,))
 
 
 def _step(now: float, then: float, raised: float, s_noise: float) -> list[FlowHeunCall]:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sdrt.arrays import F64, Float
+from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.flow import DYNAMIC_FLOW_KEYS, FlowSampler
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.state import State
 from sdrt.schedulers.weighted_sum import Weights, weighted_sum
 
 __all__ = ["FlowLCM"]
@@ -30,4 +29,4 @@ class FlowLCM(FlowSampler):
         return one_call_plan(timesteps, 1 - sigmas, sigmas, self._redrawn(sigmas), draws=True)
 
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        return state.moved(weighted_sum(c, state.x, output, noise))
+        return state.advance(weighted_sum(c, state.x, output, noise))

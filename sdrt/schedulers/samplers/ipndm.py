@@ -13,12 +13,11 @@ from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.adams_bashforth import adams_bashforth
 from sdrt.schedulers.base import Sampler
-from sdrt.schedulers.noise_schedule import linspace, real_type
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.prediction import Prediction, to_eps, to_x0
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.grids.noise_schedule import linspace
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import Prediction, to_eps, to_x0
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.state import State
 
 __all__ = ["IPNDM", "IPNDMStep"]
 
@@ -101,7 +100,7 @@ class IPNDM(Sampler):
         x = self._x0(c, state.x, output, slope) if len(history) == 1 or not c.alpha else to_x0("epsilon", state.x, slope, c.alpha, c.sigma)
         np.multiply(x, c.alpha_next, out=x)
         np.add(x, slope * c.sigma_next, out=x)
-        return state.moved(x, history=history)
+        return state.advance(x, history=history)
 
     def _x0(self, c: IPNDMStep, x: Float, output: Float, slope: Float) -> Float:
         """Return the x0 of a step without a history, or without signal."""

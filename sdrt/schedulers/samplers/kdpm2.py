@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sdrt.arrays import F64, Array, Float
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import Prediction, eps_weights
+from sdrt.schedulers.core.prediction import Prediction, eps_weights
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.ratio_sampler import RATIO_KEYS
 from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.staged import StagedCall, StagedSampler, euler_call, scales, staged_plan
 
 __all__ = ["KDPM2", "KDPM2_KEYS", "logarithmic_midpoints", "midpoint_call", "shown_ratios", "shown_timesteps", "told_whole"]

@@ -8,9 +8,8 @@ import numpy as np
 
 from sdrt.arrays import F64, Array, Float
 from sdrt.schedulers.ancestral import ancestral_split, check_noise
-from sdrt.schedulers.plan import Plan
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.samplers.kdpm2 import KDPM2_KEYS, logarithmic_midpoints, midpoint_call, shown_ratios, shown_timesteps, told_whole
 from sdrt.schedulers.staged import StagedCall, StagedSampler, euler_call, scales, staged_plan
 

@@ -8,14 +8,12 @@ import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.schedulers.blend import Blend, blended, blends
-from sdrt.schedulers.bounds import NO_BOUND, X0Bound, divided_by
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.prediction import check_alpha
+from sdrt.schedulers.core.run import Plan, Request, State
 from sdrt.schedulers.distilled import DISTILLED_KEYS, DistilledSampler
-from sdrt.schedulers.noise_schedule import real_type
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import check_alpha
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.state import State
+from sdrt.schedulers.steps.bounds import NO_BOUND, X0Bound, divided_by
 
 __all__ = ["LCM", "LCMStep"]
 
@@ -69,7 +67,7 @@ class LCM(DistilledSampler):
         x = blended(c.mean, self.prediction_type, self.bound, state.x, output)
         if noise is not None:
             np.add(x, noise * c.deviation, out=x)
-        return state.moved(x)
+        return state.advance(x)
 
     def _x0_bound(self) -> X0Bound:
         return self.bound

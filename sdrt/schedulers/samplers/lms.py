@@ -8,15 +8,13 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.prediction import eps_weights, to_eps
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.grids.ratio import alpha_sigma
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import eps_weights, to_eps
 from sdrt.schedulers.ratio_sampler import RATIO_KEYS, RatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import alpha_sigma
 from sdrt.schedulers.staged import scales
-from sdrt.schedulers.state import State
 from sdrt.schedulers.weighted_sum import combined
 
 __all__ = ["LMS", "LMSCall", "lagrange_weights"]
@@ -91,9 +89,9 @@ class LMS(RatioSampler):
         update = c.updates[self._order(c, len(past)) - 1]
         x = combined([(update.x, state.x), (update.output, output), *zip(update.history, past, strict=False)])
         if self.order == 1:
-            return state.moved(x)
+            return state.advance(x)
         slope = to_eps(self.prediction_type, state.x, output, c.alpha, c.sigma)
-        return state.moved(x, history=(*state.history, slope)[-(self.order - 1) :])
+        return state.advance(x, history=(*state.history, slope)[-(self.order - 1) :])
 
     def _order(self, c: LMSCall, known: int) -> int:
         """Return the order of a call with so many earlier slopes: see the class for what diffusers 0.42.1 does."""

@@ -14,15 +14,13 @@ from sdrt.arrays import F64, Array, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.adams_bashforth import adams_bashforth, weighted
 from sdrt.schedulers.apple import apple_alpha_bar
-from sdrt.schedulers.compat import Compat
-from sdrt.schedulers.noise_schedule import real_type
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import to_eps
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.prediction import to_eps
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.samplers.pndm_calls import PRK_STEPS, CountedCall, Counter, PNDMCall, call_between, plms_calls, prk_calls
 from sdrt.schedulers.scheduled import SCHEDULE_KEYS, ScheduledSampler, with_final
 from sdrt.schedulers.spacing import rounded
-from sdrt.schedulers.state import State
 
 __all__ = ["PNDM"]
 
@@ -125,20 +123,22 @@ class PNDM(ScheduledSampler):
 
     def _advance(self, call: PNDMCall | CountedCall, state: State, output: Float, noise: Float | None) -> State:  # noqa: ARG002
         c = call.after(state) if isinstance(call, CountedCall) else call
-        x = state.x if state.anchor is None else state.anchor
+        x = state.x if state.step_start is None else state.step_start
         match c.role:
             case "first":  # to the next stop, from where the repeat looks back
-                return state.moved(self._move(c, x, (output,), _newest), history=(output,), anchor=x)
+                return state.advance(self._move(c, x, (output,), _newest), history=(output,), step_start=x)
             case "repeat":
-                return state.moved(self._move(c, x, (output, *state.history), _mean), history=state.history)
+                return state.advance(self._move(c, x, (output, *state.history), _mean), history=state.history)
             case "multistep":
                 history = (*state.history[-3:], output)
-                return state.moved(self._move(c, x, history[::-1], adams_bashforth), history=history)
+                return state.advance(self._move(c, x, history[::-1], adams_bashforth), history=history)
             case "stage":
-                history = state.history if state.stages else (*state.history, output)
-                return state.moved(self._move(c, x, (output,), _newest), history=history, stages=(*state.stages, output), anchor=x)
+                history = state.history if state.stage_outputs else (*state.history, output)
+                return state.advance(
+                    self._move(c, x, (output,), _newest), history=history, stage_outputs=(*state.stage_outputs, output), step_start=x
+                )
             case "join":
-                return state.moved(self._move(c, x, (*state.stages, output), _runge_kutta), history=state.history)
+                return state.advance(self._move(c, x, (*state.stage_outputs, output), _runge_kutta), history=state.history)
 
     def _move(self, c: PNDMCall, x: Float, outputs: tuple[Float, ...], mix: Callable[..., Float]) -> Float:
         """Go to the call's end along a mix of network outputs."""

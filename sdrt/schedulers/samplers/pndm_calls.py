@@ -12,8 +12,8 @@ import numpy as np
 
 from sdrt.arrays import F64, Array
 from sdrt.errors import ConfigError
-from sdrt.schedulers.noise_schedule import Real
-from sdrt.schedulers.state import State
+from sdrt.schedulers.core.numerics import Real
+from sdrt.schedulers.core.run import State
 
 __all__ = ["PRK_STEPS", "CountedCall", "Counter", "PNDMCall", "Role", "call_between", "plms_calls", "prk_calls"]
 
@@ -106,14 +106,14 @@ class Counter:
 
     def call(self, timestep: int, state: State) -> PNDMCall:
         """Return what a call at this timestep does after those that a state remembers."""
-        done, stage = len(state.history), len(state.stages)
+        done, stage = len(state.history), len(state.stage_outputs)
         if self.prk_starts and (stage or done < PRK_STEPS):
             start = self.prk_starts[done - 1 if stage else done]
             half = 0 if stage % 2 else self.stride // 2
             return self._between("join" if stage == 3 else "stage", start, timestep - half)
         if not self.prk_starts and not done:
             return self._between("first", timestep, timestep - self.stride)
-        if not self.prk_starts and state.anchor is not None:
+        if not self.prk_starts and state.step_start is not None:
             return self._between("repeat", timestep + self.stride, timestep)
         return self._between("multistep", timestep, timestep - self.stride)
 

@@ -11,14 +11,12 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.schedulers.ancestral import ancestral_split, check_noise
+from sdrt.schedulers.core.prediction import to_x0
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.grids.ratio import alpha_sigma
 from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import to_x0
 from sdrt.schedulers.ratio_sampler import EndedRatioSampler
 from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
-from sdrt.schedulers.sigmas import alpha_sigma
-from sdrt.schedulers.state import State
 from sdrt.schedulers.weighted_sum import combined
 
 __all__ = ["ResMultistep", "ResMultistepAncestral", "ResMultistepCall"]
@@ -82,7 +80,7 @@ class ResMultistep(EndedRatioSampler):
         change = c.change if state.history else 0.0
         terms = [(c.x, state.x), (c.x0 + change, x0), *((-change, before) for before in state.history)]
         x = combined(terms if noise is None else [*terms, (c.noise, noise)])
-        return state.moved(x, history=(x0,))
+        return state.advance(x, history=(x0,))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,25 +1,26 @@
 """Restart sampling (Xu et al. 2023, arXiv:2306.14878); diffusers has no such class.
 
 A run of Heun steps goes back to a higher noise level now and then, by adding noise, and comes down again: the fresh noise contracts the
-errors that were made on the way, which a deterministic run keeps.
+errors that were made on the way, which a deterministic run keeps. With r = sigma / alpha, a restart from r_min to r_max is
+
+    x / alpha at r_max = x / alpha at r_min + sqrt(r_max**2 - r_min**2) * s_noise * z
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
-from sdrt.schedulers.ancestral import check_noise
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.ratio_sampler import RATIO_KEYS
-from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.core.run import Level, Plan, Request
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.grids.ratio import RatioGrid, RatioLevels
+from sdrt.schedulers.grids.sigmas import karras_ratios
 from sdrt.schedulers.samplers.heun import heun_step
-from sdrt.schedulers.sigmas import karras_ratios
-from sdrt.schedulers.staged import StagedCall, StagedSampler, scales, staged_plan
+from sdrt.schedulers.steps.linear import LinearCall, Weights, linear_plan
 
 __all__ = ["Restart", "RestartInterval"]
 
@@ -36,24 +37,30 @@ class RestartInterval(NamedTuple):
     times: int  # and so often
 
 
+def _read_intervals(intervals: Any) -> tuple[RestartInterval, ...] | None:
+    return None if intervals is None else tuple(RestartInterval(*interval) for interval in intervals)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Restart(StagedSampler):
-    """The paper's algorithm, with Heun's method.
+class Restart(Sampler):
+    """The paper's algorithm 1, with Heun's method.
 
     ``num_inference_steps`` counts all steps, those of the way back too; stops that a caller lays down are the main run's, and a run through
     them goes back only where ``restart_intervals`` says. The ratios of the way back are spread by Karras' formula.
     """
 
     name: ClassVar[str] = "RestartScheduler"
-    keys: ClassVar[Mapping[str, Any]] = RATIO_KEYS | {"rescale_betas_zero_snr": False, "restart_intervals": None}
+    exploding: ClassVar[bool] = True
     calls_per_step: ClassVar[int] = 2
     step_options: ClassVar[tuple[str, ...]] = ("s_noise",)
 
-    restart_intervals: tuple[RestartInterval, ...] | None = None  # None: by the number of steps, as AUTOMATIC1111 chooses
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
+    grid: RatioGrid = group(RatioGrid, without=["final_sigmas_type"])
+    # where a run goes back; None: by the number of steps, as AUTOMATIC1111 chooses
+    restart_intervals: tuple[RestartInterval, ...] | None = setting(None, read=_read_intervals)
     s_noise: float = 1.0  # deviation of the noise
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_noise(s_noise=self.s_noise)
         for interval in self.restart_intervals or ():
             if not (0 < interval.sigma_min < interval.sigma_max and interval.steps >= 1 and interval.times >= 1):
@@ -62,17 +69,23 @@ class Restart(StagedSampler):
     def _plan(self, request: Request) -> Plan:
         own_stops = request.timesteps is not None or request.sigmas is not None
         intervals = self._intervals(request.n, own_stops=own_stops)
-        main = request if own_stops else replace(request, n=self._main_steps(request.n, intervals))
-        timesteps, ratios = self._stops(main)
-        steps = _walk(ratios.astype(np.float64), intervals)
-        told = dict(zip(ratios.astype(np.float64).tolist(), timesteps.tolist(), strict=False))
-        calls: list[StagedCall] = []
-        for i, (now, then) in enumerate(steps):
-            onward = steps[i + 1][0] if i + 1 < len(steps) else then
-            ends = (self._timestep(now, told), self._timestep(then, told))
-            *first, last = heun_step(self.prediction_type, ends, now, then)
-            calls += [*first, self._raised(last, then, onward)]
-        return staged_plan(calls, steps[-1][1], first_scale(self.timestep_spacing, scales(steps[0][0])[1]))
+        levels = self.grid.levels(request if own_stops else replace(request, n=self._main_steps(request.n, intervals)))
+        steps = self._walk(levels, intervals)
+        calls: list[LinearCall] = []
+        for i, (level, level_next) in enumerate(steps):
+            *first, last = heun_step(level, level_next)
+            back_at = steps[i + 1][0] if i + 1 < len(steps) else level_next
+            calls += [*first, last if back_at.ratio <= level_next.ratio else self._raise_noise(last, level_next, back_at)]
+        return linear_plan(self.prediction_type, calls, steps[-1][1], levels.init_scale)
+
+    def _raise_noise(self, call: LinearCall, reached: Level, back_at: Level) -> LinearCall:
+        """Let a step that has reached a level go back to a higher one: x / alpha gets noise of deviation sqrt(r_back**2 - r_reached**2)."""
+        lift = back_at.alpha / reached.alpha
+        fresh = back_at.alpha * float(np.sqrt(back_at.ratio**2 - reached.ratio**2)) * self.s_noise
+        w = call.step.fold(self.prediction_type, call)
+        stages = tuple(lift * weight for weight in w.stages)
+        raised: Weights = replace(w, x=lift * w.x, output=lift * w.output, start=lift * w.start, stages=stages, noise=fresh)
+        return replace(call, step=raised, draws=True)
 
     def _intervals(self, n: int, *, own_stops: bool) -> tuple[RestartInterval, ...]:
         """Return where a run of n steps goes back."""
@@ -90,30 +103,18 @@ class Restart(StagedSampler):
             raise ConfigError(f"restart_intervals take {back} steps, and the run itself at least {least}, got {n} in all; take more")
         return n - back
 
-    def _timestep(self, ratio: float, told: Mapping[float, float]) -> float:
-        return told[ratio] if ratio in told else float(self._told(np.array([ratio]))[0])
+    def _walk(self, levels: RatioLevels, intervals: tuple[RestartInterval, ...]) -> list[tuple[Level, Level]]:
+        """Return both ends of every step, in order."""
+        ratios = levels.ratios.astype(np.float64)
+        known: dict[float, Level] = {level.ratio: level for level in levels.stops}
+        steps = _walk_ratios(ratios, intervals)
+        return [(self._level(ratio, known), self._level(ratio_next, known)) for ratio, ratio_next in steps]
 
-    def _raised(self, call: StagedCall, then: float, onward: float) -> StagedCall:
-        """Let a step that ends at ``then`` end at ``onward`` above it, by fresh noise."""
-        if onward <= then:
-            return call
-        lift = scales(onward)[0] / scales(then)[0]
-        fresh = scales(onward)[0] * float(np.sqrt(onward**2 - then**2)) * self.s_noise
-        weights = {key: lift * getattr(call, key) for key in ("x", "output", "anchor")}
-        return replace(call, **weights, stages=tuple(lift * weight for weight in call.stages), noise=fresh, draws=True)
-
-    def _config(self) -> dict[str, Any]:
-        intervals = self.restart_intervals
-        return super()._config() | {"restart_intervals": None if intervals is None else [list(interval) for interval in intervals]}
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        intervals = values["restart_intervals"]
-        own = None if intervals is None else tuple(RestartInterval(*interval) for interval in intervals)
-        return super()._read(values) | {"restart_intervals": own}
+    def _level(self, ratio: float, known: Mapping[float, Level]) -> Level:
+        return known[ratio] if ratio in known else self.grid.levels_at(np.array([ratio]))[0]
 
 
-def _walk(ratios: F64, intervals: tuple[RestartInterval, ...]) -> list[tuple[float, float]]:
+def _walk_ratios(ratios: F64, intervals: tuple[RestartInterval, ...]) -> list[tuple[float, float]]:
     """Return the two ratios of every step, in order.
 
     Parameters

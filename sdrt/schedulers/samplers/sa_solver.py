@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.dpm_update import Scales
 from sdrt.schedulers.exponential import adams_weights, moment
-from sdrt.schedulers.plan import Plan
 from sdrt.schedulers.predictor_corrector import PredictorCorrector, PredictorCorrectorCall, step_shares
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.solver import PREDICTIONS, SOLVER_KEYS, VARIANCES
 from sdrt.schedulers.solver_stops import solver_stops
 

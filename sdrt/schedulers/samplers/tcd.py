@@ -8,13 +8,12 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError
-from sdrt.schedulers.bounds import NO_BOUND, X0Bound
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.prediction import check_alpha
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.distilled import DISTILLED_KEYS, DistilledSampler
-from sdrt.schedulers.noise_schedule import real_type
 from sdrt.schedulers.one_step import BoundedOneStepSampler, one_call_plan, transfers
-from sdrt.schedulers.plan import Plan
-from sdrt.schedulers.prediction import check_alpha
-from sdrt.schedulers.request import Request
+from sdrt.schedulers.steps.bounds import NO_BOUND, X0Bound
 
 __all__ = ["TCD"]
 

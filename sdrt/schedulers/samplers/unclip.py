@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.schedulers.noise_schedule import NoiseSchedule, real_type
-from sdrt.schedulers.plan import Plan
+from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.run import Plan, Request
+from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
 from sdrt.schedulers.posterior import PosteriorSampler, VarianceType
-from sdrt.schedulers.request import Request
 from sdrt.schedulers.spacing import Spacing, rounded
 
 __all__ = ["UnCLIP"]

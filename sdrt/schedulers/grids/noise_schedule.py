@@ -8,24 +8,19 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
 from sdrt.arrays import F64, Float, Numerics
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.numerics import real_type
 
-__all__ = ["BetaSchedule", "NoiseSchedule", "Real", "linspace", "real_type"]
+__all__ = ["BetaSchedule", "NoiseSchedule", "linspace"]
 
 BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"]
-Real: TypeAlias = "np.floating[Any]"
 
 _MAX_BETA = 0.999  # Nichol and Dhariwal 2021, section 3.2: keeps the last steps from being singular
-
-
-def real_type(numerics: Numerics) -> type[Any]:
-    """Return the scalar type in which tables and coefficients of this numerics are computed."""
-    return np.float32 if numerics == "float32" else np.float64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +31,16 @@ class NoiseSchedule:
     ------
     ConfigError : a value that gives no schedule
     """
+
+    KEYS: ClassVar[Mapping[str, Any]] = {
+        "num_train_timesteps": 1000,
+        "beta_start": 0.0001,
+        "beta_end": 0.02,
+        "beta_schedule": "linear",
+        "trained_betas": None,
+        "rescale_betas_zero_snr": False,
+    }
+    CHOICES: ClassVar[Mapping[str, tuple[Any, ...]]] = {"beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2")}
 
     num_train_timesteps: int = 1000  # T
     beta_start: float = 0.0001

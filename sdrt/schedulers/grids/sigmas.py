@@ -1,18 +1,15 @@
-"""Noise-to-signal ratios: the variance-exploding "sigmas" of Karras et al. 2022, which are sigma / alpha in sdrt's own terms.
-
-Samplers that choose their stops by ratio take them from here, and turn them into (alpha, sigma) with :func:`alpha_sigma`.
-"""
+"""Formulas that spread ratios of noise to signal: the variance-exploding "sigmas" of Karras et al. 2022."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from sdrt.arrays import F64, Float
+from sdrt.arrays import F64
 from sdrt.errors import ConfigError
-from sdrt.schedulers.beta_quantile import beta_quantile
+from sdrt.schedulers.grids.beta_quantile import beta_quantile
 
 __all__ = [
     "SIGMA_FLAGS",
@@ -20,16 +17,11 @@ __all__ = [
     "FinalSigma",
     "SigmaKind",
     "SigmaSpacing",
-    "alpha_sigma",
     "beta_ratios",
     "exponential_ratios",
-    "interpolated",
     "karras_at",
     "karras_ratios",
     "log_linear_table",
-    "ratio_to_timestep",
-    "training_ratios",
-    "with_final_ratio",
 ]
 
 SigmaKind = Literal["interpolated", "karras", "exponential", "beta", "lu", "ays"]
@@ -67,6 +59,9 @@ class SigmaSpacing:
     ------
     ConfigError : a table that there is not
     """
+
+    KEYS: ClassVar[Mapping[str, Any]] = {**SIGMA_KEYS, "use_lu_lambdas": False, "sigma_min": None, "sigma_max": None}
+    CHOICES: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     kind: SigmaKind = "interpolated"
     sigma_min: float | None = None  # ends of the formula; None: the sampler's own
@@ -162,37 +157,3 @@ _SPREADS: dict[str, Callable[[float, float, int], F64]] = {
     "beta": beta_ratios,
     "lu": exponential_ratios,  # even in lambda, which is the logarithm of 1 / ratio (Lu et al. 2022, arXiv:2206.00927, section 3.3)
 }
-
-
-def training_ratios(alpha_bar: F64, real: type[Any]) -> Float:
-    """Return sqrt((1 - alpha_bar) / alpha_bar) at every trained timestep, ascending: real[T]."""
-    if not alpha_bar[-1]:
-        raise ConfigError("ratios of noise to signal need a last alpha_bar above 0; set terminal_alpha_bar (diffusers takes 2**-24)")
-    a: Float = alpha_bar.astype(real)
-    ratios: Float = np.sqrt((1 - a) / a)
-    return ratios
-
-
-def interpolated(ratios: Float, timesteps: F64) -> F64:
-    """Return the ratio at each timestep, linear between the trained ones: f64[n]."""
-    return np.interp(timesteps, np.arange(len(ratios)), ratios)
-
-
-def ratio_to_timestep(ratios: F64, training: Float) -> F64:
-    """Return the fractional timestep at which training had each ratio, linear in its logarithm, held in [0, T - 1]: f64[n]."""
-    table, log_ratio = np.log(training), np.log(np.maximum(ratios, 1e-10))
-    low = np.clip(np.searchsorted(table, log_ratio, side="right") - 1, 0, len(table) - 2)
-    weight = np.clip((table[low] - log_ratio) / (table[low] - table[low + 1]), 0, 1)
-    found: F64 = (1 - weight) * low + weight * (low + 1)
-    return found
-
-
-def alpha_sigma(ratios: Float) -> tuple[Float, Float]:
-    """Turn ratios of noise to signal into (alpha, sigma) with alpha**2 + sigma**2 = 1, in the dtype of the ratios."""
-    alpha = 1 / np.sqrt(ratios * ratios + 1)
-    return alpha, ratios * alpha
-
-
-def with_final_ratio(ratios: F64, training: Float, final: FinalSigma) -> Float:
-    """Append the ratio at which the run ends, in the type of the training table."""
-    return np.append(ratios, 0.0 if final == "zero" else training[0]).astype(training.dtype)

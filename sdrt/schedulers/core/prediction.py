@@ -14,7 +14,7 @@ A flow is eps - x0, at stops where alpha + sigma = 1; a velocity alpha * eps - s
 Source: Ho et al. 2020, equation 4; Salimans and Ho 2022 (arXiv:2202.00512), appendix D; Lipman et al. 2023 (arXiv:2210.02747).
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -28,8 +28,6 @@ Prediction = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
 
 def check_alpha(prediction: Prediction, smallest_alpha: float) -> None:
     """Raise ConfigError if eps is predicted at a stop without signal, from which no x0 follows."""
-    if prediction not in get_args(Prediction):
-        raise ConfigError(f"prediction_type must be one of {', '.join(get_args(Prediction))}, got {prediction!r}")
     if prediction == "epsilon" and smallest_alpha == 0:
         raise ConfigError(
             "a noise prediction says nothing at a timestep of pure noise (rescale_betas_zero_snr); "
@@ -52,6 +50,8 @@ def x0_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[floa
             return 0.0, 1.0
         case "flow_prediction":
             return 1.0, -sigma
+        case _:
+            raise ConfigError(f"prediction_type must be epsilon, v_prediction, sample or flow_prediction, got {prediction!r}")
 
 
 def eps_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[float, float]:

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.compat import Compat
+from sdrt.schedulers.core.settings import Compat
 
 __all__ = ["BOUND_KEYS", "NO_BOUND", "X0Bound", "divided_by"]
 
@@ -24,6 +24,9 @@ class X0Bound:
     ------
     ConfigError : a range that holds nothing
     """
+
+    KEYS: ClassVar[Mapping[str, Any]] = {"clip_sample": False, "clip_sample_range": 1.0, **BOUND_KEYS}
+    CHOICES: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     clip_sample_range: float | None = None  # x0 is clipped to +- this
     thresholding: bool = False  # x0 is clipped to a quantile of its own values, and divided by it (Saharia et al. 2022, section 2.3)

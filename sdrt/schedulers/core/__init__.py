@@ -1,0 +1,1 @@
+"""What every sampler and every run has: the contract, settings, plans, states, predictions."""

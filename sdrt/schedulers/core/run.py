@@ -1,0 +1,228 @@
+"""The values of a run: what is asked of it, its tables laid out once, and what changes in it.
+
+They stand in one file because every run enters all of them; :mod:`sdrt.schedulers.core.sampler` says how a run walks through them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, SupportsFloat
+
+import numpy as np
+
+from sdrt.arrays import F64, Array, Float
+from sdrt.errors import ConfigError
+from sdrt.rng import BrownianTree
+
+__all__ = ["LastCall", "Level", "Plan", "Request", "State"]
+
+
+class Level(NamedTuple):
+    """One stop of a run, as Python floats: numpy scalars would promote float32 samples."""
+
+    timestep: float  # what the network is told there
+    ratio: float  # of noise to signal, sigma / alpha
+    alpha: float
+    sigma: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """How a run is to be laid out; :meth:`Request.of` checks it.
+
+    Parameters
+    ----------
+    n : int
+        Steps.
+    timesteps : tuple of float, or None
+        Where the network is to be called, in place of a spacing.
+    sigmas : tuple of float, or None
+        The noise levels of the stops, in place of a spacing and its formula, in the units in which the sampler's class of diffusers takes
+        them. Whether the last is the end of the run is that class's habit too.
+    mu : float or None
+        Exponent of the dynamic time shift, for models whose schedule depends on the size of the picture.
+    """
+
+    n: int
+    timesteps: tuple[float, ...] | None = None
+    sigmas: tuple[float, ...] | None = None
+    mu: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        num_inference_steps: int | None,
+        timesteps: Iterable[SupportsFloat] | None,
+        sigmas: Iterable[SupportsFloat] | None,
+        mu: float | None,
+        sigmas_include_final: bool,
+    ) -> "Request":
+        """Check what a caller passed.
+
+        Parameters
+        ----------
+        sigmas_include_final : bool
+            Whether the last of the sigmas is the level at which the run ends, so that there is one more than steps.
+
+        Raises
+        ------
+        ConfigError : nothing says how many steps, or two lists do not agree with it
+        """
+        own_timesteps = None if timesteps is None else _numbers("timesteps", timesteps)
+        own_sigmas = None if sigmas is None else _numbers("sigmas", sigmas)
+        counts = [] if own_timesteps is None else [len(own_timesteps)]
+        counts += [] if own_sigmas is None else [len(own_sigmas) - sigmas_include_final]
+        counts += [] if num_inference_steps is None else [num_inference_steps]
+        if not counts:
+            raise ConfigError("a plan needs num_inference_steps, timesteps or sigmas; got none of them")
+        if len(set(counts)) > 1:
+            raise ConfigError(f"num_inference_steps, timesteps and sigmas must agree, got {counts} steps; pass one of them")
+        return cls(n=counts[0], timesteps=own_timesteps, sigmas=own_sigmas, mu=mu)
+
+
+def _numbers(name: str, values: Iterable[SupportsFloat]) -> tuple[float, ...]:
+    """Return finite numbers, none of them above the one before it."""
+    found: F64 = np.array([float(value) for value in values])
+    if not len(found) or not np.isfinite(found).all() or (found < 0).any():
+        raise ConfigError(f"{name} must hold at least one number, all finite and none below 0; got {_ends(found)}")
+    return tuple(found.tolist())
+
+
+def _ends(numbers: F64) -> str:
+    shown = [f"{number:g}" for number in numbers.tolist()]
+    return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]]) or "an empty list"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """The immutable tables of a run. All arrays are read-only."""
+
+    timesteps: Array  # i64[calls] or f64[calls]: what the network is told at each call
+    alphas: Float  # f64[calls + 1]: signal scale at each stop
+    sigmas: Float  # f64[calls + 1]: noise scale at each stop; sigmas / alphas are the "sigmas" of variance-exploding tools
+    coefficients: tuple[Any, ...]  # per call, the sampler's own numbers
+    draws: tuple[bool, ...]  # per call, whether step needs fresh noise
+    starts: tuple[int, ...]  # per inference step, its first call: a run may begin at these
+    init_scale: float = 1.0  # the first sample is noise times this
+    input_scale: tuple[float, ...] = field(default=())  # per call, what the sample is multiplied with for the network
+    intervals: tuple[tuple[float, float], ...] = field(default=())  # per call, where noise is a Brownian path's increment
+    span: tuple[float, float] | None = None  # the smallest and the largest noise level of that path
+    num_calls: int = field(init=False)  # how often the network is called
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "num_calls", len(self.timesteps))
+        for table in (self.timesteps, self.alphas, self.sigmas):
+            table.setflags(write=False)
+        if not self.input_scale:
+            object.__setattr__(self, "input_scale", (1.0,) * self.num_calls)
+
+    def brownian(self, shape: Iterable[int], seed: int | Sequence[int]) -> BrownianTree | None:
+        """Return the Brownian path whose increments are this plan's noise; None where it draws plain noise, or none.
+
+        Parameters
+        ----------
+        shape : ints
+            Of the sample.
+        seed : int, or ints
+            One for the whole batch, or one for each of its samples; taken modulo 2**64, as torch's generators do.
+
+        Raises
+        ------
+        ConfigError : not one seed for each sample
+        """
+        if self.span is None or not any(self.draws):
+            return None
+        return BrownianTree(shape, *self.span, seed % 2**64 if isinstance(seed, int) else [each % 2**64 for each in seed])
+
+    @property
+    def num_inference_steps(self) -> int:
+        """How many steps were asked for."""
+        return len(self.starts)
+
+    def start_at(self, strength: float) -> int:
+        """Return the call at which an image-to-image run of this strength begins: strength 1 is all of the plan.
+
+        Raises
+        ------
+        ConfigError : a strength that leaves no step to do, or more than all
+
+        Source: diffusers 0.42.1 ``StableDiffusionImg2ImgPipeline.get_timesteps``.
+        """
+        steps = int(self.num_inference_steps * strength) if 0 < strength <= 1 else 0
+        if not steps:
+            raise ConfigError(
+                f"strength must be in (0, 1] and leave a step of {self.num_inference_steps}, got {strength}; "
+                f"take at least {1 / self.num_inference_steps:.3g}, or more steps"
+            )
+        return self.starts[-steps]
+
+
+class _Predicts(Protocol):
+    """What a state asks of its sampler."""
+
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LastCall:
+    """What the last network call saw and said."""
+
+    sampler: _Predicts
+    x: Float
+    output: Float
+    alpha: float  # the scales of x
+    sigma: float
+
+    def x0(self) -> Float:
+        """Compute the clean sample that the network's output amounts to."""
+        return self.sampler.predicted_x0(self.x, self.output, self.alpha, self.sigma)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class State:
+    """Where a run is. A value: it can be copied, pickled, compared, and gone on from more than once."""
+
+    x: Float  # the sample, at stop ``position``
+    position: int  # the next call
+    history: tuple[Float, ...] = ()  # what a multistep sampler remembers of earlier steps, newest last
+    stage_outputs: tuple[Float, ...] = ()  # of the step under way, where a step takes several calls
+    step_start: Float | None = None  # the sample at which that step began
+    last_call: LastCall | None = None
+
+    @property
+    def x0(self) -> Float:
+        """The clean sample that the last call predicted, of x's shape and dtype; computed when read.
+
+        Raises
+        ------
+        ConfigError : no call has been made
+        """
+        if self.last_call is None:
+            raise ConfigError("no x0 is predicted before the first step; make a step")
+        return self.last_call.x0().astype(self.x.dtype, copy=False)
+
+    def advance(
+        self, x: Float, *, history: tuple[Float, ...] = (), stage_outputs: tuple[Float, ...] = (), step_start: Float | None = None
+    ) -> "State":
+        """Return the state after one call."""
+        return State(x=x, position=self.position + 1, history=history, stage_outputs=stage_outputs, step_start=step_start)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, State):
+            return NotImplemented
+        return self.position == other.position and _same(self._parts(), other._parts())
+
+    __hash__ = None  # type: ignore[assignment]  # arrays have no hash
+
+    def _parts(self) -> tuple[Any, ...]:
+        last = None if self.last_call is None else (self.last_call.x, self.last_call.output)
+        return (self.x, self.history, self.stage_outputs, self.step_start, last)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Compare two trees of tuples, arrays and None."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(_same(p, q) for p, q in zip(a, b, strict=True))
+    if a is None or b is None:
+        return a is b
+    return bool(a.dtype == b.dtype and np.array_equal(a, b))

@@ -1,0 +1,324 @@
+"""Settings are declared once, on their fields: under which key diffusers' JSON has them, with which default, with which values.
+
+A field made by :func:`setting` is one key. A field made by :func:`group` holds a part with settings of its own (a grid, a noise schedule),
+whose keys become its owner's. Keys, choices, reading and writing follow from the fields. Where several keys make one field, or one key
+several, the part is a codec: a class with ``KEYS``, ``CHOICES``, ``read(values)`` and ``config()``.
+
+This is also the only place that looks at ``compat``: :data:`VARIANTS` says which class is built in place of which.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from types import MappingProxyType, UnionType
+from typing import Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin
+
+from sdrt.arrays import Numerics
+from sdrt.errors import ConfigError
+
+__all__ = [
+    "COMPATS",
+    "VARIANTS",
+    "Compat",
+    "Declared",
+    "check_compat",
+    "check_noise",
+    "choices_of",
+    "config_of",
+    "group",
+    "keys_of",
+    "read",
+    "setting",
+    "standard",
+    "variant",
+]
+
+# Whose defects to reproduce. By default a sampler does what is right, and its docstrings say where its peer does not. "diffusers" does as
+# diffusers 0.42.1 does instead, "apple" as Apple's Swift package ml-stable-diffusion 1.1.1: for those who check a port against either.
+Compat: TypeAlias = Literal["diffusers", "apple"] | None
+
+COMPATS = ("diffusers", "apple")
+
+# The class that is built in place of another, by the name of that one. "apple" is refused to samplers that are not named here.
+# A subclass of a class with a variant needs an entry of its own, if only itself.
+VARIANTS: Mapping[str, Mapping[str, str]] = {
+    "diffusers": {
+        "TimestepSpacing": "grids.diffusers:DiffusersTimestepSpacing",
+    },
+    "apple": {},
+}
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+_KEY = "setting"  # of a field's metadata
+
+
+def _cached(function: F) -> F:
+    """Cache a function of classes, and keep its signature: mypy does not see that ``type[Any]`` can be hashed."""
+    return cast("F", cache(function))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Setting:
+    """What a field made by :func:`setting` says about itself."""
+
+    default: Any  # in JSON
+    key: str | None  # None: the field's name
+    read: Callable[[Any], Any] | None
+    write: Callable[[Any], Mapping[str, Any]] | None
+    foreign: Mapping[Any, Any]
+    choices: tuple[Any, ...] | None
+
+    def value(self, given: Any, annotation: Any) -> Any:
+        """Return the field's value of one in JSON."""
+        known = self.foreign.get(given, given) if self.foreign else given
+        if self.read is not None:
+            return self.read(known)
+        return bool(known) if annotation is bool else known
+
+    def allowed(self, annotation: Any) -> tuple[Any, ...] | None:
+        """Return the values that JSON may have, None for any."""
+        found = _literals(annotation) if self.choices is None else self.choices
+        return (*found, *self.foreign) if found else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """What a field made by :func:`group` says about itself."""
+
+    cls: type[Any]
+    without: frozenset[str]
+    choices: Mapping[str, tuple[Any, ...]]
+    fixed: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+
+    def keys(self) -> dict[str, Any]:
+        """Return the keys that the owner gets, with their defaults."""
+        return {key: value for key, value in self._all().items() if key not in self.without}
+
+    def _all(self) -> dict[str, Any]:
+        return {**keys_of(self.cls), **self.defaults}
+
+    def read(self, values: Mapping[str, Any], numerics: Numerics, compat: Compat) -> Any:
+        """Build the part from the owner's values; keys that the owner lacks are at their defaults here."""
+        own = self._all()
+        return read(
+            self.cls,
+            {key: default if key in self.without else values.get(key, default) for key, default in own.items()},
+            numerics,
+            compat,
+            self.fixed,
+        )
+
+    def config(self, part: Any) -> dict[str, Any]:
+        """Return the part's settings under the owner's keys."""
+        found = part.config() if _is_codec(type(part)) else config_of(part)
+        return {key: value for key, value in found.items() if key in keys_of(self.cls) and key not in self.without}
+
+
+def setting(
+    default: Any,
+    key: str | None = None,
+    *,
+    read: Callable[[Any], Any] | None = None,
+    write: Callable[[Any], Mapping[str, Any]] | None = None,
+    foreign: Mapping[Any, Any] | None = None,
+    choices: tuple[Any, ...] | None = None,
+) -> Any:
+    """Declare a field that is one key of the configuration.
+
+    Parameters
+    ----------
+    default
+        As JSON has it.
+    key : str
+        The key, where it is not the field's name.
+    read : function
+        From JSON's value to the field's: ``float`` where an int may stand, ``tuple`` for lists.
+    write : function
+        From the field's value to the keys to be written, for values that are not JSON's own, or that are written only sometimes.
+    foreign : mapping
+        Values that are read as others: old spellings.
+    choices : tuple
+        The values that JSON may have; those of the field's Literal where it is left out. ``foreign`` ones come on top.
+    """
+    declared = _Setting(default=default, key=key, read=read, write=write, foreign=foreign or {}, choices=choices)
+    if read is None:
+        return field(default=default, metadata={_KEY: declared})
+    return field(default_factory=lambda: read(default), metadata={_KEY: declared})
+
+
+def group(
+    cls: type[Any],
+    *,
+    without: Iterable[str] = (),
+    choices: Mapping[str, tuple[Any, ...]] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    **defaults: Any,
+) -> Any:
+    """Declare a field whose value has settings of its own, which become the owner's.
+
+    Parameters
+    ----------
+    cls : class
+        A dataclass of such fields, or a codec.
+    without : keys
+        Those that the owner does not have: they stay at their defaults.
+    choices : mapping from key
+        Values that the owner allows in place of those that ``cls`` does.
+    fixed : mapping from field
+        Fields of ``cls`` that the owner sets for good: its habits.
+    **defaults
+        Of keys, where they are not those of ``cls``.
+    """
+    declared = _Group(cls=cls, without=frozenset(without), choices=choices or {}, fixed=fixed or {}, defaults=defaults)
+    return field(default_factory=lambda: declared.read({}, "float32", None), metadata={_KEY: declared})
+
+
+class Declared:
+    """A class attribute that is worked out from the class's fields when it is read.
+
+    ``__init_subclass__`` is too early for it: it runs before ``@dataclass`` has made the fields. Do not annotate the attribute, or
+    ``@dataclass`` reads it as early.
+    """
+
+    def __init__(self, find: Callable[[type[Any]], Mapping[str, Any]]) -> None:
+        self._find = find
+
+    def __get__(self, instance: object, owner: type[Any]) -> Mapping[str, Any]:
+        return self._find(owner)
+
+
+@_cached
+def keys_of(cls: type[Any]) -> Mapping[str, Any]:
+    """Return every key of a class's configuration with its default."""
+    if _is_codec(cls):
+        return MappingProxyType(dict(cls.KEYS))
+    found: dict[str, Any] = {}
+    for name, _, declared in _declared(cls):
+        found |= declared.keys() if isinstance(declared, _Group) else {declared.key or name: declared.default}
+    return MappingProxyType(found)
+
+
+@_cached
+def choices_of(cls: type[Any]) -> Mapping[str, tuple[Any, ...]]:
+    """Return the values that are built, for keys where not every one is."""
+    if _is_codec(cls):
+        return MappingProxyType(dict(cls.CHOICES))
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, annotation, declared in _declared(cls):
+        if isinstance(declared, _Group):
+            inner = {key: values for key, values in choices_of(declared.cls).items() if key not in declared.without}
+            found |= {**inner, **declared.choices}
+        elif (allowed := declared.allowed(annotation)) is not None:
+            found[declared.key or name] = allowed
+    return MappingProxyType(found)
+
+
+def read(
+    cls: type[T],
+    values: Mapping[str, Any],
+    numerics: Numerics = "float32",
+    compat: Compat = None,
+    fixed: Mapping[str, Any] | None = None,
+) -> T:
+    """Build an object of a class, or of its variant, from a complete set of its keys.
+
+    Parameters
+    ----------
+    fixed : mapping from field
+        Fields that are not read.
+    """
+    made: Any = variant(cls, compat)
+    if _is_codec(made):
+        part: T = replace(made.read(values), **(fixed or {}))
+        return part
+    arguments: dict[str, Any] = {}
+    for name, annotation, declared in _declared(made):
+        if isinstance(declared, _Group):
+            arguments[name] = declared.read(values, numerics, compat)
+        else:
+            arguments[name] = declared.value(values[declared.key or name], annotation)
+    own = {each.name for each in fields(made)}
+    arguments |= {name: value for name, value in (("numerics", numerics), ("compat", compat)) if name in own}
+    found: T = made(**{**arguments, **(fixed or {})})
+    return found
+
+
+def config_of(made: Any) -> dict[str, Any]:
+    """Return an object's settings under its class's keys, as JSON has them."""
+    found: dict[str, Any] = {}
+    for name, _, declared in _declared(type(made)):
+        value = getattr(made, name)
+        if isinstance(declared, _Group):
+            found |= declared.config(value)
+        else:
+            found |= {declared.key or name: _as_json(value)} if declared.write is None else declared.write(value)
+    return found
+
+
+@_cached
+def variant(cls: type[Any], compat: Compat) -> type[Any]:
+    """Return the class that is built in place of ``cls``.
+
+    Raises
+    ------
+    TypeError : a base of it has a variant, and it has no entry: it would be built without
+    """
+    if compat is None:
+        return cls
+    table = VARIANTS[compat]
+    if (path := table.get(cls.__name__)) is not None:
+        module, _, name = path.partition(":")
+        found: type[Any] = getattr(importlib.import_module(f"sdrt.schedulers.{module}"), name)
+        return found
+    if bases := [base.__name__ for base in cls.__mro__[1:] if base.__name__ in table]:
+        raise TypeError(
+            f"{cls.__name__} needs an entry in VARIANTS[{compat!r}], as its base {bases[0]} has one; enter itself if none differs"
+        )
+    return cls
+
+
+def standard(cls: type[T]) -> type[T]:
+    """Return the class in place of which ``cls`` is built, or itself."""
+    variants = {path.partition(":")[2]: name for table in VARIANTS.values() for name, path in table.items()}
+    name = variants.get(cls.__name__, cls.__name__)
+    return next(base for base in cls.__mro__ if base.__name__ == name)
+
+
+def check_compat(name: str, cls: type[Any], compat: Compat) -> None:
+    """Raise ConfigError if the sampler of this name cannot reproduce these defects; those of diffusers, all can."""
+    if compat == "apple" and cls.__name__ not in VARIANTS["apple"]:
+        raise ConfigError(f"{name} reproduces the defects of diffusers, got compat {compat!r}; leave it out, or take another sampler")
+
+
+def check_noise(**amounts: float) -> None:
+    """Raise ConfigError for an amount of fresh noise below 0, each under its own name."""
+    for name, amount in amounts.items():
+        if not amount >= 0:
+            raise ConfigError(f"{name} must be at least 0, got {amount}; 0 adds no noise")
+
+
+@_cached
+def _declared(cls: type[Any]) -> tuple[tuple[str, Any, _Setting | _Group], ...]:
+    """Return name, annotation and declaration of every field that has one."""
+    return tuple((each.name, each.type, each.metadata[_KEY]) for each in fields(cls) if _KEY in each.metadata)
+
+
+def _is_codec(cls: type[Any]) -> bool:
+    return hasattr(cls, "KEYS")
+
+
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of a Literal, or of its union with None; none for other types."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+    found = tuple(value for part in parts for value in _literals(part))
+    return (None, *found) if found and type(None) in parts else found
+
+
+def _as_json(value: Any) -> Any:
+    """Return tuples as lists."""
+    return [_as_json(each) for each in value] if isinstance(value, tuple) else value

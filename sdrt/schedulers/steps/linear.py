@@ -1,0 +1,124 @@
+"""Steps that are linear in the sample and in what the network says of it: most samplers'.
+
+A sampler states its step as its paper does, in the predicted clean sample and the predicted noise; :meth:`LinearStep.fold` works out what
+that means for the network's output, once for a plan; :func:`linear_combination` is all that is left to do with arrays.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sdrt.arrays import Float
+from sdrt.schedulers.core.prediction import Prediction, eps_weights, x0_weights
+from sdrt.schedulers.core.run import Level, Plan
+
+__all__ = ["LinearCall", "LinearStep", "Weights", "linear_combination", "linear_plan"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearStep:
+    """x' = x * sample + scale * (x0 * x0_hat + eps * eps_hat) + noise * z, as the algorithm states it.
+
+    Where the step began with another call, ``start`` * (the sample there) + ``start_eps`` * (the noise predicted there) come on top.
+    """
+
+    x0: float = 0.0  # weight of the predicted clean sample
+    eps: float = 0.0  # weight of the predicted noise
+    noise: float = 0.0  # weight of fresh noise
+    x: float = 0.0  # weight of the sample itself (posterior means, exponential integrators)
+    scale: float = 1.0  # alpha' of samplers that work on x / alpha; outside the sum, since the last bits depend on it
+    start: float = 0.0
+    start_eps: float = 0.0
+
+    def fold(self, prediction: Prediction, call: "LinearCall") -> "Weights":
+        """Put x0_hat = a * x + b * output and eps_hat = c * x + d * output in: what is left are weights of the sample and of the output."""
+        a, b = x0_weights(prediction, call.at.alpha, call.at.sigma)
+        c, d = eps_weights(prediction, call.at.alpha, call.at.sigma)
+        weights = Weights(
+            x=self.scale * (self.x0 * a + self.eps * c) + self.x,
+            output=self.scale * (self.x0 * b + self.eps * d),
+            noise=self.noise,
+            start=self.start,
+            ends=call.ends,
+            alpha=call.at.alpha,
+            sigma=call.at.sigma,
+            step=self,
+        )
+        if call.start is None:
+            return weights
+        e, f = eps_weights(prediction, call.start.alpha, call.start.sigma)
+        return replace(weights, start=self.start + self.start_eps * e, stages=(self.start_eps * f,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The numbers of one call: x' = x * sample + start * step_start + stages * stage_outputs + output * output + noise * z."""
+
+    x: float
+    output: float
+    noise: float = 0.0
+    start: float = 0.0  # of the sample at which the step began, where that is another
+    stages: tuple[float, ...] = ()  # of the step's outputs so far
+    ends: bool = True  # whether the step is complete
+    alpha: float = 1.0  # where the call is made: for samplers that bound x0, and so cannot take the folded weights
+    sigma: float = 0.0
+    step: LinearStep = LinearStep()
+
+    def fold(self, prediction: Prediction, call: "LinearCall") -> "Weights":  # noqa: ARG002
+        """Return itself: a step that its sampler folded by hand."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearCall:
+    """One network call: where it is made, and the step that follows from its output."""
+
+    at: Level
+    step: LinearStep | Weights
+    start: Level | None = None  # where the step began, if with another call
+    draws: bool = False  # whether fresh noise is taken, be its weight 0
+    ends: bool = True  # whether the step is complete
+    interval: tuple[float, float] = (0.0, 0.0)  # for Brownian noise: the two ratios between which it is taken
+
+
+def linear_plan(
+    prediction: Prediction, calls: Sequence[LinearCall], end: Level, init_scale: float, *, span: tuple[float, float] | None = None
+) -> Plan:
+    """Return the plan of these calls.
+
+    Parameters
+    ----------
+    end : Level
+        Where the run ends.
+    span : two floats, or None
+        The ratios between which the Brownian path runs, if noise is taken from one.
+    """
+    ends = [i + 1 for i, call in enumerate(calls) if call.ends]
+    return Plan(
+        timesteps=np.array([call.at.timestep for call in calls]),
+        alphas=np.array([*(call.at.alpha for call in calls), end.alpha]),
+        sigmas=np.array([*(call.at.sigma for call in calls), end.sigma]),
+        coefficients=tuple(call.step.fold(prediction, call) for call in calls),
+        draws=tuple(call.draws for call in calls),
+        starts=(0, *ends[:-1]),
+        init_scale=init_scale,
+        intervals=() if span is None else tuple(call.interval for call in calls),
+        span=span,
+    )
+
+
+def linear_combination(weights: Iterable[float], arrays: Iterable[Float]) -> Float:
+    """Return the sum of weight times array, from left to right, in a fresh array; terms of weight 0 cost nothing.
+
+    Skipping them may change the sign of an exact zero, and nothing else.
+    """
+    pairs = list(zip(weights, arrays, strict=True))
+    (weight, array), *rest = [pair for pair in pairs if pair[0]] or pairs[:1]
+    total: Float = array * weight
+    if rest:
+        product = np.empty_like(total)
+        for weight, array in rest:
+            np.multiply(array, weight, out=product)
+            np.add(total, product, out=total)
+    return total

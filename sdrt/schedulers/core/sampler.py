@@ -163,7 +163,8 @@ class Sampler(ABC):
             has = f"it takes num_inference_steps{''.join(f', {key}' for key in sorted(self.grid.accepts))}"
             raise ConfigError(f"{self.name} cannot lay out a run by {', '.join(foreign)}; {has}")
         request = Request.of(num_inference_steps, timesteps, sigmas, mu, self.grid.sigmas_include_final)
-        if not 1 <= request.n <= (most := self.grid.num_train_timesteps):
+        most = self.grid.num_train_timesteps
+        if not 1 <= request.n <= most:
             raise ConfigError(f"num_inference_steps must be in [1, {most}], got {request.n}; choose a number in that range")
         plan = self._plan(request)
         if not plan.alphas[: plan.num_calls].all():

@@ -74,8 +74,8 @@ def measure(size: int, repeats: int, names: list[str], small: bool) -> Iterator[
         folder = Path(name)
         torch.manual_seed(0)
         unet = UNet2DConditionModel(**(_SMALL if small else _SD15)).eval().requires_grad_(False)
-        for part in _FOLDERS:
-            (folder / part).mkdir()
+        for component in _FOLDERS:
+            (folder / component).mkdir()
         unet.save_pretrained(folder / "unet")
         inputs = _inputs(size // 8)
         reference = _diffusers_step(unet, inputs)

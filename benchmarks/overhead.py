@@ -19,7 +19,7 @@ import sdrt
 from benchmarks import report
 from sdrt.arrays import Array, Signature
 from sdrt.backends import BackendOptions, signature
-from sdrt.models import Model, Part
+from sdrt.models import ComponentName, Model
 
 _SCHEDULERS = ("dpm++ 2m", "ddim", "euler", "euler a", "pndm", "unipc", "heun", "dpm++ 2m sde", "lcm")
 _SIZE = 512
@@ -49,12 +49,12 @@ class _Instant:
     name = "instant"
     option_names = ()
 
-    def open(self, part: Part, model: Model, options: BackendOptions) -> _Prepared:
-        config = model.config(part)
+    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> _Prepared:
+        config = model.config(component)
         rng = np.random.default_rng(0)
         noise = rng.standard_normal((2, 4, _SIZE // 8, _SIZE // 8), np.float32)
         states = rng.standard_normal((2, 77, config.get("hidden_size", 1)), np.float32)
-        computes: dict[Part, Callable[..., dict[str, Array]]] = {
+        computes: dict[ComponentName, Callable[..., dict[str, Array]]] = {
             "text_encoder": lambda input_ids: {
                 "last_hidden_state": states[: len(input_ids)],
                 "penultimate_hidden_state": states[: len(input_ids)],
@@ -63,7 +63,7 @@ class _Instant:
             "unet": lambda **_: {"noise_pred": noise},
             "vae_decoder": lambda **_: {"image": np.zeros((1, 3, _SIZE, _SIZE), np.float32)},
         }
-        return _Prepared(signature(part, config, options.numerics), computes[part])
+        return _Prepared(signature(component, config, options.numerics), computes[component])
 
 
 def measure(repeats: int = 5) -> dict[str, Any]:

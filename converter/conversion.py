@@ -98,7 +98,7 @@ def _convert(options: ConvertOptions, tell: _Teller) -> tuple[Outcome, ...]:
         with workplace(options.out) as work:
             outcomes.append(_finish(job, kept[job.stem], work, source, sizes, options, tell))
         gc.collect()
-    converted = [job.part for job, outcome in zip(jobs, outcomes, strict=True) if outcome.status == "made" and job.source is source]
+    converted = [job.component for job, outcome in zip(jobs, outcomes, strict=True) if outcome.status == "made" and job.source is source]
     write_sidecars(options.out, source, sizes, converted=converted, refiner=refiner, controlnets=controlnets)
     return tuple(outcomes)
 

@@ -10,8 +10,8 @@ from converter.options import QUERIES_AT_A_TIME, Attention, ConvertOptions
 from converter.sizes import Sizes
 from converter.source import Source, open_controlnet, open_refiner
 from sdrt.errors import ConfigError
+from sdrt.models.components import ComponentName
 from sdrt.models.coreml.names import Role, file_stem
-from sdrt.models.parts import Part as SourcePart
 
 if TYPE_CHECKING:
     from converter.parts import Part
@@ -35,7 +35,7 @@ class Job:
     Parameters
     ----------
     role : Role
-    part : SourcePart
+    component : ComponentName
         What it is made of.
     stem : str
         Its file's, without ``.mlpackage``.
@@ -47,7 +47,7 @@ class Job:
     """
 
     role: Role
-    part: SourcePart
+    component: ComponentName
     stem: str
     source: Source
     asked: Mapping[str, Any]
@@ -76,8 +76,8 @@ def plan_jobs(source: Source, sizes: Sizes, options: ConvertOptions) -> tuple[tu
         raise ConfigError("nothing is asked for; pass parts, as --convert-unet --convert-text-encoder --convert-vae-decoder do")
     make = partial(_job, base=source, sizes=sizes, options=options)
     jobs = []
-    for role, part in _wanted(source, options):
-        jobs.append(make(role, part, source))
+    for role, component in _wanted(source, options):
+        jobs.append(make(role, component, source))
     controlnets = {}
     for name in options.controlnets:
         opened = open_controlnet(options, name)
@@ -91,13 +91,13 @@ def plan_jobs(source: Source, sizes: Sizes, options: ConvertOptions) -> tuple[tu
     return tuple(jobs), controlnets, refiner
 
 
-def _wanted(source: Source, options: ConvertOptions) -> list[tuple[Role, SourcePart]]:
-    roles: list[tuple[Role, SourcePart]] = []
+def _wanted(source: Source, options: ConvertOptions) -> list[tuple[Role, ComponentName]]:
+    roles: list[tuple[Role, ComponentName]] = []
     for part in options.parts:
         if part == "text_encoder":
-            roles += [(each, each) for each in ("text_encoder", "text_encoder_2") if each in source.model.parts]
-        elif part not in source.model.parts:
-            raise ConfigError(f"{source.name}: has no {part} (it has {', '.join(source.model.parts)}); do not ask for one")
+            roles += [(each, each) for each in ("text_encoder", "text_encoder_2") if each in source.model.components]
+        elif part not in source.model.components:
+            raise ConfigError(f"{source.name}: has no {part} (it has {', '.join(source.model.components)}); do not ask for one")
         elif part == "unet":
             roles.append(("control_unet" if options.unet_support_controlnet else "unet", "unet"))
         else:
@@ -105,14 +105,14 @@ def _wanted(source: Source, options: ConvertOptions) -> list[tuple[Role, SourceP
     return roles
 
 
-def _job(role: Role, part: SourcePart, source: Source, *, base: Source, sizes: Sizes, options: ConvertOptions) -> Job:
-    _check(role, source.config(part), sizes, options)
+def _job(role: Role, component: ComponentName, source: Source, *, base: Source, sizes: Sizes, options: ConvertOptions) -> Job:
+    _check(role, source.config(component), sizes, options)
     return Job(
         role=role,
-        part=part,
+        component=component,
         stem=file_stem(role, source.name if role == "controlnet" else base.name),
         source=source,
-        asked=_asked(role, part, source, sizes, options),
+        asked=_asked(role, component, source, sizes, options),
         build=partial(_build, role, source, base, options, sizes),
     )
 
@@ -146,11 +146,11 @@ def _most_queries(config: Mapping[str, Any], sizes: Sizes) -> int:
     return max((height >> levels[0]) * (width >> levels[0]) for height, width in sizes.latents) if levels else 0
 
 
-def _asked(role: Role, part: SourcePart, source: Source, sizes: Sizes, options: ConvertOptions) -> dict[str, Any]:
+def _asked(role: Role, component: ComponentName, source: Source, sizes: Sizes, options: ConvertOptions) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "role": role,
         "converter": _CONVERTER,
-        "source": source.digest(part),
+        "source": source.digest(component),
         "precision": options.precision,
         "float32_weights": options.float32_weights,
         "deployment_target": options.deployment_target,

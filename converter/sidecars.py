@@ -10,8 +10,8 @@ from converter.sizes import Sizes
 from converter.source import Source
 from converter.storing import write_text
 from sdrt.errors import ConversionError, ModelError
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
-from sdrt.models.parts import PARTS, Part
 from sdrt.tokenizer.clip_vocabulary import ClipVocabulary
 from sdrt.tokenizer.files import read_settings
 from sdrt.tokenizer.special_tokens import SpecialTokens
@@ -38,7 +38,7 @@ def write_sidecars(
     source: Source,
     sizes: Sizes,
     *,
-    converted: Sequence[Part],
+    converted: Sequence[ComponentName],
     refiner: Source | None,
     controlnets: Mapping[str, Source],
 ) -> None:
@@ -49,7 +49,7 @@ def write_sidecars(
     out : Path
     source : Source
     sizes : Sizes
-    converted : sequence of Part
+    converted : sequence of ComponentName
         What this conversion made: its configurations go before those of an earlier one.
     refiner : Source or None
     controlnets : mapping of file stem to Source
@@ -76,7 +76,7 @@ def _described(source: Source, sizes: Sizes) -> dict[str, Any]:
         "format": _FORMAT,
         "name": source.name,
         "source": {"model": source.name, "revision": source.revision},
-        "configs": {part: dict(source.config(part)) for part in model.parts},
+        "configs": {component: dict(source.config(component)) for component in model.components},
         "flags": dataclasses.asdict(model.flags),
         "pad_tokens": _pad_tokens(source),
         "feature_extractor": dict(model.feature_extractor_config),
@@ -87,9 +87,9 @@ def _described(source: Source, sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def _merged(ours: dict[str, Any], earlier: Mapping[str, Any], converted: Sequence[Part]) -> dict[str, Any]:
-    """An earlier conversion's word stands for the parts that this one did not touch."""
-    kept = {part: config for part, config in earlier.get("configs", {}).items() if part not in converted}
+def _merged(ours: dict[str, Any], earlier: Mapping[str, Any], converted: Sequence[ComponentName]) -> dict[str, Any]:
+    """An earlier conversion's word stands for the components that this one did not touch."""
+    kept = {component: config for component, config in earlier.get("configs", {}).items() if component not in converted}
     if "refiner" in ours["configs"]:
         kept.pop("refiner", None)
     merged = {**ours, "configs": {**ours["configs"], **kept}, "controlnets": {**earlier.get("controlnets", {}), **ours["controlnets"]}}
@@ -128,12 +128,14 @@ def _merge_lines(pairs: Sequence[Sequence[str]]) -> str:
     return "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in pairs)
 
 
-def _pad_tokens(source: Source) -> dict[Part, str]:
+def _pad_tokens(source: Source) -> dict[ComponentName, str]:
     model = source.model
-    folders: dict[Part, Path | None] = {"text_encoder": model.tokenizer_path, "text_encoder_2": model.tokenizer_2_path}
-    read = {part: SpecialTokens.from_json(*read_settings(folder)).pad_token for part, folder in folders.items() if folder is not None}
+    folders: dict[ComponentName, Path | None] = {"text_encoder": model.tokenizer_path, "text_encoder_2": model.tokenizer_2_path}
+    read = {
+        component: SpecialTokens.from_json(*read_settings(folder)).pad_token for component, folder in folders.items() if folder is not None
+    }
     found = {**model.pad_tokens, **read}
-    return {part: found[part] for part in PARTS if part in found and part in model.parts}
+    return {component: found[component] for component in COMPONENTS if component in found and component in model.components}
 
 
 def _read(out: Path) -> dict[str, Any]:

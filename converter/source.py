@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from converter.options import ConvertOptions
 from sdrt.models import embedded, hub, open_component, open_model
+from sdrt.models.components import ComponentName
 from sdrt.models.lora.matching import Lora, open_lora
-from sdrt.models.parts import Part
 from sdrt.models.stored_model import StoredModel
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Source:
     @property
     def is_xl(self) -> bool:
         """Whether the model is of Stable Diffusion XL's kind; its refiner is too."""
-        return "text_encoder_2" in self.model.parts
+        return "text_encoder_2" in self.model.components
 
     @property
     def revision(self) -> str | None:
@@ -51,12 +51,12 @@ class Source:
         name = self.model.path.name
         return name if self.model.path.parent.name == "snapshots" and _SNAPSHOT.fullmatch(name) else None
 
-    def config(self, part: Part) -> Mapping[str, Any]:
-        """A part's configuration, defaults filled in."""
-        return self.model.config(part)
+    def config(self, component: ComponentName) -> Mapping[str, Any]:
+        """A component's configuration, defaults filled in."""
+        return self.model.config(component)
 
-    def adapter(self, part: Part) -> "Adapter":
-        """A part in float32 with its LoRAs merged, as `sdrt.backends.torch` runs it; nobody else holds it.
+    def adapter(self, component: ComponentName) -> "Adapter":
+        """A component in float32 with its LoRAs merged, as `sdrt.backends.torch` runs it; nobody else holds it.
 
         Raises
         ------
@@ -65,18 +65,18 @@ class Source:
         from converter.lora.merging import merge
         from sdrt.backends.torch.construction import open_module
 
-        adapter = open_module(part, self.model)
+        adapter = open_module(component, self.model)
         for lora in self.loras:
-            merge(adapter, part, lora.layers.get(part, ()), lora.strength)
+            merge(adapter, component, lora.layers.get(component, ()), lora.strength)
         return adapter
 
-    def digest(self, part: Part) -> str:
-        """What a part's weights and configuration are, as one short text: other weights, another text."""
-        found = hashlib.sha256(repr(sorted(self.config(part).items())).encode())
-        for file in sorted(self.model.tensors(part).files):
+    def digest(self, component: ComponentName) -> str:
+        """What a component's weights and configuration are, as one short text: other weights, another text."""
+        found = hashlib.sha256(repr(sorted(self.config(component).items())).encode())
+        for file in sorted(self.model.tensors(component).files):
             _add_file(found, file)
         for lora in self.loras:
-            if lora.layers.get(part):
+            if lora.layers.get(component):
                 found.update(repr(lora.strength).encode())
                 _add_file(found, lora.file)
         return found.hexdigest()[:32]
@@ -101,7 +101,7 @@ def open_source(options: ConvertOptions) -> Source:
         vae = open_component(
             options.vae, "vae_decoder", variant=options.variant, scaling_factor=own, pickled=options.pickled, cache_dir=options.cache_dir
         )
-        model = model.with_component(vae)
+        model = model.with_override(vae)
     loras = tuple(open_lora(Path(file).expanduser(), strength, model) for file, strength in options.loras)
     return Source(model=model, name=model_name(options.model), loras=loras, custom_vae=options.vae is not None)
 

@@ -9,7 +9,7 @@ import numpy as np
 from sdrt.arrays import Array, Signature
 from sdrt.backends import BackendOptions, signature
 from sdrt.errors import BackendError
-from sdrt.models import Model, Part
+from sdrt.models import ComponentName, Model
 
 Compute = Callable[..., dict[str, Array]]
 
@@ -36,25 +36,25 @@ class FakeNetwork:
 
 
 class FakeBackend:
-    """Opens fake networks; `broken` replaces the function of some parts."""
+    """Opens fake networks; `broken` replaces the function of some components."""
 
     name = "fake"
     option_names = ("glitter",)
 
-    def __init__(self, broken: Mapping[Part, Compute] | None = None) -> None:
+    def __init__(self, broken: Mapping[ComponentName, Compute] | None = None) -> None:
         self.broken = dict(broken or {})
         self.opened: list[FakeNetwork] = []
         self.options: list[BackendOptions] = []
         self.rows: list[int] = []
 
-    def open(self, part: Part, model: Model, options: BackendOptions) -> FakeNetwork:
-        config, dtype = model.config(part), options.numerics
-        computes: dict[Part, Compute] = {
+    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> FakeNetwork:
+        config, dtype = model.config(component), options.numerics
+        computes: dict[ComponentName, Compute] = {
             "text_encoder": lambda input_ids: _encode(input_ids, config["hidden_size"], dtype),
             "unet": self._predict,
             "vae_decoder": lambda z: {"image": np.tanh(np.repeat(np.repeat(z[:, :3], 8, axis=2), 8, axis=3))},
         }
-        network = FakeNetwork(signature(part, config, dtype), self.broken.get(part, computes[part]))
+        network = FakeNetwork(signature(component, config, dtype), self.broken.get(component, computes[component]))
         self.opened.append(network)
         self.options.append(options)
         return network

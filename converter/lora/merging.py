@@ -5,26 +5,26 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from sdrt.models.components import ComponentName
 from sdrt.models.lora.layers import Layer, Read
 from sdrt.models.names import canonical_name
-from sdrt.models.parts import Part
 
 __all__ = ["merge"]
 
 
-def merge(module: nn.Module, part: Part, layers: Iterable[Layer], strength: float) -> None:
+def merge(module: nn.Module, component: ComponentName, layers: Iterable[Layer], strength: float) -> None:
     """Add a LoRA to the weights of a module, one layer after another.
 
     Parameters
     ----------
     module : nn.Module
-        A part's adapter, as `sdrt.backends.torch.construction.open_module` makes it.
-    part : Part
+        A component's adapter, as `sdrt.backends.torch.construction.open_module` makes it.
+    component : ComponentName
     layers : iterable of Layer
         Each of them names a weight that is there; `converter.lora.open_lora` has seen to that.
     strength : float
     """
-    weights = {canonical_name(part, path.removeprefix("module.")): parameter for path, parameter in module.named_parameters()}
+    weights = {canonical_name(component, path.removeprefix("module.")): parameter for path, parameter in module.named_parameters()}
     with torch.no_grad():
         for layer in layers:
             weight = weights[layer.weight]

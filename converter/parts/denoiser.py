@@ -11,7 +11,7 @@ from converter.options import ConvertOptions
 from converter.sizes import Sizes
 from converter.source import Source
 from sdrt.errors import ConfigError
-from sdrt.models.parts import Part as SourcePart
+from sdrt.models.components import ComponentName
 
 __all__ = ["SourceDenoiser", "denoiser_inputs", "residual_shapes"]
 
@@ -124,7 +124,7 @@ class SourceDenoiser(nn.Module):
 def _tokens(base: Source, options: ConvertOptions) -> int:
     if options.text_token_sequence_length is not None:
         return options.text_token_sequence_length
-    part: SourcePart = "text_encoder_2" if base.is_xl else "text_encoder"
+    part: ComponentName = "text_encoder_2" if base.is_xl else "text_encoder"
     return int(base.config(part)["max_position_embeddings"])
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 from sdrt.arrays import Array, Numerics, Signature, float_dtype
 from sdrt.errors import ConfigError
 from sdrt.models.base import Model
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["Backend", "BackendOptions", "Network"]
 
@@ -23,7 +23,7 @@ class BackendOptions:
     threads : int or None
         Upper bound of the threads that one call uses; None leaves it to the backend (the cores that this process may use).
     clip_skip : int, at least 0
-        Layers of the text encoder that its states leave out; other parts do not look at it.
+        Layers of the text encoder that its states leave out; other components do not look at it.
     low_memory : bool
         Whether to trade speed for a small peak: weights stay mapped as they are stored and are widened where they are used, attention is
         computed in slices. A backend that has no such way runs as ever.
@@ -82,7 +82,7 @@ class Backend(Protocol):
         """The options of its own that it takes in ``BackendOptions.extra``."""
         ...
 
-    def open(self, part: Part, model: Model, options: BackendOptions) -> Network:
+    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> Network:
         """Open one part of a model; raises a ModelError that names file and tensor where the folder does not fit.
 
         A text encoder opened with ``clip_skip`` k gives as ``last_hidden_state`` what layer n - k of its n made, after the final norm, and

@@ -1,4 +1,4 @@
-"""The canonical contract of every part: what goes in and comes out, read from the model's own configuration.
+"""The canonical contract of every component: what goes in and comes out, read from the model's own configuration.
 
 A backend hides its own layout and dtype behind these signatures; the runtime checks both sides of each call against them. A backend whose
 networks were fixed elsewhere (Core ML) may lack outputs, and its safety checker gives ``has_nsfw`` bool[n] in the place of scores.
@@ -9,7 +9,7 @@ from typing import Any
 
 from sdrt.arrays import Numerics, Signature, TensorSpec, float_dtype
 from sdrt.errors import ConfigError
-from sdrt.models.parts import PARTS, Part
+from sdrt.models.components import COMPONENTS, ComponentName
 
 __all__ = ["signature"]
 
@@ -20,26 +20,26 @@ _TIME_IDS = (5, 6)
 _CONCEPTS, _SPECIAL_CONCEPTS = 17, 3
 
 
-def signature(part: Part, config: Mapping[str, Any], numerics: Numerics) -> Signature:
-    """The signature of a part.
+def signature(component: ComponentName, config: Mapping[str, Any], numerics: Numerics) -> Signature:
+    """The signature of a component.
 
     Parameters
     ----------
-    part : Part
+    component : ComponentName
     config : mapping
-        The part's ``config.json``, with the defaults of its diffusers or transformers class filled in.
+        The component's ``config.json``, with the defaults of its diffusers or transformers class filled in.
     numerics : "float32" or "float64"
         The promise of precision, which fixes the dtype of every floating array on the seam.
 
     Raises
     ------
-    ConfigError : the part is unknown
+    ConfigError : the component is unknown
 
     >>> print(*signature("vae_decoder", {"latent_channels": 4, "out_channels": 3}, "float32").inputs)
     z float32[*,4,*,*]
     """
     dtype = float_dtype(numerics).name
-    match part:
+    match component:
         case "text_encoder" | "text_encoder_2":
             return _text_encoder(config, dtype)
         case "unet":
@@ -70,7 +70,7 @@ def signature(part: Part, config: Mapping[str, Any], numerics: Numerics) -> Sign
                     TensorSpec("special_scores", dtype, (None, _SPECIAL_CONCEPTS)),
                 ),
             )
-    raise ConfigError(f"a part is one of {', '.join(PARTS)}; got {part!r}")
+    raise ConfigError(f"a component is one of {', '.join(COMPONENTS)}; got {component!r}")
 
 
 def _text_encoder(config: Mapping[str, Any], dtype: str) -> Signature:

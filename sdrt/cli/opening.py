@@ -44,7 +44,7 @@ class ModelChoice:
     Parameters
     ----------
     model : str
-    backend : str, or mapping by part
+    backend : str, or mapping by component
     numerics : str
     fast : bool
         Whether the fastest settings for this machine are chosen.
@@ -71,7 +71,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         default="nano",
         help="a folder in diffusers' layout or of Core ML packages, a checkpoint in one file, or a name of 'sdrt models' (default nano)",
     )
-    group.add_argument("--backend", default="numpy", help="a name from 'sdrt backends', or part=name,part=name (default numpy)")
+    group.add_argument("--backend", default="numpy", help="a name from 'sdrt backends', or component=name,component=name (default numpy)")
     group.add_argument("--fast", action="store_true", help="the torch backend with the fastest settings for this machine; says which")
     group.add_argument("--numerics", default="float32", help="float32 or float64 (default float32)")
     group.add_argument(
@@ -131,9 +131,9 @@ def _parse_backend(text: str) -> str | dict[str, str]:
     if "=" not in text:
         return text
     pairs = [pair.partition("=") for pair in text.split(",")]
-    if bad := [part for part, equals, name in pairs if not (part and equals and name)]:
-        raise ConfigError(f"--backend is a name or part=name,part=name; got {text!r} (look at {', '.join(map(repr, bad))})")
-    return {part.strip(): name.strip() for part, _, name in pairs}
+    if bad := [component for component, equals, name in pairs if not (component and equals and name)]:
+        raise ConfigError(f"--backend is a name or component=name,component=name; got {text!r} (look at {', '.join(map(repr, bad))})")
+    return {component.strip(): name.strip() for component, _, name in pairs}
 
 
 def _parse_embedding(text: str) -> tuple[str | None, Path]:

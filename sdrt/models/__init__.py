@@ -9,19 +9,20 @@ from sdrt.models import hub
 from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags
 from sdrt.models.component_file import ComponentFile
 from sdrt.models.component_folder import ComponentFolder
+from sdrt.models.components import COMPONENTS, PICKLE_SUFFIXES, ComponentName
 from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder, PackageReader, find_layout, read_given
 from sdrt.models.coreml.layout import is_package
 from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
-from sdrt.models.parts import PARTS, PICKLE_SUFFIXES, Part
 from sdrt.models.single_file import PredictionType, SingleFileModel
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weights import Weights
 
 __all__ = [
-    "PARTS",
+    "COMPONENTS",
     "ComponentFile",
     "ComponentFolder",
+    "ComponentName",
     "CoreMLControlNet",
     "CoreMLFolder",
     "Embedding",
@@ -29,7 +30,6 @@ __all__ = [
     "ModelFolder",
     "ModelLimits",
     "PackageReader",
-    "Part",
     "Pickled",
     "PipelineFlags",
     "PredictionType",
@@ -100,7 +100,7 @@ def open_model(
     ConfigError : an option that does not fit: ``variant`` is for folders, ``prediction_type`` for checkpoints, ``tokenizer`` and
         ``config`` for Core ML packages
     ModelError : a checkpoint that cannot be used, or is of another family
-    MissingFileError : there is no such folder or file, or a part of it is missing
+    MissingFileError : there is no such folder or file, or a component of it is missing
     MissingExtraError : it has the form of a repository's name, and huggingface_hub is not installed
     """
     _check_pickled(pickled)
@@ -134,8 +134,8 @@ def open_model(
 
 
 def open_component(
-    component: str | Path,
-    part: Part,
+    source: str | Path,
+    component: ComponentName,
     *,
     variant: str | None = None,
     scaling_factor: float | None = None,
@@ -149,8 +149,8 @@ def open_component(
 
     Parameters
     ----------
-    component : str or Path
-    part : Part
+    source : str or Path
+    component : ComponentName
         What it has to be; ``"vae_decoder"`` for a VAE.
     scaling_factor : float or None
         Of the latents of a VAE in one file, which does not say it; None is that of Stable Diffusion 1.x and 2.x.
@@ -159,20 +159,21 @@ def open_component(
 
     Raises
     ------
-    ModelError : it is another part
+    ModelError : it is another component
     ConfigError, MissingFileError, MissingExtraError : as of `open_model`
     """
     _check_pickled(pickled)
-    place = _local(component, variant, pickled, cache_dir)
-    name = _name(component, place)
+    place = _local(source, variant, pickled, cache_dir)
+    name = _name(source, place)
     opened: StoredModel = (
         ComponentFile(place, name, scaling_factor=0.18215 if scaling_factor is None else scaling_factor, pickled=pickled)
         if _is_file(place)
         else ComponentFolder(place, name, variant=variant, pickled=pickled)
     )
-    if part not in opened.parts:
+    if component not in opened.components:
         raise ModelError(
-            f"{opened.where(opened.parts[0])}: is a {' and '.join(opened.parts)}, but a {part} is asked for; pass another folder"
+            f"{opened.where(opened.components[0])}: is a {' and '.join(opened.components)}, but a {component} is asked for; "
+            "pass another folder"
         )
     return opened
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
+from sdrt.models.components import ComponentName
 from sdrt.models.embeddings import Embedding
-from sdrt.models.parts import Part
 from sdrt.models.weights import Weights
 
 __all__ = ["Model", "ModelLimits", "Pickled", "PipelineFlags"]
@@ -17,7 +17,7 @@ Pickled: TypeAlias = Literal["refuse", "weights_only"]
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineFlags:
-    """What a model says about its pipeline, beside its parts (``model_index.json`` in a folder).
+    """What a model says about its pipeline, beside its components (``model_index.json`` in a folder).
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class PipelineFlags:
     requires_aesthetics_score : bool
         The time ids end in an aesthetic score instead of the target size (SDXL's refiner).
     requires_safety_checker : bool
-        The model's authors ask for the safety checker; whether it is there, ``parts`` says.
+        The model's authors ask for the safety checker; whether it is there, ``components`` says.
     """
 
     force_zeros_for_empty_prompt: bool = False
@@ -57,7 +57,7 @@ class ModelLimits:
 
 
 class Model(Protocol):
-    """Configurations and weights by part. Opening one reads names at most; weights are memory-mapped where their format allows it."""
+    """Configurations and weights by component. Opening one reads names at most; weights are memory-mapped where their format allows it."""
 
     @property
     def name(self) -> str:
@@ -70,20 +70,20 @@ class Model(Protocol):
         ...
 
     @property
-    def parts(self) -> tuple[Part, ...]:
-        """The parts that are there, in the order of ``PARTS``."""
+    def components(self) -> tuple[ComponentName, ...]:
+        """The components that are there, in the order of ``COMPONENTS``."""
         ...
 
-    def config(self, part: Part) -> Mapping[str, Any]:
-        """The configuration of a part, in diffusers' and transformers' terms, the defaults of its class filled in."""
+    def config(self, component: ComponentName) -> Mapping[str, Any]:
+        """The configuration of a component, in diffusers' and transformers' terms, the defaults of its class filled in."""
         ...
 
-    def tensors(self, part: Part) -> Weights:
-        """The weights of a part by canonical name, with everything that was added to the model laid over them."""
+    def tensors(self, component: ComponentName) -> Weights:
+        """The weights of a component by canonical name, with everything that was added to the model laid over them."""
         ...
 
-    def where(self, part: Part) -> Path:
-        """The file that the configuration of a part comes from, for messages."""
+    def where(self, component: ComponentName) -> Path:
+        """The file that the configuration of a component comes from, for messages."""
         ...
 
     @property
@@ -97,7 +97,7 @@ class Model(Protocol):
         ...
 
     @property
-    def pad_tokens(self) -> Mapping[Part, str]:
+    def pad_tokens(self) -> Mapping[ComponentName, str]:
         """For each text encoder that has no tokenizer's folder: what pads CLIP's own vocabulary, which ships with sdrt."""
         ...
 

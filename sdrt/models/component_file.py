@@ -8,12 +8,12 @@ from typing import Any
 
 from sdrt.errors import ModelError
 from sdrt.models.base import Pickled
+from sdrt.models.components import ComponentName
 from sdrt.models.configs import with_defaults
 from sdrt.models.original.controlnet import controlnet_config, controlnet_name, hint_layers
 from sdrt.models.original.down_path import Shapes
 from sdrt.models.original.family import CONTROLNET, VAE
 from sdrt.models.original.vae import vae_config, vae_levels
-from sdrt.models.parts import Part
 from sdrt.models.single_file import check_file, shapes_below, vae_places
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.stored_tensor import Place
@@ -32,7 +32,7 @@ class ComponentFile(StoredModel):
     ----------
     path : Path
         The file.
-    name, embeddings, components
+    name, embeddings, overrides
         See :class:`~sdrt.models.stored_model.StoredModel`.
     scaling_factor : float
         Of a VAE's latents, which no tensor says: 0.18215 of Stable Diffusion 1.x and 2.x, 0.13025 of XL.
@@ -51,42 +51,42 @@ class ComponentFile(StoredModel):
 
     def __post_init__(self) -> None:
         check_file(self.path, self.pickled)
-        if not self.own_parts:
+        if not self.own_components:
             diffusers = any(name.startswith(("down_blocks.", "encoder.down_blocks.", "unet.")) for name in self._all_shapes)
             repair = "it has diffusers' names, so pass the folder that has its config.json" if diffusers else "pass another file"
             raise ModelError(f"{self.path}: is no ControlNet and no VAE by the names of the original code; {repair}")
 
     @cached_property
-    def own_parts(self) -> tuple[Part, ...]:
-        """The parts in the file."""
+    def own_components(self) -> tuple[ComponentName, ...]:
+        """The components in the file."""
         if "input_hint_block.0.weight" in self._below(self._controlnet_prefix):
             return ("controlnet",)
         return ("vae_decoder", "vae_encoder") if "decoder.mid.block_1.conv1.weight" in self._below(self._vae_prefix) else ()
 
-    def own_config(self, part: Part) -> dict[str, Any]:
+    def own_config(self, component: ComponentName) -> dict[str, Any]:
         """The configuration that the shapes have.
 
         Raises
         ------
         ModelError : another architecture
         """
-        if part == "controlnet":
-            return with_defaults(part, controlnet_config(self.path, self._below(self._controlnet_prefix)))
-        return with_defaults(part, vae_config(self.path, self._below(self._vae_prefix), self.scaling_factor))
+        if component == "controlnet":
+            return with_defaults(component, controlnet_config(self.path, self._below(self._controlnet_prefix)))
+        return with_defaults(component, vae_config(self.path, self._below(self._vae_prefix), self.scaling_factor))
 
-    def own_tensors(self, part: Part) -> Weights:
+    def own_tensors(self, component: ComponentName) -> Weights:
         """The weights by canonical name, as views of the file."""
         place: Callable[[str], Iterable[Place]]
-        if part == "controlnet":
+        if component == "controlnet":
             prefix = self._controlnet_prefix
-            layers, last = self.own_config(part)["layers_per_block"], hint_layers(self._below(prefix))[-1]
+            layers, last = self.own_config(component)["layers_per_block"], hint_layers(self._below(prefix))[-1]
             place = partial(_controlnet_places, layers=layers, last_hint=last)
         else:
             prefix = self._vae_prefix
             place = partial(vae_places, levels=vae_levels(self._below(prefix)))
         return Weights([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
 
-    def own_where(self, part: Part) -> Path:  # noqa: ARG002 one file holds them all
+    def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 one file holds them all
         """The file."""
         return self.path
 

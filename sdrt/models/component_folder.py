@@ -7,8 +7,8 @@ from typing import Any
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.models.base import Pickled
 from sdrt.models.component_files import CLASSES, class_names, read_config, read_weights
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
-from sdrt.models.parts import PARTS, Part
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import variants_in
 from sdrt.models.weights import Weights
@@ -18,11 +18,11 @@ __all__ = ["ComponentFolder"]
 
 @dataclass(frozen=True)
 class ComponentFolder(StoredModel):
-    """A folder with ``config.json`` and the weights of one class beside it; the class says which parts those are.
+    """A folder with ``config.json`` and the weights of one class beside it; the class says which components those are.
 
     Parameters
     ----------
-    path, name, embeddings, components
+    path, name, embeddings, overrides
         See :class:`~sdrt.models.stored_model.StoredModel`.
     variant : str or None
         Weights of this variant where there are some, else the plain ones.
@@ -32,7 +32,7 @@ class ComponentFolder(StoredModel):
     Raises
     ------
     MissingFileError : the folder or its config.json is not there
-    ModelError : the configuration does not say a class, or one that is no part of Stable Diffusion
+    ModelError : the configuration does not say a class, or one that is no component of Stable Diffusion
     """
 
     variant: str | None = None
@@ -41,26 +41,26 @@ class ComponentFolder(StoredModel):
     def __post_init__(self) -> None:
         if not self.path.is_dir():
             raise MissingFileError(f"{self.path}: no such folder; pass the folder of a component, with its config.json")
-        if not self.own_parts:
+        if not self.own_components:
             known = dict.fromkeys(name for names in CLASSES.values() for name in names)
             got = ", ".join(class_names(read_json(self.path / "config.json"))) or "nothing"
             raise ModelError(f"{self.path / 'config.json'}: says its class, one of {', '.join(known)}; got {got}: pass another folder")
 
     @property
-    def own_parts(self) -> tuple[Part, ...]:
-        """The parts of the folder's class: two of a VAE, one of any other."""
+    def own_components(self) -> tuple[ComponentName, ...]:
+        """The components of the folder's class: two of a VAE, one of any other."""
         names = class_names(read_json(self.path / "config.json"))
         # text_encoder_2 shares its classes with text_encoder: a folder by itself is the first
-        return tuple(part for part in PARTS if part != "text_encoder_2" and set(names) & set(CLASSES[part]))
+        return tuple(component for component in COMPONENTS if component != "text_encoder_2" and set(names) & set(CLASSES[component]))
 
-    def own_config(self, part: Part) -> dict[str, Any]:
+    def own_config(self, component: ComponentName) -> dict[str, Any]:
         """``config.json`` over the defaults of its class."""
-        return read_config(part, self.own_where(part))
+        return read_config(component, self.own_where(component))
 
-    def own_tensors(self, part: Part) -> Weights:
+    def own_tensors(self, component: ComponentName) -> Weights:
         """The weights beside ``config.json``."""
-        return read_weights(part, self.path, self.variant if self.variant in variants_in(self.path) else None, self.pickled)
+        return read_weights(component, self.path, self.variant if self.variant in variants_in(self.path) else None, self.pickled)
 
-    def own_where(self, part: Part) -> Path:  # noqa: ARG002 every part of a component has the same configuration
+    def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 both halves of a VAE have the same configuration
         """``config.json``."""
         return self.path / "config.json"

@@ -1,9 +1,9 @@
-"""What a part's ``config.json`` leaves out: the defaults of its class in diffusers 0.42.1 or transformers 5.23."""
+"""What a component's ``config.json`` leaves out: the defaults of its class in diffusers 0.42.1 or transformers 5.23."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["with_defaults"]
 
@@ -139,7 +139,7 @@ _VAE: dict[str, Any] = {
     "mid_block_add_attention": True,
 }
 
-_DEFAULTS: dict[Part, dict[str, Any]] = {
+_DEFAULTS: dict[ComponentName, dict[str, Any]] = {
     "text_encoder": _CLIP_TEXT,
     "text_encoder_2": _CLIP_TEXT,
     "unet": _UNET,
@@ -150,14 +150,14 @@ _DEFAULTS: dict[Part, dict[str, Any]] = {
 }
 
 
-def with_defaults(part: Part, config: Mapping[str, Any]) -> dict[str, Any]:
-    """``config`` over the defaults of the part's class.
+def with_defaults(component: ComponentName, config: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` over the defaults of the component's class.
 
     >>> with_defaults("vae_decoder", {"latent_channels": 16})["scaling_factor"]
     0.18215
     """
-    filled = _DEFAULTS[part] | dict(config)
-    if part == "safety_checker":
+    filled = _DEFAULTS[component] | dict(config)
+    if component == "safety_checker":
         # transformers lets the older of the two keys win
         filled["vision_config"] = _CLIP_VISION | (config.get("vision_config") or {}) | (config.get("vision_config_dict") or {})
     return filled

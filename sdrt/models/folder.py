@@ -1,4 +1,4 @@
-"""A model folder in diffusers' layout: which parts it has, their configurations and their weights."""
+"""A model folder in diffusers' layout: which components it has, their configurations and their weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from typing import Any
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.component_files import read_config, read_weights
+from sdrt.models.components import COMPONENTS, SUBFOLDERS, ComponentName
 from sdrt.models.json_file import read_json
-from sdrt.models.parts import PARTS, SUBFOLDERS, Part
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import variants_in
 from sdrt.models.weights import Weights
@@ -29,17 +29,17 @@ class ModelFolder(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, components
+    path, name, embeddings, overrides
         See :class:`~sdrt.models.stored_model.StoredModel`.
     variant : str or None
-        Weights of this variant, such as ``"fp16"``: ``model.fp16.safetensors``. A part that has none of it gives its plain ones, as in
-        diffusers, if others of its parts have some.
+        Weights of this variant, such as ``"fp16"``: ``model.fp16.safetensors``. A component that has none of it gives its plain ones, as in
+        diffusers, if others of its components have some.
     pickled : "refuse" or "weights_only"
-        What to do about a part that has only a ``.bin`` file.
+        What to do about a component that has only a ``.bin`` file.
 
     Raises
     ------
-    MissingFileError : the folder or one of its parts is not there, or no part has the variant
+    MissingFileError : the folder or one of its components is not there, or no component has the variant
     """
 
     variant: str | None = None
@@ -57,11 +57,11 @@ class ModelFolder(StoredModel):
                 found = ", ".join(sorted(there)) or "no folders"
                 raise MissingFileError(f"{self.path}: has no {needed}/ (found: {found}); {self._expectation()}")
         if self.variant is not None:
-            have = {part: variants_in(self.path / SUBFOLDERS[part]) for part in self.own_parts}
+            have = {component: variants_in(self.path / SUBFOLDERS[component]) for component in self.own_components}
             if not any(self.variant in each for each in have.values()):
                 others = sorted({each for variants in have.values() for each in variants})
                 raise MissingFileError(
-                    f"{self.path}: no part has weights of variant {self.variant!r} "
+                    f"{self.path}: no component has weights of variant {self.variant!r} "
                     f"(found: {', '.join(others) or 'none but the plain ones'}); pass one of those, or none"
                 )
 
@@ -73,32 +73,32 @@ class ModelFolder(StoredModel):
         return "a model folder in diffusers' layout has one"
 
     @property
-    def own_parts(self) -> tuple[Part, ...]:
-        """The parts in the folder."""
-        return tuple(part for part in PARTS if (self.path / SUBFOLDERS[part]).is_dir())
+    def own_components(self) -> tuple[ComponentName, ...]:
+        """The components in the folder."""
+        return tuple(component for component in COMPONENTS if (self.path / SUBFOLDERS[component]).is_dir())
 
-    def own_config(self, part: Part) -> dict[str, Any]:
-        """The part's ``config.json`` over the defaults of its class."""
-        return read_config(part, self.own_where(part))
+    def own_config(self, component: ComponentName) -> dict[str, Any]:
+        """The component's ``config.json`` over the defaults of its class."""
+        return read_config(component, self.own_where(component))
 
-    def own_tensors(self, part: Part) -> Weights:
-        """The weights beside the part's ``config.json``."""
-        folder = self.path / SUBFOLDERS[part]
-        return read_weights(part, folder, self.variant if self.variant in variants_in(folder) else None, self.pickled)
+    def own_tensors(self, component: ComponentName) -> Weights:
+        """The weights beside the component's ``config.json``."""
+        folder = self.path / SUBFOLDERS[component]
+        return read_weights(component, folder, self.variant if self.variant in variants_in(folder) else None, self.pickled)
 
-    def own_where(self, part: Part) -> Path:
-        """The part's ``config.json``."""
-        return self.path / SUBFOLDERS[part] / "config.json"
+    def own_where(self, component: ComponentName) -> Path:
+        """The component's ``config.json``."""
+        return self.path / SUBFOLDERS[component] / "config.json"
 
     @property
     def tokenizer_path(self) -> Path | None:
         """``tokenizer/``; None where there is no ``text_encoder/``."""
-        return self.path / "tokenizer" if "text_encoder" in self.own_parts else None
+        return self.path / "tokenizer" if "text_encoder" in self.own_components else None
 
     @property
     def tokenizer_2_path(self) -> Path | None:
         """``tokenizer_2/``; None where there is no ``text_encoder_2/``."""
-        return self.path / "tokenizer_2" if "text_encoder_2" in self.own_parts else None
+        return self.path / "tokenizer_2" if "text_encoder_2" in self.own_components else None
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:
@@ -134,7 +134,7 @@ class ModelFolder(StoredModel):
         ------
         ModelError : a value is no bool
         """
-        xl = "text_encoder_2" in self.own_parts
+        xl = "text_encoder_2" in self.own_components
         values = {"force_zeros_for_empty_prompt": xl, "requires_aesthetics_score": False, "requires_safety_checker": not xl}
         for key in values:
             value = self._index.get(key, values[key])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sdrt.errors import MissingExtraError, MissingFileError
 from sdrt.models.base import Pickled
-from sdrt.models.parts import SUBFOLDERS
+from sdrt.models.components import SUBFOLDERS
 from sdrt.models.weight_files import find_weights
 
 __all__ = ["download", "is_repo_id"]
@@ -30,8 +30,8 @@ def is_repo_id(model: str) -> bool:
 def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refuse", cache_dir: Path | None = None) -> Path:
     """Fetch what is not in the Hub's cache yet of a model or a component, and return the folder.
 
-    Of each part one set of weights is fetched: safetensors of the variant; where there are none, the plain ones; where there are none of
-    those either and pickles are welcome, these.
+    Of each component one set of weights is fetched: safetensors of the variant; where there are none, the plain ones; where there are none
+    of those either and pickles are welcome, these.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refus
 
 
 def _fetch_parts(fetch: Callable[[list[str]], Path], variant: str | None, pickled: Pickled) -> Path:
-    """Ask for the small files, then for weights, kind after kind, of the parts that have none yet."""
+    """Ask for the small files, then for weights, kind after kind, of the components that have none yet."""
     folder = fetch(list(_SMALL))
     for infix, suffix in _kinds(variant, pickled):
-        lacking = [part for part in _parts_in(folder) if not _has_weights(folder / part, variant, pickled)]
+        lacking = [component for component in _parts_in(folder) if not _has_weights(folder / component, variant, pickled)]
         if lacking:
-            folder = fetch([f"{part}/{name}" if part else name for part in lacking for name in _names(infix, suffix)])
+            folder = fetch([f"{component}/{name}" if component else name for component in lacking for name in _names(infix, suffix)])
     return folder
 
 
@@ -82,14 +82,14 @@ def _kinds(variant: str | None, pickled: Pickled) -> Iterator[tuple[str, str]]:
 
 
 def _parts_in(folder: Path) -> list[str]:
-    """The parts' folders, by their configurations; the empty name where the repository is one component itself."""
+    """The components' folders, by their configurations; the empty name where the repository is one component itself."""
     if not (folder / "model_index.json").is_file() and (folder / "config.json").is_file():
         return [""]
     return [name for name in _FOLDERS if (folder / name / "config.json").is_file()]
 
 
 def _names(infix: str, suffix: str) -> list[str]:
-    """What one set of a part's weights may be called: one file, or shards with the variant at either place."""
+    """What one set of a component's weights may be called: one file, or shards with the variant at either place."""
     stem = "*model"
     shards = [f"{stem}{infix}-?????-of-?????.{suffix}", f"{stem}-?????-of-?????{infix}.{suffix}"]
     return [f"{stem}{infix}.{suffix}", *dict.fromkeys(shards)]

@@ -7,7 +7,7 @@ transformers 4 wrote), the safety checker's tower below one ``vision_model.`` (t
 
 import re
 
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["canonical_name"]
 
@@ -15,18 +15,18 @@ _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": 
 _OLD_ATTENTION_NAME = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
 
 
-def canonical_name(part: Part, stored: str) -> str:
-    """The canonical name of a tensor of ``part``.
+def canonical_name(component: ComponentName, stored: str) -> str:
+    """The canonical name of a tensor of ``component``.
 
     >>> canonical_name("text_encoder", "text_model.final_layer_norm.weight")
     'final_layer_norm.weight'
     >>> canonical_name("vae_decoder", "decoder.mid_block.attentions.0.proj_attn.bias")
     'decoder.mid_block.attentions.0.to_out.0.bias'
     """
-    if part in ("text_encoder", "text_encoder_2"):
+    if component in ("text_encoder", "text_encoder_2"):
         return stored.removeprefix("text_model.")
-    if part == "safety_checker":
+    if component == "safety_checker":
         return stored.replace("vision_model.vision_model.", "vision_model.", 1)
-    if part in ("vae_decoder", "vae_encoder") and (old := _OLD_ATTENTION_NAME.fullmatch(stored)):
+    if component in ("vae_decoder", "vae_encoder") and (old := _OLD_ATTENTION_NAME.fullmatch(stored)):
         return f"{old[1]}.{_OLD_ATTENTION[old[2]]}.{old[3]}"
     return stored

@@ -54,7 +54,7 @@ def read_tensors(file: Path) -> list[StoredTensor]:
     except ImportError as error:
         raise MissingExtraError(f"{file}: is pickled, and torch reads such files; install the extra: pip install 'sdrt[torch]'") from error
     if not file.is_file():
-        raise MissingFileError(f"{file}: not found; a part's weights lie beside its config.json")
+        raise MissingFileError(f"{file}: not found; a component's weights lie beside its config.json")
     try:
         # torch maps the zip format that it writes since 1.6; the older one is read whole
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))

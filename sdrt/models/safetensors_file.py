@@ -63,7 +63,7 @@ def _read_header(file: Path) -> tuple[dict[str, Any], int]:
     from safetensors import SafetensorError, safe_open
 
     if not file.is_file():
-        raise MissingFileError(f"{file}: not found; a part's weights lie beside its config.json as safetensors")
+        raise MissingFileError(f"{file}: not found; a component's weights lie beside its config.json as safetensors")
     with file.open("rb") as stream:
         start = stream.read(max(8, len(_LFS_MAGIC)))
         if start.startswith(_LFS_MAGIC):

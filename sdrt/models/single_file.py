@@ -1,4 +1,4 @@
-"""A whole checkpoint in one file, with the key names of the original code: parts, configurations and scheduler out of names and shapes."""
+"""A whole checkpoint in one file, with the key names of the original code: configurations and scheduler out of names and shapes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeAlias
 
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.models.base import Pickled, PipelineFlags
+from sdrt.models.components import COMPONENTS, PICKLE_SUFFIXES, ComponentName
 from sdrt.models.configs import with_defaults
 from sdrt.models.original.clip import clip_config, clip_places, open_clip_config, open_clip_places
 from sdrt.models.original.down_path import Shapes
 from sdrt.models.original.family import UNET, VAE, Encoder, Family, find_family
 from sdrt.models.original.unet import unet_config, unet_name
 from sdrt.models.original.vae import vae_config, vae_levels, vae_place
-from sdrt.models.parts import PARTS, PICKLE_SUFFIXES, Part
 from sdrt.models.pickled import refusal
 from sdrt.models.safetensors_file import read_metadata
 from sdrt.models.stored_model import StoredModel
@@ -41,7 +41,7 @@ class SingleFileModel(StoredModel):
     ----------
     path : Path
         The file.
-    name, embeddings, components
+    name, embeddings, overrides
         See :class:`~sdrt.models.stored_model.StoredModel`.
     prediction_type : "epsilon", "v_prediction" or None
         What the U-Net predicts. Weights do not tell: None is what the file's metadata (``modelspec.prediction_type``) or a tensor named
@@ -74,52 +74,52 @@ class SingleFileModel(StoredModel):
         return find_family(self.path, self._shapes)
 
     @cached_property
-    def own_parts(self) -> tuple[Part, ...]:
-        """The parts in the file."""
-        there: set[Part] = {"unet", *(encoder.part for encoder in self.family.encoders)}
+    def own_components(self) -> tuple[ComponentName, ...]:
+        """The components in the file."""
+        there: set[ComponentName] = {"unet", *(encoder.component for encoder in self.family.encoders)}
         if self._below(VAE):
             there |= {"vae_decoder", "vae_encoder"}
-        return tuple(part for part in PARTS if part in there)
+        return tuple(component for component in COMPONENTS if component in there)
 
-    def own_config(self, part: Part) -> dict[str, Any]:
-        """The configuration that the part's shapes have.
+    def own_config(self, component: ComponentName) -> dict[str, Any]:
+        """The configuration that the component's shapes have.
 
         Raises
         ------
         ModelError : another architecture
         """
-        match part:
+        match component:
             case "unet":
                 config = unet_config(self.path, self._below(UNET), self._pooled_dim())
                 config |= {"sample_size": self._sample_size(), "upcast_attention": self.family.upcast_attention}
             case "vae_decoder" | "vae_encoder":
                 config = vae_config(self.path, self._below(VAE), self.family.scaling_factor)
             case _:
-                config = self._encoder_config(part)
-        return with_defaults(part, config)
+                config = self._encoder_config(component)
+        return with_defaults(component, config)
 
-    def own_tensors(self, part: Part) -> Weights:
-        """The part's weights by canonical name, as views of the file."""
-        match part:
+    def own_tensors(self, component: ComponentName) -> Weights:
+        """The component's weights by canonical name, as views of the file."""
+        match component:
             case "unet":
                 layers = self.own_config("unet")["layers_per_block"]
                 prefix, place = UNET, partial(_unet_places, layers=layers)
             case "vae_decoder" | "vae_encoder":
                 prefix, place = VAE, partial(vae_places, levels=vae_levels(self._below(VAE)))
             case _:
-                encoder = self._encoder(part)
-                layers = self.own_config(part)["num_hidden_layers"]
+                encoder = self._encoder(component)
+                layers = self.own_config(component)["num_hidden_layers"]
                 prefix, place = encoder.prefix, partial(_encoder_places, encoder=encoder, layers=layers)
         return Weights([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
 
-    def own_where(self, part: Part) -> Path:  # noqa: ARG002 one file holds them all
+    def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 one file holds them all
         """The file."""
         return self.path
 
     @property
-    def pad_tokens(self) -> Mapping[Part, str]:
+    def pad_tokens(self) -> Mapping[ComponentName, str]:
         """What pads CLIP's own vocabulary for each text encoder."""
-        return {encoder.part: encoder.pad_token for encoder in self.family.encoders}
+        return {encoder.component: encoder.pad_token for encoder in self.family.encoders}
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:
@@ -158,11 +158,11 @@ class SingleFileModel(StoredModel):
     def _pooled_dim(self) -> int | None:
         return self._encoder_config("text_encoder_2")["projection_dim"] if self.family.is_xl else None
 
-    def _encoder(self, part: Part) -> Encoder:
-        return next(encoder for encoder in self.family.encoders if encoder.part == part)
+    def _encoder(self, component: ComponentName) -> Encoder:
+        return next(encoder for encoder in self.family.encoders if encoder.component == component)
 
-    def _encoder_config(self, part: Part) -> dict[str, Any]:
-        encoder = self._encoder(part)
+    def _encoder_config(self, component: ComponentName) -> dict[str, Any]:
+        encoder = self._encoder(component)
         shapes = self._below(encoder.prefix)
         return clip_config(self.path, shapes) if encoder.writer == "clip" else open_clip_config(self.path, shapes, encoder.max_layers)
 

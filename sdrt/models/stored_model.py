@@ -1,4 +1,4 @@
-"""What every model on disk has in common: its own parts, and what is laid over them once for all backends."""
+"""What every model on disk has in common: its own components, and what is laid over them once for all backends."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ import numpy as np
 
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.models.base import Model, ModelLimits, PipelineFlags
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.embeddings import Embedding
-from sdrt.models.parts import PARTS, Part
 from sdrt.models.weights import Weights
 
 __all__ = ["StoredModel"]
@@ -21,7 +21,7 @@ _EMBEDDING_TABLE = "embeddings.token_embedding.weight"
 
 @dataclass(frozen=True)
 class StoredModel(ABC):
-    """A model whose files lie somewhere; subclasses read its own parts.
+    """A model whose files lie somewhere; subclasses read its own components.
 
     Parameters
     ----------
@@ -31,82 +31,82 @@ class StoredModel(ABC):
         What the model is called in settings and messages.
     embeddings : tuple of Embedding
         Tokens of textual inversion over the model's own vocabulary, see :meth:`with_embeddings`.
-    components : tuple of Model
-        Parts from elsewhere that stand before the model's own, see :meth:`with_component`.
+    overrides : tuple of Model
+        Parts from elsewhere that stand before the model's own, see :meth:`with_override`.
     """
 
     path: Path
     name: str
     embeddings: tuple[Embedding, ...] = ()
-    components: tuple[Model, ...] = ()
+    overrides: tuple[Model, ...] = ()
 
     @property
     @abstractmethod
-    def own_parts(self) -> tuple[Part, ...]:
-        """The parts in the model's own files."""
+    def own_components(self) -> tuple[ComponentName, ...]:
+        """The components in the model's own files."""
 
     @abstractmethod
-    def own_config(self, part: Part) -> dict[str, Any]:
-        """The configuration of an own part, defaults filled in."""
+    def own_config(self, component: ComponentName) -> dict[str, Any]:
+        """The configuration of an own component, defaults filled in."""
 
     @abstractmethod
-    def own_tensors(self, part: Part) -> Weights:
-        """The weights of an own part by canonical name."""
+    def own_tensors(self, component: ComponentName) -> Weights:
+        """The weights of an own component by canonical name."""
 
     @abstractmethod
-    def own_where(self, part: Part) -> Path:
-        """The file that the configuration of an own part comes from."""
+    def own_where(self, component: ComponentName) -> Path:
+        """The file that the configuration of an own component comes from."""
 
     @property
-    def parts(self) -> tuple[Part, ...]:
-        """The parts that can be opened."""
-        there = {*self.own_parts, *(part for component in self.components for part in component.parts)}
-        return tuple(part for part in PARTS if part in there)
+    def components(self) -> tuple[ComponentName, ...]:
+        """The components that can be opened."""
+        there = {*self.own_components, *(component for override in self.overrides for component in override.components)}
+        return tuple(component for component in COMPONENTS if component in there)
 
-    def config(self, part: Part) -> Mapping[str, Any]:
-        """The part's configuration over the defaults of its class.
+    def config(self, component: ComponentName) -> Mapping[str, Any]:
+        """The component's configuration over the defaults of its class.
 
         Raises
         ------
-        ConfigError : no part has this name
+        ConfigError : no component has this name
         MissingFileError, ModelError : it is not there, or cannot be used
         """
-        if component := self._component(part):
-            return component.config(part)
-        config = self.own_config(part)
-        if part == "text_encoder" and self.embeddings:
+        if override := self._override(component):
+            return override.config(component)
+        config = self.own_config(component)
+        if component == "text_encoder" and self.embeddings:
             config["vocab_size"] += sum(len(each.vectors) for each in self.embeddings)
         return config
 
-    def tensors(self, part: Part) -> Weights:
-        """The part's weights by canonical name, embeddings below the text encoder's own.
+    def tensors(self, component: ComponentName) -> Weights:
+        """The component's weights by canonical name, embeddings below the text encoder's own.
 
         Raises
         ------
-        ConfigError : no part has this name
+        ConfigError : no component has this name
         MissingFileError, WeightsError : no weights, or such that cannot be used
         """
-        if component := self._component(part):
-            return component.tensors(part)
-        weights = self.own_tensors(part)
-        if part == "text_encoder" and self.embeddings:
+        if override := self._override(component):
+            return override.tensors(component)
+        weights = self.own_tensors(component)
+        if component == "text_encoder" and self.embeddings:
             return weights.with_rows(_EMBEDDING_TABLE, np.concatenate([each.vectors for each in self.embeddings]))
         return weights
 
-    def where(self, part: Part) -> Path:
-        """The file that the part's configuration comes from."""
-        component = self._component(part)
-        return component.where(part) if component else self.own_where(part)
+    def where(self, component: ComponentName) -> Path:
+        """The file that the component's configuration comes from."""
+        override = self._override(component)
+        return override.where(component) if override else self.own_where(component)
 
-    def with_component(self, component: Model) -> Self:
-        """The same model with some parts from elsewhere: another VAE, or a ControlNet.
+    def with_override(self, override: Model) -> Self:
+        """The same model with some components from elsewhere: another VAE, or a ControlNet.
 
         >>> from sdrt.models import open_model
         >>> nano = open_model("nano")
-        >>> nano.with_component(nano).where("unet") == nano.where("unet")
+        >>> nano.with_override(nano).where("unet") == nano.where("unet")
         True
         """
-        return replace(self, components=(component, *self.components))
+        return replace(self, overrides=(override, *self.overrides))
 
     def with_embeddings(self, embeddings: Sequence[Embedding]) -> Self:
         """The same model whose text encoder knows more tokens: their vectors stand below those of its own table.
@@ -115,7 +115,7 @@ class StoredModel(ABC):
         ------
         ConfigError : vectors of another width than the text encoder's, two embeddings with one token, or a model with two text encoders
         """
-        if embeddings and "text_encoder_2" in self.parts:
+        if embeddings and "text_encoder_2" in self.components:
             raise ConfigError(
                 f"{embeddings[0].file}: has vectors for one text encoder, and {self.name} is of Stable Diffusion XL's kind; leave it out"
             )
@@ -157,7 +157,7 @@ class StoredModel(ABC):
         return None
 
     @property
-    def pad_tokens(self) -> Mapping[Part, str]:
+    def pad_tokens(self) -> Mapping[ComponentName, str]:
         """For each text encoder without a tokenizer's folder: what pads CLIP's own vocabulary."""
         return {}
 
@@ -186,12 +186,12 @@ class StoredModel(ABC):
         """Sizes and lengths that its networks are fixed to: none."""
         return ModelLimits()
 
-    def _component(self, part: Part) -> Model | None:
-        if part not in PARTS:
-            raise ConfigError(f"a part is one of {', '.join(PARTS)}; got {part!r}")
-        for component in self.components:
-            if part in component.parts:
-                return component
-        if part not in self.own_parts:
-            raise MissingFileError(f"{self.path}: has no {part}; its parts are {', '.join(self.parts)}")
+    def _override(self, component: ComponentName) -> Model | None:
+        if component not in COMPONENTS:
+            raise ConfigError(f"a component is one of {', '.join(COMPONENTS)}; got {component!r}")
+        for override in self.overrides:
+            if component in override.components:
+                return override
+        if component not in self.own_components:
+            raise MissingFileError(f"{self.path}: has no {component}; its components are {', '.join(self.components)}")
         return None

@@ -1,4 +1,4 @@
-"""One tensor as a file holds it, and the forms in which a part may ask for it."""
+"""One tensor as a file holds it, and the forms in which a component may ask for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _THIRDS: dict[Form, int] = {"query": 0, "key": 1, "value": 2}
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stored tensor is found in a part, and in which form.
+    """Where a stored tensor is found in a component, and in which form.
 
     Parameters
     ----------

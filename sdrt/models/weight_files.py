@@ -1,4 +1,4 @@
-"""Which files hold a part's weights: one file or shards with an index, of one variant or none, as diffusers and transformers name them.
+"""Which files hold a component's weights: one, or shards with an index, of one variant or none, as diffusers and transformers name them.
 
 Source: ``utils/constants.py`` and ``models/model_loading_utils.py`` of diffusers 0.42.1, ``utils/hub.py`` of transformers 5.23.
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.models.base import Pickled
+from sdrt.models.components import PICKLE_SUFFIXES
 from sdrt.models.json_file import read_json
-from sdrt.models.parts import PICKLE_SUFFIXES
 from sdrt.models.pickled import refusal
 
 __all__ = ["WeightFiles", "find_weights", "variants_in"]
@@ -30,7 +30,7 @@ class WeightFiles:
     ----------
     files : tuple of Path
     index : mapping from stored name to file
-        What the index of a sharded part says; empty where there is one file.
+        What the index of a sharded component says; empty where there is one file.
     """
 
     files: tuple[Path, ...]
@@ -38,13 +38,13 @@ class WeightFiles:
 
 
 def variants_in(folder: Path) -> tuple[str, ...]:
-    """The variants that a part's folder has weights of, sorted: ``("fp16", "non_ema")``."""
+    """The variants that a component's folder has weights of, sorted: ``("fp16", "non_ema")``."""
     found = (_VARIANT.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
     return tuple(sorted({match[1] for match in found if match}))
 
 
 def find_weights(folder: Path, variant: str | None, pickled: Pickled) -> WeightFiles:
-    """The weights in a part's folder: safetensors before pickles, one file before shards.
+    """The weights in a component's folder: safetensors before pickles, one file before shards.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def _repair(folder: Path, variant: str | None, pickled: Pickled) -> str:
     unread = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLE_SUFFIXES) if folder.is_dir() else []
     if unread and pickled == "refuse":
         return refusal(*unread)
-    return "fetch the part's weights"
+    return "fetch the component's weights"
 
 
 def _read_index(file: Path) -> WeightFiles:
@@ -91,5 +91,5 @@ def _read_index(file: Path) -> WeightFiles:
     index = {name: file.parent / shard for name, shard in weight_map.items()}
     files = tuple(dict.fromkeys(index.values()))
     if absent := [shard.name for shard in files if not shard.is_file()]:
-        raise MissingFileError(f"{file}: names {', '.join(absent)}, not found beside it; fetch the part's weights again")
+        raise MissingFileError(f"{file}: names {', '.join(absent)}, not found beside it; fetch the component's weights again")
     return WeightFiles(files, index)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.backends.parts import CheckedNetwork
+from sdrt.backends.pool import CheckedNetwork
 from sdrt.pipeline.conditions.control import Control, ControlSettings, residuals
 
 __all__ = ["Conditions", "Denoiser"]

@@ -10,10 +10,10 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.backends import Backend, BackendOptions
-from sdrt.backends.parts import OpenParts
+from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.images.png import to_pil
-from sdrt.models import Model, Part
+from sdrt.models import ComponentName, Model
 from sdrt.pipeline.conditions.sizes import Sizes
 from sdrt.pipeline.conditions.text import TextCondition, encode_text
 from sdrt.pipeline.vae_tiling import tiled_decode
@@ -23,7 +23,7 @@ from sdrt.tokenizer import ClipTokenizer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["OpenModel"]
+__all__ = ["LoadedModel"]
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,27 @@ class _Latents:
     tile: int  # pixels a side of the pictures that it was trained on
 
 
-class OpenModel:
+class LoadedModel:
     """A model with its networks behind it, opened when first needed.
 
     Parameters
     ----------
     model : Model
-    backends, options : mapping by part
-    keep : bool
+    backends, options : mapping by component
+    keep_loaded : bool
         Whether networks stay open between their uses.
     """
 
     def __init__(
-        self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions], *, keep: bool = True
+        self,
+        model: Model,
+        backends: Mapping[ComponentName, Backend],
+        options: Mapping[ComponentName, BackendOptions],
+        *,
+        keep_loaded: bool = True,
     ) -> None:
         self.model = model
-        self.parts = OpenParts(model, backends, options, keep=keep)
+        self.networks = NetworkPool(model, backends, options, keep_loaded=keep_loaded)
         self.unet, vae = model.config("unet"), model.config("vae_decoder")
         self.latents = _Latents(
             channels=vae["latent_channels"],
@@ -93,21 +98,24 @@ class OpenModel:
         return rows * self.latents.scale, columns * self.latents.scale
 
     @cached_property
-    def tokenizers(self) -> Mapping[Part, ClipTokenizer]:
+    def tokenizers(self) -> Mapping[ComponentName, ClipTokenizer]:
         """A tokenizer for each text encoder, in the order in which their states stand side by side."""
-        found: dict[Part, ClipTokenizer] = {}
-        folders: dict[Part, Path | None] = {"text_encoder": self.model.tokenizer_path, "text_encoder_2": self.model.tokenizer_2_path}
-        for part, folder in folders.items():
-            if part in self.model.parts:
-                pad = self.model.pad_tokens.get(part)
-                plain = ClipTokenizer.load(folder, pad) if folder else ClipTokenizer.clip(self.model.pad_tokens[part])
-                found[part] = plain.with_embeddings(self.model.embedding_ids) if self.model.embeddings else plain
+        found: dict[ComponentName, ClipTokenizer] = {}
+        folders: dict[ComponentName, Path | None] = {
+            "text_encoder": self.model.tokenizer_path,
+            "text_encoder_2": self.model.tokenizer_2_path,
+        }
+        for component, folder in folders.items():
+            if component in self.model.components:
+                pad = self.model.pad_tokens.get(component)
+                plain = ClipTokenizer.load(folder, pad) if folder else ClipTokenizer.clip(self.model.pad_tokens[component])
+                found[component] = plain.with_embeddings(self.model.embedding_ids) if self.model.embeddings else plain
         return found
 
     @property
-    def drawing_parts(self) -> tuple[Part, ...]:
-        """The parts that drawing needs."""
-        encoder: tuple[Part, ...] = ("vae_encoder",) if self.inpaints else ()
+    def drawing_components(self) -> tuple[ComponentName, ...]:
+        """The components that drawing needs."""
+        encoder: tuple[ComponentName, ...] = ("vae_encoder",) if self.inpaints else ()
         return (*self.tokenizers, "unet", "vae_decoder", *encoder)
 
     # ---- conditions and pictures
@@ -121,7 +129,7 @@ class OpenModel:
         text : TextCondition
         """
         zeros = self.model.flags.force_zeros_for_empty_prompt
-        text = encode_text(self.parts, self.tokenizers, settings, guided=guided, raw=self.is_xl, zero_negative=zeros)
+        text = encode_text(self.networks, self.tokenizers, settings, guided=guided, raw=self.is_xl, zero_negative=zeros)
         inputs = {"encoder_hidden_states": text.encoder_hidden_states}
         if self.is_xl:
             count, left = divmod(
@@ -129,7 +137,7 @@ class OpenModel:
             )
             if left:
                 raise ConfigError(
-                    f"{self.model.path}: the unet cannot take a pooled text of {text.pooled.shape[1]}; a part is another model's"
+                    f"{self.model.path}: the unet cannot take a pooled text of {text.pooled.shape[1]}; a component is another model's"
                 )
             inputs |= {"text_embeds": text.pooled, "time_ids": sizes.time_ids(count, guided=guided)}
         return inputs, text
@@ -137,7 +145,7 @@ class OpenModel:
     def decode(self, latents: Float, *, tiled: bool) -> "list[Image]":
         """Pictures of latents float[n,C,h,w], one at a time, so that a batch needs no more memory than one."""
         facts = self.latents
-        with self.parts.using("vae_decoder") as decoder:
+        with self.networks.using("vae_decoder") as decoder:
             z = (latents / facts.scaling_factor + facts.shift_factor).astype(decoder.float_dtype(), copy=False)
             decode = (lambda x: tiled_decode(decoder, x, facts.tile, facts.scale)) if tiled else (lambda x: decoder(z=x)["image"])
             return [picture for k in range(len(z)) for picture in to_pil(np.asarray(decode(z[k : k + 1])))]

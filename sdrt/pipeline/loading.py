@@ -6,13 +6,13 @@ from typing import Any
 
 from sdrt.arrays import Numerics
 from sdrt.backends import Backend, BackendOptions, registry
-from sdrt.backends.parts import OpenParts
+from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.models import (
-    PARTS,
+    COMPONENTS,
+    ComponentName,
     CoreMLFolder,
     Embedding,
-    Part,
     Pickled,
     PredictionType,
     SingleFileModel,
@@ -23,7 +23,7 @@ from sdrt.models import (
 )
 from sdrt.models.coreml.component import find_controlnet
 from sdrt.models.coreml.interface import InterfaceLike
-from sdrt.pipeline.loaded_model import OpenModel
+from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
 
 __all__ = ["load"]
@@ -64,8 +64,8 @@ def load(
         (``"nano"``), or a repository of the Hugging Face Hub, which needs the extra ``hub``. Stable Diffusion 1.x and 2.x, SDXL, their
         in-painting models, LCM. With ``backend="coreml"`` a folder of Core ML packages, as converters name them, or a Resources folder of
         Swift's package.
-    backend : str, Backend, or mapping by part
-        Which backend runs the networks; parts that a mapping leaves out run on ``numpy``.
+    backend : str, Backend, or mapping by component
+        Which backend runs the networks; components that a mapping leaves out run on ``numpy``.
     numerics : "float32" or "float64"
         float32 is fast; float64 is the truth that the other is measured against.
     embeddings : mapping from token to file, or sequence of files or of Embedding
@@ -79,7 +79,7 @@ def load(
     vae : str, Path or None
         A VAE in the place of the model's own: its folder, its repository, or its file with the key names of the original code.
     variant : str or None
-        Weights of a folder in this variant, such as ``"fp16"``; parts that have none of it give their plain ones.
+        Weights of a folder in this variant, such as ``"fp16"``; components that have none of it give their plain ones.
     prediction_type : "epsilon", "v_prediction" or None
         What the U-Net of a checkpoint in one file predicts, which its weights do not tell; None is what the file's metadata say, else
         "v_prediction" for Stable Diffusion 2.x and "epsilon" for the others.
@@ -102,8 +102,8 @@ def load(
 
     Raises
     ------
-    ConfigError : unknown backend, part or option, or an embedding that does not fit the model
-    ModelError : the folder lacks a part, or an embedding cannot be read
+    ConfigError : unknown backend, component or option, or an embedding that does not fit the model
+    ModelError : the folder lacks a component, or an embedding cannot be read
 
     >>> load("nano").model.name
     'nano'
@@ -119,14 +119,14 @@ def load(
     )
     if vae is not None:
         factor = _scaling_factor(opened)
-        opened = opened.with_component(open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled))
-    if safety_checker and "safety_checker" not in opened.parts:
-        raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the part's folder")
+        opened = opened.with_override(open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled))
+    if safety_checker and "safety_checker" not in opened.components:
+        raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the component's folder")
     chosen = _by_part(backend)
     _check_programs(opened, chosen)
     options = _options(chosen, numerics, backend_options, low_memory=reduce_memory)
-    keep = not reduce_memory
-    base = OpenModel(opened.with_embeddings(_read_embeddings(embeddings)), chosen, options, keep=keep)
+    keep_loaded = not reduce_memory
+    base = LoadedModel(opened.with_embeddings(_read_embeddings(embeddings)), chosen, options, keep_loaded=keep_loaded)
     if embeddings:
         # built now, so that a token that is taken already is told here
         _ = base.tokenizers
@@ -136,14 +136,20 @@ def load(
         found = open_model(refiner, variant=variant, pickled=pickled, packages=_read_packages)
         found = found.as_refiner() if isinstance(found, CoreMLFolder) else found
         _check_programs(found, chosen)
-        refining = OpenModel(found, chosen, options, keep=keep)
+        refining = LoadedModel(found, chosen, options, keep_loaded=keep_loaded)
         if not (base.is_xl and refining.is_xl):
             raise ConfigError(f"a refiner is an SDXL model's, for an SDXL model; got {refining.model.path} for {base.model.path}")
     return Pipeline(
         base,
-        {str(part): each.name for part, each in chosen.items() if part in opened.parts or (part == "controlnet" and controls)},
+        {
+            str(component): each.name
+            for component, each in chosen.items()
+            if component in opened.components or (component == "controlnet" and controls)
+        },
         numerics,
-        controlnets=[OpenParts(_controlnet(each, opened, variant, pickled), chosen, options, keep=keep) for each in controls],
+        controlnets=[
+            NetworkPool(_controlnet(each, opened, variant, pickled), chosen, options, keep_loaded=keep_loaded) for each in controls
+        ],
         refiner=refining,
         vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
         safety_checker=safety_checker,
@@ -152,21 +158,21 @@ def load(
 
 
 def _options(
-    chosen: Mapping[Part, Backend], numerics: Numerics, given: Mapping[str, Any], *, low_memory: bool
-) -> dict[Part, BackendOptions]:
-    """Every part's options, checked against what its backend takes."""
+    chosen: Mapping[ComponentName, Backend], numerics: Numerics, given: Mapping[str, Any], *, low_memory: bool
+) -> dict[ComponentName, BackendOptions]:
+    """Every component's options, checked against what its backend takes."""
     distinct = {each.name: each for each in chosen.values()}
     known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
     if unknown := sorted(set(given) - set(known)):
         raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
     return {
-        part: BackendOptions(
+        component: BackendOptions(
             numerics=numerics,
             threads=given.get("threads"),
             low_memory=low_memory,
             extra={name: given[name] for name in each.option_names if name in given},
         )
-        for part, each in chosen.items()
+        for component, each in chosen.items()
     }
 
 
@@ -182,24 +188,24 @@ def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickl
     return open_component(name, "controlnet", variant=variant, pickled=pickled)
 
 
-def _check_programs(model: StoredModel, chosen: Mapping[Part, Backend]) -> None:
+def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) -> None:
     """Packages run on Core ML, and nothing else does: said here, before anything is opened."""
-    replaced = {part for component in model.components for part in component.parts}
-    programs = set(model.own_parts) - replaced if isinstance(model, CoreMLFolder) else set()
-    for part in model.parts:
-        name = chosen[part].name
-        if part in programs and name != _CORE_ML and name in registry.names():
+    replaced = {component for override in model.overrides for component in override.components}
+    programs = set(model.own_components) - replaced if isinstance(model, CoreMLFolder) else set()
+    for component in model.components:
+        name = chosen[component].name
+        if component in programs and name != _CORE_ML and name in registry.names():
             raise ConfigError(
                 f"{model.path}: holds Core ML packages, which backend={name!r} cannot run; pass backend='coreml', or their source model"
             )
-        if part not in programs and name == _CORE_ML:
+        if component not in programs and name == _CORE_ML:
             raise ConfigError(
-                f"{model.path}: its {part} is no Core ML package; convert the model ('sdrt convert --model-version {model.path}') and pass "
-                "the folder of packages, or choose another backend"
+                f"{model.path}: its {component} is no Core ML package; convert the model ('sdrt convert --model-version {model.path}') and "
+                "pass the folder of packages, or choose another backend"
             )
 
 
-def _remarks(model: StoredModel, options: Mapping[Part, BackendOptions]) -> dict[str, str]:
+def _remarks(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
     """What the record says of Core ML."""
     if not isinstance(model, CoreMLFolder):
         return {}
@@ -227,13 +233,13 @@ def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path 
     return [each if isinstance(each, Embedding) else read_embedding(each) for each in embeddings]
 
 
-def _by_part(backend: str | Backend | Mapping[str, str | Backend]) -> dict[Part, Backend]:
+def _by_part(backend: str | Backend | Mapping[str, str | Backend]) -> dict[ComponentName, Backend]:
     if not isinstance(backend, Mapping):
         one = _resolve(backend)
-        return dict.fromkeys(PARTS, one)
-    if unknown := sorted(set(backend) - set(PARTS)):
-        raise ConfigError(f"no part is named {', '.join(unknown)}; a model's parts are {', '.join(PARTS)}")
-    return {part: _resolve(backend.get(part, "numpy")) for part in PARTS}
+        return dict.fromkeys(COMPONENTS, one)
+    if unknown := sorted(set(backend) - set(COMPONENTS)):
+        raise ConfigError(f"no component is named {', '.join(unknown)}; a model's components are {', '.join(COMPONENTS)}")
+    return {component: _resolve(backend.get(component, "numpy")) for component in COMPONENTS}
 
 
 def _resolve(backend: str | Backend) -> Backend:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 
 from sdrt.arrays import Array, Float, Numerics, float_dtype
-from sdrt.backends.parts import OpenParts
+from sdrt.backends.pool import NetworkPool
 from sdrt.guidance.classifier_free import guidance_embedding, guide, is_guided
 from sdrt.pipeline.conditions.control import settle_controls
 from sdrt.pipeline.conditions.inpaint import inpaint_channels
 from sdrt.pipeline.conditions.pictures import to_unit
 from sdrt.pipeline.denoiser import Conditions, Denoiser
-from sdrt.pipeline.loaded_model import OpenModel
+from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.noise import RunNoise, open_noise
 from sdrt.pipeline.options import GenerateOptions, current_spellings
 from sdrt.pipeline.resolve import control_pictures, settle, sizes_of, streams_of
@@ -62,12 +62,12 @@ class Pipeline:
 
     Parameters
     ----------
-    base : OpenModel
-    backends : mapping from part to the backend's name
+    base : LoadedModel
+    backends : mapping from component to the backend's name
     numerics : "float32" or "float64"
-    controlnets : sequence of OpenParts
-        Each with the one part ``controlnet``.
-    refiner : OpenModel or None
+    controlnets : sequence of NetworkPool
+        Each with the one component ``controlnet``.
+    refiner : LoadedModel or None
         An SDXL refiner, which takes over near the end.
     vae_tiling : bool
         Whether pictures larger than the autoencoder was trained for are decoded tile by tile.
@@ -79,12 +79,12 @@ class Pipeline:
 
     def __init__(
         self,
-        base: OpenModel,
+        base: LoadedModel,
         backends: Mapping[str, str],
         numerics: Numerics,
         *,
-        controlnets: Sequence[OpenParts] = (),
-        refiner: OpenModel | None = None,
+        controlnets: Sequence[NetworkPool] = (),
+        refiner: LoadedModel | None = None,
         vae_tiling: bool = False,
         safety_checker: bool = False,
         remarks: Mapping[str, str] | None = None,
@@ -161,21 +161,21 @@ class Pipeline:
     def load(self) -> Self:
         """Open now what drawing needs; returns the pipeline."""
         for opened in self._models():
-            for part in opened.drawing_parts:
-                opened.parts.get(part)
+            for component in opened.drawing_components:
+                opened.networks.get(component)
         for controlnet in self._controlnets:
             controlnet.get("controlnet")
         return self
 
     def unload(self) -> None:
         """Give the networks' memory back; the next call opens them again."""
-        for parts in self._all_parts():
-            parts.unload()
+        for pool in self._pools():
+            pool.unload()
 
     def close(self) -> None:
         """Give everything back; calls afterwards raise BackendError."""
-        for parts in self._all_parts():
-            parts.close()
+        for pool in self._pools():
+            pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -188,13 +188,13 @@ class Pipeline:
         """The model's tokenizer; of two, the first."""
         return next(iter(self._base.tokenizers.values()))
 
-    def _models(self) -> Iterator[OpenModel]:
+    def _models(self) -> Iterator[LoadedModel]:
         yield self._base
         if self._refiner is not None:
             yield self._refiner
 
-    def _all_parts(self) -> Iterator[OpenParts]:
-        yield from (opened.parts for opened in self._models())
+    def _pools(self) -> Iterator[NetworkPool]:
+        yield from (opened.networks for opened in self._models())
         yield from self._controlnets
 
     # ---- one call
@@ -251,7 +251,7 @@ class Pipeline:
         channels = None
         if base.inpaints:
             factors = (facts.scaling_factor, facts.shift_factor)
-            channels = inpaint_channels(base.parts, options["image"], options["mask_image"], noise, shape, facts.scale, factors)
+            channels = inpaint_channels(base.networks, options["image"], options["mask_image"], noise, shape, facts.scale, factors)
         told = {}
         if base.guidance_size is not None:
             rows = len(texts["encoder_hidden_states"])
@@ -299,9 +299,9 @@ class Pipeline:
                 yield Step(index, plan.num_calls, float(timestep), latents, state, self.decode)
 
     def _open(
-        self, networks: ExitStack, opened: OpenModel, controlnets: Sequence[OpenParts], conditions: Conditions, settings: Settings
+        self, networks: ExitStack, opened: LoadedModel, controlnets: Sequence[NetworkPool], conditions: Conditions, settings: Settings
     ) -> Denoiser:
-        unet = networks.enter_context(opened.parts.using("unet"))
+        unet = networks.enter_context(opened.networks.using("unet"))
         controls = [networks.enter_context(controlnet.using("controlnet")) for controlnet in controlnets]
         return Denoiser(unet, controls, conditions, settings.num_images, sequential=settings.guidance_batching == "sequential")
 
@@ -309,7 +309,7 @@ class Pipeline:
         """Pictures with those blackened that the safety checker flags."""
         if not self._safety_checker:
             return images, None
-        with self._base.parts.using("safety_checker") as checker:
+        with self._base.networks.using("safety_checker") as checker:
             flagged = flag(checker, images)
         return blacken(images, flagged), flagged
 

@@ -11,7 +11,7 @@ from sdrt.models import Model, ModelLimits
 from sdrt.pipeline.conditions.control import settle_controls
 from sdrt.pipeline.conditions.pictures import Picture, digest
 from sdrt.pipeline.conditions.sizes import Sizes
-from sdrt.pipeline.loaded_model import OpenModel
+from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.noise import NoiseChoice, choice_name, shared_states
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.records.settings import Settings
@@ -32,7 +32,7 @@ _CONTROL_OPTIONS = ("control_image", "controlnet_conditioning_scale", "control_g
 
 
 def settle(
-    opened: OpenModel,
+    opened: LoadedModel,
     prompt: str,
     negative_prompt: str,
     options: GenerateOptions,
@@ -47,7 +47,7 @@ def settle(
 
     Parameters
     ----------
-    backends : mapping from part to the backend's name
+    backends : mapping from component to the backend's name
     num_controlnets : int
     refined : bool
         Whether the pipeline has a refiner.
@@ -153,7 +153,7 @@ def sizes_of(settings: Settings) -> Sizes:
     return Sizes(**({"original_size": own, "target_size": own} | pairs))
 
 
-def _conditions(opened: OpenModel, options: GenerateOptions, num_controlnets: int, *, refined: bool) -> dict[str, Any]:
+def _conditions(opened: LoadedModel, options: GenerateOptions, num_controlnets: int, *, refined: bool) -> dict[str, Any]:
     """What beside the prompts decides the picture, as values of JSON; pictures by their digest."""
     found: dict[str, Any] = {}
     _refuse(options, ("image", "mask_image"), "a model that in-paints, of 9 channels", fits=opened.inpaints)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.arrays import F32, Float
-from sdrt.backends.parts import CheckedNetwork
+from sdrt.backends.pool import CheckedNetwork
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.backends.parts import CheckedNetwork
+from sdrt.backends.pool import CheckedNetwork
 
 __all__ = ["tiled_decode"]
 
@@ -16,7 +16,7 @@ def tiled_decode(decoder: CheckedNetwork, z: Float, tile: int, scale: int) -> Fl
     Parameters
     ----------
     decoder : CheckedNetwork
-        The part ``vae_decoder``.
+        The component ``vae_decoder``.
     z : float[n,C,h,w]
         Latents no larger than a tile are decoded at once.
     tile : int (pixels)

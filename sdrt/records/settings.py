@@ -58,7 +58,7 @@ class Settings:
         Tokens of textual inversion, with the SHA-256 of each file.
     model : str
     backend : mapping
-        Which backend runs each part.
+        Which backend runs each component.
     numerics : "float32" or "float64"
     version : str
         Of sdrt.

@@ -1,4 +1,4 @@
-"""The contract of each part against the configurations of the models that people run."""
+"""The contract of each component against the configurations of the models that people run."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import pytest
 from sdrt.arrays import Numerics
 from sdrt.backends import signature
 from sdrt.errors import ConfigError
+from sdrt.models.components import ComponentName
 from sdrt.models.configs import with_defaults
-from sdrt.models.parts import Part
 
 XL = {
     "block_out_channels": [320, 640, 1280],
@@ -21,8 +21,8 @@ XL = {
 REFINER = {**XL, "block_out_channels": [384, 768, 1536, 1536], "cross_attention_dim": 1280, "projection_class_embeddings_input_dim": 2560}
 
 
-def inputs_of(part: Part, config: dict[str, Any], numerics: Numerics = "float32") -> list[str]:
-    return [str(spec) for spec in signature(part, with_defaults(part, config), numerics).inputs]
+def inputs_of(component: ComponentName, config: dict[str, Any], numerics: Numerics = "float32") -> list[str]:
+    return [str(spec) for spec in signature(component, with_defaults(component, config), numerics).inputs]
 
 
 def test_unet_of_stable_diffusion() -> None:
@@ -73,5 +73,5 @@ def test_safety_checker() -> None:
 
 
 def test_an_unknown_part_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"a part is one of text_encoder, text_encoder_2, unet, .*; got 'vae'"):
+    with pytest.raises(ConfigError, match=r"a component is one of text_encoder, text_encoder_2, unet, .*; got 'vae'"):
         signature("vae", {}, "float32")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Every part of every form of model, and inputs for each."""
+"""Every component of every form of model, and inputs for each."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -7,7 +7,7 @@ import numpy as np
 
 from sdrt.arrays import Array, Numerics
 from sdrt.backends import BackendOptions, Network, registry
-from sdrt.models import Part, open_model
+from sdrt.models import ComponentName, open_model
 from tests.factories import (
     ADDED,
     CONTROLNETS,
@@ -19,7 +19,7 @@ from tests.factories import (
     save_pipeline_folder,
 )
 
-Case: TypeAlias = tuple[Form, Part]
+Case: TypeAlias = tuple[Form, ComponentName]
 
 CASES: tuple[Case, ...] = (
     ("sd1", "text_encoder"),
@@ -41,7 +41,7 @@ CASES: tuple[Case, ...] = (
     ("sd1", "safety_checker"),
 )
 
-# One of each kind of part, where the form is beside the point.
+# One of each kind of component, where the form is beside the point.
 ONE_OF_EACH: tuple[Case, ...] = (
     ("sd1", "text_encoder"),
     ("sdxl", "text_encoder_2"),
@@ -63,14 +63,16 @@ def save_parts(folder: Path, form: Form) -> Path:
     return folder
 
 
-def inputs_of(form: Form, part: Part, *, seed: int = 0, size: int = 8, n: int = 2, dtype: Numerics = "float32") -> dict[str, Array]:
+def inputs_of(
+    form: Form, component: ComponentName, *, seed: int = 0, size: int = 8, n: int = 2, dtype: Numerics = "float32"
+) -> dict[str, Array]:
     """Inputs of n rows, of another height than width."""
     config, wide = UNETS[form], size + 8
-    match part:
+    match component:
         case "text_encoder" | "text_encoder_2":
             return {"input_ids": np.random.default_rng(seed).integers(0, 300, (n, 12)).astype(np.int32)}
         case "unet" | "controlnet":
-            channels = config.get("in_channels", 4) if part == "unet" else 4
+            channels = config.get("in_channels", 4) if component == "unet" else 4
             arrays = {
                 "sample": normal(seed, n, channels, size, wide),
                 "timestep": np.linspace(3.0, 981.0, n),
@@ -79,7 +81,7 @@ def inputs_of(form: Form, part: Part, *, seed: int = 0, size: int = 8, n: int = 
             if form in ADDED:
                 pooled, count = ADDED[form]
                 arrays |= {"text_embeds": normal(seed + 2, n, pooled), "time_ids": np.tile(np.arange(count) * 73.0, (n, 1))}
-            if part == "controlnet":
+            if component == "controlnet":
                 arrays["controlnet_cond"] = np.random.default_rng(seed + 3).random((n, 3, 8 * size, 8 * wide))
             elif "time_cond_proj_dim" in config:
                 arrays["timestep_cond"] = normal(seed + 4, n, config["time_cond_proj_dim"])
@@ -107,9 +109,9 @@ def residuals_for(network: Network, size: int = 8, n: int = 2) -> dict[str, Arra
     return arrays
 
 
-def open_case(backend_name: str, folder: Path, part: Part, **options: object) -> Network:
-    """A part on a backend by name."""
-    return registry.get(backend_name).open(part, open_model(folder), BackendOptions(**options))  # type: ignore[arg-type]
+def open_case(backend_name: str, folder: Path, component: ComponentName, **options: object) -> Network:
+    """A component on a backend by name."""
+    return registry.get(backend_name).open(component, open_model(folder), BackendOptions(**options))  # type: ignore[arg-type]
 
 
 def relative_error(found: Array, wanted: Array) -> float:

@@ -42,6 +42,6 @@ def bound(request: pytest.FixtureRequest) -> float:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[Form, Path]:
-    """Every form of model with every part that goes with it; tests must not write there."""
+    """Every form of model with every component that goes with it; tests must not write there."""
     root = tmp_path_factory.mktemp("contract")
     return {form: save_parts(root / form, form) for form in UNETS}

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file, save_file
 from sdrt.arrays import check_arrays, check_finite
 from sdrt.backends import Network, signature
 from sdrt.errors import ArrayContractError, BackendError, ConfigError, ModelError
-from sdrt.models import Part, open_model
-from sdrt.models.parts import SUBFOLDERS
+from sdrt.models import ComponentName, open_model
+from sdrt.models.components import SUBFOLDERS
 from tests.contract.cases import CASES, ONE_OF_EACH, Case, inputs_of, open_case, relative_error, residuals_for
 from tests.factories import Form
 
@@ -26,7 +26,7 @@ def label(case: object) -> str | None:
 @pytest.fixture(scope="session")
 def opened(backend_name: str, models: dict[Form, Path]) -> Iterator[dict[Case, Network]]:
     """Every case, opened once; tests must not close these."""
-    networks = {(form, part): open_case(backend_name, models[form], part) for form, part in CASES}
+    networks = {(form, component): open_case(backend_name, models[form], component) for form, component in CASES}
     yield networks
     for network in networks.values():
         network.close()
@@ -35,8 +35,8 @@ def opened(backend_name: str, models: dict[Form, Path]) -> Iterator[dict[Case, N
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_the_signature_is_the_contract(opened: dict[Case, Network], models: dict[Form, Path], case: Case) -> None:
     """Names and dtypes as they stand there; sizes may be fewer, and outputs too where a format lacks them."""
-    form, part = case
-    wanted, found = signature(part, open_model(models[form]).config(part), "float32"), opened[case].signature
+    form, component = case
+    wanted, found = signature(component, open_model(models[form]).config(component), "float32"), opened[case].signature
     assert [(spec.name, spec.dtype) for spec in found.inputs] == [(spec.name, spec.dtype) for spec in wanted.inputs]
     assert {(spec.name, spec.dtype) for spec in found.optional} <= {(spec.name, spec.dtype) for spec in wanted.optional}
     assert {(spec.name, spec.dtype) for spec in found.outputs} <= {(spec.name, spec.dtype) for spec in wanted.outputs}
@@ -49,14 +49,14 @@ def test_outputs_agree_with_the_numpy_backend(
     """One row and three, of two sizes, in float32."""
     if backend_name == "numpy":
         pytest.skip("the numpy backend is what others are compared with; its own peers are in tests/backends/numpy")
-    form, part = case
-    network, reference = opened[case], open_case("numpy", models[form], part)
+    form, component = case
+    network, reference = opened[case], open_case("numpy", models[form], component)
     for n, size in ((1, 16), (3, 8)):
-        inputs = inputs_of(form, part, n=n, size=size, seed=n)
+        inputs = inputs_of(form, component, n=n, size=size, seed=n)
         found, wanted = network(**inputs), reference(**inputs)
-        check_arrays(part, network.signature.outputs, found)
+        check_arrays(component, network.signature.outputs, found)
         for name, value in found.items():
-            check_finite(part, name, value)
+            check_finite(component, name, value)
             assert wanted[name].std() > 0
             assert relative_error(value, wanted[name]) < bound, name
 
@@ -66,14 +66,14 @@ def test_float64_is_exact_or_refused(backend_name: str, models: dict[Form, Path]
     """Two ways to compute in float64 agree to 1e-9, which is a million times what they differ by in rounding."""
     if backend_name == "numpy":
         pytest.skip("the numpy backend is what others are compared with; its own peers are in tests/backends/numpy")
-    form, part = case
+    form, component = case
     try:
-        network = open_case(backend_name, models[form], part, numerics="float64")
+        network = open_case(backend_name, models[form], component, numerics="float64")
     except ConfigError as error:
         assert "float64" in str(error)  # noqa: PT017 - a refusal is one of two right answers
         return
-    inputs = inputs_of(form, part, dtype="float64")
-    wanted = open_case("numpy", models[form], part, numerics="float64")(**inputs)
+    inputs = inputs_of(form, component, dtype="float64")
+    wanted = open_case("numpy", models[form], component, numerics="float64")(**inputs)
     for name, value in network(**inputs).items():
         assert value.dtype == np.float64
         assert relative_error(value, wanted[name]) < 1e-9, name
@@ -82,8 +82,8 @@ def test_float64_is_exact_or_refused(backend_name: str, models: dict[Form, Path]
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_every_input_moves_an_output(opened: dict[Case, Network], case: Case) -> None:
     """Without this, a network that ignores a condition would agree with another that does."""
-    form, part = case
-    plain, other = inputs_of(form, part), inputs_of(form, part, seed=50)
+    form, component = case
+    plain, other = inputs_of(form, component), inputs_of(form, component, seed=50)
     # these two do not depend on the seed
     other |= {name: plain[name] + 11 for name in ("timestep", "time_ids") if name in plain}
     before = opened[case](**plain)
@@ -95,8 +95,8 @@ def test_every_input_moves_an_output(opened: dict[Case, Network], case: Case) ->
 @pytest.mark.parametrize("case", [("sd1", "unet"), ("sdxl", "unet")], ids=label)
 def test_residuals_come_together_or_not_at_all(opened: dict[Case, Network], models: dict[Form, Path], case: Case, bound: float) -> None:
     """With all of a ControlNet's residuals the numpy backend's answer comes, each of them moves it, and one alone is refused."""
-    form, part = case
-    network, reference, inputs = opened[case], open_case("numpy", models[form], part), inputs_of(form, part)
+    form, component = case
+    network, reference, inputs = opened[case], open_case("numpy", models[form], component), inputs_of(form, component)
     residuals = residuals_for(network)
     found, wanted = (each(**inputs, **residuals)["noise_pred"] for each in (network, reference))
     assert relative_error(found, wanted) < bound
@@ -172,8 +172,8 @@ def test_calls_at_once_give_what_calls_alone_give(opened: dict[Case, Network], c
 @pytest.mark.parametrize("case", ONE_OF_EACH, ids=label)
 def test_closing(backend_name: str, models: dict[Form, Path], case: Case) -> None:
     """Closing twice is fine; afterwards a call, a bind and whatever was bound say so."""
-    form, part = case
-    network, inputs = open_case(backend_name, models[form], part), inputs_of(form, part)
+    form, component = case
+    network, inputs = open_case(backend_name, models[form], component), inputs_of(form, component)
     bound, second = network.bind(**inputs), network.bind(**inputs)
     bound.close()
     second()
@@ -211,22 +211,22 @@ def test_a_pooled_text_that_does_not_go_with_the_numbers(opened: dict[Case, Netw
 @pytest.mark.parametrize("case", [("sd1", "text_encoder"), ("sd2", "text_encoder"), ("sdxl", "text_encoder_2")], ids=label)
 def test_layers_that_are_left_out(backend_name: str, models: dict[Form, Path], case: Case, bound: float) -> None:
     """As the numpy backend does it, or refused with a ConfigError; ``pooled`` is of the last layer always."""
-    form, part = case
-    inputs = inputs_of(form, part)
-    whole = open_case(backend_name, models[form], part)(**inputs)
+    form, component = case
+    inputs = inputs_of(form, component)
+    whole = open_case(backend_name, models[form], component)(**inputs)
     for clip_skip in (1, 2):
         try:
-            network = open_case(backend_name, models[form], part, clip_skip=clip_skip)
+            network = open_case(backend_name, models[form], component, clip_skip=clip_skip)
         except ConfigError as error:
             assert "clip_skip" in str(error)  # noqa: PT017 - a refusal is one of two right answers
             return
-        found, wanted = network(**inputs), open_case("numpy", models[form], part, clip_skip=clip_skip)(**inputs)
+        found, wanted = network(**inputs), open_case("numpy", models[form], component, clip_skip=clip_skip)(**inputs)
         assert all(relative_error(found[name], wanted[name]) < bound for name in found)
         assert relative_error(found["last_hidden_state"], whole["last_hidden_state"]) > 1e-3
         assert relative_error(found["pooled"], whole["pooled"]) < 1e-6
 
 
-VICTIMS: dict[Part, str] = {
+VICTIMS: dict[ComponentName, str] = {
     "unet": "mid_block.resnets.0.conv1.weight",
     "controlnet": "controlnet_cond_embedding.conv_in.weight",
     "vae_decoder": "decoder.mid_block.resnets.1.conv2.weight",
@@ -241,26 +241,26 @@ VICTIMS: dict[Part, str] = {
 @pytest.mark.parametrize("case", ONE_OF_EACH, ids=label)
 def test_weights_that_do_not_fit_are_named(backend_name: str, models: dict[Form, Path], tmp_path: Path, case: Case, fault: str) -> None:
     """A tensor that is missing, of another shape or not finite is one error with file and tensor in it."""
-    form, part = case
+    form, component = case
     folder = shutil.copytree(models[form], tmp_path / "model")
-    [file] = (folder / SUBFOLDERS[part]).glob("*.safetensors")
+    [file] = (folder / SUBFOLDERS[component]).glob("*.safetensors")
     tensors = load_file(file)
-    (stored,) = (name for name in tensors if name.removeprefix("text_model.") == VICTIMS[part])
+    (stored,) = (name for name in tensors if name.removeprefix("text_model.") == VICTIMS[component])
     victim = tensors.pop(stored)
     changed = {"missing": None, "shape": np.concatenate([victim, victim]), "nan": np.full_like(victim, np.nan)}[fault]
     save_file(tensors | ({} if changed is None else {stored: changed}), file)
     with pytest.raises(ModelError) as caught:
-        open_case(backend_name, folder, part)
+        open_case(backend_name, folder, component)
     assert str(file) in str(caught.value)
-    assert VICTIMS[part] in str(caught.value)
+    assert VICTIMS[component] in str(caught.value)
 
 
 @pytest.mark.parametrize("case", ONE_OF_EACH, ids=label)
 def test_a_part_of_another_class_is_refused(backend_name: str, models: dict[Form, Path], tmp_path: Path, case: Case) -> None:
-    form, part = case
+    form, component = case
     folder = shutil.copytree(models[form], tmp_path / "model")
-    file = folder / SUBFOLDERS[part] / "config.json"
+    file = folder / SUBFOLDERS[component] / "config.json"
     config = json.loads(file.read_text())
     file.write_text(json.dumps(config | {"_class_name": "Flux", "architectures": ["Flux"]}))
     with pytest.raises(ModelError, match="Flux"):
-        open_case(backend_name, folder, part)
+        open_case(backend_name, folder, component)

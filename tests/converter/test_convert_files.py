@@ -169,7 +169,7 @@ def test_sidecars_describe_the_source(model_folder: Folders, done: ConvertOption
         assert (done.out / name).read_bytes() == (folder / "tokenizer" / name).read_bytes()
     assert json.loads((done.out / "scheduler_config.json").read_text()) == model.scheduler_config
     said = json.loads((done.out / "sdrt.json").read_text())["coreml"]
-    assert said["configs"].keys() == set(model.parts)
+    assert said["configs"].keys() == set(model.components)
     for part, config in said["configs"].items():
         assert config == json.loads(json.dumps(dict(model.config(part))))
     del said["configs"]

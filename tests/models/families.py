@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from sdrt.models import Part
+from sdrt.models import ComponentName
 from tests.factories import randomise
 from tests.models.original_names import Tensors, original_clip, original_open_clip, original_unet, original_vae
 
@@ -88,7 +88,7 @@ _CLIP_G: Mapping[str, Any] = {
     "hidden_act": "gelu",
     "projection_dim": 1280,
 }
-ENCODERS: Mapping[Family, Mapping[Part, Mapping[str, Any]]] = {
+ENCODERS: Mapping[Family, Mapping[ComponentName, Mapping[str, Any]]] = {
     "sd1": {"text_encoder": _CLIP_L},
     "inpaint": {"text_encoder": _CLIP_L},
     "sd2": {"text_encoder": _CLIP_H},
@@ -114,10 +114,10 @@ def narrow_unet(family: Family) -> dict[str, Any]:
     return config
 
 
-def narrow_encoder(family: Family, part: Part) -> dict[str, Any]:
-    config = {**ENCODERS[family][part], **_NARROW_TEXT}
+def narrow_encoder(family: Family, component: ComponentName) -> dict[str, Any]:
+    config = {**ENCODERS[family][component], **_NARROW_TEXT}
     config["num_hidden_layers"] = 4 if family == "sd2" else 3
-    if part == "text_encoder_2":
+    if component == "text_encoder_2":
         config["projection_dim"] = 40
     elif family != "sd2":
         config["projection_dim"] = 64
@@ -131,16 +131,16 @@ class Checkpoint:
     modules: Mapping[str, Any]
     original: Tensors
 
-    def tensors(self, part: Part) -> Tensors:
+    def tensors(self, component: ComponentName) -> Tensors:
         """What sdrt is to find: diffusers' own names, without the prefix that transformers' wrapper adds."""
-        module = self.modules["vae" if part in ("vae_decoder", "vae_encoder") else part]
+        module = self.modules["vae" if component in ("vae_decoder", "vae_encoder") else component]
         return {name.removeprefix("text_model."): tensor for name, tensor in module.state_dict().items()}
 
 
 def narrow(family: Family) -> Checkpoint:
     """Random in every tensor."""
     vae = {**VAE, "block_out_channels": [32, 32, 64, 64]}
-    encoders = {part: narrow_encoder(family, part) for part in ENCODERS[family]}
+    encoders = {component: narrow_encoder(family, component) for component in ENCODERS[family]}
     return _checkpoint(family, narrow_unet(family), vae, encoders, randomise)
 
 
@@ -154,20 +154,20 @@ def _checkpoint(
     family: Family,
     unet_config: Mapping[str, Any],
     vae_config: Mapping[str, Any],
-    encoder_configs: Mapping[Part, Mapping[str, Any]],
+    encoder_configs: Mapping[ComponentName, Mapping[str, Any]],
     fill: Callable[[torch.nn.Module], None],
 ) -> Checkpoint:
     unet, vae = UNet2DConditionModel(**unet_config), AutoencoderKL(**vae_config)
     modules: dict[str, torch.nn.Module] = {"unet": unet, "vae": vae}
-    for part, config in encoder_configs.items():
-        kind = CLIPTextModelWithProjection if part == "text_encoder_2" else CLIPTextModel
-        modules[part] = kind(CLIPTextConfig(**{"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407, **config}))
+    for component, config in encoder_configs.items():
+        kind = CLIPTextModelWithProjection if component == "text_encoder_2" else CLIPTextModel
+        modules[component] = kind(CLIPTextConfig(**{"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407, **config}))
     for module in modules.values():
         fill(module)
     original = original_unet(unet.state_dict(), unet.config) | original_vae(vae.state_dict(), len(vae_config["block_out_channels"]))
-    for part in encoder_configs:
-        plain = {name.removeprefix("text_model."): tensor for name, tensor in modules[part].state_dict().items()}
-        match family, part:
+    for component in encoder_configs:
+        plain = {name.removeprefix("text_model."): tensor for name, tensor in modules[component].state_dict().items()}
+        match family, component:
             case ("sd1" | "inpaint", _):
                 original |= original_clip(plain, "cond_stage_model.transformer.")
             case ("sd2", _):

@@ -139,8 +139,8 @@ def original_open_clip(tensors: Mapping[str, torch.Tensor], prefix: str, *, unus
             _, _, at, inner = name.split(".", 3)
             module, _, kind = inner.rpartition(".")
             if module == "self_attn.q_proj":
-                parts = [plain[name.replace("q_proj", each)] for each in ("q_proj", "k_proj", "v_proj")]
-                renamed[f"transformer.resblocks.{at}.attn.in_proj_{kind}"] = torch.cat(parts)
+                components = [plain[name.replace("q_proj", each)] for each in ("q_proj", "k_proj", "v_proj")]
+                renamed[f"transformer.resblocks.{at}.attn.in_proj_{kind}"] = torch.cat(components)
             elif module in layer:
                 renamed[f"transformer.resblocks.{at}.{layer[module]}.{kind}"] = tensor
     if unused_layer:

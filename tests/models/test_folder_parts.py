@@ -1,4 +1,4 @@
-"""Model folders of every family: which parts are there, and what the index says."""
+"""Model folders of every family: which components are there, and what the index says."""
 
 import json
 import shutil
@@ -12,9 +12,9 @@ from tests.factories import CONTROLNETS, VAES, random_controlnet, random_vae
 
 
 def test_parts_are_those_that_are_there(pristine: dict[str, Path]) -> None:
-    assert open_model(pristine["sd1"]).parts == ("text_encoder", "unet", "vae_decoder", "vae_encoder", "safety_checker")
-    assert open_model(pristine["sdxl"]).parts == ("text_encoder", "text_encoder_2", "unet", "vae_decoder", "vae_encoder")
-    assert open_model(pristine["sdxl-refiner"]).parts == ("text_encoder_2", "unet", "vae_decoder", "vae_encoder")
+    assert open_model(pristine["sd1"]).components == ("text_encoder", "unet", "vae_decoder", "vae_encoder", "safety_checker")
+    assert open_model(pristine["sdxl"]).components == ("text_encoder", "text_encoder_2", "unet", "vae_decoder", "vae_encoder")
+    assert open_model(pristine["sdxl-refiner"]).components == ("text_encoder_2", "unet", "vae_decoder", "vae_encoder")
 
 
 def test_every_part_opens_under_its_canonical_names(pristine: dict[str, Path]) -> None:
@@ -28,9 +28,9 @@ def test_every_part_opens_under_its_canonical_names(pristine: dict[str, Path]) -
     }
     for form in pristine:
         model = open_model(pristine[form])
-        for part in model.parts:
-            assert probes[part] in model.tensors(part), (form, part)
-            assert model.where(part).is_file()
+        for component in model.components:
+            assert probes[component] in model.tensors(component), (form, component)
+            assert model.where(component).is_file()
 
 
 def test_tokenizers_stand_beside_their_text_encoders(pristine: dict[str, Path]) -> None:
@@ -87,9 +87,9 @@ def test_a_text_encoder_wants_its_own_tokenizer(pristine: dict[str, Path], tmp_p
 def test_a_part_that_is_not_there_is_one_error(pristine: dict[str, Path]) -> None:
     model = open_model(pristine["sdxl-refiner"])
     for ask in (model.config, model.tensors, model.where):
-        with pytest.raises(MissingFileError, match=r"has no text_encoder; its parts are text_encoder_2, unet"):
+        with pytest.raises(MissingFileError, match=r"has no text_encoder; its components are text_encoder_2, unet"):
             ask("text_encoder")
-        with pytest.raises(ConfigError, match=r"a part is one of .*; got 'transformer'"):
+        with pytest.raises(ConfigError, match=r"a component is one of .*; got 'transformer'"):
             ask("transformer")  # type: ignore[arg-type]
 
 
@@ -98,9 +98,9 @@ def test_a_component_stands_before_the_models_own_part(folder: Path, tmp_path: P
     random_controlnet(CONTROLNETS["sd1"], seed=8).save_pretrained(tmp_path / "control")
     own = open_model(folder)
     vae, control = open_component(tmp_path / "vae", "vae_decoder"), open_component(tmp_path / "control", "controlnet")
-    assert (vae.parts, control.parts) == (("vae_decoder", "vae_encoder"), ("controlnet",))
-    both = own.with_component(vae).with_component(control)
-    assert both.parts == ("text_encoder", "unet", "controlnet", "vae_decoder", "vae_encoder", "safety_checker")
+    assert (vae.components, control.components) == (("vae_decoder", "vae_encoder"), ("controlnet",))
+    both = own.with_override(vae).with_override(control)
+    assert both.components == ("text_encoder", "unet", "controlnet", "vae_decoder", "vae_encoder", "safety_checker")
     assert both.config("vae_decoder")["scaling_factor"] == 0.5 != own.config("vae_decoder")["scaling_factor"]
     name = "decoder.conv_in.weight"
     assert (both.tensors("vae_decoder")[name] == vae.tensors("vae_decoder")[name]).all()

@@ -1,4 +1,4 @@
-"""What is fetched from the Hub: the small files, and one set of weights for each part."""
+"""What is fetched from the Hub: the small files, and one set of weights for each component."""
 
 import json
 import shutil
@@ -37,9 +37,9 @@ class FakeHub:
 @pytest.fixture
 def repository(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     """A repository with everything that real ones have beside what is needed."""
-    for part, stem in (("unet", "diffusion_pytorch_model"), ("text_encoder", "model")):
+    for component, stem in (("unet", "diffusion_pytorch_model"), ("text_encoder", "model")):
         for name in (f"{stem}.fp16.safetensors", f"{stem}.non_ema.safetensors"):
-            shutil.copy(folder / part / f"{stem}.safetensors", folder / part / name)
+            shutil.copy(folder / component / f"{stem}.safetensors", folder / component / name)
     for name in ("v1-5-pruned.safetensors", "unet/diffusion_pytorch_model.bin", "vae/diffusion_pytorch_model.fp16.bin", "unet/model.onnx"):
         (folder / name).write_bytes(b"not needed")
     (folder / "vae_1_0").mkdir()
@@ -60,7 +60,7 @@ PLAIN = {
 def test_plain_weights_alone_are_fetched(repository: FakeHub) -> None:
     model = open_model("someone/tiny")
     assert repository.fetched() == PLAIN
-    assert all(model.tensors(part) for part in model.parts)
+    assert all(model.tensors(component) for component in model.components)
     assert (repository.cache / "tokenizer" / "merges.txt").is_file()
 
 
@@ -72,7 +72,7 @@ def test_a_variant_is_fetched_where_there_is_one(repository: FakeHub) -> None:
         "vae/diffusion_pytorch_model.safetensors",
         "safety_checker/model.safetensors",
     }
-    assert all(model.tensors(part) for part in model.parts)
+    assert all(model.tensors(component) for component in model.components)
 
 
 def test_shards_are_fetched_by_their_names(repository: FakeHub) -> None:

@@ -10,7 +10,7 @@ import torch
 from diffusers.loaders import single_file_utils as peer
 from safetensors.torch import save_file
 
-from sdrt.models import Model, Part, SingleFileModel, open_component, open_model
+from sdrt.models import ComponentName, Model, SingleFileModel, open_component, open_model
 from tests.models.families import FAMILIES, Checkpoint, Family, controlnet, narrow, published, save_original
 from tests.models.original_names import original_controlnet, original_vae, write_hollow
 
@@ -44,55 +44,55 @@ def hollow(wide: Checkpoint, tmp_path: Path) -> SingleFileModel:
     return SingleFileModel(tmp_path / "model.safetensors", "model")
 
 
-def peers_tensors(checkpoint: Checkpoint, part: Part) -> dict[str, torch.Tensor]:
+def peers_tensors(checkpoint: Checkpoint, component: ComponentName) -> dict[str, torch.Tensor]:
     """What diffusers' converters make of the original names."""
     original, modules = dict(checkpoint.original), checkpoint.modules
-    if part == "unet":
+    if component == "unet":
         return dict(peer.convert_ldm_unet_checkpoint(original, modules["unet"].config))
-    if part in ("vae_decoder", "vae_encoder"):
+    if component in ("vae_decoder", "vae_encoder"):
         return dict(peer.convert_ldm_vae_checkpoint(original, modules["vae"].config))
     prefixes = [
         prefix for prefix in ("cond_stage_model.model.", "conditioner.embedders.1.model.") if any(n.startswith(prefix) for n in original)
     ]
-    if part == "text_encoder" and not (prefixes and prefixes[0].startswith("cond_stage")):
+    if component == "text_encoder" and not (prefixes and prefixes[0].startswith("cond_stage")):
         found = peer.convert_ldm_clip_checkpoint(original)
     else:
-        found = peer.convert_open_clip_checkpoint(modules[part], original, prefix=(prefixes or ["conditioner.embedders.0.model."])[0])
+        found = peer.convert_open_clip_checkpoint(modules[component], original, prefix=(prefixes or ["conditioner.embedders.0.model."])[0])
     return {name.removeprefix("text_model."): tensor for name, tensor in found.items() if not name.endswith("position_ids")}
 
 
-def check_equal(model: Model, part: Part, want: Mapping[str, torch.Tensor]) -> None:
-    found = model.tensors(part)
+def check_equal(model: Model, component: ComponentName, want: Mapping[str, torch.Tensor]) -> None:
+    found = model.tensors(component)
     assert sorted(found) == sorted(want)
     for name, tensor in want.items():
         np.testing.assert_array_equal(found[name], tensor.numpy(), err_msg=name)
 
 
 def test_every_tensor_comes_back(model: SingleFileModel, random: Checkpoint) -> None:
-    assert {"unet", "vae_decoder", "vae_encoder"} < set(model.parts)
-    for part in model.parts:
-        check_equal(model, part, random.tensors(part))
+    assert {"unet", "vae_decoder", "vae_encoder"} < set(model.components)
+    for component in model.components:
+        check_equal(model, component, random.tensors(component))
 
 
 def test_diffusers_converters_find_the_same(model: SingleFileModel, random: Checkpoint) -> None:
-    for part in model.parts:
-        check_equal(model, part, peers_tensors(random, part))
+    for component in model.components:
+        check_equal(model, component, peers_tensors(random, component))
 
 
 def test_every_tensor_is_a_view_of_the_file(model: SingleFileModel) -> None:
-    for part in model.parts:
-        for name, array in model.tensors(part).items():
+    for component in model.components:
+        for name, array in model.tensors(component).items():
             assert not array.flags.owndata, name
             assert not array.flags.writeable, name
 
 
 def test_published_shapes_are_found_as_diffusers_finds_them(hollow: SingleFileModel, wide: Checkpoint) -> None:
     """At the real widths and depths: by name and shape, since the file is hollow."""
-    for part in hollow.parts:
-        found = hollow.tensors(part)
+    for component in hollow.components:
+        found = hollow.tensors(component)
         shapes = {name: found.shape(name) for name in found}
-        assert shapes == {name: tuple(tensor.shape) for name, tensor in wide.tensors(part).items()}
-        assert shapes == {name: tuple(tensor.shape) for name, tensor in peers_tensors(wide, part).items()}
+        assert shapes == {name: tuple(tensor.shape) for name, tensor in wide.tensors(component).items()}
+        assert shapes == {name: tuple(tensor.shape) for name, tensor in peers_tensors(wide, component).items()}
 
 
 # Bookkeeping, and the size of a picture that nobody asked for.
@@ -100,17 +100,17 @@ _NO_NUMBER = {"_class_name", "architectures", "sample_size"}
 
 
 def test_published_configurations_follow_from_shapes(hollow: SingleFileModel, wide: Checkpoint, family: Family) -> None:
-    for part in hollow.parts:
-        module = wide.modules["vae" if part.startswith("vae") else part]
-        want: Mapping[str, Any] = module.config if part in ("unet", "vae_decoder", "vae_encoder") else module.config.to_dict()
-        found = hollow.config(part)
+    for component in hollow.components:
+        module = wide.modules["vae" if component.startswith("vae") else component]
+        want: Mapping[str, Any] = module.config if component in ("unet", "vae_decoder", "vae_encoder") else module.config.to_dict()
+        found = hollow.config(component)
         compared = {key: want[key] for key in found if key in want and key not in _NO_NUMBER}
         assert len(compared) > 8
         got = {key: found[key] for key in compared}
         # diffusers takes one number for all levels, or one a level
         assert {key: list(v) if isinstance(v, tuple) else v for key, v in got.items()} == {
             key: list(v) if isinstance(v, tuple) else v for key, v in compared.items()
-        } | ({"scaling_factor": 0.13025} if part.startswith("vae") and family in ("sdxl", "refiner") else {})
+        } | ({"scaling_factor": 0.13025} if component.startswith("vae") and family in ("sdxl", "refiner") else {})
     assert hollow.config("unet")["sample_size"] == want_sample_size(family)
 
 

@@ -66,11 +66,11 @@ def test_a_ckpt_is_the_same_model(checkpoint: Path, tmp_path: Path, legacy: bool
     torch.save(content, tmp_path / "model.ckpt", _use_new_zipfile_serialization=not legacy)
     model, want = open_model(tmp_path / "model.ckpt", pickled="weights_only"), open_model(checkpoint)
     assert isinstance(model, SingleFileModel)
-    assert (model.parts, model.scheduler_config) == (want.parts, want.scheduler_config)
-    for part in want.parts:
-        assert model.config(part) == want.config(part)
-        found = model.tensors(part)
-        assert all((found[name] == array).all() for name, array in want.tensors(part).items())
+    assert (model.components, model.scheduler_config) == (want.components, want.scheduler_config)
+    for component in want.components:
+        assert model.config(component) == want.config(component)
+        found = model.tensors(component)
+        assert all((found[name] == array).all() for name, array in want.tensors(component).items())
 
 
 def test_a_pickled_controlnet_opens(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_file_of_another_kind_is_named_when_it_is_opened(
 
 
 @pytest.mark.parametrize(
-    ("change", "part", "message"),
+    ("change", "component", "message"),
     [
         (
             also(model__diffusion_model__label_emb__weight=(4, 4)),
@@ -84,7 +84,7 @@ def test_a_file_of_another_kind_is_named_when_it_is_opened(
             r"Stable Diffusion has the same on both",
         ),
         (without("first_stage_model.encoder."), "vae_decoder", r"its VAE has 4 levels of \[0, 0, 0, 0\] channels"),
-        (without("first_stage_model."), "vae_decoder", r"has no vae_decoder; its parts are text_encoder, unet"),
+        (without("first_stage_model."), "vae_decoder", r"has no vae_decoder; its components are text_encoder, unet"),
         (without(f"{TEXT}embeddings.token"), "text_encoder", r"the text encoder's embeddings or first layer are missing"),
         (
             also(**{f"{TEXT}embeddings.token_embedding.weight": (50, 64)}),
@@ -94,12 +94,12 @@ def test_a_file_of_another_kind_is_named_when_it_is_opened(
     ],
 )
 def test_a_part_of_another_architecture_is_one_error(
-    tensors: Tensors, tmp_path: Path, change: Callable[[Tensors], Tensors], part: sdrt.models.Part, message: str
+    tensors: Tensors, tmp_path: Path, change: Callable[[Tensors], Tensors], component: sdrt.models.ComponentName, message: str
 ) -> None:
     file = tmp_path / "model.safetensors"
     save_file(change(tensors), file)
     with pytest.raises(ModelError, match=message) as caught:
-        open_model(file).config(part)
+        open_model(file).config(component)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -200,9 +200,9 @@ def test_a_checkpoint_draws_what_its_folder_draws(checkpoint: Path, tmp_path: Pa
         module.save_pretrained(tmp_path / "folder" / name)
     save_original(made, tmp_path / "file.safetensors")
     file = open_model(tmp_path / "file.safetensors")
-    for part in ("unet", "vae_decoder", "text_encoder"):
-        folder = open_component(tmp_path / "folder" / ("vae" if part.startswith("vae") else part), part)
-        ours, theirs = file.tensors(part), folder.tensors(part)
+    for component in ("unet", "vae_decoder", "text_encoder"):
+        folder = open_component(tmp_path / "folder" / ("vae" if component.startswith("vae") else component), component)
+        ours, theirs = file.tensors(component), folder.tensors(component)
         assert sorted(ours) == sorted(theirs)
         assert all((ours[name] == theirs[name]).all() for name in theirs)
     pipe = sdrt.load(tmp_path / "file.safetensors")

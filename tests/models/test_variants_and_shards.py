@@ -71,11 +71,11 @@ def test_a_variant_is_read_where_there_is_one_and_plain_weights_elsewhere(folder
 
 
 def test_a_variant_that_no_part_has_is_refused_and_the_others_are_named(folder: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"no part has weights of variant 'fp16' \(found: none but the plain ones\)"):
+    with pytest.raises(MissingFileError, match=r"no component has weights of variant 'fp16' \(found: none but the plain ones\)"):
         open_model(folder, variant="fp16")
     file = folder / "unet" / f"{UNET}.safetensors"
     file.rename(folder / "unet" / f"{UNET}.non_ema.safetensors")
-    with pytest.raises(MissingFileError, match=r"no part has weights of variant 'fp16' \(found: non_ema\)"):
+    with pytest.raises(MissingFileError, match=r"no component has weights of variant 'fp16' \(found: non_ema\)"):
         open_model(folder, variant="fp16")
     with pytest.raises(MissingFileError, match=r"has none of .*; there are weights of variant non_ema: pass variant='non_ema'"):
         open_model(folder).tensors("unet")

@@ -34,7 +34,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Form], Path]:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory, sources: Callable[[Form], Path]) -> TREE:
-    """A function that gives one package of a part, made when first asked for; tests copy what they change."""
+    """A function that gives one package of a component, made when first asked for; tests copy what they change."""
     root = tmp_path_factory.mktemp("packages")
 
     @cache
@@ -198,9 +198,9 @@ def test_sdxl_and_its_refiner_in_one_folder(tree: TREE, sources: Callable[[Form]
     own = sources("sdxl-refiner")
     mixed = folder.parent / "refiner"
     shutil.copytree(own, mixed)
-    for part in ("text_encoder_2", "tokenizer_2"):
-        shutil.rmtree(mixed / part)
-        shutil.copytree(sources("sdxl") / part, mixed / part)
+    for component in ("text_encoder_2", "tokenizer_2"):
+        shutil.rmtree(mixed / component)
+        shutil.copytree(sources("sdxl") / component, mixed / component)
     assert psnr(refined, picture(sdrt.load(sources("sdxl"), refiner=mixed), refiner_start=0.5)) > 60
 
 
@@ -232,11 +232,11 @@ def test_fractional_timesteps_are_rounded_to_what_the_packages_take(tree: TREE, 
 def test_a_hub_variant_is_a_folder_below(tree: TREE, tmp_path: Path) -> None:
     root = tmp_path / "coreml-model"
     folder = tree("sd1", SD1, out=root / "original" / "packages")
-    assert open_model(root).parts == ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+    assert open_model(root).components == ("text_encoder", "unet", "vae_decoder", "vae_encoder")
     shutil.copytree(folder, root / "split_einsum" / "packages")
     with pytest.raises(ConfigError, match=r"several folders hold Core ML packages; pass one of .*original.*, .*split_einsum"):
         open_model(root)
-    assert open_model(root / "original").parts == ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+    assert open_model(root / "original").components == ("text_encoder", "unet", "vae_decoder", "vae_encoder")
 
 
 def test_a_bare_folder_is_described_by_its_packages_and_says_what_it_assumed(tree: TREE, sources: Callable[[Form], Path]) -> None:
@@ -283,7 +283,7 @@ def test_packages_that_are_missing_or_of_another_model_are_named(tree: TREE, pac
     for role in ("vae_decoder", "text_encoder"):
         package = folder / f"{file_stem(role, NAME)}.mlpackage"
         shutil.move(package, folder.parent / package.name)
-        with pytest.raises(MissingFileError, match=r"has no (vae_decoder; its parts are|package of a text encoder)"):
+        with pytest.raises(MissingFileError, match=r"has no (vae_decoder; its components are|package of a text encoder)"):
             sdrt.load(folder, backend="coreml")
         shutil.move(folder.parent / package.name, package)
     (folder / "sdrt.json").write_text(json.dumps({"coreml": {"format": 1, "configs": {"unet": {"cross_attention_dim": 48}}}}))

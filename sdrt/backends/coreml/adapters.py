@@ -1,4 +1,4 @@
-"""What each part's packages call the arrays of the canonical contract, and how they lay them out.
+"""What each component's packages call the arrays of the canonical contract, and how they lay them out.
 
 Source: apple/ml-stable-diffusion at e12202c, ``torch2coreml.py``.
 """
@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sdrt.arrays import Array, TensorSpec
+from sdrt.models.components import ComponentName
 from sdrt.models.coreml.interface import Ports
 from sdrt.models.mlpackage.features import Feature
-from sdrt.models.parts import Part
 
 __all__ = ["Adapter", "adapter_of"]
 
@@ -21,7 +21,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
-    """How a part's arrays go in and come out.
+    """How a component's arrays go in and come out.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ _TEXT = Adapter(
         "pooled": ("pooled_outputs",),
     }
 )
-_ADAPTERS: Mapping[Part, Adapter] = {
+_ADAPTERS: Mapping[ComponentName, Adapter] = {
     "text_encoder": _TEXT,
     "text_encoder_2": _TEXT,
     "unet": Adapter(outputs={"noise_pred": ("noise_pred",)}),
@@ -60,12 +60,12 @@ _ADAPTERS: Mapping[Part, Adapter] = {
 }
 
 
-def adapter_of(part: Part, ports: Ports) -> Adapter:
-    """The adapter of a part; a ControlNet's outputs are however many it has."""
-    if part == "controlnet":
+def adapter_of(component: ComponentName, ports: Ports) -> Adapter:
+    """The adapter of a component; a ControlNet's outputs are however many it has."""
+    if component == "controlnet":
         count = sum(name.startswith("additional_residual_") for name in ports.outputs)
         return Adapter(outputs={f"additional_residual_{index}": (f"additional_residual_{index}",) for index in range(count)})
-    return _ADAPTERS[part]
+    return _ADAPTERS[component]
 
 
 def laid_out(spec: TensorSpec, feature: Feature, value: Array) -> Array:

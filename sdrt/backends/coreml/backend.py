@@ -1,4 +1,4 @@
-"""The backend ``coreml``: opens the packages of a model's parts."""
+"""The backend ``coreml``: opens the packages of a model's components."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,10 +14,10 @@ from sdrt.backends.coreml.runner import open_runner
 from sdrt.backends.coreml.signatures import narrowed
 from sdrt.errors import ConfigError
 from sdrt.models.base import Model
+from sdrt.models.components import ComponentName
 from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder
 from sdrt.models.coreml.interface import read_ports
 from sdrt.models.mlpackage.reading import read_interface
-from sdrt.models.parts import Part
 
 __all__ = ["CoreMLBackend"]
 
@@ -28,32 +28,32 @@ class CoreMLBackend:
     name = "coreml"
     option_names = ("compute_unit", "precision", "on_load")
 
-    def open(self, part: Part, model: Model, options: BackendOptions) -> CoreMLNetwork:
+    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> CoreMLNetwork:
         """Open one part.
 
         Raises
         ------
-        ConfigError : the part is not of Core ML packages, or an option cannot be used
+        ConfigError : the component is not of Core ML packages, or an option cannot be used
         ModelError : a package is damaged, or is another model's
         MissingExtraError : on macOS, without coremltools
         """
         own = CoreMLOptions.read(options)
-        holder = _holder(part, model)
-        roles = holder.roles(part)
+        holder = _holder(component, model)
+        roles = holder.roles(component)
         opened = {role: self._role(paths, own) for role, paths in roles.items()}
         controlled = opened.pop("control_unet", None)
         plain = next(iter(opened.values()), None)
         first = plain or controlled
         if first is None:
-            raise ConfigError(f"{model.path}: has no package of its {part}; convert it into this folder")
-        adapter = adapter_of(part, first.ports)
+            raise ConfigError(f"{model.path}: has no package of its {component}; convert it into this folder")
+        adapter = adapter_of(component, first.ports)
         owner = next(iter(roles.values()))[0]
-        wanted = signature(part, model.config(part), options.numerics)
-        if part == "controlnet":
+        wanted = signature(component, model.config(component), options.numerics)
+        if component == "controlnet":
             # how many residuals there are is what the package says
             wanted = replace(wanted, outputs=())
         found: Signature = narrowed(owner, wanted, first.ports, adapter, None if controlled is None else controlled.ports)
-        network = CoreMLNetwork(part, found, adapter, plain, controlled)
+        network = CoreMLNetwork(component, found, adapter, plain, controlled)
         # loaded now, so that what fails does so here; the role that takes residuals waits until there are some
         first.get()
         return network
@@ -62,14 +62,14 @@ class CoreMLBackend:
         return LazyRole(read_ports(paths, read_interface), lambda: open_runner(paths, own))
 
 
-def _holder(part: Part, model: Model) -> CoreMLFolder | CoreMLControlNet:
-    """The model, or the component laid over it, whose packages run a part."""
-    for each in (*getattr(model, "components", ()), model):
-        if part in each.parts and isinstance(each, CoreMLFolder | CoreMLControlNet):
+def _holder(component: ComponentName, model: Model) -> CoreMLFolder | CoreMLControlNet:
+    """The model, or the one laid over it, whose packages run a component."""
+    for each in (*getattr(model, "overrides", ()), model):
+        if component in each.components and isinstance(each, CoreMLFolder | CoreMLControlNet):
             return each
-        if part in each.parts and each is not model:
+        if component in each.components and each is not model:
             break
     raise ConfigError(
-        f"{model.path}: its {part} is no Core ML package; convert the model with 'sdrt convert --model-version {model.path}', or choose "
+        f"{model.path}: its {component} is no Core ML package; convert it with 'sdrt convert --model-version {model.path}', or choose "
         "another backend"
     )

@@ -12,8 +12,8 @@ from sdrt.backends.coreml.adapters import Adapter, default_shape, laid_out, verd
 from sdrt.backends.coreml.runner import Runner
 from sdrt.backends.coreml.signatures import rows_of
 from sdrt.errors import ArrayContractError, BackendError
+from sdrt.models.components import ComponentName
 from sdrt.models.coreml.interface import Ports
-from sdrt.models.parts import Part
 
 __all__ = ["CoreMLNetwork", "LazyRole"]
 
@@ -62,7 +62,7 @@ class CoreMLNetwork:
 
     Parameters
     ----------
-    part : Part
+    component : ComponentName
     signature : Signature
     adapter : Adapter
     plain : LazyRole or None
@@ -76,7 +76,7 @@ class CoreMLNetwork:
         Whether closing ends the runners.
     """
 
-    part: Part
+    component: ComponentName
     signature: Signature
     adapter: Adapter
     plain: LazyRole | None
@@ -100,7 +100,7 @@ class CoreMLNetwork:
         led = bool(optional) and optional[0] in given
         role = self.controlled if led or self.plain is None else self.plain
         if role is None:
-            raise BackendError(f"{self.part}: has no package that takes {', '.join(inputs)}")
+            raise BackendError(f"{self.component}: has no package that takes {', '.join(inputs)}")
         runner = role.get()
         rows = self._rows(role.ports, count)
         fillers = self._fillers(role.ports, given)
@@ -115,14 +115,14 @@ class CoreMLNetwork:
         """The same network with some inputs fixed: laid out, cast and cut into the packages' rows once."""
         allowed = {*self.signature.input_names(), *self.signature.optional_names()} - self.bound.keys()
         if unknown := sorted(constants.keys() - allowed):
-            raise ArrayContractError(f"{self.part} bound input: does not take {', '.join(unknown)}, or has it already")
+            raise ArrayContractError(f"{self.component} bound input: does not take {', '.join(unknown)}, or has it already")
         role = self.plain or self.controlled
         if role is not None:
             role.get()
         count = self._count(constants) if constants else self.count
         copies = {name: value.copy() for name, value in constants.items()}
         return type(self)(
-            self.part,
+            self.component,
             self.signature,
             self.adapter,
             self.plain,
@@ -144,12 +144,12 @@ class CoreMLNetwork:
         optional = set(self.signature.optional_names()) - self.bound.keys()
         if inputs.keys() not in (required, required | optional):
             names = ", ".join(sorted(required)) or "nothing"
-            raise ArrayContractError(f"{self.part} input: takes {names}; got {', '.join(inputs) or 'nothing'}")
+            raise ArrayContractError(f"{self.component} input: takes {names}; got {', '.join(inputs) or 'nothing'}")
 
     def _count(self, inputs: Mapping[str, Array]) -> int:
         counts = {len(value) for value in inputs.values()} | ({self.count} if self.count is not None else set())
         if len(counts) != 1 or 0 in counts:
-            raise ArrayContractError(f"{self.part} input: every array has as many rows, at least one; got {sorted(counts)}")
+            raise ArrayContractError(f"{self.component} input: every array has as many rows, at least one; got {sorted(counts)}")
         return counts.pop()
 
     def _rows(self, ports: Ports, count: int) -> int:

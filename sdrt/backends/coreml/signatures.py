@@ -1,4 +1,4 @@
-"""The canonical signature of a part, narrowed to what its packages take and give."""
+"""The canonical signature of a component, narrowed to what its packages take and give."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ _RESIDUAL = "additional_residual_"
 
 
 def narrowed(owner: Path, wanted: Signature, ports: Ports, adapter: Adapter, optional: Ports | None) -> Signature:
-    """The signature of a part's packages.
+    """The signature of a component's packages.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def narrowed(owner: Path, wanted: Signature, ports: Ports, adapter: Adapter, opt
     taken = {name for name in ports.inputs if not name.startswith(_RESIDUAL)}
     known = {spec.name for spec in wanted.inputs}
     if unknown := sorted(taken - known - set(adapter.fillers)):
-        raise ModelError(f"{owner}: takes {', '.join(unknown)}, which this part of the model has not; it is another model's package")
+        raise ModelError(f"{owner}: takes {', '.join(unknown)}, which this component of the model has not; it is another model's package")
     if missing := sorted(known - taken):
         raise ModelError(f"{owner}: does not take {', '.join(missing)}, which the model's configuration asks for; it is another model's")
     inputs = tuple(_input(owner, spec, ports.inputs[spec.name]) for spec in wanted.inputs)
@@ -86,7 +86,7 @@ def _output(owner: Path, spec: TensorSpec | None, name: str, feature: FeatureLik
     if name.startswith(_RESIDUAL):
         return _residual(name, feature)
     if spec is None:
-        raise ModelError(f"{owner}: gives {name}, which this part of the model has not; it is another model's package")
+        raise ModelError(f"{owner}: gives {name}, which this component of the model has not; it is another model's package")
     shape = default_shape(feature)
     if shape and not feature.choices and not feature.ranges:
         _check(owner, spec, [None, *shape[1:]])

@@ -17,7 +17,7 @@ from sdrt.backends.numpy.unet import UNet
 from sdrt.backends.numpy.vae import VaeDecoder, VaeEncoder
 from sdrt.host import usable_cores
 from sdrt.models.base import Model
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["NumpyBackend"]
 
@@ -33,7 +33,7 @@ class NumpyBackend:
     def option_names(self) -> tuple[str, ...]:
         return ()
 
-    def open(self, part: Part, model: Model, options: BackendOptions) -> NumpyNetwork:
+    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> NumpyNetwork:
         """Open one part.
 
         Raises
@@ -41,22 +41,22 @@ class NumpyBackend:
         ConfigError : the configuration asks for something that is not built
         ModelError : a file is missing or damaged, or a tensor does not fit the configuration
         """
-        config = model.config(part)
+        config = model.config(component)
         team = Team(options.threads or usable_cores())
-        program = _load(part, model, options)
-        return NumpyNetwork(part, signature(part, config, options.numerics), program, team)
+        program = _load(component, model, options)
+        return NumpyNetwork(component, signature(component, config, options.numerics), program, team)
 
 
-def _load(part: Part, model: Model, options: BackendOptions) -> Program:
-    file, values = model.where(part), model.config(part)
+def _load(component: ComponentName, model: Model, options: BackendOptions) -> Program:
+    file, values = model.where(component), model.config(component)
 
     def source() -> Source:
-        return Source(model.tensors(part), float_dtype(options.numerics), mapped=options.low_memory)
+        return Source(model.tensors(component), float_dtype(options.numerics), mapped=options.low_memory)
 
-    match part:
+    match component:
         case "text_encoder" | "text_encoder_2":
             text_config = TextEncoderConfig.read(file, values)
-            return TextEncoder.load(part, source(), text_config, options.clip_skip)
+            return TextEncoder.load(component, source(), text_config, options.clip_skip)
         case "unet":
             unet_config = UNetConfig.read(file, values)
             return UNet.load(source(), unet_config)
@@ -65,10 +65,10 @@ def _load(part: Part, model: Model, options: BackendOptions) -> Program:
             return ControlNet.load(source(), controlnet_config)
         case "vae_decoder" | "vae_encoder":
             vae_config = VaeConfig.read(file, values)
-            half = VaeDecoder if part == "vae_decoder" else VaeEncoder
+            half = VaeDecoder if component == "vae_decoder" else VaeEncoder
             program = half.load(source(), vae_config)
             return OneByOne(program) if options.low_memory else program
         case "safety_checker":
             checker_config = SafetyCheckerConfig.read(file, values)
             return SafetyChecker.load(source(), checker_config)
-    assert_never(part)
+    assert_never(component)

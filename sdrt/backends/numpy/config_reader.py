@@ -1,4 +1,4 @@
-"""Reading a part's configuration: a key whose value asks for something that is not built is refused by name.
+"""Reading a component's configuration: a key whose value asks for something that is not built is refused by name.
 
 Keys that a class of diffusers or transformers does not know are ignored there as here.
 """

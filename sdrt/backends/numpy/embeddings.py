@@ -13,7 +13,7 @@ from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
 from sdrt.errors import ArrayContractError
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["AddedEmbedding", "TimeEmbedding", "timestep_features"]
 
@@ -96,7 +96,7 @@ class AddedEmbedding:
         Width of the text and all features together.
     """
 
-    part: Part
+    component: ComponentName
     products: _TwoProducts
     features: int
     joint_size: int
@@ -104,8 +104,8 @@ class AddedEmbedding:
     shift: float
 
     @classmethod
-    def load(cls, part: Part, source: Source, config: AddedConfig, size: int, *, cosines_first: bool, shift: float) -> Self:
-        return cls(part, _TwoProducts.load(source, config.joint_size, size), config.time_size, config.joint_size, cosines_first, shift)
+    def load(cls, component: ComponentName, source: Source, config: AddedConfig, size: int, *, cosines_first: bool, shift: float) -> Self:
+        return cls(component, _TwoProducts.load(source, config.joint_size, size), config.time_size, config.joint_size, cosines_first, shift)
 
     def __call__(self, team: Team, text_embeds: Float, time_ids: Float) -> Float:
         """float[n, P], float[n, k] -> float[n, size].
@@ -118,8 +118,9 @@ class AddedEmbedding:
         width = text_embeds.shape[1]
         if width + count * self.features != self.joint_size:
             raise ArrayContractError(
-                f"{self.part} input: text_embeds is {width} wide and time_ids has {count} numbers of {self.features} features, together "
-                f"{width + count * self.features}, but the model takes {self.joint_size}: SDXL's base takes 6 numbers, its refiner 5"
+                f"{self.component} input: text_embeds is {width} wide and time_ids has {count} numbers of {self.features} features, "
+                f"together {width + count * self.features}, but the model takes {self.joint_size}: SDXL's base takes 6 numbers, "
+                "its refiner 5"
             )
         waves = timestep_features(time_ids.reshape(-1), self.features, self.cosines_first, self.shift, time_ids.dtype)
         return self.products(team, np.concatenate([text_embeds, waves.reshape(rows, -1)], axis=1))

@@ -10,7 +10,7 @@ from sdrt.arrays import Array, Signature
 from sdrt.backends.numpy.blas import one_thread
 from sdrt.backends.numpy.team import Team
 from sdrt.errors import ArrayContractError, BackendError
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["NumpyNetwork", "OneByOne", "Program"]
 
@@ -51,8 +51,8 @@ class NumpyNetwork:
     Closing a network gives the weights back and ends those bound from it; closing a bound one ends only that.
     """
 
-    def __init__(self, part: Part, signature: Signature, program: Program, team: Team) -> None:
-        self._part = part
+    def __init__(self, component: ComponentName, signature: Signature, program: Program, team: Team) -> None:
+        self._component = component
         self._signature = signature
         self._team = team
         self._program: Program | None = program
@@ -95,7 +95,7 @@ class NumpyNetwork:
         if isinstance(program, Bindable):
             with one_thread(), np.errstate(over="ignore", under="ignore"):
                 program = program.with_constants(self._team, fixed)
-        bound = type(self)(self._part, self._signature, program, self._team)
+        bound = type(self)(self._component, self._signature, program, self._team)
         bound._constants, bound._parent = fixed, self
         return bound
 
@@ -107,7 +107,7 @@ class NumpyNetwork:
 
     def _open_program(self) -> Program:
         if self._program is None:
-            raise BackendError(f"{self._part}: this network is closed; open the model again to use it")
+            raise BackendError(f"{self._component}: this network is closed; open the model again to use it")
         if self._parent is not None:
             self._parent._open_program()
         return self._program
@@ -122,4 +122,4 @@ class NumpyNetwork:
             takes = ", ".join(name for name in self._signature.input_names() if name not in self._constants)
             if optional := self._signature.optional_names():
                 takes += f", and all or none of {optional[0]} to {optional[-1]}"
-            raise ArrayContractError(f"{self._part} input: takes {takes}{bound}; got {', '.join(inputs) or 'nothing'}")
+            raise ArrayContractError(f"{self._component} input: takes {takes}{bound}; got {', '.join(inputs) or 'nothing'}")

@@ -14,7 +14,7 @@ from sdrt.backends.numpy.norm import LayerNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
 from sdrt.errors import ArrayContractError
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["TextEncoder"]
 
@@ -35,7 +35,7 @@ class TextEncoder:
     """
 
     config: TextEncoderConfig
-    part: Part
+    component: ComponentName
     token_embedding: Array
     position_embedding: Float
     layers: tuple[ClipLayer, ...]
@@ -44,11 +44,11 @@ class TextEncoder:
     clip_skip: int = 0
 
     @classmethod
-    def load(cls, part: Part, source: Source, config: TextEncoderConfig, clip_skip: int = 0) -> Self:
+    def load(cls, component: ComponentName, source: Source, config: TextEncoderConfig, clip_skip: int = 0) -> Self:
         width, embeddings = config.hidden_size, source.at("embeddings")
         return cls(
             config=config,
-            part=part,
+            component=component,
             token_embedding=embeddings.at("token_embedding").stored("weight", config.vocab_size, width),
             position_embedding=embeddings.at("position_embedding").take("weight", config.max_position_embeddings, width),
             layers=ClipLayer.load_all(source.at("encoder"), config, causal=True),
@@ -69,8 +69,8 @@ class TextEncoder:
         ids = inputs["input_ids"]
         if ids.size and not 0 <= ids.min() <= ids.max() < self.config.vocab_size:
             raise ArrayContractError(
-                f"{self.part} input: input_ids holds {ids.min()}..{ids.max()}, but the vocabulary has {self.config.vocab_size} tokens; "
-                "use the tokenizer of this model"
+                f"{self.component} input: input_ids holds {ids.min()}..{ids.max()}, but the vocabulary has {self.config.vocab_size} "
+                "tokens; use the tokenizer of this model"
             )
         x: Float = self.token_embedding[ids].astype(self.position_embedding.dtype) + self.position_embedding[: ids.shape[1]]
         kept = len(self.layers) - self.clip_skip

@@ -14,7 +14,7 @@ from sdrt.backends.numpy.stage import Stage
 from sdrt.backends.numpy.team import Team
 from sdrt.backends.numpy.transformer import Condition
 from sdrt.errors import ArrayContractError
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["Bound", "Trunk"]
 
@@ -39,7 +39,7 @@ class Bound:
 class Trunk:
     """The common part of a denoising network."""
 
-    part: Part
+    component: ComponentName
     config: TrunkConfig
     conv_in: Conv3x3
     time_embedding: TimeEmbedding
@@ -48,16 +48,16 @@ class Trunk:
     mid_block: Stage
 
     @classmethod
-    def load(cls, part: Part, source: Source, config: TrunkConfig, guidance_size: int | None = None) -> Self:
+    def load(cls, component: ComponentName, source: Source, config: TrunkConfig, guidance_size: int | None = None) -> Self:
         """Read it below diffusers' own names; ``guidance_size`` is the width of an embedded guidance scale."""
         first, size, waves = config.channels[0], config.time_embedding_dim, (config.flip_sin_to_cos, config.freq_shift)
         time, add = source.at("time_embedding"), source.at("add_embedding")
         return cls(
-            part=part,
+            component=component,
             config=config,
             conv_in=Conv3x3.load(source.at("conv_in"), config.in_channels, first),
             time_embedding=TimeEmbedding.load(time, first, size, guidance_size, cosines_first=waves[0], shift=waves[1]),
-            add_embedding=AddedEmbedding.load(part, add, config.added, size, cosines_first=waves[0], shift=waves[1])
+            add_embedding=AddedEmbedding.load(component, add, config.added, size, cosines_first=waves[0], shift=waves[1])
             if config.added
             else None,
             down_blocks=tuple(_down_blocks(source, config)),
@@ -69,7 +69,7 @@ class Trunk:
         (first, *_), rows = inputs, {name: len(x) for name, x in inputs.items()}
         if others := [f"{name} has {count}" for name, count in rows.items() if count != rows[first]]:
             raise ArrayContractError(
-                f"{self.part} input: rows differ: {first} has {rows[first]}, {', '.join(others)}; pass as many of each"
+                f"{self.component} input: rows differ: {first} has {rows[first]}, {', '.join(others)}; pass as many of each"
             )
 
     def bind(self, team: Team, bound: Bound, constants: Mapping[str, Array], other_stages: Iterable[Stage] = ()) -> Bound:

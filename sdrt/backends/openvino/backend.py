@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from sdrt.backends import BackendOptions, Network, signature
 from sdrt.backends.openvino.options import OpenVinoOptions
 from sdrt.errors import MissingExtraError
-from sdrt.models import Model, Part
+from sdrt.models import ComponentName, Model
 
 __all__ = ["OpenVinoBackend"]
 
@@ -32,16 +32,16 @@ class OpenVinoBackend:
         if missing := [package for package in _PACKAGES if find_spec(package) is None]:
             raise MissingExtraError(f"backend 'openvino' needs {', '.join(missing)}; install the extra: pip install 'sdrt[openvino]'")
 
-    def open(self, part: Part, model: Model, options: BackendOptions) -> Network:
+    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> Network:
         """Open one part; it is converted and compiled at the first call, or found where an earlier run has kept it."""
         own = OpenVinoOptions.read(options)
-        config = model.config(part)
+        config = model.config(component)
 
         from sdrt.backends.openvino.conversion import digest
         from sdrt.backends.openvino.network import OpenVinoNetwork
         from sdrt.backends.openvino.programs import Programs
         from sdrt.backends.torch.construction import open_module
 
-        key = None if own.cache is None else digest(part, model, options)
-        programs = Programs(part, own, key, partial(open_module, part, model, clip_skip=options.clip_skip))
-        return OpenVinoNetwork(part, signature(part, config, options.numerics), config, programs)
+        key = None if own.cache is None else digest(component, model, options)
+        programs = Programs(component, own, key, partial(open_module, component, model, clip_skip=options.clip_skip))
+        return OpenVinoNetwork(component, signature(component, config, options.numerics), config, programs)

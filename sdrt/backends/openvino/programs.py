@@ -1,4 +1,4 @@
-"""One part in OpenVINO's form, with and without its optional inputs, each made when it is first called."""
+"""One component in OpenVINO's form, with and without its optional inputs, each made when it is first called."""
 
 import logging
 import threading
@@ -12,14 +12,14 @@ from sdrt.arrays import Array
 from sdrt.backends.openvino.conversion import convert, keep
 from sdrt.backends.openvino.options import OpenVinoOptions
 from sdrt.errors import BackendError, ConfigError
-from sdrt.models import Part
+from sdrt.models import ComponentName
 
 __all__ = ["Programs"]
 
 _log = logging.getLogger("sdrt")
 
 # These run many times at one size: compiled for that size alone they take 7% less time than compiled for any (measured on two Zen cores).
-_ONE_SIZE: tuple[Part, ...] = ("unet", "controlnet")
+_ONE_SIZE: tuple[ComponentName, ...] = ("unet", "controlnet")
 # Each holds the weights anew, laid out for its size.
 _SIZES_KEPT = 2
 
@@ -39,22 +39,22 @@ class Programs:
 
     Parameters
     ----------
-    part : Part
+    component : ComponentName
     options : OpenVinoOptions
     key : str or None
         Under which conversions are kept; None where none are.
     open_module : callable
-        Opens the part's torch module; asked for once where nothing is kept yet.
+        Opens the component's torch module; asked for once where nothing is kept yet.
 
     Raises
     ------
     ConfigError : the device is not here
     """
 
-    def __init__(self, part: Part, options: OpenVinoOptions, key: str | None, open_module: Callable[[], Any]) -> None:
+    def __init__(self, component: ComponentName, options: OpenVinoOptions, key: str | None, open_module: Callable[[], Any]) -> None:
         import openvino
 
-        self._part, self._options, self._key, self._open_module = part, options, key, open_module
+        self._component, self._options, self._key, self._open_module = component, options, key, open_module
         self._core = openvino.Core()
         try:
             self._core.get_property(options.device, "FULL_DEVICE_NAME")
@@ -65,12 +65,12 @@ class Programs:
         self._lock = threading.Lock()
         self._compiled: dict[_Key, _Compiled] = {}
         self._converted: dict[tuple[str, ...], Any] = {}
-        # opened at once where it will be needed, so that weights that do not fit are told when the part is opened
+        # opened at once where it will be needed, so that weights that do not fit are told when the component is opened
         self._module = None if key is not None and any(self._folders(key)) else open_module()
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """All outputs, in order, as arrays of their own."""
-        sized = self._part in _ONE_SIZE
+        sized = self._component in _ONE_SIZE
         key = tuple((name, x.shape if sized else None) for name, x in inputs.items())
         with self._lock:
             if key not in self._compiled:
@@ -92,7 +92,7 @@ class Programs:
 
     def _compile(self, inputs: Mapping[str, Array], sized: bool) -> Any:
         start = time.perf_counter()
-        _log.info("%s: preparing for OpenVINO, which takes a while the first time", self._part)
+        _log.info("%s: preparing for OpenVINO, which takes a while the first time", self._component)
         try:
             model = self._model(inputs)
             if sized:
@@ -101,14 +101,14 @@ class Programs:
         except RuntimeError as error:
             reason = str(error).strip().split("\n")[-1]
             raise BackendError(
-                f"{self._part}: OpenVINO cannot run it on {self._options.device} with {self._options.hint} ({reason}); "
+                f"{self._component}: OpenVINO cannot run it on {self._options.device} with {self._options.hint} ({reason}); "
                 "take another device or dtype, or backend 'torch'"
             ) from error
-        _log.info("%s: prepared in %.1f s", self._part, time.perf_counter() - start)
+        _log.info("%s: prepared in %.1f s", self._component, time.perf_counter() - start)
         return compiled
 
     def _model(self, inputs: Mapping[str, Array]) -> Any:
-        """The part for inputs of these names and any size, as a copy that may be changed."""
+        """The component for inputs of these names and any size, as a copy that may be changed."""
         names = tuple(inputs)
         if self._key is not None and (kept := self._folder(self._key, names) / "model.xml").is_file():
             return self._core.read_model(str(kept))
@@ -123,7 +123,7 @@ class Programs:
     def _folder(self, key: str, names: tuple[str, ...]) -> Path:
         if self._options.cache is None:
             raise BackendError("a key of kept models needs a cache_dir")
-        return self._options.cache / f"{self._part}-{key}-{len(names)}"
+        return self._options.cache / f"{self._component}-{key}-{len(names)}"
 
     def _folders(self, key: str) -> list[Path]:
-        return [] if self._options.cache is None else [*self._options.cache.glob(f"{self._part}-{key}-*/model.xml")]
+        return [] if self._options.cache is None else [*self._options.cache.glob(f"{self._component}-{key}-*/model.xml")]

@@ -12,7 +12,7 @@ __all__ = ["Adapter"]
 
 
 class Adapter(nn.Module):
-    """``forward`` takes the inputs of a part's signature by name, and gives its outputs as a tuple in the signature's order.
+    """``forward`` takes the inputs of a component's signature by name, and gives its outputs as a tuple in the signature's order.
 
     Inputs named in ``exact`` come in the dtype of the seam, the others in the module's own.
     """

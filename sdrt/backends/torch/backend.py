@@ -7,7 +7,7 @@ from sdrt.backends.contract import signature
 from sdrt.backends.torch.extra import import_packages, require_packages
 from sdrt.errors import ConfigError
 from sdrt.models.base import Model
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 if TYPE_CHECKING:
     from sdrt.backends.torch.network import TorchNetwork
@@ -38,7 +38,7 @@ class TorchBackend:
     def option_names(self) -> tuple[str, ...]:
         return ("device", "dtype", "compile", "channels_last", "on_compile")
 
-    def open(self, part: Part, model: Model, options: BackendOptions) -> "TorchNetwork":
+    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> "TorchNetwork":
         """Open one part.
 
         Raises
@@ -55,12 +55,12 @@ class TorchBackend:
         from sdrt.backends.torch.options import TorchOptions
 
         own = TorchOptions.read(options)
-        config = model.config(part)
-        if options.clip_skip and part in ("text_encoder", "text_encoder_2") and options.clip_skip >= config["num_hidden_layers"]:
+        config = model.config(component)
+        if options.clip_skip and component in ("text_encoder", "text_encoder_2") and options.clip_skip >= config["num_hidden_layers"]:
             raise ConfigError(f"clip_skip is below {config['num_hidden_layers']}, the layers of this text encoder; got {options.clip_skip}")
-        with told(part, own.device):
+        with told(component, own.device):
             adapter = open_module(
-                part,
+                component,
                 model,
                 dtype=own.dtype,
                 device=own.device,
@@ -70,4 +70,4 @@ class TorchBackend:
             )
             if own.channels_last:
                 lay_channels_last(adapter)
-        return TorchNetwork(part, signature(part, config, options.numerics), adapter, own)
+        return TorchNetwork(component, signature(component, config, options.numerics), adapter, own)

@@ -11,7 +11,7 @@ class CompileEvent:
 
     Parameters
     ----------
-    part : str
+    component : str
     shapes : tuple of shapes
         Of the call's arrays, in their order.
     seconds : float or None
@@ -21,11 +21,11 @@ class CompileEvent:
     vae_decoder: compiling, which takes a while (1x4x64x64)
     """
 
-    part: str
+    component: str
     shapes: tuple[tuple[int, ...], ...]
     seconds: float | None
 
     def __str__(self) -> str:
         sizes = " ".join("x".join(map(str, shape)) for shape in self.shapes)
         done = "compiling, which takes a while" if self.seconds is None else f"compiled in {self.seconds:.1f} s"
-        return f"{self.part}: {done} ({sizes})"
+        return f"{self.component}: {done} ({sizes})"

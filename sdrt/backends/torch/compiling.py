@@ -27,7 +27,7 @@ class CompiledModule:
 
     Parameters
     ----------
-    part : str
+    component : str
     module : nn.Module
     tell : callable or None
         Told of every beginning and end, beside the log.
@@ -35,8 +35,10 @@ class CompiledModule:
         torch's name of what makes the kernels.
     """
 
-    def __init__(self, part: str, module: torch.nn.Module, tell: Callable[[CompileEvent], None] | None, compiler: str = "inductor") -> None:
-        self._part, self._tell = part, tell
+    def __init__(
+        self, component: str, module: torch.nn.Module, tell: Callable[[CompileEvent], None] | None, compiler: str = "inductor"
+    ) -> None:
+        self._component, self._tell = component, tell
         self._lock = threading.Lock()
         self._warm: frozenset[_Shapes] = frozenset()
         self._run: _Run = torch.compile(module, backend=compiler)
@@ -57,7 +59,7 @@ class CompiledModule:
 
     def _first(self, shapes: _Shapes, arrays: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         sizes = tuple(shape for _, shape in shapes)
-        self._say(CompileEvent(self._part, sizes, None))
+        self._say(CompileEvent(self._component, sizes, None))
         start = time.perf_counter()
         try:
             outputs = self._run(**arrays)
@@ -66,12 +68,12 @@ class CompiledModule:
                 raise
             reason = str(error).strip().split("\n", 1)[0]
             raise BackendError(
-                f"{self._part}: torch.compile failed ({type(error).__name__}: {reason}); on cpu it needs a C++ compiler, on cuda triton: "
-                "install that, or open the model with compile=False"
+                f"{self._component}: torch.compile failed ({type(error).__name__}: {reason}); on cpu it needs a C++ compiler, on cuda "
+                "triton: install that, or open the model with compile=False"
             ) from error
         # not reached where it failed or was interrupted: torch keeps nothing of an unfinished compilation, and neither do we
         self._warm |= {shapes}
-        self._say(CompileEvent(self._part, sizes, time.perf_counter() - start))
+        self._say(CompileEvent(self._component, sizes, time.perf_counter() - start))
         return outputs
 
     def _say(self, event: CompileEvent) -> None:

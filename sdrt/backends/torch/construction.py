@@ -1,4 +1,4 @@
-"""A part's module, built from its configuration without memory and filled from the model's weights.
+"""A component's module, built from its configuration without memory and filled from the model's weights.
 
 :func:`open_module` is the whole of it, and open to other backends: one that converts torch modules begins here.
 """
@@ -23,13 +23,13 @@ from sdrt.backends.torch.timesteps import Float64Timesteps
 from sdrt.backends.torch.vae import VaeDecoder, VaeEncoder
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.models.base import Model
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["open_module"]
 
 
 def open_module(
-    part: Part,
+    component: ComponentName,
     model: Model,
     *,
     dtype: torch.dtype = torch.float32,
@@ -38,11 +38,11 @@ def open_module(
     mapped: bool = False,
     row_by_row: bool = False,
 ) -> Adapter:
-    """A part as a torch module whose ``forward`` takes the inputs of the part's signature by name and gives its outputs as a tuple.
+    """A component as a torch module whose ``forward`` takes the inputs of its signature by name and gives its outputs as a tuple.
 
     Parameters
     ----------
-    part : Part
+    component : ComponentName
     model : Model
     dtype : torch.dtype
         Of weights and products. float16 does not hold for an autoencoder whose configuration says ``force_upcast``, as SDXL's does: its
@@ -60,28 +60,28 @@ def open_module(
     ConfigError : the configuration is none that diffusers or transformers can build
     ModelError : a file is missing or damaged, or a tensor does not fit the configuration
     """
-    config = model.config(part)
-    if dtype == torch.float16 and part in ("vae_decoder", "vae_encoder") and config.get("force_upcast"):
+    config = model.config(component)
+    if dtype == torch.float16 and component in ("vae_decoder", "vae_encoder") and config.get("force_upcast"):
         dtype = torch.float32
     with quiet():
         try:
             with torch.device("meta"):
-                adapter = _build(part, config, clip_skip, row_by_row)
+                adapter = _build(component, config, clip_skip, row_by_row)
         except SdrtError:
             raise
         except Exception as error:  # the peers' constructors raise what they stumble over, of any kind
             reason = " ".join(str(error).split())
             raise ConfigError(
-                f"{model.where(part)}: cannot be built ({type(error).__name__}: {reason}); its values do not fit together"
+                f"{model.where(component)}: cannot be built ({type(error).__name__}: {reason}); its values do not fit together"
             ) from error
-        fill(adapter, part, model.tensors(part), dtype, torch.device(device), mapped)
+        fill(adapter, component, model.tensors(component), dtype, torch.device(device), mapped)
     if dtype == torch.float64:
         _keep_timesteps_exact(adapter)
     return adapter.eval().requires_grad_(False)
 
 
-def _build(part: Part, config: Mapping[str, Any], clip_skip: int, row_by_row: bool) -> Adapter:
-    match part:
+def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, row_by_row: bool) -> Adapter:
+    match component:
         case "text_encoder" | "text_encoder_2":
             kind = CLIPTextModelWithProjection if "CLIPTextModelWithProjection" in (config.get("architectures") or ()) else CLIPTextModel
             return TextEncoder(kind(_construct(CLIPTextConfig, config)), config["num_hidden_layers"], config["vocab_size"], clip_skip)
@@ -103,7 +103,7 @@ def _build(part: Part, config: Mapping[str, Any], clip_skip: int, row_by_row: bo
             # what the older spelling of its files says is merged already
             towers = {"text_config": {}, "vision_config": dict(config["vision_config"])}
             return SafetyChecker(StableDiffusionSafetyChecker(CLIPConfig(**towers, projection_dim=config["projection_dim"])))
-    raise ConfigError(f"the torch backend opens no part named {part!r}")
+    raise ConfigError(f"the torch backend opens no component named {component!r}")
 
 
 def _construct(kind: Any, config: Mapping[str, Any]) -> Any:

@@ -6,24 +6,24 @@ from torch import nn
 
 from sdrt.arrays import Array
 from sdrt.errors import BackendError
+from sdrt.models.components import ComponentName
 from sdrt.models.names import canonical_name
-from sdrt.models.parts import Part
 from sdrt.models.weights import Weights
 
 __all__ = ["fill", "lay_channels_last"]
 
-# Where an adapter keeps diffusers' module; parts of an autoencoder stand at its root under their own names.
+# Where an adapter keeps diffusers' module; components of an autoencoder stand at its root under their own names.
 _PREFIX = "module."
 
 
-def fill(module: nn.Module, part: Part, weights: Weights, dtype: torch.dtype, device: torch.device, mapped: bool) -> None:
+def fill(module: nn.Module, component: ComponentName, weights: Weights, dtype: torch.dtype, device: torch.device, mapped: bool) -> None:
     """Give every parameter its tensor, one after another, so that no second copy of the model ever exists.
 
     Parameters
     ----------
     module : nn.Module
         On the device ``meta``, in float32.
-    part : Part
+    component : ComponentName
     weights : Weights
     dtype, device
         Of the tensors in the module.
@@ -36,7 +36,7 @@ def fill(module: nn.Module, part: Part, weights: Weights, dtype: torch.dtype, de
     """
     for path, owner in module.named_modules():
         for name, slot in owner.named_parameters(recurse=False):
-            array = weights.take(canonical_name(part, _own_path(f"{path}.{name}")), tuple(slot.shape))
+            array = weights.take(canonical_name(component, _own_path(f"{path}.{name}")), tuple(slot.shape))
             setattr(owner, name, nn.Parameter(_tensor(array, dtype, device, mapped), requires_grad=False))
         for name, buffer in owner.named_buffers(recurse=False):
             setattr(owner, name, _counting(name, buffer, device))

@@ -21,14 +21,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def told(part: str, device: torch.device) -> Iterator[None]:
+def told(component: str, device: torch.device) -> Iterator[None]:
     """Turn a lack of memory into one BackendError; every other error passes."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, BackendError) or not is_out_of_memory(error):
             raise
-        raise BackendError(f"{part}: {device} has not enough memory ({_reason(error)}); what helps: {_ways_out(part, device)}") from error
+        raise BackendError(
+            f"{component}: {device} has not enough memory ({_reason(error)}); what helps: {_ways_out(component, device)}"
+        ) from error
 
 
 def give_back(device: torch.device) -> None:
@@ -44,7 +46,7 @@ def _reason(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _ways_out(part: str, device: torch.device) -> str:
+def _ways_out(component: str, device: torch.device) -> str:
     half = "bfloat16" if device.type == "cpu" else "float16"
     general = f"fewer or smaller pictures at a time, dtype='{half}', reduce_memory=True (one network at a time, tiled decoding)"
     own = {
@@ -52,5 +54,5 @@ def _ways_out(part: str, device: torch.device) -> str:
         "vae_encoder": "VAE tiling",
         "unet": "guidance_batching='sequential'",
         "controlnet": "guidance_batching='sequential'",
-    }.get(part)
+    }.get(component)
     return general if own is None else f"{own}, {general}"

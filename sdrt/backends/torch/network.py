@@ -13,7 +13,7 @@ from sdrt.backends.torch.memory import give_back, told
 from sdrt.backends.torch.options import TorchOptions
 from sdrt.backends.torch.threads import at_most
 from sdrt.errors import ArrayContractError, BackendError
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["TorchNetwork"]
 
@@ -27,14 +27,14 @@ class TorchNetwork:
     Closing a network gives the weights back and ends those bound from it; closing a bound one ends only that.
     """
 
-    def __init__(self, part: Part, signature: Signature, adapter: Adapter, options: TorchOptions) -> None:
-        self._part = part
+    def __init__(self, component: ComponentName, signature: Signature, adapter: Adapter, options: TorchOptions) -> None:
+        self._component = component
         self._signature = signature
         self._options = options
         self._adapter: Adapter | None = adapter
         self._run: Callable[..., tuple[torch.Tensor, ...]] = adapter
-        if options.compile and part not in _NEVER_COMPILED:
-            self._run = CompiledModule(part, adapter, options.on_compile)
+        if options.compile and component not in _NEVER_COMPILED:
+            self._run = CompiledModule(component, adapter, options.on_compile)
         self._dtype = next(adapter.parameters()).dtype
         self._bound: frozenset[str] = frozenset()
         self._constants: Mapping[str, torch.Tensor] = {}
@@ -58,7 +58,7 @@ class TorchNetwork:
         required, optional = self._free()
         self._check_names(inputs, [required, [*required, *optional]])
         adapter.refuse({**self._shapes, **inputs})
-        with torch.inference_mode(), at_most(self._options.threads), told(self._part, self._options.device):
+        with torch.inference_mode(), at_most(self._options.threads), told(self._component, self._options.device):
             outputs = self._run(**self._constants, **self._moved(inputs))
             dtypes = (np.dtype(spec.dtype) for spec in self._signature.outputs)
             return {name: _to_numpy(x, dtype) for name, x, dtype in zip(self._signature.output_names(), outputs, dtypes, strict=True)}
@@ -81,7 +81,7 @@ class TorchNetwork:
         copies = {name: x.copy() for name, x in constants.items()}
         adapter.refuse({**self._shapes, **copies})
         bound = self._child()
-        with torch.inference_mode(), at_most(self._options.threads), told(self._part, self._options.device):
+        with torch.inference_mode(), at_most(self._options.threads), told(self._component, self._options.device):
             bound._constants = {**self._constants, **adapter.prepare(self._moved(copies))}
         bound._bound, bound._shapes = self._bound | constants.keys(), {**self._shapes, **copies}
         return bound
@@ -107,7 +107,7 @@ class TorchNetwork:
 
     def _open_adapter(self) -> Adapter:
         if self._adapter is None:
-            raise BackendError(f"{self._part}: this network is closed; open the model again to use it")
+            raise BackendError(f"{self._component}: this network is closed; open the model again to use it")
         if self._parent is not None:
             self._parent._open_adapter()
         return self._adapter
@@ -118,7 +118,7 @@ class TorchNetwork:
             required, optional = self._free()
             together = f", and all or none of {optional[0]} to {optional[-1]}" if optional else ""
             raise ArrayContractError(
-                f"{self._part} input: takes {', '.join(required) or 'nothing'}{together}{bound}; got {', '.join(inputs) or 'nothing'}"
+                f"{self._component} input: takes {', '.join(required) or 'nothing'}{together}{bound}; got {', '.join(inputs) or 'nothing'}"
             )
 
     def _moved(self, inputs: Mapping[str, Array]) -> dict[str, torch.Tensor]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
+from sdrt.models.components import ComponentName
 from sdrt.models.configs import with_defaults
 from sdrt.models.coreml.derived import derived_config
 from sdrt.models.coreml.interface import PackageReader, read_ports
 from sdrt.models.coreml.layout import is_package
 from sdrt.models.coreml.model import CoreMLFolder, holds_programs
 from sdrt.models.coreml.names import Role
-from sdrt.models.parts import Part
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weights import Weights
 
@@ -21,11 +21,11 @@ __all__ = ["CoreMLControlNet", "find_controlnet"]
 
 @dataclass(frozen=True)
 class CoreMLControlNet(StoredModel):
-    """One part, ``controlnet``.
+    """One component, ``controlnet``.
 
     Parameters
     ----------
-    path, name, embeddings, components
+    path, name, embeddings, overrides
         See :class:`~sdrt.models.stored_model.StoredModel`.
     paths : tuple of Path
         The package, or its halves.
@@ -39,28 +39,28 @@ class CoreMLControlNet(StoredModel):
     reader: PackageReader | None = None
     said: Mapping[str, Any] | None = None
 
-    def roles(self, part: Part) -> Mapping[Role, tuple[Path, ...]]:
+    def roles(self, component: ComponentName) -> Mapping[Role, tuple[Path, ...]]:
         """Its packages."""
-        return {"controlnet": self.paths} if part == "controlnet" else {}
+        return {"controlnet": self.paths} if component == "controlnet" else {}
 
     @property
-    def own_parts(self) -> tuple[Part, ...]:
+    def own_components(self) -> tuple[ComponentName, ...]:
         """The one part."""
         return ("controlnet",)
 
-    def own_config(self, part: Part) -> dict[str, Any]:
+    def own_config(self, component: ComponentName) -> dict[str, Any]:
         """What the model's folder says, else what the package's shapes say."""
         if self.said is not None:
-            return with_defaults(part, self.said)
+            return with_defaults(component, self.said)
         if self.reader is None:
             raise ConfigError(f"{self.path}: nobody reads this package; open it with sdrt.load")
-        return derived_config(part, {part: read_ports(self.paths, self.reader)})
+        return derived_config(component, {component: read_ports(self.paths, self.reader)})
 
-    def own_tensors(self, part: Part) -> Weights:  # noqa: ARG002 it has one part
+    def own_tensors(self, component: ComponentName) -> Weights:  # noqa: ARG002 it has one component
         """Refused: they are inside the program."""
         raise holds_programs(self.path)
 
-    def own_where(self, part: Part) -> Path:  # noqa: ARG002 it has one part
+    def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 it has one component
         """The package."""
         return self.path
 

@@ -6,9 +6,9 @@ What no shape says is Stable Diffusion 1.x's, or XL's where the U-Net takes ``ti
 from collections.abc import Mapping
 from typing import Any
 
+from sdrt.models.components import ComponentName
 from sdrt.models.configs import with_defaults
 from sdrt.models.coreml.interface import Ports
-from sdrt.models.parts import Part
 
 __all__ = ["SD1_SCHEDULER", "SDXL_SCHEDULER", "derived_config"]
 
@@ -28,25 +28,25 @@ SDXL_SCHEDULER: Mapping[str, Any] = {**_SCHEDULE, "_class_name": "EulerDiscreteS
 _TIME_EMBED = 256
 
 
-def derived_config(part: Part, ports: Mapping[Part, Ports]) -> dict[str, Any]:
-    """The configuration that a part's packages have.
+def derived_config(component: ComponentName, ports: Mapping[ComponentName, Ports]) -> dict[str, Any]:
+    """The configuration that a component's packages have.
 
     Parameters
     ----------
-    part : Part
-    ports : mapping of Ports by part
-        The parts that are there.
+    component : ComponentName
+    ports : mapping of Ports by component
+        The components that are there.
     """
-    match part:
+    match component:
         case "unet" | "controlnet":
-            return with_defaults(part, _denoiser(ports[part]))
+            return with_defaults(component, _denoiser(ports[component]))
         case "text_encoder" | "text_encoder_2":
-            return with_defaults(part, _text_encoder(part, ports[part]))
+            return with_defaults(component, _text_encoder(component, ports[component]))
         case "vae_decoder" | "vae_encoder":
-            return with_defaults(part, _vae(ports))
+            return with_defaults(component, _vae(ports))
         case _:
-            shape = ports[part].shape("clip_input")
-            return with_defaults(part, {"vision_config": {"image_size": shape[-1] if shape else 224}})
+            shape = ports[component].shape("clip_input")
+            return with_defaults(component, {"vision_config": {"image_size": shape[-1] if shape else 224}})
 
 
 def _denoiser(ports: Ports) -> dict[str, Any]:
@@ -71,16 +71,16 @@ def _denoiser(ports: Ports) -> dict[str, Any]:
     return found
 
 
-def _text_encoder(part: Part, ports: Ports) -> dict[str, Any]:
+def _text_encoder(component: ComponentName, ports: Ports) -> dict[str, Any]:
     states = ports.shape("last_hidden_state") or ports.shape("hidden_embeds")
     pooled, ids = ports.shape("pooled_outputs"), ports.shape("input_ids")
     found: dict[str, Any] = {"hidden_size": states[-1], "max_position_embeddings": ids[-1]}
-    if part == "text_encoder_2" and pooled:
+    if component == "text_encoder_2" and pooled:
         found |= {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": pooled[-1]}
     return found
 
 
-def _vae(ports: Mapping[Part, Ports]) -> dict[str, Any]:
+def _vae(ports: Mapping[ComponentName, Ports]) -> dict[str, Any]:
     both: Ports | None = ports.get("vae_decoder") or ports.get("vae_encoder")
     if both is None:
         return {}

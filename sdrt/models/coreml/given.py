@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
+from sdrt.models.components import COMPONENTS, SUBFOLDERS, ComponentName
 from sdrt.models.configs import with_defaults
 from sdrt.models.json_file import read_json
-from sdrt.models.parts import PARTS, SUBFOLDERS, Part
 
 __all__ = ["GivenConfigs", "read_given"]
 
@@ -20,11 +20,11 @@ class GivenConfigs:
     Parameters
     ----------
     scheduler : mapping or None
-    parts : mapping by part
+    components : mapping by component
     """
 
     scheduler: Mapping[str, Any] | None = None
-    parts: Mapping[Part, Mapping[str, Any]] = field(default_factory=dict)
+    components: Mapping[ComponentName, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read_given(config: str | Path | Mapping[str, Any] | None) -> GivenConfigs:
@@ -49,13 +49,15 @@ def read_given(config: str | Path | Mapping[str, Any] | None) -> GivenConfigs:
         return _from_mapping(read_json(path))
     if not path.is_dir():
         raise ConfigError(f"config is a folder in diffusers' layout, a scheduler_config.json or a mapping; got {str(config)!r}")
-    files = {SUBFOLDERS[part]: path / SUBFOLDERS[part] / "config.json" for part in PARTS}
+    files = {SUBFOLDERS[component]: path / SUBFOLDERS[component] / "config.json" for component in COMPONENTS}
     scheduler = path / "scheduler" / "scheduler_config.json"
     found = {name: read_json(file) for name, file in files.items() if file.is_file()}
     if scheduler.is_file():
         found["scheduler"] = read_json(scheduler)
     if not found:
-        raise ConfigError(f"{path}: has no scheduler/scheduler_config.json and no part's config.json; pass a folder in diffusers' layout")
+        raise ConfigError(
+            f"{path}: has no scheduler/scheduler_config.json and no component's config.json; pass a folder in diffusers' layout"
+        )
     return _from_mapping(found)
 
 
@@ -65,5 +67,7 @@ def _from_mapping(config: Mapping[str, Any]) -> GivenConfigs:
     known = ("scheduler", *dict.fromkeys(SUBFOLDERS.values()))
     if unknown := sorted(set(config) - set(known)):
         raise ConfigError(f"config has the keys {', '.join(known)}, or is a scheduler's configuration with _class_name; got {unknown[0]!r}")
-    parts = {part: with_defaults(part, config[SUBFOLDERS[part]]) for part in PARTS if SUBFOLDERS[part] in config}
-    return GivenConfigs(scheduler=config.get("scheduler"), parts=parts)
+    components = {
+        component: with_defaults(component, config[SUBFOLDERS[component]]) for component in COMPONENTS if SUBFOLDERS[component] in config
+    }
+    return GivenConfigs(scheduler=config.get("scheduler"), components=components)

@@ -1,4 +1,4 @@
-"""A folder of Core ML packages as a model: parts, configurations and sidecars; the weights stay inside the programs."""
+"""A folder of Core ML packages as a model: components, configurations and sidecars; the weights stay inside the programs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.models.base import ModelLimits, PipelineFlags
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.configs import with_defaults
 from sdrt.models.coreml.derived import SD1_SCHEDULER, SDXL_SCHEDULER, derived_config
 from sdrt.models.coreml.given import GivenConfigs
@@ -17,14 +18,13 @@ from sdrt.models.coreml.names import Role
 from sdrt.models.embeddings import Embedding
 from sdrt.models.folder import checked_defaults
 from sdrt.models.json_file import read_json
-from sdrt.models.parts import PARTS, Part
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weights import Weights
 
 __all__ = ["CoreMLFolder", "holds_programs"]
 
 _FORMAT = 1
-_ROLES: Mapping[Part, tuple[Role, ...]] = {
+_ROLES: Mapping[ComponentName, tuple[Role, ...]] = {
     "text_encoder": ("text_encoder",),
     "text_encoder_2": ("text_encoder_2",),
     "unet": ("unet", "control_unet"),
@@ -45,7 +45,7 @@ class CoreMLFolder(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, components
+    path, name, embeddings, overrides
         See :class:`~sdrt.models.stored_model.StoredModel`.
     layout : Layout
         Which package is for what.
@@ -70,7 +70,7 @@ class CoreMLFolder(StoredModel):
     refining: bool = False
 
     def __post_init__(self) -> None:
-        there = self.own_parts
+        there = self.own_components
         if "unet" not in there or not {"text_encoder", "text_encoder_2"} & set(there):
             lacking = "U-Net" if "unet" not in there else "text encoder"
             raise MissingFileError(
@@ -79,14 +79,14 @@ class CoreMLFolder(StoredModel):
 
     # ---- packages
 
-    def roles(self, part: Part) -> Mapping[Role, tuple[Path, ...]]:
-        """The packages that may run a part, each in one piece or in two halves; empty where there are none."""
+    def roles(self, component: ComponentName) -> Mapping[Role, tuple[Path, ...]]:
+        """The packages that may run a component, each in one piece or in two halves; empty where there are none."""
         if self.refining:
-            if part == "text_encoder":
+            if component == "text_encoder":
                 return {}
-            if part == "unet" and (refiner := self.layout.roles.get("refiner")):
+            if component == "unet" and (refiner := self.layout.roles.get("refiner")):
                 return {"refiner": refiner}
-        return {role: self.layout.roles[role] for role in _ROLES.get(part, ()) if role in self.layout.roles}
+        return {role: self.layout.roles[role] for role in _ROLES.get(component, ()) if role in self.layout.roles}
 
     def as_refiner(self) -> Self:
         """The same folder's refiner; the folder itself where its only U-Net is one.
@@ -100,36 +100,36 @@ class CoreMLFolder(StoredModel):
         return replace(self, refining=True)
 
     @cached_property
-    def ports(self) -> Mapping[Part, Ports]:
-        """Inputs and outputs of each part, of a U-Net in its first role."""
+    def ports(self) -> Mapping[ComponentName, Ports]:
+        """Inputs and outputs of each component, of a U-Net in its first role."""
         reader = self.reader
         if reader is None:
             raise ConfigError(f"{self.path}: nobody reads its packages; open it with sdrt.load, or pass packages=coreml.read_interface")
-        return {part: read_ports(next(iter(self.roles(part).values())), reader) for part in self.own_parts}
+        return {component: read_ports(next(iter(self.roles(component).values())), reader) for component in self.own_components}
 
-    # ---- a model's own parts
+    # ---- a model's own components
 
     @property
-    def own_parts(self) -> tuple[Part, ...]:
-        """The parts that have packages."""
-        return tuple(part for part in PARTS if self.roles(part))
+    def own_components(self) -> tuple[ComponentName, ...]:
+        """The components that have packages."""
+        return tuple(component for component in COMPONENTS if self.roles(component))
 
-    def own_config(self, part: Part) -> dict[str, Any]:
+    def own_config(self, component: ComponentName) -> dict[str, Any]:
         """What was given, else what ``sdrt.json`` says, else what the packages' shapes say."""
-        key = "refiner" if self.refining and part == "unet" and "refiner" in self.layout.roles else part
-        if key == part and part in self.given.parts:
-            return dict(self.given.parts[part])
+        key = "refiner" if self.refining and component == "unet" and "refiner" in self.layout.roles else component
+        if key == component and component in self.given.components:
+            return dict(self.given.components[component])
         if key in self._configs:
-            return with_defaults(part, self._configs[key])
-        return derived_config(part, self.ports)
+            return with_defaults(component, self._configs[key])
+        return derived_config(component, self.ports)
 
-    def own_tensors(self, part: Part) -> Weights:
+    def own_tensors(self, component: ComponentName) -> Weights:
         """Refused: they are inside the programs."""
-        raise holds_programs(next(iter(self.roles(part).values()))[0])
+        raise holds_programs(next(iter(self.roles(component).values()))[0])
 
-    def own_where(self, part: Part) -> Path:
-        """``sdrt.json`` where it describes the part, else its package."""
-        return self.layout.path / "sdrt.json" if part in self._configs else next(iter(self.roles(part).values()))[0]
+    def own_where(self, component: ComponentName) -> Path:
+        """``sdrt.json`` where it describes the component, else its package."""
+        return self.layout.path / "sdrt.json" if component in self._configs else next(iter(self.roles(component).values()))[0]
 
     def with_embeddings(self, embeddings: Sequence[Embedding]) -> Self:
         """Refused unless there are none: the text encoder's table is inside its program."""
@@ -155,11 +155,13 @@ class CoreMLFolder(StoredModel):
         return self.tokenizer_path
 
     @cached_property
-    def pad_tokens(self) -> Mapping[Part, str]:
+    def pad_tokens(self) -> Mapping[ComponentName, str]:
         """What pads each text encoder's rows, in the folder's vocabulary too."""
         said = self._described.get("pad_tokens")
-        known: dict[Part, str] = {"text_encoder": "<|endoftext|>", "text_encoder_2": "!"}
-        return known | {part: said[part] for part in PARTS if isinstance(said, dict) and isinstance(said.get(part), str)}
+        known: dict[ComponentName, str] = {"text_encoder": "<|endoftext|>", "text_encoder_2": "!"}
+        return known | {
+            component: said[component] for component in COMPONENTS if isinstance(said, dict) and isinstance(said.get(component), str)
+        }
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:
@@ -220,7 +222,7 @@ class CoreMLFolder(StoredModel):
             found["tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
         if self.given.scheduler is None and not self._scheduler_file.is_file():
             found["scheduler"] = f"that of {kind}, for want of a scheduler_config.json"
-        if "vae_decoder" not in self._configs and "vae_decoder" not in self.given.parts:
+        if "vae_decoder" not in self._configs and "vae_decoder" not in self.given.components:
             found["scaling_factor"] = f"that of {kind}, for want of an sdrt.json"
         return found
 
@@ -251,7 +253,9 @@ class CoreMLFolder(StoredModel):
     def _configs(self) -> Mapping[str, Mapping[str, Any]]:
         said = self._described.get("configs", {})
         if not isinstance(said, dict) or not all(isinstance(each, dict) for each in said.values()):
-            raise ModelError(f"{self.layout.path / 'sdrt.json'}: coreml.configs holds an object for each part; convert the model again")
+            raise ModelError(
+                f"{self.layout.path / 'sdrt.json'}: coreml.configs holds an object for each component; convert the model again"
+            )
         return said
 
     def controlnet_config(self, stem: str) -> Mapping[str, Any] | None:

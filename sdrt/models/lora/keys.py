@@ -15,7 +15,7 @@ Source: ``networks/lora.py`` of kohya-ss/sd-scripts; ``loaders/lora_conversion_u
 import re
 from typing import Literal, NamedTuple, TypeAlias
 
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
 __all__ = ["Key", "Role", "parse_key"]
 
@@ -27,26 +27,26 @@ class Key(NamedTuple):
 
     Parameters
     ----------
-    part : Part
+    component : ComponentName
     module : str
         A module's path, or, where ``flat``, the path with every dot an underscore.
     flat : bool
     role : Role
     """
 
-    part: Part
+    component: ComponentName
     module: str
     flat: bool
     role: Role
 
 
-_KOHYA: dict[str, Part] = {
+_KOHYA: dict[str, ComponentName] = {
     "lora_unet_": "unet",
     "lora_te_": "text_encoder",
     "lora_te1_": "text_encoder",
     "lora_te2_": "text_encoder_2",
 }
-_DOTTED: dict[str, Part] = {
+_DOTTED: dict[str, ComponentName] = {
     "unet.": "unet",
     "text_encoder.": "text_encoder",
     "text_encoder_2.": "text_encoder_2",
@@ -67,27 +67,27 @@ def parse_key(stored: str) -> Key | None:
     """What a name says; None where it follows none of the habits.
 
     >>> parse_key("lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha")
-    Key(part='text_encoder', module='text_model_encoder_layers_0_mlp_fc1', flat=True, role='alpha')
+    Key(component='text_encoder', module='text_model_encoder_layers_0_mlp_fc1', flat=True, role='alpha')
     >>> parse_key("unet.mid_block.attentions.0.proj_in.lora_B.weight")
-    Key(part='unet', module='mid_block.attentions.0.proj_in', flat=False, role='up')
+    Key(component='unet', module='mid_block.attentions.0.proj_in', flat=False, role='up')
     """
-    for prefix, part in _KOHYA.items():
+    for prefix, component in _KOHYA.items():
         if stored.startswith(prefix):
             module, _, end = stored.removeprefix(prefix).partition(".")
-            return Key(part, module, True, _KOHYA_ENDS[end]) if end in _KOHYA_ENDS else None
-    for prefix, part in _DOTTED.items():
+            return Key(component, module, True, _KOHYA_ENDS[end]) if end in _KOHYA_ENDS else None
+    for prefix, component in _DOTTED.items():
         if stored.startswith(prefix):
             rest = stored if prefix.endswith(("blocks.", "block.")) else stored.removeprefix(prefix)
-            return _dotted(part, rest)
+            return _dotted(component, rest)
     return None
 
 
-def _dotted(part: Part, rest: str) -> Key | None:
+def _dotted(component: ComponentName, rest: str) -> Key | None:
     if found := _PROCESSOR_END.fullmatch(rest):
         name = "to_out.0" if found["name"] == "to_out" else found["name"]
-        return Key(part, f"{found['module']}.{name}", False, _SIDES[found["side"]])
+        return Key(component, f"{found['module']}.{name}", False, _SIDES[found["side"]])
     if found := _DOTTED_END.fullmatch(rest):
-        return Key(part, found["module"], False, _LETTERS[found["letter"]] if found["letter"] else _SIDES[found["side"]])
+        return Key(component, found["module"], False, _LETTERS[found["letter"]] if found["letter"] else _SIDES[found["side"]])
     if rest.endswith(".alpha"):
-        return Key(part, rest.removesuffix(".alpha"), False, "alpha")
+        return Key(component, rest.removesuffix(".alpha"), False, "alpha")
     return None

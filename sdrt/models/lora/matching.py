@@ -8,17 +8,17 @@ from typing import Any
 
 from sdrt.errors import ModelError
 from sdrt.models.base import Model
+from sdrt.models.components import ComponentName
 from sdrt.models.lora.keys import Key, Role, parse_key
 from sdrt.models.lora.layers import Layer
 from sdrt.models.original.unet import unet_name
-from sdrt.models.parts import Part
 from sdrt.models.safetensors_file import read_metadata, read_tensors
 from sdrt.models.stored_tensor import StoredTensor
 from sdrt.models.weights import Weights
 
 __all__ = ["Lora", "open_lora"]
 
-_ADAPTED: tuple[Part, ...] = ("unet", "text_encoder", "text_encoder_2")
+_ADAPTED: tuple[ComponentName, ...] = ("unet", "text_encoder", "text_encoder_2")
 # modules of the original code's residual blocks and samplers; those of its transformers are called as in diffusers
 _ORIGINAL = ("in_layers.2", "emb_layers.1", "out_layers.3", "skip_connection", "op", "conv")
 
@@ -31,12 +31,12 @@ class Lora:
     ----------
     file : Path
     strength : float
-    layers : mapping of part to tuple of Layer
+    layers : mapping of component to tuple of Layer
     """
 
     file: Path
     strength: float
-    layers: Mapping[Part, tuple[Layer, ...]]
+    layers: Mapping[ComponentName, tuple[Layer, ...]]
 
 
 def open_lora(file: Path, strength: float, model: Model) -> Lora:
@@ -56,37 +56,37 @@ def open_lora(file: Path, strength: float, model: Model) -> Lora:
     """
     tensors = {tensor.name: tensor for tensor in read_tensors(file)}
     said = _said_alphas(read_metadata(file))
-    weights = {part: model.tensors(part) for part in _ADAPTED if part in model.parts}
-    names = {part: _Names(part, model.config(part), each) for part, each in weights.items()}
-    found: dict[tuple[Part, str], dict[Role, StoredTensor]] = {}
+    weights = {component: model.tensors(component) for component in _ADAPTED if component in model.components}
+    names = {component: _Names(component, model.config(component), each) for component, each in weights.items()}
+    found: dict[tuple[ComponentName, str], dict[Role, StoredTensor]] = {}
     strange = []
     for name, tensor in tensors.items():
         key = parse_key(name)
-        weight = names[key.part].weight(key) if key is not None and key.part in names else None
-        if key is None or weight is None or key.role in found.setdefault((key.part, weight), {}):
+        weight = names[key.component].weight(key) if key is not None and key.component in names else None
+        if key is None or weight is None or key.role in found.setdefault((key.component, weight), {}):
             strange.append(name)
         else:
-            found[key.part, weight][key.role] = tensor
+            found[key.component, weight][key.role] = tensor
     if strange:
         few = ", ".join(sorted(strange)[:3]) + (", ..." if len(strange) > 3 else "")
         raise ModelError(
             f"{file}: {len(strange)} of its {len(tensors)} tensors fit nothing in {model.name} ({few}); "
             "it is for another model, or of a kind that is not supported (LoRAs for matrices and convolutions are)"
         )
-    layers: dict[Part, list[Layer]] = {}
-    for (part, weight), roles in found.items():
-        layers.setdefault(part, []).append(_layer(file, part, weight, roles, weights[part].shape(weight), said))
+    layers: dict[ComponentName, list[Layer]] = {}
+    for (component, weight), roles in found.items():
+        layers.setdefault(component, []).append(_layer(file, component, weight, roles, weights[component].shape(weight), said))
     if not layers:
         raise ModelError(f"{file}: holds no tensors; pass the file of a LoRA")
-    return Lora(file=file, strength=strength, layers={part: tuple(each) for part, each in layers.items()})
+    return Lora(file=file, strength=strength, layers={component: tuple(each) for component, each in layers.items()})
 
 
 class _Names:
-    """The weights of a part by what LoRAs call their modules."""
+    """The weights of a component by what LoRAs call their modules."""
 
-    def __init__(self, part: Part, config: Mapping[str, Any], weights: Weights) -> None:
+    def __init__(self, component: ComponentName, config: Mapping[str, Any], weights: Weights) -> None:
         modules = [name.removesuffix(".weight") for name in weights if name.endswith(".weight")]
-        self._text = part != "unet"
+        self._text = component != "unet"
         self._dotted = set(modules)
         self._flat = {_flat(module): module for module in modules}
         if not self._text:
@@ -121,8 +121,10 @@ def _original_names(modules: Iterable[str], config: Mapping[str, Any]) -> Iterab
             yield _flat(original), module
 
 
-def _layer(file: Path, part: Part, weight: str, roles: Mapping[Role, StoredTensor], shape: tuple[int, ...], said: "_Said") -> Layer:
-    where = f"{file}: the layer for {part} {weight}"
+def _layer(
+    file: Path, component: ComponentName, weight: str, roles: Mapping[Role, StoredTensor], shape: tuple[int, ...], said: "_Said"
+) -> Layer:
+    where = f"{file}: the layer for {component} {weight}"
     if missing := [role for role in ("down", "up") if role not in roles]:
         raise ModelError(f"{where} lacks its {' and '.join(missing)} half; the file is damaged")
     down, up, middle = roles["down"], roles["up"], roles.get("middle")
@@ -140,7 +142,7 @@ def _layer(file: Path, part: Part, weight: str, roles: Mapping[Role, StoredTenso
     )
     if not fits:
         raise ModelError(f"{where} has shapes {sizes}, which do not fit the weight's {shape}; it is for another model")
-    alpha = float(roles["alpha"].array().reshape(())) if "alpha" in roles else said.alpha(part, weight.removesuffix(".weight"))
+    alpha = float(roles["alpha"].array().reshape(())) if "alpha" in roles else said.alpha(component, weight.removesuffix(".weight"))
     return Layer(
         weight=weight,
         down=down.array,
@@ -160,12 +162,12 @@ class _Said:
 
     config: Mapping[str, Any]
 
-    def alpha(self, part: Part, module: str) -> float | None:
-        pattern = self.config.get(f"{part}.alpha_pattern") or {}
+    def alpha(self, component: ComponentName, module: str) -> float | None:
+        pattern = self.config.get(f"{component}.alpha_pattern") or {}
         for name, value in pattern.items():
             if module == name or module.endswith(f".{name}"):
                 return float(value)
-        value = self.config.get(f"{part}.lora_alpha")
+        value = self.config.get(f"{component}.lora_alpha")
         return None if value is None else float(value)
 
 

@@ -1,1 +1,1 @@
-"""Checkpoints with the key names of CompVis' and Stability AI's own code: each part's names, and its configuration out of its shapes."""
+"""Checkpoints with the key names of CompVis' and Stability AI's own code: names of each component, configurations out of shapes."""

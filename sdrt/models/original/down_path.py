@@ -16,7 +16,7 @@ from sdrt.errors import ModelError
 
 __all__ = ["DownPath", "Shapes", "block_name", "shared_name"]
 
-# Shapes by stored name, the prefix of the part cut off.
+# Shapes by stored name, the prefix of the component cut off.
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 _STEM = {

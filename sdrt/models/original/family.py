@@ -10,7 +10,7 @@ from sdrt.models.base import PipelineFlags
 
 __all__ = ["CONTROLNET", "UNET", "VAE", "Encoder", "Family", "find_family"]
 
-# Where the parts stand in a checkpoint.
+# Where the components stand in a checkpoint.
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 CONTROLNET = "control_model."
@@ -36,7 +36,7 @@ class Encoder:
 
     Parameters
     ----------
-    part : "text_encoder" or "text_encoder_2"
+    component : "text_encoder" or "text_encoder_2"
     prefix : str
         Of its tensors.
     writer : "clip" or "open_clip"
@@ -47,7 +47,7 @@ class Encoder:
         Of open_clip: the layers that the model was trained on, where those are not all.
     """
 
-    part: Literal["text_encoder", "text_encoder_2"]
+    component: Literal["text_encoder", "text_encoder_2"]
     prefix: str
     writer: Literal["clip", "open_clip"]
     pad_token: str
@@ -84,7 +84,7 @@ class Family:
     @property
     def is_xl(self) -> bool:
         """Whether its U-Net takes sizes beside the text."""
-        return any(encoder.part == "text_encoder_2" for encoder in self.encoders)
+        return any(encoder.component == "text_encoder_2" for encoder in self.encoders)
 
 
 _SD1 = Family(
@@ -135,7 +135,7 @@ _XL_REFINER = Family(
 _FAMILIES = (_SD1, _SD2, _XL, _XL_REFINER)
 
 _PLAYGROUND_MARK = "edm_mean"
-# How checkpoints of other kinds are told: part of a name, and what to say. The first that fits is said.
+# How checkpoints of other kinds are told: component of a name, and what to say. The first that fits is said.
 _OTHERS = (
     ("double_blocks.0.", "a Flux model"),
     ("joint_blocks.0.", "a Stable Diffusion 3 model"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdrt.arrays import Array, Float
-from sdrt.backends.parts import CheckedNetwork
+from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ConfigError
 
 __all__ = ["Control", "ControlSettings", "residuals", "settle_controls"]

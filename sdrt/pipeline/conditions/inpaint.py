@@ -3,7 +3,7 @@
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.backends.parts import OpenParts
+from sdrt.backends.pool import NetworkPool
 from sdrt.pipeline.conditions.pictures import Picture, sample_posterior, to_mask, to_unit
 from sdrt.pipeline.noise import RunNoise
 
@@ -11,7 +11,7 @@ __all__ = ["inpaint_channels"]
 
 
 def inpaint_channels(
-    parts: OpenParts,
+    networks: NetworkPool,
     image: Picture,
     mask_image: Picture,
     noise: RunNoise,
@@ -42,7 +42,7 @@ def inpaint_channels(
     height, width = rows * scale, columns * scale
     mask = to_mask("mask_image", mask_image, height, width)
     picture = 2 * to_unit("image", image, height, width) - 1
-    with parts.using("vae_encoder") as encoder:
+    with networks.using("vae_encoder") as encoder:
         moments = encoder(x=(picture * (mask < 0.5)).astype(encoder.float_dtype()))["moments"]
     scaling, shift = factors
     latents = (sample_posterior(moments, noise.latents(shape)) - shift) * scaling

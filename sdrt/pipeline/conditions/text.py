@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import I32, Float
-from sdrt.backends.parts import OpenParts
+from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
-from sdrt.models import Part
+from sdrt.models import ComponentName
 from sdrt.prompt import Chunks, chunk_prompt, encode_prompts
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
@@ -36,13 +36,19 @@ class TextCondition:
 
 
 def encode_text(
-    parts: OpenParts, tokenizers: Mapping[Part, ClipTokenizer], settings: Settings, *, guided: bool, raw: bool, zero_negative: bool
+    networks: NetworkPool,
+    tokenizers: Mapping[ComponentName, ClipTokenizer],
+    settings: Settings,
+    *,
+    guided: bool,
+    raw: bool,
+    zero_negative: bool,
 ) -> TextCondition:
     """Encode prompt and negative prompt.
 
     Parameters
     ----------
-    parts : OpenParts
+    networks : NetworkPool
     tokenizers : mapping from text encoder to its tokenizer, in the order in which their states stand side by side
     settings : Settings
     guided : bool
@@ -58,13 +64,13 @@ def encode_text(
     states: list[Float] = []
     pooled: Float = np.empty((0, 0))
     truncated = ("", "")
-    for part, tokenizer in tokenizers.items():
+    for component, tokenizer in tokenizers.items():
         empty, negative, prompt = (
             chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts)  # type: ignore[arg-type]
             for text in ("", settings.negative_prompt, settings.prompt)
         )
         rows = [negative, prompt] if guided else [prompt]
-        found, pooled = _encode(parts, part, kind, rows, empty, settings)
+        found, pooled = _encode(networks, component, kind, rows, empty, settings)
         states.append(found)
         truncated = (prompt.truncated, negative.truncated)
     side_by_side: Float = np.concatenate(states, axis=2)
@@ -73,7 +79,9 @@ def encode_text(
     return TextCondition(side_by_side, pooled, truncated)
 
 
-def _encode(parts: OpenParts, part: Part, kind: str, rows: list[Chunks], empty: Chunks, settings: Settings) -> tuple[Float, Float]:
+def _encode(
+    networks: NetworkPool, component: ComponentName, kind: str, rows: list[Chunks], empty: Chunks, settings: Settings
+) -> tuple[Float, Float]:
     """States float[r,L,D] and pooled states float[r,P] of one encoder.
 
     diffusers 0.42.1 leaves ``clip_skip`` out of the negative prompt.
@@ -81,19 +89,29 @@ def _encode(parts: OpenParts, part: Part, kind: str, rows: list[Chunks], empty: 
     if settings.clip_skip and settings.compat == "diffusers" and len(rows) == 2:
         count = max(len(row.input_ids) for row in rows)
         negative, prompt = (
-            _states(parts, part, kind, [row], empty, settings, skip, count) for row, skip in zip(rows, (0, settings.clip_skip), strict=True)
+            _states(networks, component, kind, [row], empty, settings, skip, count)
+            for row, skip in zip(rows, (0, settings.clip_skip), strict=True)
         )
         return np.concatenate([negative[0], prompt[0]]), np.concatenate([negative[1], prompt[1]])
-    return _states(parts, part, kind, rows, empty, settings, settings.clip_skip)
+    return _states(networks, component, kind, rows, empty, settings, settings.clip_skip)
 
 
 def _states(
-    parts: OpenParts, part: Part, kind: str, rows: list[Chunks], empty: Chunks, settings: Settings, clip_skip: int, least: int = 1
+    networks: NetworkPool,
+    component: ComponentName,
+    kind: str,
+    rows: list[Chunks],
+    empty: Chunks,
+    settings: Settings,
+    clip_skip: int,
+    least: int = 1,
 ) -> tuple[Float, Float]:
-    with parts.using(part, clip_skip) as encoder:
+    with networks.using(component, clip_skip) as encoder:
         if lacking := [name for name in (kind, "pooled") if name not in encoder.signature.output_names()]:
             there = ", ".join(encoder.signature.output_names())
-            raise ConfigError(f"{part}: gives {there}, and this model needs its {' and '.join(lacking)}; take that of another conversion")
+            raise ConfigError(
+                f"{component}: gives {there}, and this model needs its {' and '.join(lacking)}; take that of another conversion"
+            )
 
         def encode(input_ids: I32) -> tuple[Float, Float]:
             outputs = encoder(input_ids=input_ids)

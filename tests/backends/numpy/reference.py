@@ -15,8 +15,8 @@ from sdrt.arrays import Array, Numerics
 from sdrt.backends import BackendOptions
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.backends.numpy.network import NumpyNetwork
-from sdrt.models import Part, open_model
-from sdrt.models.parts import SUBFOLDERS
+from sdrt.models import ComponentName, open_model
+from sdrt.models.components import SUBFOLDERS
 from tests.factories import ADDED, UNETS, Form, normal
 
 # Of the largest value. What is measured is 3e-6 and 2e-14.
@@ -26,22 +26,22 @@ NUMERICS: tuple[Numerics, ...] = ("float32", "float64")
 
 
 def open_network(
-    folder: Path, part: Part, numerics: Numerics = "float32", threads: int | None = None, *, low_memory: bool = False
+    folder: Path, component: ComponentName, numerics: Numerics = "float32", threads: int | None = None, *, low_memory: bool = False
 ) -> NumpyNetwork:
     options = BackendOptions(numerics=numerics, threads=threads, low_memory=low_memory)
-    return NumpyBackend().open(part, open_model(folder), options)
+    return NumpyBackend().open(component, open_model(folder), options)
 
 
-def part_folder(folder: Path, part: Part, module: Any, **save: Any) -> Path:
+def part_folder(folder: Path, component: ComponentName, module: Any, **save: Any) -> Path:
     """A model folder with this one part in it."""
     for name in (*SUBFOLDERS.values(), "tokenizer", "tokenizer_2", "scheduler"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    module.save_pretrained(folder / SUBFOLDERS[part], **save)
+    module.save_pretrained(folder / SUBFOLDERS[component], **save)
     return folder
 
 
-def change_config(folder: Path, part: Part, **changes: Any) -> None:
-    file = folder / SUBFOLDERS[part] / "config.json"
+def change_config(folder: Path, component: ComponentName, **changes: Any) -> None:
+    file = folder / SUBFOLDERS[component] / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
@@ -127,7 +127,7 @@ def torch_safety_checker(checker: Any, numerics: Numerics) -> Callable[[Array], 
     return run
 
 
-def torch_vae(vae: AutoencoderKL, part: Part, numerics: Numerics) -> Callable[[Array], Array]:
+def torch_vae(vae: AutoencoderKL, component: ComponentName, numerics: Numerics) -> Callable[[Array], Array]:
     """Latents -> image, or image -> moments; the module is converted in place."""
     if numerics == "float64":
         vae = vae.double()
@@ -135,7 +135,9 @@ def torch_vae(vae: AutoencoderKL, part: Part, numerics: Numerics) -> Callable[[A
     def run(x: Array) -> Array:
         with torch.no_grad():
             found = (
-                vae.decode(torch.from_numpy(x)).sample if part == "vae_decoder" else vae.encode(torch.from_numpy(x)).latent_dist.parameters
+                vae.decode(torch.from_numpy(x)).sample
+                if component == "vae_decoder"
+                else vae.encode(torch.from_numpy(x)).latent_dist.parameters
             )
         array: Array = found.numpy()
         return array

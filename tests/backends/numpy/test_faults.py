@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from sdrt.errors import ConfigError, WeightsError
-from sdrt.models import Part
+from sdrt.models import ComponentName
 from tests.backends.numpy.reference import change_config, open_network, part_folder
 from tests.factories import TEXT_ENCODERS, random_controlnet, random_safety_checker, random_text_encoder, random_unet, random_vae
 
@@ -24,14 +24,14 @@ UNET: dict[str, Any] = {
 }
 CONTROLNET: dict[str, Any] = {key: value for key, value in UNET.items() if key != "up_block_types"}
 CONTROLNET["conditioning_embedding_out_channels"] = (4, 8)
-FILES: dict[Part, str] = {
+FILES: dict[ComponentName, str] = {
     "unet": "diffusion_pytorch_model",
     "controlnet": "diffusion_pytorch_model",
     "vae_decoder": "diffusion_pytorch_model",
     "text_encoder": "model",
     "safety_checker": "model",
 }
-VICTIMS: dict[Part, str] = {
+VICTIMS: dict[ComponentName, str] = {
     "controlnet": "controlnet_cond_embedding.blocks.1.weight",
     "safety_checker": "concept_embeds",
     "unet": "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight",
@@ -41,73 +41,73 @@ VICTIMS: dict[Part, str] = {
 
 
 @pytest.fixture(params=list(VICTIMS))
-def part(request: pytest.FixtureRequest) -> Part:
-    found: Part = request.param
+def component(request: pytest.FixtureRequest) -> ComponentName:
+    found: ComponentName = request.param
     return found
 
 
 @pytest.fixture
-def folder(tmp_path: Path, part: Part) -> Path:
-    match part:
+def folder(tmp_path: Path, component: ComponentName) -> Path:
+    match component:
         case "unet":
-            return part_folder(tmp_path, part, random_unet(UNET))
+            return part_folder(tmp_path, component, random_unet(UNET))
         case "controlnet":
-            return part_folder(tmp_path, part, random_controlnet(CONTROLNET))
+            return part_folder(tmp_path, component, random_controlnet(CONTROLNET))
         case "safety_checker":
-            return part_folder(tmp_path, part, random_safety_checker())
+            return part_folder(tmp_path, component, random_safety_checker())
         case "text_encoder":
-            return part_folder(tmp_path, part, random_text_encoder(TEXT_ENCODERS["sd1"]))
-    return part_folder(tmp_path, part, random_vae({"block_out_channels": (8,), "norm_num_groups": 2}))
+            return part_folder(tmp_path, component, random_text_encoder(TEXT_ENCODERS["sd1"]))
+    return part_folder(tmp_path, component, random_vae({"block_out_channels": (8,), "norm_num_groups": 2}))
 
 
-def _weights(folder: Path, part: Part) -> Path:
-    return next(folder.rglob(f"{FILES[part]}.safetensors"))
+def _weights(folder: Path, component: ComponentName) -> Path:
+    return next(folder.rglob(f"{FILES[component]}.safetensors"))
 
 
-def _edit(file: Path, part: Part, change: Callable[[np.ndarray], np.ndarray | None]) -> None:
+def _edit(file: Path, component: ComponentName, change: Callable[[np.ndarray], np.ndarray | None]) -> None:
     tensors = load_file(file)
-    (name,) = (stored for stored in tensors if stored.removeprefix("text_model.") == VICTIMS[part])
+    (name,) = (stored for stored in tensors if stored.removeprefix("text_model.") == VICTIMS[component])
     changed = change(tensors.pop(name))
     save_file(tensors | ({} if changed is None else {name: changed}), file)
 
 
-def test_missing_tensor(folder: Path, part: Part) -> None:
-    _edit(_weights(folder, part), part, lambda _: None)
-    with pytest.raises(WeightsError, match=rf"safetensors: tensor '{VICTIMS[part]}' of shape \[.*\] is missing"):
-        open_network(folder, part)
+def test_missing_tensor(folder: Path, component: ComponentName) -> None:
+    _edit(_weights(folder, component), component, lambda _: None)
+    with pytest.raises(WeightsError, match=rf"safetensors: tensor '{VICTIMS[component]}' of shape \[.*\] is missing"):
+        open_network(folder, component)
 
 
-def test_tensor_of_another_shape(folder: Path, part: Part) -> None:
-    _edit(_weights(folder, part), part, lambda x: np.concatenate([x, x]))
-    with pytest.raises(WeightsError, match=rf"{VICTIMS[part]}' has shape \[.*\], but config.json asks for \[.*\]"):
-        open_network(folder, part)
+def test_tensor_of_another_shape(folder: Path, component: ComponentName) -> None:
+    _edit(_weights(folder, component), component, lambda x: np.concatenate([x, x]))
+    with pytest.raises(WeightsError, match=rf"{VICTIMS[component]}' has shape \[.*\], but config.json asks for \[.*\]"):
+        open_network(folder, component)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_not_finite(folder: Path, part: Part, value: float) -> None:
+def test_weights_that_are_not_finite(folder: Path, component: ComponentName, value: float) -> None:
     def spoil(x: np.ndarray) -> np.ndarray:
         x.flat[1] = value
         return x
 
-    _edit(_weights(folder, part), part, spoil)
-    with pytest.raises(WeightsError, match=rf"{VICTIMS[part]}' holds 1 NaN or infinite values"):
-        open_network(folder, part)
+    _edit(_weights(folder, component), component, spoil)
+    with pytest.raises(WeightsError, match=rf"{VICTIMS[component]}' holds 1 NaN or infinite values"):
+        open_network(folder, component)
 
 
-def test_file_cut_short(folder: Path, part: Part) -> None:
-    file = _weights(folder, part)
+def test_file_cut_short(folder: Path, component: ComponentName) -> None:
+    file = _weights(folder, component)
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="not a whole safetensors file"):
-        open_network(folder, part)
+        open_network(folder, component)
 
 
-def test_git_lfs_pointer(folder: Path, part: Part) -> None:
-    _weights(folder, part).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+def test_git_lfs_pointer(folder: Path, component: ComponentName) -> None:
+    _weights(folder, component).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(WeightsError, match="Git-LFS pointer"):
-        open_network(folder, part)
+        open_network(folder, component)
 
 
-REFUSED: list[tuple[Part, str, object]] = [
+REFUSED: list[tuple[ComponentName, str, object]] = [
     ("unet", "class_embed_type", "timestep"),
     ("unet", "addition_embed_type", "text_image"),
     ("unet", "resnet_time_scale_shift", "scale_shift"),
@@ -147,12 +147,12 @@ REFUSED: list[tuple[Part, str, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("part", "key", "value"), REFUSED, indirect=["part"])
-def test_unsupported_key(folder: Path, part: Part, key: str, value: object) -> None:
+@pytest.mark.parametrize(("component", "key", "value"), REFUSED, indirect=["component"])
+def test_unsupported_key(folder: Path, component: ComponentName, key: str, value: object) -> None:
     """A value that asks for something else than what is built is refused by file, key and value, with what is supported."""
-    change_config(folder, part, **{key: value})
+    change_config(folder, component, **{key: value})
     with pytest.raises(ConfigError) as caught:
-        open_network(folder, part)
+        open_network(folder, component)
     message = str(caught.value)
     assert f"config.json: {key} is {value!r}; the numpy backend runs " in message
     assert "\n" not in message

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from sdrt.arrays import Array, Numerics
 from sdrt.errors import WeightsError
-from sdrt.models import Part
+from sdrt.models import ComponentName
 from tests.backends.numpy.reference import NUMERICS, denoiser_inputs, open_network, part_folder
 from tests.factories import Form, normal, random_unet, random_vae
 
@@ -27,8 +27,8 @@ WIDE: dict[str, Any] = {
 }
 
 
-def inputs_of(part: Part, dtype: str) -> dict[str, Array]:
-    match part:
+def inputs_of(component: ComponentName, dtype: str) -> dict[str, Array]:
+    match component:
         case "text_encoder" | "text_encoder_2":
             return {"input_ids": np.random.default_rng(0).integers(0, 300, (2, 12)).astype(np.int32)}
         case "unet":
@@ -43,16 +43,24 @@ def inputs_of(part: Part, dtype: str) -> dict[str, Array]:
             return {"clip_input": normal(0, 2, 3, 28, 28, dtype=dtype)}
 
 
-PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "unet", "controlnet", "vae_decoder", "vae_encoder", "safety_checker")
+COMPONENTS: tuple[ComponentName, ...] = (
+    "text_encoder",
+    "text_encoder_2",
+    "unet",
+    "controlnet",
+    "vae_decoder",
+    "vae_encoder",
+    "safety_checker",
+)
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("component", COMPONENTS)
 @pytest.mark.parametrize("numerics", NUMERICS)
-def test_the_numbers_are_the_same(folders: dict[Form, Path], part: Part, numerics: Numerics) -> None:
+def test_the_numbers_are_the_same(folders: dict[Form, Path], component: ComponentName, numerics: Numerics) -> None:
     """Called twice and bound, to rounding: the autoencoder takes pictures one by one, and BLAS rounds another number of rows otherwise."""
-    inputs = inputs_of(part, numerics)
-    wanted = open_network(folders["sdxl"], part, numerics, threads=1)(**inputs)
-    network = open_network(folders["sdxl"], part, numerics, threads=1, low_memory=True)
+    inputs = inputs_of(component, numerics)
+    wanted = open_network(folders["sdxl"], component, numerics, threads=1)(**inputs)
+    network = open_network(folders["sdxl"], component, numerics, threads=1, low_memory=True)
     for found in (network(**inputs), network(**inputs), network.bind(**inputs)()):
         assert found.keys() == wanted.keys()
         for name, x in wanted.items():

@@ -21,7 +21,7 @@ from tests.factories import normal
 
 @pytest.mark.parametrize("numerics", NUMERICS)
 def test_agrees_with_the_reference(numerics: Numerics) -> None:
-    """All four parts."""
+    """All four components."""
     folder = sdrt.models.path("nano")
     ids = np.random.default_rng(0).integers(0, 700, (2, 77)).astype(np.int32)
     text = open_network(folder, "text_encoder", numerics)(input_ids=ids)

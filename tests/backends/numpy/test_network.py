@@ -9,13 +9,13 @@ import pytest
 from sdrt.arrays import Array
 from sdrt.backends.numpy import blas
 from sdrt.errors import ArrayContractError, BackendError
-from sdrt.models import PARTS, Part
+from sdrt.models import COMPONENTS, ComponentName
 from tests.backends.numpy.reference import denoiser_inputs, open_network, relative_error
 from tests.factories import Form, normal
 
 
-def _inputs(part: Part, seed: int = 0, size: int = 8, n: int = 2) -> dict[str, Array]:
-    match part:
+def _inputs(component: ComponentName, seed: int = 0, size: int = 8, n: int = 2) -> dict[str, Array]:
+    match component:
         case "text_encoder" | "text_encoder_2":
             return {"input_ids": np.random.default_rng(seed).integers(0, 300, (n, 12)).astype(np.int32)}
         case "unet":
@@ -30,11 +30,11 @@ def _inputs(part: Part, seed: int = 0, size: int = 8, n: int = 2) -> dict[str, A
             return {"x": normal(seed, n, 3, 8 * size, 8 * size)}
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_calls_at_once_give_the_bytes_of_calls_alone(folders: dict[Form, Path], part: Part) -> None:
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_calls_at_once_give_the_bytes_of_calls_alone(folders: dict[Form, Path], component: ComponentName) -> None:
     """Several threads on one network, itself of two threads, with sizes large enough to be shared out."""
-    network = open_network(folders["sdxl"], part, threads=2)
-    jobs = [_inputs(part, seed, size) for seed, size in enumerate((24, 8, 24, 16))]
+    network = open_network(folders["sdxl"], component, threads=2)
+    jobs = [_inputs(component, seed, size) for seed, size in enumerate((24, 8, 24, 16))]
     alone = [network(**job) for job in jobs]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda job: network(**job), jobs * 3))
@@ -42,27 +42,27 @@ def test_calls_at_once_give_the_bytes_of_calls_alone(folders: dict[Form, Path], 
         assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_number_of_threads_moves_rounding_only(folders: dict[Form, Path], part: Part) -> None:
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_number_of_threads_moves_rounding_only(folders: dict[Form, Path], component: ComponentName) -> None:
     """One, two and three threads agree to a few units of the last place."""
-    inputs = _inputs(part, size=24)
-    wanted = open_network(folders["sdxl"], part, threads=1)(**inputs)
+    inputs = _inputs(component, size=24)
+    wanted = open_network(folders["sdxl"], component, threads=1)(**inputs)
     for threads in (2, 3):
-        found = open_network(folders["sdxl"], part, threads=threads)(**inputs)
+        found = open_network(folders["sdxl"], component, threads=threads)(**inputs)
         assert all(relative_error(found[name], wanted[name]) < 1e-5 for name in wanted)
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_outputs_are_nobody_elses_memory(folders: dict[Form, Path], part: Part) -> None:
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_outputs_are_nobody_elses_memory(folders: dict[Form, Path], component: ComponentName) -> None:
     """Overwriting outputs or inputs of one call leaves the next call, and the outputs already given, alone."""
-    network = open_network(folders["sdxl"], part)
-    inputs = _inputs(part)
+    network = open_network(folders["sdxl"], component)
+    inputs = _inputs(component)
     before = {name: x.copy() for name, x in inputs.items()}
     first = network(**inputs)
     kept = {name: x.copy() for name, x in first.items()}
     assert all(np.array_equal(inputs[name], before[name]) for name in inputs)
     assert not any(np.shares_memory(x, y) for x in first.values() for y in inputs.values())
-    network(**_inputs(part, seed=5))
+    network(**_inputs(component, seed=5))
     for name in kept:
         assert np.array_equal(first[name], kept[name])
         assert first[name].flags.writeable
@@ -71,11 +71,11 @@ def test_outputs_are_nobody_elses_memory(folders: dict[Form, Path], part: Part) 
     assert all(np.array_equal(second[name], kept[name]) for name in kept)
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_closing(folders: dict[Form, Path], part: Part) -> None:
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_closing(folders: dict[Form, Path], component: ComponentName) -> None:
     """Closing twice is fine; afterwards a call, a bind and whatever was bound say so."""
-    network = open_network(folders["sdxl"], part)
-    inputs = _inputs(part)
+    network = open_network(folders["sdxl"], component)
+    inputs = _inputs(component)
     bound = network.bind(**inputs)
     second = network.bind(**inputs)
     bound.close()
@@ -83,7 +83,7 @@ def test_closing(folders: dict[Form, Path], part: Part) -> None:
     network.close()
     network.close()
     for call in (lambda: network(**inputs), lambda: network.bind(**inputs), second, bound):
-        with pytest.raises(BackendError, match=f"{part}: this network is closed; open the model again"):
+        with pytest.raises(BackendError, match=f"{component}: this network is closed; open the model again"):
             call()
 
 

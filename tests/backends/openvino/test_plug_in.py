@@ -1,7 +1,7 @@
 """The plug-in: that it is a stranger, and that its networks are the same networks.
 
-The contract suite runs over it with ``python -m pytest tests/contract --backend openvino``, which takes minutes: every shape of every part
-is traced and compiled. Here are a decoder and a text encoder.
+The contract suite runs over it with ``python -m pytest tests/contract --backend openvino``, which takes minutes: every shape of every
+component is traced and compiled. Here are a decoder and a text encoder.
 """
 
 import ast
@@ -17,7 +17,7 @@ import pytest
 import sdrt
 from sdrt.backends import BackendOptions, Network, registry
 from sdrt.errors import ArrayContractError, ConfigError, MissingExtraError
-from sdrt.models import Part, open_model
+from sdrt.models import ComponentName, open_model
 from tests.contract.cases import inputs_of, open_case, relative_error, save_parts
 
 ROOT = Path(sdrt.__file__).parents[1]
@@ -73,26 +73,28 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def open_part(folder: Path, part: Part, cache: Path | None, **options: Any) -> Network:
+def open_part(folder: Path, component: ComponentName, cache: Path | None, **options: Any) -> Network:
     from sdrt.backends.openvino import OpenVinoBackend
 
-    return OpenVinoBackend().open(part, open_model(folder), BackendOptions(extra={"cache_dir": cache, **options}))
+    return OpenVinoBackend().open(component, open_model(folder), BackendOptions(extra={"cache_dir": cache, **options}))
 
 
-@pytest.mark.parametrize("part", ["text_encoder", "vae_decoder"])
-def test_it_agrees_with_numpy_and_keeps_what_it_made(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, part: Part) -> None:
+@pytest.mark.parametrize("component", ["text_encoder", "vae_decoder"])
+def test_it_agrees_with_numpy_and_keeps_what_it_made(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, component: ComponentName
+) -> None:
     """Other sizes than those it was traced with too; the second opening reads the conversion, and gives the same bytes."""
     from sdrt.backends.torch import construction
 
-    first = open_part(folder, part, cache)
-    jobs = [inputs_of("sd1", part), inputs_of("sd1", part, n=3, size=16, seed=1)]
+    first = open_part(folder, component, cache)
+    jobs = [inputs_of("sd1", component), inputs_of("sd1", component, n=3, size=16, seed=1)]
     results = [first(**job) for job in jobs]
     for job, found in zip(jobs, results, strict=True):
-        for name, wanted in open_case("numpy", folder, part)(**job).items():
+        for name, wanted in open_case("numpy", folder, component)(**job).items():
             assert relative_error(found[name], wanted) < 1e-4, name
     first.close()
     monkeypatch.setattr(construction, "open_module", lambda *_, **__: pytest.fail("the conversion is there already"))
-    second = open_part(folder, part, cache)
+    second = open_part(folder, component, cache)
     for name, x in second(**jobs[0]).items():
         assert np.array_equal(x, results[0][name])
 

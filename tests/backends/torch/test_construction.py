@@ -1,4 +1,4 @@
-"""How modules are built and filled: from weights of any dtype, under the names and in the precision that each part asks for."""
+"""How modules are built and filled: from weights of any dtype, under the names and in the precision that each component asks for."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sdrt.backends.torch.construction import open_module
-from sdrt.models import Part, open_model
+from sdrt.models import ComponentName, open_model
 from tests.contract.cases import inputs_of, open_case, relative_error
 
 
@@ -28,14 +28,18 @@ def test_weights_of_half_size_are_widened_exactly(sd1: Path, tmp_path: Path, sto
 
 
 def test_an_autoencoder_that_outgrows_float16_stays_float32(sd1: Path, tmp_path: Path) -> None:
-    """SDXL's says so of itself; other parts of the model, and other autoencoders, become float16."""
+    """SDXL's says so of itself; other components of the model, and other autoencoders, become float16."""
     folder = shutil.copytree(sd1, tmp_path / "model")
     file = folder / "vae" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"force_upcast": True}))
-    parts: list[tuple[Part, torch.dtype]] = [("vae_decoder", torch.float32), ("vae_encoder", torch.float32), ("unet", torch.float16)]
-    for part, dtype in parts:
-        module = open_module(part, open_model(folder), dtype=torch.float16)
-        assert {x.dtype for x in module.parameters()} == {dtype}, part
+    components: list[tuple[ComponentName, torch.dtype]] = [
+        ("vae_decoder", torch.float32),
+        ("vae_encoder", torch.float32),
+        ("unet", torch.float16),
+    ]
+    for component, dtype in components:
+        module = open_module(component, open_model(folder), dtype=torch.float16)
+        assert {x.dtype for x in module.parameters()} == {dtype}, component
     file.write_text(json.dumps(json.loads(file.read_text()) | {"force_upcast": False}))
     assert next(open_module("vae_decoder", open_model(folder), dtype=torch.float16).parameters()).dtype == torch.float16
 
@@ -57,8 +61,8 @@ def test_a_controlnet_that_wants_blue_first(sd1: Path, tmp_path: Path) -> None:
 
 def test_nothing_stays_without_memory(sd1: Path) -> None:
     """Modules are built on torch's device without memory: every parameter and buffer has to be given one."""
-    for part in open_model(sd1).parts:
-        module = open_module(part, open_model(sd1))
-        assert {x.device.type for x in (*module.parameters(), *module.buffers())} == {"cpu"}, part
+    for component in open_model(sd1).components:
+        module = open_module(component, open_model(sd1))
+        assert {x.device.type for x in (*module.parameters(), *module.buffers())} == {"cpu"}, component
         assert not any(x.requires_grad for x in module.parameters())
         assert not module.training

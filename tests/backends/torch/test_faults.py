@@ -17,12 +17,12 @@ from sdrt.backends.torch import CompileEvent, TorchBackend, compiling
 from sdrt.backends.torch.compiling import CompiledModule
 from sdrt.backends.torch.network import TorchNetwork
 from sdrt.errors import BackendError, ConfigError
-from sdrt.models import Part, open_model
+from sdrt.models import ComponentName, open_model
 from tests.contract.cases import inputs_of, relative_error
 
 
-def open_part(folder: Path, part: Part, **own: Any) -> TorchNetwork:
-    return TorchBackend().open(part, open_model(folder), BackendOptions(extra=own))
+def open_part(folder: Path, component: ComponentName, **own: Any) -> TorchNetwork:
+    return TorchBackend().open(component, open_model(folder), BackendOptions(extra=own))
 
 
 def test_memory_that_is_short_is_one_error_with_the_ways_out(sd1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_other_errors_of_torch_pass(sd1: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("part", "changes"),
+    ("component", "changes"),
     [
         ("unet", {"block_out_channels": [32, 64]}),
         ("unet", {"down_block_types": ["NoBlock"] * 4}),
@@ -73,12 +73,14 @@ def test_other_errors_of_torch_pass(sd1: Path, monkeypatch: pytest.MonkeyPatch) 
     ],
     ids=str,
 )
-def test_a_configuration_that_cannot_be_built_names_its_file(sd1: Path, tmp_path: Path, part: Part, changes: dict[str, Any]) -> None:
+def test_a_configuration_that_cannot_be_built_names_its_file(
+    sd1: Path, tmp_path: Path, component: ComponentName, changes: dict[str, Any]
+) -> None:
     folder = shutil.copytree(sd1, tmp_path / "model")
-    file = folder / ("vae" if part == "vae_decoder" else part) / "config.json"
+    file = folder / ("vae" if component == "vae_decoder" else component) / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
     with pytest.raises(ConfigError) as caught:
-        open_part(folder, part)
+        open_part(folder, component)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -156,21 +158,21 @@ def test_threads_that_meet_a_new_shape_together_compile_it_once(compiler: Any) -
 
 # following a denoiser takes half a minute each
 @pytest.mark.parametrize(
-    "part", ["vae_decoder", pytest.param("unet", marks=pytest.mark.slow), pytest.param("controlnet", marks=pytest.mark.slow)]
+    "component", ["vae_decoder", pytest.param("unet", marks=pytest.mark.slow), pytest.param("controlnet", marks=pytest.mark.slow)]
 )
-def test_the_modules_of_the_peers_can_be_traced_whole(sd1: Path, monkeypatch: pytest.MonkeyPatch, part: Part) -> None:
+def test_the_modules_of_the_peers_can_be_traced_whole(sd1: Path, monkeypatch: pytest.MonkeyPatch, component: ComponentName) -> None:
     """torch follows diffusers' code without compiling what it finds: the answer is that of the plain module, for two sizes and bound."""
     torch._dynamo.reset()
     monkeypatch.setattr(compiling.CompiledModule.__init__, "__defaults__", ("eager",))
     events: list[CompileEvent] = []
-    plain, network = open_part(sd1, part), open_part(sd1, part, compile=True, on_compile=events.append)
-    inputs = inputs_of("sd1", part)
+    plain, network = open_part(sd1, component), open_part(sd1, component, compile=True, on_compile=events.append)
+    inputs = inputs_of("sd1", component)
     for name, x in network(**inputs).items():
         assert relative_error(x, plain(**inputs)[name]) < 1e-5
     bound = network.bind(**dict(list(inputs.items())[1:]))
     for name, x in bound(**dict(list(inputs.items())[:1])).items():
         assert relative_error(x, plain(**inputs)[name]) < 1e-5
-    assert {event.part for event in events} == {part}
+    assert {event.component for event in events} == {component}
 
 
 def test_texts_are_never_compiled(sd1: Path) -> None:
@@ -183,7 +185,7 @@ def test_texts_are_never_compiled(sd1: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")  # diffusers asks for torch's version
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_kernels_of_torchs_own_compiler_agree(sd1: Path, dtype: str) -> None:
-    """Inductor fuses and reorders: rounding only in float32, a few parts in a hundred in bfloat16."""
+    """Inductor fuses and reorders: rounding only in float32, a few components in a hundred in bfloat16."""
     torch._dynamo.reset()
     plain, network = open_part(sd1, "vae_decoder"), open_part(sd1, "vae_decoder", compile=True, dtype=dtype)
     inputs = inputs_of("sd1", "vae_decoder")

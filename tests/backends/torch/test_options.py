@@ -14,22 +14,24 @@ from sdrt.backends import BackendOptions, registry
 from sdrt.backends.torch import TorchBackend, extra
 from sdrt.backends.torch.network import TorchNetwork
 from sdrt.errors import BackendError, ConfigError, MissingExtraError
-from sdrt.models import Part, open_model
+from sdrt.models import ComponentName, open_model
 from tests.contract.cases import inputs_of, open_case, relative_error
 
 
-def open_part(folder: Path, part: Part = "unet", *, low_memory: bool = False, threads: int | None = None, **own: Any) -> TorchNetwork:
-    return TorchBackend().open(part, open_model(folder), BackendOptions(threads=threads, low_memory=low_memory, extra=own))
+def open_part(
+    folder: Path, component: ComponentName = "unet", *, low_memory: bool = False, threads: int | None = None, **own: Any
+) -> TorchNetwork:
+    return TorchBackend().open(component, open_model(folder), BackendOptions(threads=threads, low_memory=low_memory, extra=own))
 
 
-@pytest.mark.parametrize("part", ["unet", "controlnet", "vae_decoder", "vae_encoder", "text_encoder", "safety_checker"])
-def test_bfloat16_stays_near_float32(sd1: Path, part: Part) -> None:
+@pytest.mark.parametrize("component", ["unet", "controlnet", "vae_decoder", "vae_encoder", "text_encoder", "safety_checker"])
+def test_bfloat16_stays_near_float32(sd1: Path, component: ComponentName) -> None:
     """8 bits of mantissa round each value by 2**-9; some forty layers add that up to a few parts in a hundred, never to more than a tenth.
 
     It is another computation, too: had the option no effect, the two would agree to 1e-5.
     """
-    inputs = inputs_of("sd1", part)
-    wanted, found = open_part(sd1, part)(**inputs), open_part(sd1, part, dtype="bfloat16")(**inputs)
+    inputs = inputs_of("sd1", component)
+    wanted, found = open_part(sd1, component)(**inputs), open_part(sd1, component, dtype="bfloat16")(**inputs)
     for name, x in found.items():
         assert x.dtype == np.float32
         assert 1e-4 < relative_error(x, wanted[name]) < 0.1, name
@@ -43,7 +45,7 @@ def test_timesteps_are_not_rounded_to_bfloat16(sd1: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "changed"),
+    ("component", "changed"),
     [
         ("unet", {"channels_last": False}),
         ("unet", {"low_memory": True}),
@@ -53,10 +55,10 @@ def test_timesteps_are_not_rounded_to_bfloat16(sd1: Path) -> None:
     ],
     ids=str,
 )
-def test_what_should_only_change_speed_and_memory_moves_rounding_only(sd1: Path, part: Part, changed: dict[str, Any]) -> None:
-    inputs = inputs_of("sd1", part, n=3)
-    wanted = open_part(sd1, part)(**inputs)
-    for name, x in open_part(sd1, part, **changed)(**inputs).items():
+def test_what_should_only_change_speed_and_memory_moves_rounding_only(sd1: Path, component: ComponentName, changed: dict[str, Any]) -> None:
+    inputs = inputs_of("sd1", component, n=3)
+    wanted = open_part(sd1, component)(**inputs)
+    for name, x in open_part(sd1, component, **changed)(**inputs).items():
         assert relative_error(x, wanted[name]) < 1e-5, name
 
 
@@ -169,12 +171,12 @@ registry.get("torch").open("vae_decoder", model, options)(z=np.ones((1, 4, 8, 8)
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-4), ("float16", 2e-2)])
-@pytest.mark.parametrize("part", ["unet", "controlnet", "vae_decoder", "vae_encoder", "text_encoder", "safety_checker"])
-def test_cuda_agrees_with_numpy(sd1: Path, part: Part, dtype: str, bound: float) -> None:
+@pytest.mark.parametrize("component", ["unet", "controlnet", "vae_decoder", "vae_encoder", "text_encoder", "safety_checker"])
+def test_cuda_agrees_with_numpy(sd1: Path, component: ComponentName, dtype: str, bound: float) -> None:
     """float32 without TensorFloat-32, which torch leaves off for products; float16 rounds by 2**-12 in each of some forty layers."""
-    inputs = inputs_of("sd1", part)
-    wanted = open_case("numpy", sd1, part)(**inputs)
+    inputs = inputs_of("sd1", component)
+    wanted = open_case("numpy", sd1, component)(**inputs)
     with torch.backends.cudnn.flags(allow_tf32=False):
-        found = open_part(sd1, part, device="cuda", dtype=dtype)(**inputs)
+        found = open_part(sd1, component, device="cuda", dtype=dtype)(**inputs)
     for name, x in found.items():
         assert relative_error(x, wanted[name]) < bound, name

@@ -13,9 +13,9 @@ from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network
 from sdrt.errors import BackendError, ConfigError
 from sdrt.models.base import Model
-from sdrt.models.parts import Part
+from sdrt.models.components import ComponentName
 
-__all__ = ["CheckedNetwork", "OpenParts"]
+__all__ = ["CheckedNetwork", "NetworkPool"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class CheckedNetwork:
 
     Parameters
     ----------
-    part : str
+    component : str
         For the messages.
     network : Network
     bound : frozenset of str
         Inputs that are fixed already.
     """
 
-    part: str
+    component: str
     network: Network
     bound: frozenset[str] = frozenset()
 
@@ -46,19 +46,19 @@ class CheckedNetwork:
         ------
         ArrayContractError : an array is missing, unknown, of another shape or dtype, or an output holds a NaN or an infinity
         """
-        check_arrays(f"{self.part} input", self._unbound(self.signature.inputs), inputs, self._unbound(self.signature.optional))
+        check_arrays(f"{self.component} input", self._unbound(self.signature.inputs), inputs, self._unbound(self.signature.optional))
         outputs = self.network(**inputs)
-        check_arrays(f"{self.part} output", self.signature.outputs, outputs)
+        check_arrays(f"{self.component} output", self.signature.outputs, outputs)
         for name, value in outputs.items():
-            check_finite(f"{self.part} output", name, value)
+            check_finite(f"{self.component} output", name, value)
         return outputs
 
     def bind(self, **constants: Array) -> Self:
         """The same network with some inputs fixed for a run."""
         # an unknown name is left out of the specs, so that the check reports it
         specs = tuple(spec for spec in self._unbound(self.signature.inputs) if spec.name in constants)
-        check_arrays(f"{self.part} bound input", specs, constants, self._unbound(self.signature.optional))
-        return type(self)(self.part, self.network.bind(**constants), self.bound | constants.keys())
+        check_arrays(f"{self.component} bound input", specs, constants, self._unbound(self.signature.optional))
+        return type(self)(self.component, self.network.bind(**constants), self.bound | constants.keys())
 
     def close(self) -> None:
         self.network.close()
@@ -72,77 +72,82 @@ class CheckedNetwork:
         return tuple(spec for spec in specs if spec.name not in self.bound)
 
 
-class OpenParts:
-    """Networks by part; safe in threads.
+class NetworkPool:
+    """Networks by component; safe in threads.
 
     Parameters
     ----------
     model : Model
-    backends, options : mapping by part
-    keep : bool
+    backends, options : mapping by component
+    keep_loaded : bool
         Whether a network that nobody uses stays open for the next call. If not, only those in use take memory.
     """
 
     def __init__(
-        self, model: Model, backends: Mapping[Part, Backend], options: Mapping[Part, BackendOptions], *, keep: bool = True
+        self,
+        model: Model,
+        backends: Mapping[ComponentName, Backend],
+        options: Mapping[ComponentName, BackendOptions],
+        *,
+        keep_loaded: bool = True,
     ) -> None:
         self._model = model
         self._backends = backends
         self._options = options
-        self._keep = keep
-        self._networks: dict[tuple[Part, int], CheckedNetwork] = {}
-        self._users: Counter[tuple[Part, int]] = Counter()
+        self._keep_loaded = keep_loaded
+        self._networks: dict[tuple[ComponentName, int], CheckedNetwork] = {}
+        self._users: Counter[tuple[ComponentName, int]] = Counter()
         self._lock = threading.Lock()
         self._closed = False
 
     @contextmanager
-    def using(self, part: Part, clip_skip: int = 0) -> Iterator[CheckedNetwork]:
-        """The network of ``part`` for as long as the context lasts; opened if it is not.
+    def using(self, component: ComponentName, clip_skip: int = 0) -> Iterator[CheckedNetwork]:
+        """The network of ``component`` for as long as the context lasts; opened if it is not.
 
         Parameters, errors: as :meth:`get`.
         """
-        key = (part, clip_skip)
+        key = (component, clip_skip)
         with self._lock:
-            network = self._opened(part, clip_skip)
+            network = self._opened(component, clip_skip)
             self._users[key] += 1
         try:
             yield network
         finally:
             with self._lock:
                 self._users[key] -= 1
-                idle = None if self._keep or self._users[key] else self._networks.pop(key, None)
+                idle = None if self._keep_loaded or self._users[key] else self._networks.pop(key, None)
             if idle is not None:
                 idle.close()
 
-    def get(self, part: Part, clip_skip: int = 0) -> CheckedNetwork:
-        """The network of ``part``, opened if it is not; it stays open.
+    def get(self, component: ComponentName, clip_skip: int = 0) -> CheckedNetwork:
+        """The network of ``component``, opened if it is not; it stays open.
 
         Parameters
         ----------
-        part : Part
+        component : ComponentName
         clip_skip : int
-            For a text encoder, see :meth:`~sdrt.backends.base.Backend.open`: it is fixed when the part is opened, so that each value is a
-            network of its own.
+            For a text encoder, see :meth:`~sdrt.backends.base.Backend.open`: it is fixed when the component is opened, so that each value
+            is a network of its own.
 
         Raises
         ------
         ConfigError : clip_skip leaves no layer
-        BackendError : the parts are closed for good
+        BackendError : the components are closed for good
         ModelError : the folder does not fit
         """
         with self._lock:
-            return self._opened(part, clip_skip)
+            return self._opened(component, clip_skip)
 
-    def _opened(self, part: Part, clip_skip: int) -> CheckedNetwork:
+    def _opened(self, component: ComponentName, clip_skip: int) -> CheckedNetwork:
         """The same, for a caller that holds the lock."""
         if self._closed:
             raise BackendError("the pipeline is closed; make a new one with sdrt.load")
-        key = (part, clip_skip)
+        key = (component, clip_skip)
         if key not in self._networks:
-            if clip_skip and clip_skip >= (layers := self._model.config(part)["num_hidden_layers"]):
+            if clip_skip and clip_skip >= (layers := self._model.config(component)["num_hidden_layers"]):
                 raise ConfigError(f"clip_skip is below {layers}, the layers of this model's text encoder; got {clip_skip}")
-            network = self._backends[part].open(part, self._model, replace(self._options[part], clip_skip=clip_skip))
-            self._networks[key] = CheckedNetwork(part, network)
+            network = self._backends[component].open(component, self._model, replace(self._options[component], clip_skip=clip_skip))
+            self._networks[key] = CheckedNetwork(component, network)
         return self._networks[key]
 
     def unload(self) -> None:

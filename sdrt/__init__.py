@@ -1,4 +1,4 @@
-"""A Stable Diffusion runtime whose every number can be trusted.
+"""A verifiable Stable Diffusion runtime: every number is tested against a reference.
 
 >>> import sdrt
 >>> pipe = sdrt.load("nano")
@@ -10,20 +10,64 @@ Importing sdrt imports numpy alone; the pipeline, Pillow and the rest load on fi
 """
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from sdrt._version import __version__
 
 if TYPE_CHECKING:
     from sdrt import backends, errors, guidance, images, models, pipeline, prompt, records, rng, schedulers, tokenizer
+    from sdrt.arrays import Numerics
+    from sdrt.backends import Backend, BackendOptions
     from sdrt.errors import SdrtError
-    from sdrt.pipeline import GenerateOptions, Pipeline, Result, Step, load
+    from sdrt.images.inputs import Picture
+    from sdrt.models import Embedding, Model, Pickled, PredictionType
+    from sdrt.pipeline.loading import load
+    from sdrt.pipeline.options import (
+        ControlNetInput,
+        GenerateOptions,
+        GuidanceBatching,
+        NoiseSource,
+        OldSpellings,
+        SchedulerChoice,
+        SchedulerName,
+        SDXLSizes,
+    )
+    from sdrt.pipeline.pipeline import Pipeline
+    from sdrt.pipeline.results import Result, Step
+    from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
     from sdrt.records import Settings
+    from sdrt.rng import NoiseStream
+    from sdrt.schedulers import Compat, DiffusersScheduler, Sampler
+    from sdrt.tokenizer import ClipTokenizer
 
 __all__ = [
+    "Backend",
+    "BackendOptions",
+    "ClipTokenizer",
+    "Compat",
+    "ControlNetInput",
+    "DiffusersScheduler",
+    "Embedding",
+    "Emphasis",
     "GenerateOptions",
+    "GuidanceBatching",
+    "LongPrompts",
+    "Model",
+    "NoiseSource",
+    "NoiseStream",
+    "Numerics",
+    "OldSpellings",
+    "Pickled",
+    "Picture",
     "Pipeline",
+    "PredictionType",
+    "PromptSyntax",
     "Result",
+    "SDXLSizes",
+    "Sampler",
+    "SchedulerChoice",
+    "SchedulerName",
     "SdrtError",
     "Settings",
     "Step",
@@ -42,15 +86,32 @@ __all__ = [
     "tokenizer",
 ]
 
-_HOMES = {
-    "GenerateOptions": "sdrt.pipeline",
-    "Pipeline": "sdrt.pipeline",
-    "Result": "sdrt.pipeline",
-    "SdrtError": "sdrt.errors",
-    "Settings": "sdrt.records",
-    "Step": "sdrt.pipeline",
-    "load": "sdrt.pipeline",
+_NAMES_BY_HOME = {
+    "sdrt.arrays": ("Numerics",),
+    "sdrt.backends": ("Backend", "BackendOptions"),
+    "sdrt.errors": ("SdrtError",),
+    "sdrt.images.inputs": ("Picture",),
+    "sdrt.models": ("Embedding", "Model", "Pickled", "PredictionType"),
+    "sdrt.pipeline.loading": ("load",),
+    "sdrt.pipeline.options": (
+        "ControlNetInput",
+        "GenerateOptions",
+        "GuidanceBatching",
+        "NoiseSource",
+        "OldSpellings",
+        "SDXLSizes",
+        "SchedulerChoice",
+        "SchedulerName",
+    ),
+    "sdrt.pipeline.pipeline": ("Pipeline",),
+    "sdrt.pipeline.results": ("Result", "Step"),
+    "sdrt.prompt": ("Emphasis", "LongPrompts", "PromptSyntax"),
+    "sdrt.records": ("Settings",),
+    "sdrt.rng": ("NoiseStream",),
+    "sdrt.schedulers": ("Compat", "DiffusersScheduler", "Sampler"),
+    "sdrt.tokenizer": ("ClipTokenizer",),
 }
+_HOMES = {name: home for home, names in _NAMES_BY_HOME.items() for name in names}
 _ROOMS = frozenset(
     {"backends", "errors", "guidance", "images", "models", "pipeline", "prompt", "records", "rng", "schedulers", "tokenizer"}
 )
@@ -63,6 +124,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_HOMES[name]), name)
         globals()[name] = value
         return value
+    if name == "image":
+        # the name that 0.1.0 had for the room
+        warnings.warn("sdrt.image is deprecated; write sdrt.images", DeprecationWarning, stacklevel=2)
+        return importlib.import_module("sdrt.images")
     raise AttributeError(f"module 'sdrt' has no attribute {name!r}")
 
 

@@ -1,5 +1,6 @@
-"""Pictures: floats to bytes, bytes to PNG written whole or not at all, and pictures from files."""
+"""Pictures: floats to bytes, PNG files written whole or not at all, and the pictures that a caller passes in."""
 
+from sdrt.images.inputs import Picture
 from sdrt.images.png import open_picture, read_text, save_png, to_bytes, to_pil
 
-__all__ = ["open_picture", "read_text", "save_png", "to_bytes", "to_pil"]
+__all__ = ["Picture", "open_picture", "read_text", "save_png", "to_bytes", "to_pil"]

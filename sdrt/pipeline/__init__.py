@@ -1,8 +1,34 @@
-"""From prompt to picture: loading a model, resolving a call, the one loop, and its results."""
+"""From prompt to picture: loading a model, resolving a call, the one loop, and its results; each loads on first use."""
 
-from sdrt.pipeline.loading import load
-from sdrt.pipeline.options import GenerateOptions
-from sdrt.pipeline.pipeline import Pipeline
-from sdrt.pipeline.results import Result, Step
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["GenerateOptions", "Pipeline", "Result", "Step", "load"]
+if TYPE_CHECKING:
+    from sdrt.pipeline.loading import load
+    from sdrt.pipeline.options import ControlNetInput, GenerateOptions, SDXLSizes
+    from sdrt.pipeline.pipeline import Pipeline
+    from sdrt.pipeline.results import Result, Step
+
+__all__ = ["ControlNetInput", "GenerateOptions", "Pipeline", "Result", "SDXLSizes", "Step", "load"]
+
+_HOMES = {
+    "ControlNetInput": "options",
+    "GenerateOptions": "options",
+    "Pipeline": "pipeline",
+    "Result": "results",
+    "SDXLSizes": "options",
+    "Step": "results",
+    "load": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sdrt.pipeline' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"sdrt.pipeline.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,110 +1,204 @@
-"""The options of a call of ``generate``."""
+"""The options of a call, as types: what ``generate``, ``steps`` and ``resolve`` take, and the older and grouped forms that mean the same.
+
+:meth:`sdrt.Pipeline.generate` documents each option; :mod:`sdrt.pipeline.option_table` says how it is written on the command line.
+"""
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict, cast
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 from sdrt.errors import ConfigError
-from sdrt.pipeline.conditions.pictures import Picture
-from sdrt.pipeline.noise import NoiseChoice
+from sdrt.images.inputs import Picture
 from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
+from sdrt.rng import NoiseStream
 from sdrt.schedulers import Compat, DiffusersScheduler, Sampler
 
-__all__ = ["GenerateOptions", "current_spellings"]
+__all__ = [
+    "ControlNetInput",
+    "GenerateOptions",
+    "GuidanceBatching",
+    "NoiseSource",
+    "OldSpellings",
+    "SDXLSizes",
+    "SchedulerChoice",
+    "SchedulerName",
+    "given_options",
+    "plain_options",
+]
+
+# fmt: off
+SchedulerName: TypeAlias = Literal[
+    "ddim", "ddim trailing", "ddim inverse", "ddpm", "pndm", "plms", "iplms", "lcm", "tcd", "unclip", "euler", "euler karras", "euler a",
+    "heun", "heun karras", "dpm2", "dpm2 karras", "dpm2 a", "dpm2 a karras", "lms", "lms karras", "dpm++ sde", "dpm++ sde karras",
+    "dpm++ 2s a", "dpm++ 2s a karras", "restart", "res_multistep", "res_multistep_ancestral", "euler_cfg_pp", "euler_ancestral_cfg_pp",
+    "dpmpp_2m_cfg_pp", "dpmsolver++", "dpm++ 2m", "dpm++ 2m karras", "dpm++ 3m", "dpm++ 3m karras", "dpm++ 2m sde",
+    "dpm++ 2m sde karras", "dpm++ 2m sde heun", "dpm++ 3m sde", "dpm++ 3m sde karras", "dpm 2m", "flow euler", "flow heun", "flow lcm",
+    "edm euler", "edm dpm++ 2m", "edm dpm++ 3m", "edm dpm++ 2m sde", "cm", "dpmsolver++ inverse", "dpmsolver++ singlestep", "dpm++ 2s",
+    "dpm++ 3s", "deis", "unipc", "unipc bh1", "unipc bh2", "sa-solver",
+]
+# fmt: on
+SchedulerChoice: TypeAlias = SchedulerName | str | Mapping[str, Any] | Sampler | DiffusersScheduler
+NoiseSource: TypeAlias = str | NoiseStream | Mapping[str, Any]
+GuidanceBatching: TypeAlias = Literal["batched", "sequential"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlNetInput:
+    """The picture that one ControlNet follows, with its strength: one value of ``control_image`` in place of four options.
+
+    Parameters
+    ----------
+    image : Picture
+    conditioning_scale : float
+        Strength of the ControlNet.
+    guidance_start, guidance_end : float, 0 <= start < end <= 1
+        The fractions of the run between which it acts.
+    """
+
+    image: Picture
+    conditioning_scale: float = 1.0
+    guidance_start: float = 0.0
+    guidance_end: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDXLSizes:
+    """The sizes and scores that SDXL's U-Nets are told (micro-conditioning), in place of five options; None leaves one at its default.
+
+    Parameters
+    ----------
+    original_size : (height, width), optional
+    crops_coords_top_left : (top, left), optional
+    target_size : (height, width), optional
+    aesthetic_score, negative_aesthetic_score : float, optional
+        For the refiner.
+    """
+
+    original_size: tuple[int, int] | None = None
+    crops_coords_top_left: tuple[int, int] | None = None
+    target_size: tuple[int, int] | None = None
+    aesthetic_score: float | None = None
+    negative_aesthetic_score: float | None = None
 
 
 class GenerateOptions(TypedDict, total=False):
-    """The options of :meth:`Pipeline.generate` and :meth:`Pipeline.steps`; None is the same as leaving one out."""
+    """The options of :meth:`sdrt.Pipeline.generate`, which documents them, as one dictionary: for code that passes them on."""
 
     seed: int | None
-    """Image k is drawn from ``seed + k``, alone or in a batch; None draws a seed and reports it."""
     num_images: int
-    """1 unless given."""
     num_inference_steps: int | None
-    """None: what the model's folder says (``sdrt.json``), else 50."""
     guidance_scale: float | None
-    """None: what the model's folder says, else 7.5. 1 or less: no guidance, one row an image."""
     guidance_rescale: float
-    """How far guidance's deviation is drawn back to the conditional prediction's, in [0, 1]; 0 unless given."""
+    guidance_batching: GuidanceBatching
     height: int | None
-    """Pixels; None: what the model's folder says, else the U-Net's sample size."""
     width: int | None
-    """As height."""
-    scheduler: "str | Mapping[str, Any] | Sampler | DiffusersScheduler | None"
-    """None: the model's own configuration; a name: that configuration read by the named scheduler; a configuration or an object: itself."""
+    scheduler: SchedulerChoice | None
     eta: float | None
-    """The share of fresh noise of DDIM, TCD and their like; None: the scheduler's own. Other schedulers have none."""
-    rng: NoiseChoice
-    """The noise stream by name, one for each image, ``torch`` unless given; or a stream of :mod:`sdrt.rng` from which all images draw."""
-    sampler_rng: NoiseChoice | None
-    """Where the scheduler's fresh noise comes from; None: each image's own stream goes on."""
+    rng: NoiseSource
+    sampler_rng: NoiseSource | None
     sampler_seed: int | None
-    """The seed of that second stream; None: ``seed``."""
-    prompt_syntax: PromptSyntax
-    """``weighted`` unless given: ``(word:1.3)``, ``[word]``, ``BREAK`` (:mod:`sdrt.prompt.syntax`); ``plain``: all is text."""
-    long_prompts: LongPrompts
-    """``chunk`` unless given: what is beyond 75 tokens is encoded on its own; ``truncate``: it is cut and told, as in diffusers."""
+    prompt_syntax: PromptSyntax | None
+    long_prompts: LongPrompts | None
     emphasis: Emphasis
-    """How weights are applied: ``original`` unless given, which keeps each chunk's mean, or ``no_norm``."""
     clip_skip: int | None
-    """Last layers of the text encoder to leave out, as diffusers counts (AUTOMATIC1111's number less 1); None and 0: none.
-
-    The negative prompt leaves them out too; diffusers 0.42.1 forgets that."""
-    guidance_batching: Literal["batched", "sequential"] | None
-    """Whether rows (images, with and without the prompt) go through the U-Net together, or one after the other in less memory."""
-    image: "Picture | None"
-    """For a model that in-paints: the picture, a PIL image or uint8[H,W,3]."""
-    mask_image: "Picture | None"
-    """For a model that in-paints: what is white in it is drawn anew."""
-    control_image: "Picture | Sequence[Picture] | None"
-    """A picture for each ControlNet."""
+    image: Picture | None
+    mask_image: Picture | None
+    control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None
     controlnet_conditioning_scale: float | Sequence[float] | None
-    """How strongly ControlNets lead: one number for all, or one for each; None: 1."""
     control_guidance_start: float | Sequence[float] | None
-    """Share of the run from which on they do; None: 0."""
     control_guidance_end: float | Sequence[float] | None
-    """Share of the run up to which they do; None: 1."""
+    sizes: SDXLSizes | None
     original_size: tuple[int, int] | None
-    """SDXL: height and width that the picture is to look as if it had had before scaling; None: its own."""
     crops_coords_top_left: tuple[int, int] | None
-    """SDXL: how far it is to look cropped from the top and the left; None: (0, 0)."""
     target_size: tuple[int, int] | None
-    """SDXL: None: the picture's own size."""
     aesthetic_score: float | None
-    """SDXL's refiner; None: 6."""
     negative_aesthetic_score: float | None
-    """SDXL's refiner, for the negative prompt; None: 2.5."""
     refiner_start: float | None
-    """Share of the noise levels after which the refiner takes over, where there is one; None: 0.8."""
     compat: Compat
-    """Whose defects the scheduler reproduces, ``diffusers`` or ``apple``; None: what is right. With ``diffusers`` prompts too are read as
-    there: plain and cut, unless ``prompt_syntax`` and ``long_prompts`` say otherwise, and clip_skip for the prompt alone."""
 
 
-def current_spellings(options: Mapping[str, Any], stacklevel: int = 3) -> GenerateOptions:
-    """Return the options as they are spelled today: 0.1.0 wrote ``cfg`` for ``guidance_batching``, and ``no norm`` for ``no_norm``.
+class OldSpellings(TypedDict, total=False):
+    """Options under the names of 0.1.0."""
+
+    cfg: GuidanceBatching
+
+
+def given_options(arguments: Mapping[str, Any], others: Mapping[str, Any]) -> GenerateOptions:
+    """Return the options of a call, in their plain form: see :func:`plain_options`.
+
+    Parameters
+    ----------
+    arguments : mapping
+        What a method of the pipeline was called with; what is no option is left out.
+    others : mapping
+        Keywords that the method does not name.
+
+    Raises
+    ------
+    ConfigError : a keyword that is no option
+    """
+    names = GenerateOptions.__annotations__
+    if unknown := sorted(others.keys() - OldSpellings.__annotations__.keys()):
+        raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(names)}, on_step")
+    # the frames between the caller and the warning: this function, and the method that calls it
+    return plain_options({**others, **{name: arguments[name] for name in names}}, stacklevel=4)
+
+
+def plain_options(options: Mapping[str, Any], stacklevel: int = 3) -> GenerateOptions:
+    """Return options in today's spelling, without groups, and without those that are None.
+
+    0.1.0 wrote ``cfg`` for ``guidance_batching``, and ``no norm`` for ``no_norm``.
 
     Parameters
     ----------
     options : mapping
-        Returned as it is where nothing in it is old.
     stacklevel : int
-        Which frame the DeprecationWarning is shown for, as :func:`warnings.warn` counts them; 3 is the caller's caller.
+        Which frame a DeprecationWarning is shown for, as :func:`warnings.warn` counts them; 3 is the caller's caller.
 
     Raises
     ------
-    ConfigError : ``cfg`` with a number, which means ``guidance_scale``, or beside ``guidance_batching``
+    ConfigError : ``cfg`` with a number, which means ``guidance_scale``; or a group beside an option that it holds
     """
-    if "cfg" in options:
-        rest = {name: value for name, value in options.items() if name != "cfg"}
-        cfg = options["cfg"]
-        if isinstance(cfg, int | float):
+    plain = {name: value for name, value in options.items() if value is not None}
+    if (cfg := plain.pop("cfg", None)) is not None:
+        if not isinstance(cfg, str):
             raise ConfigError(f"cfg must be 'batched' or 'sequential', got {cfg!r}; the strength of guidance is guidance_scale={cfg!r}")
-        if "guidance_batching" in options:
-            raise ConfigError("cfg is the old name of guidance_batching, got both; leave cfg out")
         warnings.warn(f"cfg={cfg!r} is deprecated; write guidance_batching={cfg!r}", DeprecationWarning, stacklevel=stacklevel)
-        options = rest | {"guidance_batching": cfg}
-    if options.get("emphasis") == "no norm":
+        plain["guidance_batching"] = cfg
+    if plain.get("emphasis") == "no norm":
         warnings.warn("emphasis='no norm' is deprecated; write emphasis='no_norm'", DeprecationWarning, stacklevel=stacklevel)
-        options = {**options, "emphasis": "no_norm"}
-    return cast("GenerateOptions", options)
+        plain["emphasis"] = "no_norm"
+    _spread(plain, "sizes", _sizes_of(plain.pop("sizes", None)))
+    _spread(plain, "control_image", _controls_of(plain.get("control_image")))
+    return cast("GenerateOptions", plain)
+
+
+def _spread(plain: dict[str, Any], group: str, held: Mapping[str, Any]) -> None:
+    """Put the options that a group holds beside the others."""
+    if twice := sorted(name for name in held if name in plain and name != group):
+        raise ConfigError(f"{', '.join(twice)} must be given once, got a second value in {group}; leave one of them out")
+    plain.update(held)
+
+
+def _sizes_of(sizes: SDXLSizes | None) -> dict[str, Any]:
+    if sizes is None:
+        return {}
+    if not isinstance(sizes, SDXLSizes):
+        raise ConfigError(f"sizes must be an sdrt.SDXLSizes, got {type(sizes).__name__}; write sdrt.SDXLSizes(original_size=(1024, 1024))")
+    values = {field.name: getattr(sizes, field.name) for field in fields(sizes)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _controls_of(pictures: Any) -> dict[str, Any]:
+    """Return pictures and strengths of ControlNets apart; nothing where only pictures are given."""
+    each = list(pictures) if isinstance(pictures, list | tuple) else [pictures]
+    if not any(isinstance(one, ControlNetInput) for one in each):
+        return {}
+    inputs = [one if isinstance(one, ControlNetInput) else ControlNetInput(image=one) for one in each]
+    return {
+        "control_image": [one.image for one in inputs],
+        "controlnet_conditioning_scale": [one.conditioning_scale for one in inputs],
+        "control_guidance_start": [one.guidance_start for one in inputs],
+        "control_guidance_end": [one.guidance_end for one in inputs],
+    }

@@ -8,25 +8,35 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
 from sdrt.arrays import Array, Float, Numerics, float_dtype
 from sdrt.backends.pool import NetworkPool
 from sdrt.guidance.classifier_free import guidance_embedding, guide, is_guided
+from sdrt.images.inputs import Picture, to_unit
 from sdrt.pipeline.conditions.control import settle_controls
 from sdrt.pipeline.conditions.inpaint import inpaint_channels
-from sdrt.pipeline.conditions.pictures import to_unit
 from sdrt.pipeline.denoiser import Conditions, Denoiser
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.noise import RunNoise, open_noise
-from sdrt.pipeline.options import GenerateOptions, current_spellings
+from sdrt.pipeline.options import (
+    ControlNetInput,
+    GenerateOptions,
+    GuidanceBatching,
+    NoiseSource,
+    OldSpellings,
+    SchedulerChoice,
+    SDXLSizes,
+    given_options,
+)
 from sdrt.pipeline.resolve import control_pictures, settle, sizes_of, streams_of
 from sdrt.pipeline.results import Result, Step
 from sdrt.pipeline.safety_checker import blacken, flag
+from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
 from sdrt.records.settings import Settings
-from sdrt.schedulers import Plan, Sampler
+from sdrt.schedulers import Compat, Plan, Sampler
 from sdrt.tokenizer import ClipTokenizer
 
 if TYPE_CHECKING:
@@ -107,18 +117,122 @@ class Pipeline:
         negative_prompt: str = "",
         *,
         on_step: Callable[[Step], bool | None] | None = None,
-        **options: Unpack[GenerateOptions],
+        seed: int | None = None,
+        num_images: int = 1,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        guidance_rescale: float = 0.0,
+        guidance_batching: GuidanceBatching = "batched",
+        height: int | None = None,
+        width: int | None = None,
+        scheduler: SchedulerChoice | None = None,
+        eta: float | None = None,
+        rng: NoiseSource = "torch",
+        sampler_rng: NoiseSource | None = None,
+        sampler_seed: int | None = None,
+        prompt_syntax: PromptSyntax | None = None,
+        long_prompts: LongPrompts | None = None,
+        emphasis: Emphasis = "original",
+        clip_skip: int | None = None,
+        image: Picture | None = None,
+        mask_image: Picture | None = None,
+        control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None = None,
+        controlnet_conditioning_scale: float | Sequence[float] | None = None,
+        control_guidance_start: float | Sequence[float] | None = None,
+        control_guidance_end: float | Sequence[float] | None = None,
+        sizes: SDXLSizes | None = None,
+        original_size: tuple[int, int] | None = None,
+        crops_coords_top_left: tuple[int, int] | None = None,
+        target_size: tuple[int, int] | None = None,
+        aesthetic_score: float | None = None,
+        negative_aesthetic_score: float | None = None,
+        refiner_start: float | None = None,
+        compat: Compat = None,
+        **old_spellings: Unpack[OldSpellings],
     ) -> Result:
-        """Draw pictures of a prompt.
+        """Draw images of a prompt.
+
+        Passing None for an option is the same as leaving it out.
 
         Parameters
         ----------
-        prompt, negative_prompt : str
-            What to draw, and what to lead away from (only with guidance).
+        prompt : str
+            What to draw.
+        negative_prompt : str
+            What to steer away from. It has an effect only while guidance is on.
         on_step : callable, optional
-            Called after each network call with a :class:`Step`; returning False cancels.
-        **options
-            Seed, number of images, steps, guidance, size, scheduler, noise stream: see :class:`GenerateOptions`.
+            Called with a :class:`Step` after each network call; return False to cancel.
+        seed : int, optional
+            Image k is drawn from ``seed + k``, alone or in a batch. None picks a random seed and reports it in ``Result.seeds``.
+        num_images : int
+            How many images to draw in one batch.
+        num_inference_steps : int, optional
+            How many denoising steps to take. None: what the model's folder says (``sdrt.json``), else 50.
+        guidance_scale : float, optional
+            Strength of classifier-free guidance. 1 or less turns it off and halves the work. None: what the model's folder says, else 7.5.
+        guidance_rescale : float
+            How far to bring the standard deviation of the guided prediction back to that of the conditional one, from 0 (not at all) to 1.
+            Try 0.7 for models with zero terminal signal-to-noise ratio.
+        guidance_batching : "batched" or "sequential"
+            Send all rows (each image with and without the prompt) through the U-Net together, or one after the other in less memory.
+        height : int, optional
+            Pixels. None: what the model's folder says, else the size that the U-Net was trained for.
+        width : int, optional
+            As ``height``.
+        scheduler : str, mapping, Sampler or DiffusersScheduler, optional
+            A name (:func:`sdrt.schedulers.names` lists them) applied to the model's own configuration; a whole configuration in diffusers'
+            keys; or an object of :mod:`sdrt.schedulers`. None: the model's own scheduler.
+        eta : float, optional
+            Amount of fresh noise per step, for the schedulers that have such an option (DDIM, TCD, ancestral ones). None: the scheduler's
+            own amount.
+        rng : str, NoiseStream or mapping
+            Noise stream. A name of :func:`sdrt.rng.names` gives each image a stream of its own; from a stream object all images draw in
+            turn; a mapping is the ``state`` of such a stream, and draws the same noise in each call.
+        sampler_rng : str, NoiseStream or mapping, optional
+            A separate stream for the scheduler's fresh noise. None: each image's own stream continues.
+        sampler_seed : int, optional
+            Seed of that separate stream. None: ``seed``.
+        prompt_syntax : "weighted" or "plain", optional
+            "weighted" reads ``(word)``, ``(word:1.3)``, ``[word]`` and ``BREAK`` as AUTOMATIC1111 does; "plain" takes all characters as
+            text. None: "weighted", or "plain" with ``compat="diffusers"``.
+        long_prompts : "chunk" or "truncate", optional
+            "chunk" encodes a prompt in pieces of 75 tokens; "truncate" drops the rest and reports it in ``Result.truncated``. None:
+            "chunk", or "truncate" where the model takes one chunk only and with ``compat="diffusers"``.
+        emphasis : "original" or "no_norm"
+            Whether the mean of a chunk is restored after the weights of words were applied ("original"), or not.
+        clip_skip : int, optional
+            How many of the text encoder's last layers to skip, as diffusers counts them (AUTOMATIC1111's number less 1). None: 0.
+        image : Picture, optional
+            For an in-painting model: the picture to change, a PIL image or ``uint8[H,W,3]``.
+        mask_image : Picture, optional
+            For an in-painting model: a picture whose white areas are redrawn.
+        control_image : Picture or ControlNetInput, or a sequence of them, optional
+            One picture for each ControlNet of the pipeline. A :class:`sdrt.ControlNetInput` also holds the three options below.
+        controlnet_conditioning_scale : float or sequence of float, optional
+            Strength of the ControlNets: one number for all, or one for each. None: 1.
+        control_guidance_start : float or sequence of float, optional
+            Fraction of the run at which ControlNets start to act. None: 0.
+        control_guidance_end : float or sequence of float, optional
+            Fraction of the run at which ControlNets stop to act. None: 1.
+        sizes : SDXLSizes, optional
+            SDXL: the five options below in one object.
+        original_size : (height, width), optional
+            SDXL: the size that the image should look like it was resized from. None: its own size.
+        crops_coords_top_left : (top, left), optional
+            SDXL: how many pixels the image should look cropped by. None: (0, 0), which centres the subject.
+        target_size : (height, width), optional
+            SDXL: the size that the image should look like it has. None: its own size.
+        aesthetic_score : float, optional
+            SDXL's refiner: the score to aim at. None: 6.
+        negative_aesthetic_score : float, optional
+            SDXL's refiner: the score to steer away from. None: 2.5.
+        refiner_start : float, optional
+            With a refiner: fraction of the noise levels, in (0, 1], after which it takes over. None: 0.8.
+        compat : "diffusers", "apple" or None
+            Reproduce the known bugs of that implementation in the scheduler. "diffusers" also reads prompts as diffusers does (see
+            ``prompt_syntax`` and ``long_prompts``), and applies ``clip_skip`` to the prompt alone.
+        **old_spellings
+            What 0.1.0 wrote: ``cfg`` for ``guidance_batching``. It works, with a DeprecationWarning.
 
         Returns
         -------
@@ -126,11 +240,12 @@ class Pipeline:
 
         Raises
         ------
-        ConfigError : a setting that cannot be used, or an option that does not exist
+        ConfigError : an option that does not exist, does not fit the model, or has a value out of its range
+        ImageError : ``image``, ``mask_image`` or ``control_image`` is no picture
         ModelError : the model's folder is incomplete or damaged
-        ArrayContractError : a network gave NaN, or an array of another shape than its contract says
+        ArrayContractError : a network returned NaN, or an array of another shape than its contract says
         """
-        run = self._prepare(prompt, negative_prompt, current_spellings(options))
+        run = self._prepare(prompt, negative_prompt, given_options(locals(), old_spellings))
         seeds = tuple(run.settings.seed + k for k in range(run.settings.num_images))
         latents = run.latents
         for step in self._denoise(run):
@@ -140,12 +255,100 @@ class Pipeline:
         images, flagged = self._checked(self.decode(latents))
         return Result(images, latents, seeds, run.settings, run.truncated, flagged=flagged)
 
-    def steps(self, prompt: str, negative_prompt: str = "", **options: Unpack[GenerateOptions]) -> Iterator[Step]:
-        """The loop under :meth:`generate`, one :class:`Step` after the other; leaving it cancels, ``decode(step.latents)`` draws.
+    def steps(
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        *,
+        seed: int | None = None,
+        num_images: int = 1,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        guidance_rescale: float = 0.0,
+        guidance_batching: GuidanceBatching = "batched",
+        height: int | None = None,
+        width: int | None = None,
+        scheduler: SchedulerChoice | None = None,
+        eta: float | None = None,
+        rng: NoiseSource = "torch",
+        sampler_rng: NoiseSource | None = None,
+        sampler_seed: int | None = None,
+        prompt_syntax: PromptSyntax | None = None,
+        long_prompts: LongPrompts | None = None,
+        emphasis: Emphasis = "original",
+        clip_skip: int | None = None,
+        image: Picture | None = None,
+        mask_image: Picture | None = None,
+        control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None = None,
+        controlnet_conditioning_scale: float | Sequence[float] | None = None,
+        control_guidance_start: float | Sequence[float] | None = None,
+        control_guidance_end: float | Sequence[float] | None = None,
+        sizes: SDXLSizes | None = None,
+        original_size: tuple[int, int] | None = None,
+        crops_coords_top_left: tuple[int, int] | None = None,
+        target_size: tuple[int, int] | None = None,
+        aesthetic_score: float | None = None,
+        negative_aesthetic_score: float | None = None,
+        refiner_start: float | None = None,
+        compat: Compat = None,
+        **old_spellings: Unpack[OldSpellings],
+    ) -> Iterator[Step]:
+        """Return the loop under :meth:`generate`, one :class:`Step` after the other.
 
-        Parameters, errors: as :meth:`generate`; settings are checked here, before the first step is asked for.
+        Leaving the loop cancels; ``decode(step.latents)`` draws. Options are checked here, before the first step is asked for.
+
+        Parameters, errors: those of :meth:`generate`, which documents each.
         """
-        return self._denoise(self._prepare(prompt, negative_prompt, current_spellings(options)))
+        return self._denoise(self._prepare(prompt, negative_prompt, given_options(locals(), old_spellings)))
+
+    def resolve(
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        *,
+        seed: int | None = None,
+        num_images: int = 1,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        guidance_rescale: float = 0.0,
+        guidance_batching: GuidanceBatching = "batched",
+        height: int | None = None,
+        width: int | None = None,
+        scheduler: SchedulerChoice | None = None,
+        eta: float | None = None,
+        rng: NoiseSource = "torch",
+        sampler_rng: NoiseSource | None = None,
+        sampler_seed: int | None = None,
+        prompt_syntax: PromptSyntax | None = None,
+        long_prompts: LongPrompts | None = None,
+        emphasis: Emphasis = "original",
+        clip_skip: int | None = None,
+        image: Picture | None = None,
+        mask_image: Picture | None = None,
+        control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None = None,
+        controlnet_conditioning_scale: float | Sequence[float] | None = None,
+        control_guidance_start: float | Sequence[float] | None = None,
+        control_guidance_end: float | Sequence[float] | None = None,
+        sizes: SDXLSizes | None = None,
+        original_size: tuple[int, int] | None = None,
+        crops_coords_top_left: tuple[int, int] | None = None,
+        target_size: tuple[int, int] | None = None,
+        aesthetic_score: float | None = None,
+        negative_aesthetic_score: float | None = None,
+        refiner_start: float | None = None,
+        compat: Compat = None,
+        **old_spellings: Unpack[OldSpellings],
+    ) -> Settings:
+        """Check the options of a call and fill in their defaults, without opening a network.
+
+        Parameters, errors: those of :meth:`generate`, which documents each.
+
+        Returns
+        -------
+        Settings
+            What :meth:`generate` would record; a seed that was not given is drawn.
+        """
+        return self._settle(prompt, negative_prompt, given_options(locals(), old_spellings))[0]
 
     def decode(self, latents: Float) -> "list[Image]":
         """Pictures of latents, one at a time, so that a batch needs no more memory than one.
@@ -199,10 +402,9 @@ class Pipeline:
 
     # ---- one call
 
-    def _prepare(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> _Run:
-        base = self._base
-        settings, sampler = settle(
-            base,
+    def _settle(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> tuple[Settings, Sampler]:
+        return settle(
+            self._base,
             prompt,
             negative_prompt,
             options,
@@ -212,6 +414,10 @@ class Pipeline:
             refined=self._refiner is not None,
             remarks=self._remarks,
         )
+
+    def _prepare(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> _Run:
+        base = self._base
+        settings, sampler = self._settle(prompt, negative_prompt, options)
         plan = sampler.plan(settings.num_inference_steps)
         told = _told(plan.timesteps, *(each.model.limits.timestep_dtype for each in self._models()))
         rng, sampler_rng = streams_of(options)
@@ -251,7 +457,9 @@ class Pipeline:
         channels = None
         if base.inpaints:
             factors = (facts.scaling_factor, facts.shift_factor)
-            channels = inpaint_channels(base.networks, options["image"], options["mask_image"], noise, shape, facts.scale, factors)
+            image: Any = options.get("image")
+            mask_image: Any = options.get("mask_image")
+            channels = inpaint_channels(base.networks, image, mask_image, noise, shape, facts.scale, factors)
         told = {}
         if base.guidance_size is not None:
             rows = len(texts["encoder_hidden_states"])

@@ -7,14 +7,15 @@ from typing import Any, TypeVar
 from sdrt._version import __version__
 from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
+from sdrt.images.inputs import Picture, digest
 from sdrt.models import Model, ModelLimits
 from sdrt.pipeline.conditions.control import settle_controls
-from sdrt.pipeline.conditions.pictures import Picture, digest
 from sdrt.pipeline.conditions.sizes import Sizes
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.noise import NoiseChoice, choice_name, shared_states
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.records.settings import Settings
+from sdrt.rng import from_state as stream_from_state
 from sdrt.schedulers import Compat, DiffusersScheduler, Sampler, sampler_from_config, sampler_from_name
 
 __all__ = ["control_pictures", "settle", "sizes_of", "streams_of"]
@@ -125,9 +126,11 @@ def _check_limits(limits: ModelLimits, settings: Settings) -> None:
 
 
 def streams_of(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:
-    """The streams of the latents and of the scheduler."""
-    rng = options.get("rng")
-    return "torch" if rng is None else rng, options.get("sampler_rng")
+    """The streams of the latents and of the scheduler; a recorded state becomes the stream that it is of."""
+    rng, sampler_rng = (
+        stream_from_state(choice) if isinstance(choice, Mapping) else choice for choice in (options.get("rng"), options.get("sampler_rng"))
+    )
+    return "torch" if rng is None else rng, sampler_rng
 
 
 def control_pictures(options: GenerateOptions, count: int) -> list[Picture]:
@@ -137,8 +140,8 @@ def control_pictures(options: GenerateOptions, count: int) -> list[Picture]:
     ------
     ConfigError : another number of pictures
     """
-    given = options.get("control_image")
-    pictures = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+    given: Any = options.get("control_image")
+    pictures: list[Picture] = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
     if len(pictures) != count:
         has = f"has {count} ControlNets" if count else "has no ControlNet: sdrt.load(..., controlnet=folder) gives it one"
         raise ConfigError(f"control_image is a picture for each ControlNet; got {len(pictures)}, and this pipeline {has}")
@@ -162,7 +165,8 @@ def _conditions(opened: LoadedModel, options: GenerateOptions, num_controlnets: 
     _refuse(options, _CONTROL_OPTIONS[1:], "a pipeline with a ControlNet, sdrt.load(..., controlnet=folder)", fits=bool(num_controlnets))
     if opened.inpaints:
         for name in ("image", "mask_image"):
-            if (picture := options.get(name)) is None:
+            picture: Any = options.get(name)
+            if picture is None:
                 raise ConfigError(f"this model in-paints, and needs image and mask_image; {name} is not given")
             found[name] = digest(name, picture)
     pictures = control_pictures(options, num_controlnets)

@@ -4,7 +4,8 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.backends.pool import NetworkPool
-from sdrt.pipeline.conditions.pictures import Picture, sample_posterior, to_mask, to_unit
+from sdrt.images.inputs import Picture, to_mask, to_unit
+from sdrt.pipeline.conditions.pictures import sample_posterior
 from sdrt.pipeline.noise import RunNoise
 
 __all__ = ["inpaint_channels"]

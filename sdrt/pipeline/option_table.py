@@ -1,0 +1,198 @@
+"""What belongs to each option beside its type: its flags, how its value is written there, and where it stands in the record of a picture.
+
+The command line is built from this table. It imports nothing, so that ``sdrt --help`` does not either.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+__all__ = ["OPTIONS", "Kind", "Option"]
+
+Kind: TypeAlias = Literal["integer", "number", "numbers", "name", "choice", "pair", "picture", "pictures", "group"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option of ``generate``.
+
+    Parameters
+    ----------
+    name : str
+        The keyword.
+    kind : Kind
+        How a value is written on the command line. ``numbers`` and ``pictures`` may be given again; a ``group`` cannot be written there:
+        each option that it holds has a flag of its own.
+    flags : tuple of str
+    help : str
+        For ``sdrt generate --help``: what it does, and its default in parentheses.
+    record : str
+        The field of ``Settings``, or ``conditions.KEY`` in it; empty for a group.
+    section : str
+        The heading under which the help lists it.
+    choices : tuple of str
+        The values of a choice.
+    metavar : tuple of str
+        The two numbers of a pair.
+    """
+
+    name: str
+    kind: Kind
+    flags: tuple[str, ...]
+    help: str
+    record: str
+    section: str
+    choices: tuple[str, ...] = ()
+    metavar: tuple[str, str] = ("HEIGHT", "WIDTH")
+
+
+def _option(name: str, kind: Kind, section: str, text: str, *flags: str, record: str | None = None, **more: tuple[str, ...]) -> Option:
+    flags = flags or (f"--{name.replace('_', '-')}",)
+    return Option(name=name, kind=kind, section=section, help=text, flags=flags, record=record or name, **more)  # type: ignore[arg-type]
+
+
+_PICTURE, _SAMPLING, _PROMPT = "picture", "sampling and noise", "prompt"
+_CONTROL, _INPAINT, _XL = "ControlNet", "in-painting", "SDXL"
+
+_ROWS = (
+    _option("seed", "integer", _PICTURE, "image k is drawn from seed + k (default: a random one, which the file's name shows)"),
+    _option("num_images", "integer", _PICTURE, "images of each prompt (default: 1)", "-n", "--num-images"),
+    _option("height", "integer", _PICTURE, "pixels (default: the model's own)", "-H", "--height"),
+    _option("width", "integer", _PICTURE, "pixels (default: the model's own)", "-W", "--width"),
+    _option(
+        "num_inference_steps",
+        "integer",
+        _SAMPLING,
+        "denoising steps (default: the model's own, else 50)",
+        "--steps",
+        "--num-inference-steps",
+    ),
+    _option(
+        "guidance_scale",
+        "number",
+        _SAMPLING,
+        "strength of the prompt; 1 or less turns guidance off (default: the model's own, else 7.5)",
+        "--guidance-scale",
+        "--cfg-scale",
+    ),
+    _option(
+        "guidance_rescale",
+        "number",
+        _SAMPLING,
+        "0 to 1: restore the contrast that strong guidance exaggerates (default: 0, which does not)",
+    ),
+    _option(
+        "guidance_batching",
+        "choice",
+        _SAMPLING,
+        "run the U-Net on all rows at once, or one by one in less memory (default: batched)",
+        choices=("batched", "sequential"),
+    ),
+    _option("scheduler", "name", _SAMPLING, "a name that 'sdrt schedulers' lists (default: the model's own)", record="scheduler_config"),
+    _option(
+        "eta", "number", _SAMPLING, "amount of fresh noise a step, for ddim, tcd and ancestral samplers (default: the scheduler's own)"
+    ),
+    _option("rng", "name", _SAMPLING, "noise stream: torch, torch-scalar, nv, numpy or generator (default: torch)"),
+    _option("sampler_rng", "name", _SAMPLING, "a separate noise stream for the scheduler (default: the image's own)"),
+    _option("sampler_seed", "integer", _SAMPLING, "seed of the scheduler's noise stream (default: the image's)"),
+    _option(
+        "compat",
+        "choice",
+        _SAMPLING,
+        "reproduce the known bugs of this implementation (default: none)",
+        choices=("diffusers", "apple"),
+    ),
+    _option(
+        "prompt_syntax",
+        "choice",
+        _PROMPT,
+        "weighted reads (word:1.3), [word] and BREAK; plain takes all as text (default: weighted)",
+        choices=("weighted", "plain"),
+    ),
+    _option(
+        "long_prompts",
+        "choice",
+        _PROMPT,
+        "encode a prompt in chunks of 75 tokens, or drop what exceeds one (default: chunk)",
+        choices=("chunk", "truncate"),
+    ),
+    _option(
+        "emphasis",
+        "choice",
+        _PROMPT,
+        "whether the mean of each chunk is restored after weights are applied (default: original, which does)",
+        choices=("original", "no_norm"),
+    ),
+    _option("clip_skip", "integer", _PROMPT, "last layers of the text encoder to skip; AUTOMATIC1111's number less 1 (default: 0)"),
+    _option("image", "picture", _INPAINT, "the picture to change, for an in-painting model", record="conditions.image"),
+    _option("mask_image", "picture", _INPAINT, "what to redraw: white areas of this picture", record="conditions.mask_image"),
+    _option(
+        "control_image",
+        "pictures",
+        _CONTROL,
+        "a picture to follow; give one for each --controlnet, in their order",
+        record="conditions.control_image",
+    ),
+    _option(
+        "controlnet_conditioning_scale",
+        "numbers",
+        _CONTROL,
+        "strength of the ControlNets: one number for all, or the flag again for each (default: 1)",
+        "--controlnet-scale",
+        "--controlnet-conditioning-scale",
+        record="conditions.controlnet_conditioning_scale",
+    ),
+    _option(
+        "control_guidance_start",
+        "numbers",
+        _CONTROL,
+        "fraction of the run at which they start to act; one number, or one for each (default: 0)",
+        record="conditions.control_guidance_start",
+    ),
+    _option(
+        "control_guidance_end",
+        "numbers",
+        _CONTROL,
+        "fraction of the run at which they stop; one number, or one for each (default: 1)",
+        record="conditions.control_guidance_end",
+    ),
+    Option(name="sizes", kind="group", flags=(), help="", record="", section=_XL),
+    _option(
+        "original_size",
+        "pair",
+        _XL,
+        "the size that the image should look like it was resized from (default: its own)",
+        record="conditions.original_size",
+    ),
+    _option(
+        "crops_coords_top_left",
+        "pair",
+        _XL,
+        "how far the image should look cropped (default: 0 0, a centred subject)",
+        record="conditions.crops_coords_top_left",
+        metavar=("TOP", "LEFT"),
+    ),
+    _option(
+        "target_size",
+        "pair",
+        _XL,
+        "the size that the image should look like it has (default: its own)",
+        record="conditions.target_size",
+    ),
+    _option("aesthetic_score", "number", _XL, "for the refiner: score of the image (default: 6)", record="conditions.aesthetic_score"),
+    _option(
+        "negative_aesthetic_score",
+        "number",
+        _XL,
+        "for the refiner: score of the negative prompt (default: 2.5)",
+        record="conditions.negative_aesthetic_score",
+    ),
+    _option(
+        "refiner_start",
+        "number",
+        _XL,
+        "fraction of the noise levels after which the refiner takes over (default: 0.8)",
+        record="conditions.refiner_start",
+    ),
+)
+
+OPTIONS = {row.name: row for row in _ROWS}

@@ -210,7 +210,7 @@ def test_a_model_that_in_paints_asks_for_its_pictures_and_others_refuse_them(mod
     with pytest.raises(ConfigError, match="image, mask_image are for a model that in-paints, of 9 channels; leave it out"):
         sdrt.load(models("sd1")).generate(PROMPT, image=picture(1), mask_image=mask())
     with pytest.raises(ImageError, match=r"image must be a PIL image, uint8\[H,W\] or uint8\[H,W,3\], got str"):
-        sdrt.load(models("inpaint")).generate(PROMPT, image="cat.png", mask_image=mask())
+        sdrt.load(models("inpaint")).generate(PROMPT, image="cat.png", mask_image=mask())  # type: ignore[arg-type]
 
 
 # ---- ControlNets

@@ -4,7 +4,7 @@ A step is timed in the middle of a run of 25, all its network calls together, wi
 diffusers' median over sdrt's: above 1 sdrt is faster. Both run on one thread: sdrt's steps always do, and torch's thread pool costs more
 than it gives where others use the cores.
 
-The cases are the names of :func:`sdrt.schedulers.names`, one for each way to step: names that differ in their stops alone are one case.
+The cases are the names of `sdrt.schedulers.names`, one for each way to step: names that differ in their stops alone are one case.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Array types, and the one check that stands on both sides of every seam.
+"""Array types, and the one check applied on both sides of every seam.
 
-An array contract is written as a :class:`TensorSpec`: a name, a dtype and a shape in which each dimension is a number (exactly that),
-a frozenset of numbers (one of those) or None (any).
+An array contract is a `TensorSpec`: a name, a dtype, and a shape in which each dimension is a number (exactly that size), a frozenset of
+numbers (one of those sizes) or None (any size).
 """
 
 from collections.abc import Mapping
@@ -39,18 +39,18 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 
 Dim: TypeAlias = int | frozenset[int] | None
 
-# What a computation promises, not the dtype that it computes in: see :func:`float_dtype` for what crosses the seams.
+# A promise about precision, not the dtype of the computation; `float_dtype` gives the dtype of arrays that cross the seams.
 Numerics: TypeAlias = Literal["float32", "float64"]
 
 _FLOAT_DTYPES: dict[str, str] = {"float32": "float32", "float64": "float64"}
 
 
 def float_dtype(numerics: Numerics) -> np.dtype[np.floating[Any]]:
-    """Return the dtype of floating arrays on the seams under this promise of precision.
+    """Return the dtype that floating-point arrays have on the seams under this promise of precision.
 
     Raises
     ------
-    ConfigError : numerics is unknown
+    ConfigError : unknown numerics
 
     >>> float_dtype("float64")
     dtype('float64')
@@ -62,12 +62,12 @@ def float_dtype(numerics: Numerics) -> np.dtype[np.floating[Any]]:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What one array must look like.
+    """The required name, dtype and shape of one array.
 
     Parameters
     ----------
     name : str
-        The name under which it crosses the seam.
+        The name of the array on the seam.
     dtype : str
         A numpy dtype name, such as ``"float32"``.
     shape : tuple of dimensions
@@ -85,7 +85,7 @@ class TensorSpec:
         return f"{self.name} {self.dtype}[{','.join(map(_dim_text, self.shape))}]"
 
     def admits(self, x: Array) -> bool:
-        """Whether ``x`` has this dtype and shape."""
+        """Return whether ``x`` has this dtype and shape."""
         return (
             x.dtype == np.dtype(self.dtype)
             and x.ndim == len(self.shape)
@@ -104,9 +104,10 @@ class Signature:
     ----------
     inputs, outputs : tuple of TensorSpec
     optional : tuple of TensorSpec
-        Inputs that may be left out: all of them together, or none.
-    joint_sizes : tuple of mappings, empty where any combination is fine
-        Where sizes are only allowed together (a Core ML model of fixed shapes): each mapping gives whole shapes by input name.
+        Inputs that may be omitted: all of them together, or none.
+    joint_sizes : tuple of mappings, empty where every combination is allowed
+        Allowed combinations of sizes, for networks that restrict them (a Core ML model of fixed shapes): each mapping gives whole shapes by
+        input name.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -131,12 +132,12 @@ def _dim_text(dim: Dim) -> str:
 
 
 def check_array(owner: str, spec: TensorSpec, x: object) -> None:
-    """Raise ArrayContractError unless ``x`` is an array as ``spec`` says.
+    """Raise ArrayContractError unless ``x`` is an array that ``spec`` admits.
 
     Parameters
     ----------
     owner : str
-        Who asks: the part and the side, for the message ("unet input").
+        The network and side that the array belongs to, for the message ("unet input").
 
     >>> check_array("unet input", TensorSpec("sample", "float32", (None, 4)), np.zeros((2, 3)))
     Traceback (most recent call last):
@@ -150,7 +151,7 @@ def check_array(owner: str, spec: TensorSpec, x: object) -> None:
 
 
 def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str, object], optional: tuple[TensorSpec, ...] = ()) -> None:
-    """Raise ArrayContractError unless ``arrays`` holds what ``specs`` names, all or none of ``optional``, each as it should be."""
+    """Raise ArrayContractError unless ``arrays`` holds exactly ``specs``, plus all or none of ``optional``, each array as specified."""
     left_out = [spec.name for spec in optional if spec.name not in arrays]
     if 0 < len(left_out) < len(optional):
         raise ArrayContractError(f"{owner}: missing {', '.join(left_out)}; the {len(optional)} optional arrays come together or not at all")
@@ -166,7 +167,7 @@ def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str,
 
 def check_finite(owner: str, name: str, x: Array) -> None:
     """Raise ArrayContractError if ``x`` holds a NaN or an infinity; the message counts them."""
-    # A sum is finite only if every term is (or the sum overflows, which the exact count below then clears): one fast pass.
+    # A sum is finite only if every term is, so one fast pass decides; if the sum overflows, the exact count below clears the array.
     with np.errstate(all="ignore"):
         if np.isfinite(x.sum(dtype=np.float64)):
             return

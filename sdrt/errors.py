@@ -1,19 +1,19 @@
-"""Every error that sdrt raises on purpose, in one tree.
+"""Define every error that sdrt raises on purpose, in one tree.
 
 ::
 
     SdrtError
-    ├── ConfigError            (ValueError)        a setting, name or configuration that cannot be used
-    ├── ArrayContractError     (TypeError)         an array of another shape or dtype than the contract says, or one with NaN
-    ├── ModelError             (ValueError)        a model folder that cannot be used
-    │   ├── MissingFileError   (FileNotFoundError) a file or component that is not there
-    │   └── WeightsError                           a weights file that is corrupt, or a tensor that does not fit
-    ├── BackendError           (RuntimeError)      a backend that is unknown, broken or closed
+    SdrtError
+    ├── ConfigError            (ValueError)        an unusable setting, name or configuration
+    ├── ArrayContractError     (TypeError)         an array whose shape, dtype or values break its contract, NaN included
+    ├── ModelError             (ValueError)        an unusable model folder
+    │   ├── MissingFileError   (FileNotFoundError) a missing file or component
+    │   └── WeightsError                           a corrupt weights file, or a tensor that does not fit the configuration
+    ├── BackendError           (RuntimeError)      an unknown, broken or closed backend
     │   └── MissingExtraError  (ImportError)       an optional package that is not installed
-    ├── ConversionError        (ValueError)        a conversion that cannot be made, or is not good enough
-    └── ImageError             (ValueError)        a picture that cannot be read or written
-
-Each message holds the rule, the value seen and the repair, in one line.
+    ├── ConversionError        (ValueError)        a conversion that cannot be done, or whose result is not close enough
+└── ImageError             (ValueError)        an image that cannot be read or written
+Each message is one line: the rule, the offending value, the fix.
 """
 
 __all__ = [
@@ -31,34 +31,34 @@ __all__ = [
 
 
 class SdrtError(Exception):
-    """Root of the tree: ``except SdrtError`` catches all that sdrt raises on purpose."""
+    """Root of the tree: ``except SdrtError`` catches everything that sdrt raises on purpose."""
 
 
 class ConfigError(SdrtError, ValueError):
-    """A setting, a name or a configuration that cannot be used."""
+    """An unusable setting, name or configuration."""
 
 
 class ArrayContractError(SdrtError, TypeError):
-    """An array whose shape, dtype or values break the contract of the place that it enters."""
+    """An array whose shape, dtype or values break the contract of the function or network that receives it."""
 
 
 class ModelError(SdrtError, ValueError):
-    """A model folder that cannot be used."""
+    """An unusable model folder."""
 
 
 class MissingFileError(ModelError, FileNotFoundError):
-    """A file or a component that the model should have and has not."""
+    """A file or component that the model should have but does not."""
 
-    # OSError.__str__ would look for errno and file name: the message is the one argument.
+    # OSError.__str__ would expect errno and a file name; here the only argument is the message.
     __str__ = Exception.__str__
 
 
 class WeightsError(ModelError):
-    """A weights file that is corrupt, or a tensor that does not fit the configuration."""
+    """A corrupt weights file, or a tensor that does not fit the configuration."""
 
 
 class BackendError(SdrtError, RuntimeError):
-    """A backend that is unknown, broken or closed."""
+    """An unknown, broken or closed backend."""
 
 
 class MissingExtraError(BackendError, ImportError):
@@ -66,8 +66,8 @@ class MissingExtraError(BackendError, ImportError):
 
 
 class ConversionError(SdrtError, ValueError):
-    """A model that cannot be converted, or whose conversion is not as close to it as was asked for."""
+    """A model that cannot be converted, or a conversion less accurate than requested."""
 
 
 class ImageError(SdrtError, ValueError):
-    """A picture that cannot be read or written."""
+    """An image that cannot be read or written."""

@@ -54,7 +54,7 @@ def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "we
     tokenizer : ClipTokenizer
         Its ``model_max_length`` is the length L of a row.
     syntax : "weighted" or "plain"
-        Whether brackets, backslashes and ``BREAK`` are read as :mod:`sdrt.prompt.syntax` says, or are text as in diffusers.
+        Whether brackets, backslashes and ``BREAK`` are read as `sdrt.prompt.syntax` says, or are text as in diffusers.
     long_prompts : "chunk" or "truncate"
         What does not fit in a row goes to the next row, or is cut as in diffusers (each section between ``BREAK``s for itself).
 

@@ -121,7 +121,7 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
 
 
 def escape(text: str) -> str:
-    r"""Write a text so that :func:`parse` gives it back with weight 1.
+    r"""Write a text so that `parse` gives it back with weight 1.
 
     >>> escape(r"a :) BREAK")
     'a :\\) B\\REAK'

@@ -1,7 +1,7 @@
-"""What a noise stream is.
+"""The interface of a noise stream.
 
-Two layers: an *engine* makes 32-bit words, which compare exactly everywhere; a *stream* turns words into normal deviates. A stream is a
-cursor: each call goes on where the last one ended. It is passed to whoever draws; nothing here seeds anything globally.
+There are two layers: an *engine* makes 32-bit words, which compare exactly everywhere; a *stream* turns words into normal deviates. A
+stream is a cursor: each call continues where the last one ended. Callers pass it to whatever draws; nothing here seeds anything globally.
 """
 
 from abc import ABC, abstractmethod
@@ -23,22 +23,22 @@ State: TypeAlias = dict[str, Any]
 
 
 class NoiseStream(Protocol):
-    """A named, seeded source of normal deviates: all that a picture needs. :class:`BaseStream` says what the streams here do besides."""
+    """A named, seeded source of normal deviates, which is all that generating an image needs. `BaseStream` adds states and skipping."""
 
     @property
     def name(self) -> str:
-        """The name under which :func:`sdrt.rng.stream` makes it."""
+        """The name that `sdrt.rng.stream` makes it by."""
 
     @property
     def seed(self) -> int:
-        """The seed as it was given."""
+        """The seed, as passed by the caller."""
 
     def normal(self, shape: Shape) -> F32:
         """Draw the next standard normal deviates, f32 of this shape, in C order."""
 
 
 class BaseStream(ABC):
-    """What the streams share: shapes, dtypes, and the form of a state."""
+    """Shapes, dtypes and the form of a state, shared by all streams."""
 
     name: ClassVar[str]
     seed: int
@@ -58,11 +58,11 @@ class BaseStream(ABC):
         ----------
         shape : int or ints
         dtype : "float32", "float64", "float16" or "bfloat16", or a numpy dtype
-            numpy has no bfloat16: the result is a float32 array whose values are bfloat16 numbers.
+            numpy has no bfloat16: the result is a float32 array that holds bfloat16 values.
 
         Raises
         ------
-        ConfigError : a negative dimension, or another dtype
+        ConfigError : a negative dimension, or an unsupported dtype
         """
         size, dims = size_and_shape(shape)
         return self._draw(size, dims, dtype_name(dtype)).reshape(dims)
@@ -73,20 +73,20 @@ class BaseStream(ABC):
 
     @property
     def state(self) -> State:
-        """Where the stream stands: a dict of plain values that survives JSON, for :meth:`restore` or :func:`sdrt.rng.from_state`."""
+        """The stream's position: a dict of plain values that survives JSON, for `restore` and `sdrt.rng.from_state`."""
         return {"stream": self.name, "seed": self.seed, "cursor": self._cursor()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Stand where the stream of this state stood; the seed becomes that stream's too.
+        """Move to the position in this state, and take over its seed.
 
         Raises
         ------
-        ConfigError : a state of another kind of stream, or something that is no state. The stream then stays where it is.
+        ConfigError : a state of another kind of stream, or no state at all; the stream then stays where it is
         """
         if not isinstance(state, Mapping) or state.get("stream") != self.name:
-            found = state.get("stream") if isinstance(state, Mapping) else state
+            kind = state.get("stream") if isinstance(state, Mapping) else state
             raise ConfigError(
-                f"a {self.name!r} stream takes a state of a {self.name!r} stream, got one of {found!r}; use sdrt.rng.from_state"
+                f"a {self.name!r} stream needs a state of a {self.name!r} stream, got one of {kind!r}; use sdrt.rng.from_state"
             )
         before = self.state
         try:
@@ -95,28 +95,28 @@ class BaseStream(ABC):
             self._resume(before)
             if isinstance(error, ConfigError):
                 raise
-            raise ConfigError(f"a state of a {self.name!r} stream must be what its .state gave, got a damaged one ({error})") from error
+            raise ConfigError(f"a state of a {self.name!r} stream must be the dict of its .state, got a damaged one ({error})") from error
 
     @abstractmethod
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:
-        """Return the next ``size`` deviates of this dtype; ``dims`` is their shape, for a stream that cares."""
+        """Return the next ``size`` deviates of this dtype; ``dims`` is their shape, for streams that check it."""
 
     @abstractmethod
     def _cursor(self) -> State:
-        """Return the engine's state and whatever waits for the next call."""
+        """Return the engine's state and any value held back for the next call."""
 
     @abstractmethod
     def _resume(self, state: Mapping[str, Any]) -> None:
-        """Take over a state that this kind of stream gave."""
+        """Restore a state that this kind of stream made."""
 
 
 class SeededStream(BaseStream):
-    """A stream that begins at a seed.
+    """A stream that starts at a seed.
 
     Parameters
     ----------
     seed : int
-        In ``seed_range``, both ends included.
+        Within ``seed_range``, both ends included.
 
     Raises
     ------
@@ -145,6 +145,6 @@ def size_and_shape(shape: Shape) -> tuple[int, tuple[int, ...]]:
     size = 1
     for d in dims:
         if d < 0:
-            raise ConfigError(f"a shape holds no negative dimension, got {dims}; count elements from 0")
+            raise ConfigError(f"dimensions must be 0 or more, got {dims}; pass such a shape")
         size *= d
     return size, dims

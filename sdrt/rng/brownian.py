@@ -1,11 +1,12 @@
-"""Brownian motion as torchsde's tree draws it: the noise of DPM-Solver SDE samplers, the same whatever the steps.
+"""Brownian motion as torchsde's tree draws it: the noise of DPM-Solver SDE samplers, independent of the steps taken.
 
-An interval's increment is drawn; its two halves are drawn given the sum; and so on down to steps of 1e-6. Where an interval lies in the
-tree decides its seed, so that the motion is a function of the seed alone: another number of steps, or another order of questions, reads the
-same path. All the arithmetic is float32, in torchsde's order: increments equal torchsde's on a CPU bit for bit.
+The increment over an interval is drawn first; then the increments over its halves, conditioned on their sum; and so on down to steps of
+1e-6. The position of an interval in the tree decides its seed, so the motion is a function of the seed alone: a different number of steps,
+or a different order of queries, reads the same path. All arithmetic is float32 in torchsde's order: increments equal torchsde's on a CPU
+bit for bit.
 
 Source: torchsde 0.2.6, ``BrownianInterval`` (Li et al. 2020, arXiv:2001.01328; Kidger et al. 2021, arXiv:2105.13493) with
-``halfway_tree=True, tol=1e-6, pool_size=24``, as ``BrownianTreeNoiseSampler`` of diffusers 0.42.1 and k-diffusion set it up.
+``halfway_tree=True, tol=1e-6, pool_size=24``, as ``BrownianTreeNoiseSampler`` of diffusers 0.42.1 and k-diffusion configure it.
 """
 
 import math
@@ -22,10 +23,10 @@ from sdrt.rng.torch_stream import TorchStream
 
 __all__ = ["BrownianTree"]
 
-_DIGITS = 6  # times are rounded to these decimals
+_DIGITS = 6  # times are rounded to this many decimals
 _POOL_SIZE = 24
-_CACHED = 64  # intervals whose halves a tree remembers; the ways down to both ends of a step pass some 50
-_SLACK = 1e-6  # how far outside a time may lie, relative to it: what a float32 logarithm and back can move it
+_CACHED = 64  # intervals whose halves a tree caches; the paths down to both ends of a step visit about 50
+_SLACK = 1e-6  # how far outside the interval a time may lie, relative to its size: the rounding of a float32 logarithm and back
 
 
 class _Node(NamedTuple):
@@ -33,7 +34,7 @@ class _Node(NamedTuple):
 
     start: float
     end: float
-    key: int  # its place among the intervals of its depth
+    key: int  # its index among the intervals of its depth
     depth: int
 
     def halves(self) -> tuple["_Node", "_Node"]:
@@ -43,7 +44,7 @@ class _Node(NamedTuple):
 
 
 class _Tree:
-    """One seed's motion over [t0, t1]."""
+    """The motion of one seed over [t0, t1]."""
 
     def __init__(self, shape: tuple[int, ...], t0: float, t1: float, entropy: int) -> None:
         self._shape, self._entropy = shape, entropy
@@ -52,7 +53,7 @@ class _Tree:
         self._recent: OrderedDict[_Node, tuple[F32, F32]] = OrderedDict()
 
     def increment(self, ta: float, tb: float) -> F32:
-        """W(tb) - W(ta) for ta <= tb, both in the interval."""
+        """Return W(tb) - W(ta) for ta <= tb, both in the interval."""
         ta, tb = (min(max(round(t, _DIGITS), self._top.start), self._top.end) for t in (ta, tb))
         if ta == tb:
             return np.zeros(self._shape, np.float32)
@@ -63,7 +64,7 @@ class _Tree:
         return total
 
     def _cover(self, node: _Node, value: F32, ta: float, tb: float) -> Iterator[F32]:
-        """Yield the increments of the largest intervals that make up [ta, tb], from left to right."""
+        """Yield the increments over the largest tree intervals that make up [ta, tb], from left to right."""
         if (ta, tb) == (node.start, node.end):
             yield value
             return
@@ -75,10 +76,10 @@ class _Tree:
             yield from self._cover(right, right_value, max(ta, left.end), tb)
 
     def _bridge(self, node: _Node, whole: F32, middle: float) -> tuple[F32, F32]:
-        """Draw the increments over the two halves of an interval, given that they add up to ``whole``."""
-        if (found := self._recent.get(node)) is not None:
+        """Draw the increments over the two halves of an interval, conditioned on their sum ``whole``."""
+        if (halves := self._recent.get(node)) is not None:
             self._recent.move_to_end(node)
-            return found
+            return halves
         before, after, reciprocal = middle - node.start, node.end - middle, 1 / (node.end - node.start)
         mean = np.float32(before) * whole * np.float32(reciprocal)
         left = mean + np.float32(math.sqrt(before * after * reciprocal)) * self._normal(node)
@@ -88,27 +89,27 @@ class _Tree:
         return self._recent[node]
 
     def _normal(self, node: _Node | None) -> F32:
-        """Draw an interval's deviates; None stands for the first of all."""
+        """Draw an interval's deviates; None is the root's first draw."""
         place = () if node is None else (node.key, node.depth)
         seed = np.random.SeedSequence(self._entropy, spawn_key=place, pool_size=_POOL_SIZE).generate_state(1)[0]
         return TorchStream(int(seed)).normal(self._shape)
 
 
 class BrownianTree:
-    """Brownian motion between two noise levels, to be read in any order.
+    """Brownian motion between two noise levels, readable in any order.
 
     Parameters
     ----------
     shape : int or ints
-        Shape of an increment; with several seeds the first dimension counts them.
+        Shape of an increment; with several seeds, one row of the first dimension for each.
     t0, t1 : float, t0 < t1
-        The smallest and the largest time: for a sampler, its smallest sigma above 0 and its largest.
+        The smallest and largest time: for a sampler, its smallest sigma above 0 and its largest.
     seed : int >= 0, or several
-        One seed draws the whole array from one motion. With several, row k is the motion of seed k, the same as it draws alone.
+        One seed draws the whole array from one motion. With several, row k is the motion of seed k, as that seed alone would draw it.
 
     Raises
     ------
-    ConfigError : times out of order, a negative seed, or not one seed for each row
+    ConfigError : times out of order, a negative seed, or a number of seeds other than the number of rows
 
     >>> tree = BrownianTree((4, 8, 8), 0.03, 14.6, seed=5)
     >>> np.allclose(tree.increment(14.6, 2.0) + tree.increment(2.0, 0.03), tree.increment(14.6, 0.03), atol=1e-5)
@@ -122,11 +123,11 @@ class BrownianTree:
             raise ConfigError(f"a Brownian tree needs t0 < t1, got t0={t0}, t1={t1}; pass the smaller noise level first")
         seeds = [seed] if isinstance(seed, int) else list(seed)
         if any(s < 0 for s in seeds):
-            raise ConfigError(f"a seed of a Brownian tree must be an integer from 0 on, got {seed}; choose such a number")
+            raise ConfigError(f"a seed of a Brownian tree must be 0 or more, got {seed}; choose such an integer")
         self._batched = not isinstance(seed, int)
         if self._batched and self._shape[:1] != (len(seeds),):
             raise ConfigError(
-                f"a Brownian tree needs a seed for each row of {self._shape}, got {len(seeds)}; pass one seed, or as many as rows"
+                f"a Brownian tree needs one seed for each row of {self._shape}, got {len(seeds)}; pass one seed, or as many as rows"
             )
         rows = self._shape[1:] if self._batched else self._shape
         self._trees = [_Tree(rows, self.t0, self.t1, int(s)) for s in seeds]
@@ -141,11 +142,11 @@ class BrownianTree:
 
         Returns
         -------
-        f32[shape], of variance |tb - ta|
+        f32[shape] with variance |tb - ta|
 
         Raises
         ------
-        ConfigError : a time outside the interval by more than float32 rounding
+        ConfigError : a time that lies outside the interval by more than float32 rounding
         """
         low, high = sorted((self._inside(ta), self._inside(tb)))
         parts = [tree.increment(low, high) for tree in self._trees]
@@ -154,19 +155,19 @@ class BrownianTree:
         return signed
 
     def normal_between(self, sigma: float, sigma_next: float) -> F32:
-        """Return the increment from one noise level to the next, scaled to unit variance: what a sampler adds as noise.
+        """Return the increment from one noise level to the next, scaled to unit variance: the noise that a sampler adds.
 
         Both levels are taken as float32, as diffusers' ``BrownianTreeNoiseSampler`` takes them. The square root of their distance is
-        correctly rounded; that of torch builds with MKL is not always, so that all values may differ from theirs by one or two units in
-        the last place (2.4e-7 relative).
+        correctly rounded here but not always in torch builds with MKL, so all values may differ from theirs by one or two units in the last
+        place (2.4e-7 relative).
 
         Raises
         ------
-        ConfigError : equal levels, or one outside the interval
+        ConfigError : equal levels, or a level outside the interval
         """
         a, b = np.float32(sigma), np.float32(sigma_next)
         if a == b:
-            raise ConfigError(f"noise between two levels needs two of them, got {sigma} and {sigma_next}; skip a step of no length")
+            raise ConfigError(f"noise between two levels needs different levels, got {sigma} and {sigma_next}; skip a step of no length")
         scaled: F32 = self.increment(float(a), float(b)) / np.sqrt(np.abs(b - a))
         return scaled
 

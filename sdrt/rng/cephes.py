@@ -1,11 +1,12 @@
-"""Single-precision log, sine and cosine as torch's AVX2 build evaluates them, bit for bit, in plain numpy.
+"""Evaluate single-precision log, sine and cosine exactly as torch's AVX2 build does, in plain numpy.
 
-The polynomials are those of Cephes (Moshier 1989, ``logf.c``, ``sinf.c``), in the arrangement of the vector library avx_mathfun that torch
-compiles. That compiler contracts ``a * b + c`` into fused multiply-adds; here one is emulated in float64, where the product of two float32
-is exact, and rounded to float32 once more. The functions are not general: each takes the range that the Box-Muller transform needs. A
-uniform has 24 bits, so that each has 2**24 possible arguments: on all of them they equal the same polynomials compiled with ``fmaf``.
+The polynomials are those of Cephes (Moshier 1989, ``logf.c``, ``sinf.c``), arranged as in the vector library avx_mathfun that torch
+compiles. Its compiler contracts ``a * b + c`` into fused multiply-adds; this module emulates one in float64, where the product of two
+float32 numbers is exact, and rounds once more to float32. The functions are not general: each accepts the range that the Box-Muller
+transform needs. A uniform has 24 bits, so each function has 2**24 possible arguments: on all of them it equals the same polynomial compiled
+with ``fmaf``.
 
-Speed comes from few passes over arrays that stay in cache: work on blocks of some thousand values and hand in the scratch.
+Few passes over arrays that stay in cache make it fast: work on blocks of a few thousand values and pass in the scratch buffers.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ __all__ = ["Scratch", "log_unit", "sincos_turn"]
 
 
 def _f32(*values: float) -> tuple[float, ...]:
-    """Round to float32, and hold the result as Python floats."""
+    """Round to float32, and return the result as Python floats."""
     return tuple(float(np.float32(v)) for v in values)
 
 
@@ -38,7 +39,7 @@ _FOUR_OVER_PI, _TWO_PI = (np.float32(v) for v in _f32(1.27323954473516, 2.0 * np
 
 
 class Scratch:
-    """Buffers for blocks of at most ``size`` values; one belongs to one call, never to two threads."""
+    """Buffers for blocks of at most ``size`` values; each belongs to one call, never to two threads."""
 
     def __init__(self, size: int) -> None:
         self.wide = np.empty((3, size))
@@ -104,14 +105,14 @@ def sincos_turn(turn: F32, cosine: F32, scratch: Scratch) -> None:
     x, y, z = scratch.wide[:, :n]
     octant_value, reduced, narrow = scratch.narrow[:, :n]
     octant, flip = scratch.whole[:, :n]
-    # The nearest even octant of the angle, and what is left of the angle: pi/4 times it, taken away in three parts.
+    # The nearest even octant of the angle, and the remainder: pi/4 times the octant, subtracted in three parts.
     np.multiply(turn, _TWO_PI, out=turn)
     np.multiply(turn, _FOUR_OVER_PI, out=narrow)
     np.copyto(octant, narrow, casting="unsafe")
     np.add(octant, 1, out=octant)
     np.bitwise_and(octant, -2, out=octant)
     octant_value[...] = octant
-    for part in (_QUARTER_HIGH, _QUARTER_MIDDLE):  # short enough that these products are exact
+    for part in (_QUARTER_HIGH, _QUARTER_MIDDLE):  # short enough for these products to be exact
         np.multiply(octant_value, np.float32(part), out=narrow)
         np.add(turn, narrow, out=turn)
     y[...] = octant_value
@@ -140,7 +141,7 @@ def sincos_turn(turn: F32, cosine: F32, scratch: Scratch) -> None:
 
 
 def _to_quadrant(octant: npt.NDArray[np.int32], flip: npt.NDArray[np.int32], sin0: F32, cos0: F32, sine: F32, cosine: F32) -> None:
-    """Turn sine and cosine of the reduced angle into those of the angle: in odd quadrants they change places; then the signs."""
+    """Turn sine and cosine of the reduced angle into those of the angle: swap them in odd quadrants, then set the signs."""
     s, c, out_s, out_c = (a.view(np.int32) for a in (sin0, cos0, sine, cosine))
     np.right_shift(octant, 1, out=flip)
     np.bitwise_and(flip, 1, out=flip)

@@ -1,7 +1,7 @@
-"""The stream ``generator``: ``numpy.random.Generator(PCG64(seed)).standard_normal``, what ``default_rng`` gives today.
+"""The stream ``generator``: ``numpy.random.Generator(PCG64(seed)).standard_normal``, today's ``default_rng``.
 
-It is NOT frozen: NEP 19 lets numpy change the numbers of a ``Generator`` in any feature release. Use it where another program does;
-for noise that must come out the same in ten years take ``numpy``, ``torch`` or ``nv``.
+It is NOT frozen: NEP 19 lets numpy change the numbers of a ``Generator`` in any feature release. Use it to match a program that uses it;
+for noise that must stay the same for ten years, take ``numpy``, ``torch`` or ``nv``.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.rng.base import SeededStream, State
-from sdrt.rng.precision import narrow
+from sdrt.rng.precision import to_dtype
 
 __all__ = ["GeneratorStream"]
 
 
 class GeneratorStream(SeededStream):
-    """``numpy.random.Generator`` over PCG64: ziggurat, with other numbers for float32 than for float64.
+    """``numpy.random.Generator`` over PCG64: the ziggurat method, whose float32 numbers differ from its float64 numbers.
 
-    ``normal(shape)`` is ``standard_normal(shape, dtype=np.float32)``; float64 is ``standard_normal(shape)``; the half precisions are
-    rounded from float32.
+    ``normal(shape)`` is ``standard_normal(shape, dtype=np.float32)``; float64 is ``standard_normal(shape)``; half precisions are rounded
+    from float32.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class GeneratorStream(SeededStream):
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002
         if dtype == "float64":
             return self._source.standard_normal(size)
-        return narrow(self._source.standard_normal(size, dtype=np.float32), dtype)
+        return to_dtype(self._source.standard_normal(size, dtype=np.float32), dtype)
 
     def _cursor(self) -> State:
         inner = self._source.bit_generator.state

@@ -1,7 +1,7 @@
 """The Mersenne twister MT19937 as a source of 32-bit words: the engine of numpy's legacy streams and of torch's CPU generator.
 
 Source: Matsumoto and Nishimura 1998, "Mersenne Twister", the reference code's ``init_genrand`` seeding. numpy's ``RandomState``, frozen by
-NEP 19, holds that very engine and hands out its raw words; this module asks it for nothing else.
+NEP 19, contains this engine and returns its raw words; nothing else of it is used here.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 __all__ = ["Mt19937"]
 
-_SKIP = 1 << 16  # words thrown away at a time: no long array is made for them
+_SKIP = 1 << 16  # words discarded at a time, which avoids a long array
 
 
 class Mt19937:
@@ -31,16 +31,16 @@ class Mt19937:
 
     def words(self, count: int) -> npt.NDArray[np.uint32]:
         """Return the next words, u32[count]."""
-        # A range of the full 32 bits makes numpy hand out raw words, one each, without rejection.
+        # With a range of the full 32 bits numpy returns raw words, one for each number, without rejection.
         return self._source.randint(0, 1 << 32, size=count, dtype=np.uint32)
 
     def wide_words(self, count: int) -> npt.NDArray[np.uint64]:
-        """Return the next ``count`` 64-bit words, two words each: the first is the high half."""
+        """Return the next ``count`` 64-bit words, made of two words each: the first is the high half."""
         pairs = self.words(2 * count).astype(np.uint64)
         return (pairs[0::2] << np.uint64(32)) | pairs[1::2]
 
     def skip(self, count: int) -> None:
-        """Leave ``count`` words out."""
+        """Discard the next ``count`` words."""
         for start in range(0, count, _SKIP):
             self.words(min(_SKIP, count - start))
 
@@ -50,12 +50,12 @@ class Mt19937:
         return {"key": inner["key"].tolist(), "position": int(inner["pos"])}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` gave; ValueError, TypeError or KeyError if it is something else."""
+        """Restore what `state` returned; anything else is a ValueError, TypeError or KeyError."""
         self._source.set_state(legacy_state(state))
 
 
 def legacy_state(state: Mapping[str, Any], gauss: float | None = None) -> dict[str, Any]:
-    """Return a state of :class:`Mt19937` as ``RandomState.set_state`` takes it, with the normal that waits, if one does."""
+    """Convert a state of `Mt19937` into the form that ``RandomState.set_state`` takes; ``gauss`` is the normal held back, if any."""
     key, position = np.array(state["key"], np.uint32), int(state["position"])
     if key.shape != (624,) or not 0 <= position <= 624:
         raise ValueError(f"624 words and a position among them, got {key.shape} and {position}")

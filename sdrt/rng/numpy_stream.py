@@ -1,4 +1,4 @@
-"""The stream ``numpy``: the legacy ``numpy.random.RandomState.randn``, frozen by NEP 19; what Apple's Core ML pipelines draw."""
+"""The stream ``numpy``: the legacy ``numpy.random.RandomState.randn``, frozen by NEP 19, which Apple's Core ML pipelines use."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,16 +8,16 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.rng.base import SeededStream, State
 from sdrt.rng.mt19937 import legacy_state
-from sdrt.rng.precision import narrow
+from sdrt.rng.precision import to_dtype
 
 __all__ = ["NumpyStream"]
 
 
 class NumpyStream(SeededStream):
-    """``RandomState(seed).randn``: polar Box-Muller over MT19937, which numpy itself holds.
+    """``RandomState(seed).randn``: numpy's own polar Box-Muller over MT19937.
 
-    It draws float64. float32 and float16 are those numbers rounded once (float16 latents are what Apple's Python pipeline starts from);
-    bfloat16 is rounded from float32.
+    It draws float64. float32 and float16 are those numbers rounded once (Apple's Python pipeline starts from float16 latents); bfloat16 is
+    rounded from float32.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ class NumpyStream(SeededStream):
         self._source = np.random.RandomState(seed)
 
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002
-        """What ``randn(*dims).astype(dtype)`` gives at this point."""
+        """Return what ``randn(*dims).astype(dtype)`` would give at this point."""
         values = self._source.standard_normal(size)
-        return narrow(values.astype(np.float32), dtype) if dtype == "bfloat16" else values.astype(dtype, copy=False)
+        return to_dtype(values.astype(np.float32), dtype) if dtype == "bfloat16" else values.astype(dtype, copy=False)
 
     def _cursor(self) -> State:
         inner = self._source.get_state(legacy=False)

@@ -1,12 +1,12 @@
-"""The stream ``nv``: ``torch.randn`` on a CUDA device, to the accuracy of the device's own sine.
+"""The stream ``nv``: ``torch.randn`` on a CUDA device, as accurate as the device's own sine.
 
-The words are exact: Philox 4x32-10, with each thread of the card in a subsequence of its own. A kernel starts no more threads than the card
-holds at once, so that what a large draw gives depends on the card: this is the parameter ``threads``. The uniforms are the card's float32
-numbers, too. The normals made of them are computed in float64 and rounded once, where a card uses its approximations ``logf`` and
-``__sincosf``: equal bits are not to be had, and about 1e-6 is to be expected.
+The words are exact: Philox 4x32-10, with a separate subsequence for each thread of the GPU. A kernel starts no more threads than the GPU
+holds at once, so the values of a large draw depend on the GPU: that is the parameter ``threads``. The uniforms are the GPU's float32
+numbers too. The normals are computed from them in float64 and rounded once, whereas a GPU uses its approximations ``logf`` and
+``__sincosf``: expect a difference of about 1e-6, not equal bits.
 
-stable-diffusion-webui and Apple's pipeline compute the uniforms in float64. That moves normals by 2e-7 (root mean square), and some
-near 0, where a card rounds the first uniform to almost 1, by more: in four million, two by over 1e-5, the largest by 3e-5.
+stable-diffusion-webui and Apple's pipeline compute the uniforms in float64. This moves normals by 2e-7 (root mean square), and a few of
+those near 0, where a GPU rounds the first uniform to almost 1, by more: in four million, two by over 1e-5, the largest by 3e-5.
 
 Source: ATen/native/cuda/DistributionTemplates.h of torch 2.13 (``calc_execution_policy``, the grid-stride kernel), and NVIDIA's
 curand_normal.h (``_curand_box_muller``, ``_curand_box_muller_double``).
@@ -22,12 +22,12 @@ from sdrt.arrays import F32, F64, Array, Float
 from sdrt.errors import ConfigError
 from sdrt.rng.base import SeededStream, Shape, State, size_and_shape
 from sdrt.rng.philox import U32, philox4x32
-from sdrt.rng.precision import narrow
+from sdrt.rng.precision import to_dtype
 
 __all__ = ["NvStream"]
 
-_THREAD_BLOCK = 256  # threads that a card starts together
-_LANES = 4096  # threads worked on at a time: their buffers stay in the second-level cache
+_THREAD_BLOCK = 256  # threads that a GPU starts together
+_LANES = 4096  # threads computed at a time, so that their buffers stay in the second-level cache
 _WORD = np.float32(2.0**-32)
 _WORD_ANGLE = float(np.float32(_WORD * np.float32(6.2831855)))  # curand's float32 constant for 2 pi / 2**32
 
@@ -35,19 +35,19 @@ _WORD_ANGLE = float(np.float32(_WORD * np.float32(6.2831855)))  # curand's float
 class NvStream(SeededStream):
     """A CUDA generator's ``randn``.
 
-    Each call takes new counters: unlike those of a CPU generator, two draws of 8 are not the halves of a draw of 16.
+    Each call uses new counters: unlike with a CPU generator, two draws of 8 are not the halves of a draw of 16.
 
     Parameters
     ----------
     seed : int, -2**63 <= seed < 2**64
     threads : int, a multiple of 256, or None
-        Threads that the card holds at once: multiprocessors times threads of each (A100: 108 * 2048; RTX 3090: 82 * 1536). Draws of at
-        most so many values are the same on every card. None stands for a card that holds any draw, which is what stable-diffusion-webui's
-        "NV" source, stable-diffusion.cpp and Apple's Swift pipeline implement.
+        Threads that the GPU holds at once: multiprocessors times threads of each (A100: 108 * 2048; RTX 3090: 82 * 1536). Draws of at
+        most that many values are the same on every GPU. None stands for a GPU that holds any draw, as in stable-diffusion-webui's "NV"
+        source, stable-diffusion.cpp and Apple's Swift pipeline.
 
     Raises
     ------
-    ConfigError : the seed is outside that range, or ``threads`` is no positive multiple of 256
+    ConfigError : the seed is outside that range, or ``threads`` is not a positive multiple of 256
 
     >>> NvStream(0).normal(3)
     array([-0.9246625 , -0.42534396, -2.6438458 ], dtype=float32)
@@ -59,18 +59,18 @@ class NvStream(SeededStream):
 
     def __init__(self, seed: int, *, threads: int | None = None) -> None:
         super().__init__(seed)
-        self.threads = _checked(threads)
-        self._offset = 0  # counters that every thread has used
+        self.threads = _check_threads(threads)
+        self._offset = 0  # counters used so far by every thread
 
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002
-        """What ``torch.randn(dims, dtype=dtype, device="cuda", generator=g)`` gives at this point of the generator."""
+        """Return what ``torch.randn(dims, dtype=dtype, device="cuda", generator=g)`` would give at this point of the generator."""
         if dtype == "float64":
             doubles: F64 = self._fill(size, 2, _normals_double, np.float64)
             return doubles
-        return narrow(self._fill(size, 4, _normals_float, np.float32), dtype)
+        return to_dtype(self._fill(size, 4, _normals_float, np.float32), dtype)
 
     def _fill(self, size: int, per_counter: int, transform: Callable[[U32, Array], None], dtype: type[np.floating[Any]]) -> Array:
-        """Draw as the grid-stride kernel does: a thread fills a column, with some values from each of its counters."""
+        """Draw as the grid-stride kernel does: each thread fills a column, with several values from each of its counters."""
         width = self._width(size)
         rows = -(-size // width)
         out = np.empty((rows, width), dtype)
@@ -84,37 +84,37 @@ class NvStream(SeededStream):
         return out.reshape(-1)[:size]
 
     def _width(self, size: int) -> int:
-        """Threads that the card starts for so many values."""
+        """Return the number of threads that the GPU starts for this many values."""
         wanted = max(1, -(-size // _THREAD_BLOCK)) * _THREAD_BLOCK
         return wanted if self.threads is None else min(wanted, self.threads)
 
     def advance(self, shape: Shape) -> None:
-        """Leave the stream where a float32 ``normal(shape)`` would leave it; costs nothing."""
+        """Leave the stream where a float32 ``normal(shape)`` would leave it, without drawing."""
         size, _ = size_and_shape(shape)
         self._offset += -(-size // (4 * self._width(size)))
 
     @property
     def state(self) -> State:
-        """As for every stream, and the card's width."""
+        """As in every stream, plus the GPU's number of threads."""
         return {**super().state, "options": {"threads": self.threads}}
 
     def _cursor(self) -> State:
         return {"offset": self._offset}
 
     def _resume(self, state: Mapping[str, Any]) -> None:
-        threads, offset = _checked(state["options"]["threads"]), int(state["cursor"]["offset"])
+        threads, offset = _check_threads(state["options"]["threads"]), int(state["cursor"]["offset"])
         if offset < 0:
             raise ValueError(f"offset {offset}")
         self.seed, self.threads, self._offset = int(state["seed"]), threads, offset
 
 
-def _checked(threads: SupportsIndex | None) -> int | None:
+def _check_threads(threads: SupportsIndex | None) -> int | None:
     if threads is None:
         return None
     count = operator.index(threads) if hasattr(threads, "__index__") else 0
     if count <= 0 or count % _THREAD_BLOCK:
         rule = f"threads must be a positive multiple of {_THREAD_BLOCK} or None"
-        raise ConfigError(f"{rule}, got {threads!r}; take the card's multiprocessors times the threads of each")
+        raise ConfigError(f"{rule}, got {threads!r}; multiply the GPU's multiprocessors by the threads of each")
     return count
 
 
@@ -123,15 +123,15 @@ def _normals_float(words: U32, out: F32) -> None:
     for row in range(0, len(out), 2):
         u = words[row].astype(np.float32)
         np.multiply(u, _WORD, out=u)
-        np.add(u, _WORD / 2, out=u)  # (0, 1]: the card's rounding, which moves values near 0
+        np.add(u, _WORD / 2, out=u)  # (0, 1]: rounded as on the GPU, which moves values near 0
         angle = words[row + 1].astype(np.float32).astype(np.float64)
         np.multiply(angle, _WORD_ANGLE, out=angle)
-        np.add(angle, _WORD_ANGLE / 2, out=angle)  # in float64: the card fuses these two, and rounds once
+        np.add(angle, _WORD_ANGLE / 2, out=angle)  # in float64: the GPU fuses these two and rounds once
         _spin(_radius(u.astype(np.float64)), angle.astype(np.float32).astype(np.float64), out[row : row + 2])
 
 
 def _normals_double(words: U32, out: F64) -> None:
-    """Turn u32[4,n] into f64[k,n] normals, k <= 2: words 0 and 1 are the radius, words 2 and 3 the angle, 53 bits of each pair."""
+    """Turn u32[4,n] into f64[k,n] normals, k <= 2: words 0 and 1 give the radius, words 2 and 3 the angle, 53 bits from each pair."""
     radius_bits, angle_bits = (words[i] ^ (words[i + 1].astype(np.uint64) << np.uint64(21)) for i in (0, 2))
     _spin(_radius(radius_bits * 2.0**-53 + 2.0**-54), np.pi * (angle_bits * 2.0**-52 + 2.0**-53), out)
 

@@ -36,7 +36,7 @@ def philox4x32(counters: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.
     >>> [f"{int(word):08x}" for word in philox4x32((0, 0, 0, 0), 0, 1).ravel()]
     ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
     """
-    # 64-bit cells hold whole products of 32-bit numbers. What is one number for all counters stays one for the first rounds.
+    # 64-bit cells hold whole products of 32-bit numbers. A word shared by all counters stays a scalar for the first rounds.
     a, b, c, d = (np.asarray(word).astype(np.uint64)[()] for word in counters)
     low, high = key & 0xFFFFFFFF, key >> 32
     for _ in range(_ROUNDS):

@@ -1,6 +1,6 @@
-"""Box-Muller as torch's CPU kernels do it: groups of 16 uniforms, 8 for radii followed by 8 for angles, become 8 cosine and 8 sine values.
+"""Box-Muller as in torch's CPU kernels: each group of 16 uniforms (8 for radii, then 8 for angles) becomes 8 cosine and 8 sine values.
 
-Three kernels: float32 with AVX2, float32 without, and float64.
+There are three kernels: float32 with AVX2, float32 without, and float64.
 
 Source: ``NormalFill16`` in ATen/native/cpu/DistributionTemplates.h of torch 2.13.
 """
@@ -20,12 +20,12 @@ U32: TypeAlias = npt.NDArray[np.uint32]
 U64: TypeAlias = npt.NDArray[np.uint64]
 
 GROUP = 16
-_BLOCK = 8192  # pairs at a time: every buffer stays in the second-level cache
+_BLOCK = 8192  # pairs at a time, so that every buffer stays in the second-level cache
 _TWO_PI = 2.0 * math.pi
 
 
 def fill_avx2(words: U32, out: F32) -> None:
-    """Turn u32[16 k] words, which it overwrites, into f32[16 k] normals with torch's vector polynomials, bit for bit."""
+    """Turn u32[16 k] words, which are overwritten, into f32[16 k] normals with torch's vector polynomials, bit for bit."""
     pairs = len(words) // 2
     block = min(pairs, _BLOCK)
     scratch = Scratch(block)
@@ -67,7 +67,7 @@ def fill_scalar(words: U32, out: F32) -> None:
 def fill_double(words: U64, out: F64) -> None:
     """Turn u64[16 k] words into f64[16 k] normals with the platform's libm, one value at a time.
 
-    numpy's own float64 log, cos and sin are vector code on some processors and then differ from libm's in the last bit, which torch calls.
+    numpy's own float64 log, cos and sin are vector code on some processors and then differ in the last bit from libm's, which torch calls.
     """
     uniforms = uniform_doubles(words).reshape(-1, 2, 8)
     result = out.reshape(-1, 2, 8)
@@ -79,5 +79,5 @@ def fill_double(words: U64, out: F64) -> None:
 
 
 def uniform_doubles(words: U64) -> F64:
-    """Return the uniforms of [0, 1) that the low 53 bits of each word stand for."""
+    """Return the uniforms in [0, 1) that the low 53 bits of each word represent."""
     return (words & np.uint64((1 << 53) - 1)).astype(np.float64) * 2.0**-53

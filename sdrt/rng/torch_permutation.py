@@ -1,4 +1,4 @@
-"""``torch.randperm`` on a CPU: two shuffles, by size.
+"""``torch.randperm`` on a CPU: one of two shuffles, by size.
 
 Source: ``randperm_cpu`` in ATen/native/TensorFactories.cpp of torch 2.13.
 """
@@ -10,10 +10,10 @@ from sdrt.rng.mt19937 import Mt19937
 
 __all__ = ["permutation"]
 
-_WIDE = (
-    2**32 - 1
-) // 20  # from here on a remainder of 32 bits would be visibly uneven: a place takes a 64-bit word, and the shuffle is another
-_BLOCK = 1 << 20  # places at a time: they pass through Python lists
+# From this size on, the remainder of a 32-bit word would be visibly uneven: each position uses a 64-bit word, and the shuffle is another
+# one.
+_WIDE = (2**32 - 1) // 20
+_BLOCK = 1 << 20  # positions at a time, since they pass through Python lists
 
 
 def permutation(engine: Mt19937, n: int) -> npt.NDArray[np.int64]:
@@ -27,23 +27,23 @@ def permutation(engine: Mt19937, n: int) -> npt.NDArray[np.int64]:
 
 
 def _swap_forward(engine: Mt19937, result: npt.NDArray[np.int64]) -> None:
-    """Fisher-Yates from the front: each place but the last changes with one not before it."""
+    """Fisher-Yates from the front: swap each position except the last with itself or a later one."""
     n = len(result)
     places = result.data  # a memoryview reads and writes single numbers fastest
     for start in range(0, n - 1, _BLOCK):
-        here = np.arange(start, min(start + _BLOCK, n - 1))
-        others = here + engine.words(len(here)) % (n - here)
-        for i, other in enumerate(others.tolist(), start):
-            places[i], places[other] = places[other], places[i]
+        positions = np.arange(start, min(start + _BLOCK, n - 1))
+        partners = positions + engine.words(len(positions)) % (n - positions)
+        for i, partner in enumerate(partners.tolist(), start):
+            places[i], places[partner] = places[partner], places[i]
 
 
 def _grow(engine: Mt19937, result: npt.NDArray[np.int64]) -> None:
-    """Fisher-Yates inside out: each number takes a place up to its own, and what stood there moves to the end."""
+    """Fisher-Yates inside out: each number takes a position up to its own, and the number that was there moves to the end."""
     n = len(result)
     places = result.data
     for start in range(0, n, _BLOCK):
         counts = np.arange(start + 1, min(start + _BLOCK, n) + 1, dtype=np.uint64)
-        others = engine.wide_words(len(counts)) % counts
-        for i, other in enumerate(others.tolist(), start):
-            places[i] = places[other]
-            places[other] = i
+        partners = engine.wide_words(len(counts)) % counts
+        for i, partner in enumerate(partners.tolist(), start):
+            places[i] = places[partner]
+            places[partner] = i

@@ -1,7 +1,7 @@
 """The stream ``torch``: a torch CPU generator, bit for bit as the x86-64 (AVX2) builds draw from it.
 
 Source: ATen/native/cpu/DistributionTemplates.h, ATen/core/DistributionsHelper.h and ATen/core/TransformationHelper.h of torch 2.13.
-Builds without AVX2 draw float32 normals with the platform's libm instead: see :mod:`sdrt.rng.torch_scalar_stream`.
+Builds without AVX2 draw float32 normals with the platform's libm instead: see `sdrt.rng.torch_scalar_stream`.
 Before 2.13 the half precisions did so everywhere.
 """
 
@@ -16,7 +16,7 @@ from sdrt.arrays import F32, F64, Float
 from sdrt.errors import ConfigError
 from sdrt.rng.base import F16, SeededStream, Shape, State, size_and_shape
 from sdrt.rng.mt19937 import Mt19937
-from sdrt.rng.precision import dtype_name, narrow
+from sdrt.rng.precision import dtype_name, to_dtype
 from sdrt.rng.torch_normals import GROUP, U32, fill_avx2, fill_double, uniform_doubles
 from sdrt.rng.torch_permutation import permutation
 
@@ -25,7 +25,7 @@ __all__ = ["TorchStream"]
 I64 = npt.NDArray[np.int64]
 
 _LOWEST_INT, _HIGHEST_INT = -(2**63), 2**63 - 1
-_WIDE_RANGE = 1 << 28  # from here on an integer takes a 64-bit word
+_WIDE_RANGE = 1 << 28  # from this range on, an integer uses a 64-bit word
 
 
 class TorchStream(SeededStream):
@@ -34,7 +34,7 @@ class TorchStream(SeededStream):
     Parameters
     ----------
     seed : int, -2**63 <= seed < 2**64
-        Only its low 32 bits count, as in torch: 42 and 2**32 + 42 give the same noise.
+        Only its low 32 bits matter, as in torch: 42 and 2**32 + 42 give the same noise.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class TorchStream(SeededStream):
     """
 
     name = "torch"
-    seed_range = (-(2**63), 2**64 - 1)  # what torch.Generator.manual_seed takes
+    seed_range = (-(2**63), 2**64 - 1)  # the range of torch.Generator.manual_seed
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -50,10 +50,10 @@ class TorchStream(SeededStream):
         self._spare: float | None = None  # second normal of a pair; torch too keeps it through large draws until the next small one
 
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002
-        """What ``torch.randn(dims, dtype=dtype, generator=g)`` gives at this point of the generator."""
+        """Return what ``torch.randn(dims, dtype=dtype, generator=g)`` would give at this point of the generator."""
         if size < GROUP:
-            singles = np.array([self._one() for _ in range(size)], np.float64)
-            return singles if dtype == "float64" else narrow(singles.astype(np.float32), dtype)
+            singles = np.array([self._next_normal() for _ in range(size)], np.float64)
+            return singles if dtype == "float64" else to_dtype(singles.astype(np.float32), dtype)
         whole = size - size % GROUP
         if dtype == "float64":
             doubles = np.empty(size)
@@ -63,19 +63,19 @@ class TorchStream(SeededStream):
                 fill_double(self._engine.wide_words(GROUP), doubles[-GROUP:])
             return doubles
         out = np.empty(size, np.float32)
-        # float32 draws a word for each value and uses those of the whole groups; the half precisions draw group by group.
+        # float32 draws one word for each value and uses those of whole groups; half precisions draw group by group.
         self._fill(self._engine.words(size if dtype == "float32" else whole)[:whole], out[:whole])
         if whole != size:
-            # The last 16 values are drawn anew, so that the tail costs 16 words more and overlaps the last whole group.
+            # The last 16 values are drawn again, so the tail uses 16 more words and overlaps the last whole group.
             self._fill(self._engine.words(GROUP), out[-GROUP:])
-        return narrow(out, dtype)
+        return to_dtype(out, dtype)
 
     def _fill(self, words: U32, out: F32) -> None:
         """Turn u32[16 k] words into f32[16 k] normals; may overwrite the words."""
         fill_avx2(words, out)
 
-    def _one(self) -> float:
-        """Draw one normal in double precision; they come in pairs, and the second waits for the next call."""
+    def _next_normal(self) -> float:
+        """Draw one normal in double precision; normals come in pairs, and the second is held for the next call."""
         if self._spare is not None:
             value, self._spare = self._spare, None
             return value
@@ -94,15 +94,15 @@ class TorchStream(SeededStream):
     @overload
     def uniform(self, shape: Shape, dtype: npt.DTypeLike) -> Float: ...
     def uniform(self, shape: Shape, dtype: npt.DTypeLike = "float32") -> Float:
-        """Draw from [0, 1): ``torch.rand(shape, dtype=dtype, generator=g)``; dtypes are those of :meth:`normal`."""
+        """Draw from [0, 1): ``torch.rand(shape, dtype=dtype, generator=g)``; dtypes are those of `normal`."""
         size, dims = size_and_shape(shape)
         name = dtype_name(dtype)
         if name == "float64":
             return uniform_doubles(self._engine.wide_words(size)).reshape(dims)
-        narrowed = narrow((self._engine.words(size) & np.uint32(0xFFFFFF)).astype(np.float32) * np.float32(2.0**-24), name)
+        uniforms = to_dtype((self._engine.words(size) & np.uint32(0xFFFFFF)).astype(np.float32) * np.float32(2.0**-24), name)
         if name != "float32":
-            narrowed[narrowed == 1] = 0  # what rounds up to the excluded end becomes the other end
-        return narrowed.reshape(dims)
+            uniforms[uniforms == 1] = 0  # a value that rounds up to the excluded end becomes the other end
+        return uniforms.reshape(dims)
 
     def integers(self, low: int, high: int, shape: Shape) -> I64:
         """Draw from [low, high): ``torch.randint(low, high, shape, generator=g)``.
@@ -110,7 +110,7 @@ class TorchStream(SeededStream):
         Parameters
         ----------
         low, high : int, -2**63 <= low < high < 2**63
-            A remainder of a 32-bit word; from a range of 2**28 on, of a 64-bit word.
+            The remainder of a 32-bit word; for ranges of 2**28 and more, of a 64-bit word.
 
         Returns
         -------
@@ -118,23 +118,23 @@ class TorchStream(SeededStream):
 
         Raises
         ------
-        ConfigError : other bounds
+        ConfigError : bounds outside that range
         """
         if not _LOWEST_INT <= low < high <= _HIGHEST_INT:
             raise ConfigError(f"integers need -2**63 <= low < high < 2**63, got low={low}, high={high}; choose bounds in that order")
         size, dims = size_and_shape(shape)
         span = high - low
         words = self._engine.wide_words(size) if span >= _WIDE_RANGE else self._engine.words(size).astype(np.uint64)
-        # Sums wrap at 64 bits, as a range wider than 2**63 needs.
+        # Sums wrap at 64 bits, which ranges wider than 2**63 rely on.
         return ((words % np.uint64(span)).view(np.int64) + np.int64(low)).reshape(dims)
 
     def permutation(self, n: int) -> I64:
-        """Shuffle 0 ... n-1: ``torch.randperm(n, generator=g)``, i64[n]; about 0.3 s for a million."""
+        """Shuffle 0 ... n-1: ``torch.randperm(n, generator=g)``, i64[n]; takes about 0.3 s for a million."""
         size, _ = size_and_shape(n)
         return permutation(self._engine, size)
 
     def advance(self, shape: Shape) -> None:
-        """Leave the stream where a float32 ``normal(shape)`` would leave it: from 16 values on, words are only counted."""
+        """Leave the stream where a float32 ``normal(shape)`` would leave it; from 16 values on, words are only skipped."""
         size, _ = size_and_shape(shape)
         if size < GROUP:
             self.normal(size)

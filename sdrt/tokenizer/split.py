@@ -1,7 +1,7 @@
 r"""CLIP's split of a cleaned prompt into words.
 
 CLIP's pattern is ``<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+``. Python's ``re``
-knows no ``\p{L}``, so a text beyond ASCII is first drawn as its *shape*, of the same length (see :class:`UnicodeTables`), and the pattern
+knows no ``\p{L}``, so a text beyond ASCII is first drawn as its *shape*, of the same length (see `UnicodeTables`), and the pattern
 runs over that: ``z`` and ``!`` stand in no contraction and in no marker, so a shape never looks like one that its text is not.
 """
 
@@ -24,7 +24,7 @@ def words(text: str) -> list[str]:
     Parameters
     ----------
     text : str
-        As :func:`~sdrt.tokenizer.normalize.normalize` returns it. White space need not be collapsed.
+        As `sdrt.tokenizer.normalize.normalize` returns it. White space need not be collapsed.
 
     >>> words("it's a café, 12 euros!")
     ['it', "'s", 'a', 'café', ',', '1', '2', 'euros', '!']

@@ -81,11 +81,11 @@ def test_the_same_stream_again_would_repeat_the_latents_and_so_goes_on(pipe: sdr
 
 def test_latents_made_elsewhere_are_given(pipe: sdrt.Pipeline) -> None:
     noise = rng.stream("torch", 93).normal((1, *SHAPE))
-    given = draw(pipe, rng=rng.given(noise), scheduler="euler")
+    given = draw(pipe, rng=rng.from_arrays(noise), scheduler="euler")
     np.testing.assert_array_equal(given.latents, draw(pipe, scheduler="euler").latents)
     assert given.settings.rng == "given"
-    with pytest.raises(ConfigError, match="all 1 pieces are used up"):
-        draw(pipe, rng=rng.given(noise))
+    with pytest.raises(ConfigError, match="noise needs one array for each draw, got 1 and a further draw"):
+        draw(pipe, rng=rng.from_arrays(noise))
 
 
 def test_a_stream_goes_on_from_call_to_call_and_the_settings_say_from_where(pipe: sdrt.Pipeline) -> None:

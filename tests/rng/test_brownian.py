@@ -118,11 +118,11 @@ def test_settings_that_make_no_tree_are_refused() -> None:
         with pytest.raises(ConfigError, match="a Brownian tree needs t0 < t1"):
             BrownianTree((3,), t0, t1, 1)
     for seed in (-1, [3, -1, 2]):
-        with pytest.raises(ConfigError, match="a seed of a Brownian tree must be an integer from 0 on"):
+        with pytest.raises(ConfigError, match="a seed of a Brownian tree must be 0 or more"):
             BrownianTree((3, 2), 0, 1, seed)
-    with pytest.raises(ConfigError, match="a Brownian tree needs a seed for each row of"):
+    with pytest.raises(ConfigError, match="a Brownian tree needs one seed for each row of"):
         BrownianTree((3, 2), 0, 1, [1, 2])
-    with pytest.raises(ConfigError, match="noise between two levels needs two of them"):
+    with pytest.raises(ConfigError, match="noise between two levels needs different levels"):
         BrownianTree((3,), 0, 1, 1).normal_between(0.5, 0.5)
 
 

@@ -89,7 +89,7 @@ def test_a_state_of_another_stream_is_refused(label: str) -> None:
     noise, twin = make(label), make(label)
     for name in sdrt.rng.names():
         if name != noise.name:
-            with pytest.raises(ConfigError, match=f"takes a state of a '{noise.name}' stream, got one of '{name}'"):
+            with pytest.raises(ConfigError, match=f"needs a state of a '{noise.name}' stream, got one of '{name}'"):
                 noise.restore(sdrt.rng.stream(name, 1).state)
     np.testing.assert_array_equal(noise.normal(4), twin.normal(4))
 
@@ -108,17 +108,17 @@ def test_a_damaged_state_is_refused_and_the_stream_stays(label: str) -> None:
         wrong = ([1, 2], 0), (key, 625), ([-1] * 624, position)
         damaged += [{**whole, "cursor": {**cursor, "words": {"key": k, "position": p}}} for k, p in wrong]
     for state in damaged:
-        with pytest.raises(ConfigError, match=f"a state of a '{noise.name}' stream must be what its .state gave"):
+        with pytest.raises(ConfigError, match=f"a state of a '{noise.name}' stream must be the dict of its .state"):
             noise.restore(state)
     np.testing.assert_array_equal(noise.normal(4), twin.normal(4))
 
 
 @pytest.mark.parametrize("state", [None, 3, [], {}, {"stream": 5}])
 def test_what_is_no_state_is_refused(state: object) -> None:
-    with pytest.raises(ConfigError, match=r"a state must be what a stream's \.state gave"):
+    with pytest.raises(ConfigError, match=r"a state must be the dict of a stream's \.state"):
         sdrt.rng.from_state(state)  # type: ignore[arg-type]
 
 
 def test_a_state_of_an_unknown_stream_names_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="no noise stream is named 'dice'; choose one of generator"):
+    with pytest.raises(ConfigError, match=r"a noise stream must be one of generator, .*, got 'dice'"):
         sdrt.rng.from_state({"stream": "dice", "seed": 0, "cursor": {}})

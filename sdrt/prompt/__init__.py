@@ -1,4 +1,4 @@
-"""From a prompt's text to what the U-Net attends to: weights, chunks of 75 tokens, emphasis."""
+"""Turn a prompt's text into the states that the U-Net attends to: weighted syntax, chunks of 75 tokens, emphasis."""
 
 from sdrt.prompt.chunks import Chunks, LongPrompts, chunk_prompt
 from sdrt.prompt.emphasis import Emphasis, emphasise

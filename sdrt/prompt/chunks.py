@@ -1,4 +1,4 @@
-"""Prompts of any length in rows of the text encoder's length: start token, 75 tokens, end token, padding."""
+"""Split prompts of any length into rows of the text encoder's length: start token, 75 tokens, end token, padding."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ __all__ = ["Chunks", "LongPrompts", "chunk_prompt"]
 
 LongPrompts: TypeAlias = Literal["chunk", "truncate"]
 
-# AUTOMATIC1111's default: a chunk that is full ends at its last comma, if at most so many tokens (the comma included) stand from there on.
+# AUTOMATIC1111's default: a full chunk ends at its last comma, if at most this many tokens (including the comma) remain from there on.
 _COMMA_REACH = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Chunks:
-    """One prompt as rows of tokens.
+    """One prompt, as rows of tokens.
 
     Parameters
     ----------
     input_ids : i32[c,L]
-        Each row as the tokenizer builds a prompt's: start token, words, end token, padding.
+        Each row in the tokenizer's form: start token, words, end token, padding.
     weights : f64[c,L]
-        Of each token; 1 for start, end and padding.
+        The weight of each token; 1 for start, end and padding.
     truncated : str
-        What was cut, decoded; "" where nothing was.
+        The text that was cut, decoded; "" if none.
     """
 
     input_ids: I32
@@ -39,44 +39,45 @@ class Chunks:
 
 
 class _Unit(NamedTuple):
-    """Tokens that stand together in one chunk: one, or all vectors of one textual inversion."""
+    """Tokens that must stay in one chunk: a single token, or all vectors of one textual inversion."""
 
     ids: tuple[int, ...]
     weight: float
 
 
 def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "weighted", long_prompts: LongPrompts = "chunk") -> Chunks:
-    """Tokenize a prompt.
+    """Tokenize a prompt of any length.
 
     Parameters
     ----------
     text : str
     tokenizer : ClipTokenizer
-        Its ``model_max_length`` is the length L of a row.
+        Its ``model_max_length`` is L, the length of a row.
     syntax : "weighted" or "plain"
-        Whether brackets, backslashes and ``BREAK`` are read as `sdrt.prompt.syntax` says, or are text as in diffusers.
+        Whether brackets, backslashes and ``BREAK`` have the meaning given in `sdrt.prompt.syntax`, or are plain text as in diffusers.
     long_prompts : "chunk" or "truncate"
-        What does not fit in a row goes to the next row, or is cut as in diffusers (each section between ``BREAK``s for itself).
+        Whether tokens that do not fit in a row continue in the next row, or are cut as in diffusers (separately for each section between
+        ``BREAK``s).
 
     Returns
     -------
     Chunks
-        At least one row. Pieces of other weights are tokenized one by one. ``BREAK`` starts a row, except at the end of the prompt.
+        At least one row. Pieces of different weights are tokenized separately. ``BREAK`` starts a new row, except at the end of the prompt.
 
     Raises
     ------
-    ConfigError : an unknown choice, no text, or a weight beyond the range of floats
+    ConfigError : an unknown choice, a prompt that is not a str, or a weight beyond the range of floats
 
-    Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/sd_hijack_clip.py::tokenize_line``, its default for commas included: a
-    row that is full ends behind its last comma if that is among its last 20 tokens, so that a phrase is not torn. Departure: there, tokens
-    of a textual inversion that do not fit tear the phrase before them.
+    Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/sd_hijack_clip.py::tokenize_line``, including its default for commas: a
+    full row ends after its last comma if that is among its last 20 tokens, which keeps phrases together. Departure: there, a textual
+    inversion that does not fit splits the phrase before it.
 
     >>> chunk_prompt("very " * 80, ClipTokenizer.clip()).input_ids.shape
     (2, 77)
     """
     for name, value, choices in (("prompt_syntax", syntax, get_args(PromptSyntax)), ("long_prompts", long_prompts, get_args(LongPrompts))):
         if value not in choices:
-            raise ConfigError(f"{name} is {' or '.join(map(repr, choices))}; got {value!r}")
+            raise ConfigError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}; choose one of those")
     sections = parse(text) if syntax == "weighted" and isinstance(text, str) else ((Piece(text),),)
     units = [list(_units(section, tokenizer)) for section in sections]
     if len(units) > 1 and not units[-1]:
@@ -115,7 +116,7 @@ def _comma(tokenizer: ClipTokenizer) -> tuple[int, ...]:
 
 
 def _split(units: Sequence[_Unit], room: int, comma: tuple[int, ...]) -> list[list[_Unit]]:
-    """Rows of at most ``room`` tokens."""
+    """Split units into rows of at most ``room`` tokens."""
     rows: list[list[_Unit]] = [[]]
     for unit in units:
         row = rows[-1]
@@ -131,7 +132,7 @@ def _split(units: Sequence[_Unit], room: int, comma: tuple[int, ...]) -> list[li
 
 
 def _after_last_comma(row: Sequence[_Unit], comma: tuple[int, ...]) -> list[_Unit]:
-    """The phrase behind the last comma; empty if there is no comma in reach."""
+    """Return the phrase after the last comma, or nothing if no comma is within reach."""
     reach = 0
     for place in range(len(row) - 1, -1, -1):
         reach += len(row[place].ids)

@@ -1,4 +1,4 @@
-"""Weights of tokens, applied to what the text encoder made of them."""
+"""Apply the weights of tokens to the hidden states that the text encoder returns for them."""
 
 from typing import Literal, TypeAlias, get_args
 
@@ -15,8 +15,8 @@ Emphasis: TypeAlias = Literal["original", "no_norm"]
 def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> Float:
     """Multiply each token's hidden state by its weight, and restore the mean of its chunk.
 
-    With h the states of one chunk and w its weights: ``original`` gives h·w · mean(h) / mean(h·w), the mean over all tokens and features
-    of the chunk; ``no_norm`` gives h·w. A chunk in which every weight is 1 comes back as it is, to the bit.
+    With h the states of one chunk and w its weights: ``original`` returns h·w · mean(h) / mean(h·w), the mean taken over all tokens and
+    features of the chunk; ``no_norm`` returns h·w. A chunk whose weights are all 1 is returned unchanged, to the bit.
 
     Parameters
     ----------
@@ -26,17 +26,17 @@ def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> F
 
     Returns
     -------
-    float[c,L,D] of the same dtype, ``states`` itself where every weight is 1
+    float[c,L,D] of the same dtype; ``states`` itself if every weight is 1
 
     Raises
     ------
-    ConfigError : an unknown emphasis, or weights that leave no mean to restore
+    ConfigError : an unknown emphasis, or weights whose result has no mean to restore
 
     Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/sd_emphasis.py`` (``EmphasisOriginal``, the default there, and
     ``EmphasisOriginalNoNorm``).
     """
     if emphasis not in get_args(Emphasis):
-        raise ConfigError(f"emphasis is {' or '.join(map(repr, get_args(Emphasis)))}; got {emphasis!r}")
+        raise ConfigError(f"emphasis must be {' or '.join(map(repr, get_args(Emphasis)))}, got {emphasis!r}; choose one of those")
     weighted = np.flatnonzero((weights != 1).any(axis=1))
     if not weighted.size:
         return states
@@ -49,8 +49,8 @@ def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> F
                 ratio = before / after
             if not np.isfinite(ratio):
                 raise ConfigError(
-                    f"these weights ({weights[k].min():g} to {weights[k].max():g}) leave the hidden states a mean of {after:g}, "
-                    "which cannot be restored; take milder weights, or emphasis='no_norm'"
+                    f"weighted hidden states must keep a mean to restore, got {after:g} from weights of {weights[k].min():g} to "
+                    f"{weights[k].max():g}; use milder weights, or emphasis='no_norm'"
                 )
             chunk *= states.dtype.type(ratio)
         result[k] = chunk

@@ -1,4 +1,4 @@
-"""Chunks of several prompts through the text encoder, and side by side again."""
+"""Encode the chunks of several prompts in one call, and join each prompt's chunks again."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,30 +12,34 @@ __all__ = ["encode_prompts"]
 
 
 def encode_prompts(
-    encode: Callable[[I32], tuple[Float, Float]], prompts: Sequence[Chunks], empty: Chunks, emphasis: Emphasis = "original", least: int = 1
+    encode: Callable[[I32], tuple[Float, Float]],
+    prompts: Sequence[Chunks],
+    empty: Chunks,
+    emphasis: Emphasis = "original",
+    min_chunks: int = 1,
 ) -> tuple[Float, Float]:
-    """Hidden states of prompts, all of one length, and their pooled states.
+    """Encode prompts to hidden states of one common length, and to pooled states.
 
     Parameters
     ----------
     encode : callable, i32[m,L] -> float[m,L,D], float[m,P]
-        The text encoder; called once with the chunks of all prompts.
+        The text encoder; called once, with the chunks of all prompts.
     prompts : sequence of n Chunks
     empty : Chunks
-        The empty prompt: one chunk, of which a shorter prompt is given as many as it lacks.
+        The empty prompt: one chunk, which pads shorter prompts to the number of chunks of the longest.
     emphasis : "original" or "no_norm"
-        How weights are applied; pooled states have none.
-    least : int
-        How many chunks a prompt has at the least.
+        How weights are applied to hidden states; pooled states are not weighted.
+    min_chunks : int
+        The smallest number of chunks to return.
 
     Returns
     -------
     states : float[n, c·L, D]
-        A row a prompt, its chunks one behind the other; c is the longest prompt's number of chunks.
+        One row for each prompt, its chunks in sequence; c is the number of chunks of the longest prompt.
     pooled : float[n, P]
-        Of each prompt's first chunk.
+        The pooled state of each prompt's first chunk.
     """
-    count = max(least, *(len(prompt.input_ids) for prompt in prompts))
+    count = max(min_chunks, *(len(prompt.input_ids) for prompt in prompts))
     padded = [[prompt, *[empty] * (count - len(prompt.input_ids))] for prompt in prompts]
     input_ids: I32 = np.concatenate([chunks.input_ids for row in padded for chunks in row])
     weights: F64 = np.concatenate([chunks.weights for row in padded for chunks in row])

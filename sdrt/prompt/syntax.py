@@ -1,18 +1,18 @@
-r"""The syntax of weighted prompts, as AUTOMATIC1111's web UI reads it.
+r"""Parse the syntax of weighted prompts, as AUTOMATIC1111's web UI does.
 
 ========================  ==========================================================================================
-``(word)``, ``[word]``    weight times 1.1, divided by 1.1
-``(word:1.3)``            weight times 1.3; any number, also 0 and below
+``(word)``, ``[word]``    multiply the weight by 1.1, divide it by 1.1
+``(word:1.3)``            multiply the weight by 1.3; any number, including 0 and negative ones
 ``((a) b)``               brackets nest, and their weights multiply
 ``\(``, ``\]``, ``\\``    the character itself; a backslash before anything else disappears
-``BREAK``                 what follows stands in a chunk of its own
+``BREAK``                 start a new chunk with the text that follows
 ========================  ==========================================================================================
 
-A bracket that is never closed reaches to the end of the prompt; one that closes nothing is text.
+A bracket that is never closed extends to the end of the prompt; a closing bracket without a partner is text.
 
 Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/prompt_parser.py::parse_prompt_attention``. Departures: ``BREAK`` inside
-brackets breaks as well (there it becomes a word), a weight that is no number, as in ``(a:1.2.3)``, is text (there it is an error), and
-brackets nest at most 100 deep. Not here: prompt editing (``[a:b:10]`` and ``[a|b]`` are text in square brackets), ``AND``, and
+brackets also starts a chunk (there it becomes a word), a malformed weight, as in ``(a:1.2.3)``, is text (there it is an error), and
+brackets nest at most 100 deep. Not supported: prompt editing (``[a:b:10]`` and ``[a|b]`` are text in square brackets), ``AND``, and
 ``<lora:...>``.
 """
 
@@ -30,10 +30,10 @@ PromptSyntax: TypeAlias = Literal["weighted", "plain"]
 
 _ROUND, _SQUARE = 1.1, 1 / 1.1
 
-# Open brackets at once. Each scales all that follows, so that time grows with depth times length; 1.1 to this power is 13,781.
+# Largest number of open brackets. Each scales all text after it, so time grows with depth times length; 1.1 to this power is 13,781.
 _DEEPEST = 100
 
-# Possessive, so that a long run of digits without a bracket behind it is read once.
+# Possessive quantifiers: a long run of digits without a closing bracket is scanned only once.
 _MARK = re.compile(
     r"\\(?P<escaped>[()\[\]\\]?)"
     r"|(?P<open>[(\[])"
@@ -47,14 +47,14 @@ _LITERAL = re.compile(r"[()\[\]\\]")
 
 @dataclass(frozen=True)
 class Piece:
-    """Neighbouring text of one weight.
+    """Adjacent text of one weight.
 
     Parameters
     ----------
     text : str
-        As it goes to the tokenizer: brackets gone, escapes resolved.
+        The text for the tokenizer, with brackets removed and escapes resolved.
     weight : float
-        Finite; 1 is no emphasis.
+        Finite; 1 means no emphasis.
     """
 
     text: str
@@ -63,14 +63,14 @@ class Piece:
 
 @dataclass
 class _Run:
-    """Text whose weight still grows; a text of None is a BREAK."""
+    """Text whose weight may still change; a text of None is a BREAK."""
 
     text: str | None
     weight: float = 1.0
 
 
 def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
-    r"""Sections between ``BREAK``\ s, each of weighted pieces.
+    r"""Split a prompt at each ``BREAK`` into sections of weighted pieces.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
     if not _SYNTAX.search(text):
         return ((Piece(text),),)
     runs: list[_Run] = []
-    # where each bracket that is still open began
+    # The index in `runs` at which each open bracket begins.
     opened: dict[str, list[int]] = {"(": [], "[": []}
 
     def scale(start: int, factor: float) -> None:
@@ -102,8 +102,8 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
             opened[mark["open"]].append(len(runs))
             if sum(map(len, opened.values())) > _DEEPEST:
                 raise ConfigError(
-                    f"brackets in a prompt nest at most {_DEEPEST} deep; got more at place {at}: close some, write \\( for a bracket that "
-                    "is text, or take prompt_syntax='plain'"
+                    f"brackets in a prompt must nest at most {_DEEPEST} deep, got more at position {at}; close some, "
+                    "write \\( for a literal bracket, or choose prompt_syntax='plain'"
                 )
         elif mark["weight"] and opened["("]:
             scale(opened["("].pop(), float(mark["weight"]))
@@ -121,7 +121,7 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
 
 
 def escape(text: str) -> str:
-    r"""Write a text so that `parse` gives it back with weight 1.
+    r"""Escape a text so that `parse` returns it with weight 1.
 
     >>> escape(r"a :) BREAK")
     'a :\\) B\\REAK'
@@ -130,7 +130,7 @@ def escape(text: str) -> str:
 
 
 def _add_text(runs: list[_Run], text: str) -> None:
-    """Add text, split where it says BREAK; the blanks around the word go with it."""
+    """Append text, split at each BREAK; white space around the word is dropped."""
     parts = _BREAK.split(text)
     for k, part in enumerate(parts):
         if k:
@@ -147,7 +147,7 @@ def _sections(runs: list[_Run]) -> tuple[tuple[Piece, ...], ...]:
         elif run.text:
             sections[-1].append(run)
     if bad := [run.text for section in sections for run in section if not math.isfinite(run.weight)]:
-        raise ConfigError(f"the weight of {bad[0]!r} is beyond the range of floats; prompts take weights such as 0.5 or 1.3")
+        raise ConfigError(f"the weight of {bad[0]!r} must be within the range of floats, got one beyond it; use weights such as 0.5 or 1.3")
     return tuple(
         tuple(Piece("".join(run.text or "" for run in same), weight) for weight, same in groupby(section, lambda run: run.weight))
         or (Piece(""),)

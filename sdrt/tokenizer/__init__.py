@@ -1,4 +1,4 @@
-"""CLIP's byte-pair encoding in plain Python: the ids of transformers' ``CLIPTokenizer`` on any text, on any Python."""
+"""CLIP's byte-pair encoding in plain Python: the ids of transformers' ``CLIPTokenizer`` for any text, on any Python."""
 
 from sdrt.tokenizer.clip_tokenizer import ClipTokenizer, TokenBatch
 

@@ -1,4 +1,4 @@
-"""Tokens that are found in a prompt as they are written, before byte-pair encoding: ``<|endoftext|>``, a textual inversion's ``<cat>``."""
+"""Tokens that are matched literally in a prompt before byte-pair encoding: ``<|endoftext|>``, or a textual inversion's ``<cat>``."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,17 +11,17 @@ __all__ = ["AddedToken", "AddedTokens"]
 
 @dataclass(frozen=True)
 class AddedToken:
-    """One of them, as Hugging Face's files describe it.
+    """One added token, as Hugging Face's files describe it.
 
     Parameters
     ----------
     content : str, not empty
     special : bool
-        Whether decoding leaves it out.
+        Whether decoding omits it.
     normalized : bool
-        Whether it is found in the cleaned prompt (so in any case of letters) or only in the prompt as it was typed.
+        Whether it is matched in the cleaned prompt (and so in any letter case) rather than in the prompt as typed.
     lstrip, rstrip : bool
-        Whether it takes white space before or after it with it. White space gives no token anyway: nothing depends on them here.
+        Whether the match includes white space before or after it. White space never becomes a token, so these have no effect here.
     """
 
     content: str
@@ -31,31 +31,31 @@ class AddedToken:
     rstrip: bool = False
 
     @property
-    def found_as(self) -> str:
-        """The text that is looked for."""
+    def matched_as(self) -> str:
+        """The text to search for."""
         return normalize(self.content) if self.normalized else self.content
 
 
 class AddedTokens:
-    """Finds added tokens in text: the leftmost first, the longest of those that start there.
+    """Find added tokens in text: the leftmost match first, and the longest of those that start there.
 
     Parameters
     ----------
     tokens : sequence of (AddedToken, int)
-        With their ids.
+        The tokens with their ids.
     """
 
     def __init__(self, tokens: Sequence[tuple[AddedToken, int]]) -> None:
-        self._ids = tuple({t.found_as: i for t, i in tokens if t.normalized is cleaned} for cleaned in (False, True))
+        self._ids = tuple({t.matched_as: i for t, i in tokens if t.normalized is cleaned} for cleaned in (False, True))
         self._patterns = tuple(_pattern(list(ids)) for ids in self._ids)
 
     @property
     def in_cleaned_text(self) -> bool:
-        """Whether any is looked for in the cleaned prompt."""
+        """Whether any token is matched in the cleaned prompt."""
         return bool(self._ids[True])
 
     def split(self, text: str, *, cleaned: bool) -> Iterator[str | int]:
-        """The text between added tokens, as str, and their ids; ``cleaned`` says which of them to look for."""
+        """Yield the text between added tokens, as str, and the ids of the tokens; ``cleaned`` selects which tokens to match."""
         pattern, ids = self._patterns[cleaned], self._ids[cleaned]
         if pattern is None:
             yield text

@@ -1,7 +1,7 @@
-"""Byte-level byte-pair encoding: from a word to token ids.
+"""Byte-level byte-pair encoding: convert a word to token ids.
 
-A merge joins two neighbouring tokens; of all merges that a word allows, the one of the lowest rank happens first, the leftmost of equals.
-Everything is done on ids: a pair is one integer, and no string is built.
+A merge joins two adjacent tokens. Of all merges possible in a word, the one with the lowest rank comes first, and of equal ranks the
+leftmost. All work is done on ids: a pair is one integer, and no strings are built.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,21 +15,21 @@ __all__ = ["ID_BITS", "Merges", "WordCache"]
 
 ID_BITS = 20  # a pair of ids is packed as left << ID_BITS | right
 _NO_MERGE = 1 << 62
-_LONG_WORD = 48  # symbols; from here on a heap is faster than searching a list (and n log n instead of n squared)
+_LONG_WORD = 48  # symbols; from this length on a heap is faster than searching a list (n log n instead of n squared)
 
 
 @dataclass(frozen=True)
 class Merges:
-    """A vocabulary as the merge loop needs it.
+    """A vocabulary in the form that the merge loop needs.
 
     Parameters
     ----------
     ranks : mapping from int to int
-        Rank of each pair of ids, packed.
+        The rank of each pair of ids, packed.
     merged : sequence of int
-        The id that a merge of this rank makes.
+        The id that the merge of each rank produces.
     inner, last : sequence of int, 256 each
-        The id of each byte inside a word, and as the last one of a word (``</w>``).
+        The id of each byte inside a word, and at the end of one (``</w>``).
     """
 
     ranks: Mapping[int, int]
@@ -38,7 +38,7 @@ class Merges:
     last: Sequence[int]
 
     def encode(self, word: str) -> tuple[int, ...]:
-        """Token ids of one word.
+        """Return the token ids of one word.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class Merges:
         return symbols
 
     def _merge_long(self, symbols: list[int]) -> Iterator[int]:
-        """The same with a heap over a linked list: an entry whose pair has changed since is stale, and skipped."""
+        """Merge with a heap over a linked list; an entry whose pair has changed since is stale, and skipped."""
         rank_of, merged = self.ranks.get, self.merged
         before, after = list(range(-1, len(symbols) - 1)), [*range(1, len(symbols)), -1]
         gone = -1
@@ -77,7 +77,7 @@ class Merges:
             rank = rank_of(pair)
             return None if rank is None else (rank, i, pair)
 
-        heap = [found for i in range(len(symbols) - 1) if (found := entry(i))]
+        heap = [new for i in range(len(symbols) - 1) if (new := entry(i))]
         heapify(heap)
         while heap:
             rank, i, pair = heappop(heap)
@@ -88,18 +88,18 @@ class Merges:
             after[i] = after[j]
             if after[j] >= 0:
                 before[after[j]] = i
-                if found := entry(i):
-                    heappush(heap, found)
-            if before[i] >= 0 and (found := entry(before[i])):
-                heappush(heap, found)
+                if new := entry(i):
+                    heappush(heap, new)
+            if before[i] >= 0 and (new := entry(before[i])):
+                heappush(heap, new)
         return (symbol for symbol in symbols if symbol != gone)
 
 
 class WordCache(dict[str, tuple[int, ...]]):
-    """Words already encoded; asking for another encodes it.
+    """A cache of encoded words; a missing word is encoded on access.
 
-    It holds at most ``limit`` words (each thread that adds one at the same moment may add one more) of at most ``LONGEST`` characters, and
-    starts anew when it is full. Reading and adding are single dict operations, so that threads need no lock.
+    It holds at most ``limit`` words (threads that add one at the same moment may exceed it by one each) of at most ``LONGEST`` characters,
+    and is cleared when full. Reads and writes are single dict operations, so threads need no lock.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""CLIP's tokenizer: from prompts to the ids that a text encoder takes."""
+"""CLIP's tokenizer: convert prompts to the ids that a text encoder takes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ __all__ = ["ClipTokenizer", "TokenBatch"]
 
 @dataclass(frozen=True, eq=False)
 class TokenBatch:
-    """Prompts as a text encoder takes them.
+    """Prompts in the form that a text encoder takes.
 
     Parameters
     ----------
     input_ids : i32[n,L]
-        A row a prompt: start token, words, end token, padding.
+        One row for each prompt: start token, words, end token, padding.
     truncated : tuple of n str
-        What was cut from each prompt, decoded; "" where nothing was.
+        The text cut from each prompt, decoded; "" if none.
     """
 
     input_ids: I32
@@ -38,9 +38,9 @@ class TokenBatch:
 
 
 class ClipTokenizer:
-    """Tokenizes as transformers' ``CLIPTokenizer`` does (5.23, Rust tokenizers 0.23.3): the same ids for any text.
+    """A tokenizer with the same ids for any text as transformers' ``CLIPTokenizer`` (5.23, Rust tokenizers 0.23.3).
 
-    It never changes once it is built, and threads may share it; its cache of words is bounded.
+    It is immutable after construction, and threads may share it; its cache of words is bounded.
 
     >>> tokenizer = ClipTokenizer.clip()
     >>> tokenizer.encode("a photo of a cat")
@@ -60,10 +60,10 @@ class ClipTokenizer:
         self._vectors = {own.start: own for own in self._embeddings.values()}
         self._words = WordCache(vocabulary.merges)
         self._size = max(vocabulary.size, *(i + 1 for i in ids.values()), *(i + 1 for _, i in embedded))
-        # What decoding shows of added tokens, and what it leaves out. As in the reference, a token that is found in the cleaned prompt
-        # shows as it was found, and is only left out if that is how it is written.
-        self._shown = {ids[token.content]: token.found_as for token in specials.added} | {i: token.found_as for token, i in embedded}
-        self._silent = frozenset(ids[token.content] for token in specials.added if token.special and token.found_as == token.content)
+        # How decoding renders added tokens, and which ones it omits. As in the reference, a token matched in the cleaned prompt is rendered
+        # in its cleaned form, and is omitted only if that equals its literal form.
+        self._shown = {ids[token.content]: token.matched_as for token in specials.added} | {i: token.matched_as for token, i in embedded}
+        self._silent = frozenset(ids[token.content] for token in specials.added if token.special and token.matched_as == token.content)
         self._bos, self._eos, self._pad = (ids[token] for token in (specials.bos_token, specials.eos_token, specials.pad_token))
 
     @classmethod
@@ -73,15 +73,15 @@ class ClipTokenizer:
         Parameters
         ----------
         folder : path
-            With ``vocab.json`` and ``merges.txt`` (or ``merges.text``), or with ``tokenizer.json``, which wins; ``tokenizer_config.json``,
-            ``special_tokens_map.json`` and ``added_tokens.json`` where they are.
+            Holds ``vocab.json`` and ``merges.txt`` (or ``merges.text``), or ``tokenizer.json``, which takes precedence; also, if present,
+            ``tokenizer_config.json``, ``special_tokens_map.json`` and ``added_tokens.json``.
         pad_token : str or None
-            What pads a row where none of these files says it; None is ``"<|endoftext|>"``.
+            The padding token if none of these files names one; None is ``"<|endoftext|>"``.
 
         Raises
         ------
-        MissingFileError : there is no vocabulary
-        ModelError : a file that cannot be used
+        MissingFileError : no vocabulary in the folder
+        ModelError : an unusable file
         """
         folder = Path(folder).expanduser()
         settings = read_settings(folder)
@@ -92,18 +92,18 @@ class ClipTokenizer:
 
     @classmethod
     def clip(cls, pad_token: str = EOS_TOKEN, model_max_length: int = MODEL_MAX_LENGTH) -> "ClipTokenizer":
-        """CLIP's own vocabulary, which ships with sdrt.
+        """Make the tokenizer of CLIP's own vocabulary, which ships with sdrt.
 
         Parameters
         ----------
         pad_token : str
             ``"<|endoftext|>"`` as in Stable Diffusion 1.x, or ``"!"`` as in 2.x.
         model_max_length : int >= 2
-            Places in a row of a batch.
+            Length of a row in a batch.
 
         Raises
         ------
-        ConfigError : a token that CLIP does not have, or a length below 2
+        ConfigError : a token that CLIP lacks, or a length below 2
         """
         vocabulary = ClipVocabulary()
         if not isinstance(pad_token, str) or vocabulary.find(pad_token) is None:
@@ -116,86 +116,88 @@ class ClipTokenizer:
         return cls(vocabulary, SpecialTokens(pad_token=pad_token, model_max_length=model_max_length, added=added))
 
     def with_embeddings(self, embeddings: Mapping[str, range]) -> "ClipTokenizer":
-        """The same tokenizer with tokens of textual inversion.
+        """Return the same tokenizer with added tokens of textual inversion.
 
         Parameters
         ----------
         embeddings : mapping from token to range
-            Each token with the ids of its vectors, in the text encoder's table. Further vectors are tokens of their own, ``<cat>_1``,
-            ``<cat>_2``, ..., as in diffusers.
+            Each token with the ids of its vectors in the text encoder's table. Vectors after the first are tokens of their own,
+            ``<cat>_1``, ``<cat>_2``, ..., as in diffusers.
 
         Returns
         -------
         ClipTokenizer
-            It finds a token in the cleaned prompt, so in any case of letters and inside words, and gives the ids of all its vectors.
-            (diffusers gives those after the first only where the prompt has the token's own case.)
+            It matches each token in the cleaned prompt, and so in any letter case and inside words, and returns the ids of all its vectors.
+            (diffusers returns those after the first only where the prompt has the token's own case.)
 
         Raises
         ------
-        ConfigError : a token that cannot be found again: empty, with blanks at an end, in the vocabulary already, or the same as another;
-            or an id that is taken
+        ConfigError : a token that could not be matched: empty, with white space at an end, already in the vocabulary, or equal to another;
+            or an id that is already used
 
         >>> tokenizer = ClipTokenizer.clip().with_embeddings({"<cat>": range(49408, 49410)})
         >>> tokenizer.encode("a <CAT> toy")
         [49406, 320, 49408, 49409, 5988, 49407]
         """
-        found: dict[str, str] = {}
+        owners: dict[str, str] = {}
         for token, ids in embeddings.items():
             if not ids or ids.step != 1 or ids.start < self.vocab_size:
-                raise ConfigError(f"the ids of embedding {token!r} are a run from {self.vocab_size} on; got {ids}")
+                raise ConfigError(f"the ids of embedding {token!r} must be a run from {self.vocab_size} on, got {ids}; number them so")
             if len(ids) > (room := self.model_max_length - 2):
                 raise ConfigError(
-                    f"embedding {token!r} has {len(ids)} vectors, and a prompt's chunk has room for {room}; take a smaller one"
+                    f"an embedding must have at most {room} vectors, a chunk's size, got {len(ids)} for {token!r}; choose a smaller one"
                 )
             for name in _names_of_vectors(token, len(ids)):
                 cleaned = normalize(name)
                 if not token or token != token.strip():
-                    raise ConfigError(f"an embedding's token is text without blanks at its ends; got {token!r}")
+                    raise ConfigError(f"an embedding's token must be text without white space at its ends, got {token!r}; rename it")
                 if self._vocabulary.find(name) is not None or cleaned in map(normalize, self._shown.values()):
-                    raise ConfigError(f"embedding {token!r}: {name!r} is a token of this tokenizer already; give the embedding another one")
-                if cleaned in found:
                     raise ConfigError(
-                        f"embeddings {found[cleaned]!r} and {token!r} both have the token {cleaned!r} (any case is the same); rename one"
+                        f"an embedding's token must be new, got {name!r} for {token!r}, which this tokenizer has already; rename it"
                     )
-                found[cleaned] = token
+                if cleaned in owners:
+                    raise ConfigError(
+                        f"embeddings' tokens must differ (in any case), got {owners[cleaned]!r} and {token!r} with {cleaned!r}; rename one"
+                    )
+                owners[cleaned] = token
         return ClipTokenizer(self._vocabulary, self._specials, self._embeddings | dict(embeddings))
 
     @property
     def embedding_lengths(self) -> Mapping[int, int]:
-        """How many ids each token of textual inversion gives, by its first."""
+        """The number of ids of each token of textual inversion, by its first id."""
         return {first: len(ids) for first, ids in self._vectors.items()}
 
     @property
     def bos_token_id(self) -> int:
-        """Id of the token that starts each prompt."""
+        """The id of the token that starts each prompt."""
         return self._bos
 
     @property
     def eos_token_id(self) -> int:
-        """Id of the token that ends each prompt."""
+        """The id of the token that ends each prompt."""
         return self._eos
 
     @property
     def pad_token_id(self) -> int:
-        """Id of the token that fills a row."""
+        """The id of the token that pads a row."""
         return self._pad
 
     @property
     def model_max_length(self) -> int:
-        """Length of a row in a batch."""
+        """The length of a row in a batch."""
         return self._specials.model_max_length
 
     @property
     def vocab_size(self) -> int:
-        """How many ids there are, added tokens included."""
+        """The number of ids, including added tokens."""
         return self._size
 
     def encode(self, text: str) -> list[int]:
-        """Ids of one prompt: start token, words, end token; not padded, not cut.
+        """Return the ids of one prompt: start token, words, end token; neither padded nor cut.
 
         Raises
         ------
-        ConfigError : not a str, or one with a lone surrogate, which is no character
+        ConfigError : not a str, or one with a lone surrogate, which is not a character
         """
         if not isinstance(text, str):
             raise ConfigError(f"a prompt must be a str, got {type(text).__name__}; pass texts one by one, or a list of them to batch()")
@@ -209,13 +211,13 @@ class ClipTokenizer:
         except UnicodeEncodeError:
             at = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
             raise ConfigError(
-                f"a prompt must be Unicode text, got the lone surrogate U+{ord(text[at]):04X} at place {at}; decode with errors='replace'"
+                f"a prompt must be Unicode text, got the lone surrogate U+{ord(text[at]):04X} at {at}; decode with errors='replace'"
             ) from None
         ids.append(self._eos)
         return ids if not self._vectors else [j for i in ids for j in self._vectors.get(i, (i,))]
 
     def batch(self, texts: Sequence[str]) -> TokenBatch:
-        """Ids of several prompts, padded and cut to ``model_max_length``; the end token stays in the last place.
+        """Return the ids of several prompts, padded and cut to ``model_max_length``; a cut row still ends with the end token.
 
         Raises
         ------
@@ -226,7 +228,7 @@ class ClipTokenizer:
         ((2, 77), ('', 'long'))
         """
         if isinstance(texts, str):
-            raise ConfigError(f"batch() takes a list of prompts, got the single str {texts[:40]!r}; write [text]")
+            raise ConfigError(f"batch() needs a list of prompts, got the single str {texts[:40]!r}; write [text]")
         length = self.model_max_length
         rows = [self.encode(text) for text in texts]
         truncated = [""] * len(rows)
@@ -240,23 +242,23 @@ class ClipTokenizer:
         return TokenBatch(input_ids, tuple(truncated))
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
-        """Text of ids: cleaned, with a blank after each word.
+        """Return the text of ids: cleaned, with a blank after each word.
 
         Raises
         ------
-        ConfigError : an id that the tokenizer does not have
+        ConfigError : an id outside the tokenizer's range
         """
         tokens = []
         for i in map(int, ids):
             token = self._shown.get(i) or self._vocabulary.tokens.get(i)
             if token is None:
-                raise ConfigError(f"ids are below {self.vocab_size}, got {i}; decode with the tokenizer that encoded")
+                raise ConfigError(f"ids must be below {self.vocab_size}, got {i}; decode with the tokenizer that encoded")
             if not (skip_special_tokens and i in self._silent):
                 tokens.append(token)
         return self._vocabulary.decode(tokens)
 
     def _encode_words(self, text: str) -> Iterable[int]:
-        """Ids of text without added tokens that are found as typed."""
+        """Return the ids of text that holds no added tokens as typed."""
         cached = self._words
         if not self._added.in_cleaned_text:
             return chain.from_iterable([cached[word] for word in words(lowercase(nfc(text)))])
@@ -270,11 +272,11 @@ class ClipTokenizer:
 
 
 def _ids_of_added(vocabulary: Vocabulary, specials: SpecialTokens) -> dict[str, int]:
-    """The ids of added tokens: the vocabulary's, else the next free one.
+    """Return the ids of added tokens: the vocabulary's own, or the next free ids.
 
     Raises
     ------
-    ModelError : a file gives a token another id
+    ModelError : a file states a different id for a token
     """
     ids: dict[str, int] = {}
     free = vocabulary.size
@@ -285,19 +287,19 @@ def _ids_of_added(vocabulary: Vocabulary, specials: SpecialTokens) -> dict[str, 
             free += known is None
         if (stated := specials.stated_ids.get(token.content, ids[token.content])) != ids[token.content]:
             raise ModelError(
-                f"added token {token.content!r} has the id {ids[token.content]} in this vocabulary, but its file says {stated}; "
+                f"added token {token.content!r} must have the id {ids[token.content]} of this vocabulary, got {stated} in its file; "
                 "take all tokenizer files from one model"
             )
     return ids
 
 
 def _names_of_vectors(token: str, count: int) -> list[str]:
-    """The token of each vector, as diffusers names them."""
+    """Return the token of each vector, named as in diffusers."""
     return [token, *(f"{token}_{k}" for k in range(1, count))]
 
 
 def _embedding_tokens(embeddings: Mapping[str, range]) -> list[tuple[AddedToken, int]]:
-    """A token for each vector: not special, and found in the cleaned prompt, as transformers' ``add_tokens`` makes one of a str."""
+    """Return a token for each vector: not special, and matched in the cleaned prompt, like a str passed to transformers' ``add_tokens``."""
     return [
         (AddedToken(name, special=False, normalized=True), i)
         for token, ids in embeddings.items()

@@ -1,4 +1,4 @@
-"""A tokenizer's folder, read and checked: each file that cannot be used is named, in one line."""
+"""Read and check a tokenizer's folder; errors name the unusable file in one line."""
 
 import json
 from itertools import repeat
@@ -15,20 +15,20 @@ _LFS_POINTER = "version https://git-lfs"
 
 
 def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabulary:
-    """The vocabulary of a folder: that of its ``tokenizer.json``, as transformers does, else ``vocab.json`` and ``merges.txt``.
+    """Read the vocabulary of a folder: ``tokenizer.json`` if present, as transformers does, else ``vocab.json`` and ``merges.txt``.
 
     Parameters
     ----------
     folder : path
     serialized : Json
-        What ``tokenizer.json`` holds, empty where there is none.
+        The content of ``tokenizer.json``; empty if there is no such file.
     unk_token : str
-        Stands for a byte that the vocabulary lacks.
+        The substitute for a byte that the vocabulary lacks.
 
     Raises
     ------
-    MissingFileError : none of them is there
-    ModelError : a file that cannot be used
+    MissingFileError : none of these files is present
+    ModelError : an unusable file
     """
     if serialized.value:
         return _from_serialized(serialized, unk_token)
@@ -37,7 +37,7 @@ def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabular
     for path in (vocab, merges):
         if not path.is_file():
             raise MissingFileError(
-                f"a tokenizer has vocab.json and merges.txt, or tokenizer.json; {path.name} is missing in {str(folder)!r}; "
+                f"a tokenizer needs vocab.json and merges.txt, or tokenizer.json; {path.name} is missing in {str(folder)!r}; "
                 "fetch the folder again"
             )
     ids = _read_json(vocab)
@@ -46,15 +46,15 @@ def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabular
 
 
 def read_settings(folder: Path) -> tuple[Json, Json, Json, Json]:
-    """What ``tokenizer_config.json``, ``special_tokens_map.json``, ``added_tokens.json`` and ``tokenizer.json`` hold; empty where missing.
+    """Read ``tokenizer_config.json``, ``special_tokens_map.json``, ``added_tokens.json`` and ``tokenizer.json``; missing ones are empty.
 
     Raises
     ------
     MissingFileError : no such folder
-    ModelError : a file that cannot be used
+    ModelError : an unusable file
     """
     if not folder.is_dir():
-        raise MissingFileError(f"a tokenizer is a folder, got {str(folder)!r}, which is none; check the path")
+        raise MissingFileError(f"a tokenizer must be a folder, got {str(folder)!r}; check the path")
     config, special_map, added, serialized = (
         Json(_read_json(path) if (path := folder / name).is_file() else {}, str(path))
         for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
@@ -63,7 +63,7 @@ def read_settings(folder: Path) -> tuple[Json, Json, Json, Json]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
+    """Read the object in a JSON file."""
     text = _read_text(path)
     try:
         content = json.loads(text)
@@ -77,7 +77,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _from_serialized(serialized: Json, unk_token: str) -> Vocabulary:
     model = serialized.table("model")
     if (kind := model.value.get("type", "BPE")) != "BPE":
-        raise ModelError(f"{model.source!r}: CLIP's tokenizer is of type BPE, got {kind!r}; take the tokenizer of a CLIP text encoder")
+        raise ModelError(f"{model.source!r}: CLIP's tokenizer must be of type BPE, got {kind!r}; take the tokenizer of a CLIP text encoder")
     merges = model.value.get("merges")
     if not isinstance(merges, list):
         raise ModelError(f"{model.source!r}: merges must be a list, got {type(merges).__name__}; fetch the file again")
@@ -86,25 +86,25 @@ def _from_serialized(serialized: Json, unk_token: str) -> Vocabulary:
 
 
 def _merge_lines(text: str) -> list[str]:
-    """The lines of a merges file that are merges: neither empty nor a version."""
+    """Return the merges in a merges file: all lines except empty ones and version lines."""
     text = text.replace("\r\n", "\n")
     while text.startswith("#version"):
         text = text.partition("\n")[2]
     lines = [*filter(None, text.split("\n"))]
-    # a version elsewhere than on top is rare, and looking at each of 48,894 lines costs more than splitting them
+    # A version line other than the first is rare, and checking each of 48,894 lines takes longer than splitting them.
     return [line for line in lines if not line.startswith("#version")] if "\n#version" in text else lines
 
 
 def _sides(merges: list[Any], path: Path) -> tuple[list[str], list[str]]:
-    """The left and the right tokens of all merges, from either form: "a b" or ["a", "b"]."""
+    """Return the left and right tokens of all merges, from either form: "a b" or ["a", "b"]."""
     if set(map(type, merges)) <= {str} and set(map(str.count, merges, repeat(" "))) <= {1}:
-        # One long split makes no object per merge that the garbage collector would have to visit.
+        # One long split creates no object per merge for the garbage collector to visit.
         tokens = " ".join(merges).split(" ") if merges else []
         return tokens[::2], tokens[1::2]
     pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
     for pair, merge in zip(pairs, merges, strict=True):
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str)):
-            raise ModelError(f"{str(path)!r}: a merge is two tokens with a blank between them, got {merge!r}; fetch the file again")
+            raise ModelError(f"{str(path)!r}: a merge must be two tokens with a blank between them, got {merge!r}; fetch the file again")
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
@@ -116,5 +116,5 @@ def _read_text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{str(path)!r} must be a text file in UTF-8, but reading failed: {error}; fetch the file again") from error
     if text.startswith(_LFS_POINTER):
-        raise ModelError(f"{str(path)!r} is a Git-LFS pointer, not the file itself; run 'git lfs pull' where it comes from")
+        raise ModelError(f"{str(path)!r} must be the file itself, got a Git-LFS pointer; run 'git lfs pull' where it comes from")
     return text

@@ -1,6 +1,6 @@
-"""CLIP's clean-up of a prompt: NFC, white space to one blank, lower case; in this order, character by character.
+"""Clean a prompt as CLIP does: NFC, white space collapsed to one blank, lower case; in this order, character by character.
 
-Not done, because the reference does not do it either: no HTML entities, no stripped accents, no final sigma (each capital sigma becomes σ).
+As in the reference, HTML entities are not decoded, accents not stripped, and there is no final sigma (each capital sigma becomes σ).
 """
 
 import re
@@ -10,7 +10,7 @@ from sdrt.tokenizer.unicode_tables import unicode_tables
 
 __all__ = ["collapse_space", "lowercase", "nfc", "normalize"]
 
-# White_Space, as in every Unicode since 6.3. Python's own \s also takes U+001C to U+001F, which CLIP counts as signs.
+# White_Space, unchanged in Unicode since 6.3. Python's own \s also matches U+001C to U+001F, which CLIP treats as symbols.
 _SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
 # The Unicode Standard, section 3.12: Hangul syllables are composed by arithmetic.
@@ -43,7 +43,7 @@ def lowercase(text: str) -> str:
 
 
 def nfc(text: str) -> str:
-    r"""Compose a text canonically (The Unicode Standard, section 3.11), as it was in Unicode 9.0.
+    r"""Compose a text canonically (The Unicode Standard, section 3.11), as of Unicode 9.0.
 
     >>> nfc("e\u0301"), nfc("\u1112\u1161\u11ab")
     ('é', '한')
@@ -55,7 +55,7 @@ def nfc(text: str) -> str:
 
 @cache
 def _unstable() -> frozenset[str]:
-    """Characters that may change under NFC: a text without them is in NFC already."""
+    """Return the characters that NFC may change: a text without them is already in NFC."""
     tables = unicode_tables()
     composed = set(tables.compositions.values())
     return frozenset(
@@ -68,7 +68,7 @@ def _unstable() -> frozenset[str]:
 
 
 def _decompose(text: str) -> list[str]:
-    """Decompose fully, then sort each run of combining marks by its class, stably."""
+    """Decompose fully, then sort each run of combining marks stably by class."""
     decompositions, classes = unicode_tables().decompositions, unicode_tables().combining_classes
     whole: list[str] = []
     for c in text:
@@ -91,7 +91,7 @@ def _decompose(text: str) -> list[str]:
 
 
 def _compose(decomposed: list[str]) -> str:
-    """Join each character with the last starter before it where nothing between blocks it."""
+    """Join each character with the last starter before it, unless a character between them blocks it."""
     classes = unicode_tables().combining_classes
     out: list[str] = []
     starter = -1
@@ -109,7 +109,7 @@ def _compose(decomposed: list[str]) -> str:
 
 
 def _pair(a: str, b: str) -> str | None:
-    """The primary composite of two characters, None if there is none."""
+    """Return the primary composite of two characters, or None if there is none."""
     first, second = ord(a), ord(b)
     if 0 <= first - _L < _L_COUNT and 0 <= second - _V < _V_COUNT:
         return chr(_S + ((first - _L) * _V_COUNT + second - _V) * _T_COUNT)

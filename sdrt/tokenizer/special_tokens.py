@@ -1,8 +1,9 @@
-"""Which tokens begin, end and pad a prompt, and which are found as they are written: from a folder's own files.
+"""Read from a folder's own files which tokens begin, end and pad a prompt, and which are matched literally.
 
-Two generations of files say it, each in two forms (a plain string, or a dict with flags), and they may disagree. This follows transformers
-5.23 (``PreTrainedTokenizerBase._from_pretrained``, ``TokenizersBackend.__init__``): who wins decides whether ``!`` or ``<|ENDOFTEXT|>`` in
-a prompt is a word or a token. Stable Diffusion 2.x pads with ``!``, which makes each ``!`` of a prompt that token (id 0).
+Two generations of files hold this information, each in two forms (a plain string, or a dict with flags), and they may disagree. This
+module follows transformers 5.23 (``PreTrainedTokenizerBase._from_pretrained``, ``TokenizersBackend.__init__``): precedence decides whether
+``!`` or ``<|ENDOFTEXT|>`` in a prompt is a word or a token. Stable Diffusion 2.x pads with ``!``, so each ``!`` in a prompt becomes that
+token (id 0).
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from sdrt.tokenizer.clip_vocabulary import BOS_TOKEN, EOS_TOKEN
 __all__ = ["MODEL_MAX_LENGTH", "Json", "SpecialTokens"]
 
 MODEL_MAX_LENGTH = 77  # positions of CLIP's text encoder
-_NO_LIMIT = 1 << 20  # transformers writes 10**30 where it was told of no limit
+_NO_LIMIT = 1 << 20  # transformers writes 10**30 when no limit was set
 _DEFAULTS: dict[str, str | None] = {  # in the order in which transformers adds them
     "bos_token": BOS_TOKEN,
     "eos_token": EOS_TOKEN,
@@ -30,27 +31,27 @@ _DEFAULTS: dict[str, str | None] = {  # in the order in which transformers adds 
 
 @dataclass(frozen=True)
 class Json:
-    """A JSON object and the file that it comes from, for messages."""
+    """A JSON object and the file it was read from, for messages."""
 
     value: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
 
     def table(self, key: str) -> "Json":
-        """The object under a key, empty if there is none."""
+        """Return the object under a key, empty if there is none."""
         value = self.value.get(key)
         if not isinstance(value, dict | None):
             raise ModelError(f"{self.source!r}: {key} must be an object, got {type(value).__name__}; fetch the file again")
         return Json(value or {}, self.source)
 
     def rows(self, key: str) -> list[Any]:
-        """The list under a key (of an object its values), empty if there is none."""
+        """Return the list under a key (for an object, its values), empty if there is none."""
         value = self.value.get(key) or []
         if not isinstance(value, dict | list):
             raise ModelError(f"{self.source!r}: {key} must be a list, got {type(value).__name__}; fetch the file again")
         return list(value.values() if isinstance(value, dict) else value)
 
     def token(self, value: object, *, special: bool) -> AddedToken | str:
-        """A token in either form; ``special`` is what holds where a dict does not say."""
+        """Read a token in either form; ``special`` applies if a dict does not state it."""
         if isinstance(value, str) and value:
             return value
         if isinstance(value, dict) and isinstance(content := value.get("content"), str) and content:
@@ -59,20 +60,20 @@ class Json:
                 return AddedToken(
                     content, special, bool(value.get("normalized", not special)), bool(value.get("lstrip")), bool(value.get("rstrip"))
                 )
-            raise ModelError(f"{self.source!r}: single_word is not supported, got it for {content!r}; set it to false")
-        raise ModelError(f"{self.source!r}: a token is a string, or an object with its content, got {value!r}; fetch the file again")
+            raise ModelError(f"{self.source!r}: single_word must be false, got true for {content!r}; set it to false")
+        raise ModelError(f"{self.source!r}: a token must be a string, or an object with its content, got {value!r}; fetch the file again")
 
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """What the files say.
+    """The special and added tokens that a tokenizer's files define.
 
     Parameters
     ----------
     added : tuple of AddedToken
-        In the order in which they get their ids, where the vocabulary lacks them; a later one of the same content overrides an earlier one.
+        In the order in which they get their ids if the vocabulary lacks them; for equal contents, a later token overrides an earlier one.
     stated_ids : mapping from str to int
-        The ids that files give to added tokens.
+        The ids that files state for added tokens.
     """
 
     bos_token: str = BOS_TOKEN
@@ -87,11 +88,11 @@ class SpecialTokens:
     def from_json(cls, config: Json, special_map: Json, added: Json, serialized: Json) -> "SpecialTokens":
         """Read ``tokenizer_config.json``, ``special_tokens_map.json``, ``added_tokens.json`` and ``tokenizer.json``.
 
-        Those that are not there are empty.         A token set to null means the same as one left out.
+        Missing files are empty. A token set to null counts as absent.
 
         Raises
         ------
-        ModelError : a value of another form
+        ModelError : a value of an unexpected form
         """
         names: dict[str, AddedToken | str] = {key: value for key, value in _DEFAULTS.items() if value is not None}
         names |= dict(_names(config, special=False))
@@ -126,14 +127,14 @@ class SpecialTokens:
 
 
 def _names(source: Json, *, special: bool) -> Iterator[tuple[str, AddedToken | str]]:
-    """Tokens by name; a name that transformers does not know counts where it is ``something_token`` and a string."""
+    """Yield tokens by name; a name that transformers does not know counts if it is ``something_token`` and its value a string."""
     for key, value in source.value.items():
         if value is not None and (key in _DEFAULTS or (key.endswith("_token") and isinstance(value, str))):
             yield key, source.token(value, special=special)
 
 
 def _in_order(by_id: dict[int, AddedToken], named: list[AddedToken | str], extra: list[AddedToken | str]) -> Iterator[AddedToken]:
-    """All tokens to add: those with ids, then the named ones, then the others, as transformers does."""
+    """Yield all tokens to add: those with ids, then the named ones, then the others, as transformers does."""
     contents = {token.content for token in by_id.values()}
     specials = {_content(token) for token in named}
     order: list[AddedToken | str] = [by_id[i] for i in sorted(by_id)]
@@ -151,7 +152,7 @@ def _content(token: AddedToken | str) -> str:
 
 
 def _flagged(token: AddedToken | str) -> AddedToken:
-    """A plain string stands for a special token that is found as it is typed."""
+    """Return the token with flags; a plain string stands for a special token that is matched as typed."""
     return AddedToken(token) if isinstance(token, str) else token
 
 
@@ -159,7 +160,7 @@ def _id(value: object, source: Json) -> int:
     if isinstance(value, str) and value.isdecimal() and value.isascii():
         value = int(value)
     if type(value) is not int or not 0 <= value < _NO_LIMIT:
-        raise ModelError(f"{source.source!r}: the id of an added token is a whole number, got {value!r}; fetch the file again")
+        raise ModelError(f"{source.source!r}: the id of an added token must be a whole number, got {value!r}; fetch the file again")
     return value
 
 
@@ -168,5 +169,7 @@ def _length(config: Json) -> int:
     if value is None or (isinstance(value, int | float) and value > _NO_LIMIT):
         return MODEL_MAX_LENGTH
     if type(value) is not int or value < 2:
-        raise ModelError(f"{config.source!r}: model_max_length must be a whole number from 2 on, got {value!r}; Stable Diffusion has 77")
+        raise ModelError(
+            f"{config.source!r}: model_max_length must be a whole number of at least 2, got {value!r}; Stable Diffusion has 77"
+        )
     return value

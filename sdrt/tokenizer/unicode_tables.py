@@ -1,9 +1,8 @@
-"""What CLIP's tokenizer knows about Unicode, frozen: Python's own ``unicodedata`` differs from one Python to the next.
+"""The Unicode data that CLIP's tokenizer relies on, frozen: Python's own ``unicodedata`` changes between Python versions.
 
-The reference is the pipeline that transformers runs (Rust ``tokenizers`` 0.23.3), and it mixes three ages of Unicode: letters and numbers
-are those of 16.0, lower case is that of 17.0, and NFC is that of 9.0. Prompts must give the same ids here, so ``unicode.bin`` holds what
-that pipeline does with each of the 1,112,064 characters. ``tests/tokenizer/generate_unicode_tables.py`` made it, and says how it is
-laid out.
+The reference is the pipeline that transformers runs (Rust ``tokenizers`` 0.23.3), which mixes three versions of Unicode: letters and
+numbers of 16.0, lower case of 17.0, and NFC of 9.0. Prompts must get the same ids here, so ``unicode.bin`` records how that pipeline treats
+each of the 1,112,064 characters. ``tests/tokenizer/generate_unicode_tables.py`` made it and documents its layout.
 """
 
 import json
@@ -23,18 +22,18 @@ class UnicodeTables:
     Parameters
     ----------
     source : str
-        The peer whose behaviour this is.
+        The implementation whose behaviour was recorded.
     versions : mapping of str
-        The age of Unicode of each table: ``"categories"``, ``"lowercase"``, ``"nfc"``.
+        The Unicode version of each table: ``"categories"``, ``"lowercase"``, ``"nfc"``.
     shapes : str of 1,114,112 characters
-        At each code point a letter that stands for its kind: an ASCII character for itself, ``z`` for any other letter (``\p{L}``), ``0``
-        for any other number (``\p{N}``), a blank for white space and ``!`` for all else.
+        For each code point a character that represents its kind: an ASCII character represents itself, ``z`` any other letter (``\p{L}``),
+        ``0`` any other number (``\p{N}``), a blank white space, and ``!`` everything else.
     lowercase : mapping from code point to str
-        Characters that change, and all below U+0250 (``str.translate`` is several times faster for a key that it finds).
+        Characters that change, and all those below U+0250 (``str.translate`` is several times faster for keys that exist).
     decompositions : mapping from character to str
-        Full canonical decompositions, Hangul syllables left out.
+        Full canonical decompositions, without Hangul syllables.
     compositions : mapping from str of two characters to character
-        Primary composites, Hangul left out.
+        Primary composites, without Hangul.
     combining_classes : mapping from character to int
         Canonical combining classes above 0.
     """
@@ -50,7 +49,7 @@ class UnicodeTables:
 
 @cache
 def unicode_tables() -> UnicodeTables:
-    """Read the tables, on first use.
+    """Read the tables, once.
 
     >>> sorted(unicode_tables().versions.items())
     [('categories', '16.0'), ('lowercase', '17.0'), ('nfc', '9.0')]

@@ -1,4 +1,4 @@
-"""A vocabulary: 256 bytes, the same at the end of a word, what merges make of them, and a few whole tokens."""
+"""A vocabulary: 256 bytes, the same 256 at the end of a word, the tokens made by merges, and a few whole tokens."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
@@ -16,7 +16,7 @@ END_OF_WORD = "</w>"
 
 @cache
 def byte_symbols() -> tuple[str, ...]:
-    """The character that stands for each byte in a vocabulary file: itself where that can be printed, else one from U+0100 on.
+    """Return the character that represents each byte in a vocabulary file: itself if printable, else one from U+0100 on.
 
     Source: openai/gpt-2, ``src/encoder.py::bytes_to_unicode``.
 
@@ -24,8 +24,8 @@ def byte_symbols() -> tuple[str, ...]:
     ('a', 'Ā', 256)
     """
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    others = iter(range(256, 512))
-    return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
+    substitutes = iter(range(256, 512))
+    return tuple(chr(byte if byte in printable else next(substitutes)) for byte in range(256))
 
 
 @cache
@@ -34,7 +34,7 @@ def _bytes_of_symbols() -> dict[str, int]:
 
 
 class Vocabulary:
-    """Tokens with their ids, and merges.
+    """Tokens with their ids, and the merges between them.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Vocabulary:
 
     @classmethod
     def from_tokens(cls, ids: Mapping[str, int], lefts: Sequence[str], rights: Sequence[str], unk_token: str, source: str) -> "Vocabulary":
-        """Build from what ``vocab.json`` and ``merges.txt`` hold.
+        """Build a vocabulary from the content of ``vocab.json`` and ``merges.txt``.
 
         Parameters
         ----------
@@ -57,30 +57,32 @@ class Vocabulary:
         lefts, rights : sequence of str, of equal length
             The two tokens of each merge, by rank.
         unk_token : str
-            Stands for a byte that the vocabulary lacks.
+            The substitute for a byte that the vocabulary lacks.
         source : str
             The files, for messages.
 
         Raises
         ------
-        ModelError : ids that are no ids, a merge of unknown tokens, or bytes and unknown token both missing
+        ModelError : invalid ids, a merge of unknown tokens, or a missing byte without an unknown token
         """
         numbers = ids.values()
         if set(map(type, numbers)) - {int} or not ids or not 0 <= min(numbers) <= max(numbers) < 1 << ID_BITS:
-            raise ModelError(f"{source}: each token has an id, a whole number below {1 << ID_BITS}; got others; fetch the file again")
+            raise ModelError(f"{source}: each token must have an id, a whole number below {1 << ID_BITS}, got others; fetch the file again")
         if (distinct := len(set(numbers))) != len(ids):
-            raise ModelError(f"{source}: {len(ids)} tokens share {distinct} ids, but each has its own; fetch the file again")
+            raise ModelError(f"{source}: each token must have its own id, got {distinct} ids for {len(ids)} tokens; fetch the file again")
         try:
             packed = np.array([*map(ids.__getitem__, lefts)], np.int64) << ID_BITS | np.array([*map(ids.__getitem__, rights)], np.int64)
             merged = [*map(ids.__getitem__, map(add, lefts, rights))]
         except KeyError as error:
-            raise ModelError(f"{source}: the vocabulary lacks {error}, which a merge needs; take both files from one model") from error
+            raise ModelError(
+                f"{source}: a merge must join tokens of the vocabulary, got {error}; take both files from one model"
+            ) from error
         ranks = dict(zip(packed.tolist(), range(len(merged)), strict=True))
         inner, last = ([ids.get(symbol + end, ids.get(unk_token, -1)) for symbol in byte_symbols()] for end in ("", END_OF_WORD))
         if -1 in inner + last:
             raise ModelError(
-                f"{source}: a vocabulary needs all bytes, alone and with {END_OF_WORD}, or its unknown token {unk_token!r}; "
-                f"{(inner + last).count(-1)} of 512 are missing; fetch the file again"
+                f"{source}: a vocabulary must have all bytes, alone and with {END_OF_WORD}, or its unknown token {unk_token!r}, "
+                f"got {(inner + last).count(-1)} of 512 missing; fetch the file again"
             )
         return cls(Merges(ranks, merged, inner, last), ids)
 
@@ -90,18 +92,18 @@ class Vocabulary:
         return dict(zip(self._ids.values(), self._ids, strict=True))
 
     def find(self, token: str) -> int | None:
-        """The id of a token, None if it is not in the vocabulary."""
+        """Return the id of a token, or None if it is not in the vocabulary."""
         return self._ids.get(token)
 
     @property
     def size(self) -> int:
-        """How many tokens there are."""
+        """The number of tokens."""
         return len(self._ids)
 
     def decode(self, tokens: Iterable[str]) -> str:
-        """Text of tokens: their bytes, a blank at each end of a word, U+FFFD for bytes that are no UTF-8.
+        """Return the text of tokens: their bytes, a blank at each end of a word, and U+FFFD for bytes that are not UTF-8.
 
-        As the reference does, a token with a character that stands for no byte is taken as it is.
+        As in the reference, a token with a character that represents no byte is used literally.
         """
         to_byte = _bytes_of_symbols()
         data = b"".join(bytes(map(to_byte.__getitem__, t)) if to_byte.keys() >= set(t) else t.encode("utf-8", "replace") for t in tokens)

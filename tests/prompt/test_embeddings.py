@@ -179,11 +179,15 @@ def _bad_files(folder: Path) -> dict[str, Path]:
         (["whole"], WeightsError, r"is stored as I64; weights are"),
         (["nan"], WeightsError, r"holds 32 NaN or infinite values"),
         (["wide"], ConfigError, r"the vectors of '<wide>' have 48 numbers, but the text encoder of sd1 has 32"),
-        (["re"], ConfigError, r"embedding 're': 're' is a token of this tokenizer already; give the embedding another one"),
+        (["re"], ConfigError, r"an embedding's token must be new, got 're' for 're', which this tokenizer has already"),
         (["good", "good"], ConfigError, r"both have the token 'good'; give one of them another"),
-        (["good", "Good"], ConfigError, r"embeddings 'good' and 'GOOD' both have the token 'good' \(any case is the same\); rename one"),
-        (["good", "second"], ConfigError, r"embeddings 'good' and 'good_1' both have the token 'good_1'"),
-        (["long"], ConfigError, r"embedding '<long>' has 76 vectors, and a prompt's chunk has room for 75"),
+        (
+            ["good", "Good"],
+            ConfigError,
+            r"embeddings' tokens must differ \(in any case\), got 'good' and 'GOOD' with 'good'; rename one",
+        ),
+        (["good", "second"], ConfigError, r"embeddings' tokens must differ .*, got 'good' and 'good_1' with 'good_1'"),
+        (["long"], ConfigError, r"an embedding must have at most 75 vectors, a chunk's size, got 76 for '<long>'"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_clear_error(
@@ -203,7 +207,7 @@ def test_a_token_may_be_a_word_of_several_tokens(models: dict[Form, Path], tmp_p
 
 @pytest.mark.parametrize("token", ["", " ", " <x>", "<x>\n"])
 def test_a_token_is_text_without_blanks_at_its_ends(models: dict[Form, Path], files: dict[str, Path], token: str) -> None:
-    with pytest.raises(ConfigError, match=r"an embedding's token is text"):
+    with pytest.raises(ConfigError, match=r"an embedding's token must be text"):
         sdrt.load(models["sd1"], embeddings={token: files["one"]})
 
 
@@ -216,7 +220,7 @@ def test_one_file_is_not_a_list_of_files(models: dict[Form, Path], files: dict[s
 
 @pytest.mark.parametrize("ids", [range(49408), range(49400, 49410), range(49408, 49408), range(49408, 49420, 2)])
 def test_ids_of_embeddings_are_a_run_behind_the_vocabulary(clip: ClipTokenizer, ids: range) -> None:
-    with pytest.raises(ConfigError, match=r"the ids of embedding '<x>' are a run from 49408 on; got range"):
+    with pytest.raises(ConfigError, match=r"the ids of embedding '<x>' must be a run from 49408 on, got range"):
         clip.with_embeddings({"<x>": ids})
 
 

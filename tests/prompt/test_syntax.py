@@ -122,7 +122,7 @@ def test_without_syntax_a_prompt_is_one_piece(text: str) -> None:
 
 
 def test_a_weight_beyond_floats_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"the weight of 'red' is beyond the range of floats"):
+    with pytest.raises(ConfigError, match=r"the weight of 'red' must be within the range of floats"):
         parse(f"a (red:{'9' * 400})")
 
 
@@ -130,7 +130,9 @@ def test_brackets_nest_a_hundred_deep() -> None:
     [(text, weight)] = flat("(" * 60 + "[" * 40 + "red")
     assert text == "red"
     assert weight == pytest.approx(1.1**20)
-    with pytest.raises(ConfigError, match=r"brackets in a prompt nest at most 100 deep; got more at place 101: close some, write \\\( for"):
+    with pytest.raises(
+        ConfigError, match=r"brackets in a prompt must nest at most 100 deep, got more at position 101; close some, write \\\( for"
+    ):
         parse("(" * 101 + "red")
 
 

@@ -88,7 +88,7 @@ def test_properties(tokenizer: ClipTokenizer) -> None:
 
 def test_a_lone_surrogate_is_named(tokenizer: ClipTokenizer) -> None:
     for text in ("ab\udc80", "\u00e9b\udc80 \ud800"):
-        with pytest.raises(ConfigError, match=r"lone surrogate U\+DC80 at place 2; "):
+        with pytest.raises(ConfigError, match=r"lone surrogate U\+DC80 at 2; "):
             tokenizer.encode(text)
 
 
@@ -97,7 +97,7 @@ def test_arguments_of_other_types_are_named(tokenizer: ClipTokenizer) -> None:
         tokenizer.batch("a cat")
     with pytest.raises(ConfigError, match="a prompt must be a str, got bytes; "):
         tokenizer.batch([b"a cat"])  # type: ignore[list-item]
-    with pytest.raises(ConfigError, match="ids are below 49408, got 49408; "):
+    with pytest.raises(ConfigError, match="ids must be below 49408, got 49408; "):
         tokenizer.decode([49408])
     with pytest.raises(ConfigError, match="pad_token must be one of CLIP's tokens, got 'padding'; "):
         ClipTokenizer.clip(pad_token="padding")  # noqa: S106

@@ -130,54 +130,66 @@ MODEL = {"type": "BPE", "vocab": VOCAB, "merges": ["a a"]}
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "no vocabulary": ({"merges.txt": MERGES}, "vocab.json is missing in '.*'; fetch the folder again"),
     "no merges": ({"vocab.json": VOCAB}, "merges.txt is missing in '.*'; fetch the folder again"),
-    "pointer": ({"vocab.json": POINTER, "merges.txt": MERGES}, "vocab.json' is a Git-LFS pointer, not the file itself; run 'git lfs pull'"),
-    "pointer to merges": ({"vocab.json": VOCAB, "merges.txt": POINTER}, "merges.txt' is a Git-LFS pointer"),
-    "pointer to all": ({"tokenizer.json": POINTER}, "tokenizer.json' is a Git-LFS pointer"),
+    "pointer": (
+        {"vocab.json": POINTER, "merges.txt": MERGES},
+        "vocab.json' must be the file itself, got a Git-LFS pointer; run 'git lfs pull'",
+    ),
+    "pointer to merges": ({"vocab.json": VOCAB, "merges.txt": POINTER}, "merges.txt' must be the file itself, got a Git-LFS pointer"),
+    "pointer to all": ({"tokenizer.json": POINTER}, "tokenizer.json' must be the file itself, got a Git-LFS pointer"),
     "cut JSON": (
         {"vocab.json": '{"a": 0', "merges.txt": MERGES},
         "vocab.json' must hold JSON, but reading failed: .*; fetch the file again",
     ),
     "a list": ({"vocab.json": ["a"], "merges.txt": MERGES}, "vocab.json' must hold a JSON object, got list"),
-    "an empty vocabulary": ({"vocab.json": {}, "merges.txt": MERGES}, "each token has an id"),
-    "ids as text": ({"vocab.json": {"a": "0"}, "merges.txt": ""}, "each token has an id, a whole number below 1048576; got others"),
-    "a negative id": ({"vocab.json": {"a": -1}, "merges.txt": ""}, "each token has an id, a whole number below 1048576; got others"),
-    "shared ids": ({"vocab.json": VOCAB | {"x": 0}, "merges.txt": ""}, "18 tokens share 17 ids, but each has its own"),
+    "an empty vocabulary": ({"vocab.json": {}, "merges.txt": MERGES}, "each token must have an id"),
+    "ids as text": ({"vocab.json": {"a": "0"}, "merges.txt": ""}, "each token must have an id, a whole number below 1048576, got others"),
+    "a negative id": ({"vocab.json": {"a": -1}, "merges.txt": ""}, "each token must have an id, a whole number below 1048576, got others"),
+    "shared ids": ({"vocab.json": VOCAB | {"x": 0}, "merges.txt": ""}, "each token must have its own id, got 17 ids for 18 tokens"),
     "strange merge": (
         {"vocab.json": VOCAB, "merges.txt": "x y\n"},
-        "the vocabulary lacks 'x', which a merge needs; take both files from one model",
+        "a merge must join tokens of the vocabulary, got 'x'; take both files from one model",
     ),
-    "merge without result": ({"vocab.json": VOCAB, "merges.txt": "c a\n"}, "the vocabulary lacks 'ca', which a merge needs"),
-    "merge of three": ({"vocab.json": VOCAB, "merges.txt": "a a\na b c\n"}, "a merge is two tokens with a blank between them, got 'a b c'"),
+    "merge without result": ({"vocab.json": VOCAB, "merges.txt": "c a\n"}, "a merge must join tokens of the vocabulary, got 'ca'"),
+    "merge of three": (
+        {"vocab.json": VOCAB, "merges.txt": "a a\na b c\n"},
+        "a merge must be two tokens with a blank between them, got 'a b c'",
+    ),
     "bytes missing": (
         {"vocab.json": {"a": 0}, "merges.txt": ""},
-        r"needs all bytes, .* or its unknown token '<\|endoftext\|>'; 511 of 512 are missing",
+        r"must have all bytes, .* or its unknown token '<\|endoftext\|>', got 511 of 512 missing",
     ),
-    "another model": ({"tokenizer.json": {"model": {"type": "Unigram"}}}, "CLIP's tokenizer is of type BPE, got 'Unigram'"),
+    "another model": ({"tokenizer.json": {"model": {"type": "Unigram"}}}, "CLIP's tokenizer must be of type BPE, got 'Unigram'"),
     "no merges in one": ({"tokenizer.json": {"model": {"type": "BPE", "vocab": VOCAB}}}, "merges must be a list, got NoneType"),
     "merges of numbers": (
         {"tokenizer.json": {"model": MODEL | {"merges": [[1, 2]]}}},
-        r"a merge is two tokens with a blank between them, got \[1, 2\]",
+        r"a merge must be two tokens with a blank between them, got \[1, 2\]",
     ),
     "no model": ({"tokenizer.json": {"added_tokens": []}}, "merges must be a list, got NoneType"),
     "a model that is a list": ({"tokenizer.json": {"model": []}}, "model must be an object, got list"),
     "a token that is a number": (
         TINY | {"tokenizer_config.json": {"pad_token": 0}},
-        "a token is a string, or an object with its content, got 0",
+        "a token must be a string, or an object with its content, got 0",
     ),
-    "an empty token": (TINY | {"tokenizer_config.json": {"pad_token": ""}}, "a token is a string, or an object with its content, got ''"),
+    "an empty token": (
+        TINY | {"tokenizer_config.json": {"pad_token": ""}},
+        "a token must be a string, or an object with its content, got ''",
+    ),
     "whole words only": (
         TINY | {"tokenizer_config.json": {"pad_token": typed("a", single_word=True)}},
-        "single_word is not supported, got it for 'a'",
+        "single_word must be false, got true for 'a'",
     ),
-    "an added id that is none": (TINY | {"added_tokens.json": {"<x>": "y"}}, "the id of an added token is a whole number, got 'y'"),
+    "an added id that is none": (TINY | {"added_tokens.json": {"<x>": "y"}}, "the id of an added token must be a whole number, got 'y'"),
     "an added id beyond": (
         TINY | {"added_tokens.json": {"<x>": 99}},
-        "added token '<x>' has the id 17 in this vocabulary, but its file says 99",
+        "added token '<x>' must have the id 17 of this vocabulary, got 99 in its file",
     ),
-    "a short row": (TINY | {"tokenizer_config.json": {"model_max_length": 1}}, "model_max_length must be a whole number from 2 on, got 1"),
+    "a short row": (
+        TINY | {"tokenizer_config.json": {"model_max_length": 1}},
+        "model_max_length must be a whole number of at least 2, got 1",
+    ),
     "a length in words": (
         TINY | {"tokenizer_config.json": {"model_max_length": "77"}},
-        "model_max_length must be a whole number from 2 on, got '77'",
+        "model_max_length must be a whole number of at least 2, got '77'",
     ),
 }
 
@@ -192,7 +204,7 @@ def test_a_broken_folder_is_named(case: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"a tokenizer is a folder, got '.*nowhere', which is none; check the path"):
+    with pytest.raises(MissingFileError, match=r"a tokenizer must be a folder, got '.*nowhere'; check the path"):
         ClipTokenizer.load(tmp_path / "nowhere")
 
 

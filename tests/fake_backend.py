@@ -1,38 +1,26 @@
 """A backend whose networks are a line of numpy each: the whole pipeline in milliseconds, and every input shows in the output."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from sdrt.arrays import Array, Signature
-from sdrt.backends import BackendOptions, signature
-from sdrt.errors import BackendError
+from sdrt.backends import BackendOptions, BoundNetwork, signature
 from sdrt.models import ComponentName, Model
 
 Compute = Callable[..., dict[str, Array]]
 
 
-@dataclass
-class FakeNetwork:
-    """A network that runs `compute`, and notes whether it was closed."""
+class FakeNetwork(BoundNetwork):
+    """A network that runs `compute`."""
 
-    signature: Signature
-    compute: Compute
-    bound: Mapping[str, Array] = field(default_factory=dict)
-    closed: bool = False
+    def __init__(self, component: ComponentName, signature: Signature, compute: Compute) -> None:
+        super().__init__(component, signature)
+        self.compute = compute
 
-    def __call__(self, **inputs: Array) -> dict[str, Array]:
-        if self.closed:
-            raise BackendError("the fake network is closed")
-        return self.compute(**self.bound, **inputs)
-
-    def bind(self, **constants: Array) -> Self:
-        return replace(self, bound={**self.bound, **constants})
-
-    def close(self) -> None:
-        self.closed = True
+    def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return self.compute(**inputs)
 
 
 class FakeBackend:
@@ -54,7 +42,7 @@ class FakeBackend:
             "unet": self._predict,
             "vae_decoder": lambda z: {"image": np.tanh(np.repeat(np.repeat(z[:, :3], 8, axis=2), 8, axis=3))},
         }
-        network = FakeNetwork(signature(component, config, dtype), self.broken.get(component, computes[component]))
+        network = FakeNetwork(component, signature(component, config, dtype), self.broken.get(component, computes[component]))
         self.opened.append(network)
         self.options.append(options)
         return network

@@ -1,6 +1,7 @@
 """Backends: whatever runs the networks, behind one seam."""
 
 from sdrt.backends.base import Backend, BackendOptions, Network
+from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.contract import signature
 
-__all__ = ["Backend", "BackendOptions", "Network", "signature"]
+__all__ = ["Backend", "BackendOptions", "BoundNetwork", "Network", "signature"]

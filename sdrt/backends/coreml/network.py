@@ -2,12 +2,12 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from sdrt.arrays import Array, Signature, TensorSpec
+from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.coreml.adapters import Adapter, default_shape, laid_out, verdicts
 from sdrt.backends.coreml.runner import Runner
 from sdrt.backends.coreml.signatures import rows_of
@@ -56,9 +56,8 @@ class LazyRole:
             runner.close()
 
 
-@dataclass(frozen=True, eq=False)
-class CoreMLNetwork:
-    """See `sdrt.backends.base.Network`. Closing one that was not bound ends those bound from it.
+class CoreMLNetwork(BoundNetwork):
+    """Packages behind the contract.
 
     Parameters
     ----------
@@ -69,97 +68,71 @@ class CoreMLNetwork:
         Runs without the optional inputs; None: the other one does, with zeros for them.
     controlled : LazyRole or None
         Runs with them.
-    bound : mapping of name to groups of rows, as the packages take them
-    count : int or None
-        Rows of what is bound.
-    owner : bool
-        Whether closing ends the runners.
     """
 
-    component: ComponentName
-    signature: Signature
-    adapter: Adapter
-    plain: LazyRole | None
-    controlled: LazyRole | None = None
-    bound: _Groups = field(default_factory=dict)
-    count: int | None = None
-    owner: bool = True
+    def __init__(
+        self, component: ComponentName, signature: Signature, adapter: Adapter, plain: LazyRole | None, controlled: LazyRole | None = None
+    ) -> None:
+        super().__init__(component, signature)
+        self._adapter, self._plain, self._controlled = adapter, plain, controlled
+        # what is bound, as the packages take it
+        self._packed: _Groups = {}
 
-    def __call__(self, **inputs: Array) -> dict[str, Array]:
+    def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run once for every group of rows.
 
         Raises
         ------
-        ArrayContractError : an input is missing, unknown or bound already, or arrays have different numbers of rows
-        BackendError : the network is closed
+        ArrayContractError : arrays have different numbers of rows
         """
-        self._check_names(inputs)
         count = self._count(inputs)
-        given = {**self.bound, **self._packed(inputs)}
-        optional = self.signature.optional_names()
-        led = bool(optional) and optional[0] in given
-        role = self.controlled if led or self.plain is None else self.plain
-        if role is None:
-            raise BackendError(f"{self.component}: has no package that takes {', '.join(inputs)}")
-        runner = role.get()
-        rows = self._rows(role.ports, count)
-        fillers = self._fillers(role.ports, given)
-        found: dict[str, list[Array]] = {}
+        groups = {**self._packed, **self._pack({name: x for name, x in inputs.items() if name not in self._constants})}
+        role = self._role(inputs)
+        runner, rows, fillers = role.get(), self._rows(role.ports, count), self._fillers(role.ports, inputs)
+        outputs: dict[str, list[Array]] = {}
         for index in range(-(-count // rows)):
-            out = runner.predict({**{name: groups[index] for name, groups in given.items()}, **fillers})
-            for name, package in self.adapter.found_outputs(role.ports).items():
-                found.setdefault(name, []).append(out[package])
-        return {name: self._canonical(name, values, count) for name, values in found.items()}
+            results = runner.predict({**{name: each[index] for name, each in groups.items()}, **fillers})
+            for name, package_name in self._adapter.found_outputs(role.ports).items():
+                outputs.setdefault(name, []).append(results[package_name])
+        return {name: self._canonical(name, values, count) for name, values in outputs.items()}
 
-    def bind(self, **constants: Array) -> Self:
-        """The same network with some inputs fixed: laid out, cast and cut into the packages' rows once."""
-        allowed = {*self.signature.input_names(), *self.signature.optional_names()} - self.bound.keys()
-        if unknown := sorted(constants.keys() - allowed):
-            raise ArrayContractError(f"{self.component} bound input: does not take {', '.join(unknown)}, or has it already")
-        role = self.plain or self.controlled
-        if role is not None:
-            role.get()
-        count = self._count(constants) if constants else self.count
-        copies = {name: value.copy() for name, value in constants.items()}
-        return type(self)(
-            self.component,
-            self.signature,
-            self.adapter,
-            self.plain,
-            self.controlled,
-            bound={**self.bound, **self._packed(copies)},
-            count=count,
-            owner=False,
-        )
+    def _bind(self, constants: Mapping[str, Array]) -> None:
+        """Lay the inputs out, cast them and cut them into the packages' rows once."""
+        if self._constants:
+            self._count(self._constants)
+        self._packed = {**self._packed, **self._pack(constants)}
 
-    def close(self) -> None:
-        """Give the memory back; twice is fine."""
-        if self.owner:
-            for role in (self.plain, self.controlled):
+    def _release(self) -> None:
+        self._packed = {}
+        if self._parent is None:
+            for role in (self._plain, self._controlled):
                 if role is not None:
                     role.close()
 
-    def _check_names(self, inputs: Mapping[str, Array]) -> None:
-        required = set(self.signature.input_names()) - self.bound.keys()
-        optional = set(self.signature.optional_names()) - self.bound.keys()
-        if inputs.keys() not in (required, required | optional):
-            names = ", ".join(sorted(required)) or "nothing"
-            raise ArrayContractError(f"{self.component} input: takes {names}; got {', '.join(inputs) or 'nothing'}")
+    def _role(self, inputs: Mapping[str, Array]) -> LazyRole:
+        optional = self._signature.optional_names()
+        has_residuals = bool(optional) and optional[0] in inputs
+        role = self._controlled if has_residuals or self._plain is None else self._plain
+        if role is None:
+            raise BackendError(f"{self._component}: has no package that takes {', '.join(inputs)}; convert one into this folder")
+        return role
 
     def _count(self, inputs: Mapping[str, Array]) -> int:
-        counts = {len(value) for value in inputs.values()} | ({self.count} if self.count is not None else set())
+        counts = {len(value) for value in inputs.values()}
         if len(counts) != 1 or 0 in counts:
-            raise ArrayContractError(f"{self.component} input: every array has as many rows, at least one; got {sorted(counts)}")
+            raise ArrayContractError(
+                f"{self._component} input: arrays must have equally many rows, at least one, got {sorted(counts)}; pass as many of each"
+            )
         return counts.pop()
 
     def _rows(self, ports: Ports, count: int) -> int:
-        rows = rows_of(ports, self.signature.input_names())
+        rows = rows_of(ports, self._signature.input_names())
         return count if rows is None else rows
 
-    def _packed(self, inputs: Mapping[str, Array]) -> dict[str, list[Array]]:
+    def _pack(self, inputs: Mapping[str, Array]) -> dict[str, list[Array]]:
         """Rows in the package's layout, in groups; the last group is filled up with its last row."""
-        ports = next(role.ports for role in (self.controlled, self.plain) if role is not None)
-        specs = {spec.name: spec for spec in (*self.signature.inputs, *self.signature.optional)}
+        ports = next(role.ports for role in (self._controlled, self._plain) if role is not None)
+        specs = {spec.name: spec for spec in (*self._signature.inputs, *self._signature.optional)}
         return {name: self._groups(specs[name], ports, value) for name, value in inputs.items()}
 
     def _groups(self, spec: TensorSpec, ports: Ports, value: Array) -> list[Array]:
@@ -169,7 +142,7 @@ class CoreMLNetwork:
         feature = ports.inputs[spec.name]
         return [laid_out(spec, feature, padded[start : start + rows]) for start in range(0, len(padded), rows)]  # type: ignore[arg-type]
 
-    def _fillers(self, ports: Ports, given: _Groups) -> dict[str, Array]:
+    def _fillers(self, ports: Ports, given: Mapping[str, Array]) -> dict[str, Array]:
         """Zeros for what the contract does not know, and for residuals where nobody gives them."""
         names = [name for name in ports.inputs if name not in given]
         return {name: np.zeros(default_shape(ports.inputs[name]), ports.inputs[name].dtype or "float32") for name in names}

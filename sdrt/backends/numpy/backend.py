@@ -8,7 +8,7 @@ from sdrt.backends.contract import signature
 from sdrt.backends.numpy.configs import SafetyCheckerConfig, TextEncoderConfig, VaeConfig
 from sdrt.backends.numpy.controlnet import ControlNet
 from sdrt.backends.numpy.denoiser_configs import ControlNetConfig, UNetConfig
-from sdrt.backends.numpy.network import NumpyNetwork, OneByOne, Program
+from sdrt.backends.numpy.network import NumpyNetwork, PerRow, Program
 from sdrt.backends.numpy.safety_checker import SafetyChecker
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
@@ -67,7 +67,7 @@ def _load(component: ComponentName, model: Model, options: BackendOptions) -> Pr
             vae_config = VaeConfig.read(file, values)
             half = VaeDecoder if component == "vae_decoder" else VaeEncoder
             program = half.load(source(), vae_config)
-            return OneByOne(program) if options.low_memory else program
+            return PerRow(program) if options.low_memory else program
         case "safety_checker":
             checker_config = SafetyCheckerConfig.read(file, values)
             return SafetyChecker.load(source(), checker_config)

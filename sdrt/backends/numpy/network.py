@@ -1,18 +1,17 @@
-"""One face for every network of this backend: binding, closing, and the threads that a call may use."""
+"""A program of this backend as a network of the contract."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from sdrt.arrays import Array, Signature
+from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.numpy.blas import one_thread
 from sdrt.backends.numpy.team import Team
-from sdrt.errors import ArrayContractError, BackendError
-from sdrt.models.components import ComponentName
 
-__all__ = ["NumpyNetwork", "OneByOne", "Program"]
+__all__ = ["NumpyNetwork", "PerRow", "Program"]
 
 
 class Program(Protocol):
@@ -24,7 +23,7 @@ class Program(Protocol):
 
 
 @dataclass(frozen=True)
-class OneByOne:
+class PerRow:
     """A program run on each row of its inputs alone, so that its workspaces hold one row."""
 
     program: Program
@@ -45,81 +44,23 @@ class Bindable(Protocol):
         ...
 
 
-class NumpyNetwork:
-    """A network of the numpy backend; see `sdrt.backends.base.Network`.
+class NumpyNetwork(BoundNetwork):
+    """A program behind the contract, with the threads that a call may use."""
 
-    Closing a network gives the weights back and ends those bound from it; closing a bound one ends only that.
-    """
+    def __init__(self, component: str, signature: Signature, program: Program, team: Team) -> None:
+        super().__init__(component, signature)
+        self._program, self._team = program, team
 
-    def __init__(self, component: ComponentName, signature: Signature, program: Program, team: Team) -> None:
-        self._component = component
-        self._signature = signature
-        self._team = team
-        self._program: Program | None = program
-        self._constants: dict[str, Array] = {}
-        self._parent: NumpyNetwork | None = None
-
-    @property
-    def signature(self) -> Signature:
-        """Names, dtypes and shapes of what it takes and gives, bound inputs included."""
-        return self._signature
-
-    def __call__(self, **inputs: Array) -> dict[str, Array]:
-        """Run once on every input that is not bound.
-
-        Raises
-        ------
-        BackendError : the network is closed
-        ArrayContractError : an input is missing, unknown or bound already
-        """
-        program = self._open_program()
-        wanted = {name for name in self._signature.input_names() if name not in self._constants}
-        optional = {name for name in self._signature.optional_names() if name not in self._constants}
-        self._check_names(inputs, wanted | optional if optional & inputs.keys() else wanted)
+    def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with one_thread(), np.errstate(over="ignore", under="ignore"):
-            return program.run(self._team, self._ordered(self._constants | inputs))
+            return self._program.run(self._team, inputs)
 
-    def bind(self, **constants: Array) -> Self:
-        """The same network with some inputs fixed, as copies; what they alone decide (keys and values of a condition) is computed here.
-
-        Raises
-        ------
-        BackendError : the network is closed
-        ArrayContractError : an input is unknown or bound already, or only some of the optional ones are given
-        """
-        program = self._open_program()
-        known = set(self._signature.input_names()) - self._constants.keys()
-        optional = set(self._signature.optional_names()) - self._constants.keys()
-        self._check_names(constants, known & constants.keys() | (optional if optional & constants.keys() else set()))
-        fixed = self._ordered(self._constants | {name: x.copy() for name, x in constants.items()})
-        if isinstance(program, Bindable):
+    def _bind(self, constants: Mapping[str, Array]) -> None:  # noqa: ARG002 a program computes from all that is fixed so far
+        if isinstance(self._program, Bindable):
             with one_thread(), np.errstate(over="ignore", under="ignore"):
-                program = program.with_constants(self._team, fixed)
-        bound = type(self)(self._component, self._signature, program, self._team)
-        bound._constants, bound._parent = fixed, self
-        return bound
+                self._program = self._program.with_constants(self._team, self._constants)
 
-    def close(self) -> None:
-        """Give the memory back; twice is fine."""
-        self._program = None
+    def _release(self) -> None:
+        del self._program
         if self._parent is None:
             self._team.close()
-
-    def _open_program(self) -> Program:
-        if self._program is None:
-            raise BackendError(f"{self._component}: this network is closed; open the model again to use it")
-        if self._parent is not None:
-            self._parent._open_program()
-        return self._program
-
-    def _ordered(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        names = (*self._signature.input_names(), *self._signature.optional_names())
-        return {name: inputs[name] for name in names if name in inputs}
-
-    def _check_names(self, inputs: Mapping[str, Array], wanted: set[str]) -> None:
-        if inputs.keys() != wanted:
-            bound = f" ({', '.join(self._constants)} bound)" if self._constants else ""
-            takes = ", ".join(name for name in self._signature.input_names() if name not in self._constants)
-            if optional := self._signature.optional_names():
-                takes += f", and all or none of {optional[0]} to {optional[-1]}"
-            raise ArrayContractError(f"{self._component} input: takes {takes}{bound}; got {', '.join(inputs) or 'nothing'}")

@@ -1,73 +1,47 @@
-"""A component on OpenVINO behind sdrt's protocol of a network."""
+"""A component on OpenVINO as a network of the contract."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from sdrt.arrays import Array, Signature, TensorSpec, check_arrays
+from sdrt.arrays import Array, Signature
+from sdrt.backends import BoundNetwork
 from sdrt.backends.openvino.programs import Programs
-from sdrt.errors import ArrayContractError, BackendError
+from sdrt.errors import ArrayContractError
 from sdrt.models import ComponentName
 
 __all__ = ["OpenVinoNetwork"]
 
 
-class OpenVinoNetwork:
-    """See :class:`sdrt.backends.Network`.
+class OpenVinoNetwork(BoundNetwork):
+    """Compiled programs behind the contract.
 
-    Closing a network gives the memory back and ends those bound from it; closing a bound one ends only that.
+    Parameters
+    ----------
+    component : ComponentName
+    signature : Signature
+    config : mapping
+        The component's configuration.
+    programs : Programs
     """
 
     def __init__(self, component: ComponentName, signature: Signature, config: Mapping[str, Any], programs: Programs) -> None:
-        self._component, self._signature, self._config = component, signature, config
-        self._programs: Programs | None = programs
-        self._constants: Mapping[str, Array] = {}
-        self._parent: OpenVinoNetwork | None = None
+        super().__init__(component, signature)
+        self._config, self._programs = config, programs
 
-    @property
-    def signature(self) -> Signature:
-        """Names, dtypes and shapes of what it takes and gives, bound inputs included."""
-        return self._signature
-
-    def __call__(self, **inputs: Array) -> dict[str, Array]:
-        """Run once on every input that is not bound."""
-        programs = self._open_programs()
-        check_arrays(f"{self._component} input", self._free(self._signature.inputs), inputs, self._free(self._signature.optional))
-        given = {**self._constants, **inputs}
-        self._refuse(given)
-        names = (*self._signature.input_names(), *self._signature.optional_names())
-        outputs = programs.run({name: np.ascontiguousarray(given[name]) for name in names if name in given})
+    def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        self._refuse(inputs)
+        outputs = self._programs.run({name: np.ascontiguousarray(x) for name, x in inputs.items()})
         return dict(zip(self._signature.output_names(), outputs, strict=True))
 
-    def bind(self, **constants: Array) -> Self:
-        """The same network with some inputs fixed, as copies."""
-        programs = self._open_programs()
-        specs = tuple(spec for spec in self._free(self._signature.inputs) if spec.name in constants)
-        check_arrays(f"{self._component} bound input", specs, constants, self._free(self._signature.optional))
-        bound = type(self)(self._component, self._signature, self._config, programs)
-        bound._constants = {**self._constants, **{name: x.copy() for name, x in constants.items()}}
-        bound._parent = self
-        return bound
-
-    def close(self) -> None:
-        """Give the memory back; twice is fine."""
-        if self._programs is not None and self._parent is None:
+    def _release(self) -> None:
+        if self._parent is None:
             self._programs.close()
-        self._programs = None
-
-    def _open_programs(self) -> Programs:
-        if self._programs is None:
-            raise BackendError(f"{self._component}: this network is closed; open the model again to use it")
-        if self._parent is not None:
-            self._parent._open_programs()
-        return self._programs
-
-    def _free(self, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-        return tuple(spec for spec in specs if spec.name not in self._constants)
+        del self._programs
 
     def _refuse(self, given: Mapping[str, Array]) -> None:
-        """What the signature cannot say, and the converted model would not notice."""
+        """Raise ArrayContractError for what the signature cannot say and the converted model would not notice."""
         config = self._config
         if "input_ids" in given:
             ids, known = given["input_ids"], config["vocab_size"]

@@ -50,7 +50,7 @@ class TorchBackend:
         import_packages()
         from sdrt.backends.torch.construction import open_module
         from sdrt.backends.torch.filling import lay_channels_last
-        from sdrt.backends.torch.memory import told
+        from sdrt.backends.torch.memory import oom_as_backend_error
         from sdrt.backends.torch.network import TorchNetwork
         from sdrt.backends.torch.options import TorchOptions
 
@@ -58,7 +58,7 @@ class TorchBackend:
         config = model.config(component)
         if options.clip_skip and component in ("text_encoder", "text_encoder_2") and options.clip_skip >= config["num_hidden_layers"]:
             raise ConfigError(f"clip_skip is below {config['num_hidden_layers']}, the layers of this text encoder; got {options.clip_skip}")
-        with told(component, own.device):
+        with oom_as_backend_error(component, own.device):
             adapter = open_module(
                 component,
                 model,

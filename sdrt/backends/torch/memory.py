@@ -7,7 +7,7 @@ import torch
 
 from sdrt.errors import BackendError
 
-__all__ = ["give_back", "is_out_of_memory", "told"]
+__all__ = ["give_back", "is_out_of_memory", "oom_as_backend_error"]
 
 # What the allocators of host memory and of Metal say in a plain RuntimeError.
 _PHRASES = ("can't allocate memory", "not enough memory", "out of memory", "could not create a memory object")
@@ -21,7 +21,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def told(component: str, device: torch.device) -> Iterator[None]:
+def oom_as_backend_error(component: str, device: torch.device) -> Iterator[None]:
     """Turn a lack of memory into one BackendError; every other error passes."""
     try:
         yield

@@ -1,18 +1,18 @@
-"""One face for every network of this backend: numpy on the seam, torch behind it."""
+"""A torch module as a network of the contract: numpy on the seam, torch behind it."""
 
-from collections.abc import Callable, Mapping
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 from sdrt.arrays import Array, Signature
+from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.torch.adapter import Adapter
 from sdrt.backends.torch.compiling import CompiledModule
-from sdrt.backends.torch.memory import give_back, told
+from sdrt.backends.torch.memory import give_back, oom_as_backend_error
 from sdrt.backends.torch.options import TorchOptions
 from sdrt.backends.torch.threads import at_most
-from sdrt.errors import ArrayContractError, BackendError
 from sdrt.models.components import ComponentName
 
 __all__ = ["TorchNetwork"]
@@ -21,113 +21,57 @@ __all__ = ["TorchNetwork"]
 _NEVER_COMPILED = ("text_encoder", "text_encoder_2", "safety_checker")
 
 
-class TorchNetwork:
-    """A network of the torch backend; see `sdrt.backends.base.Network`.
-
-    Closing a network gives the weights back and ends those bound from it; closing a bound one ends only that.
-    """
+class TorchNetwork(BoundNetwork):
+    """A torch module behind the contract: numpy arrays outside, tensors of the module's device and dtype inside."""
 
     def __init__(self, component: ComponentName, signature: Signature, adapter: Adapter, options: TorchOptions) -> None:
-        self._component = component
-        self._signature = signature
+        super().__init__(component, signature)
         self._options = options
-        self._adapter: Adapter | None = adapter
-        self._run: Callable[..., tuple[torch.Tensor, ...]] = adapter
+        self._adapter = adapter
+        self._module: Callable[..., tuple[torch.Tensor, ...]] = adapter
         if options.compile and component not in _NEVER_COMPILED:
-            self._run = CompiledModule(component, adapter, options.on_compile)
+            self._module = CompiledModule(component, adapter, options.on_compile)
         self._dtype = next(adapter.parameters()).dtype
-        self._bound: frozenset[str] = frozenset()
-        self._constants: Mapping[str, torch.Tensor] = {}
-        self._shapes: Mapping[str, Array] = {}
-        self._parent: TorchNetwork | None = None
+        self._tensors: Mapping[str, torch.Tensor] = {}
 
-    @property
-    def signature(self) -> Signature:
-        """Names, dtypes and shapes of what it takes and gives, bound inputs included."""
-        return self._signature
-
-    def __call__(self, **inputs: Array) -> dict[str, Array]:
-        """Run once on every input that is not bound.
+    def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the module.
 
         Raises
         ------
-        BackendError : the network is closed, memory is short, or torch cannot compile it
-        ArrayContractError : an input is missing, unknown or bound already, or holds what the model cannot take
+        BackendError : memory is short, or torch cannot compile the module
+        ArrayContractError : an input holds what the model cannot take
         """
-        adapter = self._open_adapter()
-        required, optional = self._free()
-        self._check_names(inputs, [required, [*required, *optional]])
-        adapter.refuse({**self._shapes, **inputs})
-        with torch.inference_mode(), at_most(self._options.threads), told(self._component, self._options.device):
-            outputs = self._run(**self._constants, **self._moved(inputs))
+        self._adapter.refuse(inputs)
+        with self._computing():
+            outputs = self._module(
+                **self._tensors, **self._to_tensors({name: x for name, x in inputs.items() if name not in self._constants})
+            )
             dtypes = (np.dtype(spec.dtype) for spec in self._signature.outputs)
             return {name: _to_numpy(x, dtype) for name, x, dtype in zip(self._signature.output_names(), outputs, dtypes, strict=True)}
 
-    def bind(self, **constants: Array) -> Self:
-        """The same network with some inputs fixed: moved to the device once; a ControlNet's picture is embedded once.
+    def _bind(self, constants: Mapping[str, Array]) -> None:
+        """Move the inputs to the device once; a ControlNet's picture is embedded once.
 
         Keys and values of a text are left to each call: for SD 1.5 and SDXL they are less than one part in a hundred of its products.
-
-        Raises
-        ------
-        BackendError : the network is closed, or memory is short
-        ArrayContractError : an input is unknown or bound already, or holds what the model cannot take
         """
-        adapter = self._open_adapter()
-        required, optional = self._free()
-        chosen = [name for name in constants if name in required]
-        self._check_names(constants, [chosen, [*chosen, *optional]])
-        # the caller's memory stays the caller's
-        copies = {name: x.copy() for name, x in constants.items()}
-        adapter.refuse({**self._shapes, **copies})
-        bound = self._child()
-        with torch.inference_mode(), at_most(self._options.threads), told(self._component, self._options.device):
-            bound._constants = {**self._constants, **adapter.prepare(self._moved(copies))}
-        bound._bound, bound._shapes = self._bound | constants.keys(), {**self._shapes, **copies}
-        return bound
+        self._adapter.refuse(self._constants)
+        with self._computing():
+            self._tensors = {**self._tensors, **self._adapter.prepare(self._to_tensors(constants))}
 
-    def close(self) -> None:
-        """Give the memory back; twice is fine."""
-        self._adapter = None
-        self._run = _closed
-        self._constants = {}
+    def _release(self) -> None:
+        del self._adapter, self._module, self._tensors
         if self._parent is None:
             give_back(self._options.device)
 
-    def _free(self) -> tuple[list[str], list[str]]:
-        """Names of the inputs that are not bound: those needed, and those that come together or not at all."""
-        required = [name for name in self._signature.input_names() if name not in self._bound]
-        return required, [name for name in self._signature.optional_names() if name not in self._bound]
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with torch.inference_mode(), at_most(self._options.threads), oom_as_backend_error(self._component, self._options.device):
+            yield
 
-    def _child(self) -> Self:
-        bound = type(self).__new__(type(self))
-        bound.__dict__.update(self.__dict__)
-        bound._parent = self
-        return bound
-
-    def _open_adapter(self) -> Adapter:
-        if self._adapter is None:
-            raise BackendError(f"{self._component}: this network is closed; open the model again to use it")
-        if self._parent is not None:
-            self._parent._open_adapter()
-        return self._adapter
-
-    def _check_names(self, inputs: Mapping[str, Array], allowed: list[list[str]]) -> None:
-        if not any(inputs.keys() == set(names) for names in allowed):
-            bound = f" ({', '.join(sorted(self._bound))} bound)" if self._bound else ""
-            required, optional = self._free()
-            together = f", and all or none of {optional[0]} to {optional[-1]}" if optional else ""
-            raise ArrayContractError(
-                f"{self._component} input: takes {', '.join(required) or 'nothing'}{together}{bound}; got {', '.join(inputs) or 'nothing'}"
-            )
-
-    def _moved(self, inputs: Mapping[str, Array]) -> dict[str, torch.Tensor]:
-        exact = self._open_adapter().exact
+    def _to_tensors(self, inputs: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+        exact = self._adapter.exact
         return {name: _to_torch(x, self._options.device, None if name in exact else self._dtype) for name, x in inputs.items()}
-
-
-def _closed(**_: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    raise BackendError("this network is closed; open the model again to use it")
 
 
 def _to_torch(x: Array, device: torch.device, dtype: torch.dtype | None) -> torch.Tensor:

@@ -8,7 +8,7 @@ import pytest
 
 from sdrt.arrays import Array
 from sdrt.backends.numpy import blas
-from sdrt.errors import ArrayContractError, BackendError
+from sdrt.errors import BackendError
 from sdrt.models import COMPONENTS, ComponentName
 from tests.backends.numpy.reference import denoiser_inputs, open_network, relative_error
 from tests.factories import Form, normal
@@ -85,27 +85,6 @@ def test_closing(folders: dict[Form, Path], component: ComponentName) -> None:
     for call in (lambda: network(**inputs), lambda: network.bind(**inputs), second, bound):
         with pytest.raises(BackendError, match=f"{component}: this network is closed; open the model again"):
             call()
-
-
-def test_names_of_inputs(folders: dict[Form, Path]) -> None:
-    """Missing, unknown and twice given inputs are one clear error."""
-    network = open_network(folders["sd1"], "unet")
-    inputs = denoiser_inputs("sd1", 2, 8, 8)
-    residual = {"additional_residual_0": normal(0, 2, 32, 8, 8)}
-    takes = "unet input: takes sample, timestep, encoder_hidden_states, and all or none of additional_residual_0 to additional_residual_12"
-    with pytest.raises(ArrayContractError, match=f"{takes}; got sample$"):
-        network(sample=inputs["sample"])
-    with pytest.raises(ArrayContractError, match=f"{takes}; got sample, timestep, encoder_hidden_states, additional_residual_0$"):
-        network(**inputs, **residual)
-    with pytest.raises(ArrayContractError, match=f"{takes}; got additional_residual_0$"):
-        network.bind(**residual)
-    with pytest.raises(ArrayContractError, match="got latents"):
-        network.bind(latents=inputs["sample"])
-    bound = network.bind(encoder_hidden_states=inputs["encoder_hidden_states"])
-    with pytest.raises(ArrayContractError, match=r"takes sample, timestep, and .* \(encoder_hidden_states bound\)"):
-        bound(**inputs)
-    with pytest.raises(ArrayContractError, match="got encoder_hidden_states"):
-        bound.bind(encoder_hidden_states=inputs["encoder_hidden_states"])
 
 
 def test_blas_keeps_its_threads_outside_a_call(folders: dict[Form, Path]) -> None:

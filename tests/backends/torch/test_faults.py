@@ -30,7 +30,7 @@ def test_memory_that_is_short_is_one_error_with_the_ways_out(sd1: Path, monkeypa
     network, inputs = open_part(sd1, "unet"), inputs_of("sd1", "unet")
     wanted = network(**inputs)["noise_pred"]
     with monkeypatch.context() as patch:
-        patch.setattr(network, "_run", lambda **_: (torch.empty(2**48),))
+        patch.setattr(network, "_module", lambda **_: (torch.empty(2**48),))
         with pytest.raises(
             BackendError, match=r"unet: cpu has not enough memory \(.*\); what helps: guidance_batching='sequential', fewer or"
         ) as caught:
@@ -47,7 +47,7 @@ def test_every_allocators_error_is_known(sd1: Path, monkeypatch: pytest.MonkeyPa
         raise error
 
     network = open_part(sd1, "vae_decoder")
-    monkeypatch.setattr(network, "_run", fail)
+    monkeypatch.setattr(network, "_module", fail)
     with pytest.raises(BackendError, match=r"vae_decoder: cpu has not enough memory .*what helps: VAE tiling"):
         network(**inputs_of("sd1", "vae_decoder"))
 
@@ -57,7 +57,7 @@ def test_other_errors_of_torch_pass(sd1: Path, monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError("another matter")
 
     network = open_part(sd1, "vae_decoder")
-    monkeypatch.setattr(network, "_run", fail)
+    monkeypatch.setattr(network, "_module", fail)
     with pytest.raises(RuntimeError, match="another matter"):
         network(**inputs_of("sd1", "vae_decoder"))
 

@@ -72,10 +72,10 @@ def test_weights_stay_in_their_file_where_memory_is_short(sd1: Path) -> None:
     def mapped_weights(network: TorchNetwork) -> int:
         ranges = [line.split()[0].split("-") for line in maps.read_text().splitlines() if line.endswith(file)]
         edges = [(int(low, 16), int(high, 16)) for low, high in ranges]
-        return sum(any(low <= x.data_ptr() < high for low, high in edges) for x in network._open_adapter().parameters())
+        return sum(any(low <= x.data_ptr() < high for low, high in edges) for x in network._adapter.parameters())
 
     mapped, own = open_part(sd1, low_memory=True), open_part(sd1)
-    assert mapped_weights(mapped) == len(list(mapped._open_adapter().parameters()))
+    assert mapped_weights(mapped) == len(list(mapped._adapter.parameters()))
     assert mapped_weights(own) == 0
 
 
@@ -87,7 +87,7 @@ def test_threads_are_as_before_after_a_call(sd1: Path, monkeypatch: pytest.Monke
         seen.append(torch.get_num_threads())
         raise ZeroDivisionError
 
-    monkeypatch.setattr(network, "_run", spy)
+    monkeypatch.setattr(network, "_module", spy)
     with pytest.raises(ZeroDivisionError):
         network(**inputs_of("sd1", "unet"))
     assert seen == [2]

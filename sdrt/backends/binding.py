@@ -1,0 +1,171 @@
+"""What every network does around its numbers: the names it takes, the inputs that are bound, its end.
+
+A backend's network subclasses :class:`BoundNetwork` and computes:
+
+>>> import numpy as np
+>>> class Doubling(BoundNetwork):
+...     def _run(self, inputs):
+...         return {"image": 2 * inputs["z"] + inputs["shift"]}
+>>> specs = (TensorSpec("z", "float32", (None,)), TensorSpec("shift", "float32", (None,)))
+>>> network = Doubling("vae_decoder", Signature(inputs=specs, outputs=()))
+>>> shifted = network.bind(shift=np.ones(2))
+>>> shifted(z=np.zeros(2))["image"].tolist()
+[1.0, 1.0]
+>>> network.close()
+>>> shifted(z=np.zeros(2))
+Traceback (most recent call last):
+...
+sdrt.errors.BackendError: vae_decoder: this network is closed; open the model again to use it
+"""
+
+import copy
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Self
+
+from sdrt.arrays import Array, Signature, TensorSpec
+from sdrt.errors import ArrayContractError, BackendError
+
+__all__ = ["BoundNetwork"]
+
+
+class BoundNetwork(ABC):
+    """Keep the protocol of :class:`sdrt.backends.Network` for a backend that writes `_run`, and `_bind` and `_release` where it wants.
+
+    Closing a network ends those that were bound from it; closing a bound one ends only that. A call that runs meanwhile ends undisturbed:
+    memory is released when the last one has.
+
+    Parameters
+    ----------
+    component : str
+        For messages.
+    signature : Signature
+        Names, dtypes and shapes of what the network takes and gives, bound inputs included.
+    """
+
+    def __init__(self, component: str, signature: Signature) -> None:
+        self._component = component
+        self._signature = signature
+        self._constants: Mapping[str, Array] = {}
+        self._parent: BoundNetwork | None = None
+        # one lock for a network and all that is bound from it
+        self._lock = threading.Lock()
+        self._calls, self._closed, self._released = 0, False, False
+
+    @property
+    def signature(self) -> Signature:
+        """Names, dtypes and shapes of what it takes and gives, bound inputs included."""
+        return self._signature
+
+    @property
+    def closed(self) -> bool:
+        """Whether it, or what it was bound from, is closed."""
+        return any(network._closed for network in self._lineage())
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        """Run once on every input that is not bound.
+
+        Raises
+        ------
+        BackendError : the network is closed
+        ArrayContractError : an input is missing, unknown or bound already, or only some of the optional ones are given
+        """
+        with self._in_use():
+            self._check_names(inputs)
+            return self._run(self._ordered({**self._constants, **inputs}))
+
+    def bind(self, **constants: Array) -> Self:
+        """Return the same network with some inputs fixed, as copies.
+
+        Raises
+        ------
+        BackendError : the network is closed
+        ArrayContractError : an input is unknown or bound already, or only some of the optional ones are given
+        """
+        with self._in_use():
+            self._check_names(constants, partly=True)
+            copies = {name: x.copy() for name, x in constants.items()}
+            bound = copy.copy(self)
+            bound._parent = self
+            bound._calls, bound._closed, bound._released = 0, False, False
+            bound._constants = bound._ordered({**self._constants, **copies})
+            bound._bind(copies)
+            return bound
+
+    def close(self) -> None:
+        """Give the memory back; closing twice is fine."""
+        self._closed = True
+        self._release_when_idle()
+
+    @abstractmethod
+    def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs, as memory of their own.
+
+        Parameters
+        ----------
+        inputs : mapping
+            Every input, the bound ones included, and all or none of the optional ones, in the signature's order.
+        """
+
+    def _bind(self, constants: Mapping[str, Array]) -> None:  # noqa: B027 a network that computes nothing ahead has nothing to do
+        """Compute what depends on inputs alone that are fixed; called on the new network, a shallow copy of the one it is bound from.
+
+        Parameters
+        ----------
+        constants : mapping
+            What is fixed now, copies already; `_constants` holds these and what was fixed before.
+        """
+
+    def _release(self) -> None:  # noqa: B027 arrays and the like go by themselves
+        """Let go of memory; called once, when the network is closed and no call runs. What was bound shares the rest with its parent."""
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep the network, and what it is bound from, while a call runs."""
+        lineage = self._lineage()
+        with self._lock:
+            if self.closed:
+                raise BackendError(f"{self._component}: this network is closed; open the model again to use it")
+            for network in lineage:
+                network._calls += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                for network in lineage:
+                    network._calls -= 1
+            for network in lineage:
+                network._release_when_idle()
+
+    def _lineage(self) -> "list[BoundNetwork]":
+        """List this network and those that it was bound from."""
+        return [self] if self._parent is None else [self, *self._parent._lineage()]
+
+    def _release_when_idle(self) -> None:
+        with self._lock:
+            if not self._closed or self._calls or self._released:
+                return
+            self._released = True
+        self._constants = {}
+        self._release()
+
+    def _free(self, specs: tuple[TensorSpec, ...]) -> list[str]:
+        return [spec.name for spec in specs if spec.name not in self._constants]
+
+    def _ordered(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {spec.name: arrays[spec.name] for spec in (*self._signature.inputs, *self._signature.optional) if spec.name in arrays}
+
+    def _check_names(self, arrays: Mapping[str, Array], *, partly: bool = False) -> None:
+        """Refuse arrays that are missing (some may be, with `partly`), unknown or bound already, and optional ones that are incomplete."""
+        required, optional = self._free(self._signature.inputs), self._free(self._signature.optional)
+        wanted = {name for name in required if name in arrays or not partly}
+        if arrays.keys() not in (wanted, wanted.union(optional)):
+            takes = ", ".join(required) or "nothing"
+            if optional:
+                takes += f", and all or none of {optional[0]} to {optional[-1]}"
+            bound = f" ({', '.join(self._constants)} bound)" if self._constants else ""
+            raise ArrayContractError(
+                f"{self._component} input: names must be {takes}{bound}, got {', '.join(arrays) or 'none'}; pass each of them by its name"
+            )

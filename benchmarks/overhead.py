@@ -18,7 +18,7 @@ import numpy as np
 import sdrt
 from benchmarks import report
 from sdrt.arrays import Array, Signature
-from sdrt.backends import BackendOptions, signature
+from sdrt.backends import PLAIN, BackendOptions, ComponentOptions, signature
 from sdrt.models import ComponentName, Model
 
 _SCHEDULERS = ("dpm++ 2m", "ddim", "euler", "euler a", "pndm", "unipc", "heun", "dpm++ 2m sde", "lcm")
@@ -48,8 +48,9 @@ class _Instant:
 
     name = "instant"
     option_names = ()
+    component_options = ()
 
-    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> _Prepared:
+    def open(self, component: ComponentName, model: Model, options: BackendOptions, _: ComponentOptions = PLAIN) -> _Prepared:
         config = model.config(component)
         rng = np.random.default_rng(0)
         noise = rng.standard_normal((2, 4, _SIZE // 8, _SIZE // 8), np.float32)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array, Signature
-from sdrt.backends import BackendOptions, BoundNetwork, signature
+from sdrt.backends import PLAIN, BackendOptions, BoundNetwork, ComponentOptions, signature
 from sdrt.models import ComponentName, Model
 
 Compute = Callable[..., dict[str, Array]]
@@ -28,14 +28,18 @@ class FakeBackend:
 
     name = "fake"
     option_names = ("glitter",)
+    component_options: tuple[str, ...] = ("clip_skip",)
 
     def __init__(self, broken: Mapping[ComponentName, Compute] | None = None) -> None:
         self.broken = dict(broken or {})
         self.opened: list[FakeNetwork] = []
         self.options: list[BackendOptions] = []
+        self.asked_options: list[ComponentOptions] = []
         self.rows: list[int] = []
 
-    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> FakeNetwork:
+    def open(
+        self, component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions = PLAIN
+    ) -> FakeNetwork:
         config, dtype = model.config(component), options.numerics
         computes: dict[ComponentName, Compute] = {
             "text_encoder": lambda input_ids: _encode(input_ids, config["hidden_size"], dtype),
@@ -45,6 +49,7 @@ class FakeBackend:
         network = FakeNetwork(component, signature(component, config, dtype), self.broken.get(component, computes[component]))
         self.opened.append(network)
         self.options.append(options)
+        self.asked_options.append(component_options)
         return network
 
     def _predict(self, sample: Array, timestep: Array, encoder_hidden_states: Array) -> dict[str, Array]:

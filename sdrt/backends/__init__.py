@@ -2,6 +2,7 @@
 
 from sdrt.backends.base import Backend, BackendOptions, Network
 from sdrt.backends.binding import BoundNetwork
+from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
 
-__all__ = ["Backend", "BackendOptions", "BoundNetwork", "Network", "signature"]
+__all__ = ["PLAIN", "Backend", "BackendOptions", "BoundNetwork", "ComponentOptions", "Network", "signature"]

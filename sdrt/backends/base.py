@@ -1,10 +1,11 @@
 """The seam between the runtime and whatever runs the networks: two protocols and the options that every backend understands."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from sdrt.arrays import Array, Numerics, Signature, float_dtype
+from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.errors import ConfigError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
@@ -22,8 +23,6 @@ class BackendOptions:
         The dtype of the seam, and the least precision of every product behind it.
     threads : int or None
         Upper bound of the threads that one call uses; None leaves it to the backend (the cores that this process may use).
-    clip_skip : int, at least 0
-        Layers of the text encoder that its states leave out; other components do not look at it.
     low_memory : bool
         Whether to trade speed for a small peak: weights stay mapped as they are stored and are widened where they are used, attention is
         computed in slices. A backend that has no such way runs as ever.
@@ -33,7 +32,6 @@ class BackendOptions:
 
     numerics: Numerics = "float32"
     threads: int | None = None
-    clip_skip: int = 0
     low_memory: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -41,8 +39,6 @@ class BackendOptions:
         float_dtype(self.numerics)
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads is at least 1, or None for all cores; got {self.threads}")
-        if self.clip_skip < 0:
-            raise ConfigError(f"clip_skip is at least 0, which leaves no layer out; got {self.clip_skip}")
 
 
 class Network(Protocol):
@@ -82,11 +78,26 @@ class Backend(Protocol):
         """The options of its own that it takes in ``BackendOptions.extra``."""
         ...
 
-    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> Network:
-        """Open one part of a model; raises a ModelError that names file and tensor where the folder does not fit.
+    @property
+    def component_options(self) -> Collection[str]:
+        """The fields of :class:`~sdrt.backends.ComponentOptions` that its networks support; the runtime refuses the others."""
+        ...
 
-        A text encoder opened with ``clip_skip`` k gives as ``last_hidden_state`` what layer n - k of its n made, after the final norm, and
-        as ``penultimate_hidden_state`` the raw states one layer before that; ``pooled`` is of the last layer always. A backend that cannot
-        do so raises a ConfigError.
+    def open(self, component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions = PLAIN) -> Network:
+        """Open one component of a model.
+
+        Parameters
+        ----------
+        component : ComponentName
+        model : Model
+        options : BackendOptions
+            How to run it.
+        component_options : ComponentOptions
+            What to compute; those that `component_options` does not name have their defaults.
+
+        Raises
+        ------
+        ConfigError : an option or a configuration that this backend cannot do
+        ModelError : the folder does not fit; the message names file and tensor
         """
         ...

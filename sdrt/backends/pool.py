@@ -4,14 +4,15 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network
-from sdrt.errors import BackendError, ConfigError
+from sdrt.backends.component_options import PLAIN, ComponentOptions, check_component_options
+from sdrt.errors import BackendError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 
@@ -95,20 +96,20 @@ class NetworkPool:
         self._backends = backends
         self._options = options
         self._keep_loaded = keep_loaded
-        self._networks: dict[tuple[ComponentName, int], CheckedNetwork] = {}
-        self._users: Counter[tuple[ComponentName, int]] = Counter()
+        self._networks: dict[tuple[ComponentName, ComponentOptions], CheckedNetwork] = {}
+        self._users: Counter[tuple[ComponentName, ComponentOptions]] = Counter()
         self._lock = threading.Lock()
         self._closed = False
 
     @contextmanager
-    def using(self, component: ComponentName, clip_skip: int = 0) -> Iterator[CheckedNetwork]:
+    def using(self, component: ComponentName, options: ComponentOptions = PLAIN) -> Iterator[CheckedNetwork]:
         """The network of ``component`` for as long as the context lasts; opened if it is not.
 
         Parameters, errors: as :meth:`get`.
         """
-        key = (component, clip_skip)
+        key = (component, options)
         with self._lock:
-            network = self._opened(component, clip_skip)
+            network = self._opened(component, options)
             self._users[key] += 1
         try:
             yield network
@@ -119,34 +120,40 @@ class NetworkPool:
             if idle is not None:
                 idle.close()
 
-    def get(self, component: ComponentName, clip_skip: int = 0) -> CheckedNetwork:
+    def check(self, component: ComponentName, options: ComponentOptions) -> None:
+        """Raise ConfigError unless a component can be opened with these options; nothing is opened.
+
+        The message names the component, the option, and the backend that does not have it.
+        """
+        backend = self._backends[component]
+        check_component_options(component, self._model.config(component), options, backend.name, backend.component_options)
+
+    def get(self, component: ComponentName, options: ComponentOptions = PLAIN) -> CheckedNetwork:
         """The network of ``component``, opened if it is not; it stays open.
 
         Parameters
         ----------
         component : ComponentName
-        clip_skip : int
-            For a text encoder, see :meth:`~sdrt.backends.base.Backend.open`: it is fixed when the component is opened, so that each value
-            is a network of its own.
+        options : ComponentOptions
+            Fixed when the component is opened, so that other options are another network.
 
         Raises
         ------
-        ConfigError : clip_skip leaves no layer
+        ConfigError : as :meth:`check`
         BackendError : the components are closed for good
         ModelError : the folder does not fit
         """
         with self._lock:
-            return self._opened(component, clip_skip)
+            return self._opened(component, options)
 
-    def _opened(self, component: ComponentName, clip_skip: int) -> CheckedNetwork:
+    def _opened(self, component: ComponentName, options: ComponentOptions) -> CheckedNetwork:
         """The same, for a caller that holds the lock."""
         if self._closed:
             raise BackendError("the pipeline is closed; make a new one with sdrt.load")
-        key = (component, clip_skip)
+        key = (component, options)
         if key not in self._networks:
-            if clip_skip and clip_skip >= (layers := self._model.config(component)["num_hidden_layers"]):
-                raise ConfigError(f"clip_skip is below {layers}, the layers of this model's text encoder; got {clip_skip}")
-            network = self._backends[component].open(component, self._model, replace(self._options[component], clip_skip=clip_skip))
+            self.check(component, options)
+            network = self._backends[component].open(component, self._model, self._options[component], options)
             self._networks[key] = CheckedNetwork(component, network)
         return self._networks[key]
 

@@ -114,9 +114,10 @@ def _plug_in(point: "EntryPoint") -> Backend:
         raise
     except Exception as error:
         raise BackendError(f"backend {point.name!r} of {_origin(point)} fails to load ({type(error).__name__}: {error})") from error
-    if not isinstance(getattr(backend, "name", None), str) or not callable(getattr(backend, "open", None)):
+    if lacking := [name for name in ("name", "option_names", "component_options", "open") if not hasattr(backend, name)]:
         raise BackendError(
-            f"backend {point.name!r} of {_origin(point)} is a {type(backend).__name__} without a name or open(); see sdrt.backends.Backend"
+            f"backend {point.name!r} of {_origin(point)} must have {', '.join(lacking)}, got a {type(backend).__name__} without; "
+            "see sdrt.backends.Backend"
         )
     checked: Backend = backend
     return checked

@@ -47,7 +47,7 @@ def test_a_plug_in_is_found_by_its_entry_point(plug_ins: list[EntryPoint]) -> No
         ("no_such_package:Backend", r"backend 'bad' of no_such_package:Backend fails to load \(ModuleNotFoundError"),
         ("tests.fake_backend:Missing", r"fails to load \(AttributeError"),
         ("tests.fake_backend:nan_like", r"fails to load \(TypeError"),
-        ("builtins:dict", r"is a dict without a name or open\(\)"),
+        ("builtins:dict", r"must have name, option_names, component_options, open, got a dict without; see"),
     ],
 )
 def test_a_broken_plug_in_is_named_and_harms_no_other(plug_ins: list[EntryPoint], value: str, message: str) -> None:

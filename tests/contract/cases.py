@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from sdrt.arrays import Array, Numerics
-from sdrt.backends import BackendOptions, Network, registry
+from sdrt.backends import PLAIN, BackendOptions, ComponentOptions, Network, registry
 from sdrt.models import ComponentName, open_model
 from tests.factories import (
     ADDED,
@@ -109,9 +109,11 @@ def residuals_for(network: Network, size: int = 8, n: int = 2) -> dict[str, Arra
     return arrays
 
 
-def open_case(backend_name: str, folder: Path, component: ComponentName, **options: object) -> Network:
-    """A component on a backend by name."""
-    return registry.get(backend_name).open(component, open_model(folder), BackendOptions(**options))  # type: ignore[arg-type]
+def open_case(
+    backend_name: str, folder: Path, component: ComponentName, component_options: ComponentOptions = PLAIN, **options: object
+) -> Network:
+    """Open a component on a backend by name."""
+    return registry.get(backend_name).open(component, open_model(folder), BackendOptions(**options), component_options)  # type: ignore[arg-type]
 
 
 def relative_error(found: Array, wanted: Array) -> float:

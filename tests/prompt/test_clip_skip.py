@@ -9,7 +9,7 @@ import torch
 
 import sdrt
 from sdrt.arrays import Numerics
-from sdrt.backends import BackendOptions
+from sdrt.backends import BackendOptions, ComponentOptions
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.errors import ConfigError
 from sdrt.models import open_model
@@ -45,8 +45,8 @@ def test_every_output_equals_transformers(models: dict[Form, Path], form: Form, 
     with torch.no_grad():
         peer = encoder(torch.from_numpy(ids).long(), output_hidden_states=True)
         for clip_skip in range(encoder.config.num_hidden_layers):
-            options = BackendOptions(numerics=numerics, clip_skip=clip_skip)
-            found = NumpyBackend().open("text_encoder", open_model(models[form]), options)(input_ids=ids)
+            options = BackendOptions(numerics=numerics), ComponentOptions(clip_skip=clip_skip)
+            found = NumpyBackend().open("text_encoder", open_model(models[form]), *options)(input_ids=ids)
             want = {
                 "last_hidden_state": encoder.text_model.final_layer_norm(peer.hidden_states[-(clip_skip + 1)]),
                 "penultimate_hidden_state": peer.hidden_states[-(clip_skip + 2)],
@@ -75,7 +75,7 @@ def test_none_and_zero_are_the_last_layer(pipe: sdrt.Pipeline) -> None:
 @pytest.mark.parametrize(
     ("clip_skip", "message"),
     [
-        (3, r"clip_skip is below 3, the layers of this model's text encoder; got 3"),
+        (3, r"clip_skip must be below 3, the layers of this model's text_encoder, got 3"),
         (-1, r"clip_skip is a whole number of at least 0; got -1"),
         (1.0, r"clip_skip is a whole number of at least 0; got 1\.0"),
     ],
@@ -90,7 +90,7 @@ def test_a_backend_is_asked_once_for_each_clip_skip(models: dict[Form, Path]) ->
     pipe = sdrt.load(models["sd1"], backend)
     for clip_skip in (0, 1, 1, 2, 0):
         pipe.generate(PROMPT, seed=1, clip_skip=clip_skip, **QUICK)
-    assert sorted(options.clip_skip for options in backend.options) == [0, 0, 0, 1, 2]
+    assert sorted(options.clip_skip for options in backend.asked_options) == [0, 0, 0, 1, 2]
     pipe.close()
     assert all(network.closed for network in backend.opened)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sdrt.arrays import Signature
 from sdrt.backends.base import BackendOptions
+from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
 from sdrt.backends.coreml.adapters import adapter_of
 from sdrt.backends.coreml.network import CoreMLNetwork, LazyRole
@@ -27,8 +28,15 @@ class CoreMLBackend:
 
     name = "coreml"
     option_names = ("compute_unit", "precision", "on_load")
+    component_options = ()
 
-    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> CoreMLNetwork:
+    def open(
+        self,
+        component: ComponentName,
+        model: Model,
+        options: BackendOptions,
+        component_options: ComponentOptions = PLAIN,  # noqa: ARG002 what a package computes was fixed when it was converted
+    ) -> CoreMLNetwork:
         """Open one part.
 
         Raises

@@ -75,8 +75,6 @@ class CoreMLOptions:
             raise ConfigError(
                 "numerics='float64' is for backends with weights; a Core ML package computes in the types that it was made in"
             )
-        if options.clip_skip:
-            raise ConfigError("a Core ML text encoder gives the states that it was converted to give; leave clip_skip out")
         return cls(compute_unit=unit, precision=precision, on_load=on_load, threads=options.threads, low_memory=options.low_memory)
 
     @property

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from sdrt.arrays import float_dtype
 from sdrt.backends.base import BackendOptions
+from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
 from sdrt.backends.numpy.configs import SafetyCheckerConfig, TextEncoderConfig, VaeConfig
 from sdrt.backends.numpy.controlnet import ControlNet
@@ -31,9 +32,17 @@ class NumpyBackend:
 
     @property
     def option_names(self) -> tuple[str, ...]:
+        """It has no options of its own."""
         return ()
 
-    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> NumpyNetwork:
+    @property
+    def component_options(self) -> tuple[str, ...]:
+        """Which options of components it supports."""
+        return ("clip_skip",)
+
+    def open(
+        self, component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions = PLAIN
+    ) -> NumpyNetwork:
         """Open one part.
 
         Raises
@@ -43,11 +52,11 @@ class NumpyBackend:
         """
         config = model.config(component)
         team = Team(options.threads or usable_cores())
-        program = _load(component, model, options)
+        program = _load(component, model, options, component_options)
         return NumpyNetwork(component, signature(component, config, options.numerics), program, team)
 
 
-def _load(component: ComponentName, model: Model, options: BackendOptions) -> Program:
+def _load(component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions) -> Program:
     file, values = model.where(component), model.config(component)
 
     def source() -> Source:
@@ -56,7 +65,7 @@ def _load(component: ComponentName, model: Model, options: BackendOptions) -> Pr
     match component:
         case "text_encoder" | "text_encoder_2":
             text_config = TextEncoderConfig.read(file, values)
-            return TextEncoder.load(component, source(), text_config, options.clip_skip)
+            return TextEncoder.load(component, source(), text_config, component_options.clip_skip)
         case "unet":
             unet_config = UNetConfig.read(file, values)
             return UNet.load(source(), unet_config)

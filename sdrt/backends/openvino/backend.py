@@ -3,7 +3,7 @@
 from functools import partial
 from importlib.util import find_spec
 
-from sdrt.backends import BackendOptions, Network, signature
+from sdrt.backends import PLAIN, BackendOptions, ComponentOptions, Network, signature
 from sdrt.backends.openvino.options import OpenVinoOptions
 from sdrt.errors import MissingExtraError
 from sdrt.models import ComponentName, Model
@@ -27,12 +27,13 @@ class OpenVinoBackend:
 
     name = "openvino"
     option_names = ("device", "dtype", "cache_dir")
+    component_options = ("clip_skip",)
 
     def __init__(self) -> None:
         if missing := [package for package in _PACKAGES if find_spec(package) is None]:
             raise MissingExtraError(f"backend 'openvino' needs {', '.join(missing)}; install the extra: pip install 'sdrt[openvino]'")
 
-    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> Network:
+    def open(self, component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions = PLAIN) -> Network:
         """Open one part; it is converted and compiled at the first call, or found where an earlier run has kept it."""
         own = OpenVinoOptions.read(options)
         config = model.config(component)
@@ -42,6 +43,6 @@ class OpenVinoBackend:
         from sdrt.backends.openvino.programs import Programs
         from sdrt.backends.torch.construction import open_module
 
-        key = None if own.cache is None else digest(component, model, options)
-        programs = Programs(component, own, key, partial(open_module, component, model, clip_skip=options.clip_skip))
+        key = None if own.cache is None else digest(component, model, component_options)
+        programs = Programs(component, own, key, partial(open_module, component, model, clip_skip=component_options.clip_skip))
         return OpenVinoNetwork(component, signature(component, config, options.numerics), config, programs)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends import BackendOptions
+from sdrt.backends import ComponentOptions
 from sdrt.models import ComponentName, Model
 
 __all__ = ["convert", "digest", "keep"]
@@ -54,7 +54,7 @@ def convert(module: Any, inputs: Mapping[str, Array]) -> Any:
         return openvino.convert_model(Positional(), example_input=examples)
 
 
-def digest(component: ComponentName, model: Model, options: BackendOptions) -> str:
+def digest(component: ComponentName, model: Model, options: ComponentOptions) -> str:
     """What a conversion depends on, as a name: configuration, every weight by its content, and the versions that take part.
 
     Content, as files keep their names when a LoRA or an embedding is laid over them, and their dates when they are copied.
@@ -65,7 +65,7 @@ def digest(component: ComponentName, model: Model, options: BackendOptions) -> s
 
     config = {name: value for name, value in model.config(component).items() if not name.startswith("_")}
     versions = [openvino.__version__, torch.__version__, diffusers.__version__]
-    found = hashlib.blake2b(json.dumps([component, config, options.clip_skip, versions], sort_keys=True).encode(), digest_size=16)
+    found = hashlib.blake2b(json.dumps([component, config, options.chosen(), versions], sort_keys=True).encode(), digest_size=16)
     weights = model.tensors(component)
     for name in sorted(weights):
         tensor = np.ascontiguousarray(weights[name])

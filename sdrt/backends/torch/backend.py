@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from sdrt.backends.base import BackendOptions
+from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
 from sdrt.backends.torch.extra import import_packages, require_packages
-from sdrt.errors import ConfigError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 
@@ -38,7 +38,14 @@ class TorchBackend:
     def option_names(self) -> tuple[str, ...]:
         return ("device", "dtype", "compile", "channels_last", "on_compile")
 
-    def open(self, component: ComponentName, model: Model, options: BackendOptions) -> "TorchNetwork":
+    @property
+    def component_options(self) -> tuple[str, ...]:
+        """Which options of components it supports."""
+        return ("clip_skip",)
+
+    def open(
+        self, component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions = PLAIN
+    ) -> "TorchNetwork":
         """Open one part.
 
         Raises
@@ -56,15 +63,13 @@ class TorchBackend:
 
         own = TorchOptions.read(options)
         config = model.config(component)
-        if options.clip_skip and component in ("text_encoder", "text_encoder_2") and options.clip_skip >= config["num_hidden_layers"]:
-            raise ConfigError(f"clip_skip is below {config['num_hidden_layers']}, the layers of this text encoder; got {options.clip_skip}")
         with oom_as_backend_error(component, own.device):
             adapter = open_module(
                 component,
                 model,
                 dtype=own.dtype,
                 device=own.device,
-                clip_skip=options.clip_skip,
+                clip_skip=component_options.clip_skip,
                 mapped=own.low_memory,
                 row_by_row=own.low_memory,
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import I32, Float
+from sdrt.backends import ComponentOptions
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.models import ComponentName
@@ -106,7 +107,7 @@ def _states(
     clip_skip: int,
     least: int = 1,
 ) -> tuple[Float, Float]:
-    with networks.using(component, clip_skip) as encoder:
+    with networks.using(component, ComponentOptions(clip_skip=clip_skip)) as encoder:
         if lacking := [name for name in (kind, "pooled") if name not in encoder.signature.output_names()]:
             there = ", ".join(encoder.signature.output_names())
             raise ConfigError(

@@ -106,5 +106,3 @@ def test_options_are_checked() -> None:
     for wrong in ({"compute_unit": "NE"}, {"precision": "bfloat16"}, {"on_load": 3}):
         with pytest.raises(ConfigError):
             options(**wrong)
-    with pytest.raises(ConfigError, match="clip_skip"):
-        CoreMLOptions.read(BackendOptions(clip_skip=1))

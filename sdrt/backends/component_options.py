@@ -1,0 +1,77 @@
+"""What a network can be asked to do differently, whichever backend runs it: part of the contract, as its inputs and outputs are."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sdrt.errors import ConfigError
+from sdrt.models.components import ComponentName
+
+__all__ = ["PLAIN", "ComponentOptions", "check_component_options"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentOptions:
+    """The options of one network, fixed when it is opened. A backend names those that it has in ``Backend.component_options``.
+
+    Parameters
+    ----------
+    clip_skip : int, at least 0
+        Text encoders: with k, ``last_hidden_state`` is what layer n - k of n gives, after the final norm, and ``penultimate_hidden_state``
+        the raw states one layer before that; ``pooled`` is of the last layer always. Other components ignore it.
+
+    Raises
+    ------
+    ConfigError : a value that no network can take
+    """
+
+    clip_skip: int = 0
+
+    def __post_init__(self) -> None:
+        if self.clip_skip < 0:
+            raise ConfigError(f"clip_skip must be at least 0, got {self.clip_skip}; 0 leaves no layer out")
+
+    def chosen(self) -> dict[str, Any]:
+        """Collect the options that ask for something, by name.
+
+        >>> ComponentOptions(clip_skip=2).chosen(), ComponentOptions().chosen()
+        ({'clip_skip': 2}, {})
+        """
+        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default}
+
+
+# A network as its model describes it.
+PLAIN = ComponentOptions()
+
+
+def check_component_options(
+    component: ComponentName, config: Mapping[str, Any], options: ComponentOptions, backend: str, supported: Collection[str]
+) -> None:
+    """Raise ConfigError unless a backend can open a component with these options; nothing is opened.
+
+    Parameters
+    ----------
+    component : ComponentName
+    config : mapping
+        The component's configuration.
+    options : ComponentOptions
+    backend : str
+        The backend's name, for the message.
+    supported : collection of str
+        The backend's ``component_options``.
+
+    >>> check_component_options("text_encoder", {"num_hidden_layers": 12}, ComponentOptions(clip_skip=1), "mine", ())  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    sdrt.errors.ConfigError: text_encoder: options must be among those of backend 'mine' (none), got clip_skip=1; leave ...
+    """
+    for name, value in options.chosen().items():
+        if name not in supported:
+            raise ConfigError(
+                f"{component}: options must be among those of backend {backend!r} ({', '.join(sorted(supported)) or 'none'}), "
+                f"got {name}={value!r}; leave {name} out, or choose another backend"
+            )
+    if options.clip_skip and options.clip_skip >= (layers := config["num_hidden_layers"]):
+        raise ConfigError(
+            f"clip_skip must be below {layers}, the layers of this model's {component}, got {options.clip_skip}; leave fewer layers out"
+        )

@@ -1,0 +1,1 @@
+"""Two checkouts, one run: whether every seed still gives the same bytes."""

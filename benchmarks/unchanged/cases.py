@@ -2,7 +2,8 @@
 
     PYTHONPATH=CHECKOUT python -P cases.py MODELS OUT GROUP THREADS
 
-writes to OUT, as JSON, which checkout ran and its cases. A case that is refused is recorded by the name of its error, so that a refusal that comes or goes shows too.
+writes to OUT, as JSON, which checkout ran and its cases. A case that is refused is recorded by the name of its error, so that a refusal
+that comes or goes shows too.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ PROMPT, NEGATIVE = "a red circle on a blue background", "a blurry circle"
 QUICK: dict[str, Any] = {"seed": 93, "num_inference_steps": 4}
 SMALL: dict[str, Any] = {**QUICK, "guidance_scale": 5.0, "height": 64, "width": 48}
 LONG = "a small yellow star above a large green square, " * 9
+ENDINGS = ("karras", "exponential", "beta", "ays", "sgm_uniform")
 STREAMS = ("torch", "torch-scalar", "nv", "numpy", "generator")
 
 
@@ -63,6 +66,12 @@ def drawn(pipe: Any, prompt: str = PROMPT, negative: str = NEGATIVE, **options: 
     return digest(result.latents, *x0, *(np.asarray(image) for image in result.images), result.truncated, result.flagged)
 
 
+def drawn_from(model: str | Path, load: dict[str, Any], prompt: str = PROMPT, negative: str = NEGATIVE, **options: Any) -> str:
+    """Open a model and draw: see `drawn`."""
+    with sdrt.load(model, **{"threads": THREADS, **load}) as pipe:
+        return drawn(pipe, prompt, negative, **options)
+
+
 # ---- token ids and noise
 
 
@@ -73,20 +82,21 @@ def tokens() -> Iterator[Case]:
     vocabularies = {"clip": ClipTokenizer.clip(), "nano": ClipTokenizer.load(sdrt.models.path("nano") / "tokenizer")}
     for name, tokenizer in vocabularies.items():
         for index, text in enumerate(texts):
-            yield f"{name} encode {index}", lambda tokenizer=tokenizer, text=text: digest(list(tokenizer.encode(text)))  # type: ignore[misc]
-        yield f"{name} batch", lambda tokenizer=tokenizer: digest(tokenizer.batch(texts).input_ids, tokenizer.batch(texts).truncated)  # type: ignore[misc]
+            yield f"{name} encode {index}", partial(digest, list(tokenizer.encode(text)))
+        batch = tokenizer.batch(texts)
+        yield f"{name} batch", partial(digest, batch.input_ids, batch.truncated)
 
 
 def noise() -> Iterator[Case]:
     for name in STREAMS:
         for seed in (0, 93, 2**31 + 5):
             for shape in ((1,), (15,), (17,), (2, 4, 16, 12), (100_003,)):
-                yield f"{name} {seed} {shape}", lambda name=name, seed=seed, shape=shape: digest(*_draws(name, seed, shape))  # type: ignore[misc]
+                yield f"{name} {seed} {shape}", partial(_draws, name, seed, shape)
 
 
-def _draws(name: str, seed: int, shape: tuple[int, ...]) -> list[Any]:
+def _draws(name: str, seed: int, shape: tuple[int, ...]) -> str:
     stream = rng.stream(name, seed)
-    return [stream.normal(shape), stream.normal(shape), stream.normal((3, 5))]
+    return digest(stream.normal(shape), stream.normal(shape), stream.normal((3, 5)))
 
 
 # ---- samplers on their own
@@ -94,17 +104,14 @@ def _draws(name: str, seed: int, shape: tuple[int, ...]) -> list[Any]:
 
 def samplers() -> Iterator[Case]:
     for row in schedulers.names():
-        for name in (row.name, *(f"{row.name} {ending}" for ending in ("karras", "exponential", "beta", "ays", "sgm_uniform"))):
+        for name in (row.name, *(f"{row.name} {ending}" for ending in ENDINGS)):
             for compat in (None, "diffusers", "apple"):
                 for numerics in ("float32", "float64"):
                     for n in (1, 3, 12):
-                        yield (
-                            f"{name} / {compat} / {numerics} / {n}",
-                            lambda name=name, compat=compat, numerics=numerics, n=n: _run_of(name, compat, numerics, n),  # type: ignore[misc]
-                        )
+                        yield f"{name} / {compat} / {numerics} / {n}", partial(_sampled, name, compat, numerics, n)
 
 
-def _run_of(name: str, compat: Any, numerics: Any, n: int) -> str:
+def _sampled(name: str, compat: Any, numerics: Any, n: int) -> str:
     config = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     sampler = schedulers.sampler_from_name(name, config, numerics, compat)
     plan = sampler.plan(n)
@@ -130,15 +137,17 @@ def _run_of(name: str, compat: Any, numerics: Any, n: int) -> str:
 
 def pictures() -> Iterator[Case]:
     pipe = sdrt.load("nano", threads=THREADS)
+    draw = partial(drawn, pipe, **QUICK)
     for row in schedulers.names():
-        yield f"scheduler {row.name}", lambda row=row: drawn(pipe, **QUICK, scheduler=row.name)  # type: ignore[misc]
-    for ending in ("karras", "exponential", "beta", "ays", "sgm_uniform"):
+        yield f"scheduler {row.name}", partial(draw, scheduler=row.name)
+    for ending in ENDINGS:
         for base in ("euler", "dpm++ 2m", "heun", "lms"):
-            yield f"scheduler {base} {ending}", lambda base=base, ending=ending: drawn(pipe, **QUICK, scheduler=f"{base} {ending}")  # type: ignore[misc]
+            yield f"scheduler {base} {ending}", partial(draw, scheduler=f"{base} {ending}")
     for name in STREAMS:
-        yield f"rng {name}", lambda name=name: drawn(pipe, **QUICK, rng=name, scheduler="euler a", num_images=2)  # type: ignore[misc]
-        yield f"sampler_rng {name}", lambda name=name: drawn(pipe, **QUICK, sampler_rng=name, sampler_seed=5, scheduler="euler a")  # type: ignore[misc]
-        yield f"shared rng {name}", lambda name=name: drawn(pipe, **_without_seed(), rng=rng.stream(name, 5), scheduler="euler a", num_images=2)  # type: ignore[misc]
+        yield f"rng {name}", partial(draw, rng=name, scheduler="euler a", num_images=2)
+        yield f"sampler_rng {name}", partial(draw, sampler_rng=name, sampler_seed=5, scheduler="euler a")
+        yield f"shared rng {name}", partial(draw, rng=rng.stream(name, 5), seed=None, scheduler="euler a", num_images=2)
+    trailing = {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "timestep_spacing": "trailing"}
     batching = "guidance_batching" if "guidance_batching" in sdrt.pipeline.GenerateOptions.__annotations__ else "cfg"
     changes: dict[str, dict[str, Any]] = {
         "defaults": {},
@@ -153,66 +162,56 @@ def pictures() -> Iterator[Case]:
         "compat diffusers": {"compat": "diffusers"},
         "compat apple": {"compat": "apple"},
         "compat diffusers clip_skip": {"compat": "diffusers", "clip_skip": 1},
-        "config": {"scheduler": {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "timestep_spacing": "trailing"}},
+        "config": {"scheduler": trailing},
         "sampler seed": {"scheduler": "dpm++ sde", "sampler_seed": 11},
     }
     for name, change in changes.items():
-        yield f"option {name}", lambda change=change: drawn(pipe, **{**QUICK, **change})  # type: ignore[misc]
+        yield f"option {name}", partial(draw, **change)
     weighted = "a red (circle:1.7) [square] BREAK on a (blue) background"
     for name, change in {"weighted": {}, "plain": {"prompt_syntax": "plain"}, "no norm": {"emphasis": "no norm"}}.items():
-        yield f"prompt {name}", lambda change=change: drawn(pipe, weighted, **QUICK, **change)  # type: ignore[misc]
+        yield f"prompt {name}", partial(draw, weighted, **change)
     for name, change in {"chunked": {}, "cut": {"long_prompts": "truncate"}}.items():
-        yield f"long prompt {name}", lambda change=change: drawn(pipe, LONG, **QUICK, **change)  # type: ignore[misc]
-    yield "float64", lambda: drawn(sdrt.load("nano", numerics="float64", threads=THREADS), **QUICK)
-    yield "reduced memory", lambda: drawn(sdrt.load("nano", reduce_memory=True, threads=THREADS), **QUICK, height=192, width=192)
-    yield "tiles", lambda: drawn(sdrt.load("nano", vae_tiling=True, threads=THREADS), **QUICK, height=192, width=192)
-
-
-def _without_seed() -> dict[str, Any]:
-    return {key: value for key, value in QUICK.items() if key != "seed"}
+        yield f"long prompt {name}", partial(draw, LONG, **change)
+    yield "float64", partial(drawn_from, "nano", {"numerics": "float64"}, **QUICK)
+    for name, load in {"reduced memory": {"reduce_memory": True}, "tiles": {"vae_tiling": True}}.items():
+        yield name, partial(drawn_from, "nano", load, **QUICK, height=192, width=192)
 
 
 def jobs() -> Iterator[Case]:
-    def load(form: str, **options: Any) -> Any:
-        return sdrt.load(MODELS / form, threads=THREADS, **options)
-
-    sizes: dict[str, Any] = {"original_size": (512, 1024), "crops_coords_top_left": (200, 40), "target_size": (1024, 512)}
     lcm = {"_class_name": "LCMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     euler = {**lcm, "_class_name": "EulerDiscreteScheduler"}
     for form in ("sd1", "sd2", "sdxl"):
+        draw = partial(drawn_from, MODELS / form, {}, **SMALL)
         for scheduler in ("ddim", "euler a", "dpm++ 2m", "pndm", "euler_cfg_pp"):
-            yield f"{form} {scheduler}", lambda form=form, scheduler=scheduler: drawn(load(form), **SMALL, scheduler=scheduler)  # type: ignore[misc]
-        yield f"{form} batch", lambda form=form: drawn(load(form), **SMALL, num_images=3)  # type: ignore[misc]
-        yield f"{form} clip_skip", lambda form=form: drawn(load(form), **SMALL, clip_skip=1)  # type: ignore[misc]
-        yield f"{form} float64", lambda form=form: drawn(load(form, numerics="float64"), **SMALL)  # type: ignore[misc]
-        yield f"{form} no negative", lambda form=form: drawn(load(form), PROMPT, "", **SMALL)  # type: ignore[misc]
-        yield f"{form} unguided", lambda form=form: drawn(load(form), **{**SMALL, "guidance_scale": 0.0})  # type: ignore[misc]
-        yield f"{form} long", lambda form=form: drawn(load(form), LONG, **SMALL)  # type: ignore[misc]
-        yield f"{form} torch", lambda form=form: drawn(load(form, backend="torch"), **SMALL)  # type: ignore[misc]
-    yield "sdxl sizes", lambda: drawn(load("sdxl"), **SMALL, **sizes)
+            yield f"{form} {scheduler}", partial(draw, scheduler=scheduler)
+        yield f"{form} batch", partial(draw, num_images=3)
+        yield f"{form} clip_skip", partial(draw, clip_skip=1)
+        yield f"{form} no negative", partial(draw, PROMPT, "")
+        yield f"{form} unguided", partial(draw, guidance_scale=0.0)
+        yield f"{form} long", partial(draw, LONG)
+        for name, load in {"float64": {"numerics": "float64"}, "torch": {"backend": "torch"}}.items():
+            yield f"{form} {name}", partial(drawn_from, MODELS / form, load, **SMALL)
+    sizes: dict[str, Any] = {"original_size": (512, 1024), "crops_coords_top_left": (200, 40), "target_size": (1024, 512)}
+    yield "sdxl sizes", partial(drawn_from, MODELS / "sdxl", {}, **SMALL, **sizes)
+    refined = partial(drawn_from, MODELS / "sdxl", {"refiner": MODELS / "sdxl-refiner"}, **SMALL)
     for start in (0.05, 0.4, 1.0):
-        yield f"refiner {start}", lambda start=start: drawn(load("sdxl", refiner=MODELS / "sdxl-refiner"), **SMALL, refiner_start=start)  # type: ignore[misc]
-    yield "refiner scores", lambda: drawn(
-        load("sdxl", refiner=MODELS / "sdxl-refiner"), **SMALL, scheduler=euler, aesthetic_score=60.0, negative_aesthetic_score=1.0
-    )
+        yield f"refiner {start}", partial(refined, refiner_start=start)
+    yield "refiner scores", partial(refined, scheduler=euler, aesthetic_score=60.0, negative_aesthetic_score=1.0)
     for scale in (1.0, 3.0, 8.0):
-        yield f"lcm {scale}", lambda scale=scale: drawn(load("lcm"), PROMPT, "", **{**SMALL, "guidance_scale": scale}, scheduler=lcm)  # type: ignore[misc]
+        yield f"lcm {scale}", partial(drawn_from, MODELS / "lcm", {}, PROMPT, "", **{**SMALL, "guidance_scale": scale}, scheduler=lcm)
     for name in ("euler a", "ddim"):
-        yield f"in-painting {name}", lambda name=name: drawn(  # type: ignore[misc]
-            load("inpaint"), **SMALL, image=picture(1), mask_image=mask(), scheduler=name, num_images=2
-        )
+        keep: dict[str, Any] = {"image": picture(1), "mask_image": mask(), "num_images": 2}
+        yield f"in-painting {name}", partial(drawn_from, MODELS / "inpaint", {}, **SMALL, **keep, scheduler=name)
     control: dict[str, Any] = {"controlnet_conditioning_scale": 0.1, "control_guidance_start": 0.2, "control_guidance_end": 0.8}
     for form in ("sd1", "sdxl"):
-        yield f"{form} controlnet", lambda form=form: drawn(  # type: ignore[misc]
-            load(form, controlnet=MODELS / f"controlnet-{form}-0"), **SMALL, **control, control_image=picture(3), num_images=2
-        )
-    two = [MODELS / "controlnet-sd1-0", MODELS / "controlnet-sd1-1"]
-    yield "two controlnets", lambda: drawn(
-        load("sd1", controlnet=two), **SMALL, control_image=[picture(3), picture(4)], controlnet_conditioning_scale=[0.7, 0.4]
-    )
-    yield "safety checker", lambda: drawn(load("sd1", safety_checker=True), **SMALL, num_images=3)
-    yield "flow", lambda: drawn(load("flow"), **SMALL)
-    yield "flow heun", lambda: drawn(load("flow"), **SMALL, scheduler="flow heun")
+        one = {"controlnet": MODELS / f"controlnet-{form}-0"}
+        yield f"{form} controlnet", partial(drawn_from, MODELS / form, one, **SMALL, **control, control_image=picture(3), num_images=2)
+    two = {"controlnet": [MODELS / "controlnet-sd1-0", MODELS / "controlnet-sd1-1"]}
+    scales: dict[str, Any] = {"control_image": [picture(3), picture(4)], "controlnet_conditioning_scale": [0.7, 0.4]}
+    yield "two controlnets", partial(drawn_from, MODELS / "sd1", two, **SMALL, **scales)
+    yield "safety checker", partial(drawn_from, MODELS / "sd1", {"safety_checker": True}, **SMALL, num_images=3)
+    for name in ("flow euler", "flow heun"):
+        yield name, partial(drawn_from, MODELS / "flow", {}, **SMALL, scheduler=name)
 
 
 # ---- packages
@@ -239,16 +238,16 @@ def packages() -> Iterator[Case]:
     for name, options in runs.items():
         out = OUT.parent / f"{OUT.stem}-{name.replace(' ', '-')}"
         fields = {**options, "model": str(options["model"]), "out": out, "check": False}
-        yield name, lambda fields=fields: _converted(ConvertOptions(**fields))  # type: ignore[misc]
-    yield "nano drawn from its packages", lambda: drawn(
-        sdrt.load(OUT.parent / f"{OUT.stem}-nano", backend="coreml", precision="float16", threads=THREADS), **QUICK
-    )
+        yield name, partial(_converted, ConvertOptions(**fields))
+    coreml = {"backend": "coreml", "precision": "float16"}
+    yield "nano drawn from its packages", partial(drawn_from, OUT.parent / f"{OUT.stem}-nano", coreml, **QUICK)
 
 
 def _converted(options: Any) -> str:
     """Return the digest of every package's program and weights; metadata, which name versions and options, are left out."""
-    import converter
     import coremltools
+
+    import converter
 
     converter.convert(options)
     found: list[Any] = []

@@ -13,17 +13,17 @@ from sdrt.schedulers.core.run import Request
 from tests.schedulers.peers import SD
 
 
-def asked(n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None, spare: int = 1) -> Request:
-    return Request.of(n, timesteps, sigmas, mu, spare)
+def asked(n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None, include_final: bool = True) -> Request:
+    return Request.of(n, timesteps, sigmas, mu, include_final)
 
 
 @settings(max_examples=40)
-@given(numbers=st.lists(st.floats(0, 1000), min_size=2, max_size=20), spare=st.integers(0, 1))
-def test_lists_say_how_many_steps_there_are(numbers: list[float], spare: int) -> None:
+@given(numbers=st.lists(st.floats(0, 1000), min_size=2, max_size=20), include_final=st.booleans())
+def test_lists_say_how_many_steps_there_are(numbers: list[float], include_final: bool) -> None:
     n = len(numbers)
     assert asked(n) == Request(n=n)
     assert asked(timesteps=numbers) == asked(n, timesteps=numbers) == Request(n=n, timesteps=tuple(numbers))
-    assert asked(sigmas=numbers, spare=spare) == Request(n=n - spare, sigmas=tuple(numbers))
+    assert asked(sigmas=numbers, include_final=include_final) == Request(n=n - include_final, sigmas=tuple(numbers))
     # Arrays and generators are lists too, and the numbers come out as floats.
     assert asked(timesteps=np.array(numbers)) == asked(timesteps=iter(numbers)) == asked(timesteps=numbers)
     assert {type(t) for t in asked(timesteps=np.array(numbers, np.float32)).timesteps or ()} == {float}

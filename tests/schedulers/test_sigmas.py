@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
-from sdrt.schedulers.grids.ratio import alpha_sigma, interpolated, ratio_to_timestep, training_ratios, with_final_ratio
+from sdrt.schedulers.grids.ratio import RatioGrid, alpha_sigma, interpolated, ratio_to_timestep, schedule_ratios, training_ratios
 from sdrt.schedulers.grids.sigmas import SigmaSpacing, beta_ratios, exponential_ratios, karras_at, karras_ratios, log_linear_table
 from tests.schedulers.peers import SD, peer
 
@@ -160,11 +161,11 @@ def test_scales_of_ratios(ratios: list[float]) -> None:
 
 
 def test_the_final_ratio_and_its_type() -> None:
-    training = np.array([0.03, 1.0, 14.0], np.float32)
+    training = schedule_ratios(RatioGrid().schedule, "float32")
     for final, last in (("zero", 0.0), ("sigma_min", training[0])):
-        found = with_final_ratio(np.array([14.0, 2.0]), training, final)  # type: ignore[arg-type]
+        found = RatioGrid(final_sigma=final).levels(Request(n=2)).ratios  # type: ignore[arg-type]
         assert found.dtype == np.float32
-        np.testing.assert_array_equal(found, np.array([14.0, 2.0, last], np.float32))
+        np.testing.assert_array_equal(found, np.array([training[999], training[0], last], np.float32))
 
 
 def test_a_schedule_that_ends_without_signal_has_no_ratios() -> None:

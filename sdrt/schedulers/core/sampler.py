@@ -17,7 +17,7 @@ sample is x = alpha * x0 + sigma * noise, in the model's own scale. Most sampler
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsFloat
 
 import numpy as np
@@ -66,7 +66,7 @@ class Sampler(ABC):
     exploding: ClassVar[bool] = False  # whether that class's samples are x / alpha ("variance exploding")
     inverse: ClassVar[bool] = False  # whether it leads from a picture to noise
     needs_unconditional: ClassVar[bool] = False  # whether a step looks at the unconditional output too (CFG++)
-    step_options: ClassVar[tuple[str, ...]] = ()  # settings that diffusers passes to ``step``: fields of the sampler here
+    step_options: ClassVar[tuple[str, ...]] = ()  # settings that diffusers passes to ``step``: fields of the sampler, or of a part of it
 
     if TYPE_CHECKING:
         keys: ClassVar[Mapping[str, Any]]
@@ -101,7 +101,7 @@ class Sampler(ABC):
         """Return this sampler with the defects of another tool, or of none; its step options stay as they are."""
         values = {key: value for key, value in self.config.items() if key in self.keys}
         other = standard(type(self)).read({**self.keys, **values}, self.numerics, compat)
-        return replace(other, **{option: getattr(self, option) for option in self.step_options})
+        return other.with_options(**self._options())
 
     @property
     def numerics(self) -> Numerics:
@@ -140,7 +140,21 @@ class Sampler(ABC):
             if key not in own and not (key in _NEUTRAL and _NEUTRAL[key] == value):
                 has = f"it has {', '.join(self.step_options)}" if self.step_options else "it has none"
                 raise ConfigError(f"{self.name} has no step option {key}, got {value!r}; leave it out ({has})")
-        return replace(self, **own) if own else self
+        return replace(self, **self._fields_of(own)) if own else self
+
+    def _options(self) -> dict[str, Any]:
+        """Return the step options as they are set."""
+        holders = [self, *(getattr(self, each.name) for each in fields(self))]
+        return {option: next(getattr(holder, option) for holder in holders if hasattr(holder, option)) for option in self.step_options}
+
+    def _fields_of(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields that these step options mean: of the sampler itself, or of a part of it that has such options."""
+        parts = {each.name: getattr(self, each.name) for each in fields(self)}
+        found = {option: value for option, value in options.items() if option in parts}
+        for name, part in parts.items():
+            if inner := {option: options[option] for option in getattr(part, "step_options", ()) if option in options}:
+                found[name] = replace(part, **inner)
+        return found
 
     # ---- a run
 

@@ -45,6 +45,12 @@ COMPATS = ("diffusers", "apple")
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "diffusers": {
         "TimestepSpacing": "grids.diffusers:DiffusersTimestepSpacing",
+        # Euler's family
+        "EulerGrid": "grids.diffusers:DiffusersEulerGrid",
+        "MidpointGrid": "grids.diffusers:DiffusersMidpointGrid",
+        "Euler": "samplers.euler_diffusers:DiffusersEuler",
+        "KDPM2Ancestral": "samplers.kdpm2_ancestral_diffusers:DiffusersKDPM2Ancestral",
+        "LMS": "samplers.lms_diffusers:DiffusersLMS",
     },
     "apple": {},
 }

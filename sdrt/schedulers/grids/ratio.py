@@ -31,7 +31,6 @@ __all__ = [
     "ratio_to_timestep",
     "schedule_ratios",
     "training_ratios",
-    "with_final_ratio",
 ]
 
 # What diffusers' sigma-based classes put in place of a terminal alpha_bar of 0: the smallest float16, since they divide by it.
@@ -44,7 +43,6 @@ class RatioLevels(NamedTuple):
     timesteps: F64  # f64[n], fractional, with float32 values in float32 numerics
     ratios: Float  # real[n + 1], descending
     stops: tuple[Level, ...]  # the same n + 1, in float64
-    init_scale: float  # of the initial noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +85,16 @@ class RatioGrid(Grid):
             ratios = np.append(chosen, 0.0 if self.final_sigma == "zero" else training[0]).astype(training.dtype)
         in_float64 = ratios.astype(np.float64)
         end = self.network_timesteps(in_float64[-1:]).tolist() if ratios[-1] else [0.0]
-        stops = levels_of(timesteps.tolist() + end, in_float64)
-        # As diffusers 0.42.1 has it (init_noise_sigma): leading starts at unit variance; the others at sigma, as if the image were empty,
-        # less than 1 by 0.2 % for SD 1.x.
-        return RatioLevels(timesteps, ratios, stops, 1.0 if self.spacing.kind == "leading" else stops[0].sigma)
+        alphas, sigmas = alpha_sigma(in_float64)
+        stops = tuple(map(Level, timesteps.tolist() + end, in_float64.tolist(), alphas.tolist(), sigmas.tolist()))
+        return RatioLevels(timesteps, ratios, stops)
+
+    def init_scale(self, first: Level) -> float:
+        """Return the scale of the initial noise, as diffusers 0.42.1 has it (``init_noise_sigma``).
+
+        ``leading`` starts at unit variance; the others at sigma, as if the image were empty: less than 1 by 0.2 % for SD 1.x.
+        """
+        return 1.0 if self.spacing.kind == "leading" else first.sigma
 
     def network_timesteps(self, ratios: F64) -> F64:
         """Return the timesteps that the network is told at these ratios, rounded to the numerics' type: f64[n], fractional."""
@@ -161,11 +165,6 @@ def ratio_to_timestep(ratios: F64, training: Float) -> F64:
     weight = np.clip((table[low] - log_ratio) / (table[low] - table[low + 1]), 0, 1)
     timesteps: F64 = (1 - weight) * low + weight * (low + 1)
     return timesteps
-
-
-def with_final_ratio(ratios: F64, training: Float, final: FinalSigma) -> Float:
-    """Append the ratio at which the run ends, in the type of the training table."""
-    return np.append(ratios, 0.0 if final == "zero" else training[0]).astype(training.dtype)
 
 
 def alpha_sigma(ratios: Float) -> tuple[Float, Float]:

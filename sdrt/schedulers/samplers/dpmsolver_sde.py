@@ -1,23 +1,36 @@
-"""DPM-Solver++ (stochastic), the two-stage sampler of K. Crowson's k-diffusion (``sample_dpmpp_sde``), with Brownian noise."""
+"""DPM-Solver++ (stochastic), the two-stage sampler of K. Crowson's k-diffusion (``sample_dpmpp_sde``), with Brownian noise.
 
-from collections.abc import Mapping
+With r = sigma / alpha and r_mid = sqrt(r * r'), both calls of a step lead from its beginning, with the x0 that they see held, to r_down of
+their end, and back up with the increment z of a Brownian path between the two:
+
+    x_mid / alpha_mid = r_down / r * x / alpha + (1 - r_down / r) * x0_hat(x, r)         + r_up * s_noise * z(r, r_mid)
+    x'    / alpha'    = r_down / r * x / alpha + (1 - r_down / r) * x0_hat(x_mid, r_mid) + r_up * s_noise * z(r, r')
+"""
+
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from sdrt.arrays import F64, Array, Float
-from sdrt.schedulers.ancestral import ancestral_split, check_noise
-from sdrt.schedulers.core.run import Plan, Request
-from sdrt.schedulers.ratio_sampler import RATIO_KEYS
-from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.staged import StagedCall, StagedSampler, euler_call, exponential_call, scales, staged_plan
+from sdrt.schedulers.core.run import Level, Plan, Request
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.grids.ratio import RatioGrid, level_at
+from sdrt.schedulers.samplers.dpmpp_2s_ancestral import exponential_step
+from sdrt.schedulers.samplers.euler_ancestral import ancestral_split
+from sdrt.schedulers.steps.linear import LinearCall, LinearStep, linear_plan
 
 __all__ = ["DPMSolverSDE"]
 
 
+def _read_seed(seed: Any) -> int | tuple[int, ...] | None:
+    return tuple(seed) if isinstance(seed, (list, tuple)) else seed
+
+
 @dataclass(frozen=True, kw_only=True)
-class DPMSolverSDE(StagedSampler):
+class DPMSolverSDE(Sampler):
     """A stochastic step to the middle of the step in log ratio, then the whole step with the x0 predicted there.
 
     The noise of a call is the increment of a Brownian path between the call's two ratios: both calls of a step look at one path, and so do
@@ -25,16 +38,23 @@ class DPMSolverSDE(StagedSampler):
     """
 
     name: ClassVar[str] = "DPMSolverSDEScheduler"
-    keys: ClassVar[Mapping[str, Any]] = RATIO_KEYS | {"beta_start": 0.00085, "beta_end": 0.012, "noise_sampler_seed": None}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"prediction_type": ("epsilon", "v_prediction")}
+    exploding: ClassVar[bool] = True
     calls_per_step: ClassVar[int] = 2
     step_options: ClassVar[tuple[str, ...]] = ("s_noise",)
 
-    noise_sampler_seed: int | tuple[int, ...] | None = None  # of the path; several: one for each sample of a batch
+    prediction_type: Literal["epsilon", "v_prediction"] = setting("epsilon")
+    grid: RatioGrid = group(
+        RatioGrid,
+        without=["final_sigmas_type", "rescale_betas_zero_snr"],
+        fixed={"reads_exact_timesteps": True},
+        beta_start=0.00085,
+        beta_end=0.012,
+    )
+    # of the Brownian path; several: one for each sample of a batch
+    noise_sampler_seed: int | tuple[int, ...] | None = setting(None, read=_read_seed)
     s_noise: float = 1.0  # deviation of the noise
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_noise(s_noise=self.s_noise)
 
     @property
@@ -43,37 +63,27 @@ class DPMSolverSDE(StagedSampler):
         return self.noise_sampler_seed
 
     def _plan(self, request: Request) -> Plan:
-        timesteps, ratios = self._stops(request, fine=True)
-        levels = ratios.astype(np.float64).tolist()
-        ends, middles = _through_logarithms(ratios)
-        between = self._told(middles)
-        calls: list[StagedCall] = []
-        for i in range(len(timesteps)):
-            now, then = float(ends[i]), float(ends[i + 1])
-            if then == 0:
-                calls.append(euler_call(self.prediction_type, float(timesteps[i]), levels[i], 0.0))
+        stops = (levels := self.grid.levels(request)).stops
+        ends, middles = _through_logarithms(levels.ratios)
+        calls: list[LinearCall] = []
+        for level, (ratio, ratio_next), middle in zip(stops, pairwise(ends.tolist()), self.grid.levels_at(middles), strict=False):
+            if not ratio_next:
+                calls.append(LinearCall(at=level, step=LinearStep(x0=1.0)))
                 continue
-            calls.append(self._stage(float(timesteps[i]), levels[i], now, float(middles[i]), ends_step=False))
-            calls.append(self._stage(float(between[i]), float(middles[i]), now, then, ends_step=True))
-        positive = [level for level in levels if level > 0]
+            start, end = level_at(level.timestep, ratio), level_at(0.0, ratio_next)
+            calls += (self._stage(level, start, middle), self._stage(middle, start, end, first=level))
+        positive = [level.ratio for level in stops if level.ratio > 0]
         span = (min(positive), max(positive))
-        return staged_plan(calls, levels[-1], first_scale(self.timestep_spacing, scales(levels[0])[1]), span=span)
+        return linear_plan(self.prediction_type, calls, stops[-1], self.grid.init_scale(stops[0]), span=span)
 
-    def _stage(self, timestep: float, at: float, now: float, then: float, *, ends_step: bool) -> StagedCall:
-        """Return a call at ratio ``at`` that leads from the step's beginning at ``now`` to ``then``."""
-        down, up = (float(part) for part in ancestral_split(np.float64(now), np.float64(then)))  # type: ignore[arg-type]
-        return exponential_call(
-            self.prediction_type,
-            timestep,
-            at,
-            now,
-            then,
-            down=down,
-            up=up * self.s_noise,
-            draws=now != then,
-            ends=ends_step,
-            interval=(now, then),
-        )
+    def _stage(self, at: Level, start: Level, end: Level, first: Level | None = None) -> LinearCall:
+        """Return a call that leads from the step's beginning to ``end``; the second of a step looks back to the first."""
+        down, up = ancestral_split(start.ratio, end.ratio)
+        kept, share = exponential_step(start, end.alpha, down)
+        fresh = end.alpha * (up * self.s_noise)
+        step = LinearStep(x=kept, x0=share, noise=fresh) if first is None else LinearStep(start=kept, x0=share, noise=fresh)
+        draws, interval = start.ratio != end.ratio, (start.ratio, end.ratio)
+        return LinearCall(at=at, step=step, start=first, draws=draws, ends=first is not None, interval=interval)
 
     def shown_sigmas(self, plan: Plan) -> Float:
         """The ratio at which each step begins and ends, without the midpoints: diffusers' ``sigmas``."""
@@ -83,15 +93,6 @@ class DPMSolverSDE(StagedSampler):
     def shown_timesteps(self, plan: Plan) -> Array:
         """float64, as diffusers' are."""
         return plan.timesteps
-
-    def _config(self) -> dict[str, Any]:
-        seed = self.noise_sampler_seed
-        return super()._config() | {"noise_sampler_seed": list(seed) if isinstance(seed, tuple) else seed}
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        seed = values["noise_sampler_seed"]
-        return super()._read(values) | {"noise_sampler_seed": tuple(seed) if isinstance(seed, (list, tuple)) else seed}
 
 
 def _through_logarithms(ratios: Float) -> tuple[F64, F64]:

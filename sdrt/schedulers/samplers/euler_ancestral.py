@@ -41,7 +41,7 @@ class EulerAncestral(Sampler):
     def _plan(self, request: Request) -> Plan:
         levels = self.grid.levels(request)
         calls = [LinearCall(at=level, step=self._step(level, level_next), draws=True) for level, level_next in pairwise(levels.stops)]
-        return linear_plan(self.prediction_type, calls, levels.stops[-1], levels.init_scale)
+        return linear_plan(self.prediction_type, calls, levels.stops[-1], self.grid.init_scale(levels.stops[0]))
 
     def _step(self, level: Level, level_next: Level) -> LinearStep:
         down, up = ancestral_split(level.ratio, level_next.ratio, self.eta)
@@ -54,7 +54,7 @@ def ancestral_split(ratio: float, ratio_next: float, eta: float = 1.0) -> tuple[
 
     Parameters
     ----------
-    ratio, ratio_next : float, ratio >= ratio_next
+    ratio, ratio_next : float, ratio >= ratio_next but for rounding
         Of noise to signal where a step starts and where it ends; the first is above 0.
     eta : float, at least 0
         How much of the variance is fresh: 0 none, 1 as much as the training's own process has when it is run backwards.
@@ -63,4 +63,4 @@ def ancestral_split(ratio: float, ratio_next: float, eta: float = 1.0) -> tuple[
     """
     fall = ratio_next / ratio
     share = min(eta**2 * (1 - fall * fall), 1.0)
-    return ratio_next * math.sqrt(1 - share), ratio_next * math.sqrt(share)
+    return ratio_next * math.sqrt(1 - share), ratio_next * math.sqrt(max(share, 0.0))

@@ -45,7 +45,7 @@ class Heun(Sampler):
         # A bounded x0 takes the output's place: see _advance.
         prediction: Prediction = "sample" if self.bound else self.prediction_type
         calls = [call for level, level_next in pairwise(levels.stops) for call in heun_step(level, level_next)]
-        return linear_plan(prediction, calls, levels.stops[-1], levels.init_scale)
+        return linear_plan(prediction, calls, levels.stops[-1], self.grid.init_scale(levels.stops[0]))
 
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
         if self.bound:

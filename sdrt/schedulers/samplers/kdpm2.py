@@ -1,50 +1,48 @@
-"""DPM-Solver-2, the midpoint method of K. Crowson's k-diffusion (``sample_dpm_2``), inspired by Karras et al. 2022 and Lu et al. 2022."""
+"""DPM-Solver-2, the midpoint method of K. Crowson's k-diffusion (``sample_dpm_2``), inspired by Karras et al. 2022 and Lu et al. 2022.
 
-from collections.abc import Mapping
+With r = sigma / alpha and r_mid = sqrt(r * r'), the middle of the step in log r:
+
+    x_mid / alpha_mid = x0_hat(x, r) + r_mid * eps_hat(x, r)
+    x'    / alpha'    = x / alpha + (r' - r) * eps_hat(x_mid, r_mid)
+"""
+
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from itertools import pairwise
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from sdrt.arrays import F64, Array, Float
-from sdrt.schedulers.core.prediction import Prediction, eps_weights
-from sdrt.schedulers.core.run import Plan, Request
-from sdrt.schedulers.ratio_sampler import RATIO_KEYS
-from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.staged import StagedCall, StagedSampler, euler_call, scales, staged_plan
+from sdrt.arrays import Array, Float
+from sdrt.schedulers.core.run import Level, Plan, Request
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.midpoint import MidpointGrid
+from sdrt.schedulers.steps.linear import LinearCall, LinearStep, linear_plan
 
-__all__ = ["KDPM2", "KDPM2_KEYS", "logarithmic_midpoints", "midpoint_call", "shown_ratios", "shown_timesteps", "told_whole"]
-
-KDPM2_KEYS: dict[str, Any] = RATIO_KEYS | {"beta_start": 0.00085, "beta_end": 0.012}
+__all__ = ["KDPM2", "midpoint_step", "shown_ratios", "shown_timesteps"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class KDPM2(StagedSampler):
+class KDPM2(Sampler):
     """An Euler step to the middle of the step in log ratio, then the whole step along the slope there. The step to no noise is Euler's.
 
     The network is told the fractional timesteps of its ratios; diffusers 0.42.1 rounds those of Karras ratios, half a timestep off at most.
     """
 
     name: ClassVar[str] = "KDPM2DiscreteScheduler"
-    keys: ClassVar[Mapping[str, Any]] = KDPM2_KEYS
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"prediction_type": ("epsilon", "v_prediction")}
+    exploding: ClassVar[bool] = True
     calls_per_step: ClassVar[int] = 2
 
+    prediction_type: Literal["epsilon", "v_prediction"] = setting("epsilon")
+    grid: MidpointGrid = group(MidpointGrid, without=["final_sigmas_type", "rescale_betas_zero_snr"], beta_start=0.00085, beta_end=0.012)
+
     def _plan(self, request: Request) -> Plan:
-        timesteps, ratios = self._stops(request)
-        timesteps = told_whole(self, timesteps, request)
-        levels, n = ratios.astype(np.float64).tolist(), len(timesteps)
-        middles = logarithmic_midpoints(ratios[:-1], ratios[1:])
-        between = self._told(middles)
-        calls: list[StagedCall] = []
-        for i in range(n):
-            now, then, middle = levels[i], levels[i + 1], float(middles[i])
-            if then == 0:
-                calls.append(euler_call(self.prediction_type, float(timesteps[i]), now, 0.0))
-                continue
-            calls.append(euler_call(self.prediction_type, float(timesteps[i]), now, middle, ends=False))
-            calls.append(midpoint_call(self.prediction_type, float(between[i]), now, middle, then))
-        return staged_plan(calls, levels[-1], first_scale(self.timestep_spacing, scales(levels[0])[1]))
+        levels = self.grid.levels(request)
+        middles = self.grid.middles(levels.ratios[:-1], levels.ratios[1:])
+        calls: list[LinearCall] = []
+        for (level, level_next), middle in zip(pairwise(levels.stops), middles, strict=True):
+            calls += midpoint_step(level, middle, level_next, level_next.ratio)
+        return linear_plan(self.prediction_type, calls, levels.stops[-1], self.grid.init_scale(levels.stops[0]))
 
     def shown_sigmas(self, plan: Plan) -> Float:
         """The ratio at which each step begins and ends, without the midpoints, and twice the last: diffusers' ``sigmas``."""
@@ -52,52 +50,19 @@ class KDPM2(StagedSampler):
 
     def shown_timesteps(self, plan: Plan) -> Array:
         """float32 as elsewhere, but float64 where ratios are spread by a formula, as diffusers' are."""
-        return shown_timesteps(self, plan)
+        return shown_timesteps(self.grid, plan)
 
 
-def midpoint_call(
-    prediction: Prediction,
-    timestep: float,
-    now: float,
-    middle: float,
-    then: float,
-    *,
-    down: float | None = None,
-    up: float = 0.0,
-    draws: bool = False,
-) -> StagedCall:
-    """Return the second call: from the anchor at ``now`` along the slope at ``middle``, to ``down`` of the ratio ``then`` or all of it."""
-    alpha, alpha_next = scales(now)[0], scales(then)[0]
-    length = alpha_next * ((then if down is None else down) - now)
-    eps_x, eps_output = eps_weights(prediction, *scales(middle))
-    return StagedCall(
-        timestep=timestep,
-        ratio=middle,
-        x=length * eps_x,
-        output=length * eps_output,
-        anchor=alpha_next / alpha,
-        noise=alpha_next * up,
-        draws=draws,
-    )
-
-
-def logarithmic_midpoints(now: Float, then: Float) -> F64:
-    """Return the ratios in the middle between two, in their logarithm: computed in their own type, in torch.lerp's order.
-
-    At its weight of one half torch.lerp starts from the end, which differs from the other order in last bits; a ratio of 0 has no middle,
-    and gives 0.
-    """
-    real = now.dtype
-    with np.errstate(divide="ignore", invalid="ignore"):
-        start, end = (np.log(ratios.astype(np.float64)).astype(real) for ratios in (now, then))
-        middle = end - (end - start) * real.type(0.5)
-    return np.where(then == 0, 0, np.exp(middle.astype(np.float64)).astype(real)).astype(np.float64)
-
-
-def told_whole(sampler: StagedSampler, timesteps: F64, request: Request) -> F64:
-    """Return the timesteps that the network is told at the stops: as they are, or whole ones where diffusers rounds."""
-    karras = sampler.sigma_spacing.kind == "karras" and request.timesteps is None and request.sigmas is None
-    return np.round(timesteps) if sampler.compat == "diffusers" and karras else timesteps
+def midpoint_step(
+    level: Level, middle: Level, level_next: Level, down: float, noise: float = 0.0, *, draws: bool = False
+) -> tuple[LinearCall, ...]:
+    """Return the calls of a step that leads to ratio ``down`` by the network, and from there to the next stop by fresh noise."""
+    if not level_next.ratio:
+        return (LinearCall(at=level, step=LinearStep(x0=1.0, scale=level_next.alpha)),)
+    alpha = level_next.alpha
+    euler = LinearStep(x0=1.0, eps=middle.ratio, scale=middle.alpha)
+    whole = LinearStep(start=alpha / level.alpha, eps=alpha * (down - level.ratio), noise=alpha * noise)
+    return LinearCall(at=level, step=euler, ends=False), LinearCall(at=middle, start=level, step=whole, draws=draws)
 
 
 def shown_ratios(plan: Plan) -> Float:
@@ -107,6 +72,6 @@ def shown_ratios(plan: Plan) -> Float:
     return shown
 
 
-def shown_timesteps(sampler: StagedSampler, plan: Plan) -> Array:
+def shown_timesteps(grid: MidpointGrid, plan: Plan) -> Array:
     """Return the timesteps in the dtype in which these two classes of diffusers have them."""
-    return plan.timesteps.astype(np.float32 if sampler.sigma_spacing.kind == "interpolated" else np.float64)
+    return plan.timesteps.astype(np.float32 if grid.sigma_spacing.kind == "interpolated" else np.float64)

@@ -1,29 +1,33 @@
 """RES, the exponential multistep method of second order (Zhang et al. 2023, arXiv:2308.02157); diffusers has no such class.
 
-ComfyUI's names for it are ``res_multistep`` and ``res_multistep_ancestral``. Without fresh noise the method is DPM-Solver++(2M) in its
-``heun`` form.
+With r = sigma / alpha, h = log(r / r_down) and h_last that of the step before,
+
+    x' / alpha' = r_down / r * x / alpha + (1 - r_down / r) * x0_hat
+                  + h * phi_2(-h) * h / h_last * (x0_hat - x0_hat_last) + r_up * s_noise * z
+
+where phi_2(z) = (phi_1(z) - 1) / z and phi_1(z) = (exp(z) - 1) / z. ComfyUI's names for it are ``res_multistep`` and
+``res_multistep_ancestral``. Without fresh noise the method is DPM-Solver++(2M) in its ``heun`` form.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import pairwise
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from sdrt.arrays import F64, Float
-from sdrt.schedulers.ancestral import ancestral_split, check_noise
+from sdrt.arrays import Float
 from sdrt.schedulers.core.prediction import to_x0
-from sdrt.schedulers.core.run import Plan, Request, State
-from sdrt.schedulers.grids.ratio import alpha_sigma
-from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.ratio_sampler import EndedRatioSampler
-from sdrt.schedulers.ratio_stops import first_scale
-from sdrt.schedulers.weighted_sum import combined
+from sdrt.schedulers.core.run import Level, Plan, Request, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.grids.ratio import RatioGrid
+from sdrt.schedulers.samplers.euler_ancestral import ancestral_split
+from sdrt.schedulers.steps.linear import linear_combination, plan_of
 
 __all__ = ["ResMultistep", "ResMultistepAncestral", "ResMultistepCall"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ResMultistepCall:
+class ResMultistepCall(NamedTuple):
     """The numbers of one call: x' = x * sample + x0 * predicted x0 + change * (x0 - the one before) + noise * fresh noise."""
 
     alpha: float
@@ -35,51 +39,45 @@ class ResMultistepCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResMultistep(EndedRatioSampler):
+class ResMultistep(Sampler):
     """x0 is extrapolated along the line through its last two values, in -log ratio, and the linear part of the flow is solved exactly."""
 
     name: ClassVar[str] = "ResMultistepScheduler"
+    exploding: ClassVar[bool] = True
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
 
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
+    grid: RatioGrid = group(RatioGrid)
     eta: float = 0.0  # how much of a step's variance is fresh
     s_noise: float = 1.0  # deviation of that noise
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_noise(eta=self.eta, s_noise=self.s_noise)
 
     def _plan(self, request: Request) -> Plan:
-        timesteps, ratios = self._stops(request, self.final_sigma)
-        wide = ratios.astype(np.float64)
-        alphas, sigmas = alpha_sigma(wide)
-        down, up = ancestral_split(wide[:-1], wide[1:], self.eta)
-        kept, change = down / wide[:-1], _changes(wide, down)
-        columns = (
-            alphas[:-1],
-            sigmas[:-1],
-            alphas[1:] * down / sigmas[:-1],
-            alphas[1:] * (1 - kept),
-            alphas[1:] * change,
-            alphas[1:] * up * self.s_noise,
-        )
-        names = ("alpha", "sigma", "x", "x0", "change", "noise")
-        calls = tuple(
-            ResMultistepCall(**dict(zip(names, numbers, strict=True))) for numbers in zip(*(c.tolist() for c in columns), strict=True)
-        )
-        return one_call_plan(
-            timesteps,
-            alphas,
-            sigmas,
-            calls,
-            draws=tuple((up > 0).tolist()),
-            init_scale=first_scale(self.timestep_spacing, float(sigmas[0])),
+        stops = self.grid.levels(request).stops
+        splits = [ancestral_split(level.ratio, level_next.ratio, self.eta) for level, level_next in pairwise(stops)]
+        changes = [0.0, *(_change(*steps) for steps in pairwise(zip(stops, (down for down, _ in splits), strict=False)))]
+        numbers = zip(pairwise(stops), splits, changes, strict=True)
+        calls = [self._call(level, level_next, *split, change) for (level, level_next), split, change in numbers]
+        return plan_of(stops, calls, self.grid.init_scale(stops[0]), draws=tuple(up > 0 for _, up in splits))
+
+    def _call(self, level: Level, level_next: Level, down: float, up: float, change: float) -> ResMultistepCall:
+        alpha = level_next.alpha
+        return ResMultistepCall(
+            alpha=level.alpha,
+            sigma=level.sigma,
+            x=alpha * down / level.sigma,
+            x0=alpha * (1 - down / level.ratio),
+            change=alpha * change,
+            noise=alpha * up * self.s_noise,
         )
 
     def _advance(self, c: ResMultistepCall, state: State, output: Float, noise: Float | None) -> State:
         x0 = to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma)
         change = c.change if state.history else 0.0
-        terms = [(c.x, state.x), (c.x0 + change, x0), *((-change, before) for before in state.history)]
-        x = combined(terms if noise is None else [*terms, (c.noise, noise)])
+        weights, arrays = (c.x, c.x0 + change, *(-change for _ in state.history)), (state.x, x0, *state.history)
+        x = linear_combination(weights, arrays) if noise is None else linear_combination((*weights, c.noise), (*arrays, noise))
         return state.advance(x, history=(x0,))
 
 
@@ -92,15 +90,14 @@ class ResMultistepAncestral(ResMultistep):
     eta: float = 1.0  # how much of a step's variance is fresh
 
 
-def _changes(ratios: F64, down: F64) -> F64:
-    """Return the weight of x0's last change at each call, f64[n]: h phi_2(-h) h / h_last, and 0 at the first.
+def _change(last: tuple[Level, float], step: tuple[Level, float]) -> float:
+    """Return the weight of x0's last change in a step from a level down to a ratio, after such a step: h phi_2(-h) h / h_last.
 
-    phi_2(z) = (phi_1(z) - 1) / z, and phi_1(z) = (exp(z) - 1) / z. h and h_last are the lengths of this step and the one before in -log
-    ratio, as far down as they go before fresh noise is added. Counted between the stops instead, h_last gives a variance of order 1, not 2.
+    h and h_last are the lengths in -log ratio, as far down as the steps go before fresh noise is added. Counted between the stops instead,
+    h_last gives a variance of order 1, not 2.
     """
-    weights = np.zeros(len(down))
-    for i in range(1, len(down)):
-        if 0 < down[i] < ratios[i] < ratios[i - 1]:
-            h, h_last = np.log(ratios[i] / down[i]), np.log(ratios[i - 1] / down[i - 1])
-            weights[i] = (1 + np.expm1(-h) / h) * h / h_last
-    return weights
+    (level_last, down_last), (level, down) = last, step
+    if not 0 < down < level.ratio < level_last.ratio:
+        return 0.0
+    h, h_last = float(np.log(level.ratio / down)), float(np.log(level_last.ratio / down_last))
+    return (1 + float(np.expm1(-h)) / h) * h / h_last

@@ -76,7 +76,7 @@ class Restart(Sampler):
             *first, last = heun_step(level, level_next)
             back_at = steps[i + 1][0] if i + 1 < len(steps) else level_next
             calls += [*first, last if back_at.ratio <= level_next.ratio else self._raise_noise(last, level_next, back_at)]
-        return linear_plan(self.prediction_type, calls, steps[-1][1], levels.init_scale)
+        return linear_plan(self.prediction_type, calls, steps[-1][1], self.grid.init_scale(levels.stops[0]))
 
     def _raise_noise(self, call: LinearCall, reached: Level, back_at: Level) -> LinearCall:
         """Let a step that has reached a level go back to a higher one: x / alpha gets noise of deviation sqrt(r_back**2 - r_reached**2)."""

@@ -6,6 +6,7 @@ that means for the network's output, once for a plan; :func:`linear_combination`
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from sdrt.arrays import Float
 from sdrt.schedulers.core.prediction import Prediction, eps_weights, x0_weights
 from sdrt.schedulers.core.run import Level, Plan
 
-__all__ = ["LinearCall", "LinearStep", "Weights", "linear_combination", "linear_plan"]
+__all__ = ["LinearCall", "LinearStep", "Weights", "linear_combination", "linear_plan", "plan_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +106,28 @@ def linear_plan(
         init_scale=init_scale,
         intervals=() if span is None else tuple(call.interval for call in calls),
         span=span,
+    )
+
+
+def plan_of(stops: Sequence[Level], calls: Sequence[Any], init_scale: float = 1.0, *, draws: tuple[bool, ...] = ()) -> Plan:
+    """Return the plan of a sampler that makes one call a step, with numbers of its own for each.
+
+    Parameters
+    ----------
+    stops : n + 1 levels
+    calls : n of the sampler's own records
+    draws : n bools
+        Whether each call takes fresh noise; none does where it is left out.
+    """
+    n = len(calls)
+    return Plan(
+        timesteps=np.array([stop.timestep for stop in stops[:n]]),
+        alphas=np.array([stop.alpha for stop in stops]),
+        sigmas=np.array([stop.sigma for stop in stops]),
+        coefficients=tuple(calls),
+        draws=draws or (False,) * n,
+        starts=tuple(range(n)),
+        init_scale=init_scale,
     )
 
 

@@ -1,0 +1,57 @@
+"""Churn: noise that is added on the way down (Karras et al. 2022, arXiv:2206.00364, algorithm 2).
+
+The noise of a stop is added before the network is called there, so that each call stands at the raised level: a step ends with the noise of
+the next one, and a run begins at the first raised level. The settings move the stops, so they are said where a run is laid out.
+
+diffusers 0.42.1 calls the network first and adds the noise of a step afterwards: the output belongs to a sample of less noise than the one
+that it moves, and the noise of the last step stays in the picture.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+
+from sdrt.arrays import F64, Float
+from sdrt.schedulers.core.settings import check_noise
+
+__all__ = ["Churn"]
+
+_HIGHEST_GAMMA = math.sqrt(2) - 1  # algorithm 2: a stop adds at most as much variance as there is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Churn:
+    """How much noise is added, and where: a field of a sampler, whose ``step_options`` these are.
+
+    Raises
+    ------
+    ConfigError : a setting below 0
+    """
+
+    step_options: ClassVar[tuple[str, ...]] = ("s_churn", "s_tmin", "s_tmax", "s_noise")
+
+    s_churn: float = 0.0  # how much noise a whole run adds, spread over its steps; 0 is deterministic
+    s_tmin: float = 0.0  # the noise levels, as the class of diffusers counts them, between which it does
+    s_tmax: float = math.inf
+    s_noise: float = 1.0  # deviation of that noise; a little above 1 makes up for detail that is lost
+
+    def __post_init__(self) -> None:
+        check_noise(**{each.name: getattr(self, each.name) for each in fields(self)})
+
+    def gammas(self, sigmas: Float, steps: int) -> F64:
+        """Return by which share noise grows at each stop but the last: sigma_hat = (1 + gamma) * sigma.
+
+        Parameters
+        ----------
+        sigmas : f[m + 1]
+        steps : int
+            Among how many steps ``s_churn`` is divided.
+
+        Returns
+        -------
+        f64[m]
+        """
+        within = (self.s_tmin <= sigmas[:-1]) & (sigmas[:-1] <= self.s_tmax)
+        return np.where(within, min(self.s_churn / steps, _HIGHEST_GAMMA), 0.0)

@@ -8,7 +8,7 @@ array([999, 749, 500, 250])
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sdrt.schedulers.catalogue import MODULES
+from sdrt.schedulers.catalogue import sampler_module
 from sdrt.schedulers.config import class_names, sampler_from_config
 from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.core.sampler import Sampler
@@ -105,12 +105,12 @@ __all__ = [
     "sampler_from_name",
 ]
 
-# What samplers' files have beside their samplers.
-_BESIDE = {"RestartInterval": "restart"}
+# What the files of samplers have beside their samplers, by file.
+_FURTHER_EXPORTS = {"RestartInterval": "restart"}
 
 
 def __getattr__(name: str) -> Any:
-    if (module := MODULES.get(name, _BESIDE.get(name))) is None:
+    if (module := sampler_module(name) or _FURTHER_EXPORTS.get(name)) is None:
         raise AttributeError(f"module 'sdrt.schedulers' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"sdrt.schedulers.samplers.{module}"), name)
     globals()[name] = value

@@ -8,94 +8,55 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sdrt.schedulers.core.sampler import Sampler
 
-__all__ = ["ALIASES", "CLASS_NAMES", "MODULES", "all_samplers", "sampler_class"]
+__all__ = ["ALIASES", "SAMPLERS", "class_name_of", "sampler_class", "sampler_module"]
 
-# The class name that each sampler answers to: diffusers' own, and one of the same form where diffusers has none.
-CLASS_NAMES: Mapping[str, str] = {
-    "DDIM": "DDIMScheduler",
-    "DDIMInverse": "DDIMInverseScheduler",
-    "DDPM": "DDPMScheduler",
-    "PNDM": "PNDMScheduler",
-    "IPNDM": "IPNDMScheduler",
-    "LCM": "LCMScheduler",
-    "TCD": "TCDScheduler",
-    "UnCLIP": "UnCLIPScheduler",
-    "Euler": "EulerDiscreteScheduler",
-    "EulerAncestral": "EulerAncestralDiscreteScheduler",
-    "Heun": "HeunDiscreteScheduler",
-    "KDPM2": "KDPM2DiscreteScheduler",
-    "KDPM2Ancestral": "KDPM2AncestralDiscreteScheduler",
-    "LMS": "LMSDiscreteScheduler",
-    "DPMSolverSDE": "DPMSolverSDEScheduler",
-    "DPMPP2SAncestral": "DPMPP2SAncestralScheduler",
-    "Restart": "RestartScheduler",
-    "ResMultistep": "ResMultistepScheduler",
-    "ResMultistepAncestral": "ResMultistepAncestralScheduler",
-    "EulerCFGPP": "EulerCFGPPScheduler",
-    "EulerAncestralCFGPP": "EulerAncestralCFGPPScheduler",
-    "DPMPP2MCFGPP": "DPMPP2MCFGPPScheduler",
-    "DPMSolverMultistep": "DPMSolverMultistepScheduler",
-    "FlowEuler": "FlowMatchEulerDiscreteScheduler",
-    "FlowHeun": "FlowMatchHeunDiscreteScheduler",
-    "FlowLCM": "FlowMatchLCMScheduler",
-    "EDMEuler": "EDMEulerScheduler",
-    "EDMDPMSolverMultistep": "EDMDPMSolverMultistepScheduler",
-    "ConsistencyModel": "CMStochasticIterativeScheduler",
-    "DPMSolverMultistepInverse": "DPMSolverMultistepInverseScheduler",
-    "DPMSolverSinglestep": "DPMSolverSinglestepScheduler",
-    "DEISMultistep": "DEISMultistepScheduler",
-    "UniPCMultistep": "UniPCMultistepScheduler",
-    "SASolver": "SASolverScheduler",
+# The file in samplers/ and the Python class of each class name: diffusers' own, and one of the same form where diffusers has none.
+SAMPLERS: Mapping[str, str] = {
+    "DDIMScheduler": "ddim:DDIM",
+    "DDIMInverseScheduler": "ddim_inverse:DDIMInverse",
+    "DDPMScheduler": "ddpm:DDPM",
+    "PNDMScheduler": "pndm:PNDM",
+    "IPNDMScheduler": "ipndm:IPNDM",
+    "LCMScheduler": "lcm:LCM",
+    "TCDScheduler": "tcd:TCD",
+    "UnCLIPScheduler": "unclip:UnCLIP",
+    "EulerDiscreteScheduler": "euler:Euler",
+    "EulerAncestralDiscreteScheduler": "euler_ancestral:EulerAncestral",
+    "HeunDiscreteScheduler": "heun:Heun",
+    "KDPM2DiscreteScheduler": "kdpm2:KDPM2",
+    "KDPM2AncestralDiscreteScheduler": "kdpm2_ancestral:KDPM2Ancestral",
+    "LMSDiscreteScheduler": "lms:LMS",
+    "DPMSolverSDEScheduler": "dpmsolver_sde:DPMSolverSDE",
+    "DPMPP2SAncestralScheduler": "dpmpp_2s_ancestral:DPMPP2SAncestral",
+    "RestartScheduler": "restart:Restart",
+    "ResMultistepScheduler": "res_multistep:ResMultistep",
+    "ResMultistepAncestralScheduler": "res_multistep:ResMultistepAncestral",
+    "EulerCFGPPScheduler": "euler_cfgpp:EulerCFGPP",
+    "EulerAncestralCFGPPScheduler": "euler_cfgpp:EulerAncestralCFGPP",
+    "DPMPP2MCFGPPScheduler": "dpmpp_2m_cfgpp:DPMPP2MCFGPP",
+    "DPMSolverMultistepScheduler": "dpmsolver_multistep:DPMSolverMultistep",
+    "FlowMatchEulerDiscreteScheduler": "flow_euler:FlowEuler",
+    "FlowMatchHeunDiscreteScheduler": "flow_heun:FlowHeun",
+    "FlowMatchLCMScheduler": "flow_lcm:FlowLCM",
+    "EDMEulerScheduler": "edm_euler:EDMEuler",
+    "EDMDPMSolverMultistepScheduler": "edm_dpmsolver_multistep:EDMDPMSolverMultistep",
+    "CMStochasticIterativeScheduler": "consistency:ConsistencyModel",
+    "DPMSolverMultistepInverseScheduler": "dpmsolver_multistep_inverse:DPMSolverMultistepInverse",
+    "DPMSolverSinglestepScheduler": "dpmsolver_singlestep:DPMSolverSinglestep",
+    "DEISMultistepScheduler": "deis_multistep:DEISMultistep",
+    "UniPCMultistepScheduler": "unipc_multistep:UniPCMultistep",
+    "SASolverScheduler": "sa_solver:SASolver",
 }
 
 # Further classes of diffusers whose step is the same: they can also step many timesteps at once, for pipelines that solve in parallel.
-ALIASES: Mapping[str, str] = {"DDIMParallelScheduler": "DDIM", "DDPMParallelScheduler": "DDPM"}
+ALIASES: Mapping[str, str] = {"DDIMParallelScheduler": "DDIMScheduler", "DDPMParallelScheduler": "DDPMScheduler"}
 
-# The file in samplers/ of each Python class.
-MODULES: Mapping[str, str] = {
-    "DDIM": "ddim",
-    "DDIMInverse": "ddim_inverse",
-    "DDPM": "ddpm",
-    "PNDM": "pndm",
-    "IPNDM": "ipndm",
-    "LCM": "lcm",
-    "TCD": "tcd",
-    "UnCLIP": "unclip",
-    "Euler": "euler",
-    "EulerAncestral": "euler_ancestral",
-    "Heun": "heun",
-    "KDPM2": "kdpm2",
-    "KDPM2Ancestral": "kdpm2_ancestral",
-    "LMS": "lms",
-    "DPMSolverSDE": "dpmsolver_sde",
-    "DPMPP2SAncestral": "dpmpp_2s_ancestral",
-    "Restart": "restart",
-    "ResMultistep": "res_multistep",
-    "ResMultistepAncestral": "res_multistep",
-    "EulerCFGPP": "euler_cfgpp",
-    "EulerAncestralCFGPP": "euler_cfgpp",
-    "DPMPP2MCFGPP": "dpmpp_2m_cfgpp",
-    "DPMSolverMultistep": "dpmsolver_multistep",
-    "FlowEuler": "flow_euler",
-    "FlowHeun": "flow_heun",
-    "FlowLCM": "flow_lcm",
-    "EDMEuler": "edm_euler",
-    "EDMDPMSolverMultistep": "edm_dpmsolver_multistep",
-    "ConsistencyModel": "consistency",
-    "DPMSolverMultistepInverse": "dpmsolver_multistep_inverse",
-    "DPMSolverSinglestep": "dpmsolver_singlestep",
-    "DEISMultistep": "deis_multistep",
-    "UniPCMultistep": "unipc_multistep",
-    "SASolver": "sa_solver",
-}
-
-
-_BY_CLASS_NAME = {class_name: name for name, class_name in CLASS_NAMES.items()} | dict(ALIASES)
+_CLASS_NAMES = {path.partition(":")[2]: class_name for class_name, path in SAMPLERS.items()}
 
 
 @cache
 def sampler_class(class_name: str) -> "type[Sampler]":
-    """The sampler that answers to a class name of `CLASS_NAMES` or `ALIASES`; its file is imported now.
+    """Return the sampler that answers to a class name of `SAMPLERS` or `ALIASES`; its file is imported now.
 
     Raises
     ------
@@ -104,11 +65,21 @@ def sampler_class(class_name: str) -> "type[Sampler]":
     >>> sampler_class("DDIMParallelScheduler").name
     'DDIMScheduler'
     """
-    name = _BY_CLASS_NAME[class_name]
-    found: type[Sampler] = getattr(importlib.import_module(f"sdrt.schedulers.samplers.{MODULES[name]}"), name)
+    module, _, name = SAMPLERS[ALIASES.get(class_name, class_name)].partition(":")
+    found: type[Sampler] = getattr(importlib.import_module(f"sdrt.schedulers.samplers.{module}"), name)
     return found
 
 
-def all_samplers() -> "tuple[type[Sampler], ...]":
-    """Every sampler, in the order of the table; imports them all."""
-    return tuple(map(sampler_class, CLASS_NAMES.values()))
+def class_name_of(sampler: str) -> str:
+    """Return the class name to which a Python class answers.
+
+    >>> class_name_of("Euler")
+    'EulerDiscreteScheduler'
+    """
+    return _CLASS_NAMES[sampler]
+
+
+def sampler_module(sampler: str) -> str | None:
+    """Return the file in samplers/ of a Python class, or None if there is no such sampler."""
+    class_name = _CLASS_NAMES.get(sampler)
+    return None if class_name is None else SAMPLERS[class_name].partition(":")[0]

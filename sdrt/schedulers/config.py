@@ -9,7 +9,7 @@ from typing import Any
 
 from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
-from sdrt.schedulers.catalogue import ALIASES, CLASS_NAMES, sampler_class
+from sdrt.schedulers.catalogue import ALIASES, SAMPLERS, sampler_class
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import COMPATS, Compat
 
@@ -41,7 +41,7 @@ _KEYS = frozenset((
 
 def class_names() -> tuple[str, ...]:
     """Return the class names that are built, sorted: diffusers' own, and of the same form where diffusers has none."""
-    return tuple(sorted(CLASS_NAMES.values()))
+    return tuple(sorted(SAMPLERS))
 
 
 def sampler_from_config(config: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> Sampler:
@@ -68,7 +68,7 @@ def sampler_from_config(config: Mapping[str, Any], numerics: Numerics = "float32
     if compat is not None and compat not in COMPATS:
         raise ConfigError(f"compat must be {' or '.join(COMPATS)}, got {compat!r}; leave it out for what is right")
     name = config.get("_class_name")
-    if name not in class_names() and name not in ALIASES:
+    if not isinstance(name, str) or name not in {**SAMPLERS, **ALIASES}:
         raise ConfigError(f"_class_name must name a scheduler that is built: {', '.join(class_names())}; got {name!r}")
     sampler = sampler_class(name)
     values = {**sampler.keys, **_given(config, sampler)}

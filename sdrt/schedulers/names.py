@@ -10,7 +10,7 @@ from typing import Any
 
 from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
-from sdrt.schedulers.catalogue import CLASS_NAMES, sampler_class
+from sdrt.schedulers.catalogue import class_name_of, sampler_class
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import Compat
@@ -40,7 +40,7 @@ class SamplerName:
 def _row(name: str, sampler: str, order: int, about: str, *aliases: str, stochastic: bool = False, **says: Any) -> SamplerName:
     return SamplerName(
         name=name,
-        class_name=CLASS_NAMES[sampler],
+        class_name=class_name_of(sampler),
         order=order,
         stochastic=stochastic,
         about=about,

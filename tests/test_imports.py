@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "rng": {"arrays", "errors"},
     "tokenizer": {"arrays", "errors"},
     "images": {"arrays", "errors"},
-    "records": {"arrays", "errors", "images"},
+    "records": {"arrays", "errors", "images", "rng"},
     "guidance": {"arrays", "errors"},
     "schedulers": {"rng", "arrays", "errors"},
     "prompt": {"arrays", "errors", "tokenizer"},

@@ -413,6 +413,7 @@ class Pipeline:
             num_controlnets=len(self._controlnets),
             refined=self._refiner is not None,
             remarks=self._remarks,
+            vae_tiling=self._vae_tiling,
         )
 
     def _prepare(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> _Run:

@@ -43,6 +43,7 @@ def settle(
     num_controlnets: int,
     refined: bool,
     remarks: Mapping[str, str] | None = None,
+    vae_tiling: bool = False,
 ) -> tuple[Settings, Sampler]:
     """Fill in every default and check every setting.
 
@@ -53,6 +54,8 @@ def settle(
     refined : bool
         Whether the pipeline has a refiner.
     remarks : mapping
+        For the record.
+    vae_tiling : bool
         For the record.
 
     Raises
@@ -86,7 +89,7 @@ def settle(
         height=_first(options.get("height"), defaults.get("height"), height),
         width=_first(options.get("width"), defaults.get("width"), width),
         conditions=_conditions(opened, options, num_controlnets, refined=refined),
-        scheduler=scheduler if isinstance(scheduler, str) else sampler.name,
+        scheduler=_scheduler_name(scheduler, sampler),
         scheduler_config=sampler.config,
         compat=sampler.compat,
         rng=rng if isinstance(rng, str) else rng.name,
@@ -103,6 +106,8 @@ def settle(
         numerics=numerics,
         version=__version__,
         remarks=dict(remarks or {}),
+        scheduler_options=_beyond_config(sampler, numerics) if isinstance(scheduler, Sampler | DiffusersScheduler | Mapping) else {},
+        vae_tiling=vae_tiling,
     )
     scale = opened.latents.scale
     for name, pixels in (("height", settings.height), ("width", settings.width)):
@@ -130,7 +135,8 @@ def streams_of(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | Non
     rng, sampler_rng = (
         stream_from_state(choice) if isinstance(choice, Mapping) else choice for choice in (options.get("rng"), options.get("sampler_rng"))
     )
-    return "torch" if rng is None else rng, sampler_rng
+    # the same object twice is one stream that goes on
+    return "torch" if rng is None else rng, None if sampler_rng is rng and not isinstance(rng, str) else sampler_rng
 
 
 def control_pictures(options: GenerateOptions, count: int) -> list[Picture]:
@@ -213,7 +219,8 @@ def _sampler(
                     "choose another name, or pass a whole scheduler configuration"
                 )
         case Mapping():
-            found = sampler_from_config(scheduler, numerics, compat)
+            options = dict(scheduler.get("_sdrt", {}).get("options", {}))
+            found = sampler_from_config(scheduler, options.pop("numerics", numerics), compat).with_options(**options)
         case DiffusersScheduler():
             found = scheduler.sampler
         case _:
@@ -221,6 +228,20 @@ def _sampler(
     if found.inverse:
         raise ConfigError(f"{found.name} leads from a picture to its noise, and generate from noise to a picture; choose another one")
     return found if compat is None or found.compat == compat else found.with_compat(compat)
+
+
+def _scheduler_name(scheduler: object, sampler: Sampler) -> str:
+    """Return the name that was asked for, in this call or in the one whose record is played back; else the class."""
+    if isinstance(scheduler, Mapping):
+        return str(scheduler.get("_sdrt", {}).get("name", sampler.name))
+    return scheduler if isinstance(scheduler, str) else sampler.name
+
+
+def _beyond_config(sampler: Sampler, numerics: Numerics) -> dict[str, Any]:
+    """Return what distinguishes a sampler from the one that its configuration makes; eta has a field of its own."""
+    plain = sampler_from_config(sampler.config, numerics, sampler.compat)
+    names = (*(name for name in sampler.step_options if name != "eta"), "numerics")
+    return {name: getattr(sampler, name) for name in names if getattr(sampler, name) != getattr(plain, name)}
 
 
 def _first(*values: T | None) -> T:

@@ -1,6 +1,7 @@
 """The record of a picture: every setting that decides it, as one frozen dataclass and as text inside the PNG."""
 
+from sdrt.records.formats import read_png_record
 from sdrt.records.png_metadata import parameters_text, text_chunks
 from sdrt.records.settings import Settings
 
-__all__ = ["Settings", "parameters_text", "text_chunks"]
+__all__ = ["Settings", "parameters_text", "read_png_record", "text_chunks"]

@@ -2,11 +2,17 @@
 
 import math
 import operator
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Self, get_args, get_origin
 
 from sdrt.errors import ConfigError
+from sdrt.images.inputs import Picture
+from sdrt.records.formats import FORMAT, from_json_values, read_png_record, to_json_values, upgraded
+from sdrt.records.playback import PICTURES, checked_picture, recorded_scheduler, recorded_stream
+from sdrt.rng import NoiseStream
 
 __all__ = ["Settings"]
 
@@ -65,6 +71,10 @@ class Settings:
     remarks : mapping
         What a backend of fixed networks (Core ML) was told and does to its inputs, and what its model's folder did not say and was
         assumed; empty with others.
+    scheduler_options : mapping
+        What was set on a scheduler that was passed as an object, beyond its configuration: ``s_churn``, ``order`` and their like.
+    vae_tiling : bool
+        Whether large pictures were decoded tile by tile.
     """
 
     prompt: str
@@ -96,6 +106,8 @@ class Settings:
     numerics: str
     version: str
     remarks: Mapping[str, str] = field(default_factory=dict)
+    scheduler_options: Mapping[str, Any] = field(default_factory=dict)
+    vae_tiling: bool = False
 
     def __post_init__(self) -> None:
         for name, minimum in (
@@ -109,30 +121,150 @@ class Settings:
             value = _whole(getattr(self, name))
             if value is None or value < minimum:
                 span = f" of at least {minimum}" if math.isfinite(minimum) else ""
-                raise ConfigError(f"{name} is a whole number{span}; got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be a whole number{span}, got {getattr(self, name)!r}")
             object.__setattr__(self, name, value)
         if self.guidance_batching not in ("batched", "sequential"):
             raise ConfigError(f"guidance_batching must be 'batched' or 'sequential', got {self.guidance_batching!r}")
         if self.sampler_seed is not None and _whole(self.sampler_seed) is None:
-            raise ConfigError(f"sampler_seed is a whole number, or None for the image's own; got {self.sampler_seed!r}")
+            raise ConfigError(f"sampler_seed must be a whole number, or None for the image's own, got {self.sampler_seed!r}")
         for name, low, high in (("guidance_scale", -math.inf, math.inf), ("guidance_rescale", 0.0, 1.0), ("eta", 0.0, math.inf)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
                 span = f" in [{low:g}, {high:g}]" if math.isfinite(high) else f" of at least {low:g}" if math.isfinite(low) else ""
-                raise ConfigError(f"{name} is a finite number{span}; got {value!r}")
+                raise ConfigError(f"{name} must be a finite number{span}, got {value!r}")
+
+    # ---- as JSON
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as values of strict JSON. It has no infinity: one in a scheduler's configuration becomes text that float() reads."""
-        config = {key: _finite(value) for key, value in self.scheduler_config.items()}
-        mappings = {"backend": dict(self.backend), "embeddings": dict(self.embeddings), "conditions": dict(self.conditions)}
-        found = asdict(self) | {"scheduler_config": config} | mappings
-        if not self.remarks:
-            del found["remarks"]
-        return found
+        """Return the settings as values of strict JSON, which :meth:`from_dict` reads.
+
+        JSON has no infinity: one in a scheduler's configuration becomes text that ``float()`` reads.
+        """
+        record = {"format": FORMAT} | asdict(self)
+        for name in ("scheduler_config", "scheduler_options"):
+            record[name] = to_json_values(record[name])
+        return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` returned, in this version of sdrt or an older one.
+
+        Parameters
+        ----------
+        record : mapping
+            It may have been JSON in between, or the text ``sdrt`` in a PNG.
+
+        Raises
+        ------
+        ConfigError : a field that is missing, unknown or of another type, or a format that a newer sdrt writes
+
+        >>> Settings.from_dict({"format": 3})
+        Traceback (most recent call last):
+        sdrt.errors.ConfigError: a record's format must be 1 to 2, got 3; update sdrt to read it
+        """
+        values = upgraded(record)
+        known = {each.name: each for each in fields(cls)}
+        if unknown := sorted(values.keys() - known.keys()):
+            raise ConfigError(f"a record has no field {', '.join(unknown)}; was it written by a newer sdrt ({record.get('version')})?")
+        needed = [name for name, each in known.items() if each.default_factory is MISSING and each.default is MISSING]
+        if missing := [name for name in needed if name not in values]:
+            raise ConfigError(f"a record must have the field {', '.join(missing)}, got none; take a whole record")
+        for name, value in values.items():
+            _check_type(name, value, known[name].type)
+        for name in ("scheduler_config", "scheduler_options"):
+            if name in values:
+                values[name] = from_json_values(values[name])
+        return cls(**values)
+
+    @classmethod
+    def from_png(cls, file: str | Path) -> Self:
+        """Read the record inside a PNG that sdrt wrote.
+
+        The record of one picture of a batch draws that picture alone, which may round differently in its last bits.
+
+        Raises
+        ------
+        ImageError : the file cannot be read, or holds no record
+        ConfigError : as :meth:`from_dict`
+        """
+        return cls.from_dict(read_png_record(Path(file)))
+
+    # ---- played back
+
+    def options(
+        self,
+        *,
+        image: Picture | None = None,
+        mask_image: Picture | None = None,
+        control_image: Picture | Sequence[Picture] | None = None,
+        rng: NoiseStream | None = None,
+        sampler_rng: NoiseStream | None = None,
+    ) -> dict[str, Any]:
+        """Return the arguments that draw these pictures again: ``pipe.generate(**settings.options())``.
+
+        The pipeline must have the same model, backends and numerics. A record holds the digests of pictures and of noise that was given as
+        arrays, and neither pixels nor noise: pass those again, and they are compared.
+
+        Parameters
+        ----------
+        image, mask_image, control_image : Picture, or a sequence of them, optional
+            The pictures that the record names.
+        rng, sampler_rng : NoiseStream, optional
+            A stream of the arrays that were given; it is put where it stood.
+
+        Returns
+        -------
+        dict
+            Values of JSON, but for what was passed here.
+
+        Raises
+        ------
+        ConfigError : something that the record does not hold is not passed, or is not what was recorded
+        """
+        passed = {"image": image, "mask_image": mask_image, "control_image": control_image}
+        if needless := [name for name, value in passed.items() if value is not None and name not in self.conditions]:
+            raise ConfigError(f"the record has no {', '.join(needless)}; leave it out")
+        pictures = {name: checked_picture(name, self.conditions[name], passed[name]) for name in PICTURES if name in self.conditions}
+        streams = {"rng": rng, "sampler_rng": sampler_rng}
+        if needless := [name for name, stream in streams.items() if stream is not None and name not in self.shared_streams]:
+            raise ConfigError(f"the record has no shared stream {', '.join(needless)}; leave it out")
+        shared = {name: recorded_stream(name, state, streams[name]) for name, state in self.shared_streams.items()}
+        plain = {name: getattr(self, name) for name in _PLAIN_OPTIONS}
+        scheduler = recorded_scheduler(self.scheduler, self.scheduler_config, self.scheduler_options)
+        return {**plain, "scheduler": scheduler, **self.conditions, **pictures, **shared}
 
 
-def _finite(value: object) -> object:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+# The fields that are arguments of generate under the same names.
+_PLAIN_OPTIONS = (
+    "prompt",
+    "negative_prompt",
+    "seed",
+    "num_images",
+    "num_inference_steps",
+    "guidance_scale",
+    "guidance_rescale",
+    "guidance_batching",
+    "eta",
+    "height",
+    "width",
+    "compat",
+    "rng",
+    "sampler_rng",
+    "sampler_seed",
+    "prompt_syntax",
+    "long_prompts",
+    "emphasis",
+    "clip_skip",
+)
+
+
+def _check_type(name: str, value: object, annotation: Any) -> None:
+    """Check a field of a record; numbers are left to the settings themselves."""
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    allowed = tuple(get_origin(kind) or kind for kind in kinds)
+    if not {int, float} & set(allowed) and not isinstance(value, allowed):
+        names = " or ".join({Mapping: "a mapping", str: "text", bool: "true or false", NoneType: "null"}[kind] for kind in allowed)
+        raise ConfigError(f"{name} must be {names}, got {value!r:.80}; take a whole record")
 
 
 def _whole(value: object) -> int | None:

@@ -76,8 +76,8 @@ def test_none_and_zero_are_the_last_layer(pipe: sdrt.Pipeline) -> None:
     ("clip_skip", "message"),
     [
         (3, r"clip_skip must be below 3, the layers of this model's text_encoder, got 3"),
-        (-1, r"clip_skip is a whole number of at least 0; got -1"),
-        (1.0, r"clip_skip is a whole number of at least 0; got 1\.0"),
+        (-1, r"clip_skip must be a whole number of at least 0, got -1"),
+        (1.0, r"clip_skip must be a whole number of at least 0, got 1\.0"),
     ],
 )
 def test_a_number_of_layers_that_there_is_not_is_refused(pipe: sdrt.Pipeline, clip_skip: Any, message: str) -> None:

@@ -58,7 +58,7 @@ def test_a_negative_prompt_has_its_own_line_and_a_comma_is_quoted() -> None:
 
 def test_the_json_of_one_picture_draws_it_alone() -> None:
     chunks = text_chunks(SETTINGS, 95)
-    again = Settings(**json.loads(chunks["sdrt"]))
+    again = Settings.from_dict(json.loads(chunks["sdrt"]))
     assert again == replace(SETTINGS, seed=95, num_images=1)
 
 
@@ -73,10 +73,10 @@ def test_pictures_of_one_stream_are_told_by_their_place() -> None:
     shared = replace(SETTINGS, shared_streams={"rng": {"stream": "torch", "seed": 93}})
     one = json.loads(text_chunks(shared, 95)["sdrt"])
     assert (one.pop("image"), one["seed"], one["num_images"]) == (2, 93, 4)
-    assert Settings(**one) == shared
+    assert Settings.from_dict(one) == shared
 
 
 @pytest.mark.parametrize(("name", "value"), [("eta", -0.1), ("guidance_scale", "7"), ("height", True), ("num_images", 1.0)])
 def test_settings_are_checked_on_construction(name: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=rf"^{name} is a"):
+    with pytest.raises(ConfigError, match=rf"^{name} must be a"):
         replace(SETTINGS, **{name: value})

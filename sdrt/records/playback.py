@@ -1,0 +1,71 @@
+"""From a record back to the options that draw its pictures, and to what only the caller still has: pictures and arrays of noise."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdrt.errors import ConfigError
+from sdrt.images.inputs import digest
+from sdrt.records.formats import from_json_values
+
+__all__ = ["PICTURES", "checked_picture", "recorded_scheduler", "recorded_stream"]
+
+# The conditions that are pictures, of which a record holds the digests.
+PICTURES = ("image", "mask_image", "control_image")
+
+
+def recorded_scheduler(name: str, config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration that also says under which name it was asked for, and what was set beyond it.
+
+    The key ``_sdrt`` holds both. diffusers and :func:`sdrt.schedulers.from_config` ignore keys that begin with an underscore.
+    """
+    own = {"name": name, "options": from_json_values(options)}
+    return {**from_json_values(config), "_sdrt": own}
+
+
+def checked_picture(name: str, recorded: Any, picture: Any) -> Any:
+    """Return a picture, or a list of them, that has the recorded digest.
+
+    Parameters
+    ----------
+    recorded : str or list of str
+        The SHA-256 of each picture's pixels.
+    picture : Picture, sequence of Picture or None
+
+    Raises
+    ------
+    ConfigError : no picture is passed, or another one than was recorded
+    """
+    wanted = [recorded] if isinstance(recorded, str) else list(recorded)
+    if picture is None:
+        hashes = ", ".join(sha256[:12] for sha256 in wanted)
+        raise ConfigError(f"{name} must be passed again, as the record holds its SHA-256 alone ({hashes}); write options({name}=...)")
+    pictures = list(picture) if isinstance(picture, list | tuple) else [picture]
+    if len(pictures) != len(wanted):
+        raise ConfigError(f"{name} must be {len(wanted)} pictures, as recorded, got {len(pictures)}; pass them in their order")
+    for sha256, each in zip(wanted, pictures, strict=True):
+        if (got := digest(name, each)) != sha256:
+            raise ConfigError(f"{name} must be the recorded picture, SHA-256 {sha256[:12]}, got {got[:12]}; pass the same pixels")
+    return pictures if isinstance(recorded, Sequence) and not isinstance(recorded, str) else pictures[0]
+
+
+def recorded_stream(name: str, state: Mapping[str, Any], stream: Any) -> Any:
+    """Return what draws the noise of a recorded stream: its state, or the stream that a caller made again, put to that state.
+
+    Raises
+    ------
+    ConfigError : noise that the record cannot make, and no stream is passed; or one of other noise
+    """
+    if stream is not None:
+        stream.restore(state)
+        return stream
+    if state.get("stream") == "given":
+        sha256 = state["cursor"]["sha256"][:12]
+        raise ConfigError(
+            f"{name} must be passed again, as the record holds the SHA-256 of its arrays alone ({sha256}); write "
+            f"options({name}=sdrt.rng.from_arrays(arrays))"
+        )
+    if "cursor" not in state:
+        raise ConfigError(
+            f"{name} must be passed again, as the record cannot make the stream {state.get('stream')!r}; write options({name}=stream)"
+        )
+    return dict(state)

@@ -89,7 +89,7 @@ def posix_names(node: ast.AST) -> set[str]:
     if isinstance(node, ast.Import):
         return {alias.name for alias in node.names} & POSIX_MODULES
     if isinstance(node, ast.ImportFrom):
-        return {node.module} & POSIX_MODULES or {alias.name for alias in node.names if node.module == "os"} & POSIX_CALLS
+        return {str(node.module)} & POSIX_MODULES or {alias.name for alias in node.names if node.module == "os"} & POSIX_CALLS
     # as in getattr(os, "sysconf", None)
     return {node.value} & POSIX_CALLS if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
 

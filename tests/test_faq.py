@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from converter import cli as converter_cli
 from sdrt.cli import parser
 
 FAQ = (Path(__file__).parents[1] / "docs" / "faq.md").read_text(encoding="utf-8")
@@ -33,13 +34,11 @@ def test_commands_of_sdrt_can_be_typed(line: str) -> None:
 
 @pytest.mark.parametrize("line", OF_THE_CONVERTER)
 def test_commands_of_the_converter_can_be_typed(line: str) -> None:
-    command_line = pytest.importorskip("converter.cli")
-    command_line.parse_options(command_line.parser().parse_args(shlex.split(line)[3:]))
+    converter_cli.parse_options(converter_cli.parser().parse_args(shlex.split(line)[3:]))
 
 
 def test_every_option_that_is_named_exists() -> None:
-    command_line = pytest.importorskip("converter.cli")
-    known = options(parser()) | options(command_line.parser())
+    known = options(parser()) | options(converter_cli.parser())
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", FAQ)) - known == set()
 
 

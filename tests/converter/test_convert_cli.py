@@ -116,6 +116,7 @@ def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_targets_are_those_of_the_options() -> None:
+    assert len(get_args(DeploymentTarget)) > 1
     for target in get_args(DeploymentTarget):
         assert parsed("--min-deployment-target", target).deployment_target == target
 

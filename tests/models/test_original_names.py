@@ -138,7 +138,9 @@ def test_a_published_controlnet_is_found_by_name_and_shape(tmp_path: Path) -> No
     for want in (module.state_dict(), converted):
         assert {name: found.shape(name) for name in found} == {name: tuple(tensor.shape) for name, tensor in want.items()}
     config = opened.config("controlnet")
-    for key in config.keys() & module.config.keys() - _NO_NUMBER:
+    shared = config.keys() & module.config.keys() - _NO_NUMBER
+    assert len(shared) > 8
+    for key in shared:
         want, got = module.config[key], config[key]
         assert (list(want) if isinstance(want, tuple) else want) == (list(got) if isinstance(got, tuple) else got), key
 

@@ -95,8 +95,9 @@ def test_it_agrees_with_numpy_and_keeps_what_it_made(
     first.close()
     monkeypatch.setattr(construction, "open_module", lambda *_, **__: pytest.fail("the conversion is there already"))
     second = open_part(folder, component, cache)
-    for name, x in second(**jobs[0]).items():
-        assert np.array_equal(x, results[0][name])
+    found = second(**jobs[0])
+    assert found.keys() == results[0].keys()
+    assert all(np.array_equal(x, results[0][name]) for name, x in found.items())
 
 
 def test_refusals(folder: Path) -> None:

@@ -32,6 +32,7 @@ def test_bfloat16_stays_near_float32(sd1: Path, component: ComponentName) -> Non
     """
     inputs = inputs_of("sd1", component)
     wanted, found = open_part(sd1, component)(**inputs), open_part(sd1, component, dtype="bfloat16")(**inputs)
+    assert found.keys() == wanted.keys()
     for name, x in found.items():
         assert x.dtype == np.float32
         assert 1e-4 < relative_error(x, wanted[name]) < 0.1, name
@@ -58,7 +59,9 @@ def test_timesteps_are_not_rounded_to_bfloat16(sd1: Path) -> None:
 def test_what_should_only_change_speed_and_memory_moves_rounding_only(sd1: Path, component: ComponentName, changed: dict[str, Any]) -> None:
     inputs = inputs_of("sd1", component, n=3)
     wanted = open_part(sd1, component)(**inputs)
-    for name, x in open_part(sd1, component, **changed)(**inputs).items():
+    found = open_part(sd1, component, **changed)(**inputs)
+    assert found.keys() == wanted.keys()
+    for name, x in found.items():
         assert relative_error(x, wanted[name]) < 1e-5, name
 
 
@@ -178,5 +181,6 @@ def test_cuda_agrees_with_numpy(sd1: Path, component: ComponentName, dtype: str,
     wanted = open_case("numpy", sd1, component)(**inputs)
     with torch.backends.cudnn.flags(allow_tf32=False):
         found = open_part(sd1, component, device="cuda", dtype=dtype)(**inputs)
+    assert found.keys() == wanted.keys()
     for name, x in found.items():
         assert relative_error(x, wanted[name]) < bound, name

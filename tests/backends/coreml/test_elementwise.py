@@ -44,16 +44,6 @@ REDUCTIONS = (
     *("reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_l1_norm", "reduce_l2_norm", "reduce_sum_square"),
     *("reduce_log_sum", "reduce_log_sum_exp"),
 )
-COVERED = {
-    *UNARY,
-    *BINARY,
-    *COMPARISONS,
-    *LOGICAL,
-    *WITH_NUMBERS,
-    *REDUCTIONS,
-    *("reduce_argmax", "reduce_argmin", "pow", "logical_not", "cast", "gelu", "softmax", "prelu", "softplus_parametric", "select", "silu"),
-}
-
 # float32 has 24 bits, so that sums of a few dozen numbers agree to some units of 6e-8; the peer computes some in float64
 _ROUNDING = 2e-6
 

@@ -11,12 +11,6 @@ from hypothesis import strategies as st
 
 from tests.backends.coreml.peer import computed, peer_value, worst_difference
 
-COVERED = {
-    *("conv", "conv_transpose", "max_pool", "avg_pool", "l2_pool", "linear", "matmul", "einsum", "scaled_dot_product_attention"),
-    *("batch_norm", "instance_norm", "layer_norm", "l2_norm", "local_response_norm", "upsample_nearest_neighbor"),
-    *("resize_nearest_neighbor", "upsample_bilinear", "resize_bilinear", "resize"),
-}
-
 # products of some hundred float32 numbers, against float64: sqrt(hundreds) roundings of 6e-8
 _PRODUCT = 3e-6
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

@@ -11,13 +11,6 @@ from hypothesis import strategies as st
 from tests.backends.coreml.peer import computed, peer_value
 
 _shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)
-COVERED = {
-    *("reshape", "transpose", "expand_dims", "squeeze", "concat", "stack", "split", "tile", "reverse", "shape", "slice_by_index"),
-    *("slice_by_size", "slice_update", "pad", "band_part", "sliding_windows", "gather", "gather_along_axis", "gather_nd", "scatter"),
-    *("scatter_along_axis", "scatter_nd", "argsort", "topk", "non_zero", "one_hot", "fill", "fill_like", "range_1d", "cumsum", "identity"),
-    *("flatten2d", "reshape_like", "reverse_sequence", "depth_to_space", "space_to_depth", "pixel_shuffle", "pixel_unshuffle"),
-    *("space_to_batch", "batch_to_space", "crop"),
-}
 
 
 def _numbers(*shape: int) -> np.ndarray:

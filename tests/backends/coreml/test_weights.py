@@ -16,10 +16,6 @@ from sdrt.models.mlpackage.package import open_package
 from tests.backends.coreml.peer import computed, ct
 
 Packages = Callable[..., tuple[Path, torch.nn.Module, dict[str, torch.Tensor]]]
-COVERED = {
-    *("constexpr_affine_dequantize", "constexpr_blockwise_shift_scale", "constexpr_cast", "constexpr_lut_to_dense"),
-    *("constexpr_lut_to_sparse", "constexpr_sparse_blockwise_shift_scale", "constexpr_sparse_to_dense", "quantize", "dequantize"),
-}
 
 
 def _palette(**how: Any) -> Any:
@@ -130,12 +126,3 @@ def test_quantisation_while_running() -> None:
     back = computed("dequantize", {"input": whole, "scale": scale, "zero_point": np.array([1, 0], np.int8), "axis": 0})
     assert np.allclose(back, [[-2.0, 0.0, -0.5], [9.0, 0.2, -12.8]])
     assert computed("constexpr_cast", {"source_val": x.astype(np.float16), "output_dtype": "fp32"}).dtype == np.float32
-
-
-def test_every_operation_is_compared_with_a_peer() -> None:
-    from sdrt.backends.coreml.ops import OPERATIONS
-    from tests.backends.coreml import test_elementwise, test_kernels, test_moving
-
-    tables = (test_elementwise.COVERED, test_kernels.COVERED, test_moving.COVERED, COVERED)
-    assert set().union(*tables) == set(OPERATIONS)
-    assert sum(map(len, tables)) == len(OPERATIONS)

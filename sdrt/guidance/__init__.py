@@ -1,5 +1,27 @@
-"""Guidance: which rows a network is asked for, and how its answers become one prediction."""
+"""Guidance: which rows a denoiser is asked for, and how its predictions become one. One way a file, over ``base``."""
 
-from sdrt.guidance.classifier_free import guidance_embedding, guide, is_guided, rescale
+from sdrt.guidance.base import Call, Guidance, Guided, Row, split_rows
+from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
+from sdrt.guidance.choice import choose_guidance
+from sdrt.guidance.classifier_free import ClassifierFreeGuidance, guide, is_guided
+from sdrt.guidance.embedded import EmbeddedGuidance, guidance_embedding
+from sdrt.guidance.rescaled import RescaledGuidance, rescale
+from sdrt.guidance.unguided import Unguided
 
-__all__ = ["guidance_embedding", "guide", "is_guided", "rescale"]
+__all__ = [
+    "CFGPlusPlusGuidance",
+    "Call",
+    "ClassifierFreeGuidance",
+    "EmbeddedGuidance",
+    "Guidance",
+    "Guided",
+    "RescaledGuidance",
+    "Row",
+    "Unguided",
+    "choose_guidance",
+    "guidance_embedding",
+    "guide",
+    "is_guided",
+    "rescale",
+    "split_rows",
+]

@@ -1,12 +1,13 @@
-"""One network call of the loop: the U-Net with all that is fixed for a run, and what ControlNets add at each step."""
+"""One call of the loop: the U-Net with all that is fixed for a run, and what ControlNets add at each call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.backends.pool import CheckedNetwork
+from sdrt.guidance import Call, Row
 from sdrt.pipeline.conditions.control import Control, ControlSettings, residuals
 
 __all__ = ["Conditions", "Denoiser"]
@@ -14,29 +15,30 @@ __all__ = ["Conditions", "Denoiser"]
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
-    """What the networks of a run are told, row by row: the negative prompt's rows first, if there is guidance.
+    """What the networks of a run are told.
 
     Parameters
     ----------
     texts : mapping
-        Inputs of the U-Net and of ControlNets: ``encoder_hidden_states``, and SDXL's ``text_embeds`` and ``time_ids``.
+        For each row of the guidance, inputs of the U-Net and of ControlNets, one row each: ``encoder_hidden_states``, and SDXL's
+        ``text_embeds`` and ``time_ids``.
     unet : mapping
-        Inputs of the U-Net alone: LCM's ``timestep_cond``.
+        Inputs of the U-Net alone, one row for all: LCM's ``timestep_cond``.
     channels : float[n,c,h,w] or None
         Appended to every sample (in-painting).
     controls : sequence of (picture f[1,3,H,W], ControlSettings)
         For each ControlNet.
     """
 
-    texts: Mapping[str, Float]
+    texts: Mapping[Row, Mapping[str, Float]]
     unet: Mapping[str, Float] = field(default_factory=dict)
     channels: Float | None = None
     controls: Sequence[tuple[Float, ControlSettings]] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """Networks that are bound to some rows of the batch."""
+class _BoundNetworks:
+    """Networks with the conditions of some rows of the batch bound."""
 
     rows: slice
     unet: CheckedNetwork
@@ -52,54 +54,80 @@ class Denoiser:
     controlnets : sequence of CheckedNetwork
         As many as ``conditions.controls``.
     conditions : Conditions
+    rows : sequence of Row
+        Of the guidance: the batch holds these one after the other, each with a sample for every image.
     num_images : int
     sequential : bool
-        Whether rows go through the networks one after the other: a fraction of the memory, and slower.
+        Whether samples go through the networks one after the other: a fraction of the memory, and slower.
     """
 
     def __init__(
-        self, unet: CheckedNetwork, controlnets: Sequence[CheckedNetwork], conditions: Conditions, num_images: int, *, sequential: bool
+        self,
+        unet: CheckedNetwork,
+        controlnets: Sequence[CheckedNetwork],
+        conditions: Conditions,
+        rows: Sequence[Row],
+        num_images: int,
+        *,
+        sequential: bool,
     ) -> None:
-        self.dtype = unet.float_dtype()
-        self.total = len(conditions.texts["encoder_hidden_states"])
-        self._copies = self.total // num_images
-        self._channels = conditions.channels
-        size = 1 if sequential else self.total
-        self._groups = [self._bound(unet, controlnets, conditions, slice(start, start + size)) for start in range(0, self.total, size)]
+        self._dtype = unet.float_dtype()
+        self._copies = len(rows)
+        self._batch = len(rows) * num_images
+        self._channels = None if conditions.channels is None else self._for_each_row(conditions.channels)
+        names = conditions.texts[rows[0]]
+        texts = {name: self._repeated((conditions.texts[row][name] for row in rows), num_images) for name in names}
+        own = {name: self._repeated([value] * len(rows), num_images) for name, value in conditions.unet.items()}
+        size = 1 if sequential else self._batch
+        self._groups = [
+            self._bind(unet, controlnets, conditions.controls, texts, own, slice(first, first + size))
+            for first in range(0, self._batch, size)
+        ]
 
-    def __call__(self, sample: Float, timestep: float, index: int, num_calls: int) -> Float:
+    def __call__(self, sample: Float, call: Call) -> Float:
         """Ask for the prediction of every row.
 
         Parameters
         ----------
         sample : float[n,C,h,w]
             Scaled as the U-Net takes it.
-        index, num_calls : int
-            Which call of how many this is.
+        call : Call
 
         Returns
         -------
-        float[rows,Cout,h,w]
+        float[rows * n,Cout,h,w]
         """
-        every = np.concatenate([sample.astype(self.dtype, copy=False)] * self._copies)
-        wide = every
-        if self._channels is not None:
-            channels = np.concatenate([self._channels.astype(self.dtype, copy=False)] * self._copies)
-            wide = np.concatenate([every, channels], axis=1)
-        told = np.full(self.total, timestep, self.dtype)
-        answers = []
+        samples = self._for_each_row(sample)
+        inputs = samples if self._channels is None else np.concatenate([samples, self._channels], axis=1)
+        timesteps = np.full(self._batch, call.timestep, self._dtype)
+        predictions = []
         for group in self._groups:
-            own = {"timestep": told[group.rows]}
-            added = residuals(group.controls, index, num_calls, sample=every[group.rows], **own)
-            answers.append(group.unet(sample=wide[group.rows], **own, **added)["noise_pred"])
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+            timestep = timesteps[group.rows]
+            added = residuals(group.controls, call, sample=samples[group.rows], timestep=timestep)
+            predictions.append(group.unet(sample=inputs[group.rows], timestep=timestep, **added)["noise_pred"])
+        return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
 
-    def _bound(self, unet: CheckedNetwork, controlnets: Sequence[CheckedNetwork], conditions: Conditions, rows: slice) -> _Rows:
-        texts = {name: value[rows].astype(self.dtype, copy=False) for name, value in conditions.texts.items()}
-        own = {name: value[rows].astype(self.dtype, copy=False) for name, value in conditions.unet.items()}
-        controls = []
-        for network, (picture, settings) in zip(controlnets, conditions.controls, strict=True):
-            known = {name: value for name, value in texts.items() if name in network.signature.input_names()}
-            cond: Array = np.repeat(picture.astype(self.dtype, copy=False), len(texts["encoder_hidden_states"]), axis=0)
-            controls.append(Control(network.bind(**known, controlnet_cond=cond), settings))
-        return _Rows(rows, unet.bind(**texts, **own), tuple(controls))
+    def _for_each_row(self, samples: Float) -> Float:
+        return np.concatenate([samples.astype(self._dtype, copy=False)] * self._copies)
+
+    def _repeated(self, rows: Iterable[Float], num_images: int) -> Float:
+        """Lay out one row of each kind for the batch."""
+        return np.concatenate([np.repeat(row.astype(self._dtype, copy=False), num_images, axis=0) for row in rows])
+
+    def _bind(
+        self,
+        unet: CheckedNetwork,
+        controlnets: Sequence[CheckedNetwork],
+        controls: Sequence[tuple[Float, ControlSettings]],
+        texts: Mapping[str, Float],
+        own: Mapping[str, Float],
+        rows: slice,
+    ) -> _BoundNetworks:
+        mine = {name: value[rows] for name, value in texts.items()}
+        bound = []
+        for network, (picture, settings) in zip(controlnets, controls, strict=True):
+            known = {name: value for name, value in mine.items() if name in network.signature.input_names()}
+            count = len(mine["encoder_hidden_states"])
+            cond: Array = np.repeat(picture.astype(self._dtype, copy=False), count, axis=0)
+            bound.append(Control(network.bind(**known, controlnet_cond=cond), settings))
+        return _BoundNetworks(rows, unet.bind(**mine, **{name: value[rows] for name, value in own.items()}), tuple(bound))

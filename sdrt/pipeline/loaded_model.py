@@ -1,6 +1,6 @@
 """A model that is open: its networks, its tokenizers, and what its configuration says of shapes and conditions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from sdrt.arrays import Float
 from sdrt.backends import Backend, BackendOptions
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
+from sdrt.guidance import Row
 from sdrt.images.png import to_pil
 from sdrt.models import ComponentName, Model
 from sdrt.pipeline.conditions.sizes import Sizes
@@ -120,16 +121,16 @@ class LoadedModel:
 
     # ---- conditions and pictures
 
-    def texts(self, settings: Settings, sizes: Sizes, *, guided: bool) -> tuple[dict[str, Float], TextCondition]:
+    def texts(self, settings: Settings, sizes: Sizes, rows: Sequence[Row]) -> tuple[dict[Row, dict[str, Float]], TextCondition]:
         """Encode the prompts for this model's U-Net.
 
         Returns
         -------
-        inputs : mapping of the U-Net's inputs, a row for the negative prompt, if there is guidance, and one for the prompt
+        inputs : mapping from each row of the guidance to the U-Net's inputs, one row each
         text : TextCondition
         """
         zeros = self.model.flags.force_zeros_for_empty_prompt
-        text = encode_text(self.networks, self.tokenizers, settings, guided=guided, raw=self.is_xl, zero_negative=zeros)
+        text = encode_text(self.networks, self.tokenizers, settings, rows=rows, raw=self.is_xl, zero_negative=zeros)
         inputs = {"encoder_hidden_states": text.encoder_hidden_states}
         if self.is_xl:
             count, left = divmod(
@@ -139,8 +140,8 @@ class LoadedModel:
                 raise ConfigError(
                     f"{self.model.path}: the unet cannot take a pooled text of {text.pooled.shape[1]}; a component is another model's"
                 )
-            inputs |= {"text_embeds": text.pooled, "time_ids": sizes.time_ids(count, guided=guided)}
-        return inputs, text
+            inputs |= {"text_embeds": text.pooled, "time_ids": sizes.time_ids(count, rows)}
+        return {row: {name: value[k : k + 1] for name, value in inputs.items()} for k, row in enumerate(rows)}, text
 
     def decode(self, latents: Float, *, tiled: bool) -> "list[Image]":
         """Pictures of latents float[n,C,h,w], one at a time, so that a batch needs no more memory than one."""

@@ -44,6 +44,10 @@ class RunNoise:
         """Draw unit noise for every image: float32[n, *shape]."""
         return _draw(self.initial, self.num_images, shape)
 
+    def posterior(self, shape: tuple[int, ...]) -> Float:
+        """Draw the noise of a VAE posterior for every image, right after the latents as diffusers does: float32[n, *shape]."""
+        return _draw(self.initial, self.num_images, shape)
+
     def paths(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...] | None = None) -> BrownianTree | None:
         """Return the Brownian paths that this plan walks along, one an image; None for a plan that has none.
 

@@ -1,26 +1,21 @@
-"""From prompt to picture: the pipeline and its one loop.
-
-The loop stands once, as a generator: progress, previews and cancelling are what a caller does between two of its steps. A call keeps its
-state in its own frame, so that calls on one pipeline, from one thread or several, do not know of each other.
-"""
+"""From prompt to picture: the pipeline, which makes a run of each call and hands it to the one loop."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
 from sdrt.arrays import Array, Float, Numerics, float_dtype
 from sdrt.backends.pool import NetworkPool
-from sdrt.guidance.classifier_free import guidance_embedding, guide, is_guided
+from sdrt.guidance import Guidance, choose_guidance
 from sdrt.images.inputs import Picture, to_unit
-from sdrt.pipeline.conditions.control import settle_controls
+from sdrt.pipeline.conditions.control import resolve_controlnets
 from sdrt.pipeline.conditions.inpaint import inpaint_channels
 from sdrt.pipeline.denoiser import Conditions, Denoiser
 from sdrt.pipeline.loaded_model import LoadedModel
-from sdrt.pipeline.noise import RunNoise, open_noise
+from sdrt.pipeline.noise import open_noise
 from sdrt.pipeline.options import (
     ControlNetInput,
     GenerateOptions,
@@ -31,9 +26,11 @@ from sdrt.pipeline.options import (
     SDXLSizes,
     given_options,
 )
-from sdrt.pipeline.resolve import control_pictures, settle, sizes_of, streams_of
+from sdrt.pipeline.resolve import control_pictures, resolve, sizes_of, streams_of
 from sdrt.pipeline.results import Result, Step
+from sdrt.pipeline.run import Phase, Run, denoise
 from sdrt.pipeline.safety_checker import blacken, flag
+from sdrt.pipeline.start import from_noise
 from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Compat, Plan, Sampler
@@ -45,23 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["GenerateOptions", "Pipeline", "Result", "Step"]
 
 log = logging.getLogger("sdrt")
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """One call, prepared: all that the loop reads."""
-
-    settings: Settings
-    sampler: Sampler
-    plan: Plan
-    noise: RunNoise
-    told: Array  # f64[calls] or i64[calls]: the plan's timesteps as the networks take them
-    latents: Float
-    guided: bool  # whether the batch has rows without the prompt
-    conditions: Conditions
-    refined: Conditions | None  # what the refiner is told
-    refine_at: int | None  # the call at which it takes over
-    truncated: tuple[str, str]
 
 
 class Pipeline:
@@ -245,15 +225,15 @@ class Pipeline:
         ModelError : the model's folder is incomplete or damaged
         ArrayContractError : a network returned NaN, or an array of another shape than its contract says
         """
-        run = self._prepare(prompt, negative_prompt, given_options(locals(), old_spellings))
+        run, truncated = self._prepare(prompt, negative_prompt, given_options(locals(), old_spellings))
         seeds = tuple(run.settings.seed + k for k in range(run.settings.num_images))
-        latents = run.latents
-        for step in self._denoise(run):
+        latents = run.start.latents
+        for step in denoise(run):
             latents = step.latents
             if on_step is not None and on_step(step) is False:
-                return Result([], latents, seeds, run.settings, run.truncated, cancelled=True)
+                return Result([], latents, seeds, run.settings, truncated, cancelled=True)
         images, flagged = self._checked(self.decode(latents))
-        return Result(images, latents, seeds, run.settings, run.truncated, flagged=flagged)
+        return Result(images, latents, seeds, run.settings, truncated, flagged=flagged)
 
     def steps(
         self,
@@ -299,7 +279,8 @@ class Pipeline:
 
         Parameters, errors: those of :meth:`generate`, which documents each.
         """
-        return self._denoise(self._prepare(prompt, negative_prompt, given_options(locals(), old_spellings)))
+        run, _ = self._prepare(prompt, negative_prompt, given_options(locals(), old_spellings))
+        return denoise(run)
 
     def resolve(
         self,
@@ -348,7 +329,7 @@ class Pipeline:
         Settings
             What :meth:`generate` would record; a seed that was not given is drawn.
         """
-        return self._settle(prompt, negative_prompt, given_options(locals(), old_spellings))[0]
+        return self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings))[0]
 
     def decode(self, latents: Float) -> "list[Image]":
         """Pictures of latents, one at a time, so that a batch needs no more memory than one.
@@ -402,8 +383,8 @@ class Pipeline:
 
     # ---- one call
 
-    def _settle(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> tuple[Settings, Sampler]:
-        return settle(
+    def _resolve(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> tuple[Settings, Sampler]:
+        return resolve(
             self._base,
             prompt,
             negative_prompt,
@@ -416,103 +397,62 @@ class Pipeline:
             vae_tiling=self._vae_tiling,
         )
 
-    def _prepare(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> _Run:
+    def _prepare(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> tuple[Run, tuple[str, str]]:
         base = self._base
-        settings, sampler = self._settle(prompt, negative_prompt, options)
+        settings, sampler = self._resolve(prompt, negative_prompt, options)
         plan = sampler.plan(settings.num_inference_steps)
-        told = _told(plan.timesteps, *(each.model.limits.timestep_dtype for each in self._models()))
+        timesteps = network_timesteps(plan.timesteps, *(each.model.limits.timestep_dtype for each in self._models()))
         rng, sampler_rng = streams_of(options)
         noise = open_noise(rng, sampler_rng, settings.seed, settings.sampler_seed, settings.num_images)
-        # CFG++ looks at the unconditional rows at every scale
-        guided = base.guidance_size is None and (sampler.needs_unconditional or is_guided(settings.guidance_scale))
-        texts, text = base.texts(settings, sizes_of(settings), guided=guided)
+        guidance = choose_guidance(
+            settings.guidance_scale,
+            settings.guidance_rescale,
+            embedding_size=base.guidance_size,
+            needs_unconditional=sampler.needs_unconditional,
+        )
+        texts, text = base.texts(settings, sizes_of(settings), guidance.rows)
         if text.truncated[0]:
             log.warning("the prompt is too long: %r was cut off", text.truncated[0])
         shape = (base.latents.channels, settings.height // base.latents.scale, settings.width // base.latents.scale)
-        latents = noise.latents(shape).astype(float_dtype(self.numerics), copy=False) * plan.init_scale
-        conditions = self._conditions(settings, options, texts, noise, shape)
-        refined = None
-        if self._refiner is not None:
-            own, _ = self._refiner.texts(settings, sizes_of(settings), guided=guided)
-            refined = Conditions(_for_each_image(own, settings.num_images))
-        log.debug("prepared %s", settings)
-        return _Run(
-            settings,
-            sampler,
-            plan,
-            noise,
-            told,
-            latents,
-            guided,
-            conditions,
-            refined,
-            self._refine_at(plan, sampler, settings),
-            text.truncated,
-        )
-
-    def _conditions(
-        self, settings: Settings, options: GenerateOptions, texts: Mapping[str, Float], noise: RunNoise, shape: tuple[int, int, int]
-    ) -> Conditions:
-        """What the base model's networks are told; draws the in-painting posterior's noise, which comes right after the latents."""
-        base, facts = self._base, self._base.latents
-        channels = None
-        if base.inpaints:
-            factors = (facts.scaling_factor, facts.shift_factor)
-            image: Any = options.get("image")
-            mask_image: Any = options.get("mask_image")
-            channels = inpaint_channels(base.networks, image, mask_image, noise, shape, facts.scale, factors)
-        told = {}
-        if base.guidance_size is not None:
-            rows = len(texts["encoder_hidden_states"])
-            told["timestep_cond"] = np.repeat(guidance_embedding(settings.guidance_scale, base.guidance_size), rows, axis=0)
+        start = from_noise(noise, plan, shape, float_dtype(self.numerics))
+        channels = self._inpaint_channels(options, noise.posterior(shape)) if base.inpaints else None
         pictures = control_pictures(options, len(self._controlnets))
-        controls = settle_controls(
+        controls = resolve_controlnets(
             len(pictures),
             options.get("controlnet_conditioning_scale"),
             options.get("control_guidance_start"),
             options.get("control_guidance_end"),
         )
         floats = [to_unit("control_image", picture, settings.height, settings.width) for picture in pictures]
-        count = settings.num_images
-        return Conditions(_for_each_image(texts, count), _for_each_image(told, count), channels, tuple(zip(floats, controls, strict=True)))
+        conditions = Conditions(texts, guidance.unet_inputs, channels, tuple(zip(floats, controls, strict=True)))
+        phases = [Phase(0, guidance, self._networks(base, self._controlnets, conditions, guidance, settings))]
+        if self._refiner is not None and (begins := _refiner_begins(plan, sampler, settings)) is not None:
+            own, _ = self._refiner.texts(settings, sizes_of(settings), guidance.rows)
+            phases.append(Phase(begins, guidance, self._networks(self._refiner, (), Conditions(own), guidance, settings)))
+        log.debug("prepared %s", settings)
+        return Run(settings, sampler, plan, timesteps, start, noise, tuple(phases), self.decode), text.truncated
 
-    def _refine_at(self, plan: Plan, sampler: Sampler, settings: Settings) -> int | None:
-        """The call at which the refiner takes over: the first step below its share of the noise levels, as diffusers counts it."""
-        if self._refiner is None:
-            return None
-        cutoff = round(sampler.num_train_timesteps * (1 - settings.conditions["refiner_start"]))
-        return next((i for i in plan.starts if plan.timesteps[i] < cutoff), None)
+    def _inpaint_channels(self, options: GenerateOptions, noise: Float) -> Float:
+        latents = self._base.latents
+        factors = (latents.scaling_factor, latents.shift_factor)
+        image: Any = options.get("image")
+        mask_image: Any = options.get("mask_image")
+        return inpaint_channels(self._base.networks, image, mask_image, noise, latents.scale, factors)
 
-    def _denoise(self, run: _Run) -> Iterator[Step]:
-        """The loop: one network call, one scheduler step, one Step."""
-        settings, plan, sampler = run.settings, run.plan, run.sampler
-        with ExitStack() as networks:
-            denoiser = self._open(networks, self._base, self._controlnets, run.conditions, settings)
-            state = sampler.start(plan, run.latents)
-            paths = run.noise.paths(plan, run.latents.shape[1:], sampler.brownian_seed)
-            for index, timestep in enumerate(run.told):
-                if index == run.refine_at and self._refiner is not None and run.refined is not None:
-                    networks.close()
-                    denoiser = self._open(networks, self._refiner, (), run.refined, settings)
-                noise_pred = denoiser(state.x * plan.input_scale[index], timestep, index, plan.num_calls)
-                unconditional = None
-                if run.guided:
-                    if sampler.needs_unconditional:
-                        unconditional = noise_pred[: len(state.x)].astype(float_dtype(self.numerics), copy=False)
-                    noise_pred = guide(noise_pred, settings.guidance_scale, settings.guidance_rescale)
-                fresh = run.noise.step(plan, index, paths, state.x.shape[1:])
-                output = noise_pred.astype(float_dtype(self.numerics), copy=False)
-                state = sampler.step(plan, state, output, fresh, unconditional_output=unconditional)
-                latents = state.x.view()
-                latents.flags.writeable = False
-                yield Step(index, plan.num_calls, float(timestep), latents, state, self.decode)
+    def _networks(
+        self, model: LoadedModel, controlnets: Sequence[NetworkPool], conditions: Conditions, guidance: Guidance, settings: Settings
+    ) -> Callable[[], AbstractContextManager[Denoiser]]:
+        """Return the way to open a model's denoiser under these conditions."""
 
-    def _open(
-        self, networks: ExitStack, opened: LoadedModel, controlnets: Sequence[NetworkPool], conditions: Conditions, settings: Settings
-    ) -> Denoiser:
-        unet = networks.enter_context(opened.networks.using("unet"))
-        controls = [networks.enter_context(controlnet.using("controlnet")) for controlnet in controlnets]
-        return Denoiser(unet, controls, conditions, settings.num_images, sequential=settings.guidance_batching == "sequential")
+        @contextmanager
+        def opened() -> Iterator[Denoiser]:
+            with ExitStack() as stack:
+                unet = stack.enter_context(model.networks.using("unet"))
+                controls = [stack.enter_context(controlnet.using("controlnet")) for controlnet in controlnets]
+                sequential = settings.guidance_batching == "sequential"
+                yield Denoiser(unet, controls, conditions, guidance.rows, settings.num_images, sequential=sequential)
+
+        return opened
 
     def _checked(self, images: "list[Image]") -> "tuple[list[Image], tuple[bool, ...] | None]":
         """Pictures with those blackened that the safety checker flags."""
@@ -523,13 +463,14 @@ class Pipeline:
         return blacken(images, flagged), flagged
 
 
-def _for_each_image(inputs: Mapping[str, Float], num_images: int) -> dict[str, Float]:
-    """Every row as often as there are images."""
-    return {name: np.repeat(value, num_images, axis=0) for name, value in inputs.items()}
+def _refiner_begins(plan: Plan, sampler: Sampler, settings: Settings) -> int | None:
+    """Return the call at which the refiner takes over: the first step below its share of the noise levels, as diffusers counts it."""
+    cutoff = round(sampler.num_train_timesteps * (1 - settings.conditions["refiner_start"]))
+    return next((i for i in plan.starts if plan.timesteps[i] < cutoff), None)
 
 
-def _told(timesteps: Array, *dtypes: str) -> Array:
-    """The timesteps that networks are told: float16 holds whole numbers to 2048, and rounds those that lie between two stops.
+def network_timesteps(timesteps: Array, *dtypes: str) -> Array:
+    """Return the timesteps that networks are told: float16 holds whole numbers to 2048, and rounds those that lie between two stops.
 
     The sampler keeps its own noise levels, which the rounding does not move.
     """

@@ -9,7 +9,7 @@ from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture, digest
 from sdrt.models import Model, ModelLimits
-from sdrt.pipeline.conditions.control import settle_controls
+from sdrt.pipeline.conditions.control import resolve_controlnets
 from sdrt.pipeline.conditions.sizes import Sizes
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.noise import NoiseChoice, choice_name, shared_states
@@ -18,7 +18,7 @@ from sdrt.records.settings import Settings
 from sdrt.rng import from_state as stream_from_state
 from sdrt.schedulers import Compat, DiffusersScheduler, Sampler, sampler_from_config, sampler_from_name
 
-__all__ = ["control_pictures", "settle", "sizes_of", "streams_of"]
+__all__ = ["control_pictures", "resolve", "sizes_of", "streams_of"]
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _REFINER_OPTIONS = ("aesthetic_score", "negative_aesthetic_score", "refiner_star
 _CONTROL_OPTIONS = ("control_image", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
 
 
-def settle(
+def resolve(
     opened: LoadedModel,
     prompt: str,
     negative_prompt: str,
@@ -179,7 +179,7 @@ def _conditions(opened: LoadedModel, options: GenerateOptions, num_controlnets: 
     if pictures:
         found["control_image"] = [digest("control_image", picture) for picture in pictures]
         scale, start, end = (options.get(name) for name in _CONTROL_OPTIONS[1:])
-        controls = settle_controls(num_controlnets, scale, start, end)  # type: ignore[arg-type]
+        controls = resolve_controlnets(num_controlnets, scale, start, end)  # type: ignore[arg-type]
         found["controlnet_conditioning_scale"] = [each.conditioning_scale for each in controls]
         found["control_guidance_start"] = [each.guidance_start for each in controls]
         found["control_guidance_end"] = [each.guidance_end for each in controls]

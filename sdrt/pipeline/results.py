@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sdrt.arrays import Float
 from sdrt.records.settings import Settings
@@ -12,7 +12,10 @@ from sdrt.schedulers import State
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Result", "Step"]
+__all__ = ["DecodeLatents", "Result", "Step"]
+
+# Makes a picture of each sample: float[n,C,h,w] -> n pictures.
+DecodeLatents: TypeAlias = "Callable[[Float], list[Image]]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +32,17 @@ class Step:
         The noise level that the network saw, in steps of the training schedule.
     latents : float[n,C,h,w]
         What the step left behind, read-only, in the scale in which x = alpha * x0 + sigma * noise.
+    seconds : float
+        Of the networks' call and the sampler's step; opening networks is not counted.
     """
 
     index: int
     num_steps: int
     timestep: float
     latents: Float
+    seconds: float
     _state: State = field(repr=False)
-    _decode: "Callable[[Float], list[Image]]" = field(repr=False)
+    _decode: DecodeLatents = field(repr=False)
 
     @cached_property
     def x0(self) -> Float:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from sdrt.arrays import Array, Float
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ConfigError
+from sdrt.guidance import Call
 
-__all__ = ["Control", "ControlSettings", "residuals", "settle_controls"]
+__all__ = ["Control", "ControlSettings", "residuals", "resolve_controlnets"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +30,17 @@ class Control:
     network: CheckedNetwork
     settings: ControlSettings
 
-    def acts(self, index: int, num_calls: int) -> bool:
+    def acts(self, call: Call) -> bool:
         """Whether it has a say in this call."""
-        return self.settings.guidance_start <= index / num_calls and (index + 1) / num_calls <= self.settings.guidance_end
+        start, end = call.index / call.num_calls, (call.index + 1) / call.num_calls
+        return self.settings.guidance_start <= start and end <= self.settings.guidance_end
 
 
-def residuals(controls: Sequence[Control], index: int, num_calls: int, **inputs: Array) -> dict[str, Float]:
-    """Ask every ControlNet that acts in this call, and add up what they say; empty where none does."""
+def residuals(controls: Sequence[Control], call: Call, **inputs: Array) -> dict[str, Float]:
+    """Ask every ControlNet that acts in this call, and add up their residuals; empty where none acts."""
     total: dict[str, Float] = {}
     for control in controls:
-        if not control.acts(index, num_calls):
+        if not control.acts(call):
             continue
         for name, value in control.network(**inputs).items():
             scaled = value * control.settings.conditioning_scale
@@ -46,14 +48,14 @@ def residuals(controls: Sequence[Control], index: int, num_calls: int, **inputs:
     return total
 
 
-def settle_controls(
+def resolve_controlnets(
     count: int, scale: float | Sequence[float] | None, start: float | Sequence[float] | None, end: float | Sequence[float] | None
 ) -> tuple[ControlSettings, ...]:
     """Return the settings of ``count`` ControlNets, from one number for all or one for each.
 
     Raises
     ------
-    ConfigError : another number of numbers, or a share of the run that is none
+    ConfigError : the wrong number of values, or a share of the run outside [0, 1]
     """
     columns = [
         _each("controlnet_conditioning_scale", scale, 1.0, count),

@@ -6,7 +6,6 @@ from sdrt.arrays import Float
 from sdrt.backends.pool import NetworkPool
 from sdrt.images.inputs import Picture, to_mask, to_unit
 from sdrt.pipeline.conditions.pictures import sample_posterior
-from sdrt.pipeline.noise import RunNoise
 
 __all__ = ["inpaint_channels"]
 
@@ -15,8 +14,7 @@ def inpaint_channels(
     networks: NetworkPool,
     image: Picture,
     mask_image: Picture,
-    noise: RunNoise,
-    shape: tuple[int, int, int],
+    noise: Float,
     scale: int,
     factors: tuple[float, float],
 ) -> Float:
@@ -25,10 +23,9 @@ def inpaint_channels(
     Parameters
     ----------
     image, mask_image : pictures
-        What is white in the mask is drawn anew.
-    noise : RunNoise
-        Gives the posterior's noise, right after the latents.
-    shape : (C, h, w) of the latents
+        The white parts of the mask are drawn anew.
+    noise : float32[n,C,h,w]
+        Of the posterior of the masked picture.
     scale : int
         Pixels a latent.
     factors : (scaling_factor, shift_factor) of the VAE
@@ -39,14 +36,13 @@ def inpaint_channels(
 
     Source: diffusers 0.42.1 ``StableDiffusionInpaintPipeline.prepare_mask_latents``.
     """
-    _, rows, columns = shape
-    height, width = rows * scale, columns * scale
+    height, width = noise.shape[2] * scale, noise.shape[3] * scale
     mask = to_mask("mask_image", mask_image, height, width)
     picture = 2 * to_unit("image", image, height, width) - 1
     with networks.using("vae_encoder") as encoder:
         moments = encoder(x=(picture * (mask < 0.5)).astype(encoder.float_dtype()))["moments"]
     scaling, shift = factors
-    latents = (sample_posterior(moments, noise.latents(shape)) - shift) * scaling
+    latents = (sample_posterior(moments, noise) - shift) * scaling
     # torch's "nearest" takes the upper left pixel of each block
     small = mask[:, :, ::scale, ::scale]
     return np.concatenate([np.repeat(small, len(latents), axis=0).astype(latents.dtype), latents], axis=1)

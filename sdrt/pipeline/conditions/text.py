@@ -1,6 +1,6 @@
 """Prompts through one or two text encoders: the states that the U-Net attends to, and the pooled state that SDXL adds to its time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from sdrt.arrays import I32, Float
 from sdrt.backends import ComponentOptions
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
+from sdrt.guidance import Row
 from sdrt.models import ComponentName
 from sdrt.prompt import Chunks, chunk_prompt, encode_prompts
 from sdrt.records.settings import Settings
@@ -24,7 +25,7 @@ class TextCondition:
     Parameters
     ----------
     encoder_hidden_states : float[r,L,D]
-        A row for the negative prompt, if there is guidance, then one for the prompt; of two encoders side by side.
+        For each row of the guidance, in its order; of two encoders side by side.
     pooled : float[r,P]
         Of the last encoder, from each prompt's first chunk.
     truncated : tuple of str
@@ -41,19 +42,19 @@ def encode_text(
     tokenizers: Mapping[ComponentName, ClipTokenizer],
     settings: Settings,
     *,
-    guided: bool,
+    rows: Sequence[Row],
     raw: bool,
     zero_negative: bool,
 ) -> TextCondition:
-    """Encode prompt and negative prompt.
+    """Encode the texts of a guidance's rows.
 
     Parameters
     ----------
     networks : NetworkPool
     tokenizers : mapping from text encoder to its tokenizer, in the order in which their states stand side by side
     settings : Settings
-    guided : bool
-        Whether the negative prompt is needed.
+    rows : sequence of Row
+        Of the guidance.
     raw : bool
         Whether the model was trained on the states before the last layer, without the final norm, as SDXL was.
     zero_negative : bool
@@ -70,31 +71,31 @@ def encode_text(
             chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts)  # type: ignore[arg-type]
             for text in ("", settings.negative_prompt, settings.prompt)
         )
-        rows = [negative, prompt] if guided else [prompt]
-        found, pooled = _encode(networks, component, kind, rows, empty, settings)
+        texts: dict[Row, Chunks] = {"negative": negative, "prompt": prompt}
+        found, pooled = _encode(networks, component, kind, {row: texts[row] for row in rows}, empty, settings)
         states.append(found)
         truncated = (prompt.truncated, negative.truncated)
     side_by_side: Float = np.concatenate(states, axis=2)
-    if guided and zero_negative and not settings.negative_prompt:
-        side_by_side[0], pooled[0] = 0, 0
+    if "negative" in rows and zero_negative and not settings.negative_prompt:
+        zeroed = rows.index("negative")
+        side_by_side[zeroed], pooled[zeroed] = 0, 0
     return TextCondition(side_by_side, pooled, truncated)
 
 
 def _encode(
-    networks: NetworkPool, component: ComponentName, kind: str, rows: list[Chunks], empty: Chunks, settings: Settings
+    networks: NetworkPool, component: ComponentName, kind: str, texts: Mapping[Row, Chunks], empty: Chunks, settings: Settings
 ) -> tuple[Float, Float]:
     """States float[r,L,D] and pooled states float[r,P] of one encoder.
 
     diffusers 0.42.1 leaves ``clip_skip`` out of the negative prompt.
     """
-    if settings.clip_skip and settings.compat == "diffusers" and len(rows) == 2:
-        count = max(len(row.input_ids) for row in rows)
-        negative, prompt = (
-            _states(networks, component, kind, [row], empty, settings, skip, count)
-            for row, skip in zip(rows, (0, settings.clip_skip), strict=True)
-        )
-        return np.concatenate([negative[0], prompt[0]]), np.concatenate([negative[1], prompt[1]])
-    return _states(networks, component, kind, rows, empty, settings, settings.clip_skip)
+    chunks = list(texts.values())
+    if settings.clip_skip and settings.compat == "diffusers" and "negative" in texts:
+        count = max(len(row.input_ids) for row in chunks)
+        skips = (0 if row == "negative" else settings.clip_skip for row in texts)
+        encoded = [_states(networks, component, kind, [row], empty, settings, skip, count) for row, skip in zip(chunks, skips, strict=True)]
+        return np.concatenate([states for states, _ in encoded]), np.concatenate([pooled for _, pooled in encoded])
+    return _states(networks, component, kind, chunks, empty, settings, settings.clip_skip)
 
 
 def _states(

@@ -1,0 +1,37 @@
+"""Which guidance a run has."""
+
+from sdrt.guidance.base import Guidance
+from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
+from sdrt.guidance.classifier_free import ClassifierFreeGuidance, is_guided
+from sdrt.guidance.embedded import EmbeddedGuidance
+from sdrt.guidance.rescaled import RescaledGuidance
+from sdrt.guidance.unguided import Unguided
+
+__all__ = ["choose_guidance"]
+
+
+def choose_guidance(
+    scale: float, rescale: float = 0.0, *, embedding_size: int | None = None, needs_unconditional: bool = False
+) -> Guidance:
+    """Choose the guidance of a run.
+
+    Parameters
+    ----------
+    scale, rescale : float
+        The settings ``guidance_scale`` and ``guidance_rescale``.
+    embedding_size : int or None
+        Length of the embedding by which the U-Net is told the scale; None for one that is not.
+    needs_unconditional : bool
+        Whether the sampler looks at the prediction without the prompt too (CFG++), at every scale.
+
+    >>> choose_guidance(1.0), choose_guidance(7.5)
+    (Unguided(), ClassifierFreeGuidance(scale=7.5))
+    """
+    if embedding_size is not None:
+        return EmbeddedGuidance(scale, embedding_size)
+    if not (needs_unconditional or is_guided(scale)):
+        return Unguided()
+    guidance: Guidance = ClassifierFreeGuidance(scale)
+    if rescale > 0:
+        guidance = RescaledGuidance(guidance, rescale)
+    return CFGPlusPlusGuidance(guidance) if needs_unconditional else guidance

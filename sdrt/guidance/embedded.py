@@ -1,0 +1,62 @@
+"""Embedded guidance: the scale is an input of the U-Net, which was distilled from a guided one (LCM), so that one row an image is enough.
+
+Source: Meng et al. 2023 (arXiv:2210.03142); Luo et al. 2023 (arXiv:2310.04378), section 4.2.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sdrt.arrays import Array, Float
+from sdrt.guidance.base import Call, Guided, Row
+
+__all__ = ["EmbeddedGuidance", "guidance_embedding"]
+
+
+@dataclass(frozen=True)
+class EmbeddedGuidance:
+    """Tell the U-Net the scale.
+
+    Parameters
+    ----------
+    scale : float
+    size : int
+        Length of the embedding: ``time_cond_proj_dim`` of the U-Net's configuration.
+    """
+
+    rows: ClassVar[tuple[Row, ...]] = ("prompt",)
+
+    scale: float
+    size: int
+
+    @property
+    def unet_inputs(self) -> Mapping[str, Array]:
+        """The embedding, f64[1,size]."""
+        return {"timestep_cond": guidance_embedding(self.scale, self.size)}
+
+    def __call__(self, predictions: Float, _call: Call, /) -> Guided:
+        """Pass the predictions on: the U-Net has applied the scale."""
+        return Guided(predictions)
+
+
+def guidance_embedding(guidance_scale: float, size: int) -> Float:
+    """Return the sines and cosines that tell a guidance-distilled U-Net the scale.
+
+    Parameters
+    ----------
+    guidance_scale : float
+    size : int
+        Of the U-Net's ``time_cond_proj_dim``.
+
+    Returns
+    -------
+    f64[1,size]; a last odd column is zero
+
+    Source: diffusers 0.42.1 ``get_guidance_scale_embedding`` with w = guidance_scale - 1, which computes it in float32.
+    """
+    half = size // 2
+    frequencies = np.exp(np.arange(half) * (-np.log(10000.0) / (half - 1)))
+    angles = 1000.0 * (guidance_scale - 1) * frequencies
+    return np.concatenate([np.sin(angles), np.cos(angles), np.zeros(size % 2)])[None]

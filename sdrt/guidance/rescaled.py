@@ -1,0 +1,55 @@
+"""Guidance rescale: guidance widens the spread of a prediction, and so overexposes pictures; draw the spread back.
+
+Source: Lin et al. 2024 (arXiv:2305.08891), equations 15 and 16.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sdrt.arrays import Array, Float
+from sdrt.guidance.base import Call, Guidance, Guided, Row, split_rows
+
+__all__ = ["RescaledGuidance", "rescale"]
+
+
+@dataclass(frozen=True)
+class RescaledGuidance:
+    """Another guidance, its prediction rescaled towards the deviation of the one with the prompt.
+
+    Parameters
+    ----------
+    guidance : Guidance
+        With a row ``prompt``.
+    amount : float in [0, 1]
+        phi of the paper: 0 changes nothing, 1 gives the deviation of the prediction with the prompt.
+    """
+
+    guidance: Guidance
+    amount: float
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Those of the other guidance."""
+        return self.guidance.rows
+
+    @property
+    def unet_inputs(self) -> Mapping[str, Array]:
+        """Those of the other guidance."""
+        return self.guidance.unet_inputs
+
+    def __call__(self, predictions: Float, call: Call, /) -> Guided:
+        """Guide, then rescale."""
+        guided = self.guidance(predictions, call)
+        cond = split_rows(predictions, self.rows)["prompt"]
+        return replace(guided, output=rescale(guided.output, cond, self.amount))
+
+
+def rescale(guided: Float, cond: Float, amount: float) -> Float:
+    """Draw the deviation of ``guided`` back to that of ``cond``, image by image.
+
+    The deviation is that of a sample (ddof 1), as torch takes it.
+    """
+    axes = tuple(range(1, cond.ndim))
+    ratio = cond.std(axis=axes, ddof=1, keepdims=True) / guided.std(axis=axes, ddof=1, keepdims=True)
+    factor: Float = (amount * ratio + (1 - amount)).astype(guided.dtype)
+    return guided * factor

@@ -1,0 +1,101 @@
+"""A run and its one loop: a start, and phases that each have networks, conditions and a guidance of their own.
+
+The loop stands once, as a generator: progress, previews and cancelling are what a caller does between two of its steps. It reads nothing
+but the run, and keeps its state in its own frame, so that runs on one pipeline, from one thread or several, do not know of each other.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from sdrt.arrays import Array
+from sdrt.guidance import Call, Guidance
+from sdrt.pipeline.denoiser import Denoiser
+from sdrt.pipeline.noise import RunNoise
+from sdrt.pipeline.results import DecodeLatents, Step
+from sdrt.pipeline.start import Start
+from sdrt.records.settings import Settings
+from sdrt.schedulers import Plan, Sampler
+
+__all__ = ["Phase", "Run", "denoise"]
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """From one call on: these networks under these conditions, and this guidance.
+
+    Parameters
+    ----------
+    begins : int
+        The phase's first call, counted in the plan. It ends where the next phase begins; one that ends before the run starts is left out.
+    guidance : Guidance
+        Its rows are those of the denoiser.
+    networks : callable that gives a context manager
+        Opens the denoiser, for as long as the phase lasts.
+    """
+
+    begins: int
+    guidance: Guidance
+    networks: Callable[[], AbstractContextManager[Denoiser]]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """All that the loop reads.
+
+    Parameters
+    ----------
+    settings : Settings
+    sampler : Sampler
+    plan : Plan
+    timesteps : i64[calls] or f64[calls]
+        The plan's, as the networks are told them.
+    start : Start
+    noise : RunNoise
+    phases : sequence of Phase
+        By ``begins``, rising; the first begins at or before ``start.at``.
+    decode : callable
+        Makes pictures of latents, for previews.
+    """
+
+    settings: Settings
+    sampler: Sampler
+    plan: Plan
+    timesteps: Array
+    start: Start
+    noise: RunNoise
+    phases: Sequence[Phase]
+    decode: DecodeLatents
+
+
+def denoise(run: Run) -> Iterator[Step]:
+    """Walk through a run: one denoiser call, one sampler step, one Step.
+
+    Networks are open from the first step that is asked for until the generator ends or is closed.
+    """
+    sampler, plan, start = run.sampler, run.plan, run.start
+    shape = start.latents.shape[1:]
+    num_calls = plan.num_calls - start.at
+    state = sampler.start(plan, start.latents, start.at)
+    paths = run.noise.paths(plan, shape, sampler.brownian_seed)
+    for phase, calls in _calls_by_phase(run):
+        with phase.networks() as denoiser:
+            for index in calls:
+                began = time.perf_counter()
+                call = Call(index - start.at, num_calls, float(run.timesteps[index]))
+                guided = phase.guidance(denoiser(state.x * plan.input_scale[index], call), call)
+                noise = run.noise.step(plan, index, paths, shape)
+                state = sampler.step(plan, state, guided.output, noise, unconditional_output=guided.unconditional)
+                state = start.keep(plan, state)
+                latents = state.x.view()
+                latents.flags.writeable = False
+                yield Step(call.index, num_calls, call.timestep, latents, time.perf_counter() - began, state, run.decode)
+
+
+def _calls_by_phase(run: Run) -> Iterator[tuple[Phase, range]]:
+    """Yield the phases that the run enters, each with the plan's calls that belong to it."""
+    ends = [*(phase.begins for phase in run.phases[1:]), run.plan.num_calls]
+    for phase, end in zip(run.phases, ends, strict=True):
+        if calls := range(max(phase.begins, run.start.at), end):
+            yield phase, calls

@@ -1,0 +1,60 @@
+"""Which guidance a run has, and that each keeps the protocol."""
+
+import numpy as np
+import pytest
+
+from sdrt.guidance import (
+    Call,
+    CFGPlusPlusGuidance,
+    ClassifierFreeGuidance,
+    EmbeddedGuidance,
+    Guidance,
+    RescaledGuidance,
+    Unguided,
+    choose_guidance,
+    split_rows,
+)
+from tests.factories import normal
+
+
+def test_the_guidance_of_each_kind_of_run() -> None:
+    cfg = ClassifierFreeGuidance(7.5)
+    assert choose_guidance(7.5) == cfg
+    assert choose_guidance(1.0) == choose_guidance(0.0, 0.7) == Unguided()
+    assert choose_guidance(7.5, 0.7) == RescaledGuidance(cfg, 0.7)
+    assert choose_guidance(7.5, needs_unconditional=True) == CFGPlusPlusGuidance(cfg)
+    assert choose_guidance(7.5, 0.7, needs_unconditional=True) == CFGPlusPlusGuidance(RescaledGuidance(cfg, 0.7))
+    assert choose_guidance(8.0, 0.7, embedding_size=24, needs_unconditional=True) == EmbeddedGuidance(8.0, 24)
+
+
+def test_cfg_plus_plus_is_guided_at_every_scale() -> None:
+    assert choose_guidance(0.6, needs_unconditional=True) == CFGPlusPlusGuidance(ClassifierFreeGuidance(0.6))
+
+
+@pytest.mark.parametrize(
+    "guidance",
+    [
+        Unguided(),
+        EmbeddedGuidance(3.0, 8),
+        ClassifierFreeGuidance(3.0),
+        RescaledGuidance(ClassifierFreeGuidance(3.0), 0.5),
+        CFGPlusPlusGuidance(ClassifierFreeGuidance(0.5)),
+    ],
+    ids=lambda guidance: type(guidance).__name__,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_many_rows_become_one_prediction_an_image(guidance: Guidance, dtype: str) -> None:
+    predictions = normal(0, 3 * len(guidance.rows), 4, 5, 6, dtype=dtype)
+    guided = guidance(predictions, Call(0, 1, 999.0))
+    assert guided.output.shape == (3, 4, 5, 6)
+    assert guided.output.dtype == np.dtype(dtype)
+    assert "prompt" in guidance.rows
+    assert all(len(value) == 1 for value in guidance.unet_inputs.values())
+
+
+def test_rows_are_split_in_the_order_in_which_a_guidance_names_them() -> None:
+    batch = np.arange(6.0)
+    assert {row: part.tolist() for row, part in split_rows(batch, ("prompt", "negative")).items()} == {
+        "prompt": [0.0, 1.0, 2.0],
+        "negative": [3.0, 4.0, 5.0],
+    }

@@ -85,7 +85,7 @@ def resolve(
         guidance_scale=_first(options.get("guidance_scale"), defaults.get("guidance_scale"), _DEFAULT_GUIDANCE),
         guidance_rescale=_first(options.get("guidance_rescale"), 0.0),
         guidance_batching=_first(options.get("guidance_batching"), "batched"),
-        eta=getattr(sampler, "eta", 0.0),
+        eta=sampler.step_option_values().get("eta", 0.0),
         height=_first(options.get("height"), defaults.get("height"), height),
         width=_first(options.get("width"), defaults.get("width"), width),
         conditions=_conditions(opened, options, num_controlnets, refined=refined),
@@ -239,9 +239,11 @@ def _scheduler_name(scheduler: object, sampler: Sampler) -> str:
 
 def _beyond_config(sampler: Sampler, numerics: Numerics) -> dict[str, Any]:
     """Return what distinguishes a sampler from the one that its configuration makes; eta has a field of its own."""
-    plain = sampler_from_config(sampler.config, numerics, sampler.compat)
-    names = (*(name for name in sampler.step_options if name != "eta"), "numerics")
-    return {name: getattr(sampler, name) for name in names if getattr(sampler, name) != getattr(plain, name)}
+    own, plain = (
+        each.step_option_values() | {"numerics": each.numerics}
+        for each in (sampler, sampler_from_config(sampler.config, numerics, sampler.compat))
+    )
+    return {name: value for name, value in own.items() if name != "eta" and value != plain[name]}
 
 
 def _first(*values: T | None) -> T:

@@ -101,7 +101,7 @@ class Sampler(ABC):
         """Return this sampler with the defects of another tool, or of none; its step options stay as they are."""
         values = {key: value for key, value in self.config.items() if key in self.keys}
         other = standard(type(self)).read({**self.keys, **values}, self.numerics, compat)
-        return other.with_options(**self._options())
+        return other.with_options(**self.step_option_values())
 
     @property
     def numerics(self) -> Numerics:
@@ -142,8 +142,8 @@ class Sampler(ABC):
                 raise ConfigError(f"{self.name} has no step option {key}, got {value!r}; leave it out ({has})")
         return replace(self, **self._fields_of(own)) if own else self
 
-    def _options(self) -> dict[str, Any]:
-        """Return the step options as they are set."""
+    def step_option_values(self) -> dict[str, Any]:
+        """Return the :attr:`step_options` as they are set."""
         holders = [self, *(getattr(self, each.name) for each in fields(self))]
         return {option: next(getattr(holder, option) for holder in holders if hasattr(holder, option)) for option in self.step_options}
 

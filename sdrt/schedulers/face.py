@@ -14,12 +14,15 @@ import numpy.typing as npt
 
 from sdrt.arrays import F32, Array, Float, Numerics
 from sdrt.errors import ConfigError
-from sdrt.rng import BrownianTree, NoiseStream
+from sdrt.rng import NoiseStream
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import Compat
+from sdrt.schedulers.cursor import Cursor
+from sdrt.schedulers.face_habits import VARIANCE_EXPLODING
 from sdrt.schedulers.names import sampler_from_name
+from sdrt.schedulers.step_noise import StepNoise
 
 __all__ = ["DiffusersScheduler", "StepOutput", "from_config", "make"]
 
@@ -54,9 +57,8 @@ class DiffusersScheduler:
         self.sampler = sampler
         self._asked: dict[str, Any] = {}
         self._plans: dict[Options, tuple[Sampler, Plan]] = {}
-        self._state: State | None = None
-        self._begin_index: int | None = None
-        self._path: tuple[Any, BrownianTree] | None = None
+        self._started: Cursor | None = None
+        self._noise = StepNoise()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class DiffusersScheduler:
         asked: dict[str, Any] = {"num_inference_steps": num_inference_steps, "mu": mu, **stops}
         self._plans = {(): (sampler, sampler.plan(**asked))}
         self._asked = asked
-        self._state = self._begin_index = None
+        self._started = None
 
     @property
     def num_inference_steps(self) -> int | None:
@@ -143,22 +145,22 @@ class DiffusersScheduler:
     @property
     def begin_index(self) -> int | None:
         """With which of the timesteps the next run begins, if it was said."""
-        return self._begin_index
+        return self._cursor.begin_index
 
     @property
     def step_index(self) -> int | None:
         """Which of the timesteps the next step of the run under way is at; None before its first."""
-        return None if self._state is None else self._state.position
+        return None if self._cursor.state is None else self._cursor.state.position
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Say with which of the timesteps the next run begins; only needed where two are equal."""
-        self._begin_index = begin_index
+        self._cursor.begin_index = begin_index
 
     def scale_model_input(self, sample: Float, timestep: float | None = None) -> Float:
         """Return what the network gets for this sample, f of the same shape and dtype."""
-        if not self.sampler.exploding and not self._scales_input:
+        if not self._exploding and not self._scales_input:
             return sample
-        i = self._locate(timestep)
+        i = self._cursor.locate(timestep)
         return _scaled(sample, self._unit(i) * self._plan.input_scale[i])
 
     def step(
@@ -199,51 +201,20 @@ class DiffusersScheduler:
         ------
         ConfigError : a timestep that is not in the plan, noise without a generator, an option that the sampler does not have
         """
-        i = self._locate(timestep)
+        i = self._cursor.locate(timestep)
         sampler, plan = self._with_options(options)
         at = i
         if prev_timestep is not None:
             plan, at = sampler.plan(timesteps=(float(timestep), float(prev_timestep))), 0
-        x = _scaled(sample, self._unit(i))
-        goes_on = self._state is not None and self._state.position == i
-        state = replace(self._state, x=x, position=at) if self._state is not None and goes_on else State(x=x, position=at)
-        noise = None
-        if plan.draws[at]:
-            noise = self._noise(sampler, plan, at, generator, variance_noise, sample)
+        x, state = _scaled(sample, self._unit(i)), self._cursor.state
+        state = replace(state, x=x, position=at) if state is not None and state.position == i else State(x=x, position=at)
+        noise = self._noise.draw(sampler, plan, at, sample.shape, generator, variance_noise)
         moved = sampler.step(plan, state, model_output, noise, unconditional_output=unconditional_output)
-        prev_sample = _scaled(moved.x, 1 / (float(plan.alphas[at + 1]) if sampler.exploding else 1.0))
-        self._state = moved if at == i else replace(moved, position=i + 1)
-        self._begin_index = None
+        prev_sample = _scaled(moved.x, 1 / (float(plan.alphas[at + 1]) if self._exploding else 1.0))
+        self._cursor.state = moved if at == i else replace(moved, position=i + 1)
+        self._cursor.begin_index = None
         result = StepOutput(prev_sample, moved)
         return result if return_dict else (result.prev_sample, result.pred_original_sample)
-
-    def _noise(
-        self,
-        sampler: Sampler,
-        plan: Plan,
-        call: int,
-        generator: NoiseStream | None,
-        variance_noise: Float | None,
-        sample: Float,
-    ) -> Float:
-        if variance_noise is not None:
-            if generator is not None:
-                raise ConfigError("fresh noise comes from generator or variance_noise, got both; pass one of them")
-            return variance_noise
-        if plan.span is not None and (seed := _first_given(sampler.brownian_seed, generator)) is not None:
-            return self._brownian(plan, sample.shape, seed).normal_between(*plan.intervals[call])
-        if generator is None:
-            raise ConfigError(f"{self.sampler.name} draws noise in this step; pass generator=sdrt.rng.stream('torch', seed)")
-        return generator.normal(sample.shape)
-
-    def _brownian(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...]) -> BrownianTree:
-        """Return the path of a plan that draws, the same one at every call."""
-        key = (plan.span, shape, seed)
-        if self._path is None or self._path[0] != key:
-            path = plan.brownian(shape, seed)
-            assert path is not None  # noqa: S101  # it draws
-            self._path = key, path
-        return self._path[1]
 
     # ---- noise on pictures
 
@@ -273,7 +244,7 @@ class DiffusersScheduler:
         if self.sampler.alpha_bar() is None:
             raise ConfigError(f"{self.sampler.name} has no get_velocity, which is for velocities over a trained schedule; got none")
         alpha, sigma = self._levels(sample, timesteps)
-        if self.sampler.exploding:
+        if self._exploding:
             alpha = 1 / np.sqrt(1 + sigma**2)
             sigma = sigma * alpha
         velocity: Float = noise.astype(sample.dtype, copy=False) * alpha - sample * sigma
@@ -287,7 +258,7 @@ class DiffusersScheduler:
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
         planned = bool(self._asked) or self.sampler.alpha_bar() is None
-        if planned and not self.sampler.inverse and (i := self._find(timestep)) is not None:
+        if planned and not self.sampler.inverse and (i := self._cursor.find(timestep)) is not None:
             alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
         else:
             alpha_bar = self.sampler.alpha_bar()
@@ -295,9 +266,15 @@ class DiffusersScheduler:
                 others = "" if alpha_bar is None else f" or a whole one in [0, {len(alpha_bar)})"
                 raise ConfigError(f"noise is added at a timestep of the plan{others}, got {timestep:g}")
             alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
-        return (1.0, sigma / alpha) if self.sampler.exploding else (alpha, sigma)
+        return (1.0, sigma / alpha) if self._exploding else (alpha, sigma)
 
-    # ---- the cursor
+    # ---- the plan
+
+    @property
+    def _cursor(self) -> Cursor:
+        if self._started is None:
+            self._started = Cursor(self.timesteps, self._plan.starts, takes_second=self.sampler.compat == "diffusers")
+        return self._started
 
     @property
     def _plan(self) -> Plan:
@@ -325,35 +302,12 @@ class DiffusersScheduler:
             self._plans[key] = (changed, other)
         return self._plans[key]
 
-    def _locate(self, timestep: float | None) -> int:
-        """Return the call of a timestep: the next one in a loop that goes on, else where it stands in the plan."""
-        here = self._state.position if self._state is not None else None
-        here = here if self._begin_index is None else self._begin_index
-        if here is not None and here < self._plan.num_calls and (timestep is None or self._told(here) == timestep):
-            return here
-        return 0 if timestep is None else self._search(float(timestep))
-
-    def _search(self, timestep: float) -> int:
-        """Return the call at which a step begins at this timestep."""
-        if (i := self._find(timestep)) is not None:
-            return i
-        raise ConfigError(f"timestep {timestep:g} is not in this plan; pass one of scheduler.timesteps: {_ends(self.timesteps)}")
-
-    def _find(self, timestep: float) -> int | None:
-        """Return the first such call, or None if no step begins there.
-
-        Of equal timesteps (rounded Karras ones) diffusers takes the second, and so leaves out a stop.
-        """
-        found = [i for i in self._plan.starts if self._told(i) == timestep]
-        if len(found) > 1 and self.sampler.compat == "diffusers":
-            return found[1]
-        return found[0] if found else None
-
-    def _told(self, i: int) -> float:
-        """Return the timestep of a call as :attr:`timesteps` shows it."""
-        return float(self.timesteps[i])
-
     # ---- the two scales
+
+    @property
+    def _exploding(self) -> bool:
+        """Whether this class of diffusers speaks x / alpha."""
+        return self.sampler.name in VARIANCE_EXPLODING
 
     @property
     def _scales_input(self) -> bool:
@@ -361,14 +315,7 @@ class DiffusersScheduler:
 
     def _unit(self, i: int) -> float:
         """Return the sampler's x at stop i over the face's."""
-        return float(self._plan.alphas[i]) if self.sampler.exploding else 1.0
-
-
-def _first_given(fixed: int | tuple[int, ...] | None, generator: NoiseStream | None) -> int | tuple[int, ...] | None:
-    """Return the seed of a Brownian path: the one that the settings fix, or else the generator's."""
-    if fixed is not None:
-        return fixed
-    return None if generator is None else generator.seed
+        return float(self._plan.alphas[i]) if self._exploding else 1.0
 
 
 def _scaled(x: Float, factor: float) -> Float:
@@ -379,11 +326,6 @@ def _scaled(x: Float, factor: float) -> Float:
         return (x.astype(np.float32) * factor).astype(np.float16)
     result: Float = x * factor
     return result
-
-
-def _ends(timesteps: Array) -> str:
-    shown = [f"{t:g}" for t in timesteps.tolist()]
-    return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]])
 
 
 def from_config(config: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> DiffusersScheduler:

@@ -14,7 +14,7 @@ from sdrt.schedulers.catalogue import class_name_of, sampler_class
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import Compat
-from sdrt.schedulers.name_endings import ENDINGS, ending_settings, split_ending
+from sdrt.schedulers.grids.sigmas import SIGMA_FLAGS
 
 __all__ = ["SamplerName", "names", "sampler_from_name"]
 
@@ -56,6 +56,22 @@ _SDE: dict[str, Any] = {"algorithm_type": "sde-dpmsolver++"}
 
 _DPM2A = ("dpm 2 a", "dpm2 ancestral", "dpm 2 ancestral", "k dpm 2 ancestral")
 _2SA = ("dpm++ 2s ancestral", "dpm++2s a")
+
+# Any name may take an ending, which says how the noise levels of a run are chosen ("euler karras", "heun sgm uniform").
+# What AUTOMATIC1111, ComfyUI and stable-diffusion.cpp call a schedule or scheduler: an ending, and the kind of sigmas that it asks for.
+_ENDING_KINDS: dict[str, str] = {
+    "karras": "karras",
+    "exponential": "exponential",
+    "beta": "beta",
+    "lu": "lu",
+    "ays": "ays",
+    "ays sdxl": "ays sdxl",
+    "align your steps": "ays",
+}
+# Others choose where the timesteps lie.
+_ENDING_SPACINGS: dict[str, str] = {"sgm uniform": "trailing", "normal": "linspace", "ddim uniform": "leading"}
+
+_ENDINGS: tuple[str, ...] = (*_ENDING_KINDS, *_ENDING_SPACINGS)
 
 _ROWS = (
     _row("ddim", "DDIM", 1, "the classic: deterministic, with eta a share of fresh noise", "DDIMParallelScheduler"),
@@ -228,13 +244,40 @@ def _resolved(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:
     """Return the row of a name, and all that the name says: its endings overrule its row, the last of them all others."""
     if (row := _BY_KEY.get(key)) is not None:
         return row, dict(row.says)
-    if (parts := split_ending(key)) is None:
+    if (parts := _split_ending(key)) is None:
         raise ConfigError(
             f"no sampler is named {name!r}; choose one of {', '.join(r.name for r in _ROWS)}, with or without one of the endings "
-            f"{', '.join(ENDINGS)}"
+            f"{', '.join(_ENDINGS)}"
         )
     row, says = _resolved(name, parts[0])
-    return row, says | ending_settings(parts[1], row.class_name, sampler_class(row.class_name).keys)
+    return row, says | _ending_settings(parts[1], row.class_name, sampler_class(row.class_name).keys)
+
+
+def _split_ending(key: str) -> tuple[str, str] | None:
+    """Split a name, without spaces, into what stands before and the ending that it has; None if it has none."""
+    for ending in sorted(_ENDINGS, key=len, reverse=True):
+        if key.endswith(flat := ending.replace(" ", "")) and key != flat:
+            return key.removesuffix(flat), ending
+    return None
+
+
+def _ending_settings(ending: str, class_name: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an ending says to a class with these keys.
+
+    Raises
+    ------
+    ConfigError : a class whose stops cannot be chosen so
+    """
+    if ending in _ENDING_SPACINGS and "timestep_spacing" in keys:
+        return {"timestep_spacing": _ENDING_SPACINGS[ending]}
+    kind, _, table = _ENDING_KINDS.get(ending, "").partition(" ")
+    if "sigma_spacing" in keys and kind not in ("", "lu"):
+        return {"sigma_spacing": _ENDING_KINDS[ending]}
+    if kind and (own := SIGMA_FLAGS[kind]) in keys:
+        # One flag at a time may be set: the name overrules the model's configuration.
+        cleared = {flag: False for flag in SIGMA_FLAGS.values() if flag in keys}
+        return cleared | {own: table or ("sd" if kind == "ays" else True)}
+    raise ConfigError(f"{class_name} does not choose its noise levels by {ending!r}; leave that ending out of the name")
 
 
 def _key(name: str) -> str:

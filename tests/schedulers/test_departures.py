@@ -11,8 +11,8 @@ from sdrt.schedulers import Plan, Sampler, State, names, sampler_from_config, sa
 from sdrt.schedulers.catalogue import sampler_class
 from sdrt.schedulers.distilled import DistilledSampler
 from sdrt.schedulers.solver import SolverSampler
+from tests.schedulers.oracles import answer, spread
 from tests.schedulers.peers import SD, distance, first_noise, is_of_diffusers, laid_out, network, run_face, run_peer
-from tests.schedulers.test_order import answer, spread
 
 CLASS_NAMES = sorted({row.class_name for row in names() if "timestep_spacing" in sampler_class(row.class_name).keys})
 

@@ -10,8 +10,8 @@ import torch
 import sdrt.rng
 from sdrt.errors import ConfigError
 from sdrt.schedulers import Plan, Sampler, from_config, sampler_from_config
+from tests.schedulers.oracles import perfect_output
 from tests.schedulers.peers import first_noise, laid_out, run_face, run_peer
-from tests.schedulers.test_plans import perfect_output
 
 FLOW = "FlowMatchEulerDiscreteScheduler"
 PICTURE = np.array([0.3, -0.8])

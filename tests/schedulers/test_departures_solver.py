@@ -10,9 +10,9 @@ import torch
 import sdrt.rng
 from sdrt.errors import ConfigError
 from sdrt.schedulers import Sampler, from_config, sampler_from_config
+from tests.schedulers.oracles import WITH_END, variance_error, variance_order
+from tests.schedulers.oracles import sampler as exact_sampler
 from tests.schedulers.peers import SD, Run, laid_out, run_face, run_peer
-from tests.schedulers.test_order import sampler as exact_sampler
-from tests.schedulers.test_order_solver import WITH_END, variance_error, variance_order
 
 DPM, INVERSE, SINGLE = "DPMSolverMultistepScheduler", "DPMSolverMultistepInverseScheduler", "DPMSolverSinglestepScheduler"
 DEIS, UNIPC, SA = "DEISMultistepScheduler", "UniPCMultistepScheduler", "SASolverScheduler"

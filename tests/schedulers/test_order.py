@@ -1,54 +1,13 @@
-"""Order of convergence against the exact solution for Gaussian data.
-
-For data of deviation s, the best prediction is x0 = x * alpha s^2 / (alpha^2 s^2 + sigma^2), and along the flow x is proportional to
-sqrt(alpha^2 s^2 + sigma^2): an oracle that needs no weights.
-"""
+"""Order of convergence against the exact solution for Gaussian data: see tests/schedulers/oracles.py."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from sdrt.schedulers import Plan, Sampler, State, sampler_from_config
+from sdrt.schedulers import Plan, Sampler, State
 from sdrt.schedulers.steps.bounds import NO_BOUND
-from tests.schedulers.peers import SD
-
-DEVIATION = 0.7
-DIVISORS = (20, 25, 40, 50, 100, 125, 200, 250)  # of 1000
-DOUBLINGS = (20, 40, 80, 160, 320)
-
-
-def sampler(class_name: str, **config: Any) -> Sampler:
-    return sampler_from_config({"_class_name": class_name, **SD, **config}, "float64")
-
-
-def spread(plan: Plan) -> np.ndarray:
-    """Return the deviation of x at each stop."""
-    return np.sqrt(plan.alphas**2 * DEVIATION**2 + plan.sigmas**2)
-
-
-def answer(kind: str, plan: Plan, i: int, x: np.ndarray) -> np.ndarray:
-    """Return what a perfect network says at stop i."""
-    alpha, sigma, variance = plan.alphas[i], plan.sigmas[i], spread(plan)[i] ** 2
-    x0, eps = x * alpha * DEVIATION**2 / variance, x * sigma / variance
-    found: np.ndarray = {"epsilon": eps, "v_prediction": alpha * eps - sigma * x0, "sample": x0}[kind]
-    return found
-
-
-def error(sampler: Sampler, plan: Plan, until: float = -1.0, history: int = 0) -> float:
-    """Run from the exact state at a stop, with an exact history, down to a timestep; return the relative error there."""
-    exact = spread(plan)
-    past = tuple(answer("sample", plan, i, exact[i : i + 1]) for i in range(history))
-    state = State(x=exact[history : history + 1], position=history, history=past)
-    while state.position < plan.num_calls and plan.timesteps[state.position] > until:
-        i = state.position
-        state = sampler.step(plan, state, answer(sampler.prediction_type, plan, i, state.x))
-    return float(abs(state.x[0] / exact[state.position] - 1))
-
-
-def slope(steps: tuple[int, ...], errors: list[float]) -> float:
-    return float(-np.polyfit(np.log(steps), np.log(errors), 1)[0])
+from tests.schedulers.oracles import DIVISORS, DOUBLINGS, answer, error, sampler, slope, spread
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])

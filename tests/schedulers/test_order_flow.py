@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sdrt.schedulers import Plan, Sampler, State, sampler_from_config
-from tests.schedulers.test_order import DEVIATION, DOUBLINGS, slope, spread
+from tests.schedulers.oracles import DEVIATION, DOUBLINGS, slope, spread
 
 SIGMA_DATA = 0.5
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sdrt.schedulers import Plan, Sampler, State
-from tests.schedulers.test_order import DEVIATION, DIVISORS, DOUBLINGS, answer, error, sampler, slope, spread
+from tests.schedulers.oracles import DEVIATION, DIVISORS, DOUBLINGS, answer, error, sampler, slope, spread
 
 
 def inverted(inverse: Sampler, plan: Plan, since: float, until: float) -> float:

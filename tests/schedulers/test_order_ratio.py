@@ -1,4 +1,4 @@
-"""Order of convergence of the samplers that choose their stops by ratio, on the Gaussian data of test_order.
+"""Order of convergence of the samplers that choose their stops by ratio, on the Gaussian data of tests/schedulers/oracles.py.
 
 Runs go to the beginning of the last step: that one leads to no noise, by x0 alone, with an error that no number of steps makes smaller.
 """
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdrt.schedulers import Plan, Sampler, State
-from tests.schedulers.test_order import answer, sampler, slope, spread
+from sdrt.schedulers import Sampler, State
+from tests.schedulers.oracles import answer, run_variance_error, sampler, slope, spread
 
 STEPS = (20, 40, 80, 160)
 DETERMINISTIC = {
@@ -48,34 +48,6 @@ def error(sampler: Sampler, n: int, history: int = 0) -> float:
     return float(abs(state.x[0] / exact[state.position] - 1))
 
 
-def draws(plan: Plan, first: int, calls: int) -> np.ndarray:
-    """Return each call's noise in a step, as a sum of independent ones: f64[calls, calls].
-
-    Brownian increments from one ratio to two others share the way to the nearer.
-    """
-    if plan.span is None or calls == 1:
-        return np.eye(calls)
-    (now, middle), (_, then) = plan.intervals[first], plan.intervals[first + 1]
-    return np.array([[1, 0], [np.sqrt((now - middle) / (now - then)), np.sqrt((middle - then) / (now - then))]])
-
-
-def variance_error(sampler: Sampler, n: int) -> float:
-    """Follow the covariance of the sample and of what is remembered; a step is linear in both and in fresh noise, and nothing is drawn."""
-    plan = sampler.plan(n)
-    covariance = np.diag([spread(plan)[0] ** 2, 0.0])
-    for first, end in zip(plan.starts, plan.starts[1:], strict=False):
-        calls = end - first
-        basis = np.eye(2 + calls)
-        past = (basis[1],) if first and type(sampler).__name__.startswith("ResMultistep") else ()
-        state = State(x=basis[0], position=first, history=past)
-        for call, noise in zip(range(first, end), draws(plan, first, calls), strict=True):
-            fresh = np.concatenate([[0, 0], noise]) if plan.draws[call] else None
-            state = sampler.step(plan, state, answer(sampler.prediction_type, plan, call, state.x), fresh)
-        step = np.array([state.x, *(state.history or (np.zeros(2 + calls),))])
-        covariance = step[:, :2] @ covariance @ step[:, :2].T + step[:, 2:] @ step[:, 2:].T
-    return float(abs(covariance[0, 0] / spread(plan)[plan.starts[-1]] ** 2 - 1))
-
-
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("formula", ["use_karras_sigmas", "use_exponential_sigmas"])
 @pytest.mark.parametrize("class_name", DETERMINISTIC)
@@ -87,7 +59,7 @@ def test_a_deterministic_sampler_has_its_order(class_name: str, formula: str, pr
 @pytest.mark.parametrize("class_name", STOCHASTIC)
 def test_a_stochastic_sampler_reaches_the_right_variance_with_its_order(class_name: str) -> None:
     found = karras(class_name)
-    assert slope(STEPS, [variance_error(found, n) for n in STEPS]) == pytest.approx(STOCHASTIC[class_name][0], abs=0.25)
+    assert slope(STEPS, [run_variance_error(found, n) for n in STEPS]) == pytest.approx(STOCHASTIC[class_name][0], abs=0.25)
 
 
 @pytest.mark.parametrize("class_name", [name for name, (_, order) in STOCHASTIC.items() if order])
@@ -106,4 +78,4 @@ def test_lms_has_the_order_that_it_is_given(order: int) -> None:
 def test_churn_reaches_the_right_variance_where_noise_comes_before_the_call() -> None:
     """Karras et al.'s algorithm 2, with Euler's steps."""
     churned = sampler("EulerDiscreteScheduler", use_karras_sigmas=True).with_options(s_churn=10.0)
-    assert slope(STEPS, [variance_error(churned, n) for n in STEPS]) == pytest.approx(1, abs=0.2)
+    assert slope(STEPS, [run_variance_error(churned, n) for n in STEPS]) == pytest.approx(1, abs=0.2)

@@ -1,16 +1,9 @@
-"""Orders of convergence of DPM-Solver's family, against the same oracle as tests/schedulers/test_order.py."""
+"""Orders of convergence of DPM-Solver's family, against the same oracle as elsewhere: tests/schedulers/oracles.py."""
 
-from typing import Any
-
-import numpy as np
 import pytest
 
-from sdrt.schedulers import Plan, Sampler, State
-from tests.schedulers.test_order import DOUBLINGS, answer, error, sampler, slope, spread
-
-# Full orders from the first call to the last, over Karras levels that end at the smallest trained one.
-FULL: dict[str, Any] = {"use_karras_sigmas": True, "lower_order_final": False}
-WITH_END = FULL | {"final_sigmas_type": "sigma_min"}
+from sdrt.schedulers import Sampler
+from tests.schedulers.oracles import DOUBLINGS, FULL, WITH_END, error, sampler, slope, variance_order
 
 
 def measured(sampler: Sampler, steps: tuple[int, ...] = DOUBLINGS) -> float:
@@ -45,31 +38,6 @@ def test_unipc_gains_an_order_by_its_corrector(order: int, bh: str) -> None:
 def test_unipc_has_its_order_over_the_noise(order: int) -> None:
     unipc = sampler("UniPCMultistepScheduler", solver_order=order, predict_x0=False, **WITH_END)
     assert measured(unipc) == pytest.approx(order + 1, abs=0.15)
-
-
-def variance_error(sampler: Sampler, plan: Plan, first: int, last: int) -> float:
-    """Run from the exact variance at a stop to another one; return the relative error of the variance there.
-
-    A run is linear here, so that x is a vector: what stands before the sample at the start, and before each call's fresh noise. Nothing is
-    drawn, and the variance is that of all possible draws.
-    """
-    exact = spread(plan)
-    state = State(x=np.eye(last - first + 1)[0] * exact[first], position=first)
-    while state.position < last:
-        i = state.position
-        fresh = np.eye(last - first + 1)[i - first + 1]
-        state = sampler.step(plan, state, answer("epsilon", plan, i, state.x), fresh)
-    return abs(float((state.x**2).sum()) / float(exact[last]) ** 2 - 1)
-
-
-def variance_order(sampler: Sampler) -> float:
-    """Between timesteps 800 and 200, where SA-Solver draws too."""
-    errors = []
-    for n in DOUBLINGS[1:]:
-        plan = sampler.plan(n)
-        first, last = (int(np.argmax(plan.timesteps <= t)) for t in (800, 200))
-        errors.append(variance_error(sampler, plan, first, last))
-    return slope(DOUBLINGS[1:], errors)
 
 
 @pytest.mark.parametrize("solver", ["midpoint", "heun"])

@@ -13,6 +13,7 @@ import sdrt.rng
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers import Plan, Sampler, State, names, sampler_from_config, sampler_from_name
 from tests.schedulers.configs import CLASSES, runs
+from tests.schedulers.oracles import perfect_output
 from tests.schedulers.peers import SD, network
 
 MODEL: dict[str, Any] = {
@@ -46,12 +47,6 @@ def finish(sampler: Sampler, plan: Plan, state: State) -> State:
     while state.position < plan.num_calls:
         state = step(sampler, plan, state)
     return state
-
-
-def perfect_output(sampler: Sampler, plan: Plan, i: int, x: np.ndarray, x0: np.ndarray) -> np.ndarray:
-    """What a network says at a stop that knows the picture, in the terms that this sampler's network is read in."""
-    of_x, of_output = sampler.x0_weights(float(plan.alphas[i]), float(plan.sigmas[i]))
-    return (x0 - of_x * x) / of_output
 
 
 @every_class

@@ -14,9 +14,8 @@ import pytest
 import sdrt.rng
 from sdrt.schedulers import Sampler, class_names, sampler_from_config
 from sdrt.schedulers.catalogue import sampler_class
+from tests.schedulers.oracles import run_variance_error, slope
 from tests.schedulers.peers import SD, is_of_diffusers, network
-from tests.schedulers.test_order import slope
-from tests.schedulers.test_order_ratio import variance_error
 
 SHAPE = (1, 4, 6, 6)
 
@@ -233,7 +232,7 @@ def test_restart_is_of_order_2_in_its_variance() -> None:
     """The intervals kept, and steps in all of their ways doubled: Heun's errors fall by four, and the noise between them is exact."""
 
     def error(k: int) -> float:
-        return variance_error(build("RestartScheduler", restart_intervals=[[0.1, 2.0, 4 * k, 2]]), 18 * k)
+        return run_variance_error(build("RestartScheduler", restart_intervals=[[0.1, 2.0, 4 * k, 2]]), 18 * k)
 
     factors = (1, 2, 4, 8)
     assert slope(factors, [error(k) for k in factors]) == pytest.approx(2, abs=0.25)

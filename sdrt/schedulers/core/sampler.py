@@ -63,7 +63,6 @@ class Sampler(ABC):
 
     name: ClassVar[str]  # the diffusers class that it answers to, or a name of the same form where diffusers has none
     calls_per_step: ClassVar[int] = 1  # network calls in a step once it is under way
-    exploding: ClassVar[bool] = False  # whether that class's samples are x / alpha ("variance exploding")
     inverse: ClassVar[bool] = False  # whether it leads from a picture to noise
     needs_unconditional: ClassVar[bool] = False  # whether a step looks at the unconditional output too (CFG++)
     step_options: ClassVar[tuple[str, ...]] = ()  # settings that diffusers passes to ``step``: fields of the sampler, or of a part of it

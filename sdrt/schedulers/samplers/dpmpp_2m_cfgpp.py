@@ -43,7 +43,6 @@ class DPMPP2MCFGPP(Sampler):
     """
 
     name: ClassVar[str] = "DPMPP2MCFGPPScheduler"
-    exploding: ClassVar[bool] = True
     needs_unconditional: ClassVar[bool] = True
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")

@@ -33,7 +33,6 @@ class DPMPP2SAncestral(Sampler):
     """
 
     name: ClassVar[str] = "DPMPP2SAncestralScheduler"
-    exploding: ClassVar[bool] = True
     calls_per_step: ClassVar[int] = 2
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
 

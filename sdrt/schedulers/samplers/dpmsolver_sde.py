@@ -38,7 +38,6 @@ class DPMSolverSDE(Sampler):
     """
 
     name: ClassVar[str] = "DPMSolverSDEScheduler"
-    exploding: ClassVar[bool] = True
     calls_per_step: ClassVar[int] = 2
     step_options: ClassVar[tuple[str, ...]] = ("s_noise",)
 

@@ -31,7 +31,6 @@ class Euler(Sampler):
     """x0 and the noise direction, as the network sees them, are kept to the next stop; :class:`Churn` says when noise is added."""
 
     name: ClassVar[str] = "EulerDiscreteScheduler"
-    exploding: ClassVar[bool] = True
     step_options: ClassVar[tuple[str, ...]] = Churn.step_options
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon", foreign={"original_sample": "sample"})

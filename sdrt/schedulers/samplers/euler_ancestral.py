@@ -27,7 +27,6 @@ class EulerAncestral(Sampler):
     """
 
     name: ClassVar[str] = "EulerAncestralDiscreteScheduler"
-    exploding: ClassVar[bool] = True
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
 
     prediction_type: Literal["epsilon", "v_prediction"] = setting("epsilon")

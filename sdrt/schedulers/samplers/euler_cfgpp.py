@@ -29,7 +29,6 @@ class EulerCFGPP(Sampler):
     """Euler's step with another noise; without guidance it is Euler's own."""
 
     name: ClassVar[str] = "EulerCFGPPScheduler"
-    exploding: ClassVar[bool] = True
     needs_unconditional: ClassVar[bool] = True
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
 

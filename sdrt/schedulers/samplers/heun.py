@@ -27,7 +27,6 @@ class Heun(Sampler):
     """An Euler step to the next stop, then the whole step again along the mean of both ends' slopes. The step to no noise is Euler's."""
 
     name: ClassVar[str] = "HeunDiscreteScheduler"
-    exploding: ClassVar[bool] = True
     calls_per_step: ClassVar[int] = 2
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")

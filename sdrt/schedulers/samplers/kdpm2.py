@@ -30,7 +30,6 @@ class KDPM2(Sampler):
     """
 
     name: ClassVar[str] = "KDPM2DiscreteScheduler"
-    exploding: ClassVar[bool] = True
     calls_per_step: ClassVar[int] = 2
 
     prediction_type: Literal["epsilon", "v_prediction"] = setting("epsilon")

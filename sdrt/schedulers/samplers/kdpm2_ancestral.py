@@ -31,7 +31,6 @@ class KDPM2Ancestral(Sampler):
     """
 
     name: ClassVar[str] = "KDPM2AncestralDiscreteScheduler"
-    exploding: ClassVar[bool] = True
     calls_per_step: ClassVar[int] = 2
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
 

@@ -46,7 +46,6 @@ class LMS(Sampler):
     """
 
     name: ClassVar[str] = "LMSDiscreteScheduler"
-    exploding: ClassVar[bool] = True
     step_options: ClassVar[tuple[str, ...]] = ("order",)
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")

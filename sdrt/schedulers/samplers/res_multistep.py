@@ -43,7 +43,6 @@ class ResMultistep(Sampler):
     """x0 is extrapolated along the line through its last two values, in -log ratio, and the linear part of the flow is solved exactly."""
 
     name: ClassVar[str] = "ResMultistepScheduler"
-    exploding: ClassVar[bool] = True
     step_options: ClassVar[tuple[str, ...]] = ("eta", "s_noise")
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")

@@ -50,7 +50,6 @@ class Restart(Sampler):
     """
 
     name: ClassVar[str] = "RestartScheduler"
-    exploding: ClassVar[bool] = True
     calls_per_step: ClassVar[int] = 2
     step_options: ClassVar[tuple[str, ...]] = ("s_noise",)
 

@@ -1,0 +1,56 @@
+"""The fresh noise of a step, from what a caller of diffusers' ``step`` passes: a generator, or the noise itself."""
+
+from typing import Any
+
+from sdrt.arrays import Float
+from sdrt.errors import ConfigError
+from sdrt.rng import BrownianTree, NoiseStream
+from sdrt.schedulers.core.run import Plan
+from sdrt.schedulers.core.sampler import Sampler
+
+__all__ = ["StepNoise"]
+
+
+class StepNoise:
+    """Draws what a call needs, and keeps the Brownian path of a run where its noise is an increment of one."""
+
+    def __init__(self) -> None:
+        self._path: tuple[Any, BrownianTree] | None = None
+
+    def draw(
+        self,
+        sampler: Sampler,
+        plan: Plan,
+        call: int,
+        shape: tuple[int, ...],
+        generator: NoiseStream | None,
+        variance_noise: Float | None,
+    ) -> Float | None:
+        """Return the noise of a call, float[shape], or None where it takes none.
+
+        Raises
+        ------
+        ConfigError : nothing says where noise comes from, or both do
+        """
+        if not plan.draws[call]:
+            return None
+        if variance_noise is not None:
+            if generator is not None:
+                raise ConfigError("fresh noise comes from generator or variance_noise, got both; pass one of them")
+            return variance_noise
+        fixed = sampler.brownian_seed
+        if plan.span is not None and (fixed is not None or generator is not None):
+            seed = generator.seed if fixed is None and generator is not None else fixed
+            return self._brownian(plan, shape, seed).normal_between(*plan.intervals[call])
+        if generator is None:
+            raise ConfigError(f"{sampler.name} draws noise in this step; pass generator=sdrt.rng.stream('torch', seed)")
+        return generator.normal(shape)
+
+    def _brownian(self, plan: Plan, shape: tuple[int, ...], seed: Any) -> BrownianTree:
+        """Return the path of a plan that draws, the same one at every call."""
+        key = (plan.span, shape, seed)
+        if self._path is None or self._path[0] != key:
+            path = plan.brownian(shape, seed)
+            assert path is not None  # noqa: S101  # it draws
+            self._path = key, path
+        return self._path[1]

@@ -17,10 +17,10 @@ __all__ = ["main", "parser"]
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line's parser; each command's ``run`` takes the parsed namespace."""
+    """Build the whole command line's parser; each command's ``run`` takes the parsed namespace."""
     top = argparse.ArgumentParser(prog="sdrt", description="Stable Diffusion in plain numpy, on the backend of your choice.")
     top.add_argument("--version", action="version", version=f"sdrt {__version__}")
-    top.add_argument("-v", "--verbose", action="store_true", help="tell on standard error what is done")
+    top.add_argument("-v", "--verbose", action="store_true", help="report on standard error what is being done")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (generate.add_command, inspect.add_command, benchmark.add_command, listing.add_commands, plug_ins.add_commands):
         add(commands)

@@ -15,25 +15,25 @@ __all__ = ["ModelChoice", "add_arguments", "open_pipeline", "parse_choice"]
 
 # Arguments that go to sdrt.load as they are, where they are given: name, flag, type, help.
 _LOAD: dict[str, tuple[str, Any, str]] = {
-    "threads": ("--threads", int, "at most this many threads (default: every core)"),
-    "device": ("--device", str, "where the torch backend computes: cpu, cuda or mps"),
-    "dtype": ("--dtype", str, "in what it computes: float32, bfloat16 or float16"),
-    "compute_unit": ("--compute-unit", str, "what Core ML computes with: ALL, CPU_ONLY, CPU_AND_GPU or CPU_AND_NE"),
-    "precision": ("--precision", str, "how Core ML packages run without Core ML: float32 or float16 (default float32)"),
+    "threads": ("--threads", int, "use at most this many threads (default: all cores)"),
+    "device": ("--device", str, "the torch backend's device: cpu, cuda or mps"),
+    "dtype": ("--dtype", str, "the torch backend's precision: float32, bfloat16 or float16"),
+    "compute_unit": ("--compute-unit", str, "what Core ML may use: ALL, CPU_ONLY, CPU_AND_GPU or CPU_AND_NE"),
+    "precision": ("--precision", str, "precision of Core ML packages where Core ML is missing: float32 or float16 (default: float32)"),
     "tokenizer": ("--tokenizer", Path, "a tokenizer's folder, for Core ML packages without one"),
     "config": ("--config", Path, "a folder in diffusers' layout or a scheduler_config.json, for Core ML packages without one"),
     "refiner": ("--refiner", Path, "folder of an SDXL refiner, which takes over near the end"),
-    "vae": ("--vae", Path, "an autoencoder in the place of the model's own"),
-    "variant": ("--variant", str, "weights of this variant, such as fp16"),
-    "prediction_type": ("--prediction-type", str, "what a checkpoint in one file predicts: epsilon or v_prediction"),
-    "pickled": ("--pickled", str, "weights_only lets torch read tensors from pickles, and nothing else (default: refuse)"),
+    "vae": ("--vae", Path, "an autoencoder to use instead of the model's own"),
+    "variant": ("--variant", str, "read the weights of this variant, such as fp16"),
+    "prediction_type": ("--prediction-type", str, "what the network of a checkpoint file predicts: epsilon or v_prediction"),
+    "pickled": ("--pickled", str, "weights_only lets torch read tensors, and nothing else, from pickled files (default: refuse)"),
 }
 
 # The same without a value.
 _SWITCHES: dict[str, tuple[str, str]] = {
-    "compile": ("--compile", "let the torch backend compile its networks: a slow first step, faster ones after it"),
-    "reduce_memory": ("--reduce-memory", "one network in memory at a time, in its backend's small-memory mode"),
-    "safety_checker": ("--safety-checker", "blacken pictures that the model's safety checker flags"),
+    "compile": ("--compile", "compile the torch backend's networks: the first step is slow, the others are faster"),
+    "reduce_memory": ("--reduce-memory", "hold one network in memory at a time, in its backend's small-memory mode"),
+    "safety_checker": ("--safety-checker", "black out pictures that the model's safety checker flags"),
 }
 
 
@@ -43,9 +43,10 @@ class ModelChoice:
 
     Parameters
     ----------
-    model : str
-    backend : str, or mapping by component
-    numerics : str
+    model : str or None
+    backend : str, mapping by component, or None
+    numerics : str or None
+        None: the default of ``sdrt.load``, or what the record of a picture says.
     fast : bool
         Whether the fastest settings for this machine are chosen.
     embeddings : tuple of (token or None, file)
@@ -54,9 +55,9 @@ class ModelChoice:
         Whatever else was given.
     """
 
-    model: str
-    backend: str | dict[str, str]
-    numerics: str
+    model: str | None
+    backend: str | dict[str, str] | None
+    numerics: str | None
     fast: bool
     embeddings: tuple[tuple[str | None, Path], ...]
     controlnets: tuple[str, ...]
@@ -68,21 +69,24 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the model, and what runs it")
     group.add_argument(
         "--model",
-        default="nano",
-        help="a folder in diffusers' layout or of Core ML packages, a checkpoint in one file, or a name of 'sdrt models' (default nano)",
+        help="a folder in diffusers' layout or of Core ML packages, a checkpoint file, or a name that 'sdrt models' lists (default: nano)",
     )
-    group.add_argument("--backend", default="numpy", help="a name from 'sdrt backends', or component=name,component=name (default numpy)")
-    group.add_argument("--fast", action="store_true", help="the torch backend with the fastest settings for this machine; says which")
-    group.add_argument("--numerics", default="float32", help="float32 or float64 (default float32)")
+    group.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="a name that 'sdrt backends' lists, or component=name,component=name for several (default: numpy)",
+    )
+    group.add_argument("--fast", action="store_true", help="use torch with the fastest settings for this machine, and say which")
+    group.add_argument("--numerics", metavar="{float32,float64}", help="precision of the arithmetic (default: float32)")
     group.add_argument(
         "--embedding",
         action="append",
         default=[],
         metavar="[TOKEN=]FILE",
-        help="a textual inversion (safetensors); may be given again (default token: the one in the file, or the file's name)",
+        help="a textual inversion (safetensors); give it again for more (default token: the one in the file, or the file's name)",
     )
     group.add_argument(
-        "--controlnet", action="append", default=[], metavar="FOLDER", help="a ControlNet, or with Core ML its name; may be given again"
+        "--controlnet", action="append", default=[], metavar="FOLDER", help="a ControlNet, or with Core ML its name; give it again for more"
     )
     for name, (flag, kind, text) in _LOAD.items():
         group.add_argument(flag, dest=name, type=kind, metavar={int: "N", str: "NAME", Path: "PATH"}[kind], help=text)
@@ -91,7 +95,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
-    """The choice that the arguments mean.
+    """Return the choice that the arguments mean.
 
     Raises
     ------
@@ -100,7 +104,7 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
     given = {name: getattr(arguments, name) for name in (*_LOAD, *_SWITCHES)}
     return ModelChoice(
         model=arguments.model,
-        backend=_parse_backend(arguments.backend),
+        backend=None if arguments.backend is None else _parse_backend(arguments.backend),
         numerics=arguments.numerics,
         fast=arguments.fast,
         embeddings=tuple(map(_parse_embedding, arguments.embedding)),
@@ -123,8 +127,9 @@ def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
         if not quiet:
             print(f"--fast: {fastest.reason}", file=sys.stderr)
     embeddings = [read_embedding(file, token) for token, file in choice.embeddings]
-    numerics: Any = choice.numerics
-    return load(choice.model, backend, numerics, embeddings=embeddings, controlnet=choice.controlnets, **options)
+    chosen = {"model": choice.model, "backend": backend, "numerics": choice.numerics}
+    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None} | options
+    return load(embeddings=embeddings, controlnet=choice.controlnets, **given)
 
 
 def _parse_backend(text: str) -> str | dict[str, str]:
@@ -132,7 +137,7 @@ def _parse_backend(text: str) -> str | dict[str, str]:
         return text
     pairs = [pair.partition("=") for pair in text.split(",")]
     if bad := [component for component, equals, name in pairs if not (component and equals and name)]:
-        raise ConfigError(f"--backend is a name or component=name,component=name; got {text!r} (look at {', '.join(map(repr, bad))})")
+        raise ConfigError(f"--backend must be a name or component=name,component=name, got {text!r}; look at {', '.join(map(repr, bad))}")
     return {component.strip(): name.strip() for component, _, name in pairs}
 
 
@@ -142,5 +147,5 @@ def _parse_embedding(text: str) -> tuple[str | None, Path]:
     if not equals or Path(text).is_file():
         return None, Path(text)
     if not (token and file):
-        raise ConfigError(f"--embedding is a file or TOKEN=FILE; got {text!r}")
+        raise ConfigError(f"--embedding must be a file or TOKEN=FILE, got {text!r}; name both")
     return token, Path(file)

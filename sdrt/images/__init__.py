@@ -1,6 +1,8 @@
 """Pictures: floats to bytes, PNG files written whole or not at all, and the pictures that a caller passes in."""
 
+from sdrt.images.files import picture_name, save_new_png
+from sdrt.images.grid import grid
 from sdrt.images.inputs import Picture
 from sdrt.images.png import open_picture, read_text, save_png, to_bytes, to_pil
 
-__all__ = ["Picture", "open_picture", "read_text", "save_png", "to_bytes", "to_pil"]
+__all__ = ["Picture", "grid", "open_picture", "picture_name", "read_text", "save_new_png", "save_png", "to_bytes", "to_pil"]

@@ -1,7 +1,8 @@
 """Pictures: from the decoder's floats to bytes, and to PNG files that carry their settings."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,11 @@ from sdrt.errors import ImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["open_picture", "read_text", "save_png", "to_bytes", "to_pil"]
+__all__ = ["open_picture", "read_text", "save_png", "to_bytes", "to_pil", "written_png"]
 
 
 def to_bytes(image: Float) -> U8:
-    """Bring decoded pictures to bytes.
+    """Round decoded pictures to bytes.
 
     Parameters
     ----------
@@ -36,14 +37,28 @@ def to_bytes(image: Float) -> U8:
 
 
 def to_pil(image: Float) -> "list[Image]":
-    """Decoded pictures as PIL images (RGB); ``image`` as in :func:`to_bytes`."""
+    """Return decoded pictures as PIL images (RGB); ``image`` as in :func:`to_bytes`."""
     from PIL import Image
 
     return [Image.fromarray(pixels) for pixels in to_bytes(image)]
 
 
 def save_png(image: "Image", file: Path, text: Mapping[str, str]) -> None:
-    """Write a PNG with text chunks, whole or not at all: it grows under a temporary name beside ``file`` and is then renamed.
+    """Write a PNG with text chunks, whole or not at all, in the place of a file that has its name.
+
+    Raises
+    ------
+    ImageError : the folder is not there, or cannot be written
+    """
+    with written_png(image, file, text) as temporary:
+        temporary.replace(file)
+
+
+@contextmanager
+def written_png(image: "Image", file: Path, text: Mapping[str, str]) -> Iterator[Path]:
+    """Write a PNG with text chunks under a temporary name beside ``file``; whoever enters puts it into its place.
+
+    The temporary name is gone afterwards, whatever happens.
 
     Raises
     ------
@@ -59,20 +74,19 @@ def save_png(image: "Image", file: Path, text: Mapping[str, str]) -> None:
         try:
             with temporary.open("xb") as stream:
                 image.save(stream, format="png", pnginfo=info)
-            temporary.replace(file)
-        except BaseException:
+            yield temporary
+        finally:
             temporary.unlink(missing_ok=True)
-            raise
     except OSError as error:
-        raise ImageError(f"{file}: cannot be written ({error.strerror or error}); choose another place with -o") from error
+        raise ImageError(f"{file}: cannot be written ({error.strerror or error}); choose another place") from error
 
 
 def read_text(file: Path) -> dict[str, str]:
-    """The text chunks of a PNG.
+    """Return the text chunks of a PNG.
 
     Raises
     ------
-    ImageError : not there, or no PNG
+    ImageError : the file is missing, or is no PNG
     """
     from PIL import Image, UnidentifiedImageError
     from PIL.PngImagePlugin import PngImageFile
@@ -80,22 +94,24 @@ def read_text(file: Path) -> dict[str, str]:
     try:
         with Image.open(file) as image:
             if not isinstance(image, PngImageFile):
-                raise ImageError(f"{file}: is a {image.format}; sdrt writes and reads its settings in PNG files")
+                raise ImageError(f"{file}: must be a PNG, got {image.format}; sdrt writes its settings into PNG files alone")
             # text chunks may follow the pixels: .text reads on to the end of the file
             return {key: str(value) for key, value in image.text.items()}
+    except ImageError:
+        raise  # it is a ValueError too
     except UnidentifiedImageError as error:
-        raise ImageError(f"{file}: is no picture; pass a PNG") from error
+        raise ImageError(f"{file}: must be a PNG, got no picture; pass another file") from error
     except (OSError, SyntaxError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ImageError(f"{file}: cannot be read ({reason}); pass a whole PNG file") from error
 
 
 def open_picture(file: Path) -> "Image":
-    """A picture from a file, read whole.
+    """Return a picture from a file, read whole.
 
     Raises
     ------
-    ImageError : it is not there, or no picture
+    ImageError : the file is missing, or is no picture
     """
     from PIL import Image, UnidentifiedImageError
 

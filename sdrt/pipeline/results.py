@@ -3,9 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from sdrt.arrays import Float
+from sdrt.images.files import make_folder, picture_name, save_new_png
+from sdrt.images.grid import grid
+from sdrt.records.png_metadata import text_chunks
 from sdrt.records.settings import Settings
 from sdrt.schedulers import State
 
@@ -55,9 +60,9 @@ class Step:
         return self._decode(self.x0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What ``generate`` gives back.
+    """What ``generate`` returns; a notebook shows its images.
 
     Parameters
     ----------
@@ -84,3 +89,47 @@ class Result:
     truncated: tuple[str, str]
     cancelled: bool = False
     flagged: tuple[bool, ...] | None = None
+
+    def save(self, folder: str | Path = ".", *, title: str | None = None) -> list[Path]:
+        """Write each image as a PNG that carries its record.
+
+        A file is written whole or not at all, and never over another one: ``a_red_circle.93-2.png`` is the next name.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made if it is not there.
+        title : str, optional
+            What the names begin with, followed by the image's seed. None: the prompt.
+
+        Returns
+        -------
+        list of Path
+            The files, in the order of the images.
+
+        Raises
+        ------
+        ImageError : the folder cannot be made or written
+        """
+        folder = Path(folder)
+        make_folder(folder)
+        named = self.settings.prompt if title is None else title
+        return [
+            save_new_png(image, folder / picture_name(named, seed), text_chunks(self.settings, seed))
+            for image, seed in zip(self.images, self.seeds, strict=bool(self.images))
+        ]
+
+    def _repr_png_(self) -> bytes | None:
+        """Show a notebook the image, or the batch side by side; nothing where there is none."""
+        if not self.images:
+            return None
+        stream = BytesIO()
+        grid(self.images).save(stream, format="png")
+        return stream.getvalue()
+
+    def __repr__(self) -> str:
+        settings, count = self.settings, len(self.images)
+        images = "cancelled" if self.cancelled else f"{count} image{'s' if count != 1 else ''}"
+        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
+        steps = f"{settings.num_inference_steps} steps of {settings.scheduler!r}"
+        return f"Result({images}, {settings.width}x{settings.height}, {seeds}, {steps})"

@@ -76,7 +76,7 @@ def test_every_option_moves_the_picture(tmp_path: Path, prompt: str, flags: list
         (["--clip-skip", "3"], "clip_skip must be below 3, the layers of this model's text_encoder, got 3"),
         (["--embedding", "no/such.safetensors"], "no/such.safetensors: no such file; an embedding is a safetensors file"),
         (["--embedding", "<x>=no/such.safetensors"], "no/such.safetensors: no such file"),
-        (["--embedding", "=no/such.safetensors"], "--embedding is a file or TOKEN=FILE; got '=no/such.safetensors'"),
+        (["--embedding", "=no/such.safetensors"], "--embedding must be a file or TOKEN=FILE, got '=no/such.safetensors'"),
     ],
 )
 def test_an_error_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str], flags: list[str], message: str) -> None:

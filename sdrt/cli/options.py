@@ -1,0 +1,104 @@
+"""The options of ``generate`` as flags: built from the table of options, and read back."""
+
+import argparse
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ConfigError
+from sdrt.pipeline.option_table import OPTIONS, Option
+
+__all__ = ["add_options", "open_pictures", "parse_options", "picture_files"]
+
+log = logging.getLogger("sdrt")
+
+_FLAGGED = {name: option for name, option in OPTIONS.items() if option.flags}
+_PICTURES = {name: option for name, option in _FLAGGED.items() if option.kind in ("picture", "pictures")}
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add a flag for each option, under the headings of the table."""
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for option in _FLAGGED.values():
+        if option.section not in groups:
+            groups[option.section] = command.add_argument_group(option.section)
+        groups[option.section].add_argument(*option.flags, dest=option.name, help=option.help, **_how(option))
+    command.add_argument("--cfg", help=argparse.SUPPRESS)
+
+
+def _how(option: Option) -> dict[str, Any]:
+    """Return how argparse reads an option; choices are checked where all options are, so that one wording names them."""
+    match option.kind:
+        case "integer":
+            return {"type": int, "metavar": "N"}
+        case "number":
+            return {"type": float, "metavar": "X"}
+        case "numbers":
+            return {"type": float, "metavar": "X", "action": "append"}
+        case "pair":
+            return {"type": int, "nargs": 2, "metavar": option.metavar}
+        case "picture" | "pictures":
+            return {"type": Path, "metavar": "FILE", "action": "append"}
+        case "choice":
+            return {"metavar": f"{{{','.join(option.choices)}}}"}
+        case _:
+            return {"metavar": "NAME"}
+
+
+def parse_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that were given, as ``generate`` takes them, but for pictures."""
+    _renew(arguments)
+    given = {name: getattr(arguments, name) for name in _FLAGGED if name not in _PICTURES}
+    return {name: _value(OPTIONS[name], value) for name, value in given.items() if value is not None}
+
+
+def _value(option: Option, value: Any) -> Any:
+    if option.kind == "numbers":
+        # one number is for all ControlNets
+        return value[0] if len(value) == 1 else value
+    return tuple(value) if option.kind == "pair" else value
+
+
+def picture_files(arguments: argparse.Namespace) -> dict[str, tuple[Path, ...]]:
+    """Return the files of the pictures that were given.
+
+    Raises
+    ------
+    ConfigError : two where one is taken
+    """
+    files = {name: tuple(getattr(arguments, name) or ()) for name in _PICTURES}
+    for name, paths in files.items():
+        if _PICTURES[name].kind == "picture" and len(paths) > 1:
+            raise ConfigError(f"{_PICTURES[name].flags[0]} must be one picture, got {len(paths)}; leave the others out")
+    return {name: paths for name, paths in files.items() if paths}
+
+
+def open_pictures(files: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
+    """Open pictures as ``generate`` takes them.
+
+    Raises
+    ------
+    ImageError : a file that is missing, or is no picture
+    """
+    from sdrt.images.png import open_picture
+
+    opened = {name: [open_picture(path) for path in paths] for name, paths in files.items()}
+    return {name: pictures if _PICTURES[name].kind == "pictures" else pictures[0] for name, pictures in opened.items()}
+
+
+def _renew(arguments: argparse.Namespace) -> None:
+    """Put flags and values of 0.1.0 in today's place."""
+    if arguments.cfg is not None:
+        _tell_deprecated(f"--cfg {arguments.cfg} is deprecated; write --guidance-batching {arguments.cfg}")
+        arguments.guidance_batching = arguments.cfg
+    if arguments.emphasis == "no norm":
+        _tell_deprecated("--emphasis 'no norm' is deprecated; write --emphasis no_norm")
+        arguments.emphasis = "no_norm"
+
+
+def _tell_deprecated(message: str) -> None:
+    """Say it on standard error, where a user looks, and as the warning that a script's tests look for."""
+    log.warning(message)
+    warnings.warn(message, DeprecationWarning, stacklevel=2)

@@ -1,0 +1,107 @@
+"""``sdrt generate --from picture.png``: the record inside a picture becomes the call that draws it again."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from sdrt.cli.opening import ModelChoice
+from sdrt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sdrt.records import Settings
+
+__all__ = ["Recorded"]
+
+log = logging.getLogger("sdrt")
+
+# What must be the same for the picture to be the same, and no option of the call says.
+_OF_THE_PIPELINE = ("version", "model", "backend", "numerics", "embeddings", "vae_tiling", "remarks")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The record of a picture.
+
+    Parameters
+    ----------
+    file : Path
+    settings : Settings
+    index : int or None
+        Which image of the call the picture is, where all of them drew from one stream; None: the record is of this picture alone.
+    """
+
+    file: Path
+    settings: "Settings"
+    index: int | None
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read the record inside a PNG.
+
+        Raises
+        ------
+        ImageError, ConfigError : as ``Settings.from_png``
+        """
+        from sdrt.records import Settings, read_png_record
+
+        record = read_png_record(file)
+        return cls(file, Settings.from_dict(record), record.get("image"))
+
+    def choice(self, given: ModelChoice) -> ModelChoice:
+        """Return the choice of model and backends, the record's where the command line says nothing.
+
+        Raises
+        ------
+        ConfigError : a model that is known by its name alone
+        """
+        settings = self.settings
+        if given.model is None and not _can_be_opened(settings.model):
+            raise ConfigError(
+                f"{self.file}: its record names the model {settings.model!r} and not where it lies; pass --model with its folder or file"
+            )
+        tiling = {"vae_tiling": True} if settings.vae_tiling else {}
+        return replace(
+            given,
+            model=settings.model if given.model is None else given.model,
+            backend=dict(settings.backend) if given.backend is None else given.backend,
+            numerics=settings.numerics if given.numerics is None else given.numerics,
+            options=tiling | given.options,
+        )
+
+    def options(self, pictures: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of the call, the record's where the command line says nothing; prompts apart.
+
+        Raises
+        ------
+        ConfigError : as ``Settings.options``
+        """
+        options = self.settings.options(**pictures)
+        for prompt in ("prompt", "negative_prompt"):
+            del options[prompt]
+        if "scheduler" in given:
+            # what was set on the recorded scheduler is not for another one
+            for name in ("eta", "compat"):
+                options.pop(name)
+        if "seed" in given:
+            # noise of another seed does not come from where a stream stood, and a second stream's seed goes with the first
+            options |= {"rng": self.settings.rng, "sampler_rng": self.settings.sampler_rng, "sampler_seed": None}
+        return options | dict(given)
+
+    def tell_differences(self, now: "Settings") -> None:
+        """Say on standard error what is not as it was when the picture was drawn."""
+        for name in _OF_THE_PIPELINE:
+            then, here = getattr(self.settings, name), getattr(now, name)
+            if then != here:
+                log.warning("%s was drawn with %s %s, and this is %s: the picture may differ", self.file, name, _text(then), _text(here))
+
+
+def _can_be_opened(model: str) -> bool:
+    from sdrt.models import embedded
+
+    return model in embedded() or "/" in model or Path(model).exists()
+
+
+def _text(value: object) -> str:
+    return ", ".join(f"{key}={each}" for key, each in value.items()) or "none" if isinstance(value, Mapping) else str(value)

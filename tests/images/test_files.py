@@ -1,0 +1,78 @@
+"""Pictures get good names, and none takes another's place."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdrt.errors import ImageError
+from sdrt.images import grid, picture_name, save_new_png
+from sdrt.images.png import read_text
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("a red circle", "a_red_circle.93.png"),
+        ("../../etc/passwd", "etc_passwd.93.png"),
+        ("!?", "picture.93.png"),
+        ("円と四角", "円と四角.93.png"),
+        ("x" * 500, "x" * 120 + ".93.png"),
+        ("円" * 200, "円" * 40 + ".93.png"),
+    ],
+)
+def test_file_names_are_good_on_every_file_system(prompt: str, name: str) -> None:
+    assert picture_name(prompt, 93) == name
+
+
+def colour(value: int) -> Image.Image:
+    return Image.new("RGB", (4, 6), (value, 0, 0))
+
+
+@pytest.fixture(params=[True, False], ids=["hard links", "no hard links"])
+def _links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not request.param:
+
+        def refused(self: Path, target: Path) -> None:
+            raise PermissionError("this file system has no hard links")
+
+        monkeypatch.setattr(Path, "hardlink_to", refused)
+
+
+@pytest.mark.usefixtures("_links")
+def test_a_taken_name_is_numbered(tmp_path: Path) -> None:
+    files = [save_new_png(colour(k), tmp_path / "a.7.png", {"k": str(k)}) for k in range(3)]
+    assert [file.name for file in files] == ["a.7.png", "a.7-2.png", "a.7-3.png"]
+    assert [read_text(file)["k"] for file in files] == ["0", "1", "2"]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+
+
+@pytest.mark.usefixtures("_links")
+def test_two_threads_that_want_one_name_get_two(tmp_path: Path) -> None:
+    start = threading.Barrier(8)
+
+    def save(k: int) -> None:
+        start.wait()
+        save_new_png(colour(k), tmp_path / "a.png", {"k": str(k)})
+
+    threads = [threading.Thread(target=save, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(read_text(file)["k"] for file in tmp_path.iterdir()) == [str(k) for k in range(8)]
+
+
+def test_a_folder_that_is_not_there_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"a\.png: cannot be written \(No such file or directory\); choose another place"):
+        save_new_png(colour(0), tmp_path / "no" / "a.png", {})
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, (4, 6)), (2, (9, 6)), (3, (9, 13)), (4, (9, 13)), (5, (14, 13)), (9, (14, 20))])
+def test_a_grid_is_as_square_as_its_number_allows(count: int, size: tuple[int, int]) -> None:
+    sheet = grid([colour(k + 1) for k in range(count)], gap=1)
+    assert sheet.size == size
+    reds = np.unique(np.asarray(sheet)[..., 0])
+    assert reds.tolist() == [*range(1, count + 1), *([255] if count > 1 else [])]

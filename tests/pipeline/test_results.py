@@ -1,0 +1,67 @@
+"""What a call returns: it saves, shows and names itself."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import sdrt
+from sdrt.errors import ImageError
+from sdrt.images.png import read_text
+from tests.factories import save_pipeline_folder
+from tests.fake_backend import FakeBackend
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> sdrt.Result:
+    pipe = sdrt.load(save_pipeline_folder(tmp_path_factory.mktemp("model") / "sd1"), FakeBackend())
+    return pipe.generate("a red circle", seed=93, num_images=3, num_inference_steps=2, scheduler="euler a")
+
+
+@pytest.fixture(scope="module")
+def cancelled(tmp_path_factory: pytest.TempPathFactory) -> sdrt.Result:
+    pipe = sdrt.load(save_pipeline_folder(tmp_path_factory.mktemp("model") / "sd1"), FakeBackend())
+    return pipe.generate("a red circle", seed=93, num_inference_steps=2, on_step=lambda step: False)
+
+
+def test_saving_writes_each_image_with_its_record(result: sdrt.Result, tmp_path: Path) -> None:
+    files = result.save(tmp_path / "new" / "folder")
+    assert [file.name for file in files] == ["a_red_circle.93.png", "a_red_circle.94.png", "a_red_circle.95.png"]
+    for file, image, seed in zip(files, result.images, result.seeds, strict=True):
+        with Image.open(file) as saved:
+            assert saved.tobytes() == image.tobytes()
+        assert json.loads(read_text(file)["sdrt"])["seed"] == seed
+        assert read_text(file)["parameters"].startswith("a red circle\nSteps: 2, Sampler: euler a")
+
+
+def test_saving_again_takes_other_names(result: sdrt.Result, tmp_path: Path) -> None:
+    first, second = result.save(tmp_path, title="dots"), result.save(str(tmp_path), title="dots")
+    assert [file.name for file in first] == ["dots.93.png", "dots.94.png", "dots.95.png"]
+    assert [file.name for file in second] == ["dots.93-2.png", "dots.94-2.png", "dots.95-2.png"]
+
+
+def test_a_folder_that_is_a_file_is_one_error(result: sdrt.Result, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(ImageError, match=r"taken: cannot be made a folder"):
+        result.save(tmp_path / "taken")
+
+
+def test_a_notebook_shows_the_batch_side_by_side(result: sdrt.Result) -> None:
+    shown = result._repr_png_()
+    assert shown is not None
+    with Image.open(BytesIO(shown)) as sheet:
+        assert sheet.size == (2 * 64 + 4, 2 * 64 + 4)
+        assert sheet.crop((68, 0, 132, 64)).tobytes() == result.images[1].tobytes()
+
+
+def test_a_cancelled_run_has_nothing_to_save_or_show(cancelled: sdrt.Result, tmp_path: Path) -> None:
+    assert cancelled.save(tmp_path) == []
+    assert cancelled._repr_png_() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_is_one_readable_line(result: sdrt.Result, cancelled: sdrt.Result) -> None:
+    assert repr(result) == "Result(3 images, 64x64, seeds 93 to 95, 2 steps of 'euler a')"
+    assert repr(cancelled) == "Result(cancelled, 64x64, seed 93, 2 steps of 'DDIMScheduler')"

@@ -13,7 +13,7 @@ import numpy as np
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
 from sdrt.schedulers.core.settings import Compat
-from sdrt.schedulers.shift import shifted
+from sdrt.schedulers.grids.flow_shift import shift_sigmas as shifted
 
 __all__ = ["DYNAMIC_SHIFT_KEYS", "SOLVER_FLOW_KEYS", "SolverFlow"]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sdrt.errors import ConfigError
 from sdrt.schedulers import FlowEuler, FlowHeun, from_config, sampler_from_config, sampler_from_name
+from sdrt.schedulers.grids.flow import FlowGrid
 from tests.schedulers.peers import distance, run_face, run_peer
 
 FLUX: dict[str, Any] = {
@@ -27,7 +28,7 @@ FLUX: dict[str, Any] = {
 @settings(max_examples=40)
 @given(patches=st.integers(1, 20000), base=st.sampled_from([0.5, 0.1]), highest=st.sampled_from([1.15, 0.9]))
 def test_the_exponent_of_the_dynamic_shift_is_what_diffusers_pipelines_pass(patches: int, base: float, highest: float) -> None:
-    own = FlowEuler(base_shift=base, max_shift=highest)
+    own = FlowGrid(base_shift=base, max_shift=highest)
     assert own.mu(patches) == pytest.approx(calculate_shift(patches, base_shift=base, max_shift=highest), rel=1e-12)
 
 
@@ -36,7 +37,7 @@ def test_flux_as_its_pipeline_calls_it() -> None:
     scheduler = from_config(FLUX)
     assert isinstance(scheduler.sampler, FlowEuler)
     n = 4
-    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / n, n), mu=scheduler.sampler.mu(4096))
+    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / n, n), mu=scheduler.sampler.grid.mu(4096))
     levels = np.linspace(1.0, 1 / n, n)
     expected = np.exp(1.15) / (np.exp(1.15) + 1 / levels - 1)
     np.testing.assert_allclose(scheduler.sigmas, [*expected, 0], rtol=1e-6)
@@ -47,11 +48,15 @@ def test_flux_as_its_pipeline_calls_it() -> None:
 @pytest.mark.parametrize(
     ("config", "stops", "message"),
     [
-        (FLUX, {"num_inference_steps": 4}, r"use_dynamic_shifting needs mu, got None; pass mu=sampler.mu\(image_seq_len\)"),
+        (
+            FLUX,
+            {"num_inference_steps": 4},
+            r"mu must be given where use_dynamic_shifting is on, got None; pass mu=sampler.grid.mu\(image_seq_len\)",
+        ),
         (
             {**FLUX, "time_shift_type": "linear"},
             {"num_inference_steps": 4, "mu": -0.5},
-            "mu is the shift itself where time_shift_type is linear, and above 0; got -0.5",
+            "mu is the shift itself where time_shift_type is linear, and must be above 0, got -0.5",
         ),
         ({}, {"sigmas": [1.0, 0.5, 0.0]}, r"sigmas must lie in \(0, 1\] and never rise, got 1 to 0; .* without the 0 at which a run ends"),
         ({}, {"sigmas": [0.5, 1.0]}, r"sigmas must lie in \(0, 1\] and never rise, got 0.5 to 1; sort them"),
@@ -62,7 +67,7 @@ def test_flux_as_its_pipeline_calls_it() -> None:
         (
             {"_class_name": "CMStochasticIterativeScheduler"},
             {"timesteps": [30, 30, 2]},
-            r"timesteps are whole and differ from each other, got \[30.0, 30.0, 2.0\]; leave out those that repeat",
+            r"timesteps must be whole and differ from each other, got \[30.0, 30.0, 2.0\]; leave out those that repeat",
         ),
         (
             {"_class_name": "CMStochasticIterativeScheduler"},
@@ -111,8 +116,10 @@ def test_churn_is_not_negative(option: str) -> None:
 
 
 def test_without_both_of_its_ends_the_exponent_is_unknown() -> None:
-    with pytest.raises(ConfigError, match="mu follows from base_shift and max_shift, got None; pass mu itself to plan"):
-        FlowEuler(max_shift=None).mu(4096)
+    with pytest.raises(
+        ConfigError, match="base_shift and max_shift must be set for mu to follow from them, got None; pass mu itself to plan"
+    ):
+        FlowGrid(max_shift=None).mu(4096)
 
 
 def test_a_flow_keeps_its_prediction_whatever_the_models_configuration_says() -> None:

@@ -51,6 +51,12 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
         "Euler": "samplers.euler_diffusers:DiffusersEuler",
         "KDPM2Ancestral": "samplers.kdpm2_ancestral_diffusers:DiffusersKDPM2Ancestral",
         "LMS": "samplers.lms_diffusers:DiffusersLMS",
+        # EDM, consistency models and flow matching
+        "EDMGrid": "grids.edm_diffusers:DiffusersEDMGrid",
+        "EDMEuler": "samplers.edm_euler_diffusers:DiffusersEDMEuler",
+        "ConsistencyGrid": "grids.edm_diffusers:DiffusersConsistencyGrid",
+        "FlowGrid": "grids.flow_diffusers:DiffusersFlowGrid",
+        "FlowHeun": "samplers.flow_heun_diffusers:DiffusersFlowHeun",
     },
     "apple": {},
 }

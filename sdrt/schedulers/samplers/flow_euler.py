@@ -1,45 +1,57 @@
-"""Euler's method on a rectified flow (Esser et al. 2024, arXiv:2403.03206): what Stable Diffusion 3 and FLUX are sampled with."""
+"""Euler's method on a rectified flow (Esser et al. 2024, arXiv:2403.03206): what Stable Diffusion 3 and FLUX are sampled with.
 
-from collections.abc import Mapping
+x' = x + (sigma' - sigma) * v_hat,    v_hat = eps_hat - x0_hat
+"""
+
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from itertools import pairwise
+from typing import ClassVar
 
-import numpy as np
-
-from sdrt.arrays import F64, Float
-from sdrt.schedulers.core.run import Plan, State
-from sdrt.schedulers.flow import DYNAMIC_FLOW_KEYS, FlowSampler
-from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.weighted_sum import Weights, weighted_sum
+from sdrt.arrays import Float
+from sdrt.schedulers.core.prediction import Prediction
+from sdrt.schedulers.core.run import Level, Plan, Request
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.flow import FlowGrid
+from sdrt.schedulers.steps.linear import Weights, plan_of
 
 __all__ = ["FlowEuler"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowEuler(FlowSampler):
-    """x' = x + (sigma' - sigma) * output; or, with ``stochastic_sampling``, to x0 and back with fresh noise at every step.
+class FlowEuler(Sampler):
+    """The slope that the network sees is kept to the next level; or, with ``stochastic_sampling``, to x0 and back with fresh noise.
 
-    Noise is drawn at the last step too, where its weight is 0: the stream's position is part of the contract.
+    Such noise is drawn at the last step too, where its weight is 0: the stream's position is part of the contract.
     """
 
     name: ClassVar[str] = "FlowMatchEulerDiscreteScheduler"
-    keys: ClassVar[Mapping[str, Any]] = DYNAMIC_FLOW_KEYS | {"stochastic_sampling": False}
 
-    stochastic_sampling: bool = False
+    prediction_type: Prediction = "flow_prediction"
+    grid: FlowGrid = group(FlowGrid)
+    stochastic_sampling: bool = setting(False)
 
-    def _config(self) -> dict[str, Any]:
-        return super()._config() | {"stochastic_sampling": self.stochastic_sampling}
+    def _plan(self, request: Request) -> Plan:
+        return self._lay_out(self.grid.levels(request))
 
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"stochastic_sampling": bool(values["stochastic_sampling"])}
+    def whole_plan(self) -> Plan:
+        """Lay out a run through every trained noise level."""
+        return self._lay_out(self.grid.trained_levels())
 
-    def _of_stops(self, timesteps: F64, sigmas: F64) -> Plan:
-        steps = self._redrawn(sigmas) if self.stochastic_sampling else self._straight(sigmas)
-        return one_call_plan(timesteps, 1 - sigmas, sigmas, steps, draws=self.stochastic_sampling)
+    def _lay_out(self, stops: tuple[Level, ...]) -> Plan:
+        steps = [self._step(level, level_next) for level, level_next in pairwise(stops)]
+        return plan_of(stops, steps, draws=(self.stochastic_sampling,) * len(steps))
 
-    def _straight(self, sigmas: F64) -> tuple[Weights, ...]:
-        return tuple(Weights(sample=1.0, output=self._sign * difference) for difference in np.diff(sigmas).tolist())
+    def _step(self, level: Level, level_next: Level) -> Weights:
+        if self.stochastic_sampling:
+            return self.grid.redraw(level, level_next)
+        return Weights(x=1.0, output=self.grid.slope(level.sigma, level_next.sigma))
 
-    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        return state.advance(weighted_sum(c, state.x, output, noise))
+    def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
+        """Return (a, b) with x0 = a * x + b * output, at levels where alpha is 1 - sigma."""
+        del alpha
+        return self.grid.x0_weights(sigma)
+
+    def shown_sigmas(self, plan: Plan) -> Float:
+        """f64[calls + 1]: the noise levels, or the shares of signal where they are inverted, as in diffusers."""
+        return plan.alphas if self.grid.invert_sigmas else plan.sigmas

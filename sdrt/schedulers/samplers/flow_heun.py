@@ -1,107 +1,102 @@
-"""Heun's method on a rectified flow: an Euler step, then half of the difference that the network sees at its end (order 2)."""
+"""Heun's method on a rectified flow, with optional churn: an Euler step, then the whole step again along the mean of both ends' slopes.
+
+    x_euler = x + (sigma' - sigma) * v_hat(x, sigma)
+    x'      = x_euler + (sigma' - sigma) / 2 * (v_hat(x_euler, sigma') - v_hat(x, sigma))
+
+Churn then raises x' to sigma_hat' along the flow, where signal and noise add up to 1: with k = (1 - sigma_hat') / (1 - sigma'),
+
+    x_hat'  = k * x' + sqrt(sigma_hat'**2 - (k * sigma')**2) * s_noise * z
+"""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from sdrt.arrays import F64, Float
-from sdrt.schedulers.churn import ChurnedSampler
-from sdrt.schedulers.core.run import Plan, State
-from sdrt.schedulers.flow import FLOW_KEYS, FlowSampler
-from sdrt.schedulers.weighted_sum import Weights, weighted_sum
+from sdrt.schedulers.core.prediction import Prediction
+from sdrt.schedulers.core.run import Level, Plan, Request, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group
+from sdrt.schedulers.grids.flow import FlowGrid, flow_level
+from sdrt.schedulers.steps.churn import Churn
+from sdrt.schedulers.steps.linear import LinearCall, Weights, linear_combination, linear_plan
 
-__all__ = ["FlowHeun", "FlowHeunCall"]
+__all__ = ["FlowHeun"]
+
+# Shifts that follow the picture, stretching and other spacings, which diffusers gave to its Euler alone.
+_OF_EULER = (
+    "use_dynamic_shifting",
+    "base_shift",
+    "max_shift",
+    "base_image_seq_len",
+    "max_image_seq_len",
+    "time_shift_type",
+    "invert_sigmas",
+    "shift_terminal",
+    "use_karras_sigmas",
+    "use_exponential_sigmas",
+    "use_beta_sigmas",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowHeunCall:
-    """The numbers of one call."""
-
-    weights: Weights
-    first: float | None = None  # weight of the step's first output, where this call completes the step with its second
-    ends: bool = True  # whether the step is complete
-    draws: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlowHeun(FlowSampler, ChurnedSampler):
-    """Two calls a step, and one for the last, which ends without noise."""
+class FlowHeun(Sampler):
+    """Two calls a step, and one for the last, which ends without noise. Churn raises a level to pure noise at most."""
 
     name: ClassVar[str] = "FlowMatchHeunDiscreteScheduler"
-    keys: ClassVar[Mapping[str, Any]] = FLOW_KEYS
-    takes: ClassVar[frozenset[str]] = frozenset({"timesteps", "sigmas"})
     calls_per_step: ClassVar[int] = 2
+    step_options: ClassVar[tuple[str, ...]] = Churn.step_options
 
-    def _of_stops(self, timesteps: F64, sigmas: F64) -> Plan:
-        raised, calls = self._late_churn(sigmas) if self.compat == "diffusers" else self._churned(sigmas)
-        levels = np.stack([raised, sigmas[1:]], axis=1).ravel()  # of the first call of each step, and the second
-        told = np.where(raised > sigmas[:-1], self._told(raised), timesteps)
-        return Plan(
-            timesteps=np.stack([told, np.append(timesteps[1:], 0.0)], axis=1).ravel()[:-1],
-            alphas=1 - levels,
-            sigmas=levels,
-            coefficients=tuple(calls),
-            draws=tuple(call.draws for call in calls),
-            starts=tuple(range(0, len(calls), 2)),
-        )
+    prediction_type: Prediction = "flow_prediction"
+    grid: FlowGrid = group(FlowGrid, without=_OF_EULER, fixed={"accepts": frozenset({"timesteps", "sigmas"})})
+    churn: Churn = field(default_factory=Churn)
 
-    def _churned(self, sigmas: F64) -> tuple[F64, list[FlowHeunCall]]:
-        """Return the level at which each step begins, and its calls; churn raises the level along the flow, to pure noise at most."""
-        raised = np.minimum(sigmas[:-1] * (1 + self._gammas(sigmas, len(sigmas) - 1)), 1.0)
-        calls: list[FlowHeunCall] = []
-        for now, then, following in zip(raised.tolist(), sigmas[1:].tolist(), [*raised[1:].tolist(), 0.0], strict=True):
-            calls += _step(now, then, following, self.s_noise)
-        return raised, calls
+    def _plan(self, request: Request) -> Plan:
+        return self._lay_out(self.grid.levels(request))
 
-    def _late_churn(self, sigmas: F64) -> tuple[F64, list[FlowHeunCall]]:
-        """Add a step's noise after the network was called, as diffusers 0.42.1 does.
+    def whole_plan(self) -> Plan:
+        """Lay out a run through every trained noise level."""
+        return self._lay_out(self.grid.trained_levels())
 
-        It divides s_churn by the number of calls; adds noise without taking signal away, which leaves the flow; scales the slope down with
-        the level; and draws noise for the second call too, where it cancels out.
-        """
-        gammas = self._gammas(sigmas, 2 * len(sigmas) - 3)
-        calls: list[FlowHeunCall] = []
-        for now, then, gamma in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), gammas.tolist(), strict=True):
-            calls += _late_step(now, then, gamma, self.s_noise)
-        return sigmas[:-1], calls
+    def _lay_out(self, stops: tuple[Level, ...]) -> Plan:
+        raised = self._raise(stops)
+        calls = [call for step in zip(raised, stops[1:], [*raised[1:], stops[-1]], strict=True) for call in self._step(*step)]
+        return linear_plan(self.prediction_type, calls, stops[-1], 1.0)
 
-    def _advance(self, c: FlowHeunCall, state: State, output: Float, noise: Float | None) -> State:
-        x = weighted_sum(c.weights, state.x, output, noise)
-        if c.first is not None:
-            np.add(x, state.stage_outputs[0] * c.first, out=x)
-        return state.advance(x, stage_outputs=() if c.ends else (output,))
+    def _raise(self, stops: tuple[Level, ...]) -> tuple[Level, ...]:
+        """Return the stops of the steps' beginnings with churn's noise on top."""
+        sigmas: F64 = np.array([stop.sigma for stop in stops])
+        raised = np.minimum(sigmas[:-1] * (1 + self.churn.gammas(sigmas, len(stops) - 1)), 1.0)
+        told = np.where(raised > sigmas[:-1], self.grid.network_timesteps(raised), [stop.timestep for stop in stops[:-1]])
+        return tuple(flow_level(timestep, sigma) for timestep, sigma in zip(told.tolist(), raised.tolist(), strict=True))
 
+    def _step(self, level: Level, level_next: Level, raised: Level) -> Iterator[LinearCall]:
+        """Return the calls of a step: to its end along the first slope; then half-way over to the second, and up to the next beginning."""
+        down = level_next.sigma - level.sigma
+        euler = Weights(x=1.0, output=down, ends=not level_next.sigma)
+        yield LinearCall(at=level, step=euler, ends=euler.ends)
+        if not euler.ends:
+            lifts = raised.sigma > level_next.sigma
+            kept = raised.alpha / level_next.alpha if lifts else 1.0
+            fresh = self.churn.s_noise * math.sqrt(max(raised.sigma**2 - (kept * level_next.sigma) ** 2, 0.0))
+            yield LinearCall(
+                at=level_next, step=Weights(x=kept, output=kept * down / 2, stages=(-kept * down / 2,), noise=fresh), draws=lifts
+            )
 
-def _step(now: float, then: float, raised: float, s_noise: float) -> list[FlowHeunCall]:
-    """Return the calls of a step: to its end along the first output, half-way over to the second's, and up to where the next one begins.
+    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
+        # diffusers' order of operations: the first slope is taken back last
+        arrays = (state.x, output, state.x if noise is None else noise, *state.stage_outputs)
+        x = linear_combination((c.x, c.output, 0.0 if noise is None else c.noise, *c.stages), arrays)
+        return state.advance(x) if c.ends else state.advance(x, stage_outputs=(output,))
 
-    Signal and noise add up to 1 along the flow: raising the noise scales the signal down.
-    """
-    down = then - now
-    if not then:
-        return [FlowHeunCall(weights=Weights(sample=1.0, output=down))]
-    kept = (1 - raised) / (1 - then) if raised > then else 1.0
-    fresh = s_noise * math.sqrt(max(raised**2 - (kept * then) ** 2, 0.0))
-    return [
-        FlowHeunCall(weights=Weights(sample=1.0, output=down), ends=False),
-        FlowHeunCall(
-            weights=Weights(sample=kept, output=kept * down / 2, noise=fresh),
-            first=-kept * down / 2,
-            draws=raised > then,
-        ),
-    ]
+    def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
+        """Return (a, b) with x0 = a * x + b * output, at levels where alpha is 1 - sigma."""
+        del alpha
+        return self.grid.x0_weights(sigma)
 
-
-def _late_step(now: float, then: float, gamma: float, s_noise: float) -> list[FlowHeunCall]:
-    """Return the calls of a step that raises its noise after the first of them."""
-    raised = now * (1 + gamma)
-    down, slope = then - raised, 1 / (1 + gamma)
-    first = Weights(sample=1.0, output=down * slope, noise=s_noise * math.sqrt(raised**2 - now**2))
-    draws = gamma > 0
-    if not then:
-        return [FlowHeunCall(weights=first, draws=draws)]
-    second = FlowHeunCall(weights=Weights(sample=1.0, output=down / 2), first=-down / 2 * slope, draws=draws)
-    return [FlowHeunCall(weights=first, ends=False, draws=draws), second]
+    def shown_sigmas(self, plan: Plan) -> Float:
+        """f64[calls + 1]: the noise levels, or the shares of signal where they are inverted, as in diffusers."""
+        return plan.alphas if self.grid.invert_sigmas else plan.sigmas

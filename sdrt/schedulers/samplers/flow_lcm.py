@@ -1,32 +1,54 @@
-"""Multistep consistency sampling of a rectified flow: each step goes to the predicted picture, and back with fresh noise."""
+"""Multistep consistency sampling of a rectified flow, for models distilled to a few steps.
 
-from collections.abc import Mapping
+x' = (1 - sigma') * x0_hat + sigma' * z
+"""
+
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from itertools import pairwise
+from typing import ClassVar
 
-from sdrt.arrays import F64, Float
-from sdrt.schedulers.core.run import Plan, State
-from sdrt.schedulers.flow import DYNAMIC_FLOW_KEYS, FlowSampler
-from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.weighted_sum import Weights, weighted_sum
+from sdrt.arrays import Float
+from sdrt.schedulers.core.prediction import Prediction
+from sdrt.schedulers.core.run import Level, Plan, Request
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.flow import FlowGrid
+from sdrt.schedulers.steps.linear import plan_of
 
 __all__ = ["FlowLCM"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowLCM(FlowSampler):
-    """x' = (1 - sigma') * x0 + sigma' * noise, for models distilled to a few steps.
+class FlowLCM(Sampler):
+    """Each step goes to the predicted picture, and back to the next level with fresh noise.
 
     Noise is drawn at the last step too, where its weight is 0. Sampling at growing scales (``scale_factors``) changes the sample's shape on
     the way, which no state here does: it is refused, and without it ``upscale_mode`` says nothing.
     """
 
     name: ClassVar[str] = "FlowMatchLCMScheduler"
-    keys: ClassVar[Mapping[str, Any]] = DYNAMIC_FLOW_KEYS | {"scale_factors": None, "upscale_mode": "bicubic"}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {**FlowSampler.choices, "scale_factors": (None, [])}
 
-    def _of_stops(self, timesteps: F64, sigmas: F64) -> Plan:
-        return one_call_plan(timesteps, 1 - sigmas, sigmas, self._redrawn(sigmas), draws=True)
+    prediction_type: Prediction = "flow_prediction"
+    grid: FlowGrid = group(FlowGrid)
+    scale_factors: None = setting(None, read=lambda _: None, write=lambda _: {}, choices=(None, []))
+    upscale_mode: str = setting("bicubic", write=lambda _: {})
 
-    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        return state.advance(weighted_sum(c, state.x, output, noise))
+    def _plan(self, request: Request) -> Plan:
+        return self._lay_out(self.grid.levels(request))
+
+    def whole_plan(self) -> Plan:
+        """Lay out a run through every trained noise level."""
+        return self._lay_out(self.grid.trained_levels())
+
+    def _lay_out(self, stops: tuple[Level, ...]) -> Plan:
+        steps = [self.grid.redraw(level, level_next) for level, level_next in pairwise(stops)]
+        return plan_of(stops, steps, draws=(True,) * len(steps))
+
+    def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
+        """Return (a, b) with x0 = a * x + b * output, at levels where alpha is 1 - sigma."""
+        del alpha
+        return self.grid.x0_weights(sigma)
+
+    def shown_sigmas(self, plan: Plan) -> Float:
+        """f64[calls + 1]: the noise levels, or the shares of signal where they are inverted, as in diffusers."""
+        return plan.alphas if self.grid.invert_sigmas else plan.sigmas

@@ -51,6 +51,10 @@ class LinearStep:
         e, f = eps_weights(prediction, call.start.alpha, call.start.sigma)
         return replace(weights, start=self.start + self.start_eps * e, stages=(self.start_eps * f,))
 
+    def fold_x0(self, a: float, b: float) -> "Weights":
+        """Put x0_hat = a * x + b * output in, for a step that does not look at eps_hat: networks with scalings of their own (EDM)."""
+        return Weights(x=self.x0 * a + self.x, output=self.x0 * b, noise=self.noise, step=self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:

@@ -51,7 +51,7 @@ def test_flux_as_its_pipeline_calls_it() -> None:
         (
             FLUX,
             {"num_inference_steps": 4},
-            r"mu must be given where use_dynamic_shifting is on, got None; pass mu=sampler.grid.mu\(image_seq_len\)",
+            r"mu must be given where .* is on, got None; pass mu=sampler.grid.mu\(image_seq_len\)",
         ),
         (
             {**FLUX, "time_shift_type": "linear"},
@@ -117,7 +117,7 @@ def test_churn_is_not_negative(option: str) -> None:
 
 def test_without_both_of_its_ends_the_exponent_is_unknown() -> None:
     with pytest.raises(
-        ConfigError, match="base_shift and max_shift must be set for mu to follow from them, got None; pass mu itself to plan"
+        ConfigError, match="base_shift and max_shift must be set .* got None; pass mu itself to plan"
     ):
         FlowGrid(max_shift=None).mu(4096)
 

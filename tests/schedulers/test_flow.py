@@ -116,9 +116,7 @@ def test_churn_is_not_negative(option: str) -> None:
 
 
 def test_without_both_of_its_ends_the_exponent_is_unknown() -> None:
-    with pytest.raises(
-        ConfigError, match="base_shift and max_shift must be set .* got None; pass mu itself to plan"
-    ):
+    with pytest.raises(ConfigError, match=r"base_shift and max_shift must be set .* got None; pass mu itself to plan"):
         FlowGrid(max_shift=None).mu(4096)
 
 

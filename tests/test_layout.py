@@ -33,13 +33,7 @@ def is_test_module(name: str) -> bool:
     return name.startswith("tests.") and file.name.startswith("test_") and file.is_file()
 
 
-# Oracles still live in test files here.
-UNSORTED = HERE / "schedulers"
-
-
-@pytest.mark.parametrize(
-    "file", [file for file in FILES if UNSORTED not in file.parents], ids=lambda file: file.relative_to(HERE).as_posix()
-)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(HERE).as_posix())
 def test_nothing_imports_a_test_module(file: Path) -> None:
     """What two tests share has a module of its own, which pytest does not collect and whose name says what it is."""
     assert {name for name in modules_imported_by(file) if is_test_module(name)} == set()

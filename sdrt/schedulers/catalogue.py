@@ -66,8 +66,8 @@ def sampler_class(class_name: str) -> "type[Sampler]":
     'DDIMScheduler'
     """
     module, _, name = SAMPLERS[ALIASES.get(class_name, class_name)].partition(":")
-    found: type[Sampler] = getattr(importlib.import_module(f"sdrt.schedulers.samplers.{module}"), name)
-    return found
+    cls: type[Sampler] = getattr(importlib.import_module(f"sdrt.schedulers.samplers.{module}"), name)
+    return cls
 
 
 def class_name_of(sampler: str) -> str:

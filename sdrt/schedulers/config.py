@@ -71,14 +71,14 @@ def sampler_from_config(config: Mapping[str, Any], numerics: Numerics = "float32
     if not isinstance(name, str) or name not in {**SAMPLERS, **ALIASES}:
         raise ConfigError(f"_class_name must name a scheduler that is built: {', '.join(class_names())}; got {name!r}")
     sampler = sampler_class(name)
-    values = {**sampler.keys, **_given(config, sampler)}
+    values = {**sampler.keys, **_settings_for(config, sampler)}
     for key, choices in {**_COMMON_CHOICES, **sampler.choices}.items():
         if key in values and values[key] not in choices and not (values[key] is None and False in choices):
             raise ConfigError(f"{name} takes {key} {' or '.join(map(repr, choices))} here, got {values[key]!r}; change the configuration")
     return sampler.read(values, numerics, compat)
 
 
-def _given(config: Mapping[str, Any], sampler: type[Sampler]) -> dict[str, Any]:
+def _settings_for(config: Mapping[str, Any], sampler: type[Sampler]) -> dict[str, Any]:
     """Return what a configuration says to this class; values that another class merely had by default say nothing."""
     public = [key for key in config if not key.startswith("_")]
     if unknown := [key for key in public if key not in _KEYS]:

@@ -20,7 +20,7 @@ from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.cursor import Cursor
-from sdrt.schedulers.face_habits import VARIANCE_EXPLODING
+from sdrt.schedulers.face_habits import VARIANCE_EXPLODING, shown_sigmas, shown_timesteps
 from sdrt.schedulers.names import sampler_from_name
 from sdrt.schedulers.step_noise import StepNoise
 
@@ -55,7 +55,7 @@ class DiffusersScheduler:
 
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
-        self._asked: dict[str, Any] = {}
+        self._request: dict[str, Any] = {}
         self._plans: dict[Options, tuple[Sampler, Plan]] = {}
         self._started: Cursor | None = None
         self._noise = StepNoise()
@@ -99,28 +99,28 @@ class DiffusersScheduler:
         ------
         ConfigError : as :meth:`Sampler.plan` and :meth:`Sampler.with_options`
         """
-        given = {"timesteps": timesteps, "sigmas": sigmas}
-        stops = {key: None if value is None else np.asarray(value).tolist() for key, value in given.items()}
+        lists = {"timesteps": timesteps, "sigmas": sigmas}
+        stops = {key: None if value is None else np.asarray(value).tolist() for key, value in lists.items()}
         sampler = self.sampler.with_options(**{key: value for key, value in options.items() if value is not None})
-        asked: dict[str, Any] = {"num_inference_steps": num_inference_steps, "mu": mu, **stops}
-        self._plans = {(): (sampler, sampler.plan(**asked))}
-        self._asked = asked
+        request: dict[str, Any] = {"num_inference_steps": num_inference_steps, "mu": mu, **stops}
+        self._plans = {(): (sampler, sampler.plan(**request))}
+        self._request = request
         self._started = None
 
     @property
     def num_inference_steps(self) -> int | None:
         """How many steps were asked for; None before :meth:`set_timesteps`."""
-        return self._plan.num_inference_steps if self._asked else None
+        return self._plan.num_inference_steps if self._request else None
 
     @property
     def timesteps(self) -> Array:
         """i64[calls], or f32[calls] for the classes with fractional timesteps; f64[calls] where diffusers' own come so."""
-        return self.sampler.shown_timesteps(self._plan)
+        return shown_timesteps(self.sampler, self._plan)
 
     @property
     def sigmas(self) -> F32:
         """f32[calls + 1]: the noise level at each stop, as the class of diffusers counts it."""
-        return self.sampler.shown_sigmas(self._plan).astype(np.float32)
+        return shown_sigmas(self.sampler, self._plan).astype(np.float32)
 
     @property
     def alphas_cumprod(self) -> F32:
@@ -257,7 +257,7 @@ class DiffusersScheduler:
 
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
-        planned = bool(self._asked) or self.sampler.alpha_bar() is None
+        planned = bool(self._request) or self.sampler.alpha_bar() is None
         if planned and not self.sampler.inverse and (i := self._cursor.find(timestep)) is not None:
             alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
         else:
@@ -288,17 +288,17 @@ class DiffusersScheduler:
 
     def _with_options(self, options: Mapping[str, Any]) -> tuple[Sampler, Plan]:
         """Return the sampler with a step's options, and its plan."""
-        given = {key: value for key, value in options.items() if value is not None}
+        step_options = {key: value for key, value in options.items() if value is not None}
         sampler, plan = self._planned()
-        changed = sampler.with_options(**given)
+        changed = sampler.with_options(**step_options)
         if changed == sampler:
             return sampler, plan
-        key = tuple(sorted(given.items()))
+        key = tuple(sorted(step_options.items()))
         if key not in self._plans:
-            other = changed.plan(**self._asked) if self._asked else changed.whole_plan()
+            other = changed.plan(**self._request) if self._request else changed.whole_plan()
             if not np.array_equal(other.sigmas, plan.sigmas):
-                told = ", ".join(given)
-                raise ConfigError(f"{told} of {sampler.name} say where the network is called; pass them to set_timesteps, not to step")
+                names = ", ".join(step_options)
+                raise ConfigError(f"{names} of {sampler.name} say where the network is called; pass them to set_timesteps, not to step")
             self._plans[key] = (changed, other)
         return self._plans[key]
 

@@ -236,11 +236,11 @@ def sampler_from_name(name: str, model_config: Mapping[str, Any], numerics: Nume
     >>> sampler_from_name("DPM++ 2M Karras", {"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear"}).plan(4).timesteps
     array([999, 776, 259,   0])
     """
-    row, says = _resolved(name, _key(name))
+    row, says = _resolve(name, _key(name))
     return sampler_from_config({**model_config, **says, "_class_name": row.class_name}, numerics, compat)
 
 
-def _resolved(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:
+def _resolve(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:
     """Return the row of a name, and all that the name says: its endings overrule its row, the last of them all others."""
     if (row := _BY_KEY.get(key)) is not None:
         return row, dict(row.says)
@@ -249,7 +249,7 @@ def _resolved(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:
             f"no sampler is named {name!r}; choose one of {', '.join(r.name for r in _ROWS)}, with or without one of the endings "
             f"{', '.join(_ENDINGS)}"
         )
-    row, says = _resolved(name, parts[0])
+    row, says = _resolve(name, parts[0])
     return row, says | _ending_settings(parts[1], row.class_name, sampler_class(row.class_name).keys)
 
 

@@ -71,7 +71,7 @@ def test_a_bare_object_is_what_the_defaults_are_read_as() -> None:
 
 
 def test_values_are_read_and_written() -> None:
-    made = read(Outer, {**keys_of(Outer), "order": "ascending", "size": 4, "pairs": [[5], [6]], "inner_kind": None}, "float64", "diffusers")  # type: ignore[arg-type]
+    made = read(Outer, {**keys_of(Outer), "order": "ascending", "size": 4, "pairs": [[5], [6]], "inner_kind": None}, "float64", "diffusers")
     assert (made.order, made.inner.size, made.pairs, made.inner.kind) == ("up", 4.0, ((5,), (6,)), None)
     assert (made.numerics, made.compat, made.option) == ("float64", "diffusers", 0.5)
     shown = {key: value for key, value in keys_of(Outer).items() if key != "hidden"}

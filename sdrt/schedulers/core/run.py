@@ -81,10 +81,10 @@ class Request:
 
 def _numbers(name: str, values: Iterable[SupportsFloat]) -> tuple[float, ...]:
     """Return finite numbers, none of them above the one before it."""
-    found: F64 = np.array([float(value) for value in values])
-    if not len(found) or not np.isfinite(found).all() or (found < 0).any():
-        raise ConfigError(f"{name} must hold at least one number, all finite and none below 0; got {_ends(found)}")
-    return tuple(found.tolist())
+    numbers: F64 = np.array([float(value) for value in values])
+    if not len(numbers) or not np.isfinite(numbers).all() or (numbers < 0).any():
+        raise ConfigError(f"{name} must hold at least one number, all finite and none below 0; got {_ends(numbers)}")
+    return tuple(numbers.tolist())
 
 
 def _ends(numbers: F64) -> str:

@@ -149,11 +149,11 @@ class Sampler(ABC):
     def _fields_of(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the fields that these step options mean: of the sampler itself, or of a part of it that has such options."""
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
-        found = {option: value for option, value in options.items() if option in parts}
+        changes = {option: value for option, value in options.items() if option in parts}
         for name, part in parts.items():
             if inner := {option: options[option] for option in getattr(part, "step_options", ()) if option in options}:
-                found[name] = replace(part, **inner)
-        return found
+                changes[name] = replace(part, **inner)
+        return changes
 
     # ---- a run
 
@@ -171,8 +171,8 @@ class Sampler(ABC):
         ------
         ConfigError : fewer than 1 or more steps than this sampler can tell apart, or stops that it cannot visit
         """
-        asked = {"timesteps": timesteps, "sigmas": sigmas, "mu": mu}
-        if foreign := [key for key, value in asked.items() if value is not None and key not in self.grid.accepts]:
+        own_stops = {"timesteps": timesteps, "sigmas": sigmas, "mu": mu}
+        if foreign := [key for key, value in own_stops.items() if value is not None and key not in self.grid.accepts]:
             has = f"it takes num_inference_steps{''.join(f', {key}' for key in sorted(self.grid.accepts))}"
             raise ConfigError(f"{self.name} cannot lay out a run by {', '.join(foreign)}; {has}")
         request = Request.of(num_inference_steps, timesteps, sigmas, mu, self.grid.sigmas_include_final)
@@ -328,14 +328,14 @@ def _floats(name: str, x: object) -> Float:
 
 def _operand(name: str, array: object, x: Float, work: np.dtype[Any], *, doubled: bool = False) -> Float:
     """Check an operand against the sample, and return it in the dtype of the computation."""
-    found = _floats(name, array)
+    operand = _floats(name, array)
     if doubled and x.ndim < 2:
         raise ArrayContractError(f"{name}: a variance stands in further channels, got a sample of shape {list(x.shape)}; give it two axes")
     expected = (*x.shape[:1], 2 * x.shape[1], *x.shape[2:]) if doubled else x.shape
-    if found.shape != expected:
+    if operand.shape != expected:
         twice = " with twice its channels" if doubled else ""
-        raise ArrayContractError(f"{name}: expected the sample's shape{twice}, {list(expected)}, got {list(found.shape)}")
-    return found.astype(work, copy=False)
+        raise ArrayContractError(f"{name}: expected the sample's shape{twice}, {list(expected)}, got {list(operand.shape)}")
+    return operand.astype(work, copy=False)
 
 
 def _list_text(numbers: tuple[int, ...]) -> str:

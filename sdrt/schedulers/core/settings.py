@@ -82,17 +82,17 @@ class _Setting:
     foreign: Mapping[Any, Any]
     choices: tuple[Any, ...] | None
 
-    def value(self, given: Any, annotation: Any) -> Any:
+    def value(self, json_value: Any, annotation: Any) -> Any:
         """Return the field's value of one in JSON."""
-        known = self.foreign.get(given, given) if self.foreign else given
+        value = self.foreign.get(json_value, json_value) if self.foreign else json_value
         if self.read is not None:
-            return self.read(known)
-        return bool(known) if annotation is bool else known
+            return self.read(value)
+        return bool(value) if annotation is bool else value
 
     def allowed(self, annotation: Any) -> tuple[Any, ...] | None:
         """Return the values that JSON may have, None for any."""
-        found = _literals(annotation) if self.choices is None else self.choices
-        return (*found, *self.foreign) if found else None
+        values = _literals(annotation) if self.choices is None else self.choices
+        return (*values, *self.foreign) if values else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +125,8 @@ class _Group:
 
     def config(self, part: Any) -> dict[str, Any]:
         """Return the part's settings under the owner's keys."""
-        found = part.config() if _is_codec(type(part)) else config_of(part)
-        return {key: value for key, value in found.items() if key in keys_of(self.cls) and key not in self.without}
+        written = part.config() if _is_codec(type(part)) else config_of(part)
+        return {key: value for key, value in written.items() if key in keys_of(self.cls) and key not in self.without}
 
 
 def setting(
@@ -207,10 +207,10 @@ def keys_of(cls: type[Any]) -> Mapping[str, Any]:
     """Return every key of a class's configuration with its default."""
     if _is_codec(cls):
         return MappingProxyType(dict(cls.KEYS))
-    found: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
     for name, _, declared in _declared(cls):
-        found |= declared.keys() if isinstance(declared, _Group) else {declared.key or name: declared.default}
-    return MappingProxyType(found)
+        keys |= declared.keys() if isinstance(declared, _Group) else {declared.key or name: declared.default}
+    return MappingProxyType(keys)
 
 
 @_cached
@@ -218,14 +218,14 @@ def choices_of(cls: type[Any]) -> Mapping[str, tuple[Any, ...]]:
     """Return the values that are built, for keys where not every one is."""
     if _is_codec(cls):
         return MappingProxyType(dict(cls.CHOICES))
-    found: dict[str, tuple[Any, ...]] = {}
+    choices: dict[str, tuple[Any, ...]] = {}
     for name, annotation, declared in _declared(cls):
         if isinstance(declared, _Group):
             inner = {key: values for key, values in choices_of(declared.cls).items() if key not in declared.without}
-            found |= {**inner, **declared.choices}
+            choices |= {**inner, **declared.choices}
         elif (allowed := declared.allowed(annotation)) is not None:
-            found[declared.key or name] = allowed
-    return MappingProxyType(found)
+            choices[declared.key or name] = allowed
+    return MappingProxyType(choices)
 
 
 def read(
@@ -242,32 +242,32 @@ def read(
     fixed : mapping from field
         Fields that are not read.
     """
-    made: Any = variant(cls, compat)
-    if _is_codec(made):
-        part: T = replace(made.read(values), **(fixed or {}))
+    actual: Any = variant(cls, compat)
+    if _is_codec(actual):
+        part: T = replace(actual.read(values), **(fixed or {}))
         return part
     arguments: dict[str, Any] = {}
-    for name, annotation, declared in _declared(made):
+    for name, annotation, declared in _declared(actual):
         if isinstance(declared, _Group):
             arguments[name] = declared.read(values, numerics, compat)
         else:
             arguments[name] = declared.value(values[declared.key or name], annotation)
-    own = {each.name for each in fields(made)}
+    own = {each.name for each in fields(actual)}
     arguments |= {name: value for name, value in (("numerics", numerics), ("compat", compat)) if name in own}
-    found: T = made(**{**arguments, **(fixed or {})})
-    return found
+    built: T = actual(**{**arguments, **(fixed or {})})
+    return built
 
 
-def config_of(made: Any) -> dict[str, Any]:
+def config_of(part: Any) -> dict[str, Any]:
     """Return an object's settings under its class's keys, as JSON has them."""
-    found: dict[str, Any] = {}
-    for name, _, declared in _declared(type(made)):
-        value = getattr(made, name)
+    written: dict[str, Any] = {}
+    for name, _, declared in _declared(type(part)):
+        value = getattr(part, name)
         if isinstance(declared, _Group):
-            found |= declared.config(value)
+            written |= declared.config(value)
         else:
-            found |= {declared.key or name: _as_json(value)} if declared.write is None else declared.write(value)
-    return found
+            written |= {declared.key or name: _as_json(value)} if declared.write is None else declared.write(value)
+    return written
 
 
 @_cached
@@ -283,8 +283,8 @@ def variant(cls: type[Any], compat: Compat) -> type[Any]:
     table = VARIANTS[compat]
     if (path := table.get(cls.__name__)) is not None:
         module, _, name = path.partition(":")
-        found: type[Any] = getattr(importlib.import_module(f"sdrt.schedulers.{module}"), name)
-        return found
+        other: type[Any] = getattr(importlib.import_module(f"sdrt.schedulers.{module}"), name)
+        return other
     if bases := [base.__name__ for base in cls.__mro__[1:] if base.__name__ in table]:
         raise TypeError(
             f"{cls.__name__} needs an entry in VARIANTS[{compat!r}], as its base {bases[0]} has one; enter itself if none differs"
@@ -327,8 +327,8 @@ def _literals(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
-    found = tuple(value for part in parts for value in _literals(part))
-    return (None, *found) if found and type(None) in parts else found
+    values = tuple(value for part in parts for value in _literals(part))
+    return (None, *values) if values and type(None) in parts else values
 
 
 def _as_json(value: Any) -> Any:

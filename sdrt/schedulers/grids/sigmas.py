@@ -125,8 +125,8 @@ def karras_ratios(high: float, low: float, n: int, rho: float = _RHO) -> F64:
 def karras_at(ramp: F64, high: float, low: float, rho: float = _RHO) -> F64:
     """Return the ratios at positions between the two ends of that spread, 0 the high one and 1 the low one: f64 of the same shape."""
     start, end = high ** (1 / rho), low ** (1 / rho)
-    found: F64 = (start + ramp * (end - start)) ** rho
-    return found
+    ratios: F64 = (start + ramp * (end - start)) ** rho
+    return ratios
 
 
 def exponential_ratios(high: float, low: float, n: int) -> F64:
@@ -137,8 +137,8 @@ def exponential_ratios(high: float, low: float, n: int) -> F64:
 def beta_ratios(high: float, low: float, n: int) -> F64:
     """Spread n ratios by the quantiles of a beta distribution, dense at both ends: f64[n]."""
     quantiles = np.array([beta_quantile(1 - p, _BETA, _BETA) for p in np.linspace(0, 1, n)])
-    found: F64 = low + quantiles * (high - low)
-    return found
+    ratios: F64 = low + quantiles * (high - low)
+    return ratios
 
 
 def log_linear_table(table: tuple[float, ...], n: int) -> F64:
@@ -147,8 +147,8 @@ def log_linear_table(table: tuple[float, ...], n: int) -> F64:
     Source: the authors' notebook (research.nvidia.com/labs/toronto-ai/AlignYourSteps), function ``loglinear_interp``.
     """
     at = np.linspace(0, 1, n + 1)
-    found: F64 = np.exp(np.interp(at, np.linspace(0, 1, len(table)), np.log(table)))
-    return found[:-1]
+    ratios: F64 = np.exp(np.interp(at, np.linspace(0, 1, len(table)), np.log(table)))
+    return ratios[:-1]
 
 
 _SPREADS: dict[str, Callable[[float, float, int], F64]] = {

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from sdrt.arrays import F64, Array, Float
+from sdrt.arrays import F64, Float
 from sdrt.schedulers.core.run import Level, Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import check_noise, group, setting
@@ -83,15 +83,6 @@ class DPMSolverSDE(Sampler):
         step = LinearStep(x=kept, x0=share, noise=fresh) if first is None else LinearStep(start=kept, x0=share, noise=fresh)
         draws, interval = start.ratio != end.ratio, (start.ratio, end.ratio)
         return LinearCall(at=at, step=step, start=first, draws=draws, ends=first is not None, interval=interval)
-
-    def shown_sigmas(self, plan: Plan) -> Float:
-        """The ratio at which each step begins and ends, without the midpoints: diffusers' ``sigmas``."""
-        ratios = plan.sigmas[[*plan.starts, -1]] / plan.alphas[[*plan.starts, -1]]
-        return np.concatenate([ratios[:1], np.repeat(ratios[1:-1], 2), ratios[-1:]])
-
-    def shown_timesteps(self, plan: Plan) -> Array:
-        """float64, as diffusers' are."""
-        return plan.timesteps
 
 
 def _through_logarithms(ratios: Float) -> tuple[F64, F64]:

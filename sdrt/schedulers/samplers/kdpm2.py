@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-import numpy as np
-
-from sdrt.arrays import Array, Float
 from sdrt.schedulers.core.run import Level, Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.midpoint import MidpointGrid
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep, linear_plan
 
-__all__ = ["KDPM2", "midpoint_step", "shown_ratios", "shown_timesteps"]
+__all__ = ["KDPM2", "midpoint_step"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +40,6 @@ class KDPM2(Sampler):
             calls += midpoint_step(level, middle, level_next, level_next.ratio)
         return linear_plan(self.prediction_type, calls, levels.stops[-1], self.grid.init_scale(levels.stops[0]))
 
-    def shown_sigmas(self, plan: Plan) -> Float:
-        """The ratio at which each step begins and ends, without the midpoints, and twice the last: diffusers' ``sigmas``."""
-        return shown_ratios(plan)
-
-    def shown_timesteps(self, plan: Plan) -> Array:
-        """float32 as elsewhere, but float64 where ratios are spread by a formula, as diffusers' are."""
-        return shown_timesteps(self.grid, plan)
-
 
 def midpoint_step(
     level: Level, middle: Level, level_next: Level, down: float, noise: float = 0.0, *, draws: bool = False
@@ -62,15 +51,3 @@ def midpoint_step(
     euler = LinearStep(x0=1.0, eps=middle.ratio, scale=middle.alpha)
     whole = LinearStep(start=alpha / level.alpha, eps=alpha * (down - level.ratio), noise=alpha * noise)
     return LinearCall(at=level, step=euler, ends=False), LinearCall(at=middle, start=level, step=whole, draws=draws)
-
-
-def shown_ratios(plan: Plan) -> Float:
-    """Return the ratios of steps as these two classes of diffusers list them, each twice but the first."""
-    ratios = plan.sigmas[[*plan.starts, -1]] / plan.alphas[[*plan.starts, -1]]
-    shown: Float = np.concatenate([ratios[:1], np.repeat(ratios[1:], 2), ratios[-1:]])
-    return shown
-
-
-def shown_timesteps(grid: MidpointGrid, plan: Plan) -> Array:
-    """Return the timesteps in the dtype in which these two classes of diffusers have them."""
-    return plan.timesteps.astype(np.float32 if grid.sigma_spacing.kind == "interpolated" else np.float64)

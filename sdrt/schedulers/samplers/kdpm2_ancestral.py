@@ -11,13 +11,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from sdrt.arrays import F64, Array, Float
+from sdrt.arrays import F64, Float
 from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import check_noise, group, setting
 from sdrt.schedulers.grids.midpoint import MidpointGrid
 from sdrt.schedulers.samplers.euler_ancestral import ancestral_split
-from sdrt.schedulers.samplers.kdpm2 import midpoint_step, shown_ratios, shown_timesteps
+from sdrt.schedulers.samplers.kdpm2 import midpoint_step
 from sdrt.schedulers.steps.linear import LinearCall, linear_plan
 
 __all__ = ["KDPM2Ancestral"]
@@ -56,11 +56,3 @@ class KDPM2Ancestral(Sampler):
         splits = [ancestral_split(ratio, ratio_next, self.eta) for ratio, ratio_next in pairwise(ratios.astype(np.float64).tolist())]
         down, up = np.array(splits).T
         return down, up
-
-    def shown_sigmas(self, plan: Plan) -> Float:
-        """The ratio at which each step begins and ends, without the midpoints, and twice the last: diffusers' ``sigmas``."""
-        return shown_ratios(plan)
-
-    def shown_timesteps(self, plan: Plan) -> Array:
-        """float32 as elsewhere, but float64 where ratios are spread by a formula, as diffusers' are."""
-        return shown_timesteps(self.grid, plan)

@@ -113,5 +113,5 @@ def _quantiles(rows: Float, ratio: float) -> Float:
     high = min(low + 1, rows.shape[1] - 1)
     weight = rank - real(low)
     a, b = ordered[:, low], ordered[:, high]
-    found: Float = a + weight * (b - a) if weight < 0.5 else b - (b - a) * (real(1) - weight)
-    return found
+    quantiles: Float = a + weight * (b - a) if weight < 0.5 else b - (b - a) * (real(1) - weight)
+    return quantiles

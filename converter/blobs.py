@@ -3,18 +3,15 @@
 The form is in `sdrt.models.mlpackage.blob`.
 """
 
-import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from sdrt.errors import ModelError
+from sdrt.models.mlpackage.blob import ALIGNMENT, RECORD_HEADER, SENTINEL, file_header
 
 __all__ = ["copy_records", "record_bytes"]
 
-_HEADER = struct.Struct("<IIQQQ")
-_SENTINEL = 0xDEADBEEF
-_ALIGNED = 64
 _PIECE = 1 << 24  # bytes that are in memory at a time
 
 
@@ -27,7 +24,7 @@ def record_bytes(path: Path, offsets: Iterable[int]) -> dict[int, int]:
     """
     with path.open("rb") as file:
         length = path.stat().st_size
-        return {offset: _ALIGNED + _aligned(_read(file, path, offset, length)[2]) for offset in offsets}
+        return {offset: ALIGNMENT + _aligned(_read(file, path, offset, length)[2]) for offset in offsets}
 
 
 def copy_records(source: Path, offsets: Iterable[int], target: Path) -> Mapping[int, int]:
@@ -45,11 +42,11 @@ def copy_records(source: Path, offsets: Iterable[int], target: Path) -> Mapping[
     moved: dict[int, int] = {}
     length = source.stat().st_size
     with source.open("rb") as old, target.open("xb") as new:
-        new.write(struct.pack("<II", len(wanted), 2).ljust(_ALIGNED, b"\0"))
+        new.write(file_header(len(wanted)))
         for offset in wanted:
             kind, spare, size, start = _read(old, source, offset, length)
             moved[offset] = new.tell()
-            new.write(_HEADER.pack(_SENTINEL, kind, size, new.tell() + _ALIGNED, spare).ljust(_ALIGNED, b"\0"))
+            new.write(RECORD_HEADER.pack(SENTINEL, kind, size, new.tell() + ALIGNMENT, spare).ljust(ALIGNMENT, b"\0"))
             old.seek(start)
             for done in range(0, size, _PIECE):
                 new.write(old.read(min(_PIECE, size - done)))
@@ -60,13 +57,13 @@ def copy_records(source: Path, offsets: Iterable[int], target: Path) -> Mapping[
 def _read(file: BinaryIO, path: Path, offset: int, length: int) -> tuple[int, int, int, int]:
     """Element type, unused bits, size and start of the record whose header stands at ``offset``."""
     file.seek(offset)
-    raw = file.read(_HEADER.size)
-    if len(raw) == _HEADER.size:
-        sentinel, kind, size, start, spare = _HEADER.unpack(raw)
-        if sentinel == _SENTINEL and start + size <= length:
+    raw = file.read(RECORD_HEADER.size)
+    if len(raw) == RECORD_HEADER.size:
+        sentinel, kind, size, start, spare = RECORD_HEADER.unpack(raw)
+        if sentinel == SENTINEL and start + size <= length:
             return kind, spare, size, start
     raise ModelError(f"{path}: no weight stands at {offset}; program and weights do not belong together, convert the model again")
 
 
 def _aligned(size: int) -> int:
-    return -(-size // _ALIGNED) * _ALIGNED
+    return -(-size // ALIGNMENT) * ALIGNMENT

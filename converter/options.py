@@ -8,12 +8,12 @@ from typing import Literal, TypeAlias
 from converter.compression import Compression
 from sdrt.errors import ConfigError
 from sdrt.models.base import Pickled
+from sdrt.models.coreml.names import ComputeUnit
 from sdrt.models.single_file import PredictionType
 
 __all__ = ["PARTS", "Attention", "ComputeUnit", "ConvertOptions", "DeploymentTarget", "Precision"]
 
 Precision: TypeAlias = Literal["float16", "float32"]
-ComputeUnit: TypeAlias = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
 DeploymentTarget: TypeAlias = Literal["macOS13", "macOS14", "macOS15", "iOS16", "iOS17", "iOS18"]
 
 # Of SPLIT_EINSUM_V2; source: apple/ml-stable-diffusion at e12202c, attention.py, where it keeps an iPhone's Neural Engine in its cache.

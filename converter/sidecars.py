@@ -11,14 +11,13 @@ from converter.source import Source
 from converter.storing import write_text
 from sdrt.errors import ConversionError, ModelError
 from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.coreml.sidecar import FORMAT, SIDECAR
 from sdrt.models.json_file import read_json
 from sdrt.tokenizer.clip_vocabulary import ClipVocabulary
 from sdrt.tokenizer.files import read_settings
 from sdrt.tokenizer.special_tokens import SpecialTokens
 
 __all__ = ["check_folder", "write_sidecars"]
-
-_FORMAT = 1
 
 
 def check_folder(out: Path, name: str) -> None:
@@ -66,14 +65,14 @@ def write_sidecars(
     whole = {**_preferences(source, sizes), "coreml": _merged(ours, earlier.get("coreml") or {}, converted)}
     if earlier and "unet" not in converted:
         whole |= {key: value for key, value in earlier.items() if key != "coreml"}
-    write_text(out / "sdrt.json", json.dumps(whole, indent=2))
+    write_text(out / SIDECAR, json.dumps(whole, indent=2))
 
 
 def _described(source: Source, sizes: Sizes) -> dict[str, Any]:
     model = source.model
     vae, scheduler = source.config("vae_decoder"), model.scheduler_config
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "name": source.name,
         "source": {"model": source.name, "revision": source.revision},
         "configs": {component: dict(source.config(component)) for component in model.components},
@@ -139,7 +138,7 @@ def _pad_tokens(source: Source) -> dict[ComponentName, str]:
 
 
 def _read(out: Path) -> dict[str, Any]:
-    file = out / "sdrt.json"
+    file = out / SIDECAR
     if not file.is_file():
         return {}
     try:

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from sdrt.models.components import ComponentName
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.lora.layers import Layer, Read
-from sdrt.models.names import canonical_name
 
 __all__ = ["merge"]
 
@@ -24,7 +23,8 @@ def merge(module: nn.Module, component: ComponentName, layers: Iterable[Layer], 
         Each of them names a weight that is there; `converter.lora.open_lora` has seen to that.
     strength : float
     """
-    weights = {canonical_name(component, path.removeprefix("module.")): parameter for path, parameter in module.named_parameters()}
+    canonical_name = COMPONENTS[component].canonical_name
+    weights = {canonical_name(path.removeprefix("module.")): parameter for path, parameter in module.named_parameters()}
     with torch.no_grad():
         for layer in layers:
             weight = weights[layer.weight]

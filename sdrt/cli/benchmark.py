@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchmarkCommand", "add_command"]
 
-_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 _HEADS = ("model", "backend", "compute unit", "attention", "size", "image", "step", "load", "peak memory")
 
 
@@ -44,7 +43,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--model", nargs="+", default=["nano"], metavar="MODEL", help="folders, files or names (default nano)")
     command.add_argument("--backend", default="numpy", metavar="NAME,...", help="names from 'sdrt backends' (default numpy)")
     command.add_argument(
-        "--compute-unit", default="", metavar="UNIT,...", help=f"for Core ML: {', '.join(_UNITS)} (default: the backend's own)"
+        "--compute-unit",
+        default="",
+        metavar="UNIT,...",
+        help="for Core ML: ALL, CPU_ONLY, CPU_AND_GPU, CPU_AND_NE (default: the backend's own)",
     )
     command.add_argument("--steps", type=int, default=50, metavar="N", help="steps of a picture (default 50)")
     command.add_argument("--repeats", type=int, default=3, metavar="N", help="pictures that count (default 3)")
@@ -68,10 +70,11 @@ def parse(arguments: argparse.Namespace) -> BenchmarkCommand:
     ConfigError : arguments that cannot be read
     """
     from sdrt.benchmarking import Workload
+    from sdrt.models.coreml.names import COMPUTE_UNITS
 
     units = _names("--compute-unit", arguments.compute_unit)
-    if unknown := [unit for unit in units if unit not in _UNITS]:
-        raise ConfigError(f"--compute-unit is one or more of {', '.join(_UNITS)}; got {', '.join(unknown)}")
+    if unknown := [unit for unit in units if unit not in COMPUTE_UNITS]:
+        raise ConfigError(f"--compute-unit is one or more of {', '.join(COMPUTE_UNITS)}; got {', '.join(unknown)}")
     backends = _names("--backend", arguments.backend)
     if not backends:
         raise ConfigError("--backend is one or more names from 'sdrt backends'; got none")

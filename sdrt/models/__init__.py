@@ -9,17 +9,19 @@ from sdrt.models import hub
 from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags
 from sdrt.models.component_file import ComponentFile
 from sdrt.models.component_folder import ComponentFolder
-from sdrt.models.components import COMPONENTS, PICKLE_SUFFIXES, ComponentName
-from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder, PackageReader, find_layout, read_given
+from sdrt.models.components import COMPONENTS, Component, ComponentName
+from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder, find_layout, read_config_overrides
 from sdrt.models.coreml.layout import is_package
 from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
+from sdrt.models.pickled import PICKLE_SUFFIXES
 from sdrt.models.single_file import PredictionType, SingleFileModel
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weights import Weights
 
 __all__ = [
     "COMPONENTS",
+    "Component",
     "ComponentFile",
     "ComponentFolder",
     "ComponentName",
@@ -29,7 +31,6 @@ __all__ = [
     "Model",
     "ModelFolder",
     "ModelLimits",
-    "PackageReader",
     "Pickled",
     "PipelineFlags",
     "PredictionType",
@@ -71,7 +72,6 @@ def open_model(
     prediction_type: PredictionType | None = None,
     pickled: Pickled = "refuse",
     cache_dir: Path | None = None,
-    packages: PackageReader | None = None,
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
 ) -> StoredModel:
@@ -90,10 +90,8 @@ def open_model(
         What to do about weights that would have to be unpickled.
     cache_dir : Path or None
         Where repositories of the Hub are kept; None is the Hub client's own place.
-    packages : callable or None
-        Reads the inputs and outputs of a Core ML package (`sdrt.backends.coreml.read_interface`).
     tokenizer, config : path, or None
-        For a folder of Core ML packages: a tokenizer's folder, and configurations (see `sdrt.models.coreml.read_given`).
+        For a folder of Core ML packages: a tokenizer's folder, and configurations (see `sdrt.models.coreml.read_config_overrides`).
 
     Raises
     ------
@@ -116,7 +114,7 @@ def open_model(
             if value is not None:
                 raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
         own = None if tokenizer is None else Path(tokenizer).expanduser()
-        return CoreMLFolder(place, name, layout=layout, reader=packages, tokenizer=own, given=read_given(config))
+        return CoreMLFolder(place, name, layout=layout, tokenizer=own, given=read_config_overrides(config))
     if tokenizer is not None or config is not None:
         option = "config" if tokenizer is None else "tokenizer"
         raise ConfigError(

@@ -8,8 +8,7 @@ from typing import Any
 
 from sdrt.errors import ModelError
 from sdrt.models.base import Pickled
-from sdrt.models.components import ComponentName
-from sdrt.models.configs import with_defaults
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.original.controlnet import controlnet_config, controlnet_name, hint_layers
 from sdrt.models.original.down_path import Shapes
 from sdrt.models.original.family import CONTROLNET, VAE
@@ -71,8 +70,8 @@ class ComponentFile(StoredModel):
         ModelError : another architecture
         """
         if component == "controlnet":
-            return with_defaults(component, controlnet_config(self.path, self._below(self._controlnet_prefix)))
-        return with_defaults(component, vae_config(self.path, self._below(self._vae_prefix), self.scaling_factor))
+            return COMPONENTS[component].complete(controlnet_config(self.path, self._below(self._controlnet_prefix)))
+        return COMPONENTS[component].complete(vae_config(self.path, self._below(self._vae_prefix), self.scaling_factor))
 
     def own_tensors(self, component: ComponentName) -> Weights:
         """The weights by canonical name, as views of the file."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.models.base import Pickled
-from sdrt.models.component_files import CLASSES, class_names, read_config, read_weights
+from sdrt.models.component_files import class_names, read_config, read_weights
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
@@ -42,7 +42,7 @@ class ComponentFolder(StoredModel):
         if not self.path.is_dir():
             raise MissingFileError(f"{self.path}: no such folder; pass the folder of a component, with its config.json")
         if not self.own_components:
-            known = dict.fromkeys(name for names in CLASSES.values() for name in names)
+            known = dict.fromkeys(name for component in COMPONENTS.values() for name in component.classes)
             got = ", ".join(class_names(read_json(self.path / "config.json"))) or "nothing"
             raise ModelError(f"{self.path / 'config.json'}: says its class, one of {', '.join(known)}; got {got}: pass another folder")
 
@@ -51,7 +51,7 @@ class ComponentFolder(StoredModel):
         """The components of the folder's class: two of a VAE, one of any other."""
         names = class_names(read_json(self.path / "config.json"))
         # text_encoder_2 shares its classes with text_encoder: a folder by itself is the first
-        return tuple(component for component in COMPONENTS if component != "text_encoder_2" and set(names) & set(CLASSES[component]))
+        return tuple(name for name, each in COMPONENTS.items() if name != "text_encoder_2" and set(names) & set(each.classes))
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """``config.json`` over the defaults of its class."""

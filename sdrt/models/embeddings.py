@@ -14,7 +14,7 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError, MissingFileError, WeightsError
-from sdrt.models.components import PICKLE_SUFFIXES
+from sdrt.models.pickled import PICKLE_SUFFIXES
 from sdrt.models.weights import Weights
 
 __all__ = ["Embedding", "read_embedding"]

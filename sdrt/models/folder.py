@@ -9,7 +9,7 @@ from typing import Any
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.component_files import read_config, read_weights
-from sdrt.models.components import COMPONENTS, SUBFOLDERS, ComponentName
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import variants_in
@@ -57,7 +57,7 @@ class ModelFolder(StoredModel):
                 found = ", ".join(sorted(there)) or "no folders"
                 raise MissingFileError(f"{self.path}: has no {needed}/ (found: {found}); {self._expectation()}")
         if self.variant is not None:
-            have = {component: variants_in(self.path / SUBFOLDERS[component]) for component in self.own_components}
+            have = {component: variants_in(self.path / COMPONENTS[component].folder) for component in self.own_components}
             if not any(self.variant in each for each in have.values()):
                 others = sorted({each for variants in have.values() for each in variants})
                 raise MissingFileError(
@@ -75,7 +75,7 @@ class ModelFolder(StoredModel):
     @property
     def own_components(self) -> tuple[ComponentName, ...]:
         """The components in the folder."""
-        return tuple(component for component in COMPONENTS if (self.path / SUBFOLDERS[component]).is_dir())
+        return tuple(component for component in COMPONENTS if (self.path / COMPONENTS[component].folder).is_dir())
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """The component's ``config.json`` over the defaults of its class."""
@@ -83,12 +83,12 @@ class ModelFolder(StoredModel):
 
     def own_tensors(self, component: ComponentName) -> Weights:
         """The weights beside the component's ``config.json``."""
-        folder = self.path / SUBFOLDERS[component]
+        folder = self.path / COMPONENTS[component].folder
         return read_weights(component, folder, self.variant if self.variant in variants_in(folder) else None, self.pickled)
 
     def own_where(self, component: ComponentName) -> Path:
         """The component's ``config.json``."""
-        return self.path / SUBFOLDERS[component] / "config.json"
+        return self.path / COMPONENTS[component].folder / "config.json"
 
     @property
     def tokenizer_path(self) -> Path | None:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from sdrt.errors import MissingExtraError, MissingFileError
 from sdrt.models.base import Pickled
-from sdrt.models.components import SUBFOLDERS
+from sdrt.models.components import COMPONENTS
 from sdrt.models.weight_files import find_weights
 
 __all__ = ["download", "is_repo_id"]
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-_FOLDERS = tuple(dict.fromkeys(SUBFOLDERS.values()))
+_FOLDERS = tuple(dict.fromkeys(component.folder for component in COMPONENTS.values()))
 # Configurations, vocabularies and the indices of shards: small, and they say what else is needed.
 _SMALL = ("*.json", "*/*.json", "tokenizer/*.txt", "tokenizer_2/*.txt")
 

@@ -14,7 +14,10 @@ from sdrt.arrays import Array
 from sdrt.errors import MissingExtraError, MissingFileError, WeightsError
 from sdrt.models.stored_tensor import StoredTensor
 
-__all__ = ["read_tensors", "refusal"]
+__all__ = ["PICKLE_SUFFIXES", "read_tensors", "refusal"]
+
+# Such files would have to be unpickled, which can run code: they are named in messages, and read only where a caller asks for it.
+PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
 
 _DTYPES = {
     "float64": "F64",

@@ -8,14 +8,13 @@ from typing import Any, Literal, TypeAlias
 
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.models.base import Pickled, PipelineFlags
-from sdrt.models.components import COMPONENTS, PICKLE_SUFFIXES, ComponentName
-from sdrt.models.configs import with_defaults
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.original.clip import clip_config, clip_places, open_clip_config, open_clip_places
 from sdrt.models.original.down_path import Shapes
 from sdrt.models.original.family import UNET, VAE, Encoder, Family, find_family
 from sdrt.models.original.unet import unet_config, unet_name
 from sdrt.models.original.vae import vae_config, vae_levels, vae_place
-from sdrt.models.pickled import refusal
+from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
 from sdrt.models.safetensors_file import read_metadata
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.stored_tensor import Place
@@ -96,7 +95,7 @@ class SingleFileModel(StoredModel):
                 config = vae_config(self.path, self._below(VAE), self.family.scaling_factor)
             case _:
                 config = self._encoder_config(component)
-        return with_defaults(component, config)
+        return COMPONENTS[component].complete(config)
 
     def own_tensors(self, component: ComponentName) -> Weights:
         """The component's weights by canonical name, as views of the file."""

@@ -188,7 +188,7 @@ class StoredModel(ABC):
 
     def _override(self, component: ComponentName) -> Model | None:
         if component not in COMPONENTS:
-            raise ConfigError(f"a component is one of {', '.join(COMPONENTS)}; got {component!r}")
+            raise ConfigError(f"component must be one of {', '.join(COMPONENTS)}, got {component!r}; choose one of those")
         for override in self.overrides:
             if component in override.components:
                 return override

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.models.base import Pickled
-from sdrt.models.components import PICKLE_SUFFIXES
 from sdrt.models.json_file import read_json
-from sdrt.models.pickled import refusal
+from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
 
 __all__ = ["WeightFiles", "find_weights", "variants_in"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.errors import WeightsError
 from sdrt.models import pickled, safetensors_file
-from sdrt.models.components import PICKLE_SUFFIXES
+from sdrt.models.pickled import PICKLE_SUFFIXES
 from sdrt.models.stored_tensor import FLOATS, Place, StoredTensor
 
 __all__ = ["Weights", "read_tensors"]

@@ -22,7 +22,6 @@ from sdrt.models import (
     read_embedding,
 )
 from sdrt.models.coreml.component import find_controlnet
-from sdrt.models.coreml.interface import InterfaceLike
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
 
@@ -113,7 +112,6 @@ def load(
         variant=variant,
         prediction_type=prediction_type,
         pickled=pickled,
-        packages=_read_packages,
         tokenizer=tokenizer,
         config=config,
     )
@@ -133,7 +131,7 @@ def load(
     controls = [controlnet] if isinstance(controlnet, str | Path) else controlnet
     refining = None
     if refiner is not None:
-        found = open_model(refiner, variant=variant, pickled=pickled, packages=_read_packages)
+        found = open_model(refiner, variant=variant, pickled=pickled)
         found = found.as_refiner() if isinstance(found, CoreMLFolder) else found
         _check_programs(found, chosen)
         refining = LoadedModel(found, chosen, options, keep_loaded=keep_loaded)
@@ -174,12 +172,6 @@ def _options(
         )
         for component, each in chosen.items()
     }
-
-
-def _read_packages(path: Path) -> InterfaceLike:
-    from sdrt.backends.coreml import read_interface
-
-    return read_interface(path)
 
 
 def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled) -> StoredModel:

@@ -7,8 +7,7 @@ import pytest
 from sdrt.arrays import Numerics
 from sdrt.backends import signature
 from sdrt.errors import ConfigError
-from sdrt.models.components import ComponentName
-from sdrt.models.configs import with_defaults
+from sdrt.models.components import COMPONENTS, ComponentName
 
 XL = {
     "block_out_channels": [320, 640, 1280],
@@ -22,7 +21,7 @@ REFINER = {**XL, "block_out_channels": [384, 768, 1536, 1536], "cross_attention_
 
 
 def inputs_of(component: ComponentName, config: dict[str, Any], numerics: Numerics = "float32") -> list[str]:
-    return [str(spec) for spec in signature(component, with_defaults(component, config), numerics).inputs]
+    return [str(spec) for spec in signature(component, COMPONENTS[component].complete(config), numerics).inputs]
 
 
 def test_unet_of_stable_diffusion() -> None:
@@ -51,8 +50,8 @@ def test_unet_of_a_latent_consistency_model() -> None:
 )
 def test_a_controlnet_gives_what_a_unet_may_take(config: dict[str, Any], widths: list[int]) -> None:
     """Stable Diffusion 1.5's thirteen residuals, the middle's last, and SDXL's ten."""
-    given = signature("controlnet", with_defaults("controlnet", config), "float32").outputs
-    taken = signature("unet", with_defaults("unet", config), "float32").optional
+    given = signature("controlnet", COMPONENTS["controlnet"].complete(config), "float32").outputs
+    taken = signature("unet", COMPONENTS["unet"].complete(config), "float32").optional
     assert given == taken
     assert [spec.shape[1] for spec in given] == widths
     assert [spec.name for spec in given] == [f"additional_residual_{index}" for index in range(len(widths))]
@@ -68,10 +67,10 @@ def test_safety_checker() -> None:
     assert inputs_of("safety_checker", {}) == ["clip_input float32[*,3,224,224]"]
     older = {"vision_config": {"image_size": 8}, "vision_config_dict": {"image_size": 16}}
     assert inputs_of("safety_checker", older) == ["clip_input float32[*,3,16,16]"]
-    outputs = signature("safety_checker", with_defaults("safety_checker", {}), "float32").outputs
+    outputs = signature("safety_checker", COMPONENTS["safety_checker"].complete({}), "float32").outputs
     assert list(map(str, outputs)) == ["concept_scores float32[*,17]", "special_scores float32[*,3]"]
 
 
 def test_an_unknown_part_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"a component is one of text_encoder, text_encoder_2, unet, .*; got 'vae'"):
+    with pytest.raises(ConfigError, match=r"component must be one of text_encoder, text_encoder_2, unet, .*, got 'vae'"):
         signature("vae", {}, "float32")  # type: ignore[arg-type]

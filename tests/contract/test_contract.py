@@ -14,7 +14,7 @@ from sdrt.arrays import check_arrays, check_finite
 from sdrt.backends import ComponentOptions, Network, registry, signature
 from sdrt.errors import ArrayContractError, BackendError, ConfigError, ModelError
 from sdrt.models import ComponentName, open_model
-from sdrt.models.components import SUBFOLDERS
+from sdrt.models.components import COMPONENTS
 from tests.contract.cases import CASES, ONE_OF_EACH, Case, inputs_of, open_case, relative_error, residuals_for
 from tests.factories import Form
 
@@ -243,7 +243,7 @@ def test_weights_that_do_not_fit_are_named(backend_name: str, models: dict[Form,
     """A tensor that is missing, of another shape or not finite is one error with file and tensor in it."""
     form, component = case
     folder = shutil.copytree(models[form], tmp_path / "model")
-    [file] = (folder / SUBFOLDERS[component]).glob("*.safetensors")
+    [file] = (folder / COMPONENTS[component].folder).glob("*.safetensors")
     tensors = load_file(file)
     (stored,) = (name for name in tensors if name.removeprefix("text_model.") == VICTIMS[component])
     victim = tensors.pop(stored)
@@ -259,7 +259,7 @@ def test_weights_that_do_not_fit_are_named(backend_name: str, models: dict[Form,
 def test_a_part_of_another_class_is_refused(backend_name: str, models: dict[Form, Path], tmp_path: Path, case: Case) -> None:
     form, component = case
     folder = shutil.copytree(models[form], tmp_path / "model")
-    file = folder / SUBFOLDERS[component] / "config.json"
+    file = folder / COMPONENTS[component].folder / "config.json"
     config = json.loads(file.read_text())
     file.write_text(json.dumps(config | {"_class_name": "Flux", "architectures": ["Flux"]}))
     with pytest.raises(ModelError, match="Flux"):

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from sdrt.errors import ConfigError, MissingExtraError, MissingFileError, ModelError, SdrtError, WeightsError
 from sdrt.models import ModelFolder, Weights, open_model, path
-from sdrt.models.names import canonical_name
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.stored_tensor import Place
 from tests.factories import save_pipeline_folder
 
@@ -48,11 +48,17 @@ def test_weights_are_the_stored_ones_in_every_dtype(tmp_path: Path) -> None:
         assert not weights[name].flags.writeable or tensor.dtype == torch.bfloat16
 
 
-def test_names_of_older_writers_are_brought_to_todays() -> None:
-    assert canonical_name("text_encoder", "text_model.encoder.layers.0.mlp.fc1.weight") == "encoder.layers.0.mlp.fc1.weight"
-    assert canonical_name("vae_encoder", "encoder.mid_block.attentions.0.query.weight") == "encoder.mid_block.attentions.0.to_q.weight"
-    assert canonical_name("vae_decoder", "decoder.mid_block.attentions.0.proj_attn.bias") == "decoder.mid_block.attentions.0.to_out.0.bias"
-    assert canonical_name("unet", "mid_block.attentions.0.query.weight") == "mid_block.attentions.0.query.weight"
+@pytest.mark.parametrize(
+    ("component", "stored", "canonical"),
+    [
+        ("text_encoder", "text_model.encoder.layers.0.mlp.fc1.weight", "encoder.layers.0.mlp.fc1.weight"),
+        ("vae_encoder", "encoder.mid_block.attentions.0.query.weight", "encoder.mid_block.attentions.0.to_q.weight"),
+        ("vae_decoder", "decoder.mid_block.attentions.0.proj_attn.bias", "decoder.mid_block.attentions.0.to_out.0.bias"),
+        ("unet", "mid_block.attentions.0.query.weight", "mid_block.attentions.0.query.weight"),
+    ],
+)
+def test_names_of_older_writers_are_brought_to_todays(component: ComponentName, stored: str, canonical: str) -> None:
+    assert COMPONENTS[component].canonical_name(stored) == canonical
 
 
 def test_a_good_folder_says_what_it_is(folder: Path) -> None:
@@ -160,7 +166,7 @@ def test_one_tensor_under_two_names_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file({"norm.bias": torch.zeros(2), "text_model.norm.bias": torch.ones(2)}, file)
     with pytest.raises(WeightsError, match=r"norm\.bias.*is there twice"):
-        Weights([file], lambda stored: [Place(canonical_name("text_encoder", stored))])
+        Weights([file], lambda stored: [Place(COMPONENTS["text_encoder"].canonical_name(stored))])
 
 
 @given(st.binary(max_size=200))

@@ -89,7 +89,7 @@ def test_a_part_that_is_not_there_is_one_error(pristine: dict[str, Path]) -> Non
     for ask in (model.config, model.tensors, model.where):
         with pytest.raises(MissingFileError, match=r"has no text_encoder; its components are text_encoder_2, unet"):
             ask("text_encoder")
-        with pytest.raises(ConfigError, match=r"a component is one of .*; got 'transformer'"):
+        with pytest.raises(ConfigError, match=r"component must be one of .*, got 'transformer'"):
             ask("transformer")  # type: ignore[arg-type]
 
 

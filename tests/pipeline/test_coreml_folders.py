@@ -296,7 +296,7 @@ def test_packages_that_are_missing_or_of_another_model_are_named(tree: TREE, pac
     ):
         pipe.load()
     (folder / "sdrt.json").write_text(json.dumps({"coreml": {"format": 9}}))
-    with pytest.raises(ModelError, match=r"is of format 9, and this sdrt reads 1"):
+    with pytest.raises(ModelError, match=r"the format must be 1, got 9; convert the model again, or upgrade sdrt"):
         sdrt.load(folder, backend="coreml")
     (folder / "sdrt.json").unlink()
     other = packages("lcm", "unet", "float32", 2)

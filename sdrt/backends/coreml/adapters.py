@@ -11,7 +11,7 @@ import numpy as np
 
 from sdrt.arrays import Array, TensorSpec
 from sdrt.models.components import ComponentName
-from sdrt.models.coreml.interface import Ports
+from sdrt.models.coreml.ports import Ports
 from sdrt.models.mlpackage.features import Feature
 
 __all__ = ["Adapter", "adapter_of"]

@@ -17,8 +17,7 @@ from sdrt.errors import ConfigError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder
-from sdrt.models.coreml.interface import read_ports
-from sdrt.models.mlpackage.reading import read_interface
+from sdrt.models.coreml.ports import read_ports
 
 __all__ = ["CoreMLBackend"]
 
@@ -67,7 +66,7 @@ class CoreMLBackend:
         return network
 
     def _role(self, paths: Sequence[Path], own: CoreMLOptions) -> LazyRole:
-        return LazyRole(read_ports(paths, read_interface), lambda: open_runner(paths, own))
+        return LazyRole(read_ports(paths), lambda: open_runner(paths, own))
 
 
 def _holder(component: ComponentName, model: Model) -> CoreMLFolder | CoreMLControlNet:

@@ -13,9 +13,9 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.backends.coreml.compiled_cache import compiled
-from sdrt.backends.coreml.options import ComputeUnit
 from sdrt.backends.coreml.predicting import accepted
 from sdrt.errors import BackendError, MissingExtraError
+from sdrt.models.coreml.names import ComputeUnit
 from sdrt.models.mlpackage.reading import read_interface
 
 __all__ = ["NativeRunner"]

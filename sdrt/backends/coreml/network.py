@@ -13,7 +13,7 @@ from sdrt.backends.coreml.runner import Runner
 from sdrt.backends.coreml.signatures import rows_of
 from sdrt.errors import ArrayContractError, BackendError
 from sdrt.models.components import ComponentName
-from sdrt.models.coreml.interface import Ports
+from sdrt.models.coreml.ports import Ports
 
 __all__ = ["CoreMLNetwork", "LazyRole"]
 
@@ -140,7 +140,7 @@ class CoreMLNetwork(BoundNetwork):
         short = -len(value) % rows
         padded = np.concatenate([value, np.repeat(value[-1:], short, axis=0)]) if short else value
         feature = ports.inputs[spec.name]
-        return [laid_out(spec, feature, padded[start : start + rows]) for start in range(0, len(padded), rows)]  # type: ignore[arg-type]
+        return [laid_out(spec, feature, padded[start : start + rows]) for start in range(0, len(padded), rows)]
 
     def _fillers(self, ports: Ports, given: Mapping[str, Array]) -> dict[str, Array]:
         """Zeros for what the contract does not know, and for residuals where nobody gives them."""

@@ -4,15 +4,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self
 
 from sdrt.backends.base import BackendOptions
 from sdrt.errors import ConfigError
+from sdrt.models.coreml.names import COMPUTE_UNITS, ComputeUnit
 
-__all__ = ["COMPUTE_UNITS", "ComputeUnit", "CoreMLOptions", "LoadEvent"]
-
-ComputeUnit: TypeAlias = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
-COMPUTE_UNITS: tuple[ComputeUnit, ...] = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
+__all__ = ["CoreMLOptions", "LoadEvent"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 from sdrt.arrays import Dim, Signature, TensorSpec
 from sdrt.backends.coreml.adapters import Adapter, canonical_shape, default_shape
 from sdrt.errors import ModelError
-from sdrt.models.coreml.interface import FeatureLike, Ports
+from sdrt.models.coreml.ports import Ports
+from sdrt.models.mlpackage.features import Feature
 
 __all__ = ["narrowed", "rows_of"]
 
@@ -68,7 +69,7 @@ def rows_of(ports: Ports, names: Sequence[str]) -> int | None:
     return 1
 
 
-def _input(owner: Path, spec: TensorSpec, feature: FeatureLike) -> TensorSpec:
+def _input(owner: Path, spec: TensorSpec, feature: Feature) -> TensorSpec:
     shapes = [canonical_shape(spec, shape) for shape in _shapes(feature)]
     if not shapes:
         return spec
@@ -80,7 +81,7 @@ def _input(owner: Path, spec: TensorSpec, feature: FeatureLike) -> TensorSpec:
     return TensorSpec(spec.name, spec.dtype, tuple(dims))
 
 
-def _output(owner: Path, spec: TensorSpec | None, name: str, feature: FeatureLike) -> TensorSpec:
+def _output(owner: Path, spec: TensorSpec | None, name: str, feature: Feature) -> TensorSpec:
     if name == "has_nsfw":
         return TensorSpec(name, "bool", (None,))
     if name.startswith(_RESIDUAL):
@@ -93,12 +94,12 @@ def _output(owner: Path, spec: TensorSpec | None, name: str, feature: FeatureLik
     return spec
 
 
-def _residual(name: str, feature: FeatureLike) -> TensorSpec:
+def _residual(name: str, feature: Feature) -> TensorSpec:
     shape = default_shape(feature)
     return TensorSpec(name, "float32", (None, shape[1] if shape else None, None, None))
 
 
-def _shapes(feature: FeatureLike) -> list[tuple[int, ...]]:
+def _shapes(feature: Feature) -> list[tuple[int, ...]]:
     return list(feature.choices) if feature.choices else [default_shape(feature)] if default_shape(feature) else []
 
 

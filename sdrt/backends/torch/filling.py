@@ -6,8 +6,7 @@ from torch import nn
 
 from sdrt.arrays import Array
 from sdrt.errors import BackendError
-from sdrt.models.components import ComponentName
-from sdrt.models.names import canonical_name
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.weights import Weights
 
 __all__ = ["fill", "lay_channels_last"]
@@ -36,7 +35,7 @@ def fill(module: nn.Module, component: ComponentName, weights: Weights, dtype: t
     """
     for path, owner in module.named_modules():
         for name, slot in owner.named_parameters(recurse=False):
-            array = weights.take(canonical_name(component, _own_path(f"{path}.{name}")), tuple(slot.shape))
+            array = weights.take(COMPONENTS[component].canonical_name(_own_path(f"{path}.{name}")), tuple(slot.shape))
             setattr(owner, name, nn.Parameter(_tensor(array, dtype, device, mapped), requires_grad=False))
         for name, buffer in owner.named_buffers(recurse=False):
             setattr(owner, name, _counting(name, buffer, device))

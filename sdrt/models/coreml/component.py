@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
-from sdrt.models.components import ComponentName
-from sdrt.models.configs import with_defaults
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.derived import derived_config
-from sdrt.models.coreml.interface import PackageReader, read_ports
 from sdrt.models.coreml.layout import is_package
 from sdrt.models.coreml.model import CoreMLFolder, holds_programs
 from sdrt.models.coreml.names import Role
+from sdrt.models.coreml.ports import read_ports
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weights import Weights
 
@@ -29,15 +28,12 @@ class CoreMLControlNet(StoredModel):
         See :class:`~sdrt.models.stored_model.StoredModel`.
     paths : tuple of Path
         The package, or its halves.
-    reader : callable or None
-        See :class:`~sdrt.models.coreml.model.CoreMLFolder`.
-    said : mapping or None
+    stored : mapping or None
         The configuration that the model's ``sdrt.json`` has of it.
     """
 
     paths: tuple[Path, ...] = ()
-    reader: PackageReader | None = None
-    said: Mapping[str, Any] | None = None
+    stored: Mapping[str, Any] | None = None
 
     def roles(self, component: ComponentName) -> Mapping[Role, tuple[Path, ...]]:
         """Its packages."""
@@ -50,11 +46,9 @@ class CoreMLControlNet(StoredModel):
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """What the model's folder says, else what the package's shapes say."""
-        if self.said is not None:
-            return with_defaults(component, self.said)
-        if self.reader is None:
-            raise ConfigError(f"{self.path}: nobody reads this package; open it with sdrt.load")
-        return derived_config(component, {component: read_ports(self.paths, self.reader)})
+        if self.stored is not None:
+            return COMPONENTS[component].complete(self.stored)
+        return derived_config(component, {component: read_ports(self.paths)})
 
     def own_tensors(self, component: ComponentName) -> Weights:  # noqa: ARG002 it has one component
         """Refused: they are inside the program."""
@@ -83,5 +77,4 @@ def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
     if "control_unet" not in model.layout.roles:
         raise ConfigError(f"{model.layout.path}: its U-Net takes no ControlNet; convert it with --unet-support-controlnet")
     stem = paths[0].name.removesuffix(paths[0].suffix)
-    said = model.controlnet_config(stem)
-    return CoreMLControlNet(paths[0], stem, paths=paths, reader=model.reader, said=said)
+    return CoreMLControlNet(paths[0], stem, paths=paths, stored=model.sidecar.controlnet(stem))

@@ -6,9 +6,8 @@ What no shape says is Stable Diffusion 1.x's, or XL's where the U-Net takes ``ti
 from collections.abc import Mapping
 from typing import Any
 
-from sdrt.models.components import ComponentName
-from sdrt.models.configs import with_defaults
-from sdrt.models.coreml.interface import Ports
+from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.coreml.ports import Ports
 
 __all__ = ["SD1_SCHEDULER", "SDXL_SCHEDULER", "derived_config"]
 
@@ -39,14 +38,14 @@ def derived_config(component: ComponentName, ports: Mapping[ComponentName, Ports
     """
     match component:
         case "unet" | "controlnet":
-            return with_defaults(component, _denoiser(ports[component]))
+            return COMPONENTS[component].complete(_denoiser(ports[component]))
         case "text_encoder" | "text_encoder_2":
-            return with_defaults(component, _text_encoder(component, ports[component]))
+            return COMPONENTS[component].complete(_text_encoder(component, ports[component]))
         case "vae_decoder" | "vae_encoder":
-            return with_defaults(component, _vae(ports))
+            return COMPONENTS[component].complete(_vae(ports))
         case _:
             shape = ports[component].shape("clip_input")
-            return with_defaults(component, {"vision_config": {"image_size": shape[-1] if shape else 224}})
+            return COMPONENTS[component].complete({"vision_config": {"image_size": shape[-1] if shape else 224}})
 
 
 def _denoiser(ports: Ports) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any, Self
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.models.base import ModelLimits, PipelineFlags
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.configs import with_defaults
+from sdrt.models.coreml.config_overrides import ConfigOverrides
 from sdrt.models.coreml.derived import SD1_SCHEDULER, SDXL_SCHEDULER, derived_config
-from sdrt.models.coreml.given import GivenConfigs
-from sdrt.models.coreml.interface import PackageReader, Ports, read_ports
 from sdrt.models.coreml.layout import Layout
 from sdrt.models.coreml.names import Role
+from sdrt.models.coreml.ports import Ports, read_ports
+from sdrt.models.coreml.sidecar import Sidecar
 from sdrt.models.embeddings import Embedding
 from sdrt.models.folder import checked_defaults
 from sdrt.models.json_file import read_json
@@ -22,16 +22,6 @@ from sdrt.models.stored_model import StoredModel
 from sdrt.models.weights import Weights
 
 __all__ = ["CoreMLFolder", "holds_programs"]
-
-_FORMAT = 1
-_ROLES: Mapping[ComponentName, tuple[Role, ...]] = {
-    "text_encoder": ("text_encoder",),
-    "text_encoder_2": ("text_encoder_2",),
-    "unet": ("unet", "control_unet"),
-    "vae_decoder": ("vae_decoder",),
-    "vae_encoder": ("vae_encoder",),
-    "safety_checker": ("safety_checker",),
-}
 
 
 def holds_programs(path: Path) -> ModelError:
@@ -49,9 +39,7 @@ class CoreMLFolder(StoredModel):
         See :class:`~sdrt.models.stored_model.StoredModel`.
     layout : Layout
         Which package is for what.
-    reader : callable or None
-        Reads a package's inputs and outputs; needed for folders without ``sdrt.json`` and to know the sizes that the packages take.
-    given : GivenConfigs
+    given : ConfigOverrides
         Configurations that go before the folder's own.
     tokenizer : Path or None
         A tokenizer's folder, or a model's with ``tokenizer/`` in it, in the place of the folder's own.
@@ -64,8 +52,7 @@ class CoreMLFolder(StoredModel):
     """
 
     layout: Layout = field(default_factory=lambda: Layout(path=Path(), roles={}))
-    reader: PackageReader | None = None
-    given: GivenConfigs = field(default_factory=GivenConfigs)
+    given: ConfigOverrides = field(default_factory=ConfigOverrides)
     tokenizer: Path | None = None
     refining: bool = False
 
@@ -86,7 +73,8 @@ class CoreMLFolder(StoredModel):
                 return {}
             if component == "unet" and (refiner := self.layout.roles.get("refiner")):
                 return {"refiner": refiner}
-        return {role: self.layout.roles[role] for role in _ROLES.get(component, ()) if role in self.layout.roles}
+        roles = (package.role for package in COMPONENTS[component].packages if package.role != "refiner")
+        return {role: self.layout.roles[role] for role in roles if role in self.layout.roles}
 
     def as_refiner(self) -> Self:
         """The same folder's refiner; the folder itself where its only U-Net is one.
@@ -102,10 +90,7 @@ class CoreMLFolder(StoredModel):
     @cached_property
     def ports(self) -> Mapping[ComponentName, Ports]:
         """Inputs and outputs of each component, of a U-Net in its first role."""
-        reader = self.reader
-        if reader is None:
-            raise ConfigError(f"{self.path}: nobody reads its packages; open it with sdrt.load, or pass packages=coreml.read_interface")
-        return {component: read_ports(next(iter(self.roles(component).values())), reader) for component in self.own_components}
+        return {component: read_ports(next(iter(self.roles(component).values()))) for component in self.own_components}
 
     # ---- a model's own components
 
@@ -119,8 +104,8 @@ class CoreMLFolder(StoredModel):
         key = "refiner" if self.refining and component == "unet" and "refiner" in self.layout.roles else component
         if key == component and component in self.given.components:
             return dict(self.given.components[component])
-        if key in self._configs:
-            return with_defaults(component, self._configs[key])
+        if key in self.sidecar.configs:
+            return COMPONENTS[component].complete(self.sidecar.configs[key])
         return derived_config(component, self.ports)
 
     def own_tensors(self, component: ComponentName) -> Weights:
@@ -129,7 +114,7 @@ class CoreMLFolder(StoredModel):
 
     def own_where(self, component: ComponentName) -> Path:
         """``sdrt.json`` where it describes the component, else its package."""
-        return self.layout.path / "sdrt.json" if component in self._configs else next(iter(self.roles(component).values()))[0]
+        return self.sidecar.file if component in self.sidecar.configs else next(iter(self.roles(component).values()))[0]
 
     def with_embeddings(self, embeddings: Sequence[Embedding]) -> Self:
         """Refused unless there are none: the text encoder's table is inside its program."""
@@ -157,11 +142,9 @@ class CoreMLFolder(StoredModel):
     @cached_property
     def pad_tokens(self) -> Mapping[ComponentName, str]:
         """What pads each text encoder's rows, in the folder's vocabulary too."""
-        said = self._described.get("pad_tokens")
+        stored = self.sidecar.section("pad_tokens")
         known: dict[ComponentName, str] = {"text_encoder": "<|endoftext|>", "text_encoder_2": "!"}
-        return known | {
-            component: said[component] for component in COMPONENTS if isinstance(said, dict) and isinstance(said.get(component), str)
-        }
+        return known | {component: stored[component] for component in COMPONENTS if isinstance(stored.get(component), str)}
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:
@@ -175,31 +158,28 @@ class CoreMLFolder(StoredModel):
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
         """The preferences in ``sdrt.json``; the first size that the packages take where it has none."""
-        said = {key: value for key, value in self._sidecar.items() if key != "coreml"}
+        stored = dict(self.sidecar.preferences)
         sizes = self.limits.sizes
-        if sizes and (said.get("height"), said.get("width")) not in sizes:
-            said |= {"height": sizes[0][0], "width": sizes[0][1]}
-        return checked_defaults(self.layout.path / "sdrt.json", said)
+        if sizes and (stored.get("height"), stored.get("width")) not in sizes:
+            stored |= {"height": sizes[0][0], "width": sizes[0][1]}
+        return checked_defaults(self.sidecar.file, stored)
 
     @cached_property
     def flags(self) -> PipelineFlags:
         """What ``sdrt.json`` says, else what diffusers' pipelines do."""
-        said = self._described.get("flags")
-        if isinstance(said, dict) and not self.refining:
-            return PipelineFlags(**{key: bool(said.get(key, False)) for key in PipelineFlags.__dataclass_fields__})
+        stored = self.sidecar.section("flags")
+        if stored and not self.refining:
+            return PipelineFlags(**{key: bool(stored.get(key, False)) for key in PipelineFlags.__dataclass_fields__})
         return PipelineFlags(force_zeros_for_empty_prompt=self._is_xl and not self.refining, requires_aesthetics_score=self.refining)
 
     @cached_property
     def feature_extractor_config(self) -> Mapping[str, Any]:
         """What ``sdrt.json`` says."""
-        said = self._described.get("feature_extractor")
-        return said if isinstance(said, dict) else {}
+        return self.sidecar.section("feature_extractor")
 
     @cached_property
     def limits(self) -> ModelLimits:
         """What the packages take, and what the folder left to be assumed."""
-        if self.reader is None:
-            return ModelLimits()
         unet, config = self.ports["unet"], self.config("vae_decoder")
         scale = 2 ** (len(config["block_out_channels"]) - 1)
         sample, states = unet.inputs.get("sample"), unet.inputs.get("encoder_hidden_states")
@@ -212,7 +192,7 @@ class CoreMLFolder(StoredModel):
             assumed=self._assumed,
         )
 
-    # ---- sdrt.json
+    # ---- what the folder does not say
 
     @property
     def _assumed(self) -> Mapping[str, str]:
@@ -222,7 +202,7 @@ class CoreMLFolder(StoredModel):
             found["tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
         if self.given.scheduler is None and not self._scheduler_file.is_file():
             found["scheduler"] = f"that of {kind}, for want of a scheduler_config.json"
-        if "vae_decoder" not in self._configs and "vae_decoder" not in self.given.components:
+        if "vae_decoder" not in self.sidecar.configs and "vae_decoder" not in self.given.components:
             found["scaling_factor"] = f"that of {kind}, for want of an sdrt.json"
         return found
 
@@ -235,31 +215,6 @@ class CoreMLFolder(StoredModel):
         return self.layout.path / "scheduler_config.json"
 
     @cached_property
-    def _sidecar(self) -> Mapping[str, Any]:
-        file = self.layout.path / "sdrt.json"
-        return read_json(file) if file.is_file() else {}
-
-    @cached_property
-    def _described(self) -> Mapping[str, Any]:
-        said = self._sidecar.get("coreml", {})
-        file = self.layout.path / "sdrt.json"
-        if not isinstance(said, dict):
-            raise ModelError(f"{file}: coreml is an object; got {type(said).__name__}: convert the model again")
-        if said and said.get("format") != _FORMAT:
-            raise ModelError(f"{file}: is of format {said.get('format')!r}, and this sdrt reads {_FORMAT}; convert again, or upgrade sdrt")
-        return said
-
-    @cached_property
-    def _configs(self) -> Mapping[str, Mapping[str, Any]]:
-        said = self._described.get("configs", {})
-        if not isinstance(said, dict) or not all(isinstance(each, dict) for each in said.values()):
-            raise ModelError(
-                f"{self.layout.path / 'sdrt.json'}: coreml.configs holds an object for each component; convert the model again"
-            )
-        return said
-
-    def controlnet_config(self, stem: str) -> Mapping[str, Any] | None:
-        """What ``sdrt.json`` says of a ControlNet by the stem of its file; None where it says nothing."""
-        said = self._described.get("controlnets")
-        found = said.get(stem) if isinstance(said, dict) else None
-        return found if isinstance(found, dict) else None
+    def sidecar(self) -> Sidecar:
+        """What ``sdrt.json`` says; empty where it is not there."""
+        return Sidecar(self.layout.path)

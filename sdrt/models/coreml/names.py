@@ -4,42 +4,37 @@ Source: apple/ml-stable-diffusion at e12202c, ``torch2coreml.py`` and ``StableDi
 """
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
-__all__ = ["CONTROLNET_PREFIX", "CONTROLNET_RESOURCES", "PREFIX", "RESOURCES", "SUFFIXES", "Role", "controlnet_resource", "file_stem"]
+from sdrt.models.components import COMPONENTS, Role
 
-# What a package is for. A U-Net comes in three roles: alone, with a ControlNet's residuals as inputs, and as SDXL's refiner.
-Role: TypeAlias = Literal[
-    "text_encoder", "text_encoder_2", "unet", "control_unet", "refiner", "vae_decoder", "vae_encoder", "safety_checker", "controlnet"
+__all__ = [
+    "COMPUTE_UNITS",
+    "CONTROLNET_PREFIX",
+    "CONTROLNET_RESOURCES",
+    "PREFIX",
+    "RESOURCES",
+    "SUFFIXES",
+    "ComputeUnit",
+    "Role",
+    "controlnet_resource",
+    "file_stem",
 ]
+
+# Where Core ML may compute, as coremltools calls it.
+ComputeUnit: TypeAlias = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
+COMPUTE_UNITS: tuple[ComputeUnit, ...] = get_args(ComputeUnit)
 
 PREFIX = "Stable_Diffusion_version_"
 CONTROLNET_PREFIX = "ControlNet_"
-
-# The end of a file's stem, after PREFIX and the model's name; its two halves end in _chunk1 and _chunk2 besides.
-SUFFIXES: Mapping[Role, str] = {
-    "text_encoder": "text_encoder",
-    "text_encoder_2": "text_encoder_2",
-    "unet": "unet",
-    "control_unet": "control-unet",
-    "refiner": "refiner",
-    "vae_decoder": "vae_decoder",
-    "vae_encoder": "vae_encoder",
-    "safety_checker": "safety_checker",
-}
-
-# Stems in a Resources folder, the first being the one that is written; halves end in Chunk1 and Chunk2.
-RESOURCES: Mapping[Role, tuple[str, ...]] = {
-    "text_encoder": ("TextEncoder",),
-    "text_encoder_2": ("TextEncoder2",),
-    "unet": ("Unet",),
-    "control_unet": ("ControlledUnet", "ControlledUNet"),
-    "refiner": ("UnetRefiner",),
-    "vae_decoder": ("VAEDecoder",),
-    "vae_encoder": ("VAEEncoder",),
-    "safety_checker": ("SafetyChecker",),
-}
 CONTROLNET_RESOURCES = "controlnet"
+
+_PACKAGES = tuple(package for component in COMPONENTS.values() for package in component.packages)
+
+# The end of a file's stem, after PREFIX and the model's name.
+SUFFIXES: Mapping[Role, str] = {package.role: package.suffix for package in _PACKAGES}
+# Stems in a Resources folder, the first being the one that is written.
+RESOURCES: Mapping[Role, tuple[str, ...]] = {package.role: package.resources for package in _PACKAGES}
 
 
 def file_stem(role: Role, name: str) -> str:

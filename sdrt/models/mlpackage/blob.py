@@ -19,10 +19,18 @@ from sdrt.models.mlpackage.dtypes import BLOB_NAMES, NUMPY, SUB_BYTE_BITS, byte_
 from sdrt.models.mlpackage.files import inside
 from sdrt.models.mlpackage.mil import Blob, TensorType
 
-__all__ = ["BlobFile", "BlobFiles"]
+__all__ = ["ALIGNMENT", "RECORD_HEADER", "SENTINEL", "VERSION", "BlobFile", "BlobFiles", "file_header"]
 
-_SENTINEL = 0xDEADBEEF
-_HEADER = struct.Struct("<IIQQQ")
+VERSION = 2
+ALIGNMENT = 64  # bytes: of the file's header, of each record's, and of the numbers
+SENTINEL = 0xDEADBEEF
+RECORD_HEADER = struct.Struct("<IIQQQ")  # sentinel, element type, size in bytes, offset of the numbers, unused bits at the end
+_FILE_HEADER = struct.Struct("<II")  # count of records, version
+
+
+def file_header(count: int) -> bytes:
+    """Return the first bytes of a file of ``count`` records."""
+    return _FILE_HEADER.pack(count, VERSION).ljust(ALIGNMENT, b"\0")
 
 
 class BlobFile:
@@ -47,11 +55,11 @@ class BlobFile:
             raise MissingFileError(f"{path}: the weight file is missing; fetch or convert the package again") from None
         except (OSError, ValueError) as error:
             raise ModelError(f"{path}: the weight file cannot be mapped ({error}); fetch or convert the package again") from None
-        if len(self._data) < 64:
-            raise ModelError(f"{path}: a weight file has at least 64 bytes, got {len(self._data)}; fetch the package again")
-        version = int.from_bytes(self._data[4:8], "little")
-        if version != 2:
-            raise ModelError(f"{path}: weight files of version 2 can be read, got version {version}; convert the model again")
+        if len(self._data) < ALIGNMENT:
+            raise ModelError(f"{path}: a weight file must have at least {ALIGNMENT} bytes, got {len(self._data)}; fetch the package again")
+        _, version = _FILE_HEADER.unpack(self._data[: _FILE_HEADER.size])
+        if version != VERSION:
+            raise ModelError(f"{path}: the version of a weight file must be {VERSION}, got {version}; convert the model again")
 
     def tensor(self, offset: int, kind: TensorType) -> Array:
         """The numbers of a record: a read-only view of the file, or unpacked where they are smaller than a byte.
@@ -82,10 +90,10 @@ class BlobFile:
     def _record(self, offset: int, kind: TensorType, needed: int) -> tuple[int, int]:
         """Where the numbers of the record at ``offset`` stand, and how many bytes they take."""
         where = f"{self.path}, record at {offset}"
-        if offset + 64 > len(self._data):
+        if offset + ALIGNMENT > len(self._data):
             raise ModelError(f"{where}: the file ends at {len(self._data)}; fetch the package again")
-        sentinel, number, size, start, spare = _HEADER.unpack(self._data[offset : offset + _HEADER.size])
-        if sentinel != _SENTINEL:
+        sentinel, number, size, start, spare = RECORD_HEADER.unpack(self._data[offset : offset + RECORD_HEADER.size])
+        if sentinel != SENTINEL:
             raise ModelError(f"{where}: a record begins with deadbeef, got {sentinel:08x}; program and weights do not belong together")
         if kind.dtype not in (BLOB_NAMES.get(number), "bool" if number == 3 else None):
             raise ModelError(f"{where}: the program wants {kind}, and the record holds {BLOB_NAMES.get(number, f'type {number}')}")

@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 from sdrt.errors import ModelError
 from sdrt.models.base import PipelineFlags
+from sdrt.models.components import COMPONENTS
 
 __all__ = ["CONTROLNET", "UNET", "VAE", "Encoder", "Family", "find_family"]
 
 # Where the components stand in a checkpoint.
-UNET = "model.diffusion_model."
-VAE = "first_stage_model."
-CONTROLNET = "control_model."
+UNET, VAE, CONTROLNET = (COMPONENTS[name].prefix or "" for name in ("unet", "vae_decoder", "controlnet"))
 
 _EOS, _EXCLAMATION = "<|endoftext|>", "!"
 

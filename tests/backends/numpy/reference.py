@@ -16,7 +16,7 @@ from sdrt.backends import BackendOptions
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.models import ComponentName, open_model
-from sdrt.models.components import SUBFOLDERS
+from sdrt.models.components import COMPONENTS
 from tests.factories import ADDED, UNETS, Form, normal
 
 # Of the largest value. What is measured is 3e-6 and 2e-14.
@@ -34,14 +34,14 @@ def open_network(
 
 def part_folder(folder: Path, component: ComponentName, module: Any, **save: Any) -> Path:
     """A model folder with this one part in it."""
-    for name in (*SUBFOLDERS.values(), "tokenizer", "tokenizer_2", "scheduler"):
+    for name in (*(each.folder for each in COMPONENTS.values()), "tokenizer", "tokenizer_2", "scheduler"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    module.save_pretrained(folder / SUBFOLDERS[component], **save)
+    module.save_pretrained(folder / COMPONENTS[component].folder, **save)
     return folder
 
 
 def change_config(folder: Path, component: ComponentName, **changes: Any) -> None:
-    file = folder / SUBFOLDERS[component] / "config.json"
+    file = folder / COMPONENTS[component].folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
-from sdrt.models.components import COMPONENTS, SUBFOLDERS, ComponentName
-from sdrt.models.configs import with_defaults
+from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 
-__all__ = ["GivenConfigs", "read_given"]
+__all__ = ["ConfigOverrides", "read_config_overrides"]
+
+_FOLDERS = tuple(dict.fromkeys(component.folder for component in COMPONENTS.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenConfigs:
+class ConfigOverrides:
     """Configurations in diffusers' terms, each where it was given.
 
     Parameters
@@ -27,7 +28,7 @@ class GivenConfigs:
     components: Mapping[ComponentName, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def read_given(config: str | Path | Mapping[str, Any] | None) -> GivenConfigs:
+def read_config_overrides(config: str | Path | Mapping[str, Any] | None) -> ConfigOverrides:
     """Read what ``config`` means.
 
     Parameters
@@ -41,7 +42,7 @@ def read_given(config: str | Path | Mapping[str, Any] | None) -> GivenConfigs:
     ConfigError : something else
     """
     if config is None:
-        return GivenConfigs()
+        return ConfigOverrides()
     if isinstance(config, Mapping):
         return _from_mapping(config)
     path = Path(config).expanduser()
@@ -49,7 +50,7 @@ def read_given(config: str | Path | Mapping[str, Any] | None) -> GivenConfigs:
         return _from_mapping(read_json(path))
     if not path.is_dir():
         raise ConfigError(f"config is a folder in diffusers' layout, a scheduler_config.json or a mapping; got {str(config)!r}")
-    files = {SUBFOLDERS[component]: path / SUBFOLDERS[component] / "config.json" for component in COMPONENTS}
+    files = {folder: path / folder / "config.json" for folder in _FOLDERS}
     scheduler = path / "scheduler" / "scheduler_config.json"
     found = {name: read_json(file) for name, file in files.items() if file.is_file()}
     if scheduler.is_file():
@@ -61,13 +62,11 @@ def read_given(config: str | Path | Mapping[str, Any] | None) -> GivenConfigs:
     return _from_mapping(found)
 
 
-def _from_mapping(config: Mapping[str, Any]) -> GivenConfigs:
+def _from_mapping(config: Mapping[str, Any]) -> ConfigOverrides:
     if str(config.get("_class_name", "")).endswith("Scheduler"):
-        return GivenConfigs(scheduler=config)
-    known = ("scheduler", *dict.fromkeys(SUBFOLDERS.values()))
+        return ConfigOverrides(scheduler=config)
+    known = ("scheduler", *_FOLDERS)
     if unknown := sorted(set(config) - set(known)):
         raise ConfigError(f"config has the keys {', '.join(known)}, or is a scheduler's configuration with _class_name; got {unknown[0]!r}")
-    components = {
-        component: with_defaults(component, config[SUBFOLDERS[component]]) for component in COMPONENTS if SUBFOLDERS[component] in config
-    }
-    return GivenConfigs(scheduler=config.get("scheduler"), components=components)
+    components = {name: each.complete(config[each.folder]) for name, each in COMPONENTS.items() if each.folder in config}
+    return ConfigOverrides(scheduler=config.get("scheduler"), components=components)

@@ -1,0 +1,16 @@
+"""The components of a model, in one table. Another component is another record here, and its networks in the backends."""
+
+from collections.abc import Mapping
+
+from sdrt.models.components.autoencoder import VAE_DECODER, VAE_ENCODER
+from sdrt.models.components.clip_text import TEXT_ENCODER, TEXT_ENCODER_2
+from sdrt.models.components.denoisers import CONTROLNET, UNET
+from sdrt.models.components.record import Component, ComponentName, Package, Role
+from sdrt.models.components.safety_checker import SAFETY_CHECKER
+
+__all__ = ["COMPONENTS", "Component", "ComponentName", "Package", "Role"]
+
+# The order is that of messages and of `Model.components`.
+COMPONENTS: Mapping[ComponentName, Component] = {
+    component.name: component for component in (TEXT_ENCODER, TEXT_ENCODER_2, UNET, CONTROLNET, VAE_DECODER, VAE_ENCODER, SAFETY_CHECKER)
+}

@@ -1,0 +1,76 @@
+"""CLIP's text encoders: one in Stable Diffusion 1.x and 2.x, two in XL."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdrt.arrays import Signature, TensorSpec
+from sdrt.models.components.record import Component, Package
+
+__all__ = ["TEXT_ENCODER", "TEXT_ENCODER_2", "pooled_width"]
+
+# Of CLIPTextConfig in transformers 5.23.
+_DEFAULTS: Mapping[str, Any] = {
+    "vocab_size": 49408,
+    "hidden_size": 512,
+    "projection_dim": 512,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 77,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+    "bos_token_id": 49406,
+    "eos_token_id": 49407,
+}
+_PROJECTING = "CLIPTextModelWithProjection"
+
+
+def pooled_width(config: Mapping[str, Any]) -> int:
+    """Return how wide the pooled state is: projected, or as wide as the others."""
+    projects = _PROJECTING in (config.get("architectures") or ())
+    return int(config["projection_dim"] if projects else config["hidden_size"])
+
+
+def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_DEFAULTS, **config}
+
+
+def _contract(config: Mapping[str, Any], dtype: str) -> Signature:
+    length, states = config["max_position_embeddings"], (None, None, config["hidden_size"])
+    return Signature(
+        inputs=(TensorSpec("input_ids", "int32", (None, frozenset(range(1, length + 1)))),),
+        outputs=(
+            TensorSpec("last_hidden_state", dtype, states),
+            TensorSpec("penultimate_hidden_state", dtype, states),
+            TensorSpec("pooled", dtype, (None, pooled_width(config))),
+        ),
+    )
+
+
+def _canonical_name(stored: str) -> str:
+    """Cut off the prefix that transformers 4 wrote.
+
+    >>> _canonical_name("text_model.final_layer_norm.weight")
+    'final_layer_norm.weight'
+    """
+    return stored.removeprefix("text_model.")
+
+
+TEXT_ENCODER = Component(
+    name="text_encoder",
+    folder="text_encoder",
+    packages=(Package(role="text_encoder", suffix="text_encoder", resources=("TextEncoder",)),),
+    classes=("CLIPTextModel", _PROJECTING),
+    complete=_complete,
+    contract=_contract,
+    canonical_name=_canonical_name,
+)
+TEXT_ENCODER_2 = Component(
+    name="text_encoder_2",
+    folder="text_encoder_2",
+    packages=(Package(role="text_encoder_2", suffix="text_encoder_2", resources=("TextEncoder2",)),),
+    classes=("CLIPTextModel", _PROJECTING),
+    complete=_complete,
+    contract=_contract,
+    canonical_name=_canonical_name,
+)

@@ -1,0 +1,69 @@
+"""The condition that SDXL's denoisers add to the time embedding: a pooled text, and some numbers about sizes.
+
+diffusers calls it ``addition_embed_type="text_time"``. Each number becomes ``addition_time_embed_dim`` features, which stand behind the
+pooled text in a vector of ``projection_class_embeddings_input_dim``. How wide the pooled text is, or how many numbers there are, the
+configuration does not say: one follows from the other.
+
+Source: Podell et al. 2023 (arXiv:2307.01952), section 2.2.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdrt.arrays import TensorSpec
+from sdrt.errors import ConfigError
+
+__all__ = ["BASE_NUMBERS", "REFINER_NUMBERS", "has_text_time", "number_count", "text_time_config", "text_time_inputs"]
+
+BASE_NUMBERS = 6  # original height and width, the crop's top and left, target height and width
+REFINER_NUMBERS = 5  # original height and width, the crop's top and left, an aesthetic score
+_COUNTS = (REFINER_NUMBERS, BASE_NUMBERS)
+
+
+def has_text_time(config: Mapping[str, Any]) -> bool:
+    """Return whether a U-Net or ControlNet takes the condition."""
+    return bool(config["addition_embed_type"] == "text_time")
+
+
+def number_count(config: Mapping[str, Any], pooled: int) -> int:
+    """Return how many numbers stand behind a pooled text of this width.
+
+    Raises
+    ------
+    ConfigError : no count that a model of SDXL's has
+
+    >>> number_count({"projection_class_embeddings_input_dim": 2816, "addition_time_embed_dim": 256}, 1280)
+    6
+    """
+    joint, each = config["projection_class_embeddings_input_dim"], config["addition_time_embed_dim"]
+    count, rest = divmod(joint - pooled, each)
+    if rest or count not in _COUNTS:
+        raise ConfigError(
+            f"text and sizes together must be {joint} numbers for this unet: a pooled text, and {BASE_NUMBERS} times {each} in SDXL or "
+            f"{REFINER_NUMBERS} times {each} in its refiner, got a pooled text of {pooled}; the text encoder is another model's"
+        )
+    return int(count)
+
+
+def text_time_config(pooled: int, count: int, each: int) -> dict[str, Any]:
+    """Return what a configuration says of a condition of ``count`` numbers, each as ``each`` features."""
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": each,
+        "projection_class_embeddings_input_dim": pooled + count * each,
+    }
+
+
+def text_time_inputs(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
+    """Return the inputs of the condition; none where a network does not take it.
+
+    Each number of ids leaves the pooled text another width; the network refuses a pair that misses.
+    """
+    if not has_text_time(config):
+        return ()
+    joint, each = config["projection_class_embeddings_input_dim"], config["addition_time_embed_dim"]
+    counts = frozenset(count for count in _COUNTS if joint > count * each)
+    return (
+        TensorSpec("text_embeds", dtype, (None, frozenset(joint - count * each for count in counts))),
+        TensorSpec("time_ids", dtype, (None, counts)),
+    )

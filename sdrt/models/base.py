@@ -23,15 +23,9 @@ class PipelineFlags:
     ----------
     force_zeros_for_empty_prompt : bool
         Without a negative prompt the unconditional rows are zeros, not the text encoder's states for "" (SDXL's base model).
-    requires_aesthetics_score : bool
-        The time ids end in an aesthetic score instead of the target size (SDXL's refiner).
-    requires_safety_checker : bool
-        The model's authors ask for the safety checker; whether it is there, ``components`` says.
     """
 
     force_zeros_for_empty_prompt: bool = False
-    requires_aesthetics_score: bool = False
-    requires_safety_checker: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from sdrt.models.base import Pickled
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.original.controlnet import controlnet_config, controlnet_name, hint_layers
 from sdrt.models.original.down_path import Shapes
-from sdrt.models.original.family import CONTROLNET, VAE
+from sdrt.models.original.recognition import CONTROLNET, VAE
 from sdrt.models.original.vae import vae_config, vae_levels
 from sdrt.models.single_file import check_file, shapes_below, vae_places
 from sdrt.models.stored_model import StoredModel

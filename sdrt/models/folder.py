@@ -134,14 +134,11 @@ class ModelFolder(StoredModel):
         ------
         ModelError : a value is no bool
         """
-        xl = "text_encoder_2" in self.own_components
-        values = {"force_zeros_for_empty_prompt": xl, "requires_aesthetics_score": False, "requires_safety_checker": not xl}
-        for key in values:
-            value = self._index.get(key, values[key])
-            if not isinstance(value, bool):
-                raise ModelError(f"{self.path / 'model_index.json'}: {key} is true or false; got {value!r}")
-            values[key] = value
-        return PipelineFlags(**values)
+        key = "force_zeros_for_empty_prompt"
+        value = self._index.get(key, "text_encoder_2" in self.own_components)
+        if not isinstance(value, bool):
+            raise ModelError(f"{self.path / 'model_index.json'}: {key} must be true or false, got {value!r}; correct the file")
+        return PipelineFlags(force_zeros_for_empty_prompt=value)
 
     @cached_property
     def _index(self) -> Mapping[str, Any]:

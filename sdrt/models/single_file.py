@@ -9,9 +9,10 @@ from typing import Any, Literal, TypeAlias
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.families import CheckpointEncoder, Release
 from sdrt.models.original.clip import clip_config, clip_places, open_clip_config, open_clip_places
 from sdrt.models.original.down_path import Shapes
-from sdrt.models.original.family import UNET, VAE, Encoder, Family, find_family
+from sdrt.models.original.recognition import UNET, VAE, find_release
 from sdrt.models.original.unet import unet_config, unet_name
 from sdrt.models.original.vae import vae_config, vae_levels, vae_place
 from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
@@ -64,18 +65,18 @@ class SingleFileModel(StoredModel):
         if self.prediction_type not in (None, "epsilon", "v_prediction"):
             raise ConfigError(f"prediction_type is 'epsilon', 'v_prediction' or None; got {self.prediction_type!r}")
         check_file(self.path, self.pickled)
-        # found now, so that a file of another family is told here
-        _ = self.family
+        # found now, so that a file of another family is refused here
+        _ = self.release
 
     @cached_property
-    def family(self) -> Family:
-        """What models of this kind share."""
-        return find_family(self.path, self._shapes)
+    def release(self) -> Release:
+        """What was published with models of this kind."""
+        return find_release(self.path, self._shapes)
 
     @cached_property
     def own_components(self) -> tuple[ComponentName, ...]:
         """The components in the file."""
-        there: set[ComponentName] = {"unet", *(encoder.component for encoder in self.family.encoders)}
+        there: set[ComponentName] = {"unet", *(encoder.component for encoder in self.release.encoders)}
         if self._below(VAE):
             there |= {"vae_decoder", "vae_encoder"}
         return tuple(component for component in COMPONENTS if component in there)
@@ -90,9 +91,9 @@ class SingleFileModel(StoredModel):
         match component:
             case "unet":
                 config = unet_config(self.path, self._below(UNET), self._pooled_dim())
-                config |= {"sample_size": self._sample_size(), "upcast_attention": self.family.upcast_attention}
+                config |= {"sample_size": self._sample_size(), "upcast_attention": self.release.upcast_attention}
             case "vae_decoder" | "vae_encoder":
-                config = vae_config(self.path, self._below(VAE), self.family.scaling_factor)
+                config = vae_config(self.path, self._below(VAE), self.release.scaling_factor)
             case _:
                 config = self._encoder_config(component)
         return COMPONENTS[component].complete(config)
@@ -118,18 +119,18 @@ class SingleFileModel(StoredModel):
     @property
     def pad_tokens(self) -> Mapping[ComponentName, str]:
         """What pads CLIP's own vocabulary for each text encoder."""
-        return {encoder.component: encoder.pad_token for encoder in self.family.encoders}
+        return {encoder.component: encoder.pad_token for encoder in self.release.encoders}
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:
         """The scheduler that the family was published with, for what this model predicts."""
         zero_snr = {"rescale_betas_zero_snr": True} if _ZERO_SNR_MARK in self._shapes else {}
-        return {**self.family.scheduler, "prediction_type": self._predicts(), **zero_snr}
+        return {**self.release.scheduler, "prediction_type": self._predicts(), **zero_snr}
 
     @property
     def flags(self) -> PipelineFlags:
         """What the family's pipeline does."""
-        return self.family.flags
+        return self.release.flags
 
     @cached_property
     def _shapes(self) -> Shapes:
@@ -147,18 +148,18 @@ class SingleFileModel(StoredModel):
         if said := _MODELSPEC.get(metadata.get("modelspec.prediction_type", "")):
             return said
         four = self._shapes[f"{UNET}input_blocks.0.0.weight"][1] == 4
-        return self.family.scheduler["prediction_type"] if four else "epsilon"
+        return self.release.scheduler["prediction_type"] if four else "epsilon"
 
     def _sample_size(self) -> int:
         # the models of 2.x that predict the noise were trained at 512 pixels
-        smaller = self.family.sample_size == 96 and self._predicts() == "epsilon"
-        return 64 if smaller else self.family.sample_size
+        smaller = self.release.sample_size == 96 and self._predicts() == "epsilon"
+        return 64 if smaller else self.release.sample_size
 
     def _pooled_dim(self) -> int | None:
-        return self._encoder_config("text_encoder_2")["projection_dim"] if self.family.is_xl else None
+        return self._encoder_config("text_encoder_2")["projection_dim"] if self.release.family.takes_sizes else None
 
-    def _encoder(self, component: ComponentName) -> Encoder:
-        return next(encoder for encoder in self.family.encoders if encoder.component == component)
+    def _encoder(self, component: ComponentName) -> CheckpointEncoder:
+        return next(encoder for encoder in self.release.encoders if encoder.component == component)
 
     def _encoder_config(self, component: ComponentName) -> dict[str, Any]:
         encoder = self._encoder(component)
@@ -195,7 +196,7 @@ def _unet_places(stored: str, layers: int) -> Iterable[Place]:
     return () if name is None else (Place(name),)
 
 
-def _encoder_places(stored: str, encoder: Encoder, layers: int) -> Iterable[Place]:
+def _encoder_places(stored: str, encoder: CheckpointEncoder, layers: int) -> Iterable[Place]:
     if encoder.writer == "clip":
         return clip_places(stored)
     return open_clip_places(stored, layers, projects=encoder.max_layers is None)

@@ -211,7 +211,7 @@ def _remarks(model: StoredModel, options: Mapping[ComponentName, BackendOptions]
 def _scaling_factor(model: StoredModel) -> float:
     """That of the model's own VAE: a VAE in one file that takes its place does not say its own."""
     if isinstance(model, SingleFileModel):
-        return model.family.scaling_factor
+        return model.release.scaling_factor
     return float(model.config("vae_decoder")["scaling_factor"])
 
 

@@ -177,7 +177,7 @@ def test_sidecars_describe_the_source(model_folder: Folders, done: ConvertOption
         "format": 1,
         "name": "tiny-sd1",
         "source": {"model": "tiny-sd1", "revision": None},
-        "flags": {"force_zeros_for_empty_prompt": False, "requires_aesthetics_score": False, "requires_safety_checker": True},
+        "flags": {"force_zeros_for_empty_prompt": False},
         "pad_tokens": {"text_encoder": "<|endoftext|>"},
         "feature_extractor": {},
         "scaling_factor": 0.18215,

@@ -42,16 +42,14 @@ def test_tokenizers_stand_beside_their_text_encoders(pristine: dict[str, Path]) 
 
 
 def test_the_index_is_read_and_diffusers_defaults_fill_it(folder: Path, pristine: dict[str, Path]) -> None:
-    sdxl, refiner = open_model(pristine["sdxl"]).flags, open_model(pristine["sdxl-refiner"]).flags
-    assert (sdxl.force_zeros_for_empty_prompt, sdxl.requires_aesthetics_score) == (True, False)
-    assert (refiner.force_zeros_for_empty_prompt, refiner.requires_aesthetics_score) == (False, True)
-    assert open_model(folder).flags.requires_safety_checker
-    (folder / "model_index.json").write_text(json.dumps({"requires_safety_checker": False}))
-    assert not open_model(folder).flags.requires_safety_checker
+    sd1, sdxl, refiner = (open_model(pristine[form]).flags.force_zeros_for_empty_prompt for form in ("sd1", "sdxl", "sdxl-refiner"))
+    assert (sd1, sdxl, refiner) == (False, True, False)
+    (folder / "model_index.json").write_text(json.dumps({"force_zeros_for_empty_prompt": True}))
+    assert open_model(folder).flags.force_zeros_for_empty_prompt
     (folder / "model_index.json").unlink()
-    assert open_model(folder).flags.requires_safety_checker
-    (folder / "model_index.json").write_text(json.dumps({"requires_safety_checker": "no"}))
-    with pytest.raises(ModelError, match=r"model_index\.json: requires_safety_checker is true or false; got 'no'"):
+    assert not open_model(folder).flags.force_zeros_for_empty_prompt
+    (folder / "model_index.json").write_text(json.dumps({"force_zeros_for_empty_prompt": "no"}))
+    with pytest.raises(ModelError, match=r"model_index\.json: force_zeros_for_empty_prompt must be true or false, got 'no'"):
         _ = open_model(folder).flags
 
 

@@ -167,7 +167,6 @@ def test_a_family_says_what_no_tensor_says(family: Family, scheduler: str, predi
     assert (model.tokenizer_path, model.tokenizer_2_path) == (None, None)
     for pad in pads.values():
         assert ClipTokenizer.clip(pad).vocab_size == 49408
-    assert model.flags.requires_aesthetics_score is (family == "refiner")
     assert model.flags.force_zeros_for_empty_prompt is (family == "sdxl")
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import TensorSpec
-from sdrt.errors import ConfigError
 
 __all__ = ["BASE_NUMBERS", "REFINER_NUMBERS", "has_text_time", "number_count", "text_time_config", "text_time_inputs"]
 
@@ -25,24 +24,14 @@ def has_text_time(config: Mapping[str, Any]) -> bool:
     return bool(config["addition_embed_type"] == "text_time")
 
 
-def number_count(config: Mapping[str, Any], pooled: int) -> int:
-    """Return how many numbers stand behind a pooled text of this width.
-
-    Raises
-    ------
-    ConfigError : no count that a model of SDXL's has
+def number_count(config: Mapping[str, Any], pooled: int) -> int | None:
+    """Return how many numbers stand behind a pooled text of this width; None where no count fits that a model of SDXL's has.
 
     >>> number_count({"projection_class_embeddings_input_dim": 2816, "addition_time_embed_dim": 256}, 1280)
     6
     """
-    joint, each = config["projection_class_embeddings_input_dim"], config["addition_time_embed_dim"]
-    count, rest = divmod(joint - pooled, each)
-    if rest or count not in _COUNTS:
-        raise ConfigError(
-            f"text and sizes together must be {joint} numbers for this unet: a pooled text, and {BASE_NUMBERS} times {each} in SDXL or "
-            f"{REFINER_NUMBERS} times {each} in its refiner, got a pooled text of {pooled}; the text encoder is another model's"
-        )
-    return int(count)
+    count, rest = divmod(config["projection_class_embeddings_input_dim"] - pooled, config["addition_time_embed_dim"])
+    return int(count) if not rest and count in _COUNTS else None
 
 
 def text_time_config(pooled: int, count: int, each: int) -> dict[str, Any]:

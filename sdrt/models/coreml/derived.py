@@ -7,24 +7,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.components.text_time import has_text_time, text_time_config
 from sdrt.models.coreml.ports import Ports
+from sdrt.models.families import SD1, SDXL, SDXL_REFINER, Release
 
-__all__ = ["SD1_SCHEDULER", "SDXL_SCHEDULER", "derived_config"]
-
-_SCHEDULE: Mapping[str, Any] = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "num_train_timesteps": 1000,
-    "steps_offset": 1,
-    "prediction_type": "epsilon",
-}
-# As published with Stable Diffusion 1.5 and XL 1.0, scheduler/scheduler_config.json.
-SD1_SCHEDULER: Mapping[str, Any] = {**_SCHEDULE, "_class_name": "PNDMScheduler", "skip_prk_steps": True, "set_alpha_to_one": False}
-SDXL_SCHEDULER: Mapping[str, Any] = {**_SCHEDULE, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}
+__all__ = ["assumed_release", "derived_config"]
 
 # Width of each of time_ids' numbers inside the U-Net, in SDXL and its refiner alike.
 _TIME_EMBED = 256
+
+
+def assumed_release(config: Mapping[str, Any], *, refining: bool) -> Release:
+    """Return the release whose words stand for those that a folder lacks.
+
+    Parameters
+    ----------
+    config : mapping
+        Of the U-Net.
+    refining : bool
+        Whether the U-Net is used as a refiner.
+    """
+    if not has_text_time(config):
+        return SD1
+    return SDXL_REFINER if refining else SDXL
 
 
 def derived_config(component: ComponentName, ports: Mapping[ComponentName, Ports]) -> dict[str, Any]:
@@ -62,11 +67,7 @@ def _denoiser(ports: Ports) -> dict[str, Any]:
     if ids := ports.shape("time_ids"):
         # the first converters laid the rows of both guidance's halves end to end
         count = ids[-1] if len(ids) == 2 else ids[0] // sample[0]
-        found |= {
-            "addition_embed_type": "text_time",
-            "addition_time_embed_dim": _TIME_EMBED,
-            "projection_class_embeddings_input_dim": ports.shape("text_embeds")[-1] + count * _TIME_EMBED,
-        }
+        found |= text_time_config(ports.shape("text_embeds")[-1], count, _TIME_EMBED)
     return found
 
 
@@ -89,11 +90,11 @@ def _vae(ports: Mapping[ComponentName, Ports]) -> dict[str, Any]:
         moments = both.shape("latent")
         latent, channels, image = moments, moments[1] // 2, both.shape("x")
     scale = image[-1] // latent[-1] if image else 8
-    xl = "unet" in ports and bool(ports["unet"].shape("time_ids"))
+    release = SDXL if "unet" in ports and ports["unet"].shape("time_ids") else SD1
     return {
         "latent_channels": channels,
         # as many levels as halve the picture that often; their widths are not known here
         "block_out_channels": [128] * scale.bit_length(),
         "sample_size": image[-1] if image else 512,
-        "scaling_factor": 0.13025 if xl else 0.18215,
+        "scaling_factor": release.scaling_factor,
     }

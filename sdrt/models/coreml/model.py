@@ -10,12 +10,13 @@ from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.models.base import ModelLimits, PipelineFlags
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.config_overrides import ConfigOverrides
-from sdrt.models.coreml.derived import SD1_SCHEDULER, SDXL_SCHEDULER, derived_config
+from sdrt.models.coreml.derived import assumed_release, derived_config
 from sdrt.models.coreml.layout import Layout
 from sdrt.models.coreml.names import Role
 from sdrt.models.coreml.ports import Ports, read_ports
 from sdrt.models.coreml.sidecar import Sidecar
 from sdrt.models.embeddings import Embedding
+from sdrt.models.families import SDXL, LatentFormat, Release
 from sdrt.models.folder import checked_defaults
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
@@ -143,7 +144,7 @@ class CoreMLFolder(StoredModel):
     def pad_tokens(self) -> Mapping[ComponentName, str]:
         """What pads each text encoder's rows, in the folder's vocabulary too."""
         stored = self.sidecar.section("pad_tokens")
-        known: dict[ComponentName, str] = {"text_encoder": "<|endoftext|>", "text_encoder_2": "!"}
+        known: dict[ComponentName, str] = {encoder.component: encoder.pad_token for encoder in SDXL.encoders}
         return known | {component: stored[component] for component in COMPONENTS if isinstance(stored.get(component), str)}
 
     @cached_property
@@ -153,7 +154,7 @@ class CoreMLFolder(StoredModel):
             return self.given.scheduler
         if self._scheduler_file.is_file():
             return read_json(self._scheduler_file)
-        return SDXL_SCHEDULER if self._is_xl else SD1_SCHEDULER
+        return self._release.scheduler
 
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
@@ -170,7 +171,7 @@ class CoreMLFolder(StoredModel):
         stored = self.sidecar.section("flags")
         if stored and not self.refining:
             return PipelineFlags(**{key: bool(stored.get(key, False)) for key in PipelineFlags.__dataclass_fields__})
-        return PipelineFlags(force_zeros_for_empty_prompt=self._is_xl and not self.refining, requires_aesthetics_score=self.refining)
+        return self._release.flags
 
     @cached_property
     def feature_extractor_config(self) -> Mapping[str, Any]:
@@ -180,13 +181,12 @@ class CoreMLFolder(StoredModel):
     @cached_property
     def limits(self) -> ModelLimits:
         """What the packages take, and what the folder left to be assumed."""
-        unet, config = self.ports["unet"], self.config("vae_decoder")
-        scale = 2 ** (len(config["block_out_channels"]) - 1)
+        unet, pixels = self.ports["unet"], LatentFormat.read(self.config("vae_decoder")).pixels
         sample, states = unet.inputs.get("sample"), unet.inputs.get("encoder_hidden_states")
         timestep = unet.inputs.get("timestep")
         shapes = () if sample is None or sample.ranges else sample.choices or (sample.shape,)
         return ModelLimits(
-            sizes=tuple((shape[2] * scale, shape[3] * scale) for shape in shapes),
+            sizes=tuple((shape[2] * pixels, shape[3] * pixels) for shape in shapes),
             num_tokens=None if states is None or states.ranges or states.choices else unet.shape("encoder_hidden_states")[-1],
             timestep_dtype=timestep.dtype if timestep is not None and timestep.dtype else "float32",
             assumed=self._assumed,
@@ -196,7 +196,7 @@ class CoreMLFolder(StoredModel):
 
     @property
     def _assumed(self) -> Mapping[str, str]:
-        kind = "Stable Diffusion XL" if self._is_xl else "Stable Diffusion 1.x"
+        kind = self._release.name
         found = {}
         if self.tokenizer_path is None:
             found["tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
@@ -207,8 +207,8 @@ class CoreMLFolder(StoredModel):
         return found
 
     @property
-    def _is_xl(self) -> bool:
-        return bool(self.own_config("unet")["addition_embed_type"] == "text_time")
+    def _release(self) -> Release:
+        return assumed_release(self.own_config("unet"), refining=self.refining)
 
     @property
     def _scheduler_file(self) -> Path:

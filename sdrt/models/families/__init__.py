@@ -1,0 +1,47 @@
+"""Families of models, one a file: what is asked of a model beside its networks."""
+
+from sdrt.errors import ModelError
+from sdrt.models.base import Model
+from sdrt.models.families.base import EncodedText, Family, TextEncoder
+from sdrt.models.families.latent_format import LatentFormat
+from sdrt.models.families.micro_conditions import MicroConditions
+from sdrt.models.families.release import CheckpointEncoder, Release
+from sdrt.models.families.stable_diffusion import SD1, SD2, STABLE_DIFFUSION
+from sdrt.models.families.stable_diffusion_xl import SDXL, STABLE_DIFFUSION_XL
+from sdrt.models.families.stable_diffusion_xl_refiner import SDXL_REFINER, STABLE_DIFFUSION_XL_REFINER
+
+__all__ = [
+    "FAMILIES",
+    "RELEASES",
+    "SD1",
+    "SDXL",
+    "SDXL_REFINER",
+    "CheckpointEncoder",
+    "EncodedText",
+    "Family",
+    "LatentFormat",
+    "MicroConditions",
+    "Release",
+    "TextEncoder",
+    "family_of",
+]
+
+# The first that recognises a model has it.
+FAMILIES: tuple[Family, ...] = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL_REFINER, STABLE_DIFFUSION_XL)
+
+# The first whose text encoders a checkpoint has.
+RELEASES: tuple[Release, ...] = (SD1, SD2, SDXL, SDXL_REFINER)
+
+
+def family_of(model: Model) -> Family:
+    """Find the family of a model.
+
+    Raises
+    ------
+    ModelError : none recognises it
+    """
+    for family in FAMILIES:
+        if family.denoiser in model.components and family.recognises(model):
+            return family
+    names = ", ".join(family.name for family in FAMILIES)
+    raise ModelError(f"{model.path}: must be of a known family ({names}), got components {', '.join(model.components)}; pass another model")

@@ -1,0 +1,51 @@
+"""What latents are: channels, how they are scaled for the denoiser, and how many pixels each stands for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sdrt.arrays import Float
+
+__all__ = ["LatentFormat"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentFormat:
+    """The latents of an autoencoder.
+
+    Parameters
+    ----------
+    channels : int
+    scaling_factor, shift_factor : float
+        The denoiser's latents are ``(z - shift_factor) * scaling_factor`` of the autoencoder's z.
+    pixels : int
+        Along each side of a latent.
+    tile : int
+        Pixels a side of the pictures that the autoencoder was trained on.
+    """
+
+    channels: int
+    scaling_factor: float
+    shift_factor: float
+    pixels: int
+    tile: int
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> Self:
+        """Read an autoencoder's configuration."""
+        return cls(
+            channels=config["latent_channels"],
+            scaling_factor=config["scaling_factor"],
+            shift_factor=config["shift_factor"] or 0.0,
+            # each level but the last one halves the picture
+            pixels=2 ** (len(config["block_out_channels"]) - 1),
+            tile=config["sample_size"],
+        )
+
+    def to_autoencoder(self, latents: Float) -> Float:
+        """Return a denoiser's latents as the autoencoder decodes them."""
+        return latents / self.scaling_factor + self.shift_factor
+
+    def to_denoiser(self, z: Float) -> Float:
+        """Return an autoencoder's latents as the denoiser takes them."""
+        return (z - self.shift_factor) * self.scaling_factor

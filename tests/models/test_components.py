@@ -1,0 +1,45 @@
+"""The table of components: whole, and the one place where each is described."""
+
+import inspect
+from typing import get_args
+
+import diffusers
+import pytest
+from transformers import CLIPTextConfig, CLIPVisionConfig
+
+from sdrt.models.components import COMPONENTS, ComponentName, Role
+from sdrt.models.coreml.names import RESOURCES, SUFFIXES
+
+
+def test_the_table_has_every_component_once() -> None:
+    assert tuple(COMPONENTS) == get_args(ComponentName)
+    assert all(component.name == name for name, component in COMPONENTS.items())
+
+
+def test_every_role_of_a_package_is_some_components() -> None:
+    roles = [package.role for component in COMPONENTS.values() for package in component.packages]
+    assert len(set(roles)) == len(roles)
+    assert set(roles) == SUFFIXES.keys() == RESOURCES.keys() == set(get_args(Role)) - {"controlnet"}
+
+
+@pytest.mark.parametrize("name", ["unet", "controlnet", "vae_decoder", "vae_encoder"])
+def test_defaults_are_those_of_the_peers_class(name: ComponentName) -> None:
+    [class_name] = COMPONENTS[name].classes
+    peer = {
+        key: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        for key, parameter in inspect.signature(getattr(diffusers, class_name)).parameters.items()
+    }
+    ours = COMPONENTS[name].complete({})
+    assert len(ours) > 15
+    assert ours == {key: peer[key] for key in ours}
+
+
+@pytest.mark.parametrize("name", ["text_encoder", "text_encoder_2"])
+def test_defaults_of_text_encoders_are_those_of_the_peers_configuration(name: ComponentName) -> None:
+    peer, ours = CLIPTextConfig().to_dict(), COMPONENTS[name].complete({})
+    assert ours == {key: peer[key] for key in ours}
+
+
+def test_defaults_of_the_safety_checkers_tower_are_those_of_the_peers_configuration() -> None:
+    peer, ours = CLIPVisionConfig().to_dict(), COMPONENTS["safety_checker"].complete({})["vision_config"]
+    assert ours == {key: peer[key] for key in ours}

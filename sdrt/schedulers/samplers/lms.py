@@ -6,6 +6,7 @@ With r = sigma / alpha, in which the flow's slope is the noise that the network 
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -103,10 +104,17 @@ def lagrange_weights(nodes: F64, end: float) -> F64:
 
     By Gauss-Legendre quadrature of as many points as make it exact.
     """
-    points, shares = np.polynomial.legendre.leggauss((len(nodes) + 1) // 2)
+    points, shares = _gauss_legendre((len(nodes) + 1) // 2)
     half = (end - nodes[0]) / 2
     at = nodes[0] + half * (points + 1)
     integrals = [
         half * (shares * np.prod([(at - other) / (node - other) for other in nodes[nodes != node]], axis=0)).sum() for node in nodes
     ]
     return np.array(integrals)
+
+
+@cache
+def _gauss_legendre(num_points: int) -> tuple[F64, F64]:
+    """Return points and weights of the quadrature in [-1, 1]; finding them takes longer than a step."""
+    points, shares = np.polynomial.legendre.leggauss(num_points)
+    return points, shares

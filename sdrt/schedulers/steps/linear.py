@@ -4,7 +4,7 @@ A sampler states its step as its paper does, in the predicted clean sample and t
 that means for the network's output, once for a plan; :func:`linear_combination` is all that is left to do with arrays.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,17 +135,17 @@ def plan_of(stops: Sequence[Level], calls: Sequence[Any], init_scale: float = 1.
     )
 
 
-def linear_combination(weights: Iterable[float], arrays: Iterable[Float]) -> Float:
+def linear_combination(weights: Sequence[float], arrays: Sequence[Float]) -> Float:
     """Return the sum of weight times array, from left to right, in a fresh array; terms of weight 0 cost nothing.
 
     Skipping them may change the sign of an exact zero, and nothing else.
     """
-    pairs = list(zip(weights, arrays, strict=True))
-    (weight, array), *rest = [pair for pair in pairs if pair[0]] or pairs[:1]
-    total: Float = array * weight
-    if rest:
-        product = np.empty_like(total)
-        for weight, array in rest:
-            np.multiply(array, weight, out=product)
-            np.add(total, product, out=total)
-    return total
+    total = product = None
+    for weight, array in zip(weights, arrays, strict=True):
+        if weight:
+            if total is None:
+                total = array * weight
+            else:
+                product = np.multiply(array, weight, out=product)
+                np.add(total, product, out=total)
+    return arrays[0] * weights[0] if total is None else total

@@ -21,8 +21,22 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_readmes_two_commands_are_those_of_ci() -> None:
     first, second = re.findall(r"```sh\n(python3 -m venv .*)\n```", README)
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    assert second.partition(" && ")[2].replace(" install ", " install --quiet ") in ci
-    assert first.partition(".venv/bin/sdrt ")[2] in ci
+    install_and_test = second.partition(" && ")[2]
+    assert "pytest" in install_and_test
+    # in an environment of its own, and quieter
+    assert install_and_test.replace(".venv/", '"$venv"/').replace(" install ", " install --quiet ") in ci
+    draw = first.rpartition(" && ")[2]
+    assert draw.startswith(".venv/bin/sdrt generate ")
+    assert draw in ci
+
+
+def test_ci_leaves_a_contributors_own_environment_alone() -> None:
+    """What it makes or removes lies in a temporary folder."""
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    before, _, after = ci.partition('cd "$work/alone"\n')
+    assert ".venv/" not in before
+    assert "-m venv .venv" in after
+    assert re.findall(r"rm -rf (\S+)", ci) == ['"$work"\'']
 
 
 def test_the_readmes_scheduler_table_lists_real_names() -> None:
@@ -39,7 +53,15 @@ def test_the_readmes_scheduler_table_lists_real_names() -> None:
 
 def test_links_of_the_documents_lead_somewhere() -> None:
     followed = 0
-    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/faq.md", "training/README.md"):
+    for document in (
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/faq.md",
+        "docs/stability.md",
+        "training/README.md",
+    ):
         text = (ROOT / document).read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
             assert ((ROOT / document).parent / target).exists(), f"{document} links to {target}"

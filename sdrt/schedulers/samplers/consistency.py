@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from sdrt.arrays import Array, Float
+from sdrt.arrays import Float
 from sdrt.schedulers.core.run import Level, Plan, Request, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import check_noise, group, setting
@@ -67,10 +67,6 @@ class ConsistencyModel(Sampler):
         above, sigma_data = sigma - self.grid.sigma_min, self.grid.sigma_data
         c_skip = sigma_data**2 / (above**2 + sigma_data**2)
         return c_skip, above * sigma_data / math.sqrt(sigma**2 + sigma_data**2)
-
-    def shown_timesteps(self, plan: Plan) -> Array:
-        """f64[calls]: this class of diffusers leaves them in float64."""
-        return plan.timesteps
 
     def _bounded(self, x0: Float) -> Float:
         return np.clip(x0, -1, 1) if self.clip_denoised else x0

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from sdrt.arrays import Float
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Level, Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
@@ -51,7 +50,3 @@ class FlowEuler(Sampler):
         """Return (a, b) with x0 = a * x + b * output, at levels where alpha is 1 - sigma."""
         del alpha
         return self.grid.x0_weights(sigma)
-
-    def shown_sigmas(self, plan: Plan) -> Float:
-        """f64[calls + 1]: the noise levels, or the shares of signal where they are inverted, as in diffusers."""
-        return plan.alphas if self.grid.invert_sigmas else plan.sigmas

@@ -96,7 +96,3 @@ class FlowHeun(Sampler):
         """Return (a, b) with x0 = a * x + b * output, at levels where alpha is 1 - sigma."""
         del alpha
         return self.grid.x0_weights(sigma)
-
-    def shown_sigmas(self, plan: Plan) -> Float:
-        """f64[calls + 1]: the noise levels, or the shares of signal where they are inverted, as in diffusers."""
-        return plan.alphas if self.grid.invert_sigmas else plan.sigmas

@@ -8,7 +8,7 @@ import scipy.integrate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdrt.schedulers.exponential import Weights, adams_weights, moment, weighted
+from sdrt.schedulers.steps.exponential import Weights, adams_weights, moment, weighted
 
 # Steps of one-step runs with zero terminal SNR have a length of 13; stochastic ones count twice.
 lengths = st.floats(-26, 26)

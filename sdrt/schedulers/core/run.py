@@ -3,6 +3,7 @@
 They stand in one file because every run enters all of them; :mod:`sdrt.schedulers.core.sampler` says how a run walks through them.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, SupportsFloat
@@ -13,7 +14,7 @@ from sdrt.arrays import F64, Array, Float
 from sdrt.errors import ConfigError
 from sdrt.rng import BrownianTree
 
-__all__ = ["LastCall", "Level", "Plan", "Request", "State"]
+__all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State"]
 
 
 class Level(NamedTuple):
@@ -23,6 +24,40 @@ class Level(NamedTuple):
     ratio: float  # of noise to signal, sigma / alpha
     alpha: float
     sigma: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scales:
+    """Three numbers at each stop of a run, from which the weights of exponential integrators follow, in the type of those.
+
+    float32 ones are numpy scalars, whose arithmetic rounds as diffusers' does; float64 ones are Python floats: the same, and faster.
+    """
+
+    alphas: tuple[Any, ...]  # signal scale
+    sigmas: tuple[Any, ...]  # noise scale
+    lambdas: tuple[Any, ...]  # log(alpha / sigma), infinite where there is no noise
+
+    @classmethod
+    def of(cls, alphas: Float, sigmas: Float) -> "Scales":
+        """Add the lambdas."""
+        a, s = _scalars(alphas), _scalars(sigmas)
+        return cls(alphas=a, sigmas=s, lambdas=tuple(_log(alpha) - _log(sigma) for alpha, sigma in zip(a, s, strict=True)))
+
+    def history(self, i: int) -> int:
+        """Return how many stops before stop i lie apart from each other: differences over others cannot be taken."""
+        count = 0
+        while count < i and self.lambdas[i - count] != self.lambdas[i - count - 1]:
+            count += 1
+        return count
+
+
+def _scalars(array: Float) -> tuple[Any, ...]:
+    return tuple(array) if array.dtype == np.float32 else tuple(array.tolist())
+
+
+def _log(x: Any) -> Any:
+    """Logarithm in double precision, rounded to x's type; minus infinity at 0."""
+    return type(x)(math.log(x) if x else -math.inf)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,15 @@ class Grid(ABC):
         """Return the signal power at every trained timestep, f64[T]; None where there is no such schedule (EDM, flow matching)."""
         return None
 
+    @property
+    def is_flow(self) -> bool:
+        """Whether alpha and sigma of a stop add up to 1, so that sigma is a share of noise."""
+        return False
+
+    def noise_scale(self, prediction: Prediction, alpha: float, sigma: float) -> float:  # noqa: ARG002
+        """Return the noise scale that a prediction at a stop of these scales belongs to: the stop's own."""
+        return sigma
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler(ABC):
@@ -202,8 +211,8 @@ class Sampler(ABC):
         return plan, plan.start_at(strength)
 
     def whole_plan(self) -> Plan:
-        """Lay out what there is before a run is asked for: every trained timestep."""
-        falling = range(self.num_train_timesteps - 1, -1, -1)
+        """Lay out what there is before a run is asked for: every trained timestep; a flow has those above 0."""
+        falling = range(self.num_train_timesteps - 1, 0 if self.grid.is_flow else -1, -1)
         return self.plan(timesteps=falling[::-1] if self.inverse else falling)
 
     def start(self, plan: Plan, latents: Float, at: int = 0) -> State:
@@ -284,14 +293,16 @@ class Sampler(ABC):
 
     def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
         """Return (a, b) with x0 = a * x + b * output at these scales, before any bound."""
-        return x0_weights(self.prediction_type, alpha, sigma)
+        return x0_weights(self.prediction_type, alpha, self.grid.noise_scale(self.prediction_type, alpha, sigma))
 
     def alpha_bar(self) -> F64 | None:
         """Return the signal power at every trained timestep, f64[T]; None for a sampler that knows none (EDM, flow matching)."""
         return self.grid.alpha_bar()
 
     def shown_sigmas(self, plan: Plan) -> Float:
-        """What this sampler's class of diffusers calls ``sigmas``: f[calls + 1], the noise-to-signal ratio at each stop."""
+        """What this sampler's class of diffusers calls ``sigmas``: f[calls + 1], each stop's noise-to-signal ratio, or a flow's noise."""
+        if self.grid.is_flow:
+            return plan.sigmas
         with np.errstate(divide="ignore"):
             ratios: Float = plan.sigmas / plan.alphas
         return ratios

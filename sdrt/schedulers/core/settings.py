@@ -57,8 +57,19 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
         "ConsistencyGrid": "grids.edm_diffusers:DiffusersConsistencyGrid",
         "FlowGrid": "grids.flow_diffusers:DiffusersFlowGrid",
         "FlowHeun": "samplers.flow_heun_diffusers:DiffusersFlowHeun",
+        # DPM-Solver's family
+        "SolverGrid": "grids.solver_diffusers:DiffusersSolverGrid",
+        "InverseSolverGrid": "grids.solver_diffusers:DiffusersInverseSolverGrid",
+        "DPMSolverMultistep": "samplers.dpm_diffusers:DiffusersDPMSolverMultistep",
+        "DPMSolverMultistepInverse": "samplers.dpmsolver_multistep_inverse:DPMSolverMultistepInverse",
+        "DPMSolverSinglestep": "samplers.dpm_diffusers:DiffusersDPMSolverSinglestep",
+        "DEISMultistep": "samplers.dpm_diffusers:DiffusersDEISMultistep",
+        "UniPCMultistep": "samplers.dpm_diffusers:DiffusersUniPCMultistep",
     },
-    "apple": {},
+    "apple": {
+        "SolverGrid": "grids.solver_apple:AppleSolverGrid",
+        "DPMSolverMultistep": "samplers.dpmsolver_apple:AppleDPMSolverMultistep",
+    },
 }
 
 T = TypeVar("T")

@@ -1,79 +1,87 @@
-"""DEIS: diffusion exponential integrator sampler, multistep in log rho (Zhang and Chen 2022, arXiv:2204.13902)."""
+"""DEIS: diffusion exponential integrator sampler, multistep in log rho (Zhang and Chen 2022, arXiv:2204.13902).
 
-from collections.abc import Mapping
+Adams-Bashforth over the noise, in rho = sigma / alpha with polynomials in log rho: equation 15 of the paper, and its appendix H.3. log rho
+is -lambda, so that with h = lambda' - lambda and the weights w of :func:`sdrt.schedulers.steps.exponential.adams_weights`
+
+    x' = alpha' / alpha * x - sigma' * h * sum of w * eps_hat of this call and those before
+"""
+
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
 from sdrt.arrays import Float
-from sdrt.errors import ConfigError
-from sdrt.schedulers.core.prediction import to_eps
-from sdrt.schedulers.core.run import Plan, Request
-from sdrt.schedulers.dpm_update import Scales
-from sdrt.schedulers.exponential import adams_weights
-from sdrt.schedulers.predictor_corrector import PredictorCorrector, PredictorCorrectorCall, step_shares
-from sdrt.schedulers.solver import FEW_STEPS, PREDICTIONS, SOLVER_KEYS
-from sdrt.schedulers.solver_flow import DYNAMIC_SHIFT_KEYS
-from sdrt.schedulers.solver_stops import solver_stops
+from sdrt.schedulers.core.prediction import Prediction
+from sdrt.schedulers.core.run import Plan, Request, Scales, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.solver import SolverGrid
+from sdrt.schedulers.steps.corrector import PredictorCorrectorCall, correct_and_predict
+from sdrt.schedulers.steps.dpm_update import FEW_STEPS, check_solver_order
+from sdrt.schedulers.steps.exponential import adams_weights, step_shares
+from sdrt.schedulers.steps.solver_output import SolverOutput
 
 __all__ = ["DEISMultistep"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DEISMultistep(PredictorCorrector):
-    """Adams-Bashforth over the noise, in rho = sigma / alpha with polynomials in log rho: equation 15 of the paper, and its appendix H.3.
+class DEISMultistep(Sampler):
+    """Predictors of orders 1 to 3, without correctors.
 
-    log rho is -lambda, so that the integrals are those of :mod:`sdrt.schedulers.exponential`. diffusers 0.42.1 takes them as differences of
-    far larger float32 numbers: a third-order run of 200 steps of it departs by up to 1e-3 from the same formulas in float64.
+    diffusers 0.42.1 takes the integrals as differences of far larger float32 numbers: a third-order run of 200 steps of it departs by up to
+    1e-3 from the same formulas in float64.
     """
 
     name: ClassVar[str] = "DEISMultistepScheduler"
-    keys: ClassVar[Mapping[str, Any]] = (
-        SOLVER_KEYS | DYNAMIC_SHIFT_KEYS | {"solver_order": 2, "algorithm_type": "deis", "solver_type": "logrho", "lower_order_final": True}
-    )
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "prediction_type": PREDICTIONS,
-        # Others' values, as they come from another class's configuration, mean its own.
-        "algorithm_type": ("deis", "dpmsolver", "dpmsolver++"),
-        "solver_type": ("logrho", "midpoint", "heun", "bh1", "bh2"),
-        "time_shift_type": ("exponential",),
-    }
 
-    solver_order: int = 2  # 1 to 3
-    lower_order_final: bool = True  # end with lower orders in runs of fewer than 15 steps
+    prediction_type: Prediction = setting("epsilon")
+    grid: SolverGrid = group(
+        SolverGrid,
+        without=[
+            "final_sigmas_type",
+            "lambda_min_clipped",
+            "rescale_betas_zero_snr",
+            "shift_terminal",
+            "sigma_max",
+            "sigma_min",
+            "use_lu_lambdas",
+        ],
+        choices={"time_shift_type": ("exponential",)},
+    )
+    output: SolverOutput = group(SolverOutput, without=["variance_type"])
+    solver_order: int = setting(2)  # 1 to 3
+    # Values that belong to other classes, as they come when one class is built from another's configuration, mean the only one.
+    algorithm_type: Literal["deis"] = setting("deis", foreign={"dpmsolver": "deis", "dpmsolver++": "deis"})
+    solver_type: Literal["logrho"] = setting("logrho", foreign={"midpoint": "logrho", "heun": "logrho", "bh1": "logrho", "bh2": "logrho"})
+    lower_order_final: bool = setting(True)  # end with lower orders in runs of fewer than 15 steps
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.solver_order not in (1, 2, 3):
-            raise ConfigError(f"solver_order must be 1, 2 or 3, got {self.solver_order}")
+        self.grid.check_prediction(self.prediction_type)
+        check_solver_order(self.solver_order)
 
-    def _config(self) -> dict[str, Any]:
-        own = {"solver_order": self.solver_order, "lower_order_final": self.lower_order_final}
-        return super()._config() | own | {"algorithm_type": "deis", "solver_type": "logrho"}
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        own = {"solver_order": values["solver_order"], "lower_order_final": bool(values["lower_order_final"])}
-        return super()._read(values) | own
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to, within its bound."""
+        return self.output.bound(super().predicted_x0(x, output, alpha, sigma))
 
     def _plan(self, request: Request) -> Plan:
-        stops = solver_stops(self, request)
-        scales, n = stops.wide_scales(), len(stops.timesteps)
-        return self._laid_out(stops, tuple(self._call(i, n, scales) for i in range(n)))
+        levels = self.grid.levels(request)
+        scales, n = levels.scales_f64(), len(levels.timesteps)
+        return levels.plan(tuple(self._call(i, n, scales) for i in range(n)))
 
     def _call(self, i: int, n: int, scales: Scales) -> PredictorCorrectorCall:
-        here, there = float(scales.lambdas[i]), float(scales.lambdas[i + 1])
-        h, sigma = there - here, float(scales.sigmas[i + 1])
+        alpha, sigma = scales.alphas[i], scales.sigmas[i]
         return PredictorCorrectorCall(
-            alpha=float(scales.alphas[i]),
-            sigma=float(scales.sigmas[i]),
-            correctors=(),
-            sample=float(scales.alphas[i + 1]) / float(scales.alphas[i]),
-            noise=0.0,
-            predictors=tuple(
-                tuple(-sigma * h * weight for weight in (adams_weights(-h, step_shares(i, scales, order - 1)) if h else (0.0,)))
-                for order in range(1, self._highest_order(i, n, scales) + 1)
-            ),
+            alpha=alpha,
+            sigma=sigma,
+            noise_scale=self.grid.noise_scale(self.prediction_type, alpha, sigma),
+            sample=scales.alphas[i + 1] / alpha,
+            predictors=tuple(self._predictor(order, i, scales) for order in range(1, self._highest_order(i, n, scales) + 1)),
         )
+
+    def _predictor(self, order: int, i: int, scales: Scales) -> tuple[float, ...]:
+        """Return the weights of predictions, newest first (equation 15)."""
+        h, sigma_next = scales.lambdas[i + 1] - scales.lambdas[i], scales.sigmas[i + 1]
+        weights = adams_weights(-h, step_shares(i, scales, order - 1)) if h else (0.0,)
+        return tuple(-sigma_next * h * weight for weight in weights)
 
     def _highest_order(self, i: int, n: int, scales: Scales) -> int:
         """Return the order that call i may have, given enough history."""
@@ -81,20 +89,9 @@ class DEISMultistep(PredictorCorrector):
         few = self.lower_order_final and n < FEW_STEPS
         return min(possible, max(1, n - i)) if few and i >= n - 2 else possible
 
-    @property
-    def _expands_x0(self) -> bool:
-        return False
+    def _advance(self, c: PredictorCorrectorCall, state: State, output: Float, noise: Float | None) -> State:
+        eps = self._eps(c, state.x, output)
+        return correct_and_predict(c, state, eps, noise, memory=self.solver_order - 1)
 
-    @property
-    def _memory(self) -> int:
-        return self.solver_order - 1
-
-    def _eps(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-        """Return the predicted noise.
-
-        diffusers 0.42.1 takes that of x0 always, and over its ratio for its share of noise: which matters at stops that are not the
-        prediction's own.
-        """
-        if self.compat == "diffusers" and self.prediction_type in ("v_prediction", "flow_prediction"):
-            return to_eps("sample", x, self._x0(x, output, alpha, sigma), alpha, self._flow_share(alpha, sigma))
-        return super()._eps(x, output, alpha, sigma)
+    def _eps(self, c: PredictorCorrectorCall, x: Float, output: Float) -> Float:
+        return self.output.eps(self.prediction_type, x, output, c.alpha, c.sigma)

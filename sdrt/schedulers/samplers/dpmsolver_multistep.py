@@ -1,43 +1,39 @@
 """DPM-Solver and DPM-Solver++, multistep, orders 1 to 3, deterministic and stochastic (Lu et al. 2022, arXiv:2206.00927 and 2211.01095).
 
-Each call expands the predictions of the calls before it; see :mod:`sdrt.schedulers.dpm_update` for the weights.
+With lambda = log(alpha / sigma), a step of length h = lambda' - lambda expands x0_hat (DPM-Solver++) in its differences D over earlier
+calls. arXiv:2211.01095, equation 14 and algorithm 2, and appendix B for the third order:
+
+    x' = sigma' / sigma * x - alpha' * (exp(-h) - 1) * D0 - alpha' * (exp(-h) - 1) / 2 * D1
+
+DPM-Solver does the same with eps_hat, alpha and sigma changing places; the stochastic ones (section 5) add fresh noise.
 """
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sdrt.arrays import Float
-from sdrt.errors import ConfigError
-from sdrt.schedulers.apple_stops import apple_order, apple_stops, check_apple
-from sdrt.schedulers.core.run import Plan, Request, State
-from sdrt.schedulers.core.settings import Compat
-from sdrt.schedulers.dpm_update import Algorithm, Scales, SolverType, Update, expands_x0, is_stochastic, moved, multistep_update
-from sdrt.schedulers.grids.sigmas import FinalSigma
-from sdrt.schedulers.scheduled import TERMINAL
-from sdrt.schedulers.solver import FEW_STEPS, PREDICTIONS, SOLVER_KEYS, VARIANCES, SolverSampler
-from sdrt.schedulers.solver_flow import DYNAMIC_SHIFT_KEYS
-from sdrt.schedulers.solver_stops import SolverStops, solver_stops
+from sdrt.schedulers.core.prediction import Prediction
+from sdrt.schedulers.core.run import Plan, Request, Scales, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.solver import SolverGrid
+from sdrt.schedulers.grids.solver_inverse import InverseSolverGrid
+from sdrt.schedulers.steps.dpm_update import (
+    FEW_STEPS,
+    Algorithm,
+    SolverType,
+    Update,
+    apply_update,
+    check_end,
+    check_solver_order,
+    expands_x0,
+    is_stochastic,
+    multistep_update,
+    num_differences,
+)
+from sdrt.schedulers.steps.solver_output import SolverOutput
 
-__all__ = ["DPM_CHOICES", "DPM_KEYS", "DPMSolver", "DPMSolverCall", "DPMSolverMultistep"]
-
-DPM_KEYS: dict[str, Any] = SOLVER_KEYS | {
-    "solver_order": 2,
-    "algorithm_type": "dpmsolver++",
-    "solver_type": "midpoint",
-    "lower_order_final": True,
-    "lambda_min_clipped": float("-inf"),
-    "variance_type": None,
-}
-# Some are other classes' values, as they come when one class is built from another's configuration: see :func:`_own`.
-DPM_CHOICES: dict[str, tuple[Any, ...]] = {
-    "prediction_type": PREDICTIONS,
-    "algorithm_type": ("dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver", "deis"),
-    "solver_type": ("midpoint", "heun", "logrho", "bh1", "bh2"),
-    "variance_type": VARIANCES,
-    "time_shift_type": ("exponential",),
-}
+__all__ = ["DPMSolverCall", "DPMSolverMultistep"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,128 +42,76 @@ class DPMSolverCall:
 
     alpha: float
     sigma: float
+    noise_scale: float  # that the prediction belongs to
     updates: tuple[Update, ...]  # by order, as far as this call may go
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMSolver(SolverSampler):
-    """The settings that all classes of DPM-Solver have."""
-
-    solver_order: int = 2  # 1 to 3
-    algorithm_type: Algorithm = "dpmsolver++"
-    solver_type: SolverType = "midpoint"  # two forms of the second-order term
-    lower_order_final: bool = True  # end with lower orders in runs of fewer than 15 steps
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.solver_order not in (1, 2, 3):
-            raise ConfigError(f"solver_order must be 1, 2 or 3, got {self.solver_order}")
-        if self.ends_at_zero and not expands_x0(self.algorithm_type):
-            raise ConfigError(
-                f"algorithm_type {self.algorithm_type} cannot end at sigma 0; set final_sigmas_type sigma_min, or take dpmsolver++"
-            )
-
-    def _config(self) -> dict[str, Any]:
-        own = ("solver_order", "algorithm_type", "solver_type", "lower_order_final")
-        return super()._config() | {key: getattr(self, key) for key in own}
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {
-            "solver_order": values["solver_order"],
-            "algorithm_type": _own(values["algorithm_type"], "deis", to="dpmsolver++"),
-            "solver_type": _own(values["solver_type"], "logrho", "bh1", "bh2", to="midpoint"),
-            "lower_order_final": bool(values["lower_order_final"]),
-        }
-
-    def _prediction(self, c: Any, state: State, output: Float) -> Float:
-        """Return what the algorithm expands, x0 or the noise."""
-        convert = self._x0 if expands_x0(self.algorithm_type) else self._eps
-        return convert(state.x, output, c.alpha, c.sigma)
-
-
-def _own(value: str, *foreign: str, to: str) -> Any:
-    """Return a class's own value for one that belongs to another class."""
-    return to if value in foreign else value
-
-
-@dataclass(frozen=True, kw_only=True)
-class DPMSolverMultistep(DPMSolver):
-    """Multistep DPM-Solver(++).
+class DPMSolverMultistep(Sampler):
+    """Each call expands the predictions of the calls before it.
 
     Scalars are computed in the numerics' own type, in diffusers' order of operations, so that whole runs agree to the bit wherever the
     square roots do. A float64 sample stays float64, which diffusers 0.42.1 rounds to float32.
-
-    ``compat="apple"`` does as the ``DPMSolverMultistepScheduler`` of Apple's Swift package: see :mod:`sdrt.schedulers.apple_stops`.
     """
 
     name: ClassVar[str] = "DPMSolverMultistepScheduler"
-    keys: ClassVar[Mapping[str, Any]] = (
-        DPM_KEYS
-        | DYNAMIC_SHIFT_KEYS
-        | {"final_sigmas_type": "zero", "euler_at_final": False, "use_lu_lambdas": False, "rescale_betas_zero_snr": False}
-    )
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = DPM_CHOICES | {"final_sigmas_type": ("zero", "sigma_min")}
-    terminal_alpha_bar: ClassVar[float] = TERMINAL
-    cuts_cosine: ClassVar[bool] = True
-    ends_at_trained: ClassVar[bool] = True
-    compats: ClassVar[tuple[Compat, ...]] = ("diffusers", "apple")
 
-    final_sigma: FinalSigma = "zero"
-    euler_at_final: bool = False  # end with a first-order step always
+    prediction_type: Prediction = setting("epsilon")
+    grid: SolverGrid | InverseSolverGrid = group(
+        SolverGrid,
+        without=["sigma_min", "sigma_max", "shift_terminal"],
+        choices={"time_shift_type": ("exponential",)},
+        fixed={"ends_at_trained": True, "cuts_cosine": True},
+        final_sigmas_type="zero",
+    )
+    output: SolverOutput = group(SolverOutput)
+    solver_order: int = setting(2)  # 1 to 3
+    # Values that belong to other classes, as they come when one class is built from another's configuration, mean the default.
+    algorithm_type: Algorithm = setting("dpmsolver++", foreign={"deis": "dpmsolver++"})
+    solver_type: SolverType = setting("midpoint", foreign={"logrho": "midpoint", "bh1": "midpoint", "bh2": "midpoint"})
+    lower_order_final: bool = setting(True)  # end with lower orders in runs of fewer than 15 steps
+    euler_at_final: bool = setting(False)  # end with a first-order step always
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.compat == "apple":
-            check_apple(self)
+        self.grid.check_prediction(self.prediction_type)
+        check_solver_order(self.solver_order)
+        check_end(self.algorithm_type, ends_at_zero=self.grid.ends_at_zero)
 
-    def _config(self) -> dict[str, Any]:
-        return super()._config() | {"euler_at_final": self.euler_at_final}
+    @property
+    def doubled_output(self) -> bool:
+        """Whether the network's output has twice the sample's channels: a noise and its variance."""
+        return self.output.is_doubled(self.prediction_type)
 
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"euler_at_final": bool(values.get("euler_at_final"))}
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to, within its bound."""
+        return self.output.bound(super().predicted_x0(x, output, alpha, sigma))
 
     def _plan(self, request: Request) -> Plan:
-        stops = apple_stops(self, request) if self.compat == "apple" else solver_stops(self, request)
-        return self._planned(stops)
+        levels = self.grid.levels(request)
+        scales, n = levels.scales(), len(levels.timesteps)
+        calls = []
+        for i in range(n):
+            alpha, sigma = float(scales.alphas[i]), float(scales.sigmas[i])
+            noise_scale = self.grid.noise_scale(self.prediction_type, alpha, sigma)
+            updates = tuple(self._update(order, i, scales) for order in range(1, self._highest_order(i, n, scales) + 1))
+            calls.append(DPMSolverCall(alpha=alpha, sigma=sigma, noise_scale=noise_scale, updates=updates))
+        return levels.plan(tuple(calls), draws=is_stochastic(self.algorithm_type))
 
-    def _planned(self, stops: SolverStops) -> Plan:
-        scales, n = stops.scales(), len(stops.timesteps)
-        calls = tuple(
-            DPMSolverCall(
-                alpha=float(scales.alphas[i]),
-                sigma=float(scales.sigmas[i]),
-                updates=tuple(
-                    multistep_update(self.algorithm_type, self.solver_type, order, i, scales, self.compat)
-                    for order in range(1, self._highest_order(i, n, scales) + 1)
-                ),
-            )
-            for i in range(n)
-        )
-        return self._laid_out(stops, calls, draws=is_stochastic(self.algorithm_type))
+    def _update(self, order: int, i: int, scales: Scales) -> Update:
+        return multistep_update(self.algorithm_type, self.solver_type, order, i, scales)
 
     def _highest_order(self, i: int, n: int, scales: Scales) -> int:
         """Return the order that call i may have, given enough history."""
-        possible = min(self.solver_order, _differences(i, scales) + 1)
-        if self.compat == "apple":
-            return min(possible, apple_order(i, n))
         few = self.lower_order_final and n < FEW_STEPS
-        if i == n - 1 and (self.euler_at_final or few or self.ends_at_zero):
+        if i == n - 1 and (self.euler_at_final or few or self.grid.ends_at_zero):
             return 1
-        return min(possible, 2 if i == n - 2 and few else 3)
+        return min(self.solver_order, num_differences(i, scales) + 1, 2 if i == n - 2 and few else 3)
 
     def _advance(self, c: DPMSolverCall, state: State, output: Float, noise: Float | None) -> State:
-        m = self._prediction(c, state, output)
+        if expands_x0(self.algorithm_type):
+            m = self.output.x0(self.prediction_type, state.x, output, c.alpha, c.noise_scale)
+        else:
+            m = self.output.eps(self.prediction_type, state.x, output, c.alpha, c.sigma)
         order = min(len(c.updates), len(state.history) + 1)
-        x = moved(c.updates[order - 1], state.x, (m, *state.history[::-1][: order - 1]), noise)
+        x = apply_update(c.updates[order - 1], state.x, (m, *state.history[::-1][: order - 1]), noise)
         return state.advance(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else ())
-
-
-def _differences(i: int, scales: Scales) -> int:
-    """Return how many differences call i can take: none where it has no length, by which they are divided, or ends without noise.
-
-    A formula's last ratio can be the final one. There, and where timesteps of a caller are equal, diffusers 0.42.1 gives NaN.
-    """
-    step = scales.lambdas[i + 1] - scales.lambdas[i]
-    return scales.history(i) if step and math.isfinite(step) else 0

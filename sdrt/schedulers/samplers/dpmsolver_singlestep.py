@@ -1,22 +1,25 @@
 """DPM-Solver and DPM-Solver++, single step, orders 1 to 3 (Lu et al. 2022, arXiv:2206.00927 and arXiv:2211.01095).
 
 A step of order k is k network calls at stops of its own, each call solving anew from where the step began. n calls are made in all, with
-orders [1, 2] or [1, 2, 3] again and again.
+orders [1, 2] or [1, 2, 3] again and again (arXiv:2206.00927, algorithms 1, 4 and 5; arXiv:2211.01095, algorithm 1). In second order, with
+m0 and m1 what the step's two calls predict and r the first one's share of the step, DPM-Solver++ has
+
+    x' = sigma' / sigma * x - alpha' * (exp(-h) - 1) * (m0 + (m1 - m0) / (2 r))
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
 from sdrt.arrays import Float
-from sdrt.schedulers.core.run import Plan, Request, State
-from sdrt.schedulers.dpm_singlestep_update import singlestep_weights
-from sdrt.schedulers.dpm_update import Scales, is_stochastic
-from sdrt.schedulers.exponential import Weights, weighted
-from sdrt.schedulers.grids.sigmas import FinalSigma
-from sdrt.schedulers.samplers.dpmsolver_multistep import DPM_CHOICES, DPM_KEYS, DPMSolver
-from sdrt.schedulers.solver_flow import DYNAMIC_SHIFT_KEYS
-from sdrt.schedulers.solver_stops import solver_stops
+from sdrt.schedulers.core.prediction import Prediction
+from sdrt.schedulers.core.run import Plan, Request, Scales, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.solver import SolverGrid
+from sdrt.schedulers.steps.dpm_singlestep_update import SinglestepUpdate, singlestep_update
+from sdrt.schedulers.steps.dpm_update import SolverType, check_end, check_solver_order, expands_x0, is_stochastic
+from sdrt.schedulers.steps.linear import linear_combination
+from sdrt.schedulers.steps.solver_output import SolverOutput
 
 __all__ = ["DPMSolverSinglestep", "DPMSolverSinglestepCall"]
 
@@ -27,11 +30,12 @@ class DPMSolverSinglestepCall:
 
     alpha: float
     sigma: float
-    updates: tuple[Weights, ...]  # by order, as far as this call may go: over the sample at which the step began, and predictions
+    noise_scale: float  # that the prediction belongs to
+    updates: tuple[SinglestepUpdate, ...]  # by order, as far as this call may go
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMSolverSinglestep(DPMSolver):
+class DPMSolverSinglestep(Sampler):
     """Single-step DPM-Solver(++).
 
     Where a run's calls cannot be cut into full steps, or end without noise, its last steps have lower orders whatever
@@ -39,35 +43,63 @@ class DPMSolverSinglestep(DPMSolver):
     """
 
     name: ClassVar[str] = "DPMSolverSinglestepScheduler"
-    keys: ClassVar[Mapping[str, Any]] = {
-        key: value
-        for key, value in (DPM_KEYS | DYNAMIC_SHIFT_KEYS | {"final_sigmas_type": "zero", "lower_order_final": False}).items()
-        if key not in ("timestep_spacing", "steps_offset")
-    }
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = DPM_CHOICES | {
-        "algorithm_type": ("dpmsolver++", "dpmsolver", "sde-dpmsolver++", "deis"),
-        "final_sigmas_type": ("zero", "sigma_min"),
-    }
-    ends_at_trained: ClassVar[bool] = True
 
-    final_sigma: FinalSigma = "zero"
-    lower_order_final: bool = False
+    prediction_type: Prediction = setting("epsilon")
+    grid: SolverGrid = group(
+        SolverGrid,
+        without=[
+            "rescale_betas_zero_snr",
+            "shift_terminal",
+            "sigma_max",
+            "sigma_min",
+            "steps_offset",
+            "timestep_spacing",
+            "use_lu_lambdas",
+        ],
+        choices={"time_shift_type": ("exponential",)},
+        fixed={"ends_at_trained": True},
+        final_sigmas_type="zero",
+    )
+    output: SolverOutput = group(SolverOutput)
+    solver_order: int = setting(2)  # 1 to 3
+    # Values that belong to other classes, as they come when one class is built from another's configuration, mean the default.
+    algorithm_type: Literal["dpmsolver++", "dpmsolver", "sde-dpmsolver++"] = setting("dpmsolver++", foreign={"deis": "dpmsolver++"})
+    solver_type: SolverType = setting("midpoint", foreign={"logrho": "midpoint", "bh1": "midpoint", "bh2": "midpoint"})
+    lower_order_final: bool = setting(False)  # end with lower orders
+
+    def __post_init__(self) -> None:
+        self.grid.check_prediction(self.prediction_type)
+        check_solver_order(self.solver_order)
+        check_end(self.algorithm_type, ends_at_zero=self.grid.ends_at_zero)
+
+    @property
+    def doubled_output(self) -> bool:
+        """Whether the network's output has twice the sample's channels: a noise and its variance."""
+        return self.output.is_doubled(self.prediction_type)
+
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to, within its bound."""
+        return self.output.bound(super().predicted_x0(x, output, alpha, sigma))
 
     def _plan(self, request: Request) -> Plan:
-        stops = solver_stops(self, request)
-        scales, orders = stops.wide_scales(), self._orders(len(stops.timesteps))
-        calls = tuple(
-            DPMSolverSinglestepCall(
-                alpha=float(scales.alphas[i]),
-                sigma=float(scales.sigmas[i]),
-                updates=tuple(
-                    singlestep_weights(self.algorithm_type, self.solver_type, order, i, scales, self.compat)
-                    for order in range(1, _possible(order, i, scales) + 1)
-                ),
-            )
-            for i, order in enumerate(orders)
+        levels = self.grid.levels(request)
+        scales = levels.scales_f64()
+        calls = tuple(self._call(i, order, scales) for i, order in enumerate(self._orders(len(levels.timesteps))))
+        return levels.plan(calls, draws=is_stochastic(self.algorithm_type))
+
+    def _call(self, i: int, order: int, scales: Scales) -> DPMSolverSinglestepCall:
+        alpha, sigma = scales.alphas[i], scales.sigmas[i]
+        # The stops of a step must lie apart, or differences over them are divided by 0.
+        possible = min(order, scales.history(i) + 1)
+        return DPMSolverSinglestepCall(
+            alpha=alpha,
+            sigma=sigma,
+            noise_scale=self.grid.noise_scale(self.prediction_type, alpha, sigma),
+            updates=tuple(self._update(k, i, scales) for k in range(1, possible + 1)),
         )
-        return self._laid_out(stops, calls, draws=is_stochastic(self.algorithm_type))
+
+    def _update(self, order: int, i: int, scales: Scales) -> SinglestepUpdate:
+        return singlestep_update(self.algorithm_type, self.solver_type, order, i, scales)
 
     def _orders(self, n: int) -> tuple[int, ...]:
         """Return the order of each call.
@@ -75,23 +107,23 @@ class DPMSolverSinglestep(DPMSolver):
         Source: arXiv:2206.00927, section 4 ("DPM-Solver-fast"): [1, 2, ..., k] as long as they fit, and the rest of lower order.
         """
         full = tuple(range(1, self.solver_order + 1))
-        lower = self.lower_order_final or n % self.solver_order != 0 or self.ends_at_zero
+        lower = self.lower_order_final or n % self.solver_order != 0 or self.grid.ends_at_zero
         if not lower or self.solver_order == 1:
             return full * (n // self.solver_order)
         blocks, rest = divmod(n - 1, self.solver_order)
         # Where all of them would fit, the last is cut into [1, ..., k - 1] and 1.
         ending = (*full[:rest], 1) if rest == self.solver_order - 1 else full[: rest + 1]
         orders = full * blocks + ending
-        return (*orders[:-1], 1) if self.ends_at_zero else orders
+        return (*orders[:-1], 1) if self.grid.ends_at_zero else orders
 
     def _advance(self, c: DPMSolverSinglestepCall, state: State, output: Float, noise: Float | None) -> State:
-        m = self._prediction(c, state, output)
+        if expands_x0(self.algorithm_type):
+            m = self.output.x0(self.prediction_type, state.x, output, c.alpha, c.noise_scale)
+        else:
+            m = self.output.eps(self.prediction_type, state.x, output, c.alpha, c.sigma)
         order = min(len(c.updates), len(state.history) + 1)
-        begun = state.x if order == 1 or state.step_start is None else state.step_start
-        x = weighted(c.updates[order - 1], begun, (m, *state.history[::-1]), noise)
-        return state.advance(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else (), step_start=begun)
-
-
-def _possible(order: int, i: int, scales: Scales) -> int:
-    """Return the order that call i may have: the stops of its step must lie apart, or differences over them are divided by 0."""
-    return min(order, scales.history(i) + 1)
+        start = state.x if order == 1 or state.step_start is None else state.step_start
+        update, behind = c.updates[order - 1], state.history[::-1]
+        terms = [(update.sample, start), *zip(update.predictions, (m, *behind), strict=False)]
+        x = linear_combination(*zip(*(terms if noise is None else [*terms, (update.noise, noise)]), strict=True))
+        return state.advance(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else (), step_start=start)

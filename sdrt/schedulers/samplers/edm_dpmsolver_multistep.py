@@ -9,11 +9,10 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.core.numerics import real_type
-from sdrt.schedulers.core.run import Plan, Request, State
-from sdrt.schedulers.dpm_update import Algorithm, Scales, SolverType, Update, is_stochastic, moved, multistep_update
+from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.edm import EDM_KEYS, EDMSampler, input_scales
-from sdrt.schedulers.solver import FEW_STEPS
 from sdrt.schedulers.steps.bounds import BOUND_KEYS, NO_BOUND, X0Bound
+from sdrt.schedulers.steps.dpm_update import FEW_STEPS, Algorithm, SolverType, Update, apply_update, is_stochastic, multistep_update
 from sdrt.schedulers.weighted_sum import Weights, weighted_sum
 
 __all__ = ["EDMDPMSolverCall", "EDMDPMSolverMultistep"]
@@ -91,10 +90,11 @@ class EDMDPMSolverMultistep(EDMSampler):
 
     def _call(self, i: int, n: int, scales: Scales) -> EDMDPMSolverCall:
         c_skip, c_out = self.x0_weights(1.0, float(scales.sigmas[i]))
+        half = -0.5 if self.compat == "diffusers" and is_stochastic(self.algorithm_type) else 0.5  # see DiffusersDPMSolverMultistep
         orders = range(1, self._highest_order(i, n, scales) + 1)
         return EDMDPMSolverCall(
             x0=Weights(sample=c_skip, output=c_out),
-            updates=tuple(multistep_update(self.algorithm_type, self.solver_type, order, i, scales, self.compat) for order in orders),
+            updates=tuple(multistep_update(self.algorithm_type, self.solver_type, order, i, scales, half) for order in orders),
         )
 
     def _highest_order(self, i: int, n: int, scales: Scales) -> int:
@@ -111,5 +111,5 @@ class EDMDPMSolverMultistep(EDMSampler):
     def _advance(self, c: EDMDPMSolverCall, state: State, output: Float, noise: Float | None) -> State:
         m = self.bound(weighted_sum(c.x0, state.x, output))
         order = min(len(c.updates), len(state.history) + 1)
-        x = moved(c.updates[order - 1], state.x, (m, *state.history[::-1][: order - 1]), noise)
+        x = apply_update(c.updates[order - 1], state.x, (m, *state.history[::-1][: order - 1]), noise)
         return state.advance(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else ())

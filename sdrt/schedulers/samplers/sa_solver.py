@@ -1,17 +1,27 @@
-"""SA-Solver: stochastic Adams (Xue et al. 2023, arXiv:2309.05019)."""
+"""SA-Solver: stochastic Adams (Xue et al. 2023, arXiv:2309.05019).
+
+With lambda = log(alpha / sigma), h = lambda' - lambda, and tau how much of the flow's noise is made anew, over x0 (proposition 4.2, and
+equations 14 and 17 for predictor and corrector):
+
+    x' = exp(-tau**2 h) * sigma' / sigma * x + alpha' * (1 + tau**2) * h * sum of w * x0_hat + sigma' * sqrt(1 - exp(-2 tau**2 h)) * z
+
+where the weights w are those of exponential Adams methods over an exponent of (1 + tau**2) * h.
+"""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
+from sdrt.arrays import Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.core.run import Plan, Request
-from sdrt.schedulers.dpm_update import Scales
-from sdrt.schedulers.exponential import adams_weights, moment
-from sdrt.schedulers.predictor_corrector import PredictorCorrector, PredictorCorrectorCall, step_shares
-from sdrt.schedulers.solver import PREDICTIONS, SOLVER_KEYS, VARIANCES
-from sdrt.schedulers.solver_stops import solver_stops
+from sdrt.schedulers.core.prediction import Prediction
+from sdrt.schedulers.core.run import Plan, Request, Scales, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.solver import SolverGrid
+from sdrt.schedulers.steps.corrector import PredictorCorrectorCall, correct_and_predict
+from sdrt.schedulers.steps.exponential import adams_weights, moment, step_shares
+from sdrt.schedulers.steps.solver_output import SolverOutput
 
 __all__ = ["SASolver"]
 
@@ -21,7 +31,7 @@ _FIRST, _LAST = 200, 800
 
 
 @dataclass(frozen=True, kw_only=True)
-class SASolver(PredictorCorrector):
+class SASolver(Sampler):
     """Predictors and correctors of orders 1 to 4, with fresh noise at every step (of weight 0 where tau is 0).
 
     diffusers 0.42.1 takes the weights from powers of lambda, in float32: a run of 200 steps of it with orders above 2 departs by up to its
@@ -29,65 +39,71 @@ class SASolver(PredictorCorrector):
     """
 
     name: ClassVar[str] = "SASolverScheduler"
-    keys: ClassVar[Mapping[str, Any]] = SOLVER_KEYS | {
-        "predictor_order": 2,
-        "corrector_order": 2,
-        "tau_func": None,
-        "algorithm_type": "data_prediction",
-        "lower_order_final": True,
-        "lambda_min_clipped": -math.inf,
-        "variance_type": None,
-    }
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "prediction_type": PREDICTIONS,
-        "variance_type": VARIANCES,
-        "tau_func": (None,),
-        "algorithm_type": ("data_prediction", "noise_prediction"),
-    }
-    takes: ClassVar[frozenset[str]] = frozenset({"timesteps"})
 
-    predictor_order: int = 2
-    corrector_order: int = 2
-    algorithm_type: Literal["data_prediction", "noise_prediction"] = "data_prediction"
-    lower_order_final: bool = True  # let the orders fall over the last steps
+    prediction_type: Prediction = setting("epsilon")
+    grid: SolverGrid = group(
+        SolverGrid,
+        without=[
+            "final_sigmas_type",
+            "rescale_betas_zero_snr",
+            "shift_terminal",
+            "sigma_max",
+            "sigma_min",
+            "time_shift_type",
+            "use_dynamic_shifting",
+            "use_lu_lambdas",
+        ],
+        fixed={"accepts": frozenset({"timesteps"})},
+    )
+    output: SolverOutput = group(SolverOutput)
+    predictor_order: int = setting(2)
+    corrector_order: int = setting(2)
+    tau_func: None = setting(None, choices=(None,))  # a function: diffusers' own alone is built
+    algorithm_type: Literal["data_prediction", "noise_prediction"] = setting("data_prediction")
+    lower_order_final: bool = setting(True)  # let the orders fall over the last steps
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        self.grid.check_prediction(self.prediction_type)
         for key in ("predictor_order", "corrector_order"):
             if getattr(self, key) not in (1, 2, 3, 4):
                 raise ConfigError(f"{key} must be 1 to 4, got {getattr(self, key)}")
 
-    def _config(self) -> dict[str, Any]:
-        own = ("predictor_order", "corrector_order", "algorithm_type", "lower_order_final")
-        return super()._config() | {key: getattr(self, key) for key in own} | {"tau_func": None}
+    @property
+    def doubled_output(self) -> bool:
+        """Whether the network's output has twice the sample's channels: a noise and its variance."""
+        return self.output.is_doubled(self.prediction_type)
 
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        own = ("predictor_order", "corrector_order", "algorithm_type")
-        return super()._read(values) | {key: values[key] for key in own} | {"lower_order_final": bool(values["lower_order_final"])}
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to, within its bound."""
+        return self.output.bound(super().predicted_x0(x, output, alpha, sigma))
 
     def _plan(self, request: Request) -> Plan:
-        stops = solver_stops(self, request)
-        scales, n = stops.wide_scales(), len(stops.timesteps)
-        taus = tuple(_TAU if _FIRST <= t <= _LAST else 0.0 for t in stops.timesteps.tolist())
-        return self._laid_out(stops, tuple(self._call(i, taus, scales) for i in range(n)), draws=True)
+        levels = self.grid.levels(request)
+        scales = levels.scales_f64()
+        taus = tuple(_TAU if _FIRST <= t <= _LAST else 0.0 for t in levels.timesteps.tolist())
+        return levels.plan(tuple(self._call(i, taus, scales) for i in range(len(taus))), draws=True)
 
     def _call(self, i: int, taus: tuple[float, ...], scales: Scales) -> PredictorCorrectorCall:
         n, tau = len(taus), taus[i]
+        alpha, sigma = scales.alphas[i], scales.sigmas[i]
         h = _length(i, scales)
         return PredictorCorrectorCall(
-            alpha=float(scales.alphas[i]),
-            sigma=float(scales.sigmas[i]),
+            alpha=alpha,
+            sigma=sigma,
+            noise_scale=self.grid.noise_scale(self.prediction_type, alpha, sigma),
             correctors=self._correctors(i - 1, n, taus[i - 1], scales) if i else (),
             sample=self._sample_weight(i, tau, h, scales),
-            noise=self._noise_weight(float(scales.sigmas[i + 1]), tau, h),
+            noise=self._noise_weight(scales.sigmas[i + 1], tau, h),
             predictors=self._predictors(i, n, tau, scales),
         )
 
     def _sample_weight(self, i: int, tau: float, h: float, scales: Scales) -> float:
+        weight: float
         if self._expands_x0:
-            return math.exp(-(tau**2) * h) * float(scales.sigmas[i + 1]) / float(scales.sigmas[i])
-        return float(scales.alphas[i + 1]) / float(scales.alphas[i])
+            weight = math.exp(-(tau**2) * h) * scales.sigmas[i + 1] / scales.sigmas[i]
+        else:
+            weight = scales.alphas[i + 1] / scales.alphas[i]
+        return weight
 
     def _noise_weight(self, sigma: float, tau: float, h: float) -> float:
         """Return the deviation of the noise that a step of length h makes (proposition 4.2 of the paper; its appendix A for the noise)."""
@@ -115,8 +131,8 @@ class SASolver(PredictorCorrector):
         """Return the weights of predictions at these shares of the step from stop i."""
         h, grown = _length(i, scales), 1 + tau**2
         if not self._expands_x0:
-            return tuple(-grown * float(scales.sigmas[i + 1]) * h * weight for weight in adams_weights(-h, shares))
-        scale = float(scales.alphas[i + 1]) * grown * h
+            return tuple(-grown * scales.sigmas[i + 1] * h * weight for weight in adams_weights(-h, shares))
+        scale = scales.alphas[i + 1] * grown * h
         if len(shares) == 2:
             return tuple(scale * weight for weight in _straight((shares[0], shares[1]), grown * h))
         return tuple(scale * weight for weight in adams_weights(grown * h, shares))
@@ -125,9 +141,12 @@ class SASolver(PredictorCorrector):
     def _expands_x0(self) -> bool:
         return self.algorithm_type == "data_prediction"
 
-    @property
-    def _memory(self) -> int:
-        return max(self.predictor_order, self.corrector_order) - 1 or 1
+    def _advance(self, c: PredictorCorrectorCall, state: State, output: Float, noise: Float | None) -> State:
+        if self._expands_x0:
+            m = self.output.x0(self.prediction_type, state.x, output, c.alpha, c.noise_scale)
+        else:
+            m = self.output.eps(self.prediction_type, state.x, output, c.alpha, c.sigma)
+        return correct_and_predict(c, state, m, noise, memory=max(self.predictor_order, self.corrector_order) - 1 or 1)
 
 
 def _straight(shares: tuple[float, float], z: float) -> tuple[float, float]:
@@ -141,4 +160,5 @@ def _straight(shares: tuple[float, float], z: float) -> tuple[float, float]:
 
 def _length(i: int, scales: Scales) -> float:
     """Return the length of the step from stop i in lambda."""
-    return float(scales.lambdas[i + 1]) - float(scales.lambdas[i])
+    h: float = scales.lambdas[i + 1] - scales.lambdas[i]
+    return h

@@ -10,18 +10,32 @@ Source: Lu et al. 2022 (arXiv:2206.00927 and arXiv:2211.01095); the stochastic o
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.schedulers.core.numerics import Real
-from sdrt.schedulers.core.settings import Compat
+from sdrt.errors import ConfigError
+from sdrt.schedulers.core.run import Scales
 
-__all__ = ["Algorithm", "Scales", "SolverType", "Update", "expands_x0", "is_stochastic", "moved", "multistep_update"]
+__all__ = [
+    "FEW_STEPS",
+    "Algorithm",
+    "SolverType",
+    "Update",
+    "apply_update",
+    "check_end",
+    "check_solver_order",
+    "expands_x0",
+    "is_stochastic",
+    "multistep_update",
+    "num_differences",
+]
 
 Algorithm = Literal["dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver"]
 SolverType = Literal["midpoint", "heun"]
+
+FEW_STEPS = 15  # below this, lower_order_final lowers the order of the last two steps (diffusers)
 
 
 def expands_x0(algorithm: Algorithm) -> bool:
@@ -34,25 +48,16 @@ def is_stochastic(algorithm: Algorithm) -> bool:
     return algorithm.startswith("sde")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Scales:
-    """What the weights of an update are made from: three numbers at each stop, in the numerics' own type."""
+def check_solver_order(solver_order: int) -> None:
+    """Raise ConfigError for an order of which there is no update."""
+    if solver_order not in (1, 2, 3):
+        raise ConfigError(f"solver_order must be 1, 2 or 3, got {solver_order}")
 
-    alphas: Float  # f[calls + 1]: signal scale
-    sigmas: Float  # f[calls + 1]: noise scale
-    lambdas: tuple[Real, ...]  # log(alpha / sigma), infinite where there is no noise
 
-    @classmethod
-    def of(cls, alphas: Float, sigmas: Float) -> "Scales":
-        """Add the lambdas."""
-        return cls(alphas=alphas, sigmas=sigmas, lambdas=tuple(_log(a) - _log(s) for a, s in zip(alphas, sigmas, strict=True)))
-
-    def history(self, i: int) -> int:
-        """Return how many stops before stop i lie apart from each other: differences over others cannot be taken."""
-        count = 0
-        while count < i and self.lambdas[i - count] != self.lambdas[i - count - 1]:
-            count += 1
-        return count
+def check_end(algorithm: Algorithm, *, ends_at_zero: bool) -> None:
+    """Raise ConfigError if an algorithm that expands the noise is to end where there is none."""
+    if ends_at_zero and not expands_x0(algorithm):
+        raise ConfigError(f"algorithm_type {algorithm} cannot end at sigma 0; set final_sigmas_type sigma_min, or take dpmsolver++")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +79,16 @@ class Update:
 class _Form:
     """What an algorithm makes of a step of length h."""
 
-    sample: Real
-    scale: Real  # alpha where the step ends for x0, sigma for the noise
-    e: Real  # exp(-span) for x0, exp(span) for the noise
-    span: Real  # h, or 2 h where x0 is expanded with fresh noise
+    sample: Any
+    scale: Any  # alpha where the step ends for x0, sigma for the noise
+    e: Any  # exp(-span) for x0, exp(span) for the noise
+    span: Any  # h, or 2 h where x0 is expanded with fresh noise
     sign: int  # x0 grows where the noise decays
     factor: float  # 2 where the noise is expanded with fresh noise
     noise: float
 
 
-def _form(algorithm: Algorithm, i: int, scales: Scales, h: Real) -> _Form:
+def _form(algorithm: Algorithm, i: int, scales: Scales, h: Any) -> _Form:
     """Return the form of the step from stop i.
 
     arXiv:2211.01095: equation 14 for x0, 17 and 18 for the stochastic ones; arXiv:2206.00927, equation 3.7 for the noise.
@@ -102,7 +107,7 @@ def _form(algorithm: Algorithm, i: int, scales: Scales, h: Real) -> _Form:
     return _Form(sample=sample, scale=sigmas[i + 1], e=_exp(h), span=h, sign=-1, factor=2.0, noise=noise)
 
 
-def multistep_update(algorithm: Algorithm, solver_type: SolverType, order: int, i: int, scales: Scales, compat: Compat = None) -> Update:
+def multistep_update(algorithm: Algorithm, solver_type: SolverType, order: int, i: int, scales: Scales, half: float = 0.5) -> Update:
     """Return the weights of the update from stop i to the next.
 
     The order of operations is diffusers', so that results agree to the bit.
@@ -113,8 +118,8 @@ def multistep_update(algorithm: Algorithm, solver_type: SolverType, order: int, 
         Two forms of the second-order term.
     order : int
         1 to 3, and at most 1 + ``scales.history(i)``; 1 where the next stop has no noise.
-    compat : {"diffusers"}
-        See :func:`_third_weight`.
+    half : float
+        1/2; another one in the weight of D2 reproduces another tool's fault.
     """
     if scales.lambdas[i + 1] == scales.lambdas[i]:  # a step of no length leaves the sample
         return Update(sample=1.0, first=0.0)
@@ -134,7 +139,7 @@ def multistep_update(algorithm: Algorithm, solver_type: SolverType, order: int, 
         sample=sample,
         first=first,
         second=float(slope),
-        third=float(_third_weight(form, algorithm, compat)),
+        third=float(_third_weight(form, half)),
         noise=noise,
         inverse_r0=float(1 / r0),
         inverse_r1=float(1 / r1),
@@ -143,19 +148,26 @@ def multistep_update(algorithm: Algorithm, solver_type: SolverType, order: int, 
     )
 
 
-def _third_weight(form: _Form, algorithm: Algorithm, compat: Compat) -> Real:
-    """Return the weight of D2 in third order, as the authors' code has it.
+def num_differences(i: int, scales: Scales) -> int:
+    """Return how many differences the step from stop i can take: none where it has no length, by which they are divided, or no end noise.
+
+    A formula's last ratio can be the final one. There, and where timesteps of a caller are equal, diffusers 0.42.1 gives NaN.
+    """
+    h = scales.lambdas[i + 1] - scales.lambdas[i]
+    return scales.history(i) if h and math.isfinite(h) else 0
+
+
+def _third_weight(form: _Form, half: float) -> Any:
+    """Return the weight of D2 in third order, as the authors' code has it: -scale * ((e - 1 + span) / span**2 - 1 / 2) for x0.
 
     D2 there is the second divided difference, half the second derivative, but the weight is that of the whole: the update converges with
-    order 2. Twice this weight measures order 3.02. For ``sde-dpmsolver++`` diffusers 0.42.1 has another sign before the half, so that the
-    weight tends to -1 with the step's length, where it should tend to 0 (k-diffusion's ``sample_dpmpp_3m_sde`` is right).
+    order 2. Twice this weight measures order 3.02.
     """
     curve = (form.e - 1 + form.sign * form.span) / (form.span * form.span)
-    half = -0.5 if compat == "diffusers" and algorithm == "sde-dpmsolver++" else 0.5
     return -form.factor * (form.scale * (curve - half))
 
 
-def moved(u: Update, x: Float, m: tuple[Float, ...], noise: Float | None = None) -> Float:
+def apply_update(u: Update, x: Float, m: tuple[Float, ...], noise: Float | None = None) -> Float:
     """Return the sample after an update, in a fresh array.
 
     Parameters
@@ -167,17 +179,12 @@ def moved(u: Update, x: Float, m: tuple[Float, ...], noise: Float | None = None)
     return result if noise is None or not u.noise else np.add(result, noise * u.noise, out=result)
 
 
-def _log(x: Real) -> Real:
-    """Logarithm in double precision, rounded to x's type; minus infinity at 0."""
-    return type(x)(math.log(float(x)) if x else -math.inf)
-
-
-def _exp(x: Real) -> Real:
+def _exp(x: Any) -> Any:
     """Exponential in double precision, rounded to x's type."""
     return type(x)(math.exp(float(x)))
 
 
-def _sqrt(x: Real) -> Real:
+def _sqrt(x: Any) -> Any:
     """Square root in x's type; 0 below 0, as where a step leads up in noise, from which none can be taken."""
     return type(x)(math.sqrt(max(float(x), 0.0)))
 

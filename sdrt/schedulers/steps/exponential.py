@@ -10,36 +10,13 @@ the place of m: Adams-Bashforth through stops behind, Adams-Moulton through the 
 """
 
 import math
-from dataclasses import dataclass
 
-import numpy as np
+from sdrt.schedulers.core.run import Scales
 
-from sdrt.arrays import Float
-
-__all__ = ["Weights", "adams_weights", "moment", "weighted"]
+__all__ = ["adams_weights", "moment", "step_shares"]
 
 _SMALL = 1.0  # below this a series is summed, since the recurrence loses a digit for each of its divisions
 _TERMS = 24  # of that series: 1 / 24! is below the last digit
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """Weights of a sum: x' = sample * x + predictions * m, newest first, + noise * z."""
-
-    sample: float
-    predictions: tuple[float, ...]
-    noise: float = 0.0
-
-
-def weighted(w: Weights, x: Float, m: tuple[Float, ...], noise: Float | None = None) -> Float:
-    """Return the sum in a fresh array, of x's shape and dtype; predictions without a weight are not looked at."""
-    total: Float = x * w.sample
-    term = np.empty_like(total)
-    for array, weight in zip((*m[: len(w.predictions)], noise), (*w.predictions, w.noise), strict=True):
-        if array is not None and weight:
-            np.multiply(array, weight, out=term)
-            np.add(total, term, out=total)
-    return total
 
 
 def moment(k: int, z: float) -> float:
@@ -69,6 +46,12 @@ def adams_weights(z: float, shares: tuple[float, ...]) -> tuple[float, ...]:
     """
     moments = [moment(k, z) for k in range(len(shares))]
     return tuple(_integral(_lagrange(shares, j), moments) for j in range(len(shares)))
+
+
+def step_shares(i: int, scales: Scales, behind: int) -> tuple[float, ...]:
+    """Return where the predictions of stop i and of as many before it lie, in shares of the step from stop i: 0, and below."""
+    begin, end = scales.lambdas[i], scales.lambdas[i + 1]
+    return tuple((scales.lambdas[i - k] - begin) / (end - begin) for k in range(behind + 1))
 
 
 def _integral(coefficients: list[float], moments: list[float]) -> float:

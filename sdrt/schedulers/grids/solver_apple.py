@@ -1,0 +1,59 @@
+"""The stops of DPM-Solver++ as Apple's Swift package ml-stable-diffusion 1.1.1 has them.
+
+It differs from diffusers in where the network is called (fractions of one half are rounded away from 0, ``leading`` divides 999 and not
+1000), in where a run ends (always at the first trained timestep), and in Karras runs of 45 steps and more, where it looks levels up by
+their rounded timesteps and so finds the first of two.
+
+Source: apple/ml-stable-diffusion@e12202c, ``DPMSolverMultistepScheduler.swift``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sdrt.arrays import F64
+from sdrt.errors import ConfigError
+from sdrt.schedulers.core.run import Request
+from sdrt.schedulers.grids.ratio import interpolated, ratio_to_timestep
+from sdrt.schedulers.grids.solver import SolverGrid, SolverLevels
+
+__all__ = ["AppleSolverGrid"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppleSolverGrid(SolverGrid):
+    """Stops of linspace and leading spacing, and of Karras sigmas."""
+
+    def levels(self, request: Request) -> SolverLevels:
+        """Choose the stops of a run of so many steps.
+
+        Raises
+        ------
+        ConfigError : timesteps of the caller's, which Apple's scheduler does not take
+        """
+        if request.timesteps is not None:
+            raise ConfigError("compat apple takes a number of steps, got timesteps; leave compat out, or pass num_inference_steps")
+        trained = self.trained_ratios()
+        if self.sigma_spacing.kind == "karras":
+            spread = self.sigma_spacing.spread(float(trained[-1]), float(trained[0]), request.n)
+            timesteps = _half_up(ratio_to_timestep(spread, trained))
+            ratios = np.array([spread[np.argmax(timesteps == t)] for t in timesteps])
+        else:
+            timesteps = _evenly(self.spacing.kind, len(trained), request.n)
+            ratios = interpolated(trained, timesteps.astype(np.float64))
+        # 1e-6 of the ratios is lost here: its cumulative product runs in float32, and this one in float64 rounded to float32.
+        return self.levels_of(timesteps, np.append(ratios, trained[0]))
+
+
+def _evenly(spacing: str, num_train_timesteps: int, n: int) -> npt.NDArray[np.int64]:
+    last = num_train_timesteps - 1
+    if spacing == "leading":
+        return 1 + np.arange(n, 0, -1) * (last // (n + 1))
+    # Its linspace multiplies in float32, which moves further halves (n = 14, 26, 28).
+    return _half_up((np.arange(n, 0, -1, dtype=np.float32) * (np.float32(last) / np.float32(n))).astype(np.float64))
+
+
+def _half_up(timesteps: F64) -> npt.NDArray[np.int64]:
+    """Round to whole numbers, half away from 0."""
+    return np.floor(timesteps + 0.5).astype(np.int64)

@@ -233,7 +233,7 @@ def test_a_configuration_may_carry_the_keys_of_every_class(class_name: str) -> N
         ({"_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver"}, "takes algorithm_type .* here, got 'sde-dpm"),
         ({"_class_name": "UniPCMultistepScheduler", "solver_order": 0}, "solver_order must be at least 1, got 0"),
         ({"_class_name": "UniPCMultistepScheduler", "solver_p": "DDIMScheduler"}, "takes solver_p None here, got 'DDIMScheduler'"),
-        ({"_class_name": "UniPCMultistepScheduler", "shift_terminal": 0.1}, "shift_terminal is for use_flow_sigmas, and lies between"),
+        ({"_class_name": "UniPCMultistepScheduler", "shift_terminal": 0.1}, "shift_terminal is for use_flow_sigmas, and must be in"),
         ({"_class_name": "SASolverScheduler", "corrector_order": 5}, "corrector_order must be 1 to 4, got 5"),
         ({"_class_name": "SASolverScheduler", "tau_func": "cosine"}, "takes tau_func None here, got 'cosine'"),
         ({"_class_name": "DPMSolverMultistepScheduler", "variance_type": "fixed"}, "takes variance_type None or .* here, got 'fixed'"),

@@ -8,7 +8,7 @@ import scipy.integrate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdrt.schedulers.steps.exponential import Weights, adams_weights, moment, weighted
+from sdrt.schedulers.steps.exponential import adams_weights, moment
 
 # Steps of one-step runs with zero terminal SNR have a length of 13; stochastic ones count twice.
 lengths = st.floats(-26, 26)
@@ -41,11 +41,3 @@ def test_weights_are_exact_for_polynomials(z: float, degree: int, data: st.DataO
     values = [share**degree for share in shares]
     found = math.fsum(weight * value for weight, value in zip(adams_weights(z, shares), values, strict=True))
     assert found == pytest.approx(moment(degree, z), rel=1e-9)
-
-
-def test_a_weighted_sum_leaves_its_operands_and_skips_what_has_no_weight() -> None:
-    x, m, idle, noise = np.array([1.0, 2.0]), np.array([3.0, 5.0]), np.array([np.nan, np.inf]), np.array([1.0, -1.0])
-    found = weighted(Weights(sample=2.0, predictions=(0.5, 0.0), noise=3.0), x, (m, idle), noise)
-    np.testing.assert_array_equal(found, [6.5, 3.5])
-    np.testing.assert_array_equal(x, [1.0, 2.0])
-    assert weighted(Weights(sample=1.0, predictions=()), x.astype(np.float32), ()).dtype == np.float32

@@ -1,8 +1,8 @@
 """Backends: whatever runs the networks, behind one seam."""
 
-from sdrt.backends.base import Backend, BackendOptions, Network
+from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwork
 from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
 
-__all__ = ["PLAIN", "Backend", "BackendOptions", "BoundNetwork", "ComponentOptions", "Network", "signature"]
+__all__ = ["PLAIN", "Backend", "BackendOptions", "BoundNetwork", "ComponentOptions", "Network", "TraceableNetwork", "signature"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from sdrt.arrays import Array, Numerics, Signature, float_dtype
 from sdrt.backends.component_options import PLAIN, ComponentOptions
@@ -10,7 +10,7 @@ from sdrt.errors import ConfigError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 
-__all__ = ["Backend", "BackendOptions", "Network"]
+__all__ = ["Backend", "BackendOptions", "Network", "TraceableNetwork"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,20 @@ class Network(Protocol):
 
     def close(self) -> None:
         """Give the memory back; closing twice is fine, calling afterwards raises BackendError."""
+        ...
+
+
+@runtime_checkable
+class TraceableNetwork(Network, Protocol):
+    """A network that can be looked into. :class:`~sdrt.backends.BoundNetwork` is one, if only by saying that it knows no names."""
+
+    @property
+    def trace_names(self) -> tuple[str, ...]:
+        """The inner values that `trace` gives, by their modules' paths in diffusers."""
+        ...
+
+    def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]:
+        """Run once for inner values, in the layout of diffusers' modules; an unknown name is a ConfigError with those that are near."""
         ...
 
 

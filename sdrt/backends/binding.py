@@ -21,18 +21,19 @@ sdrt.errors.BackendError: vae_decoder: this network is closed; open the model ag
 import copy
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Self
 
 from sdrt.arrays import Array, Signature, TensorSpec
-from sdrt.errors import ArrayContractError, BackendError
+from sdrt.errors import ArrayContractError, BackendError, ConfigError
 
 __all__ = ["BoundNetwork"]
 
 
 class BoundNetwork(ABC):
-    """Keep the protocol of :class:`sdrt.backends.Network` for a backend that writes `_run`, and `_bind` and `_release` where it wants.
+    """Keep the protocol of :class:`sdrt.backends.Network` for a backend that writes `_run`, and other hooks where it wants.
 
     Closing a network ends those that were bound from it; closing a bound one ends only that. A call that runs meanwhile ends undisturbed:
     memory is released when the last one has.
@@ -94,6 +95,42 @@ class BoundNetwork(ABC):
             bound._bind(copies)
             return bound
 
+    @property
+    def trace_names(self) -> tuple[str, ...]:
+        """The inner values that `trace` gives, by module path; none where the network cannot be looked into.
+
+        Raises
+        ------
+        BackendError : the network is closed
+        """
+        with self._in_use():
+            return self._trace_names()
+
+    def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]:
+        """Run once for inner values, as diffusers' modules give them.
+
+        Parameters
+        ----------
+        names : collection of str
+            Of `trace_names`: paths as in diffusers, such as ``down_blocks.0.resnets.1``, and ``text_model.encoder.layers.3`` of both kinds
+            of text encoders.
+        **inputs
+            As for a call.
+
+        Returns
+        -------
+        dict of arrays by name, in the order in which they are made: in torch's layout, float[n, C, h, w] or float[n, L, D]
+
+        Raises
+        ------
+        ConfigError : a name is unknown; the message has those that are near
+        BackendError, ArrayContractError : as a call
+        """
+        with self._in_use():
+            self._check_names(inputs)
+            self._check_trace_names(names)
+            return self._trace(names, self._ordered({**self._constants, **inputs})) if names else {}
+
     def close(self) -> None:
         """Give the memory back; closing twice is fine."""
         self._closed = True
@@ -117,6 +154,14 @@ class BoundNetwork(ABC):
         constants : mapping
             What is fixed now, copies already; `_constants` holds these and what was fixed before.
         """
+
+    def _trace_names(self) -> tuple[str, ...]:
+        """List what `_trace` can give."""
+        return ()
+
+    def _trace(self, names: Collection[str], inputs: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ARG002 for those that have any
+        """Compute inner values, at least one, all of them listed by `_trace_names`; inputs as `_run` has them."""
+        return {}
 
     def _release(self) -> None:  # noqa: B027 arrays and the like go by themselves
         """Let go of memory; called once, when the network is closed and no call runs. What was bound shares the rest with its parent."""
@@ -169,3 +214,10 @@ class BoundNetwork(ABC):
             raise ArrayContractError(
                 f"{self._component} input: names must be {takes}{bound}, got {', '.join(arrays) or 'none'}; pass each of them by its name"
             )
+
+    def _check_trace_names(self, names: Collection[str]) -> None:
+        known = self._trace_names()
+        for name in names:
+            if name not in known:
+                near = ", ".join(get_close_matches(name, known, n=3)) or f"{len(known)} others"
+                raise ConfigError(f"{self._component}: names must be among trace_names, got {name!r}; it has {near}")

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -10,9 +10,9 @@ from typing import Self
 import numpy as np
 
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
-from sdrt.backends.base import Backend, BackendOptions, Network
+from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwork
 from sdrt.backends.component_options import PLAIN, ComponentOptions, check_component_options
-from sdrt.errors import BackendError
+from sdrt.errors import BackendError, ConfigError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 
@@ -60,6 +60,24 @@ class CheckedNetwork:
         specs = tuple(spec for spec in self._unbound(self.signature.inputs) if spec.name in constants)
         check_arrays(f"{self.component} bound input", specs, constants, self._unbound(self.signature.optional))
         return type(self)(self.component, self.network.bind(**constants), self.bound | constants.keys())
+
+    @property
+    def trace_names(self) -> tuple[str, ...]:
+        """The inner values that `trace` gives; none where the network cannot be looked into."""
+        return self.network.trace_names if isinstance(self.network, TraceableNetwork) else ()
+
+    def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]:
+        """Run once for inner values, see :meth:`sdrt.backends.BoundNetwork.trace`.
+
+        Raises
+        ------
+        ArrayContractError : as for a call
+        ConfigError : a name is unknown
+        """
+        check_arrays(f"{self.component} input", self._unbound(self.signature.inputs), inputs, self._unbound(self.signature.optional))
+        if isinstance(self.network, TraceableNetwork):
+            return self.network.trace(names, **inputs)
+        raise ConfigError(f"{self.component}: network must have trace(), got a {type(self.network).__name__} without; use backend 'numpy'")
 
     def close(self) -> None:
         self.network.close()

@@ -311,7 +311,7 @@ def test_a_network_refuses_arrays_of_another_count(tree: TREE) -> None:
     model = sdrt.load(tree("sd1", SD1), backend="coreml").model
     network = registry.get("coreml").open("unet", model, BackendOptions())
     bound = network.bind(encoder_hidden_states=np.zeros((2, 77, 32), np.float32))
-    with pytest.raises(ArrayContractError, match=r"every array has as many rows, at least one; got \[2, 3\]"):
+    with pytest.raises(ArrayContractError, match=r"arrays must have equally many rows, at least one, got \[2, 3\]"):
         bound(sample=np.zeros((3, 4, 8, 8), np.float32), timestep=np.zeros(3, np.float32))
     network.close()
 

@@ -9,7 +9,8 @@ from sdrt.backends.contract import signature
 from sdrt.backends.numpy.configs import SafetyCheckerConfig, TextEncoderConfig, VaeConfig
 from sdrt.backends.numpy.controlnet import ControlNet
 from sdrt.backends.numpy.denoiser_configs import ControlNetConfig, UNetConfig
-from sdrt.backends.numpy.network import NumpyNetwork, PerRow, Program
+from sdrt.backends.numpy.network import NumpyNetwork
+from sdrt.backends.numpy.program import PerRow, Program
 from sdrt.backends.numpy.safety_checker import SafetyChecker
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team

@@ -18,7 +18,7 @@ from sdrt.backends.numpy.tiles import Tile, tiles
 from sdrt.backends.numpy.trunk import Bound, Trunk
 from sdrt.errors import ArrayContractError
 
-__all__ = ["ControlNet"]
+__all__ = ["ControlNet", "HintEmbedding"]
 
 _NUMBERS = 2**17  # numbers a block of a pass over a picture, as in `norm`
 _FLOPS = 50.0  # what a number costs there, in products' time
@@ -28,24 +28,35 @@ _FLOPS = 50.0  # what a number costs there, in products' time
 class HintEmbedding:
     """The picture brought to the latents' size and the network's width by convolutions, every second of stride 2, silu between them."""
 
-    convs: tuple[tuple[Conv3x3, int], ...]  # with their strides
+    conv_in: Conv3x3
+    blocks: tuple[Conv3x3, ...]
     conv_out: Conv3x3
     blue_first: bool
 
     @classmethod
     def load(cls, source: Source, config: ControlNetConfig) -> Self:
         channels = config.hint_channels
-        convs = [(Conv3x3.load(source.at("conv_in"), config.conditioning_channels, channels[0]), 1)]
+        blocks = []
         for index, (size_in, size_out) in enumerate(pairwise(channels)):
-            convs.append((Conv3x3.load(source.at("blocks", 2 * index), size_in, size_in), 1))
-            convs.append((Conv3x3.load(source.at("blocks", 2 * index + 1), size_in, size_out), 2))
-        return cls(tuple(convs), Conv3x3.load(source.at("conv_out"), channels[-1], config.channels[0]), config.blue_first)
+            blocks.append(Conv3x3.load(source.at("blocks", 2 * index), size_in, size_in))
+            blocks.append(Conv3x3.load(source.at("blocks", 2 * index + 1), size_in, size_out))
+        return cls(
+            conv_in=Conv3x3.load(source.at("conv_in"), config.conditioning_channels, channels[0]),
+            blocks=tuple(blocks),
+            conv_out=Conv3x3.load(source.at("conv_out"), channels[-1], config.channels[0]),
+            blue_first=config.blue_first,
+        )
+
+    @property
+    def scale(self) -> int:
+        """How many times the picture is as high and wide as the latents."""
+        return 1 << len(self.blocks) // 2
 
     def __call__(self, team: Team, picture: Float) -> Float:
         """float[n, C, H, W] -> float[n, h, w, channels], half as high and wide for each stride."""
         x = (picture[:, ::-1] if self.blue_first else picture).transpose(0, 2, 3, 1)
-        for conv, stride in self.convs:
-            x = conv(team, padded_copy(team, x), stride=stride)
+        for index, conv in enumerate((self.conv_in, *self.blocks)):
+            x = conv(team, padded_copy(team, x), stride=2 if index and index % 2 == 0 else 1)
             _silu(team, x)
         return self.conv_out(team, padded_copy(team, x))
 
@@ -64,7 +75,7 @@ class ControlNet:
 
     Parameters
     ----------
-    outs : tuple of Linear
+    controlnet_down_blocks, controlnet_mid_block : Linear
         Behind each result of the way down, and behind the middle's last.
     pooled : bool
         Whether a residual is the mean of its channel.
@@ -74,7 +85,8 @@ class ControlNet:
 
     trunk: Trunk
     hint_embedding: HintEmbedding
-    outs: tuple[Linear, ...]
+    controlnet_down_blocks: tuple[Linear, ...]
+    controlnet_mid_block: Linear
     pooled: bool
     bound: Bound = field(default_factory=Bound)
     hint: Float | None = None
@@ -85,13 +97,13 @@ class ControlNet:
         widths = [config.channels[0]]
         for stage, channels in zip(trunk.down_blocks, config.channels, strict=True):
             widths += [channels] * (len(stage.resnets) + (stage.downsampler is not None))
-        outs = [Linear.load(source.at("controlnet_down_blocks", index), width, width, kernel=(1, 1)) for index, width in enumerate(widths)]
+        behind = source.at("controlnet_down_blocks")
         last = config.channels[-1]
-        outs.append(Linear.load(source.at("controlnet_mid_block"), last, last, kernel=(1, 1)))
         return cls(
             trunk=trunk,
             hint_embedding=HintEmbedding.load(source.at("controlnet_cond_embedding"), config),
-            outs=tuple(outs),
+            controlnet_down_blocks=tuple(Linear.load(behind.at(index), width, width, kernel=(1, 1)) for index, width in enumerate(widths)),
+            controlnet_mid_block=Linear.load(source.at("controlnet_mid_block"), last, last, kernel=(1, 1)),
             pooled=config.global_pool_conditions,
         )
 
@@ -115,15 +127,16 @@ class ControlNet:
         sample = inputs["sample"].transpose(0, 2, 3, 1)
         hint = self.hint_embedding(team, inputs["controlnet_cond"]) if self.hint is None else self.hint
         if hint.shape[1:3] != sample.shape[1:3]:
-            (height, width), scale = inputs["controlnet_cond"].shape[2:], 2 ** (len(self.hint_embedding.convs) // 2)
+            (height, width), scale = inputs["controlnet_cond"].shape[2:], self.hint_embedding.scale
             raise ArrayContractError(
                 f"controlnet input: controlnet_cond is {height}x{width} pixels for a sample of {sample.shape[1]}x{sample.shape[2]}; "
                 f"it must be {scale * sample.shape[1]}x{scale * sample.shape[2]}"
             )
         x, results = trunk.down(team, trunk.conv_in(team, padded_copy(team, sample), residual=hint), time, condition)
         residuals = {}
-        for index, (result, out) in enumerate(zip([*results, x], self.outs, strict=True)):
+        products = (*self.controlnet_down_blocks, self.controlnet_mid_block)
+        for index, (result, product) in enumerate(zip([*results, x], products, strict=True)):
             # the mean first: it passes through a product as it is
             wanted = result.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(result.dtype) if self.pooled else result
-            residuals[f"additional_residual_{index}"] = np.ascontiguousarray(out(team, wanted).transpose(0, 3, 1, 2))
+            residuals[f"additional_residual_{index}"] = np.ascontiguousarray(product(team, wanted).transpose(0, 3, 1, 2))
         return residuals

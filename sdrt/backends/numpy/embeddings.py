@@ -1,7 +1,7 @@
 """What every residual block is told beside its picture: the timestep, and what SDXL and latent consistency models add to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from sdrt.backends.numpy.team import Team
 from sdrt.errors import ArrayContractError
 from sdrt.models.components import ComponentName
 
-__all__ = ["AddedEmbedding", "TimeEmbedding", "timestep_features"]
+__all__ = ["AddedEmbedding", "TimeEmbedding", "Timesteps", "TwoProducts", "timestep_features"]
 
 
 def timestep_features(timestep: Float, size: int, cosines_first: bool, shift: float, dtype: np.dtype[Any]) -> Float:
@@ -40,7 +40,26 @@ def timestep_features(timestep: Float, size: int, cosines_first: bool, shift: fl
 
 
 @dataclass(frozen=True)
-class _TwoProducts:
+class Timesteps:
+    """diffusers' Timesteps: the features of numbers, in the dtype in which these come.
+
+    Parameters
+    ----------
+    size, cosines_first, shift
+        See `timestep_features`.
+    """
+
+    size: int
+    cosines_first: bool
+    shift: float
+
+    def __call__(self, numbers: Float) -> Float:
+        """float[n] -> float[n, size]."""
+        return timestep_features(numbers, self.size, self.cosines_first, self.shift, numbers.dtype)
+
+
+@dataclass(frozen=True)
+class TwoProducts:
     """diffusers' TimestepEmbedding: linear_2(silu(linear_1(x)))."""
 
     linear_1: Linear
@@ -66,21 +85,19 @@ class TimeEmbedding:
         Brings the embedded guidance scale to the width of the timestep's features.
     """
 
-    products: _TwoProducts
+    time_proj: Timesteps
     cond_proj: Linear | None
-    features: int
-    cosines_first: bool
-    shift: float
+    products: TwoProducts
 
     @classmethod
-    def load(cls, source: Source, features: int, size: int, condition_size: int | None, *, cosines_first: bool, shift: float) -> Self:
+    def load(cls, source: Source, time_proj: Timesteps, size: int, condition_size: int | None) -> Self:
+        features = time_proj.size
         cond_proj = None if condition_size is None else Linear.load(source.at("cond_proj"), condition_size, features, bias=False)
-        return cls(_TwoProducts.load(source, features, size), cond_proj, features, cosines_first, shift)
+        return cls(time_proj, cond_proj, TwoProducts.load(source, features, size))
 
     def __call__(self, team: Team, inputs: Mapping[str, Array]) -> Float:
         """`timestep` float[n], and `timestep_cond` where the network has it -> float[n, size]."""
-        timestep = inputs["timestep"]
-        waves = timestep_features(timestep, self.features, self.cosines_first, self.shift, timestep.dtype)
+        waves = self.time_proj(inputs["timestep"])
         return self.products(team, waves if self.cond_proj is None else self.cond_proj(team, inputs["timestep_cond"], waves))
 
 
@@ -90,22 +107,22 @@ class AddedEmbedding:
 
     Parameters
     ----------
-    features : int
-        Sines and cosines of each number.
+    add_time_proj : Timesteps
+        Of each number.
     joint_size : int
         Width of the text and all features together.
     """
 
     component: ComponentName
-    products: _TwoProducts
-    features: int
+    add_time_proj: Timesteps
+    products: TwoProducts
     joint_size: int
-    cosines_first: bool
-    shift: float
 
     @classmethod
-    def load(cls, component: ComponentName, source: Source, config: AddedConfig, size: int, *, cosines_first: bool, shift: float) -> Self:
-        return cls(component, _TwoProducts.load(source, config.joint_size, size), config.time_size, config.joint_size, cosines_first, shift)
+    def load(cls, component: ComponentName, source: Source, config: AddedConfig, size: int, time_proj: Timesteps) -> Self:
+        """Read it below diffusers' own names; its numbers become waves as the timestep does, in another number."""
+        products = TwoProducts.load(source, config.joint_size, size)
+        return cls(component, replace(time_proj, size=config.time_size), products, config.joint_size)
 
     def __call__(self, team: Team, text_embeds: Float, time_ids: Float) -> Float:
         """float[n, P], float[n, k] -> float[n, size].
@@ -116,11 +133,12 @@ class AddedEmbedding:
         """
         rows, count = time_ids.shape
         width = text_embeds.shape[1]
-        if width + count * self.features != self.joint_size:
+        each = self.add_time_proj.size
+        if width + count * each != self.joint_size:
             raise ArrayContractError(
-                f"{self.component} input: text_embeds is {width} wide and time_ids has {count} numbers of {self.features} features, "
-                f"together {width + count * self.features}, but the model takes {self.joint_size}: SDXL's base takes 6 numbers, "
+                f"{self.component} input: text_embeds is {width} wide and time_ids has {count} numbers of {each} features, "
+                f"together {width + count * each}, but the model takes {self.joint_size}: SDXL's base takes 6 numbers, "
                 "its refiner 5"
             )
-        waves = timestep_features(time_ids.reshape(-1), self.features, self.cosines_first, self.shift, time_ids.dtype)
+        waves = self.add_time_proj(time_ids.reshape(-1))
         return self.products(team, np.concatenate([text_embeds, waves.reshape(rows, -1)], axis=1))

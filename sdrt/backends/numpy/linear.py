@@ -25,16 +25,19 @@ class Linear:
     packed : float[in, out]
         Stored as diffusers stores it, [out, in], and seen transposed: BLAS takes either.
     bias : float[out] or None
+    is_conv : bool
+        Whether the model writes it as a convolution of one pixel, which tells the layout of what it gives there.
     """
 
     packed: Weight
     bias: Float | None
+    is_conv: bool = False
 
     @classmethod
     def load(cls, source: Source, size_in: int, size_out: int, *, bias: bool = True, kernel: tuple[int, ...] = ()) -> Self:
         """Read ``weight`` and ``bias``; ``kernel`` (h, w) reads a convolution: its pixels are numbers of one row, channel first."""
         packed = source.packed(lambda source: source.take("weight", size_out, size_in, *kernel).reshape(size_out, -1).T)
-        return cls(packed, source.take("bias", size_out) if bias else None)
+        return cls(packed, source.take("bias", size_out) if bias else None, bool(kernel))
 
     @classmethod
     def joined(cls, products: list["Linear"]) -> Self:

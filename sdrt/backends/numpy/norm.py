@@ -31,16 +31,19 @@ class GroupNorm:
     weight, bias : float[channels]
     groups : int
     eps : float
+    is_sequence : bool
+        Whether the model takes the pixels of a picture as one axis, which tells the layout of what it gives there.
     """
 
     weight: Float
     bias: Float
     groups: int
     eps: float
+    is_sequence: bool = False
 
     @classmethod
-    def load(cls, source: Source, channels: int, groups: int, eps: float) -> Self:
-        return cls(source.take("weight", channels), source.take("bias", channels), groups, eps)
+    def load(cls, source: Source, channels: int, groups: int, eps: float, *, is_sequence: bool = False) -> Self:
+        return cls(source.take("weight", channels), source.take("bias", channels), groups, eps, is_sequence)
 
     def __call__(self, team: Team, x: Float) -> Float:
         """float[n, h, w, c] -> the same."""

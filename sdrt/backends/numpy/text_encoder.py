@@ -16,10 +16,38 @@ from sdrt.backends.numpy.team import Team
 from sdrt.errors import ArrayContractError
 from sdrt.models.components import ComponentName
 
-__all__ = ["TextEncoder"]
+__all__ = ["TextEmbeddings", "TextEncoder"]
 
 # What Stable Diffusion's files say in place of the end token's id; the pooled state then stands at the highest id.
 _LEGACY_EOS_TOKEN_ID = 2
+
+
+@dataclass(frozen=True)
+class TextEmbeddings:
+    """Tokens and their places as vectors.
+
+    Parameters
+    ----------
+    token_embedding : float[vocabulary, width]
+        As its file has it: only the rows that are asked for are widened.
+    position_embedding : float[places, width]
+    """
+
+    token_embedding: Array
+    position_embedding: Float
+
+    @classmethod
+    def load(cls, source: Source, config: TextEncoderConfig) -> Self:
+        width = config.hidden_size
+        return cls(
+            token_embedding=source.at("token_embedding").stored("weight", config.vocab_size, width),
+            position_embedding=source.at("position_embedding").take("weight", config.max_position_embeddings, width),
+        )
+
+    def __call__(self, ids: Array) -> Float:
+        """i32[n, length] -> float[n, length, width]."""
+        embedded: Float = self.token_embedding[ids].astype(self.position_embedding.dtype) + self.position_embedding[: ids.shape[1]]
+        return embedded
 
 
 @dataclass(frozen=True)
@@ -28,16 +56,13 @@ class TextEncoder:
 
     Parameters
     ----------
-    token_embedding : float[vocabulary, width]
-        As its file has it: only the rows that are asked for are widened.
     clip_skip : int
         Last layers that the two states leave out; fewer than there are.
     """
 
     config: TextEncoderConfig
     component: ComponentName
-    token_embedding: Array
-    position_embedding: Float
+    embeddings: TextEmbeddings
     layers: tuple[ClipLayer, ...]
     final_layer_norm: LayerNorm
     text_projection: Linear | None
@@ -45,12 +70,11 @@ class TextEncoder:
 
     @classmethod
     def load(cls, component: ComponentName, source: Source, config: TextEncoderConfig, clip_skip: int = 0) -> Self:
-        width, embeddings = config.hidden_size, source.at("embeddings")
+        width = config.hidden_size
         return cls(
             config=config,
             component=component,
-            token_embedding=embeddings.at("token_embedding").stored("weight", config.vocab_size, width),
-            position_embedding=embeddings.at("position_embedding").take("weight", config.max_position_embeddings, width),
+            embeddings=TextEmbeddings.load(source.at("embeddings"), config),
             layers=ClipLayer.load_all(source.at("encoder"), config, causal=True),
             final_layer_norm=LayerNorm.load(source.at("final_layer_norm"), width, config.layer_norm_eps),
             text_projection=None
@@ -72,7 +96,7 @@ class TextEncoder:
                 f"{self.component} input: input_ids holds {ids.min()}..{ids.max()}, but the vocabulary has {self.config.vocab_size} "
                 "tokens; use the tokenizer of this model"
             )
-        x: Float = self.token_embedding[ids].astype(self.position_embedding.dtype) + self.position_embedding[: ids.shape[1]]
+        x = self.embeddings(ids)
         kept = len(self.layers) - self.clip_skip
         before = x
         for layer in self.layers[:kept]:

@@ -14,7 +14,7 @@ from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
 
-__all__ = ["Condition", "CrossAttention", "SelfAttention", "Transformer2D"]
+__all__ = ["Condition", "CrossAttention", "FeedForward", "SelfAttention", "Transformer2D", "TransformerBlock"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,10 @@ class FeedForward:
 
     def __call__(self, team: Team, x: Float, residual: Float) -> Float:
         """float[n, length, width] -> the same, plus ``residual``."""
+        return self.out(team, self.gated(team, x), residual)
+
+    def gated(self, team: Team, x: Float) -> Float:
+        """float[n, length, width] -> float[n, length, 4 * width], between the two products."""
         rows = x.reshape(-1, x.shape[-1])
         weight, bias = self.proj.weight(), self.proj.bias
         size = weight.shape[1] // 2
@@ -119,7 +123,7 @@ class FeedForward:
             geglu(value, gate, scratch, y)
 
         team.each(block, row_and_column_blocks(team.threads, *hidden.shape), 4.0 * hidden.size * rows.shape[1])
-        return self.out(team, hidden.reshape(*x.shape[:-1], size), residual)
+        return hidden.reshape(*x.shape[:-1], size)
 
 
 @dataclass(frozen=True)
@@ -187,8 +191,9 @@ class Transformer2D:
 
     def __call__(self, team: Team, x: Float, condition: Condition) -> Float:
         """float[n, h, w, c] -> the same."""
-        n, height, width, channels = x.shape
-        hidden = self.proj_in(team, self.norm(team, x).reshape(n, height * width, channels))
+        n, height, width, _ = x.shape
+        pixels = self.proj_in(team, self.norm(team, x))
+        hidden = pixels.reshape(n, height * width, pixels.shape[3])
         for block in self.transformer_blocks:
             hidden = block(team, hidden, condition)
-        return self.proj_out(team, hidden, x.reshape(n, height * width, channels)).reshape(x.shape)
+        return self.proj_out(team, hidden.reshape(pixels.shape), x)

@@ -8,7 +8,7 @@ from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.activations import silu
 from sdrt.backends.numpy.conv import Conv3x3
 from sdrt.backends.numpy.denoiser_configs import TrunkConfig
-from sdrt.backends.numpy.embeddings import AddedEmbedding, TimeEmbedding
+from sdrt.backends.numpy.embeddings import AddedEmbedding, TimeEmbedding, Timesteps
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.stage import Stage
 from sdrt.backends.numpy.team import Team
@@ -50,16 +50,15 @@ class Trunk:
     @classmethod
     def load(cls, component: ComponentName, source: Source, config: TrunkConfig, guidance_size: int | None = None) -> Self:
         """Read it below diffusers' own names; ``guidance_size`` is the width of an embedded guidance scale."""
-        first, size, waves = config.channels[0], config.time_embedding_dim, (config.flip_sin_to_cos, config.freq_shift)
+        first, size = config.channels[0], config.time_embedding_dim
+        time_proj = Timesteps(first, config.flip_sin_to_cos, config.freq_shift)
         time, add = source.at("time_embedding"), source.at("add_embedding")
         return cls(
             component=component,
             config=config,
             conv_in=Conv3x3.load(source.at("conv_in"), config.in_channels, first),
-            time_embedding=TimeEmbedding.load(time, first, size, guidance_size, cosines_first=waves[0], shift=waves[1]),
-            add_embedding=AddedEmbedding.load(component, add, config.added, size, cosines_first=waves[0], shift=waves[1])
-            if config.added
-            else None,
+            time_embedding=TimeEmbedding.load(time, time_proj, size, guidance_size),
+            add_embedding=AddedEmbedding.load(component, add, config.added, size, time_proj) if config.added else None,
             down_blocks=tuple(_down_blocks(source, config)),
             mid_block=_mid_block(source.at("mid_block"), config),
         )

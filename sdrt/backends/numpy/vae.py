@@ -16,7 +16,7 @@ from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
 from sdrt.backends.numpy.transformer import SelfAttention
 
-__all__ = ["VaeDecoder", "VaeEncoder"]
+__all__ = ["Level", "MidBlock", "PixelAttention", "VaeDecoder", "VaeEncoder"]
 
 _EPS = 1e-6  # of every norm, fixed by diffusers
 
@@ -30,7 +30,7 @@ class PixelAttention:
 
     @classmethod
     def load(cls, source: Source, channels: int, groups: int) -> Self:
-        norm = GroupNorm.load(source.at("group_norm"), channels, groups, _EPS)
+        norm = GroupNorm.load(source.at("group_norm"), channels, groups, _EPS, is_sequence=True)
         return cls(norm, SelfAttention.load(source, channels, 1, bias=True))
 
     def __call__(self, team: Team, x: Float) -> Float:
@@ -66,12 +66,15 @@ class Level:
     """Residual blocks of one size and the way to the next."""
 
     resnets: tuple[Resnet, ...]
-    sampler: Downsample | Upsample | None
+    downsampler: Downsample | None = None
+    upsampler: Upsample | None = None
 
     def __call__(self, team: Team, x: Float) -> Float:
         for resnet in self.resnets:
             x = resnet(team, x)
-        return x if self.sampler is None else self.sampler(team, x)
+        if self.downsampler is not None:
+            x = self.downsampler(team, x)
+        return x if self.upsampler is None else self.upsampler(team, x)
 
 
 def _resnets(source: Source, size_in: int, size_out: int, layers: int, groups: int) -> tuple[Resnet, ...]:
@@ -98,8 +101,8 @@ class VaeDecoder:
         levels = []
         for index, (size_in, size_out) in enumerate(zip((channels[0], *channels), channels, strict=False)):
             block = path.at("up_blocks", index)
-            sampler = Upsample.load(block.at("upsamplers", 0), size_out) if index < len(channels) - 1 else None
-            levels.append(Level(_resnets(block, size_in, size_out, config.layers_per_block + 1, groups), sampler))
+            upsampler = Upsample.load(block.at("upsamplers", 0), size_out) if index < len(channels) - 1 else None
+            levels.append(Level(_resnets(block, size_in, size_out, config.layers_per_block + 1, groups), upsampler=upsampler))
         post_quant = source.at("post_quant_conv")
         return cls(
             post_quant_conv=Linear.load(post_quant, latent, latent, kernel=(1, 1)) if config.use_post_quant_conv else None,
@@ -139,8 +142,8 @@ class VaeEncoder:
         levels = []
         for index, (size_in, size_out) in enumerate(zip((channels[0], *channels), channels, strict=False)):
             block = path.at("down_blocks", index)
-            sampler = Downsample.load(block.at("downsamplers", 0), size_out, 0) if index < len(channels) - 1 else None
-            levels.append(Level(_resnets(block, size_in, size_out, config.layers_per_block, groups), sampler))
+            downsampler = Downsample.load(block.at("downsamplers", 0), size_out, 0) if index < len(channels) - 1 else None
+            levels.append(Level(_resnets(block, size_in, size_out, config.layers_per_block, groups), downsampler=downsampler))
         return cls(
             conv_in=Conv3x3.load(path.at("conv_in"), config.in_channels, channels[0]),
             down_blocks=tuple(levels),

@@ -1,6 +1,6 @@
 """A torch module as a network of the contract: numpy on the seam, torch behind it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,6 +13,7 @@ from sdrt.backends.torch.compiling import CompiledModule
 from sdrt.backends.torch.memory import give_back, oom_as_backend_error
 from sdrt.backends.torch.options import TorchOptions
 from sdrt.backends.torch.threads import at_most
+from sdrt.backends.torch.tracing import trace, trace_names
 from sdrt.models.components import ComponentName
 
 __all__ = ["TorchNetwork"]
@@ -26,7 +27,7 @@ class TorchNetwork(BoundNetwork):
 
     def __init__(self, component: ComponentName, signature: Signature, adapter: Adapter, options: TorchOptions) -> None:
         super().__init__(component, signature)
-        self._options = options
+        self._name, self._options = component, options
         self._adapter = adapter
         self._module: Callable[..., tuple[torch.Tensor, ...]] = adapter
         if options.compile and component not in _NEVER_COMPILED:
@@ -58,6 +59,16 @@ class TorchNetwork(BoundNetwork):
         self._adapter.refuse(self._constants)
         with self._computing():
             self._tensors = {**self._tensors, **self._adapter.prepare(self._to_tensors(constants))}
+
+    def _trace_names(self) -> tuple[str, ...]:
+        return trace_names(self._name, self._adapter)
+
+    def _trace(self, names: Collection[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
+        self._adapter.refuse(inputs)
+        dtype = next(np.dtype(spec.dtype) for spec in self._signature.outputs)
+        with self._computing():
+            values = trace(self._name, self._adapter, self._to_tensors(inputs), names)
+            return {name: _to_numpy(x, dtype) for name, x in values.items()}
 
     def _release(self) -> None:
         del self._adapter, self._module, self._tensors

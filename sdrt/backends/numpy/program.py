@@ -1,0 +1,42 @@
+"""What a network of this backend computes, apart from the contract around it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from sdrt.arrays import Array
+from sdrt.backends.numpy.team import Team
+
+__all__ = ["Bindable", "PerRow", "Program"]
+
+
+class Program(Protocol):
+    """What a network computes, on arrays of the signature."""
+
+    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs from all inputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class PerRow:
+    """A program run on each row of its inputs alone, so that its workspaces hold one row."""
+
+    program: Program
+
+    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        rows = len(next(iter(inputs.values())))
+        # no row at all is the program's own business
+        found = [self.program.run(team, {name: x[row : row + 1] for name, x in inputs.items()}) for row in range(max(1, rows))]
+        return {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """A program of which a part depends on some of the inputs alone."""
+
+    def with_constants(self, team: Team, constants: Mapping[str, Array]) -> Program:
+        """The same program with that part computed from all that is fixed so far; it is given these inputs again when it runs."""
+        ...

@@ -1,0 +1,271 @@
+"""Inner values of a network under diffusers' module paths.
+
+A network is a tree of frozen modules. To look into it, the modules whose values are wanted are replaced by ones that compute the same and
+record what diffusers' module gives: without the residual or activation that a kernel here adds in the same pass. The recorded value is
+computed beside the run, which keeps every bit; a network that nobody looks into holds no trace of all this.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sdrt.arrays import Array, Float
+from sdrt.backends.numpy.clip import ClipLayer
+from sdrt.backends.numpy.controlnet import ControlNet, HintEmbedding
+from sdrt.backends.numpy.conv import Conv3x3
+from sdrt.backends.numpy.embeddings import AddedEmbedding, TimeEmbedding, Timesteps, TwoProducts
+from sdrt.backends.numpy.linear import Linear, parts
+from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
+from sdrt.backends.numpy.program import PerRow, Program
+from sdrt.backends.numpy.resnet import Downsample, Resnet, Upsample
+from sdrt.backends.numpy.stage import Stage
+from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.text_encoder import TextEmbeddings, TextEncoder
+from sdrt.backends.numpy.transformer import CrossAttention, FeedForward, SelfAttention, Transformer2D, TransformerBlock
+from sdrt.backends.numpy.trunk import Trunk
+from sdrt.backends.numpy.unet import UNet
+from sdrt.backends.numpy.vae import Level, MidBlock, PixelAttention, VaeDecoder, VaeEncoder
+
+__all__ = ["trace", "trace_names"]
+
+_Record: TypeAlias = Callable[[Float], None]
+
+# Where the module of a field stands below its owner in diffusers, if not under the field's own name: several paths for products that are
+# joined here, the owner's own where there is none, and from the root after a slash.
+_PLACES: Mapping[type, Mapping[str, str]] = {
+    AddedEmbedding: {"add_time_proj": "/add_time_proj", "products": ""},
+    ClipLayer: {
+        "to_qkv": "self_attn.q_proj,self_attn.k_proj,self_attn.v_proj",
+        "out_proj": "self_attn.out_proj",
+        "fc1": "mlp.fc1",
+        "fc2": "mlp.fc2",
+    },
+    ControlNet: {"trunk": "", "hint_embedding": "controlnet_cond_embedding"},
+    CrossAttention: {"to_kv": "to_k,to_v", "to_out": "to_out.0"},
+    FeedForward: {"proj": "net.0.proj", "out": "net.2"},
+    Level: {"downsampler": "downsamplers.0", "upsampler": "upsamplers.0"},
+    MidBlock: {"attention": "attentions.0"},
+    PixelAttention: {"attention": ""},
+    SelfAttention: {"to_qkv": "to_q,to_k,to_v", "to_out": "to_out.0"},
+    Stage: {"downsampler": "downsamplers.0", "upsampler": "upsamplers.0"},
+    TextEncoder: {
+        "embeddings": "text_model.embeddings",
+        "layers": "text_model.encoder.layers",
+        "final_layer_norm": "text_model.final_layer_norm",
+    },
+    TimeEmbedding: {"time_proj": "/time_proj", "products": ""},
+    UNet: {"trunk": ""},
+    VaeDecoder: {name: f"decoder.{name}" for name in ("conv_in", "mid_block", "up_blocks", "conv_norm_out", "conv_out")},
+    VaeEncoder: {name: f"encoder.{name}" for name in ("conv_in", "down_blocks", "mid_block", "conv_norm_out", "conv_out")},
+}
+_MODULES = (
+    *_PLACES,
+    *(Downsample, HintEmbedding, Resnet, Transformer2D, TransformerBlock, Trunk, TwoProducts, Upsample),
+    *(Conv3x3, GroupNorm, LayerNorm, Linear, TextEmbeddings, Timesteps),
+)
+
+
+def trace_names(program: Program) -> tuple[str, ...]:
+    """List the module paths whose values `trace` gives, those of inner modules before their owner's."""
+    return tuple(_sources(program))
+
+
+def trace(program: Program, team: Team, inputs: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
+    """Run a program once for the values of these modules.
+
+    Parameters
+    ----------
+    names : collection of str
+        Of those that `trace_names` lists.
+
+    Returns
+    -------
+    dict of arrays of their own, in the order in which they are made: float[n, C, h, w] of pictures, float[n, L, D] of sequences
+    """
+    sources, values = _sources(program), dict[str, Array]()
+    wanted: dict[str, list[str]] = {}
+    for name in names:
+        wanted.setdefault(sources[name], []).append(name)
+
+    def record(path: str, value: Float) -> None:
+        copied = np.array(value.transpose(0, 3, 1, 2) if value.ndim == 4 else value, order="C")
+        values.update({name: copied.copy() for name in wanted.get(path, ())})
+
+    def visit(path: str, node: Any) -> Any:
+        return _recording(node, path, wanted, record)
+
+    traced: Program = _rebuilt(_whole(program), "", visit)
+    traced.run(team, inputs)
+    return values
+
+
+def _whole(program: Program) -> Program:
+    """Return what a program does with all rows at once: a trace holds their values together in any case."""
+    return program.program if isinstance(program, PerRow) else program
+
+
+def _sources(program: Program) -> dict[str, str]:
+    """Map every name to the path of the module that records its value: itself, or the last of those inside it."""
+    sources: dict[str, str] = {}
+
+    def visit(path: str, node: Any) -> Any:
+        if isinstance(node, FeedForward):
+            sources[f"{path}.net.0"] = f"{path}.net.0"
+        elif type(node) in _RECORDING:
+            sources.update({each: each for each in path.split(",")})
+        sources.update({owner: sources[inner] for owner, inner in _ends(path, node)})
+        return node
+
+    _rebuilt(_whole(program), "", visit)
+    return sources
+
+
+def _ends(path: str, node: Any) -> Iterator[tuple[str, str]]:
+    """Name owners whose value is that of a module inside, and this module."""
+    match node:
+        case SelfAttention() | CrossAttention():
+            yield path, f"{path}.to_out.0"
+        case FeedForward():
+            yield path, f"{path}.net.2"
+        case TwoProducts():
+            yield path, f"{path}.linear_2"
+        case HintEmbedding():
+            yield path, f"{path}.conv_out"
+        case Downsample() | Upsample():
+            yield path, f"{path}.conv"
+        case MidBlock():
+            yield path, f"{path}.resnets.1"
+        case Stage() | Level() if node.resnets:
+            yield path, f"{path}.{_last(node)}"
+        case ClipLayer():
+            yield f"{path}.self_attn", f"{path}.self_attn.out_proj"
+            yield f"{path}.mlp", f"{path}.mlp.fc2"
+        case TextEncoder():
+            yield "text_model.encoder", f"text_model.encoder.layers.{len(node.layers) - 1}"
+            yield "text_model", "text_model.final_layer_norm"
+        case VaeDecoder():
+            yield "decoder", "decoder.conv_out"
+        case VaeEncoder():
+            yield "encoder", "encoder.conv_out"
+
+
+def _last(node: Stage | Level) -> str:
+    if node.downsampler is not None:
+        return "downsamplers.0"
+    if node.upsampler is not None:
+        return "upsamplers.0"
+    last = len(node.resnets) - 1
+    return f"attentions.{last}" if isinstance(node, Stage) and len(node.attentions) > last else f"resnets.{last}"
+
+
+def _rebuilt(node: Any, path: str, visit: Callable[[str, Any], Any]) -> Any:
+    """Visit a module and all inside it, the inner ones first; the same object where no visit returned another."""
+    changes: dict[str, Any] = {}
+    for field in fields(node):
+        value, place = getattr(node, field.name), _PLACES.get(type(node), {}).get(field.name, field.name)
+        below = ",".join(_joined(path, each) for each in place.split(","))
+        if isinstance(value, _MODULES):
+            new: Any = _rebuilt(value, below, visit)
+        elif isinstance(value, tuple) and value and isinstance(value[0], _MODULES):
+            new = tuple(_rebuilt(each, f"{below}.{index}", visit) for index, each in enumerate(value))
+            new = value if all(one is other for one, other in zip(new, value, strict=True)) else new
+        else:
+            continue
+        if new is not value:
+            changes[field.name] = new
+    return visit(path, replace(node, **changes) if changes else node)
+
+
+def _joined(path: str, place: str) -> str:
+    return place[1:] if place.startswith("/") else ".".join(filter(None, (path, place)))
+
+
+def _recording(node: Any, path: str, wanted: Collection[str], record: Callable[[str, Float], None]) -> Any:
+    """Return a module that computes what this one does, and records values if any of them is wanted."""
+    paths = [f"{path}.net.0", f"{path}.net.0.proj"] if isinstance(node, FeedForward) else path.split(",")
+    if type(node) not in _RECORDING or not any(each in wanted for each in paths):
+        return node
+
+    def record_each(value: Float) -> None:
+        """Record what a module gives, or what each of several joined products would give."""
+        pieces = [value] if isinstance(node, FeedForward) else parts(value, len(paths))
+        for each, piece in zip(paths, pieces, strict=False):
+            record(each, piece)
+
+    recording = object.__new__(_RECORDING[type(node)])
+    recording.__dict__.update(node.__dict__, inner=node, record=record_each)
+    return recording
+
+
+class _Recording:
+    """A module whose value is what diffusers' module gives."""
+
+    inner: Callable[..., Float]
+    record: _Record
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Float:
+        value = self.inner(*args, **kwargs)
+        self.record(value)
+        return value
+
+
+class _RecordingLinear(Linear):
+    inner: Linear
+    record: _Record
+
+    def __call__(self, team: Team, x: Float, residual: Float | None = None) -> Float:
+        value = self.inner(team, x)
+        # diffusers' linear layers take the pixels of a picture as a sequence
+        is_sequence = value.ndim == 4 and not self.is_conv
+        self.record(value.reshape(value.shape[0], -1, value.shape[3]) if is_sequence else value)
+        return self.inner(team, x, residual)
+
+
+class _RecordingConv3x3(Conv3x3):
+    inner: Conv3x3
+    record: _Record
+
+    def __call__(self, team: Team, padded: Float, *, stride: int = 1, shift: Float | None = None, residual: Float | None = None) -> Float:
+        self.record(self.inner(team, padded, stride=stride))
+        return self.inner(team, padded, stride=stride, shift=shift, residual=residual)
+
+
+class _RecordingGroupNorm(GroupNorm):
+    inner: GroupNorm
+    record: _Record
+
+    def __call__(self, team: Team, x: Float) -> Float:
+        value = self.inner(team, x)
+        self.record(value.reshape(value.shape[0], -1, value.shape[3]).transpose(0, 2, 1) if self.is_sequence else value)
+        return value
+
+    def silu_padded(self, team: Team, x: Float) -> Float:
+        self(team, x)
+        return self.inner.silu_padded(team, x)
+
+
+class _RecordingFeedForward(FeedForward):
+    inner: FeedForward
+    record: _Record
+
+    def gated(self, team: Team, x: Float) -> Float:
+        value = self.inner.gated(team, x)
+        self.record(value)
+        # the kernel reads this product's weight, and never makes its value
+        if isinstance(self.inner.proj, _RecordingLinear):
+            self.inner.proj(team, x)
+        return value
+
+
+_RECORDING: Mapping[type, Any] = {
+    **{
+        kind: type(f"_Recording{kind.__name__}", (_Recording, kind), {})
+        for kind in (ClipLayer, LayerNorm, PixelAttention, Resnet, TextEmbeddings, Timesteps, Transformer2D, TransformerBlock)
+    },
+    Conv3x3: _RecordingConv3x3,
+    FeedForward: _RecordingFeedForward,
+    GroupNorm: _RecordingGroupNorm,
+    Linear: _RecordingLinear,
+}

@@ -206,6 +206,29 @@ def random_controlnet(config: Mapping[str, Any], seed: int = 0) -> ControlNetMod
     return controlnet
 
 
+def save_controlnet_folder(folder: Path, form: Form = "sd1", seed: int = 0) -> Path:
+    """A ControlNet whose picture shows in its residuals, and its path: random layers let little of it through, and drown it in biases."""
+    network = random_controlnet(CONTROLNETS[form], seed)
+    with torch.no_grad():
+        for name, tensor in network.controlnet_cond_embedding.named_parameters():
+            tensor *= 2.5 if name.endswith("weight") else 0.1
+        for convolution in (*network.controlnet_down_blocks, network.controlnet_mid_block):
+            convolution.weight *= 4
+    network.save_pretrained(folder)
+    return folder
+
+
+def save_refiner_folder(folder: Path) -> Path:
+    """An SDXL refiner whose scores show in what it predicts, and its path."""
+    save_pipeline_folder(folder, "sdxl-refiner")
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    with torch.no_grad():
+        unet.add_embedding.linear_1.weight *= 8
+        unet.add_embedding.linear_2.weight *= 8
+    unet.save_pretrained(folder / "unet")
+    return folder
+
+
 def random_safety_checker(config: Mapping[str, Any] = SAFETY_CHECKER, seed: int = 0) -> StableDiffusionSafetyChecker:
     """A safety checker, every tensor random, thresholds among them."""
     checker = StableDiffusionSafetyChecker(CLIPConfig(**config)).eval().requires_grad_(False)

@@ -239,11 +239,9 @@ def _scheduler_name(scheduler: object, sampler: Sampler) -> str:
 
 def _beyond_config(sampler: Sampler, numerics: Numerics) -> dict[str, Any]:
     """Return what distinguishes a sampler from the one that its configuration makes; eta has a field of its own."""
-    own, plain = (
-        each.step_option_values() | {"numerics": each.numerics}
-        for each in (sampler, sampler_from_config(sampler.config, numerics, sampler.compat))
-    )
-    return {name: value for name, value in own.items() if name != "eta" and value != plain[name]}
+    plain = sampler_from_config(sampler.config, numerics, sampler.compat)
+    own, theirs = ({**each.step_option_values(), "numerics": each.numerics, "eta": None} for each in (sampler, plain))
+    return {name: value for name, value in own.items() if value != theirs[name]}
 
 
 def _first(*values: T | None) -> T:

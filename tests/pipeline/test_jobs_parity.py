@@ -18,7 +18,7 @@ from PIL import Image
 import sdrt
 from sdrt.errors import ConfigError, ImageError
 from sdrt.pipeline import safety_checker as safety
-from tests.factories import CONTROLNETS, Form, random_controlnet, save_pipeline_folder
+from tests.factories import Form, save_controlnet_folder, save_pipeline_folder, save_refiner_folder
 from tests.pictures import psnr
 
 PROMPT, NEGATIVE = "a red circle on a blue background", "a blurry circle"
@@ -38,14 +38,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     @cache
     def folder(form: Form) -> Path:
-        made = save_pipeline_folder(root / form, form, safety_checker=form == "sd1")
         if form == "sdxl-refiner":
-            unet = diffusers.UNet2DConditionModel.from_pretrained(made / "unet")
-            with torch.no_grad():
-                unet.add_embedding.linear_1.weight *= 8  # let its score be seen
-                unet.add_embedding.linear_2.weight *= 8
-            unet.save_pretrained(made / "unet")
-        return made
+            return save_refiner_folder(root / form)
+        return save_pipeline_folder(root / form, form, safety_checker=form == "sd1")
 
     return folder
 
@@ -56,15 +51,7 @@ def controlnets(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     @cache
     def folder(form: Form, seed: int = 0) -> Path:
-        network = random_controlnet(CONTROLNETS[form], seed)
-        with torch.no_grad():
-            # random layers let little of the picture through, and drown it in their biases: let it be seen
-            for name, tensor in network.controlnet_cond_embedding.named_parameters():
-                tensor *= 2.5 if name.endswith("weight") else 0.1
-            for convolution in (*network.controlnet_down_blocks, network.controlnet_mid_block):
-                convolution.weight *= 4
-        network.save_pretrained(root / f"{form}{seed}")
-        return root / f"{form}{seed}"
+        return save_controlnet_folder(root / f"{form}{seed}", form, seed)
 
     return folder
 

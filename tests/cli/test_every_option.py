@@ -1,0 +1,198 @@
+"""Each option of ``generate`` has a flag, moves the picture, stands in its record, and comes back from there."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sdrt
+from sdrt.cli import main
+from sdrt.images.inputs import digest
+from sdrt.pipeline.option_table import OPTIONS
+from tests.factories import save_controlnet_folder, save_pipeline_folder, save_refiner_folder
+from tests.fake_backend import FakeBackend
+from tests.pictures import psnr
+
+WEIGHTED = "a (red:3) circle"
+EULER_A = ["--scheduler", "euler a"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two command lines that differ in one option.
+
+    ``flags`` are the option's own, ``plain`` what stands in their place in the other call; a name in braces is a file.
+    """
+
+    flags: Sequence[str]
+    recorded: Any
+    beside: Sequence[str] = ()
+    plain: Sequence[str] = ()
+    model: str = "sd1"
+    prompt: str = "a red circle on a blue background"
+
+
+def control(*flags: str, recorded: Any) -> Case:
+    return Case(flags, recorded, beside=["--control-image", "{one}"], model="controlled")
+
+
+def refined(*flags: str, recorded: Any) -> Case:
+    return Case(flags, recorded, beside=["--refiner-start", "0.2"], model="refined")
+
+
+CASES = {
+    "seed": Case(["--seed", "94"], 94),
+    "num_inference_steps": Case(["--steps", "4"], 4),
+    "guidance_scale": Case(["--guidance-scale", "2"], 2.0),
+    "guidance_rescale": Case(["--guidance-rescale", "0.7"], 0.7),
+    "height": Case(["-H", "48"], 48),
+    "width": Case(["-W", "48"], 48),
+    "scheduler": Case(EULER_A, {"_class_name": "EulerAncestralDiscreteScheduler"}),
+    "eta": Case(["--eta", "0.5"], 0.5),
+    "rng": Case(["--rng", "numpy"], "numpy"),
+    "sampler_rng": Case(["--sampler-rng", "nv"], "nv", beside=EULER_A),
+    "sampler_seed": Case(["--sampler-seed", "7"], 7, beside=EULER_A),
+    "prompt_syntax": Case(["--prompt-syntax", "plain"], "plain", prompt=WEIGHTED),
+    "long_prompts": Case(["--long-prompts", "truncate"], "truncate", prompt="red " * 75 + "blue circle"),
+    "emphasis": Case(["--emphasis", "no_norm"], "no_norm", prompt=WEIGHTED),
+    "clip_skip": Case(["--clip-skip", "1"], 1),
+    "image": Case(["--image", "{two}"], "{two}", beside=["--mask-image", "{mask}"], plain=["--image", "{one}"], model="inpaint"),
+    "mask_image": Case(["--mask-image", "{all}"], "{all}", beside=["--image", "{one}"], plain=["--mask-image", "{mask}"], model="inpaint"),
+    "control_image": Case(["--control-image", "{two}"], ["{two}"], plain=["--control-image", "{one}"], model="controlled"),
+    "controlnet_conditioning_scale": control("--controlnet-scale", "0.1", recorded=[0.1]),
+    "control_guidance_start": control("--control-guidance-start", "0.5", recorded=[0.5]),
+    "control_guidance_end": control("--control-guidance-end", "0.4", recorded=[0.4]),
+    "original_size": Case(["--original-size", "256", "512"], [256, 512], model="sdxl"),
+    "crops_coords_top_left": Case(["--crops-coords-top-left", "300", "500"], [300, 500], model="sdxl"),
+    "target_size": Case(["--target-size", "512", "256"], [512, 256], model="sdxl"),
+    "aesthetic_score": refined("--aesthetic-score", "1", recorded=1.0),
+    "negative_aesthetic_score": refined("--negative-aesthetic-score", "9", recorded=9.0),
+    "refiner_start": Case(["--refiner-start", "0.4"], 0.4, model="refined"),
+    "compat": Case(["--compat", "diffusers"], "diffusers", prompt=WEIGHTED),
+}
+
+# Options that decide how many pictures there are, or how they are computed, and not what they show.
+OTHERS = {"num_images", "guidance_batching"}
+
+
+def test_no_option_is_left_out() -> None:
+    assert CASES.keys() | OTHERS == {name for name, option in OPTIONS.items() if option.kind != "group"}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures."""
+    folder = tmp_path_factory.mktemp("every option")
+    for name, seed in (("one", 1), ("two", 2)):
+        coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(coarse).resize((64, 64), Image.Resampling.NEAREST).save(folder / f"{name}.png")
+    mask = np.full((64, 64), 255, np.uint8)
+    Image.fromarray(mask).save(folder / "all.png")
+    mask[:, :32] = 0
+    Image.fromarray(mask).save(folder / "mask.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_flags(root: Path) -> Callable[[str], list[str]]:
+    """The flags that open a model, which is made when first asked for."""
+
+    @cache
+    def flags(model: str) -> list[str]:
+        match model:
+            case "controlled":
+                return [*flags("sd1"), "--controlnet", str(save_controlnet_folder(root / "controlnet"))]
+            case "refined":
+                return [*flags("sdxl"), "--refiner", str(save_refiner_folder(root / "refiner"))]
+            case "sd1" | "sdxl" | "inpaint":
+                return ["--model", str(save_pipeline_folder(root / model, model)), "--threads", "1"]
+            case _:
+                raise ValueError(model)
+
+    return flags
+
+
+@pytest.fixture(scope="module")
+def draw(root: Path, model_flags: Callable[[str], list[str]]) -> Callable[..., Path]:
+    """Run ``sdrt generate`` once for each command line; the file of its one picture."""
+
+    @cache
+    def drawn(model: str, *argv: str) -> Path:
+        file = root / f"picture{drawn.cache_info().misses}.png"
+        argv = tuple(each.replace("{", f"{root}/").replace("}", ".png") for each in argv)
+        assert main(["generate", *argv, *model_flags(model), "-q", "-o", str(file)]) == 0
+        return file
+
+    return drawn
+
+
+def pixels(file: Path) -> np.ndarray:
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
+def recorded(name: str, settings: sdrt.Settings) -> Any:
+    """What stands at an option's place in the record; None where nothing does."""
+    field, _, key = OPTIONS[name].record.partition(".")
+    value = settings.to_dict()[field]
+    return value.get(key) if key else value
+
+
+def with_digests(value: Any, root: Path) -> Any:
+    """An expected value, in which a picture is its digest."""
+    if isinstance(value, list):
+        return [with_digests(each, root) for each in value]
+    if isinstance(value, str) and value.startswith("{"):
+        with Image.open(root / f"{value[1:-1]}.png") as image:
+            return digest(value, image)
+    return value
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_option_moves_the_picture_and_comes_back_from_its_record(
+    name: str, root: Path, draw: Callable[..., Path], model_flags: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    case = CASES[name]
+    common = [case.prompt, "--seed", "93", "--steps", "3", "--guidance-scale", "5", "--negative-prompt", "a blurry circle", *case.beside]
+    without, given = draw(case.model, *common, *case.plain), draw(case.model, *common, *case.flags)
+    assert case.flags[0] in OPTIONS[name].flags
+
+    one, two = pixels(without), pixels(given)
+    assert one.shape != two.shape or psnr(one, two) < 40
+
+    settings = sdrt.Settings.from_png(given)
+    expected, found = with_digests(case.recorded, root), recorded(name, settings)
+    assert expected.items() <= found.items() if isinstance(expected, dict) else found == expected
+    assert recorded(name, sdrt.Settings.from_png(without)) != found
+
+    given_pictures = [each for each in (*case.beside, *case.flags) if each.startswith("{") or each.endswith("image")]
+    pictures = [each.replace("{", f"{root}/").replace("}", ".png") for each in given_pictures]
+    again = tmp_path / "again.png"
+    assert main(["generate", "--from", str(given), *model_flags(case.model), *pictures, "-q", "-o", str(again)]) == 0
+    assert pixels(again).tobytes() == two.tobytes()
+    assert sdrt.Settings.from_png(again) == settings
+
+
+def test_the_number_of_images_is_the_number_of_files(model_flags: Callable[[str], list[str]], tmp_path: Path) -> None:
+    assert main(["generate", "a", "--seed", "93", "--steps", "1", "-n", "3", *model_flags("sd1"), "-q", "-o", str(tmp_path)]) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.93.png", "a.94.png", "a.95.png"]
+    # each file carries the record of its own picture
+    assert {sdrt.Settings.from_png(file).num_images for file in tmp_path.iterdir()} == {1}
+
+
+def test_batching_decides_how_many_rows_the_network_sees(model_flags: Callable[[str], list[str]], draw: Callable[..., Path]) -> None:
+    flags = ["a red circle", "--seed", "93", "--steps", "3"]
+    together, apart = draw("sd1", *flags), draw("sd1", *flags, "--guidance-batching", "sequential")
+    assert psnr(pixels(together), pixels(apart)) >= 60
+    assert sdrt.Settings.from_png(apart).guidance_batching == "sequential"
+    expected: dict[sdrt.GuidanceBatching, set[int]] = {"batched": {4}, "sequential": {1}}
+    for batching, rows in expected.items():
+        backend = FakeBackend()
+        pipe = sdrt.load(model_flags("sd1")[1], backend)
+        pipe.generate("a", num_images=2, num_inference_steps=2, guidance_batching=batching)
+        assert set(backend.rows) == rows

@@ -72,44 +72,37 @@ def to_x0(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: 
 
     The order of operations is diffusers', so that results agree to the bit.
     """
+    x0: Float
     match prediction:
         case "epsilon":
-            return _over(_minus(x, output, sigma), alpha)
+            x0 = output * sigma
+            np.subtract(x, x0, out=x0)
+            return np.divide(x0, alpha, out=x0)
         case "v_prediction":
-            return _weighted_sum(x, alpha, output, -sigma)
+            x0 = x * alpha
+            x0 += output * -sigma
+            return x0
         case "sample":
             return output
         case "flow_prediction":
-            return _minus(x, output, sigma)
+            x0 = output * sigma
+            return np.subtract(x, x0, out=x0)
 
 
 def to_eps(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: float) -> Float:
     """Return the predicted noise, of x's shape and dtype; an output that is the noise already is returned itself."""
+    eps: Float
     match prediction:
         case "epsilon":
             return output
         case "v_prediction":
-            return _weighted_sum(output, alpha, x, sigma)
+            eps = output * alpha
+            eps += x * sigma
+            return eps
         case "sample":
-            return _over(_minus(x, output, alpha), sigma)
+            eps = output * alpha
+            np.subtract(x, eps, out=eps)
+            return np.divide(eps, sigma, out=eps)
         case "flow_prediction":
-            scaled: Float = output * alpha
-            return np.add(x, scaled, out=scaled)
-
-
-def _weighted_sum(x: Float, a: float, y: Float, b: float) -> Float:
-    """Return a * x + b * y in a fresh array."""
-    scaled: Float = x * a
-    other: Float = y * b
-    return np.add(scaled, other, out=scaled)
-
-
-def _minus(x: Float, y: Float, weight: float) -> Float:
-    """Return x - weight * y in a fresh array."""
-    scaled: Float = y * weight
-    return np.subtract(x, scaled, out=scaled)
-
-
-def _over(x: Float, divisor: float) -> Float:
-    """Divide in place."""
-    return np.divide(x, divisor, out=x)
+            eps = output * alpha
+            return np.add(x, eps, out=eps)

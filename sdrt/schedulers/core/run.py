@@ -25,6 +25,11 @@ class Level(NamedTuple):
     alpha: float
     sigma: float
 
+    @classmethod
+    def of(cls, timestep: float, alpha: float, sigma: float) -> "Level":
+        """Return the level of these scales; without signal, the ratio is infinite."""
+        return cls(timestep, sigma / alpha if alpha else math.inf, alpha, sigma)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scales:

@@ -51,6 +51,17 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
         "Euler": "samplers.euler_diffusers:DiffusersEuler",
         "KDPM2Ancestral": "samplers.kdpm2_ancestral_diffusers:DiffusersKDPM2Ancestral",
         "LMS": "samplers.lms_diffusers:DiffusersLMS",
+        # timesteps of a table
+        "DDIM": "samplers.ddim_diffusers:DiffusersDDIM",
+        "DDIMInverse": "samplers.ddim_diffusers:DiffusersDDIMInverse",
+        "DistilledGrid": "grids.distilled_diffusers:DiffusersDistilledGrid",
+        "IPNDM": "samplers.ipndm_diffusers:DiffusersIPNDM",
+        "IPNDMGrid": "samplers.ipndm_diffusers:DiffusersIPNDMGrid",
+        "PNDM": "samplers.pndm_counted:DiffusersPNDM",
+        "PosteriorVariance": "steps.posterior_diffusers:DiffusersPosteriorVariance",
+        "TCD": "samplers.tcd_diffusers:DiffusersTCD",
+        "UnCLIP": "samplers.unclip_diffusers:DiffusersUnCLIP",
+        "X0Bound": "steps.bounds_diffusers:DiffusersX0Bound",
         # EDM, consistency models and flow matching
         "EDMGrid": "grids.edm_diffusers:DiffusersEDMGrid",
         "EDMEuler": "samplers.edm_euler_diffusers:DiffusersEDMEuler",
@@ -67,6 +78,8 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
         "UniPCMultistep": "samplers.dpm_diffusers:DiffusersUniPCMultistep",
     },
     "apple": {
+        "TimestepGrid": "grids.apple:AppleTimestepGrid",
+        "PNDM": "samplers.pndm_counted:ApplePNDM",
         "SolverGrid": "grids.solver_apple:AppleSolverGrid",
         "DPMSolverMultistep": "samplers.dpmsolver_apple:AppleDPMSolverMultistep",
     },

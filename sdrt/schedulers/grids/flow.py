@@ -3,7 +3,6 @@
 Levels are spread evenly over those that were trained, and shifted towards noise as the model or the size of the picture asks.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,13 +103,13 @@ class FlowGrid(Grid):
 
     def redraw(self, level: Level, level_next: Level) -> Weights:
         """Return the step to the predicted x0, and back with all fresh noise: x' = (1 - sigma') * x0_hat + sigma' * z."""
-        return LinearStep(x0=level_next.alpha, noise=level_next.sigma).fold_x0(*self.x0_weights(level.sigma))
+        return LinearStep(x0=level_next.alpha, noise=level_next.sigma).fold_x0(*self.x0_weights(level.sigma), level)
 
     def _stops(self, timesteps: F64, sigmas: F64) -> tuple[Level, ...]:
         """Return the levels of n timesteps and n noise levels, rounded to the numerics' type, and the end of the run."""
         real = real_type(self.numerics)
-        told = [*timesteps.astype(real).tolist(), 0.0]
-        return tuple(flow_level(timestep, sigma) for timestep, sigma in zip(told, [*sigmas.astype(real).tolist(), 0.0], strict=True))
+        told, levels = [*timesteps.astype(real).tolist(), 0.0], [*sigmas.astype(real).tolist(), 0.0]
+        return tuple(Level.of(timestep, 1 - sigma, sigma) for timestep, sigma in zip(told, levels, strict=True))
 
     def _told(self, timesteps: F64, sigmas: F64) -> F64:  # noqa: ARG002
         """Return what the network is told at the noise levels of timesteps that a caller laid down: those."""
@@ -157,12 +156,6 @@ class FlowGrid(Grid):
             return sigmas
         stretched: F64 = 1 - signal * ((1 - self.shift_terminal) / signal[-1])
         return stretched
-
-
-def flow_level(timestep: float, sigma: float) -> Level:
-    """Return the stop of a noise level; at pure noise its ratio is infinite."""
-    alpha = 1 - sigma
-    return Level(timestep, sigma / alpha if alpha else math.inf, alpha, sigma)
 
 
 def check_falling(name: str, levels: F64) -> F64:

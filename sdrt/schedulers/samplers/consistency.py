@@ -51,7 +51,7 @@ class ConsistencyModel(Sampler):
         lowest = self.grid.sigma_min
         back = min(max(level_next.sigma, lowest), self.grid.sigma_max)
         fresh = self.s_noise * math.sqrt(max(back**2 - lowest**2, 0.0))
-        return LinearStep(x0=1.0, noise=fresh).fold_x0(*self.x0_weights(1.0, level.sigma))
+        return LinearStep(x0=1.0, noise=fresh).fold_x0(*self.x0_weights(1.0, level.sigma), level)
 
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
         x = self._bounded(linear_combination((c.x, c.output), (state.x, output)))

@@ -1,84 +1,78 @@
-"""DDIM run backwards, from a picture to the noise that DDIM would turn into it (Song, Meng and Ermon 2020, section 4.3)."""
+"""DDIM run backwards, from a picture to the noise that DDIM would turn into it (Song, Meng and Ermon 2020, section 4.3).
+
+x' = sqrt(alpha_bar') * x0_hat + sqrt(1 - alpha_bar') * eps_hat,    with the network asked about the noisier end
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from sdrt.arrays import F64, Array
+from sdrt.arrays import Array, Float, Numerics
 from sdrt.errors import ConfigError
-from sdrt.schedulers.core.numerics import real_type
-from sdrt.schedulers.core.run import Plan, Request
-from sdrt.schedulers.one_step import BoundedOneStepSampler, one_call_plan, transfers
-from sdrt.schedulers.scheduled import SCHEDULE_KEYS
-from sdrt.schedulers.spacing import rounded
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import Compat, group, setting
+from sdrt.schedulers.grids.timestep_table import TimestepGrid, levels_between
+from sdrt.schedulers.steps.bounded import bounded_step
+from sdrt.schedulers.steps.bounds import X0Bound
+from sdrt.schedulers.steps.linear import LinearCall, LinearStep, Weights
 
 __all__ = ["DDIMInverse"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDIMInverse(BoundedOneStepSampler):
-    """Each step leads from the stop before a timestep to that timestep, about which the network is asked: the approximation of inversion.
-
-    Each step starts where the one before it ended. diffusers 0.42.1 takes the sample to be at ``timestep - T // n`` instead: see
-    :class:`DDIM` for where that is another place.
-    """
+class DDIMInverse(Sampler):
+    """Each step starts where the one before it ended, and leads to a timestep about which the network is asked already there."""
 
     name: ClassVar[str] = "DDIMInverseScheduler"
-    keys: ClassVar[Mapping[str, Any]] = SCHEDULE_KEYS | {
-        "clip_sample": True,
-        "clip_sample_range": 1.0,
-        "set_alpha_to_one": True,
-        "timestep_spacing": "leading",
-        "rescale_betas_zero_snr": False,
-        "set_alpha_to_zero": None,  # what set_alpha_to_one was called once, with the same meaning
-    }
     inverse: ClassVar[bool] = True
 
-    set_alpha_to_one: bool = True  # whether the picture has no noise at all, or that of the first trained timestep
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
+    # set_alpha_to_one: whether the picture has no noise at all, or that of the first trained timestep
+    grid: TimestepGrid = group(TimestepGrid)
+    bound: X0Bound = group(X0Bound, without=["thresholding", "dynamic_thresholding_ratio", "sample_max_value"], clip_sample=True)
+    set_alpha_to_zero: None = setting(None, read=lambda _: None, write=lambda _: {}, choices=())  # see :meth:`read`
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> Self:
+        """Build the sampler; ``set_alpha_to_zero`` is what ``set_alpha_to_one`` was called once, with the same meaning."""
+        former = values["set_alpha_to_zero"]
+        return super().read(values if former is None else {**values, "set_alpha_to_one": former}, numerics, compat)
 
     def _plan(self, request: Request) -> Plan:
         timesteps = self._rising(request)
-        table = self.alpha_bar()
-        now, then = (a.astype(real_type(self.numerics)) for a in self._ends(timesteps, table, request))
-        alphas, sigmas = np.sqrt(now), np.sqrt(1 - now)
-        if self.prediction_type == "sample" and sigmas.min() == 0:
+        ends = self.grid.alpha_bar_at(timesteps)
+        levels = levels_between(timesteps, self._starts(timesteps, request), ends, "sample")
+        if self.prediction_type == "sample" and levels.sigmas.min() == 0:
             raise ConfigError("a predicted x0 says nothing about noise where there is none; set set_alpha_to_one false")
-        steps = transfers(self.prediction_type, alphas, sigmas, np.sqrt(then), np.sqrt(1 - then), np.zeros(len(then)))
-        end = then[-1:]
-        return one_call_plan(
-            timesteps,
-            np.append(alphas, np.sqrt(end)).astype(np.float64),
-            np.append(sigmas, np.sqrt(1 - end)).astype(np.float64),
-            steps,
+        steps = [LinearStep(x0=x0, eps=eps) for x0, eps in zip(np.sqrt(ends).tolist(), np.sqrt(1 - ends).tolist(), strict=True)]
+        return levels.plan(
+            step.fold(self.prediction_type, LinearCall(at=stop, step=step)) for stop, step in zip(levels.stops, steps, strict=True)
         )
 
     def _rising(self, request: Request) -> Array:
         """Return the timesteps from clean to noisy, i64[n]."""
         if request.timesteps is None:
-            return rounded(self._timesteps(request))[::-1]
-        found = np.round(request.timesteps).astype(np.int64)
-        if found[-1] > self.num_train_timesteps - 1 or np.any(np.diff(found) <= 0):
+            return self.grid.timesteps(request)[::-1]
+        timesteps = np.round(request.timesteps).astype(np.int64)
+        last = self.num_train_timesteps - 1
+        if timesteps[-1] > last or np.any(np.diff(timesteps) <= 0):
             raise ConfigError(
-                f"timesteps must lie in [0, {self.num_train_timesteps - 1}] and rise, got {found.min()} to {found.max()}; "
-                "sort them from clean to noisy"
+                f"timesteps must lie in [0, {last}] and rise, got {timesteps.min()} to {timesteps.max()}; sort them from clean to noisy"
             )
-        return found
+        return timesteps
 
-    def _ends(self, timesteps: Array, table: F64, request: Request) -> tuple[F64, F64]:
-        """Return alpha_bar where each step starts, and where it ends: f64[calls] each."""
-        then = table[timesteps]
-        picture = 1.0 if self.set_alpha_to_one else table[0]
-        if self.compat == "diffusers" and request.timesteps is None:
-            before = timesteps - self.num_train_timesteps // request.n
-            return np.where(before >= 0, table[before], picture), then
-        return np.append(picture, then[:-1]), then
+    def _starts(self, timesteps: Array, request: Request) -> Float:  # noqa: ARG002
+        """Return alpha_bar where each step starts: f[n]."""
+        return self.grid.alpha_bar_at(np.append(-1, timesteps[:-1]))
 
-    def _config(self) -> dict[str, Any]:
-        return super()._config() | {"set_alpha_to_one": self.set_alpha_to_one}
+    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
+        if not self.bound:
+            return super()._advance(c, state, output, noise)
+        return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise))
 
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        former = values["set_alpha_to_zero"]
-        return super()._read(values) | {"set_alpha_to_one": values["set_alpha_to_one"] if former is None else former}
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to, within its bound."""
+        return self.bound(super().predicted_x0(x, output, alpha, sigma))

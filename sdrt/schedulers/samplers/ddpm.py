@@ -1,58 +1,48 @@
-"""DDPM: denoising diffusion probabilistic models (Ho et al. 2020, arXiv:2006.11239, algorithm 2)."""
+"""DDPM: denoising diffusion probabilistic models (Ho et al. 2020, arXiv:2006.11239, algorithm 2).
 
-from collections.abc import Mapping
+x' = mean(x0_hat, x) + deviation * z,    with the posterior of `sdrt.schedulers.steps.posterior`
+"""
+
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, Literal, get_args
 
-import numpy as np
-
-from sdrt.arrays import F64, Array
-from sdrt.schedulers.core.numerics import real_type
-from sdrt.schedulers.core.run import Plan, Request
+from sdrt.arrays import Float
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.noise_schedule import BetaSchedule
-from sdrt.schedulers.posterior import PosteriorSampler, VarianceType
-from sdrt.schedulers.scheduled import SCHEDULE_KEYS
-from sdrt.schedulers.spacing import rounded
-from sdrt.schedulers.steps.bounds import BOUND_KEYS
+from sdrt.schedulers.grids.timestep_table import TimestepGrid
+from sdrt.schedulers.steps.bounds import X0Bound
+from sdrt.schedulers.steps.posterior import PosteriorCall, PosteriorVariance, advance_posterior, posterior_calls
 
 __all__ = ["DDPM"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDPM(PosteriorSampler):
-    """Each step draws from the posterior; the run ends without noise.
-
-    ``fixed_small_log`` and ``fixed_large_log`` are ``fixed_small`` and ``fixed_large`` computed through logarithms. diffusers 0.42.1 takes
-    the square root of the logarithm in the second, which is NaN.
-    """
+class DDPM(Sampler):
+    """Each step draws from the posterior; the run ends without noise."""
 
     name: ClassVar[str] = "DDPMScheduler"
-    keys: ClassVar[Mapping[str, Any]] = (
-        SCHEDULE_KEYS
-        | BOUND_KEYS
-        | {
-            "variance_type": "fixed_small",
-            "clip_sample": True,
-            "clip_sample_range": 1.0,
-            "timestep_spacing": "leading",
-            "rescale_betas_zero_snr": False,
-        }
-    )
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "beta_schedule": get_args(BetaSchedule),
-        "variance_type": get_args(VarianceType),
-    }
+
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
+    grid: TimestepGrid = group(TimestepGrid, without=["set_alpha_to_one"], choices={"beta_schedule": get_args(BetaSchedule)})
+    bound: X0Bound = group(X0Bound, clip_sample=True)
+    variance: PosteriorVariance = group(PosteriorVariance)
+
+    @property
+    def doubled_output(self) -> bool:
+        """Whether the network says the variance."""
+        return self.variance.is_learned
 
     def _plan(self, request: Request) -> Plan:
-        timesteps = rounded(self._timesteps(request))
-        now, then = (a.astype(real_type(self.numerics)) for a in _ends(timesteps, self.alpha_bar()))
-        return self._posterior_plan(timesteps, now, then, 1 - now / then)
+        levels = self.grid.levels(request, self.prediction_type, self.bound)
+        betas = 1 - levels.alpha_bars / levels.ends
+        calls = posterior_calls(levels, betas, self.prediction_type, self.variance)
+        return levels.plan(calls, self.variance.draws(levels.timesteps))
 
+    def _advance(self, c: PosteriorCall, state: State, output: Float, noise: Float | None) -> State:
+        return advance_posterior(c, self.prediction_type, self.bound, self.variance, state, output, noise)
 
-def _ends(timesteps: Array, table: F64) -> tuple[F64, F64]:
-    """Return alpha_bar where each step starts, and where it ends: f64[calls] each.
-
-    The -1 in which diffusers' trailing spacing ends for some n is the end of the run for the step before it.
-    """
-    after = np.append(timesteps[1:], -1)
-    return table[timesteps], np.where(after >= 0, table[after], 1.0)
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to, within its bound."""
+        return self.bound(super().predicted_x0(x, output, alpha, sigma))

@@ -51,7 +51,7 @@ class EDMEuler(Sampler):
         """Return the step from a raised level to ``sigma_next``, and with fresh noise to the next raised level."""
         fresh = self.churn.s_noise * math.sqrt(level_next.sigma * level_next.sigma - sigma_next * sigma_next)
         kept = sigma_next / level.sigma
-        return LinearStep(x=kept, x0=1 - kept, noise=fresh).fold_x0(*self.x0_weights(1.0, level.sigma))
+        return LinearStep(x=kept, x0=1 - kept, noise=fresh).fold_x0(*self.x0_weights(1.0, level.sigma), level)
 
     def _scaled_plan(self, stops: tuple[Level, ...], steps: list[Weights], draws: tuple[bool, ...], raised: float) -> Plan:
         sigmas: F64 = np.array([stop.sigma for stop in stops[:-1]])

@@ -20,7 +20,7 @@ from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Level, Plan, Request, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group
-from sdrt.schedulers.grids.flow import FlowGrid, flow_level
+from sdrt.schedulers.grids.flow import FlowGrid
 from sdrt.schedulers.steps.churn import Churn
 from sdrt.schedulers.steps.linear import LinearCall, Weights, linear_combination, linear_plan
 
@@ -71,7 +71,7 @@ class FlowHeun(Sampler):
         sigmas: F64 = np.array([stop.sigma for stop in stops])
         raised = np.minimum(sigmas[:-1] * (1 + self.churn.gammas(sigmas, len(stops) - 1)), 1.0)
         told = np.where(raised > sigmas[:-1], self.grid.network_timesteps(raised), [stop.timestep for stop in stops[:-1]])
-        return tuple(flow_level(timestep, sigma) for timestep, sigma in zip(told.tolist(), raised.tolist(), strict=True))
+        return tuple(Level.of(timestep, 1 - sigma, sigma) for timestep, sigma in zip(told.tolist(), raised.tolist(), strict=True))
 
     def _step(self, level: Level, level_next: Level, raised: Level) -> Iterator[LinearCall]:
         """Return the calls of a step: to its end along the first slope; then half-way over to the second, and up to the next beginning."""

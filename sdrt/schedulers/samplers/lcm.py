@@ -1,61 +1,67 @@
-"""LCM: multistep sampling from a latent consistency model (Luo et al. 2023, arXiv:2310.04378, algorithm 3)."""
+"""LCM: multistep sampling from a latent consistency model (Luo et al. 2023, arXiv:2310.04378, algorithm 3).
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+x' = sqrt(alpha_bar') * (c_skip * x + c_out * x0_hat) + sqrt(1 - alpha_bar') * z
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.schedulers.blend import Blend, blended, blends
 from sdrt.schedulers.core.numerics import real_type
-from sdrt.schedulers.core.prediction import check_alpha
+from sdrt.schedulers.core.prediction import x0_weights
 from sdrt.schedulers.core.run import Plan, Request, State
-from sdrt.schedulers.distilled import DISTILLED_KEYS, DistilledSampler
-from sdrt.schedulers.one_step import one_call_plan
-from sdrt.schedulers.steps.bounds import NO_BOUND, X0Bound, divided_by
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.distilled import DistilledGrid
+from sdrt.schedulers.grids.timestep_table import levels_between
+from sdrt.schedulers.steps.bounded import bounded_step
+from sdrt.schedulers.steps.bounds import X0Bound
+from sdrt.schedulers.steps.linear import LinearStep, Weights
 
-__all__ = ["LCM", "LCMStep"]
+__all__ = ["LCM"]
 
 _SIGMA_DATA = 0.5  # deviation of the data in the boundary conditions of Song et al. 2023 (arXiv:2303.01469), equation 25
 
 
 @dataclass(frozen=True, kw_only=True)
-class LCMStep:
-    """The numbers of one step."""
-
-    mean: Blend
-    deviation: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class LCM(DistilledSampler):
+class LCM(Sampler):
     """Each call jumps to a clean sample; fresh noise brings it back up to the next timestep."""
 
     name: ClassVar[str] = "LCMScheduler"
-    keys: ClassVar[Mapping[str, Any]] = DISTILLED_KEYS
+    step_options: ClassVar[tuple[str, ...]] = DistilledGrid.step_options
 
-    bound: X0Bound = NO_BOUND
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
+    grid: DistilledGrid = group(DistilledGrid)
+    bound: X0Bound = group(X0Bound)
+    timestep_scaling: float = setting(10.0)  # of the boundary conditions
+
+    @property
+    def max_inference_steps(self) -> int:
+        """The most steps that a run can be spread over: the timesteps of the distillation within ``strength``."""
+        return self.grid.max_inference_steps
+
+    def image_plan(self, num_inference_steps: int, strength: float) -> tuple[Plan, int]:
+        """Lay out a run over the share ``strength`` of the distillation's timesteps, all of which it visits: it begins at call 0."""
+        return replace(self, grid=replace(self.grid, strength=strength)).plan(num_inference_steps), 0
 
     def _plan(self, request: Request) -> Plan:
-        timesteps = self._visited(request)
-        draws = self._draws(request, len(timesteps))
-        real, table = real_type(self.numerics), self.alpha_bar()
-        now = table[timesteps].astype(real)
+        timesteps = self.grid.timesteps(request)
+        draws = self.grid.draws(request, len(timesteps))
+        real = real_type(self.numerics)
+        now = self.grid.alpha_bar()[timesteps].astype(real)
         # A last step that draws, as diffusers makes one, ends where it began.
         then = np.append(now[1:], now[-1] if draws[-1] else real(1))
-        alphas, sigmas = divided_by(np.sqrt(now), self.bound, self.compat), np.sqrt(1 - now)
-        check_alpha(self.prediction_type, float(alphas.min()))
+        levels = levels_between(timesteps, now, then, self.prediction_type, self.bound)
         c_skip, c_out = self._boundary(timesteps.astype(real))
-        means = blends(self.prediction_type, alphas, sigmas, np.sqrt(then) * c_out, np.sqrt(then) * c_skip)
-        deviations = np.sqrt(1 - then)
-        return one_call_plan(
-            timesteps,
-            np.append(alphas, np.sqrt(then[-1:])).astype(np.float64),
-            np.append(sigmas, deviations[-1:]).astype(np.float64),
-            tuple(LCMStep(mean=mean, deviation=deviation) for mean, deviation in zip(means, deviations.tolist(), strict=True)),
-            draws=draws,
-        )
+        numbers = (np.sqrt(then) * c_out, np.sqrt(then) * c_skip, np.sqrt(1 - then))
+        steps = [LinearStep(x0=x0, x=x, noise=noise) for x0, x, noise in zip(*(column.tolist() for column in numbers), strict=True)]
+        calls = [
+            step.fold_x0(*x0_weights(self.prediction_type, stop.alpha, stop.sigma), stop)
+            for stop, step in zip(levels.stops, steps, strict=True)
+        ]
+        return levels.plan(calls, draws)
 
     def _boundary(self, timesteps: Array) -> tuple[Float, Float]:
         """Return the weights (c_skip, c_out) that make the consistency function the identity at timestep 0."""
@@ -63,18 +69,11 @@ class LCM(DistilledSampler):
         total = scaled**2 + _SIGMA_DATA**2
         return _SIGMA_DATA**2 / total, scaled / np.sqrt(total)
 
-    def _advance(self, c: LCMStep, state: State, output: Float, noise: Float | None) -> State:
-        x = blended(c.mean, self.prediction_type, self.bound, state.x, output)
-        if noise is not None:
-            np.add(x, noise * c.deviation, out=x)
-        return state.advance(x)
+    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
+        if not self.bound:
+            return super()._advance(c, state, output, noise)
+        return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise))
 
-    def _x0_bound(self) -> X0Bound:
-        return self.bound
-
-    def _config(self) -> dict[str, Any]:
-        return super()._config() | self.bound.config()
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"bound": X0Bound.read(values)}
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to, within its bound."""
+        return self.bound(super().predicted_x0(x, output, alpha, sigma))

@@ -1,128 +1,104 @@
-"""PNDM: pseudo numerical methods for diffusion models (Liu et al. 2022, arXiv:2202.09778).
+"""PNDM: pseudo numerical methods for diffusion models (Liu et al. 2022, arXiv:2202.09778), equation 11.
+
+    x' = sqrt(a' / a) * x - (a' - a) / (a * sqrt(1 - a') + sqrt(a * (1 - a) * a')) * eps,    a = alpha_bar
 
 With ``skip_prk_steps`` (all Stable Diffusion configurations) this is what is called PLMS: an Adams-Bashforth method that repairs its first
 step with a second call. Without, three Runge-Kutta steps of four calls each come first.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from sdrt.arrays import F64, Array, Float
+from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.adams_bashforth import adams_bashforth, weighted
-from sdrt.schedulers.apple import apple_alpha_bar
-from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.numerics import Real
 from sdrt.schedulers.core.prediction import to_eps
 from sdrt.schedulers.core.run import Plan, Request, State
-from sdrt.schedulers.core.settings import Compat
-from sdrt.schedulers.samplers.pndm_calls import PRK_STEPS, CountedCall, Counter, PNDMCall, call_between, plms_calls, prk_calls
-from sdrt.schedulers.scheduled import SCHEDULE_KEYS, ScheduledSampler, with_final
-from sdrt.schedulers.spacing import rounded
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.timestep_table import TimestepGrid
+from sdrt.schedulers.steps.adams_bashforth import adams_bashforth
+from sdrt.schedulers.steps.linear import linear_combination
 
-__all__ = ["PNDM"]
+__all__ = ["PNDM", "PRK_STEPS", "PNDMCall", "Role", "call_between", "plms_calls", "prk_ends", "prk_timesteps"]
+
+Role = Literal["first", "repeat", "multistep", "stage", "join"]
+
+PRK_STEPS = 3  # Runge-Kutta steps that give the multistep method its history
 
 
 @dataclass(frozen=True, kw_only=True)
-class PNDM(ScheduledSampler):
+class PNDMCall:
+    """The numbers of one call: x' = sample * x - difference * eps / divisor."""
+
+    role: Role
+    sample: float
+    difference: float
+    divisor: float
+    alpha: float  # scales where the step starts, for a velocity
+    sigma: float
+
+
+def call_between(role: Role, now: Real, then: Real) -> PNDMCall:
+    """Return the numbers of a call between two values of alpha_bar, computed in their own type and diffusers' order."""
+    return PNDMCall(
+        role=role,
+        sample=float(np.sqrt(then / now)),
+        difference=float(then - now),
+        divisor=float(now * np.sqrt(1 - then) + np.sqrt(now * (1 - now) * then)),
+        alpha=float(np.sqrt(now)),
+        sigma=float(np.sqrt(1 - now)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PNDM(Sampler):
     """Pseudo linear multistep, after an optional pseudo Runge-Kutta start.
 
-    Scalars are computed in the numerics' own type, in diffusers' order of operations. As there, outputs are extrapolated as they are, and
-    a velocity is turned into noise afterwards, which costs velocity models an order: measured 0.99, where a noise prediction has 1.9.
-
-    Each call ends at the stop where the next call happens, a Runge-Kutta midpoint is the middle of two timesteps, and a run that starts in
-    the middle starts with a plain step: see :class:`Counter` for what diffusers 0.42.1 does instead. Apple's package counts like it, is
-    PLMS for noise predictions alone, and takes the x0 that the last call predicts for the result.
+    As in diffusers, outputs are extrapolated as they are, and a velocity is turned into noise afterwards, which costs velocity models an
+    order: measured 0.99, where a noise prediction has 1.9. Each call ends at the stop where the next call happens, a Runge-Kutta midpoint
+    is the middle of two timesteps, and a run that starts in the middle starts with a plain step.
     """
 
     name: ClassVar[str] = "PNDMScheduler"
-    keys: ClassVar[Mapping[str, Any]] = SCHEDULE_KEYS | {"skip_prk_steps": False, "set_alpha_to_one": False, "timestep_spacing": "leading"}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {"prediction_type": ("epsilon", "v_prediction")}
-    compats: ClassVar[tuple[Compat, ...]] = ("diffusers", "apple")
 
-    skip_prk_steps: bool = False
-    set_alpha_to_one: bool = False
+    prediction_type: Literal["epsilon", "v_prediction"] = setting("epsilon")
+    grid: TimestepGrid = group(TimestepGrid, without=["rescale_betas_zero_snr"], set_alpha_to_one=False)
+    skip_prk_steps: bool = setting(False)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.prediction_type not in ("epsilon", "v_prediction"):
-            raise ConfigError(f"PNDM takes prediction_type epsilon or v_prediction, got {self.prediction_type!r}; use DDIM for others")
-        if self.compat == "apple":
-            self._check_apple()
-
-    def _check_apple(self) -> None:
-        """Refuse what Apple's package, which reads no configuration, does not do."""
-        does: dict[str, Any] = {
-            "prediction_type": "epsilon",
-            "skip_prk_steps": True,
-            "timestep_spacing": "leading",
-            "steps_offset": 1,
-            "set_alpha_to_one": False,
-        }
-        if others := {key: getattr(self, key) for key, value in does.items() if getattr(self, key) != value}:
             raise ConfigError(
-                f"Apple's PNDM has {', '.join(f'{key} {does[key]}' for key in others)}, got {', '.join(map(str, others.values()))}; "
-                "set it so, or leave compat out"
+                f"prediction_type of PNDM must be epsilon or v_prediction, got {self.prediction_type!r}; use DDIM"
             )
-        apple_alpha_bar(self.schedule)
-
-    def alpha_bar(self) -> F64:
-        """The signal power at every trained timestep, f64[T]."""
-        return apple_alpha_bar(self.schedule) if self.compat == "apple" and self.numerics == "float32" else super().alpha_bar()
-
-    def _config(self) -> dict[str, Any]:
-        return super()._config() | {"skip_prk_steps": self.skip_prk_steps, "set_alpha_to_one": self.set_alpha_to_one}
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {key: values[key] for key in ("skip_prk_steps", "set_alpha_to_one")}
 
     def _plan(self, request: Request) -> Plan:
-        steps = rounded(self._timesteps(request))
-        if self.compat is not None and request.timesteps is None:
-            return self._counted_plan(steps, request.n)
+        steps = self.grid.timesteps(request)
         timesteps, origins, roles = plms_calls(steps) if self.skip_prk_steps else prk_calls(steps)
-        alpha_bar = self._levels(timesteps)
+        alpha_bar = self._alpha_bars(timesteps)
         ends = zip(roles, origins, alpha_bar[1:], strict=True)
-        calls = tuple(call_between(role, alpha_bar[origin], then) for role, origin, then in ends)
-        return self._tables(timesteps, alpha_bar, calls, tuple(i for i, origin in enumerate(origins) if origin == i))
+        calls = [call_between(role, alpha_bar[origin], then) for role, origin, then in ends]
+        return self._tables(timesteps, alpha_bar, calls, [i for i, origin in enumerate(origins) if origin == i])
 
-    def _counted_plan(self, steps: Array, n: int) -> Plan:
-        """Lay out a run as the packages of ``compat`` do. A step may start at any call: their pipelines leave out the first of the list."""
-        stride = self.num_train_timesteps // n
-        timesteps = Counter.timesteps(steps, stride, self.skip_prk_steps)
-        alpha_bar = self._levels(timesteps)
-        counter = Counter(
-            alpha_bar=self.alpha_bar().astype(alpha_bar.dtype),
-            final=alpha_bar[-1],
-            stride=stride,
-            prk_starts=() if self.skip_prk_steps else tuple(steps[:PRK_STEPS].tolist()),
-        )
-        calls = [CountedCall(timestep=timestep, counter=counter) for timestep in timesteps.tolist()]
-        if self.compat == "apple":
-            calls[-1] = replace(calls[-1], decodes=True)
-            alpha_bar[-1] = 1
-        return self._tables(timesteps, alpha_bar, tuple(calls), tuple(range(n)))
-
-    def _levels(self, timesteps: Array) -> Float:
+    def _alpha_bars(self, timesteps: Array) -> Float:
         """Return alpha_bar at each call and at the end, f[calls + 1] of the numerics' own type."""
-        table = self.alpha_bar()
-        return with_final(table, table[timesteps], self.set_alpha_to_one).astype(real_type(self.numerics))
+        return np.append(self.grid.alpha_bar_at_calls(timesteps), self.grid.alpha_bar_at(np.array([-1])))
 
-    def _tables(self, timesteps: Array, alpha_bar: Float, calls: tuple[Any, ...], starts: tuple[int, ...]) -> Plan:
+    def _tables(self, timesteps: Array, alpha_bar: Float, calls: Sequence[Any], starts: Sequence[int]) -> Plan:
         return Plan(
             timesteps=timesteps,
             alphas=np.sqrt(alpha_bar).astype(np.float64),
             sigmas=np.sqrt(1 - alpha_bar).astype(np.float64),
-            coefficients=calls,
+            coefficients=tuple(calls),
             draws=(False,) * len(calls),
-            starts=starts,
+            starts=tuple(starts),
         )
 
-    def _advance(self, call: PNDMCall | CountedCall, state: State, output: Float, noise: Float | None) -> State:  # noqa: ARG002
-        c = call.after(state) if isinstance(call, CountedCall) else call
+    def _advance(self, c: PNDMCall, state: State, output: Float, noise: Float | None) -> State:  # noqa: ARG002
         x = state.x if state.step_start is None else state.step_start
         match c.role:
             case "first":  # to the next stop, from where the repeat looks back
@@ -163,4 +139,47 @@ def _mean(e: Float, before: Float) -> Float:
 
 def _runge_kutta(*e: Float) -> Float:
     """Join the four slopes of a classical Runge-Kutta step."""
-    return weighted((1 / 6, 1 / 3, 1 / 3, 1 / 6), e)
+    return linear_combination((1 / 6, 1 / 3, 1 / 3, 1 / 6), e)
+
+
+def plms_calls(steps: Array) -> tuple[Array, list[int], list[Role]]:
+    """Return timestep, origin and role of each call; the origin is the call at which the step began."""
+    n = len(steps)
+    if n == 1:
+        return steps, [0], ["first"]
+    roles: list[Role] = ["first", "repeat", *_repeat("multistep", n - 1)]
+    return np.concatenate([steps[:2], steps[1:]]), [0, 0, *range(2, n + 1)], roles
+
+
+def prk_calls(steps: Array) -> tuple[Array, list[int], list[Role]]:
+    """Return the same for a run that begins with Runge-Kutta steps: at the timestep, twice half-way to the next, and there."""
+    blocks = [(start, end + (start - end) // 2, end) for start, end in prk_ends(steps)]
+    origins = [4 * (i // 4) for i in range(4 * PRK_STEPS)]
+    block: list[Role] = ["stage", "stage", "stage", "join"]
+    rest = len(steps) - PRK_STEPS
+    return prk_timesteps(blocks, steps), origins + [len(origins) + i for i in range(rest)], block * PRK_STEPS + _repeat("multistep", rest)
+
+
+def prk_ends(steps: Array) -> list[tuple[int, int]]:
+    """Return the timesteps between which the Runge-Kutta steps lead.
+
+    Raises
+    ------
+    ConfigError : too few steps
+    """
+    if len(steps) <= PRK_STEPS:
+        raise ConfigError(
+            f"num_inference_steps of PNDM without skip_prk_steps must be at least {PRK_STEPS + 1}, got {len(steps)}; take more, "
+            "or set skip_prk_steps"
+        )
+    return list(pairwise(steps[: PRK_STEPS + 1]))
+
+
+def prk_timesteps(blocks: list[tuple[int, int, int]], steps: Array) -> Array:
+    """Return the timesteps of all calls, where each block asks at its start, twice at its middle and at its end."""
+    asked = [timestep for start, middle, end in blocks for timestep in (start, middle, middle, end)]
+    return np.concatenate([asked, steps[PRK_STEPS:]])
+
+
+def _repeat(role: Role, count: int) -> list[Role]:
+    return [role] * count

@@ -1,40 +1,47 @@
-"""TCD: strategic stochastic sampling for trajectory consistency models (Zheng et al. 2024, arXiv:2402.19159, algorithm 4)."""
+"""TCD: strategic stochastic sampling for trajectory consistency models (Zheng et al. 2024, arXiv:2402.19159, algorithm 4).
 
-from collections.abc import Mapping
+With s = (1 - eta) * t' below the next timestep t', and u = alpha_bar(t') / alpha_bar(s) the signal of s that is left there:
+
+    x' = sqrt(u) * (sqrt(alpha_bar(s)) * x0_hat + sqrt(1 - alpha_bar(s)) * eps_hat) + sqrt(1 - u) * z
+"""
+
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.core.numerics import real_type
-from sdrt.schedulers.core.prediction import check_alpha
-from sdrt.schedulers.core.run import Plan, Request
-from sdrt.schedulers.distilled import DISTILLED_KEYS, DistilledSampler
-from sdrt.schedulers.one_step import BoundedOneStepSampler, one_call_plan, transfers
-from sdrt.schedulers.steps.bounds import NO_BOUND, X0Bound
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.distilled import DistilledGrid
+from sdrt.schedulers.grids.timestep_table import levels_between
+from sdrt.schedulers.steps.bounded import bounded_step
+from sdrt.schedulers.steps.bounds import X0Bound
+from sdrt.schedulers.steps.linear import LinearCall, LinearStep, Weights
 
 __all__ = ["TCD"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TCD(DistilledSampler, BoundedOneStepSampler):
-    """Each call goes down the trajectory to s = (1 - eta) * t', below the next timestep t', and fresh noise brings it back up to t'.
+class TCD(Sampler):
+    """Each call goes down the trajectory to s, and fresh noise brings it back up to t'.
 
-    The run ends at timestep 0, which still has the noise of the first trained timestep. diffusers 0.42.1 has keys that bound x0, and does
-    not look at them; here they bound it.
+    The run ends at timestep 0, which still has the noise of the first trained timestep.
     """
 
     name: ClassVar[str] = "TCDScheduler"
-    keys: ClassVar[Mapping[str, Any]] = DISTILLED_KEYS
-    step_options: ClassVar[tuple[str, ...]] = ("eta", *DistilledSampler.step_options)
+    step_options: ClassVar[tuple[str, ...]] = ("eta", *DistilledGrid.step_options)
 
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
+    grid: DistilledGrid = group(DistilledGrid)
+    bound: X0Bound = group(X0Bound)
+    timestep_scaling: float = setting(10.0)  # of LCM's boundary conditions: says nothing here
     eta: float = 0.3  # the paper's gamma; 0 is deterministic
-    every_timestep: bool = False  # whether a run is spread over all trained timesteps, and not over those of the distillation
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not 0 <= self.eta <= 1:
             raise ConfigError(f"eta must be in [0, 1], from deterministic to LCM, got {self.eta}")
 
@@ -45,37 +52,44 @@ class TCD(DistilledSampler, BoundedOneStepSampler):
         at most so many.
         """
         changed = super().with_options(**options)
-        return changed if options.get("original_inference_steps") is None else replace(changed, every_timestep=True)
+        if options.get("original_inference_steps") is None:
+            return changed
+        return replace(changed, grid=replace(changed.grid, every_timestep=True))
 
     @property
     def max_inference_steps(self) -> int:
         """The most steps that a run can be spread over."""
-        return min(self.original_inference_steps, len(self._distilled()))
+        return self.grid.max_inference_steps
 
-    def _distilled(self) -> Array:
-        if self.every_timestep:
-            return np.arange(int(self.num_train_timesteps * self.strength) - 1, -1, -1)
-        return super()._distilled()
+    def image_plan(self, num_inference_steps: int, strength: float) -> tuple[Plan, int]:
+        """Lay out a run over the share ``strength`` of the distillation's timesteps, all of which it visits: it begins at call 0."""
+        return replace(self, grid=replace(self.grid, strength=strength)).plan(num_inference_steps), 0
 
     def _plan(self, request: Request) -> Plan:
-        timesteps = self._visited(request)
-        draws = self._draws(request, len(timesteps))
-        real, table = real_type(self.numerics), self.alpha_bar()
+        timesteps = self.grid.timesteps(request)
+        draws = self.grid.draws(request, len(timesteps))
         after = np.append(timesteps[1:], 0)
-        below = np.floor(real(1 - self.eta) * after.astype(real)).astype(np.int64)
-        now, then, low = (table[stops].astype(real) for stops in (timesteps, after, below))
-        alphas, sigmas = np.sqrt(now), np.sqrt(1 - now)
-        check_alpha(self.prediction_type, float(alphas.min()))
-        up = np.where(draws, then / low, real(1))  # how much of the signal at s is left at the next timestep
-        steps = transfers(self.prediction_type, alphas, sigmas, np.sqrt(up) * np.sqrt(low), np.sqrt(up) * np.sqrt(1 - low), np.sqrt(1 - up))
-        end = then[-1:]
-        return one_call_plan(
-            timesteps,
-            np.append(alphas, np.sqrt(end)).astype(np.float64),
-            np.append(sigmas, np.sqrt(1 - end)).astype(np.float64),
-            steps,
-            draws=draws if self.eta else False,
-        )
+        low = self._alpha_bar_below(after)
+        table = self.grid.alpha_bar().astype(low.dtype)
+        levels = levels_between(timesteps, table[timesteps], table[after], self.prediction_type)
+        up = np.where(draws, levels.ends / low, low.dtype.type(1))
+        numbers = (np.sqrt(up) * np.sqrt(low), np.sqrt(up) * np.sqrt(1 - low), np.sqrt(1 - up))
+        steps = [LinearStep(x0=x0, eps=eps, noise=noise) for x0, eps, noise in zip(*(column.tolist() for column in numbers), strict=True)]
+        calls = [step.fold(self.prediction_type, LinearCall(at=stop, step=step)) for stop, step in zip(levels.stops, steps, strict=True)]
+        return levels.plan(calls, draws if self.eta else False)
 
-    def _x0_bound(self) -> X0Bound:
-        return NO_BOUND if self.compat == "diffusers" else self.bound
+    def _alpha_bar_below(self, timesteps: Array) -> Float:
+        """Return alpha_bar at s for each next timestep, f[n] of the numerics' own type."""
+        real = real_type(self.numerics)
+        below = np.floor(real(1 - self.eta) * timesteps.astype(real)).astype(np.int64)
+        powers: Float = self.grid.alpha_bar()[below].astype(real)
+        return powers
+
+    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
+        if not self.bound:
+            return super()._advance(c, state, output, noise)
+        return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise))
+
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to, within its bound."""
+        return self.bound(super().predicted_x0(x, output, alpha, sigma))

@@ -1,63 +1,70 @@
-"""unCLIP's sampler (Ramesh et al. 2022, arXiv:2204.06125): DDPM over the cosine schedule, for its prior, decoder and upscalers."""
+"""unCLIP's sampler (Ramesh et al. 2022, arXiv:2204.06125): DDPM over the cosine schedule, for its prior, decoder and upscalers.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+x' = mean(x0_hat, x) + deviation * z,    with the posterior of `sdrt.schedulers.steps.posterior`
+"""
 
-import numpy as np
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from sdrt.arrays import Array
-from sdrt.schedulers.core.numerics import real_type
-from sdrt.schedulers.core.run import Plan, Request
-from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
-from sdrt.schedulers.posterior import PosteriorSampler, VarianceType
-from sdrt.schedulers.spacing import Spacing, rounded
+from sdrt.arrays import Float
+from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.timestep_table import TableLevels, TimestepGrid
+from sdrt.schedulers.steps.bounds import X0Bound
+from sdrt.schedulers.steps.posterior import PosteriorCall, PosteriorVariance, advance_posterior, posterior_calls
 
 __all__ = ["UnCLIP"]
 
+# unCLIP's classes have a cosine schedule and linspace, and no keys for either.
+_FIXED_KEYS = (
+    "beta_start",
+    "beta_end",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+    "timestep_spacing",
+    "steps_offset",
+    "set_alpha_to_one",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
-class UnCLIP(PosteriorSampler):
-    """Each step ends where the next one starts, as in the pipelines of diffusers, which tell ``step`` so by ``prev_timestep``.
-
-    Without it, diffusers 0.42.1 moves a single timestep down, however far the next one is. And where that is right, it mixes betas with
-    1 - alpha_bar, whose float32 rounding differs by 1e-3 next to 1: its last step ends at 0.9995 x0.
-    """
+class UnCLIP(Sampler):
+    """Each step ends where the next one starts, as in the pipelines of diffusers, which tell ``step`` so by ``prev_timestep``."""
 
     name: ClassVar[str] = "UnCLIPScheduler"
-    keys: ClassVar[Mapping[str, Any]] = {
-        "num_train_timesteps": 1000,
-        "variance_type": "fixed_small_log",
-        "clip_sample": True,
-        "clip_sample_range": 1.0,
-        "prediction_type": "epsilon",
-        "beta_schedule": "squaredcos_cap_v2",
-    }
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "beta_schedule": ("squaredcos_cap_v2",),
-        "variance_type": ("fixed_small_log", "learned_range"),
-    }
 
-    schedule: NoiseSchedule = field(default_factory=lambda: NoiseSchedule(beta_schedule="squaredcos_cap_v2"))
-    variance_type: VarianceType = "fixed_small_log"
-    timestep_spacing: Spacing = "linspace"
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
+    grid: TimestepGrid = group(
+        TimestepGrid,
+        without=_FIXED_KEYS,
+        choices={"beta_schedule": ("squaredcos_cap_v2",)},
+        beta_schedule="squaredcos_cap_v2",
+        timestep_spacing="linspace",
+    )
+    bound: X0Bound = group(X0Bound, without=["thresholding", "dynamic_thresholding_ratio", "sample_max_value"], clip_sample=True)
+    variance: PosteriorVariance = group(
+        PosteriorVariance, choices={"variance_type": ("fixed_small_log", "learned_range")}, variance_type="fixed_small_log"
+    )
 
-    @classmethod
-    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._read(values) | {"timestep_spacing": "linspace"}
+    @property
+    def doubled_output(self) -> bool:
+        """Whether the network says the variance."""
+        return self.variance.is_learned
 
     def _plan(self, request: Request) -> Plan:
-        timesteps = rounded(self._timesteps(request))
-        after = self._after(timesteps, request)
-        real, table = real_type(self.numerics), self.alpha_bar()
-        now, then = table[timesteps].astype(real), np.where(after >= 0, table[after], 1.0).astype(real)
-        betas = 1 - now / then
-        if self.compat == "diffusers":
-            betas = np.where(timesteps - after == 1, self.schedule.betas(self.numerics)[timesteps].astype(real), betas)
-        return self._posterior_plan(timesteps, now, then, betas)
+        levels, betas = self._levels(request)
+        calls = posterior_calls(levels, betas, self.prediction_type, self.variance)
+        return levels.plan(calls, self.variance.draws(levels.timesteps))
 
-    def _after(self, timesteps: Array, request: Request) -> Array:
-        """Return the timestep at which each step ends, i64[n]; -1 is the end of the run."""
-        if self.compat == "diffusers" and request.timesteps is None:
-            return timesteps - 1
-        return np.append(timesteps[1:], -1)
+    def _levels(self, request: Request) -> tuple[TableLevels, Float]:
+        """Return the steps of a run, and beta between where each starts and where it ends: f[n]."""
+        levels = self.grid.levels(request, self.prediction_type, self.bound)
+        return levels, 1 - levels.alpha_bars / levels.ends
+
+    def _advance(self, c: PosteriorCall, state: State, output: Float, noise: Float | None) -> State:
+        return advance_posterior(c, self.prediction_type, self.bound, self.variance, state, output, noise)
+
+    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the clean sample that an output amounts to, within its bound."""
+        return self.bound(super().predicted_x0(x, output, alpha, sigma))

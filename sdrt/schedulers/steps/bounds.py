@@ -9,9 +9,8 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.core.settings import Compat
 
-__all__ = ["BOUND_KEYS", "NO_BOUND", "X0Bound", "divided_by"]
+__all__ = ["BOUND_KEYS", "NO_BOUND", "X0Bound"]
 
 BOUND_KEYS: dict[str, Any] = {"thresholding": False, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0}
 
@@ -55,6 +54,10 @@ class X0Bound:
             return clipped
         return x0
 
+    def divisors(self, alphas: Float) -> Float:
+        """Return the signal scales by which a predicted noise is turned into x0: at a timestep of pure noise it says nothing."""
+        return alphas
+
     def _threshold(self, x0: Float) -> Float:
         rows = np.abs(x0.reshape(len(x0), -1))
         # torch.clamp lets the upper end win where it is below the lower one.
@@ -85,20 +88,6 @@ class X0Bound:
 
 
 NO_BOUND = X0Bound()
-
-
-# So small a signal scale that x0, the quotient, is clipped whatever x is, and so large that it stays finite in float32.
-_NEXT_TO_NOTHING = 2.0**-64
-
-
-def divided_by(alphas: Float, bound: X0Bound, compat: Compat) -> Float:
-    """Return the signal scales by which a predicted noise is turned into x0.
-
-    At a timestep of pure noise it says nothing, and a plan of such predictions is refused. diffusers 0.42.1 divides by 0 and clips the
-    infinities, where x0 is clipped: what is left is the sign of x - output, which a scale next to 0 gives too.
-    """
-    clips = bound.clip_sample_range is not None and not bound.thresholding
-    return np.maximum(alphas, _NEXT_TO_NOTHING) if compat == "diffusers" and clips else alphas
 
 
 def _quantiles(rows: Float, ratio: float) -> Float:

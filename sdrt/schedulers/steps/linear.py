@@ -51,9 +51,9 @@ class LinearStep:
         e, f = eps_weights(prediction, call.start.alpha, call.start.sigma)
         return replace(weights, start=self.start + self.start_eps * e, stages=(self.start_eps * f,))
 
-    def fold_x0(self, a: float, b: float) -> "Weights":
-        """Put x0_hat = a * x + b * output in, for a step that does not look at eps_hat: networks with scalings of their own (EDM)."""
-        return Weights(x=self.x0 * a + self.x, output=self.x0 * b, noise=self.noise, step=self)
+    def fold_x0(self, a: float, b: float, at: Level) -> "Weights":
+        """Put x0_hat = a * x + b * output in at a level, for a step that does not look at eps_hat."""
+        return Weights(x=self.x0 * a + self.x, output=self.x0 * b, noise=self.noise, alpha=at.alpha, sigma=at.sigma, step=self)
 
 
 @dataclass(frozen=True, kw_only=True)

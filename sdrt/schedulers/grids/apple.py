@@ -1,12 +1,32 @@
-"""How Apple's ml-stable-diffusion 1.1.1 computes alpha_bar, for ``compat="apple"``."""
+"""What Apple's ml-stable-diffusion 1.1.1 does otherwise where it reads a noise schedule."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
 from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
+from sdrt.schedulers.grids.timestep_table import TimestepGrid
 
-__all__ = ["apple_alpha_bar"]
+__all__ = ["AppleTimestepGrid", "apple_alpha_bar"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppleTimestepGrid(TimestepGrid):
+    """Another rounding of alpha_bar in float32.
+
+    Raises
+    ------
+    ConfigError : a schedule that its classes cannot be given
+    """
+
+    def __post_init__(self) -> None:
+        apple_alpha_bar(self.schedule)
+
+    def alpha_bar(self) -> F64:
+        """Return the signal power at every trained timestep, f64[T]."""
+        return apple_alpha_bar(self.schedule) if self.numerics == "float32" else super().alpha_bar()
 
 
 def apple_alpha_bar(schedule: NoiseSchedule) -> F64:

@@ -1,0 +1,32 @@
+"""Linear steps whose predicted x0 is bounded: they cannot be folded, since a bound is not linear."""
+
+from sdrt.arrays import Float
+from sdrt.schedulers.core.prediction import Prediction, to_eps, to_x0
+from sdrt.schedulers.steps.bounds import X0Bound
+from sdrt.schedulers.steps.linear import Weights, linear_combination
+
+__all__ = ["bounded_step"]
+
+
+def bounded_step(
+    c: Weights, prediction: Prediction, bound: X0Bound, x: Float, output: Float, noise: Float | None, *, eps_of_bound: bool = False
+) -> Float:
+    """Return x' = x0 * x0_hat + eps * eps_hat + x * sample + noise * z in a fresh array, with x0_hat within its bound.
+
+    Parameters
+    ----------
+    c : Weights
+        Of a call, with its step as the algorithm states it.
+    eps_of_bound : bool
+        Whether the noise is the one that goes with the bounded x0; else it stays what the network said.
+    """
+    step = c.step
+    x0 = bound(to_x0(prediction, x, output, c.alpha, c.sigma))
+    terms = [(step.x0, x0)]
+    if step.eps:
+        eps = to_eps("sample", x, x0, c.alpha, c.sigma) if eps_of_bound else to_eps(prediction, x, output, c.alpha, c.sigma)
+        terms.append((step.eps, eps))
+    terms.append((step.x, x))
+    if noise is not None:
+        terms.append((c.noise, noise))
+    return linear_combination(*zip(*terms, strict=True))

@@ -1,0 +1,102 @@
+"""The posterior of a diffusion step, given the predicted x0 (Ho et al. 2020, arXiv:2006.11239, equations 6 and 7).
+
+With beta between two stops, its mean is
+
+    sqrt(alpha_bar') * beta / (1 - alpha_bar) * x0_hat + sqrt(1 - beta) * (1 - alpha_bar') / (1 - alpha_bar) * x
+
+The variance is fixed at one of its two bounds, or the network says it: in a second half of its channels, as a logarithm
+(Nichol and Dhariwal 2021, arXiv:2102.09672, equation 15; openai/improved-diffusion, ``gaussian_diffusion.py``).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sdrt.arrays import Array, Float
+from sdrt.schedulers.core.prediction import Prediction, x0_weights
+from sdrt.schedulers.core.run import State
+from sdrt.schedulers.core.settings import setting
+from sdrt.schedulers.grids.timestep_table import TableLevels
+from sdrt.schedulers.steps.bounded import bounded_step
+from sdrt.schedulers.steps.bounds import X0Bound
+from sdrt.schedulers.steps.linear import LinearStep, Weights, linear_combination
+
+__all__ = ["PosteriorCall", "PosteriorVariance", "VarianceType", "advance_posterior", "posterior_calls"]
+
+VarianceType = Literal["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range"]
+
+# diffusers' floor of the lower bound, which is 0 where a step ends without noise and whose logarithm is taken.
+_LEAST_VARIANCE = 1e-20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosteriorCall:
+    """The numbers of one step."""
+
+    mean: Weights
+    deviation: float  # of fresh noise, where it is fixed
+    log_center: float  # where it is learned: its logarithm is log_center + log_slope * output
+    log_slope: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosteriorVariance:
+    """Where the variance of the fresh noise comes from.
+
+    ``fixed_small_log`` and ``fixed_large_log`` are ``fixed_small`` and ``fixed_large`` computed through logarithms. diffusers 0.42.1 takes
+    the square root of the logarithm in the second, which is NaN.
+    """
+
+    kind: VarianceType = setting("fixed_small", "variance_type")
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the network says it."""
+        return self.kind in ("learned", "learned_range")
+
+    def draws(self, timesteps: Array) -> tuple[bool, ...]:
+        """Say for each call whether it draws: all but the last, which ends without noise."""
+        return (True,) * (len(timesteps) - 1) + (False,)
+
+    def log_deviation(self, low: Float, high: Float) -> tuple[Float, Float]:
+        """Return (a, b) with log deviation = a + b * output; between the logarithms of both bounds, an output in [-1, 1] says where."""
+        if self.kind == "learned_range":
+            return (low + high) / 4, (high - low) / 4
+        return np.zeros_like(low), np.full_like(low, 0.5)
+
+    def learned_deviation(self, c: PosteriorCall, output: Float) -> Float:
+        """Return the deviation that the network says."""
+        deviation: Float = output * c.log_slope
+        np.add(deviation, c.log_center, out=deviation)
+        return np.exp(deviation, out=deviation)
+
+
+def posterior_calls(levels: TableLevels, betas: Float, prediction: Prediction, variance: PosteriorVariance) -> Iterator[PosteriorCall]:
+    """Return the numbers of every step; ``betas`` f[n] lie between where it starts and where it ends."""
+    now, then = levels.alpha_bars, levels.ends
+    x0, x = np.sqrt(then) * betas / (1 - now), np.sqrt(1 - betas) * (1 - then) / (1 - now)
+    small = np.maximum((1 - then) / (1 - now) * betas, now.dtype.type(_LEAST_VARIANCE))
+    deviations = np.sqrt(betas if variance.kind in ("fixed_large", "fixed_large_log") else small)
+    centers, slopes = variance.log_deviation(np.log(small), np.log(np.maximum(betas, small)))
+    for stop, *numbers in zip(levels.stops, *(column.tolist() for column in (x0, x, deviations, centers, slopes)), strict=True):
+        of_x0, of_x, deviation, center, slope = numbers
+        mean = LinearStep(x0=of_x0, x=of_x).fold_x0(*x0_weights(prediction, stop.alpha, stop.sigma), stop)
+        yield PosteriorCall(mean=mean, deviation=deviation, log_center=center, log_slope=slope)
+
+
+def advance_posterior(
+    c: PosteriorCall, prediction: Prediction, bound: X0Bound, variance: PosteriorVariance, state: State, output: Float, noise: Float | None
+) -> State:
+    """Draw from the posterior of one step; an output that says the variance too has twice the sample's channels."""
+    channels = state.x.shape[1] if variance.is_learned else None
+    said = output[:, :channels] if channels else output
+    if bound:
+        x = bounded_step(c.mean, prediction, bound, state.x, said, None)
+    else:
+        x = linear_combination((c.mean.x, c.mean.output), (state.x, said))
+    if noise is not None:
+        fresh: Float = noise * (variance.learned_deviation(c, output[:, channels:]) if channels else c.deviation)
+        np.add(x, fresh, out=x)
+    return state.advance(x)

@@ -1,0 +1,26 @@
+"""What diffusers 0.42.1 does otherwise where it draws from a posterior."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdrt.arrays import Array, Float
+from sdrt.schedulers.steps.posterior import PosteriorCall, PosteriorVariance
+
+__all__ = ["DiffusersPosteriorVariance"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusersPosteriorVariance(PosteriorVariance):
+    """Noise at the end, and the learned variance itself."""
+
+    def draws(self, timesteps: Array) -> tuple[bool, ...]:
+        """Draw wherever the timestep is above 0.
+
+        So a run which ends above it keeps a variance of 1e-20 there, under ``fixed_large`` all of beta, and if it is learned some of that.
+        """
+        return tuple((timesteps > 0).tolist())
+
+    def learned_deviation(self, c: PosteriorCall, output: Float) -> Float:
+        """Take the output of ``learned`` to be the variance itself; diffusers gives NaN where it is negative."""
+        return np.sqrt(np.maximum(output, 0)) if self.kind == "learned" else super().learned_deviation(c, output)

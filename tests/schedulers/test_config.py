@@ -23,6 +23,9 @@ from sdrt.schedulers import (
     sampler_from_name,
 )
 from sdrt.schedulers.catalogue import sampler_class
+from sdrt.schedulers.grids.timestep_table import TimestepGrid
+from sdrt.schedulers.grids.timesteps import TimestepSpacing
+from sdrt.schedulers.steps.bounds import NO_BOUND
 from tests.schedulers.configs import CLASSES, runs
 from tests.schedulers.drawn import DRAWN
 from tests.schedulers.peers import SD, is_of_diffusers
@@ -134,9 +137,9 @@ def test_names_are_read_with_tolerance(spelling: str, name: str) -> None:
 
 def test_what_some_names_mean() -> None:
     schedule = NoiseSchedule(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    common: dict[str, Any] = {"schedule": schedule, "steps_offset": 1}
-    assert sampler_from_name("ddim", MODEL) == DDIM(**common, set_alpha_to_one=False)
-    assert sampler_from_name("plms", {**MODEL, "skip_prk_steps": False}) == PNDM(**{**common, "schedule": schedule}, skip_prk_steps=True)
+    grid = TimestepGrid(schedule=schedule, spacing=TimestepSpacing(steps_offset=1), set_alpha_to_one=False)
+    assert sampler_from_name("ddim", MODEL) == DDIM(grid=grid, bound=NO_BOUND)
+    assert sampler_from_name("plms", {**MODEL, "skip_prk_steps": False}) == PNDM(grid=grid, skip_prk_steps=True)
     for name, kind in (("euler", Euler), ("euler a", EulerAncestral), ("dpm++ 2m", DPMSolverMultistep)):
         assert type(sampler_from_name(name, MODEL)) is kind
 

@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 import sdrt.rng
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers import DDIM, DDPM, LCM, TCD, NoiseSchedule, from_config, sampler_from_config, sampler_from_name
+from sdrt.schedulers.grids.distilled import DistilledGrid
+from sdrt.schedulers.grids.timestep_table import TimestepGrid
+from sdrt.schedulers.grids.timesteps import Spacing, TimestepSpacing
+from sdrt.schedulers.steps.posterior import PosteriorVariance
 from tests.schedulers.configs import divisors, trailing_is_sound
 from tests.schedulers.drawn.integer import DRAWN
 from tests.schedulers.peers import SD, answer, distance, first_noise, network, peer, run_face, run_peer
@@ -92,7 +96,7 @@ def test_beta_schedules_are_distinct() -> None:
 
 @pytest.mark.parametrize(("kind", "doubled"), [("fixed_small", False), ("learned", True), ("learned_range", True)])
 def test_a_learned_variance_stands_in_further_channels(kind: Any, doubled: bool) -> None:
-    ddpm = DDPM(variance_type=kind)
+    ddpm = DDPM(variance=PosteriorVariance(kind=kind))
     plan, x = ddpm.plan(5), first_noise()
     state = ddpm.start(plan, x)
     output = np.concatenate([network(x, 0), x], 1) if doubled else network(x, 0)
@@ -111,7 +115,7 @@ def test_a_learned_range_lies_between_the_fixed_variances() -> None:
     spreads = {}
     kinds: Any = (("fixed_small", None), ("fixed_large", None), ("learned_range", -1.0), ("learned_range", 1.0))
     for kind, said in kinds:
-        ddpm = DDPM(variance_type=kind)
+        ddpm = DDPM(variance=PosteriorVariance(kind=kind))
         plan = ddpm.plan(5)
         output = network(x, 0)
         whole = output if said is None else np.concatenate([output, np.full_like(x, said)], 1)
@@ -123,8 +127,9 @@ def test_a_learned_range_lies_between_the_fixed_variances() -> None:
 
 
 def test_the_last_step_of_ddpm_draws_nothing() -> None:
-    for spacing in ("leading", "trailing"):
-        assert DDPM(timestep_spacing=spacing).plan(4).draws == (True, True, True, False)
+    spacings: tuple[Spacing, ...] = ("leading", "trailing")
+    for spacing in spacings:
+        assert DDPM(grid=TimestepGrid(spacing=TimestepSpacing(kind=spacing))).plan(4).draws == (True, True, True, False)
     assert LCM().plan(4).draws == TCD().plan(4).draws == (True, True, True, False)
     assert TCD().with_options(eta=0.0).plan(4).draws == (False,) * 4
 
@@ -144,8 +149,20 @@ def test_strength_spreads_lcm_over_the_clean_end() -> None:
         lcm.with_options(strength=0.4).plan(timesteps=[900, 600])
 
 
+@pytest.mark.parametrize("name", ["LCMScheduler", "TCDScheduler"])
+@pytest.mark.parametrize("strength", [0.3, 0.5, 1.0])
+def test_a_distilled_run_from_a_picture_visits_what_diffusers_does(name: str, strength: float) -> None:
+    """Its pipelines pass strength to ``set_timesteps``, and make every step of what comes back."""
+    config = {"_class_name": name, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    theirs = peer(config)
+    theirs.set_timesteps(4, strength=strength)
+    plan, at = sampler_from_config(config).image_plan(4, strength)
+    assert plan.timesteps.tolist() == theirs.timesteps.tolist()
+    assert at == 0
+
+
 def test_tcd_with_original_steps_passed_is_spread_over_every_timestep() -> None:
-    tcd = TCD(original_inference_steps=20)
+    tcd = TCD(grid=DistilledGrid(original_inference_steps=20))
     assert tcd.plan(3).timesteps.tolist() == [999, 699, 349]
     assert tcd.with_options(original_inference_steps=20).plan(3).timesteps.tolist() == [999, 666, 333]
     assert tcd.with_options(original_inference_steps=20).max_inference_steps == 20
@@ -183,7 +200,7 @@ def test_ipndm_takes_its_own_sigmas() -> None:
     own = sampler_from_config({"_class_name": "IPNDMScheduler", "trained_betas": [0.9, 0.5, 0.0]})
     assert sampler_from_config(own.config) == own
     np.testing.assert_allclose(own.plan(2).sigmas, [0.9, 0.5, 0.0], rtol=1e-7)
-    with pytest.raises(ConfigError, match="trained_betas lay down 2 steps, got 3; take so many, or leave them out"):
+    with pytest.raises(ConfigError, match="num_inference_steps must be 2, as trained_betas lay down, got 3; or leave those out"):
         own.plan(3)
     with pytest.raises(ConfigError, match="IPNDMScheduler cannot lay out a run by timesteps; it takes num_inference_steps"):
         own.plan(timesteps=[0.5])
@@ -224,5 +241,5 @@ def test_answers_with_a_variance_are_seen_by_the_runs() -> None:
 
 def test_ddim_is_told_apart_from_its_trailing_name() -> None:
     assert sampler_from_name("ddim trailing", SD) == DDIM(
-        schedule=NoiseSchedule(**SD), timestep_spacing="trailing", bound=DDIM.read(dict(DDIM.keys)).bound
+        grid=TimestepGrid(schedule=NoiseSchedule(**SD), spacing=TimestepSpacing(kind="trailing"))
     )

@@ -72,9 +72,7 @@ class PNDM(Sampler):
 
     def __post_init__(self) -> None:
         if self.prediction_type not in ("epsilon", "v_prediction"):
-            raise ConfigError(
-                f"prediction_type of PNDM must be epsilon or v_prediction, got {self.prediction_type!r}; use DDIM"
-            )
+            raise ConfigError(f"prediction_type of PNDM must be epsilon or v_prediction, got {self.prediction_type!r}; use DDIM")
 
     def _plan(self, request: Request) -> Plan:
         steps = self.grid.timesteps(request)

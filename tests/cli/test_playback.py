@@ -1,0 +1,125 @@
+"""``sdrt generate --from picture.png``."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sdrt
+from sdrt.cli import main
+from sdrt.images.png import read_text, save_png
+
+QUICK = ["--steps", "2", "--seed", "93", "-q"]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture with its record."""
+    file = tmp_path_factory.mktemp("drawn") / "first.png"
+    argv = ["generate", "a red circle", *QUICK, "--negative-prompt", "blue", "--scheduler", "ddim", "--eta", "0.4", "--threads", "1"]
+    assert main([*argv, "-o", str(file)]) == 0
+    return file
+
+
+def pixels(file: Path) -> np.ndarray:
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
+def changed(drawn: Path, folder: Path, **fields: object) -> Path:
+    """The picture with another record."""
+    with Image.open(drawn) as image:
+        save_png(image, folder / "changed.png", {"sdrt": json.dumps(json.loads(read_text(drawn)["sdrt"]) | fields)})
+    return folder / "changed.png"
+
+
+def play(file: Path, folder: Path, *flags: str) -> Path:
+    assert main(["generate", "--from", str(file), "-q", "--threads", "1", *flags, "-o", str(folder / "again.png")]) == 0
+    return folder / "again.png"
+
+
+def test_a_picture_is_drawn_again_without_a_word(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    again = play(drawn, tmp_path)
+    assert pixels(again).tobytes() == pixels(drawn).tobytes()
+    assert sdrt.Settings.from_png(again) == sdrt.Settings.from_png(drawn)
+    assert capsys.readouterr() == ("", "")
+    assert caplog.text == ""
+
+
+def test_flags_replace_single_settings(drawn: Path, tmp_path: Path) -> None:
+    before = sdrt.Settings.from_png(drawn).to_dict()
+    after = sdrt.Settings.from_png(play(drawn, tmp_path, "--steps", "3", "--seed", "7", "--negative-prompt", "green")).to_dict()
+    assert {name for name in before if before[name] != after[name]} == {"num_inference_steps", "seed", "negative_prompt"}
+    assert (after["num_inference_steps"], after["seed"], after["negative_prompt"]) == (3, 7, "green")
+
+
+def test_another_scheduler_takes_its_own_settings(drawn: Path, tmp_path: Path) -> None:
+    """The share of noise of the recorded one would be refused."""
+    settings = sdrt.Settings.from_png(play(drawn, tmp_path, "--scheduler", "euler"))
+    assert (settings.scheduler, settings.eta) == ("euler", 0.0)
+
+
+def test_other_prompts_take_the_settings_of_the_record(drawn: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a blue square\na green star\n", encoding="utf-8")
+    assert main(["generate", "--from", str(drawn), "--prompts", str(prompts), "-q", "-o", str(tmp_path / "out")]) == 0
+    files = sorted((tmp_path / "out").iterdir())
+    assert [file.name for file in files] == ["a_blue_square.93.png", "a_green_star.93.png"]
+    assert {sdrt.Settings.from_png(file).eta for file in files} == {0.4}
+
+
+def test_what_is_not_as_it_was_is_told(drawn: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    old = changed(drawn, tmp_path, version="0.0.9", embeddings={"<cat>": "abc"})
+    play(old, tmp_path, "--numerics", "float64")
+    assert [record.getMessage().removeprefix(f"{old} was drawn with ") for record in caplog.records] == [
+        f"version 0.0.9, and this is {sdrt.__version__}: the picture may differ",
+        "numerics float32, and this is float64: the picture may differ",
+        "embeddings <cat>=abc, and this is none: the picture may differ",
+    ]
+
+
+def test_one_picture_of_a_call_on_one_stream_is_drawn_by_the_whole_call(tmp_path: Path) -> None:
+    pipe = sdrt.load("nano", threads=1)
+    stream = sdrt.rng.stream("torch", 93)
+    result = pipe.generate("a red circle", rng=stream, num_images=3, num_inference_steps=2)
+    first, second, _ = result.save(tmp_path)
+    assert pixels(play(second, tmp_path)).tobytes() == pixels(second).tobytes()
+    assert pixels(first).tobytes() != pixels(second).tobytes()
+    assert read_text(tmp_path / "again.png")["sdrt"] == read_text(second)["sdrt"]
+    # another seed is a new stream, not a place in the old one
+    other = sdrt.Settings.from_png(play(first, tmp_path, "--seed", "5"))
+    assert (other.rng, other.shared_streams) == ("torch", {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": "sd15"}, "its record names the model 'sd15' and not where it lies; pass --model with its folder or file"),
+        ({"format": 9}, "a record's format must be 1 to 2, got 9; update sdrt to read it"),
+        ({"conditions": {"image": "ab" * 32}}, "image must be passed again, as the record holds its SHA-256 alone (abababababab)"),
+        ({"backend": {"unet": "abacus"}}, "abacus"),
+    ],
+    ids=["model", "format", "image", "backend"],
+)
+def test_what_cannot_be_drawn_again_is_one_line(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fields: dict[str, object], message: str
+) -> None:
+    assert main(["generate", "--from", str(changed(drawn, tmp_path, **fields)), "-o", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+    assert [file.name for file in tmp_path.iterdir()] == ["changed.png"]
+
+
+def test_a_record_of_0_1_0_is_drawn_again(drawn: Path, tmp_path: Path) -> None:
+    record = json.loads(read_text(drawn)["sdrt"])
+    for name in ("format", "scheduler_options", "vae_tiling", "remarks", "guidance_batching"):
+        record.pop(name, None)
+    with Image.open(drawn) as image:
+        save_png(image, tmp_path / "old.png", {"sdrt": json.dumps(record | {"cfg": "sequential", "emphasis": "no norm"})})
+    settings = sdrt.Settings.from_png(play(tmp_path / "old.png", tmp_path))
+    assert (settings.guidance_batching, settings.emphasis, settings.eta) == ("sequential", "no_norm", 0.4)

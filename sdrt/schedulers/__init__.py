@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt.schedulers.catalogue import sampler_module
 from sdrt.schedulers.config import class_names, sampler_from_config
 from sdrt.schedulers.core.run import Plan, State
-from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.sampler import Grid, Sampler
 from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config, make
 from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
@@ -19,6 +19,18 @@ from sdrt.schedulers.grids.sigmas import SigmaSpacing
 from sdrt.schedulers.names import SamplerName, names, sampler_from_name
 
 if TYPE_CHECKING:
+    from sdrt.schedulers.grids.consistency import ConsistencyGrid
+    from sdrt.schedulers.grids.distilled import DistilledGrid
+    from sdrt.schedulers.grids.edm import EDMGrid
+    from sdrt.schedulers.grids.euler import EulerGrid
+    from sdrt.schedulers.grids.flow import FlowGrid
+    from sdrt.schedulers.grids.midpoint import MidpointGrid
+    from sdrt.schedulers.grids.ratio import NamedRatioGrid, RatioGrid
+    from sdrt.schedulers.grids.solver import SolverGrid
+    from sdrt.schedulers.grids.solver_flow import SolverFlow
+    from sdrt.schedulers.grids.solver_inverse import InverseSolverGrid
+    from sdrt.schedulers.grids.timestep_table import TimestepGrid
+    from sdrt.schedulers.grids.timesteps import TimestepSpacing
     from sdrt.schedulers.samplers.consistency import ConsistencyModel
     from sdrt.schedulers.samplers.ddim import DDIM
     from sdrt.schedulers.samplers.ddim_inverse import DDIMInverse
@@ -39,7 +51,7 @@ if TYPE_CHECKING:
     from sdrt.schedulers.samplers.flow_heun import FlowHeun
     from sdrt.schedulers.samplers.flow_lcm import FlowLCM
     from sdrt.schedulers.samplers.heun import Heun
-    from sdrt.schedulers.samplers.ipndm import IPNDM
+    from sdrt.schedulers.samplers.ipndm import IPNDM, IPNDMGrid
     from sdrt.schedulers.samplers.kdpm2 import KDPM2
     from sdrt.schedulers.samplers.kdpm2_ancestral import KDPM2Ancestral
     from sdrt.schedulers.samplers.lcm import LCM
@@ -51,6 +63,10 @@ if TYPE_CHECKING:
     from sdrt.schedulers.samplers.tcd import TCD
     from sdrt.schedulers.samplers.unclip import UnCLIP
     from sdrt.schedulers.samplers.unipc_multistep import UniPCMultistep
+    from sdrt.schedulers.steps.bounds import X0Bound
+    from sdrt.schedulers.steps.churn import Churn
+    from sdrt.schedulers.steps.posterior import PosteriorVariance
+    from sdrt.schedulers.steps.solver_output import SolverOutput
 
 __all__ = [
     "DDIM",
@@ -62,7 +78,9 @@ __all__ = [
     "LMS",
     "PNDM",
     "TCD",
+    "Churn",
     "Compat",
+    "ConsistencyGrid",
     "ConsistencyModel",
     "DDIMInverse",
     "DEISMultistep",
@@ -72,19 +90,30 @@ __all__ = [
     "DPMSolverSDE",
     "DPMSolverSinglestep",
     "DiffusersScheduler",
+    "DistilledGrid",
     "EDMDPMSolverMultistep",
     "EDMEuler",
+    "EDMGrid",
     "Euler",
     "EulerAncestral",
     "EulerAncestralCFGPP",
     "EulerCFGPP",
+    "EulerGrid",
     "FlowEuler",
+    "FlowGrid",
     "FlowHeun",
     "FlowLCM",
+    "Grid",
     "Heun",
+    "IPNDMGrid",
+    "InverseSolverGrid",
     "KDPM2Ancestral",
+    "MidpointGrid",
+    "NamedRatioGrid",
     "NoiseSchedule",
     "Plan",
+    "PosteriorVariance",
+    "RatioGrid",
     "ResMultistep",
     "ResMultistepAncestral",
     "Restart",
@@ -93,10 +122,16 @@ __all__ = [
     "Sampler",
     "SamplerName",
     "SigmaSpacing",
+    "SolverFlow",
+    "SolverGrid",
+    "SolverOutput",
     "State",
     "StepOutput",
+    "TimestepGrid",
+    "TimestepSpacing",
     "UnCLIP",
     "UniPCMultistep",
+    "X0Bound",
     "class_names",
     "from_config",
     "make",
@@ -105,14 +140,34 @@ __all__ = [
     "sampler_from_name",
 ]
 
-# What the files of samplers have beside their samplers, by file.
-_FURTHER_EXPORTS = {"RestartInterval": "restart"}
+# The parts that samplers are built of, by file.
+_PARTS = {
+    "Churn": "steps.churn",
+    "ConsistencyGrid": "grids.consistency",
+    "DistilledGrid": "grids.distilled",
+    "EDMGrid": "grids.edm",
+    "EulerGrid": "grids.euler",
+    "FlowGrid": "grids.flow",
+    "IPNDMGrid": "samplers.ipndm",
+    "InverseSolverGrid": "grids.solver_inverse",
+    "MidpointGrid": "grids.midpoint",
+    "NamedRatioGrid": "grids.ratio",
+    "PosteriorVariance": "steps.posterior",
+    "RatioGrid": "grids.ratio",
+    "RestartInterval": "samplers.restart",
+    "SolverFlow": "grids.solver_flow",
+    "SolverGrid": "grids.solver",
+    "SolverOutput": "steps.solver_output",
+    "TimestepGrid": "grids.timestep_table",
+    "TimestepSpacing": "grids.timesteps",
+    "X0Bound": "steps.bounds",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if (module := sampler_module(name) or _FURTHER_EXPORTS.get(name)) is None:
+    if (module := sampler_module(name) or _PARTS.get(name)) is None:
         raise AttributeError(f"module 'sdrt.schedulers' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"sdrt.schedulers.samplers.{module}"), name)
+    value = getattr(importlib.import_module(f"sdrt.schedulers.{module}"), name)
     globals()[name] = value
     return value
 

@@ -80,6 +80,10 @@ def class_name_of(sampler: str) -> str:
 
 
 def sampler_module(sampler: str) -> str | None:
-    """Return the file in samplers/ of a Python class, or None if there is no such sampler."""
+    """Return the module of a Python class below ``sdrt.schedulers``, or None if there is no such sampler.
+
+    >>> sampler_module("Euler")
+    'samplers.euler'
+    """
     class_name = _CLASS_NAMES.get(sampler)
-    return None if class_name is None else SAMPLERS[class_name].partition(":")[0]
+    return None if class_name is None else f"samplers.{SAMPLERS[class_name].partition(':')[0]}"

@@ -1,11 +1,13 @@
 """Settings that are declared once: keys, defaults, choices, reading and writing follow from the fields."""
 
 import pickle
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 import pytest
 
+import sdrt.schedulers
 from sdrt.errors import ConfigError
 from sdrt.schedulers import class_names, names, sampler_from_config, sampler_from_name
 from sdrt.schedulers.catalogue import sampler_class
@@ -124,6 +126,23 @@ def test_samplers_and_their_runs_are_values(row: Any) -> None:
     assert pickle.loads(pickle.dumps(sampler)) == sampler  # noqa: S301  # our own
     assert hash(sampler) == hash(sampler_from_config(sampler.config))
     assert sampler_class(row.class_name).keys.keys() >= sampler.config.keys() - {"_class_name"}
+
+
+def parts_of(cls: type[Any]) -> Iterator[type[Any]]:
+    """Yield the classes of all that an object of this class holds, and of what those hold."""
+    for each in fields(cls):
+        value = each.default_factory() if each.default_factory is not MISSING else None
+        if is_dataclass(value):
+            yield type(value)
+            yield from parts_of(type(value))
+
+
+@pytest.mark.parametrize("class_name", class_names())
+def test_what_a_sampler_is_built_of_is_exported(class_name: str) -> None:
+    """So that one can be built in Python as well as from a configuration."""
+    for part in parts_of(sampler_class(class_name)):
+        assert part.__name__ in sdrt.schedulers.__all__
+        assert getattr(sdrt.schedulers, part.__name__) is part
 
 
 def test_apple_is_refused_to_samplers_that_it_does_not_have() -> None:

@@ -109,7 +109,7 @@ class Sampler(ABC):
         """Return this sampler with the defects of another tool, or of none; its step options stay as they are."""
         values = {key: value for key, value in self.config.items() if key in self.keys}
         other = standard(type(self)).read({**self.keys, **values}, self.numerics, compat)
-        return other.with_options(**self.step_option_values())
+        return replace(other, **other._fields_of(self.step_option_values()))
 
     @property
     def numerics(self) -> Numerics:

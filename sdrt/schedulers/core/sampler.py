@@ -27,7 +27,9 @@ from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers.core.prediction import Prediction, check_alpha, x0_weights
 from sdrt.schedulers.core.run import LastCall, Plan, Request, State
 from sdrt.schedulers.core.settings import Compat, Declared, check_compat, choices_of, config_of, keys_of, read, standard
-from sdrt.schedulers.steps.linear import linear_combination
+from sdrt.schedulers.steps.bounded import bounded_step
+from sdrt.schedulers.steps.bounds import NO_BOUND
+from sdrt.schedulers.steps.linear import Weights, linear_combination
 
 __all__ = ["Grid", "Sampler"]
 
@@ -82,6 +84,8 @@ class Sampler(ABC):
     else:  # without annotations, which @dataclass would read before there are fields
         keys = Declared(keys_of)  # every key of the class's configuration with its default
         choices = Declared(choices_of)  # the values that are built, for keys where not every one is
+
+    bound = NO_BOUND  # how far the predicted x0 may go: a field of those samplers that have such a setting
 
     prediction_type: Prediction
     grid: Grid
@@ -288,6 +292,10 @@ class Sampler(ABC):
 
         What :attr:`State.x0` reads; a step computes its own.
         """
+        return self.bound(self.unbounded_x0(x, output, alpha, sigma))
+
+    def unbounded_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
+        """Return the same before any bound."""
         a, b = self.x0_weights(alpha, sigma)
         return x * a + output * b if a else output * b
 
@@ -320,6 +328,12 @@ class Sampler(ABC):
 
         ``c`` is the call's entry of ``plan.coefficients``: :class:`Weights`, unless the sampler overrides this.
         """
+        if self.bound is not NO_BOUND and self.bound:
+            return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise))
+        return self._advance_linear(c, state, output, noise)
+
+    def _advance_linear(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
+        """Do so where nothing is bounded."""
         start = state.x if state.step_start is None else state.step_start
         weights, arrays = (c.x, c.start, *c.stages, c.output), (state.x, start, *state.stage_outputs, output)
         x = linear_combination(weights, arrays) if noise is None else linear_combination((*weights, c.noise), (*arrays, noise))

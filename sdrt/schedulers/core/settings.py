@@ -64,6 +64,7 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
         "X0Bound": "steps.bounds_diffusers:DiffusersX0Bound",
         # EDM, consistency models and flow matching
         "EDMGrid": "grids.edm_diffusers:DiffusersEDMGrid",
+        "EDMDPMSolverMultistep": "samplers.dpm_diffusers:DiffusersEDMDPMSolverMultistep",
         "EDMEuler": "samplers.edm_euler_diffusers:DiffusersEDMEuler",
         "ConsistencyGrid": "grids.edm_diffusers:DiffusersConsistencyGrid",
         "FlowGrid": "grids.flow_diffusers:DiffusersFlowGrid",

@@ -54,14 +54,9 @@ class DDIM(Sampler):
         return self.grid.levels(request, self.prediction_type, self.bound)
 
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        if not self.bound:
-            return super()._advance(c, state, output, noise)
-        anew = self.use_clipped_model_output
-        return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise, eps_of_bound=anew))
-
-    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-        """Return the clean sample that an output amounts to, within its bound."""
-        return self.bound(super().predicted_x0(x, output, alpha, sigma))
+        if self.bound and self.use_clipped_model_output:
+            return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise, eps_of_bound=True))
+        return super()._advance(c, state, output, noise)
 
 
 def _step(alpha_next: float, direction: float, noise: float) -> LinearStep:

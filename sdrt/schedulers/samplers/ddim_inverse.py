@@ -11,13 +11,12 @@ import numpy as np
 
 from sdrt.arrays import Array, Float, Numerics
 from sdrt.errors import ConfigError
-from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import Compat, group, setting
 from sdrt.schedulers.grids.timestep_table import TimestepGrid, levels_between
-from sdrt.schedulers.steps.bounded import bounded_step
 from sdrt.schedulers.steps.bounds import X0Bound
-from sdrt.schedulers.steps.linear import LinearCall, LinearStep, Weights
+from sdrt.schedulers.steps.linear import LinearCall, LinearStep
 
 __all__ = ["DDIMInverse"]
 
@@ -67,12 +66,3 @@ class DDIMInverse(Sampler):
     def _starts(self, timesteps: Array, request: Request) -> Float:  # noqa: ARG002
         """Return alpha_bar where each step starts: f[n]."""
         return self.grid.alpha_bar_at(np.append(-1, timesteps[:-1]))
-
-    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        if not self.bound:
-            return super()._advance(c, state, output, noise)
-        return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise))
-
-    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-        """Return the clean sample that an output amounts to, within its bound."""
-        return self.bound(super().predicted_x0(x, output, alpha, sigma))

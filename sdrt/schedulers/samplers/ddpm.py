@@ -42,7 +42,3 @@ class DDPM(Sampler):
 
     def _advance(self, c: PosteriorCall, state: State, output: Float, noise: Float | None) -> State:
         return advance_posterior(c, self.prediction_type, self.bound, self.variance, state, output, noise)
-
-    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-        """Return the clean sample that an output amounts to, within its bound."""
-        return self.bound(super().predicted_x0(x, output, alpha, sigma))

@@ -8,12 +8,19 @@ from sdrt.schedulers.core.run import Scales
 from sdrt.schedulers.samplers.deis_multistep import DEISMultistep
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
 from sdrt.schedulers.samplers.dpmsolver_singlestep import DPMSolverSinglestep
+from sdrt.schedulers.samplers.edm_dpmsolver_multistep import EDMDPMSolverMultistep
 from sdrt.schedulers.samplers.unipc_multistep import UniPCMultistep
 from sdrt.schedulers.steps.corrector import PredictorCorrectorCall
 from sdrt.schedulers.steps.dpm_singlestep_update import SinglestepUpdate, singlestep_update
 from sdrt.schedulers.steps.dpm_update import Update, multistep_update
 
-__all__ = ["DiffusersDEISMultistep", "DiffusersDPMSolverMultistep", "DiffusersDPMSolverSinglestep", "DiffusersUniPCMultistep"]
+__all__ = [
+    "DiffusersDEISMultistep",
+    "DiffusersDPMSolverMultistep",
+    "DiffusersDPMSolverSinglestep",
+    "DiffusersEDMDPMSolverMultistep",
+    "DiffusersUniPCMultistep",
+]
 
 # What stands in the weight of D2 in third order in place of 1/2, where x0 is expanded with fresh noise.
 _WRONG_HALF = -0.5
@@ -57,3 +64,12 @@ class DiffusersUniPCMultistep(UniPCMultistep):
 
     def _eps(self, c: PredictorCorrectorCall, x: Float, output: Float) -> Float:
         return to_eps(self.prediction_type, x, output, c.alpha, c.sigma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusersEDMDPMSolverMultistep(EDMDPMSolverMultistep):
+    """The same sign between EDM's scalings."""
+
+    def _update(self, order: int, i: int, scales: Scales) -> Update:
+        half = _WRONG_HALF if self.algorithm_type == "sde-dpmsolver++" else 0.5
+        return multistep_update(self.algorithm_type, self.solver_type, order, i, scales, half)

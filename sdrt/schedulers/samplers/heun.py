@@ -49,11 +49,7 @@ class Heun(Sampler):
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
         if self.bound:
             output = self.bound(to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma))
-        return super()._advance(c, state, output, noise)
-
-    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-        """Return the clean sample that an output amounts to, within its bound."""
-        return self.bound(super().predicted_x0(x, output, alpha, sigma))
+        return self._advance_linear(c, state, output, noise)
 
 
 def heun_step(level: Level, level_next: Level) -> tuple[LinearCall, ...]:

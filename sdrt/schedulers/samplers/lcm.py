@@ -11,14 +11,13 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.prediction import x0_weights
-from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.distilled import DistilledGrid
 from sdrt.schedulers.grids.timestep_table import levels_between
-from sdrt.schedulers.steps.bounded import bounded_step
 from sdrt.schedulers.steps.bounds import X0Bound
-from sdrt.schedulers.steps.linear import LinearStep, Weights
+from sdrt.schedulers.steps.linear import LinearStep
 
 __all__ = ["LCM"]
 
@@ -68,12 +67,3 @@ class LCM(Sampler):
         scaled = timesteps * timesteps.dtype.type(self.timestep_scaling)
         total = scaled**2 + _SIGMA_DATA**2
         return _SIGMA_DATA**2 / total, scaled / np.sqrt(total)
-
-    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        if not self.bound:
-            return super()._advance(c, state, output, noise)
-        return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise))
-
-    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-        """Return the clean sample that an output amounts to, within its bound."""
-        return self.bound(super().predicted_x0(x, output, alpha, sigma))

@@ -13,14 +13,13 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.core.numerics import real_type
-from sdrt.schedulers.core.run import Plan, Request, State
+from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.distilled import DistilledGrid
 from sdrt.schedulers.grids.timestep_table import levels_between
-from sdrt.schedulers.steps.bounded import bounded_step
 from sdrt.schedulers.steps.bounds import X0Bound
-from sdrt.schedulers.steps.linear import LinearCall, LinearStep, Weights
+from sdrt.schedulers.steps.linear import LinearCall, LinearStep
 
 __all__ = ["TCD"]
 
@@ -84,12 +83,3 @@ class TCD(Sampler):
         below = np.floor(real(1 - self.eta) * timesteps.astype(real)).astype(np.int64)
         powers: Float = self.grid.alpha_bar()[below].astype(real)
         return powers
-
-    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        if not self.bound:
-            return super()._advance(c, state, output, noise)
-        return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise))
-
-    def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-        """Return the clean sample that an output amounts to, within its bound."""
-        return self.bound(super().predicted_x0(x, output, alpha, sigma))

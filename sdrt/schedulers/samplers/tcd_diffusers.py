@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from sdrt.arrays import Float
 from sdrt.schedulers.core.run import State
-from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.samplers.tcd import TCD
 from sdrt.schedulers.steps.linear import Weights
 
@@ -16,8 +15,8 @@ class DiffusersTCD(TCD):
     """Bounds of x0 that are settings, and that nothing looks at."""
 
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        return Sampler._advance(self, c, state, output, noise)
+        return self._advance_linear(c, state, output, noise)
 
     def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the clean sample that an output amounts to, without its bound."""
-        return Sampler.predicted_x0(self, x, output, alpha, sigma)
+        return self.unbounded_x0(x, output, alpha, sigma)

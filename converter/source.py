@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from converter.options import ConvertOptions
 from sdrt.models import embedded, hub, open_component, open_model
 from sdrt.models.components import ComponentName
-from sdrt.models.lora.matching import Lora, open_lora
+from sdrt.models.lora import Lora, open_lora
 from sdrt.models.stored_model import StoredModel
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def open_source(options: ConvertOptions) -> Source:
 
     Raises
     ------
-    SdrtError : see `sdrt.models.open_model` and `converter.lora.open_lora`
+    SdrtError : see `sdrt.models.open_model` and `sdrt.models.lora.open_lora`
     """
     model = open_model(
         options.model,

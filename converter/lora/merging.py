@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.lora.layers import Layer, Read
+from sdrt.models.lora.layers import Layer, ReadFactor
 
 __all__ = ["merge"]
 
@@ -20,7 +20,7 @@ def merge(module: nn.Module, component: ComponentName, layers: Iterable[Layer], 
         A component's adapter, as `sdrt.backends.torch.construction.open_module` makes it.
     component : ComponentName
     layers : iterable of Layer
-        Each of them names a weight that is there; `converter.lora.open_lora` has seen to that.
+        Each of them names a weight that is there; `sdrt.models.lora.open_lora` checks that.
     strength : float
     """
     canonical_name = COMPONENTS[component].canonical_name
@@ -38,5 +38,5 @@ def _product(layer: Layer) -> torch.Tensor:
     return torch.einsum("or,r...->o...", up, down)
 
 
-def _tensor(read: Read) -> torch.Tensor:
+def _tensor(read: ReadFactor) -> torch.Tensor:
     return torch.from_numpy(read().astype("float32"))

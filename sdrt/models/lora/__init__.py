@@ -1,6 +1,6 @@
-"""LoRA files: read, and matched with the weights that they change; without torch."""
+"""LoRA files: read, and matched with the weights that they change."""
 
-from sdrt.models.lora.layers import Layer
+from sdrt.models.lora.layers import Layer, ReadFactor
 from sdrt.models.lora.matching import Lora, open_lora
 
-__all__ = ["Layer", "Lora", "open_lora"]
+__all__ = ["Layer", "Lora", "ReadFactor", "open_lora"]

@@ -1,11 +1,11 @@
-"""What the tensors of a LoRA file are called, and what each of them is.
+"""Names of the tensors in a LoRA file.
 
-Three habits are found:
+Three conventions are read:
 
-* kohya's: ``lora_unet_mid_block_attentions_0_proj_in.lora_down.weight``: modules flattened, under diffusers' names or (Stable Diffusion XL)
-  the original code's; text encoders are ``lora_te_``, or ``lora_te1_`` and ``lora_te2_``.
-* diffusers' and PEFT's: ``unet.mid_block.attentions.0.proj_in.lora_A.weight``, text encoders as ``text_encoder.``, ``text_encoder_2.``.
-* diffusers' before PEFT: ``….attn1.processor.to_q_lora.down.weight``, ``….to_q.lora.down.weight``,
+* kohya's, ``lora_unet_mid_block_attentions_0_proj_in.lora_down.weight``: paths of modules with underscores for dots, of diffusers' modules
+  or (Stable Diffusion XL) of the original code's; text encoders are ``lora_te_``, or ``lora_te1_`` and ``lora_te2_``.
+* diffusers' and PEFT's, ``unet.mid_block.attentions.0.proj_in.lora_A.weight``, text encoders as ``text_encoder.``, ``text_encoder_2.``.
+* diffusers' before PEFT, ``….attn1.processor.to_q_lora.down.weight``, ``….to_q.lora.down.weight``,
   ``….q_proj.lora_linear_layer.up.weight``.
 
 Source: ``networks/lora.py`` of kohya-ss/sd-scripts; ``loaders/lora_conversion_utils.py`` and ``utils/state_dict_utils.py`` of diffusers
@@ -17,27 +17,27 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from sdrt.models.components import ComponentName
 
-__all__ = ["Key", "Role", "parse_key"]
+__all__ = ["Factor", "Key", "parse_key"]
 
-Role: TypeAlias = Literal["down", "up", "middle", "alpha"]
+Factor: TypeAlias = Literal["down", "up", "middle", "alpha"]
 
 
 class Key(NamedTuple):
-    """What a tensor's name says.
+    """A name, taken apart.
 
     Parameters
     ----------
     component : ComponentName
     module : str
-        A module's path, or, where ``flat``, the path with every dot an underscore.
+        The module's path, with underscores for dots where ``flat``.
     flat : bool
-    role : Role
+    factor : Factor
     """
 
     component: ComponentName
     module: str
     flat: bool
-    role: Role
+    factor: Factor
 
 
 _KOHYA: dict[str, ComponentName] = {
@@ -56,20 +56,20 @@ _DOTTED: dict[str, ComponentName] = {
     "mid_block.": "unet",
     "up_blocks.": "unet",
 }
-_KOHYA_ENDS: dict[str, Role] = {"lora_down.weight": "down", "lora_up.weight": "up", "lora_mid.weight": "middle", "alpha": "alpha"}
+_KOHYA_ENDS: dict[str, Factor] = {"lora_down.weight": "down", "lora_up.weight": "up", "lora_mid.weight": "middle", "alpha": "alpha"}
 _DOTTED_END = re.compile(r"(?P<module>.+)\.(?:lora_(?P<letter>[AB])(?:\.default)?|lora(?:_linear_layer)?\.(?P<side>down|up))\.weight")
 _PROCESSOR_END = re.compile(r"(?P<module>.+)\.processor\.(?P<name>to_(?:q|k|v|out))_lora\.(?P<side>down|up)\.weight")
-_LETTERS: dict[str, Role] = {"A": "down", "B": "up"}
-_SIDES: dict[str, Role] = {"down": "down", "up": "up"}
+_LETTERS: dict[str, Factor] = {"A": "down", "B": "up"}
+_SIDES: dict[str, Factor] = {"down": "down", "up": "up"}
 
 
 def parse_key(stored: str) -> Key | None:
-    """What a name says; None where it follows none of the habits.
+    """Take a name apart; None where it follows none of the conventions.
 
     >>> parse_key("lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha")
-    Key(component='text_encoder', module='text_model_encoder_layers_0_mlp_fc1', flat=True, role='alpha')
+    Key(component='text_encoder', module='text_model_encoder_layers_0_mlp_fc1', flat=True, factor='alpha')
     >>> parse_key("unet.mid_block.attentions.0.proj_in.lora_B.weight")
-    Key(component='unet', module='mid_block.attentions.0.proj_in', flat=False, role='up')
+    Key(component='unet', module='mid_block.attentions.0.proj_in', flat=False, factor='up')
     """
     for prefix, component in _KOHYA.items():
         if stored.startswith(prefix):

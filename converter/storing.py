@@ -13,7 +13,7 @@ from sdrt.backends.coreml import MLProgram
 from sdrt.errors import ConversionError, SdrtError
 from sdrt.models.mlpackage.mil import Blob, TensorType, Value
 from sdrt.models.mlpackage.package import Package, open_package
-from sdrt.models.mlpackage.spec import Model
+from sdrt.models.mlpackage.spec import ModelSpec
 
 __all__ = ["check_opens", "move_into_place", "workplace", "write_text"]
 
@@ -65,7 +65,7 @@ def check_opens(package: Path) -> None:
         )
 
 
-def _constants(package: Package, model: Model) -> Iterator[tuple[str, Array]]:
+def _constants(package: Package, model: ModelSpec) -> Iterator[tuple[str, Array]]:
     """The constants of a model and of those inside it, by the operation that holds them; read one after another."""
     for inner in model.models:
         yield from _constants(package, inner)

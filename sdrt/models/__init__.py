@@ -9,6 +9,7 @@ from sdrt.models import hub
 from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags
 from sdrt.models.component_file import ComponentFile
 from sdrt.models.component_folder import ComponentFolder
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, Component, ComponentName
 from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder, find_layout, read_config_overrides
 from sdrt.models.coreml.layout import is_package
@@ -17,7 +18,6 @@ from sdrt.models.folder import ModelFolder
 from sdrt.models.pickled import PICKLE_SUFFIXES
 from sdrt.models.single_file import PredictionType, SingleFileModel
 from sdrt.models.stored_model import StoredModel
-from sdrt.models.weights import Weights
 
 __all__ = [
     "COMPONENTS",
@@ -25,6 +25,7 @@ __all__ = [
     "ComponentFile",
     "ComponentFolder",
     "ComponentName",
+    "ComponentTensors",
     "CoreMLControlNet",
     "CoreMLFolder",
     "Embedding",
@@ -36,7 +37,6 @@ __all__ = [
     "PredictionType",
     "SingleFileModel",
     "StoredModel",
-    "Weights",
     "embedded",
     "open_component",
     "open_model",
@@ -51,7 +51,7 @@ def embedded() -> tuple[str, ...]:
 
 
 def path(name: str) -> Path:
-    """The folder of an embedded model, in diffusers' layout.
+    """Return the folder of an embedded model, in diffusers' layout.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def path(name: str) -> Path:
     'nano'
     """
     if name not in embedded():
-        raise ConfigError(f"embedded models are {', '.join(embedded())}; got {name!r}")
+        raise ConfigError(f"name must be that of an embedded model ({', '.join(embedded())}), got {name!r}; choose one of those")
     return Path(__file__).parent / name
 
 
@@ -75,7 +75,7 @@ def open_model(
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
 ) -> StoredModel:
-    """The model that ``model`` means: the name of an embedded model, a folder, a checkpoint, or a repository of the Hugging Face Hub.
+    """Open the model that ``model`` means: the name of an embedded model, a folder, a checkpoint, or a repository of the Hugging Face Hub.
 
     What is there comes before a repository of the same name.
 
@@ -140,7 +140,7 @@ def open_component(
     pickled: Pickled = "refuse",
     cache_dir: Path | None = None,
 ) -> StoredModel:
-    """A ControlNet, a VAE, or another single component.
+    """Open a ControlNet, a VAE, or another single component.
 
     It is a folder with a ``config.json``, a repository of the Hub that is one, or the file of a ControlNet or VAE with the key names of the
     original code.
@@ -170,8 +170,7 @@ def open_component(
     )
     if component not in opened.components:
         raise ModelError(
-            f"{opened.where(opened.components[0])}: is a {' and '.join(opened.components)}, but a {component} is asked for; "
-            "pass another folder"
+            f"{opened.where(opened.components[0])}: must be a {component}, got a {' and '.join(opened.components)}; pass another folder"
         )
     return opened
 
@@ -194,4 +193,4 @@ def _name(model: str | Path, place: Path) -> str:
 
 def _check_pickled(pickled: str) -> None:
     if pickled not in ("refuse", "weights_only"):
-        raise ConfigError(f"pickled is 'refuse' or 'weights_only'; got {pickled!r}")
+        raise ConfigError(f"pickled must be 'refuse' or 'weights_only', got {pickled!r}; choose one of those")

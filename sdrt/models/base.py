@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import ComponentName
 from sdrt.models.embeddings import Embedding
-from sdrt.models.weights import Weights
 
 __all__ = ["Model", "ModelLimits", "Pickled", "PipelineFlags"]
 
@@ -69,15 +69,15 @@ class Model(Protocol):
         ...
 
     def config(self, component: ComponentName) -> Mapping[str, Any]:
-        """The configuration of a component, in diffusers' and transformers' terms, the defaults of its class filled in."""
+        """Return the configuration of a component, in diffusers' and transformers' terms, the defaults of its class filled in."""
         ...
 
-    def tensors(self, component: ComponentName) -> Weights:
-        """The weights of a component by canonical name, with everything that was added to the model laid over them."""
+    def tensors(self, component: ComponentName) -> ComponentTensors:
+        """Return the weights of a component by canonical name, with everything that was added to the model laid over them."""
         ...
 
     def where(self, component: ComponentName) -> Path:
-        """The file that the configuration of a component comes from, for messages."""
+        """Return the file that the configuration of a component comes from, for messages."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 from sdrt.errors import ModelError
 from sdrt.models.base import Pickled
+from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.original.controlnet import controlnet_config, controlnet_name, hint_layers
 from sdrt.models.original.down_path import Shapes
@@ -16,7 +17,6 @@ from sdrt.models.original.vae import vae_config, vae_levels
 from sdrt.models.single_file import check_file, shapes_below, vae_places
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.stored_tensor import Place
-from sdrt.models.weights import Weights, read_tensors
 
 __all__ = ["ComponentFile"]
 
@@ -63,7 +63,7 @@ class ComponentFile(StoredModel):
         return ("vae_decoder", "vae_encoder") if "decoder.mid.block_1.conv1.weight" in self._below(self._vae_prefix) else ()
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
-        """The configuration that the shapes have.
+        """Derive the configuration from the shapes.
 
         Raises
         ------
@@ -73,8 +73,8 @@ class ComponentFile(StoredModel):
             return COMPONENTS[component].complete(controlnet_config(self.path, self._below(self._controlnet_prefix)))
         return COMPONENTS[component].complete(vae_config(self.path, self._below(self._vae_prefix), self.scaling_factor))
 
-    def own_tensors(self, component: ComponentName) -> Weights:
-        """The weights by canonical name, as views of the file."""
+    def own_tensors(self, component: ComponentName) -> ComponentTensors:
+        """Return the weights by canonical name, as views of the file."""
         place: Callable[[str], Iterable[Place]]
         if component == "controlnet":
             prefix = self._controlnet_prefix
@@ -83,10 +83,10 @@ class ComponentFile(StoredModel):
         else:
             prefix = self._vae_prefix
             place = partial(vae_places, levels=vae_levels(self._below(prefix)))
-        return Weights([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
+        return ComponentTensors([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
 
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 one file holds them all
-        """The file."""
+        """Return the file."""
         return self.path
 
     @cached_property

@@ -5,22 +5,22 @@ from typing import Any
 
 from sdrt.errors import ModelError
 from sdrt.models.base import Pickled
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_tensor import Place
 from sdrt.models.weight_files import find_weights
-from sdrt.models.weights import Weights
 
 __all__ = ["class_names", "read_config", "read_weights"]
 
 
 def class_names(config: dict[str, Any]) -> list[str]:
-    """What a configuration says of its class: diffusers' key, or transformers'; empty where it says nothing."""
+    """Return the names of a configuration's class, by diffusers' key or transformers'; empty where it has none."""
     return [config["_class_name"]] if "_class_name" in config else list(config.get("architectures") or [])
 
 
 def read_config(component: ComponentName, file: Path) -> dict[str, Any]:
-    """A component's ``config.json`` over the defaults of its class.
+    """Read a component's ``config.json`` over the defaults of its class.
 
     Raises
     ------
@@ -30,12 +30,12 @@ def read_config(component: ComponentName, file: Path) -> dict[str, Any]:
     names = class_names(config)
     classes = COMPONENTS[component].classes
     if names and not set(names) & set(classes):
-        raise ModelError(f"{file}: is of class {', '.join(names)}; sdrt's {component} is a {' or '.join(classes)}")
+        raise ModelError(f"{file}: the class of a {component} must be {' or '.join(classes)}, got {', '.join(names)}; pass another folder")
     return COMPONENTS[component].complete(config)
 
 
-def read_weights(component: ComponentName, folder: Path, variant: str | None, pickled: Pickled) -> Weights:
-    """The weights of a component's folder by canonical name.
+def read_weights(component: ComponentName, folder: Path, variant: str | None, pickled: Pickled) -> ComponentTensors:
+    """Find the weights in a component's folder, by canonical name.
 
     Raises
     ------
@@ -43,4 +43,4 @@ def read_weights(component: ComponentName, folder: Path, variant: str | None, pi
     """
     found = find_weights(folder, variant, pickled)
     canonical_name = COMPONENTS[component].canonical_name
-    return Weights(found.files, lambda stored: (Place(canonical_name(stored)),), found.index)
+    return ComponentTensors(found.files, lambda stored: (Place(canonical_name(stored)),), found.index)

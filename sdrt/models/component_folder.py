@@ -7,11 +7,11 @@ from typing import Any
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.models.base import Pickled
 from sdrt.models.component_files import class_names, read_config, read_weights
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import variants_in
-from sdrt.models.weights import Weights
 
 __all__ = ["ComponentFolder"]
 
@@ -44,7 +44,7 @@ class ComponentFolder(StoredModel):
         if not self.own_components:
             known = dict.fromkeys(name for component in COMPONENTS.values() for name in component.classes)
             got = ", ".join(class_names(read_json(self.path / "config.json"))) or "nothing"
-            raise ModelError(f"{self.path / 'config.json'}: says its class, one of {', '.join(known)}; got {got}: pass another folder")
+            raise ModelError(f"{self.path / 'config.json'}: the class must be one of {', '.join(known)}, got {got}; pass another folder")
 
     @property
     def own_components(self) -> tuple[ComponentName, ...]:
@@ -57,8 +57,8 @@ class ComponentFolder(StoredModel):
         """``config.json`` over the defaults of its class."""
         return read_config(component, self.own_where(component))
 
-    def own_tensors(self, component: ComponentName) -> Weights:
-        """The weights beside ``config.json``."""
+    def own_tensors(self, component: ComponentName) -> ComponentTensors:
+        """Find the weights beside ``config.json``."""
         return read_weights(component, self.path, self.variant if self.variant in variants_in(self.path) else None, self.pickled)
 
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 both halves of a VAE have the same configuration

@@ -14,8 +14,8 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError, MissingFileError, WeightsError
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.pickled import PICKLE_SUFFIXES
-from sdrt.models.weights import Weights
 
 __all__ = ["Embedding", "read_embedding"]
 
@@ -65,18 +65,18 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
         raise MissingFileError(f"{file}: no such file; an embedding is a safetensors file")
     if file.suffix.lower() in PICKLE_SUFFIXES:
         raise WeightsError(f"{file}: would have to be unpickled, which can run code: convert it to safetensors first")
-    weights = Weights([file])
+    weights = ComponentTensors([file])
     if len(weights) != 1:
         found = ", ".join(weights) or "none"
         xl = " (clip_l and clip_g are Stable Diffusion XL's)" if {"clip_l", "clip_g"} & set(weights) else ""
-        raise WeightsError(f"{file}: an embedding is one tensor, under its token or {_A1111_KEY}; got {found}{xl}: take another file")
+        raise WeightsError(f"{file}: an embedding must be one tensor, under its token or {_A1111_KEY}, got {found}{xl}; take another file")
     [name] = weights
     shape = weights[name].shape
     vectors = weights.take(name, shape)
     if vectors.ndim not in (1, 2) or not vectors.size:
-        raise WeightsError(f"{weights.where(name)} has shape {list(shape)}; an embedding is a vector, or some rows of them")
+        raise WeightsError(f"{weights.where(name)} must be a vector, or some rows of them, got shape {list(shape)}; take another file")
     if token is None:
         token = file.stem if name == _A1111_KEY else name
     if not token.strip():
-        raise ConfigError(f"{file}: an embedding's token is text; got {token!r}: pass another one")
+        raise ConfigError(f"{file}: the token of an embedding must be text, got {token!r}; pass another one")
     return Embedding(token, np.atleast_2d(vectors), file)

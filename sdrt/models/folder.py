@@ -9,11 +9,11 @@ from typing import Any
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.component_files import read_config, read_weights
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import variants_in
-from sdrt.models.weights import Weights
 
 __all__ = ["ModelFolder", "checked_defaults"]
 
@@ -78,16 +78,16 @@ class ModelFolder(StoredModel):
         return tuple(component for component in COMPONENTS if (self.path / COMPONENTS[component].folder).is_dir())
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
-        """The component's ``config.json`` over the defaults of its class."""
+        """Read the component's ``config.json`` over the defaults of its class."""
         return read_config(component, self.own_where(component))
 
-    def own_tensors(self, component: ComponentName) -> Weights:
-        """The weights beside the component's ``config.json``."""
+    def own_tensors(self, component: ComponentName) -> ComponentTensors:
+        """Find the weights beside the component's ``config.json``."""
         folder = self.path / COMPONENTS[component].folder
         return read_weights(component, folder, self.variant if self.variant in variants_in(folder) else None, self.pickled)
 
     def own_where(self, component: ComponentName) -> Path:
-        """The component's ``config.json``."""
+        """Return the component's ``config.json``."""
         return self.path / COMPONENTS[component].folder / "config.json"
 
     @property
@@ -147,7 +147,7 @@ class ModelFolder(StoredModel):
 
 
 def checked_defaults(file: Path, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What an ``sdrt.json`` holds.
+    """Check the preferences of an ``sdrt.json``.
 
     Raises
     ------
@@ -155,5 +155,7 @@ def checked_defaults(file: Path, defaults: Mapping[str, Any]) -> Mapping[str, An
     """
     for key, kinds in _DEFAULTS.items():
         if key in defaults and type(defaults[key]) not in kinds:
-            raise ModelError(f"{file}: {key} is {' or '.join(kind.__name__ for kind in kinds)}; got {defaults[key]!r}")
+            raise ModelError(
+                f"{file}: {key} must be {' or '.join(kind.__name__ for kind in kinds)}, got {defaults[key]!r}; correct the file"
+            )
     return defaults

@@ -82,14 +82,14 @@ def _kinds(variant: str | None, pickled: Pickled) -> Iterator[tuple[str, str]]:
 
 
 def _parts_in(folder: Path) -> list[str]:
-    """The components' folders, by their configurations; the empty name where the repository is one component itself."""
+    """Return the components' folders, by their configurations; the empty name where the repository is one component itself."""
     if not (folder / "model_index.json").is_file() and (folder / "config.json").is_file():
         return [""]
     return [name for name in _FOLDERS if (folder / name / "config.json").is_file()]
 
 
 def _names(infix: str, suffix: str) -> list[str]:
-    """What one set of a component's weights may be called: one file, or shards with the variant at either place."""
+    """Return what one set of a component's weights may be called: one file, or shards with the variant at either place."""
     stem = "*model"
     shards = [f"{stem}{infix}-?????-of-?????.{suffix}", f"{stem}-?????-of-?????{infix}.{suffix}"]
     return [f"{stem}{infix}.{suffix}", *dict.fromkeys(shards)]

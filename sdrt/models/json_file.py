@@ -10,7 +10,7 @@ __all__ = ["read_json"]
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The object that a file holds.
+    """Read the object that a file holds.
 
     Raises
     ------
@@ -24,5 +24,5 @@ def read_json(file: Path) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise ModelError(f"{file}: not readable as JSON ({error}); fetch it again") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{file}: holds a JSON {type(content).__name__}, not an object; fetch it again")
+        raise ModelError(f"{file}: must hold a JSON object, got a {type(content).__name__}; fetch it again")
     return content

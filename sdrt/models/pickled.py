@@ -34,7 +34,7 @@ _DTYPES = {
 
 
 def refusal(*names: object) -> str:
-    """What is said of files that were found and not opened: the reason, and both ways out."""
+    """Say why files that were found are not opened, and both ways out."""
     return (
         f"{', '.join(map(str, names))} would have to be unpickled, which can run code: convert it to safetensors first, or let torch read "
         "tensors from it and nothing else with pickled='weights_only'"
@@ -42,7 +42,7 @@ def refusal(*names: object) -> str:
 
 
 def read_tensors(file: Path) -> list[StoredTensor]:
-    """The tensors of a pickle, memory-mapped where torch can do so.
+    """Read the tensors of a pickle, memory-mapped where torch can do so.
 
     Checkpoints of PyTorch Lightning keep theirs below ``state_dict``; what lies beside it is left alone.
 
@@ -72,11 +72,13 @@ def read_tensors(file: Path) -> list[StoredTensor]:
         raise WeightsError(f"{file}: not a whole file of torch's ({reason}); fetch it again") from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
-        raise WeightsError(f"{file}: holds a {type(content).__name__} and no tensors by name; pass the weights of a model")
+        raise WeightsError(f"{file}: must hold tensors by name, got a {type(content).__name__}; pass the weights of a model")
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     for name, tensor in tensors.items():
         if str(tensor.dtype).removeprefix("torch.") not in _DTYPES:
-            raise WeightsError(f"{file}: tensor {name!r} is stored as {tensor.dtype}; supported are {', '.join(_DTYPES)}")
+            raise WeightsError(
+                f"{file}: tensor {name!r} must be stored as {', '.join(_DTYPES)}, got {tensor.dtype}; convert the file first"
+            )
     return [
         StoredTensor(file, name, _DTYPES[str(tensor.dtype).removeprefix("torch.")], tuple(tensor.shape), partial(_bytes, tensor))
         for name, tensor in tensors.items()

@@ -18,7 +18,7 @@ _LFS_MAGIC = b"version https://git-lfs"
 
 
 def read_tensors(file: Path) -> list[StoredTensor]:
-    """The tensors of a file, none of them read yet.
+    """Find the tensors of a file; none is read yet.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def read_tensors(file: Path) -> list[StoredTensor]:
     for name, entry in header.items():
         if entry["dtype"] not in DTYPES:
             raise WeightsError(
-                f"{file}: tensor {name!r} is stored as {entry['dtype']}; supported are {', '.join(DTYPES)}: convert the file first"
+                f"{file}: tensor {name!r} must be stored as {', '.join(DTYPES)}, got {entry['dtype']}; convert the file first"
             )
     mapped: Array = np.memmap(file, mode="r", dtype=np.uint8).view(np.ndarray)
     return [
@@ -41,7 +41,7 @@ def read_tensors(file: Path) -> list[StoredTensor]:
 
 
 def read_metadata(file: Path) -> dict[str, str]:
-    """The texts that its writer put beside the tensors; empty where there are none.
+    """Read the texts that the writer put beside the tensors; empty where there are none.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def _bytes(mapped: Array, begin: int, end: int) -> Array:
 
 
 def _read_header(file: Path) -> tuple[dict[str, Any], int]:
-    """The entries of the header by tensor name, and where the tensors' bytes begin."""
+    """Return the entries of the header by tensor name, and where the tensors' bytes begin."""
     from safetensors import SafetensorError, safe_open
 
     if not file.is_file():

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.models.base import Pickled, PipelineFlags
+from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.families import CheckpointEncoder, Release
 from sdrt.models.original.clip import clip_config, clip_places, open_clip_config, open_clip_places
@@ -19,7 +20,6 @@ from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
 from sdrt.models.safetensors_file import read_metadata
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.stored_tensor import Place
-from sdrt.models.weights import Weights, read_tensors
 
 __all__ = ["PredictionType", "SingleFileModel", "shapes_below"]
 
@@ -63,7 +63,9 @@ class SingleFileModel(StoredModel):
 
     def __post_init__(self) -> None:
         if self.prediction_type not in (None, "epsilon", "v_prediction"):
-            raise ConfigError(f"prediction_type is 'epsilon', 'v_prediction' or None; got {self.prediction_type!r}")
+            raise ConfigError(
+                f"prediction_type must be 'epsilon', 'v_prediction' or None, got {self.prediction_type!r}; choose one of those"
+            )
         check_file(self.path, self.pickled)
         # found now, so that a file of another family is refused here
         _ = self.release
@@ -82,7 +84,7 @@ class SingleFileModel(StoredModel):
         return tuple(component for component in COMPONENTS if component in there)
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
-        """The configuration that the component's shapes have.
+        """Derive the configuration from the component's shapes.
 
         Raises
         ------
@@ -98,8 +100,8 @@ class SingleFileModel(StoredModel):
                 config = self._encoder_config(component)
         return COMPONENTS[component].complete(config)
 
-    def own_tensors(self, component: ComponentName) -> Weights:
-        """The component's weights by canonical name, as views of the file."""
+    def own_tensors(self, component: ComponentName) -> ComponentTensors:
+        """Return the component's weights by canonical name, as views of the file."""
         match component:
             case "unet":
                 layers = self.own_config("unet")["layers_per_block"]
@@ -110,10 +112,10 @@ class SingleFileModel(StoredModel):
                 encoder = self._encoder(component)
                 layers = self.own_config(component)["num_hidden_layers"]
                 prefix, place = encoder.prefix, partial(_encoder_places, encoder=encoder, layers=layers)
-        return Weights([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
+        return ComponentTensors([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
 
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 one file holds them all
-        """The file."""
+        """Return the file."""
         return self.path
 
     @property
@@ -181,12 +183,12 @@ def check_file(file: Path, pickled: Pickled) -> None:
 
 
 def shapes_below(shapes: Shapes, prefix: str) -> Shapes:
-    """The shapes whose names begin so, without that."""
+    """Return the shapes whose names have a prefix, which is cut off."""
     return {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
 
 
 def vae_places(stored: str, levels: int) -> Iterable[Place]:
-    """Where a tensor of a VAE is found, its prefix cut off."""
+    """Return where a tensor of a VAE is found, its prefix cut off."""
     place = vae_place(stored, levels)
     return () if place is None else (place,)
 

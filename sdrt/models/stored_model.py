@@ -10,9 +10,9 @@ import numpy as np
 
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.models.base import Model, ModelLimits, PipelineFlags
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.embeddings import Embedding
-from sdrt.models.weights import Weights
 
 __all__ = ["StoredModel"]
 
@@ -32,7 +32,7 @@ class StoredModel(ABC):
     embeddings : tuple of Embedding
         Tokens of textual inversion over the model's own vocabulary, see :meth:`with_embeddings`.
     overrides : tuple of Model
-        Parts from elsewhere that stand before the model's own, see :meth:`with_override`.
+        Models whose components stand before the model's own, see :meth:`with_override`.
     """
 
     path: Path
@@ -47,15 +47,15 @@ class StoredModel(ABC):
 
     @abstractmethod
     def own_config(self, component: ComponentName) -> dict[str, Any]:
-        """The configuration of an own component, defaults filled in."""
+        """Return the configuration of an own component, defaults filled in."""
 
     @abstractmethod
-    def own_tensors(self, component: ComponentName) -> Weights:
-        """The weights of an own component by canonical name."""
+    def own_tensors(self, component: ComponentName) -> ComponentTensors:
+        """Return the weights of an own component by canonical name."""
 
     @abstractmethod
     def own_where(self, component: ComponentName) -> Path:
-        """The file that the configuration of an own component comes from."""
+        """Return the file that the configuration of an own component comes from."""
 
     @property
     def components(self) -> tuple[ComponentName, ...]:
@@ -64,7 +64,7 @@ class StoredModel(ABC):
         return tuple(component for component in COMPONENTS if component in there)
 
     def config(self, component: ComponentName) -> Mapping[str, Any]:
-        """The component's configuration over the defaults of its class.
+        """Return the component's configuration over the defaults of its class.
 
         Raises
         ------
@@ -78,8 +78,8 @@ class StoredModel(ABC):
             config["vocab_size"] += sum(len(each.vectors) for each in self.embeddings)
         return config
 
-    def tensors(self, component: ComponentName) -> Weights:
-        """The component's weights by canonical name, embeddings below the text encoder's own.
+    def tensors(self, component: ComponentName) -> ComponentTensors:
+        """Return the component's weights by canonical name, embeddings below the text encoder's own.
 
         Raises
         ------
@@ -94,12 +94,12 @@ class StoredModel(ABC):
         return weights
 
     def where(self, component: ComponentName) -> Path:
-        """The file that the component's configuration comes from."""
+        """Return the file that the component's configuration comes from."""
         override = self._override(component)
         return override.where(component) if override else self.own_where(component)
 
     def with_override(self, override: Model) -> Self:
-        """The same model with some components from elsewhere: another VAE, or a ControlNet.
+        """Return the same model with some components from elsewhere: another VAE, or a ControlNet.
 
         >>> from sdrt.models import open_model
         >>> nano = open_model("nano")
@@ -109,7 +109,7 @@ class StoredModel(ABC):
         return replace(self, overrides=(override, *self.overrides))
 
     def with_embeddings(self, embeddings: Sequence[Embedding]) -> Self:
-        """The same model whose text encoder knows more tokens: their vectors stand below those of its own table.
+        """Return the same model with more tokens: their vectors stand below those of the text encoder's own table.
 
         Raises
         ------
@@ -129,8 +129,8 @@ class StoredModel(ABC):
         for each in embeddings:
             if each.vectors.shape[1] != width:
                 raise ConfigError(
-                    f"{each.file}: the vectors of {each.token!r} have {each.vectors.shape[1]} numbers, but the text encoder of {self.name} "
-                    f"has {width} (Stable Diffusion 1.x 768, 2.x 1024); take an embedding that was trained for this model"
+                    f"{each.file}: the vectors of {each.token!r} must have {width} numbers for the text encoder of {self.name} "
+                    f"(Stable Diffusion 1.x 768, 2.x 1024), got {each.vectors.shape[1]}; take an embedding that was trained for this model"
                 )
         return replace(self, embeddings=(*self.embeddings, *embeddings))
 

@@ -50,7 +50,7 @@ class Place:
     form: Form = "whole"
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...] | None:
-        """The shape in this form; None where what is stored cannot take it.
+        """Return the shape in this form; None where the stored one cannot take it.
 
         >>> Place("q_proj.weight", "query").shape((2304, 768)), Place("text_projection.weight", "transposed").shape((3,))
         ((768, 768), None)
@@ -66,7 +66,7 @@ class Place:
                 return (stored[0] // 3, *stored[1:]) if stored and stored[0] % 3 == 0 else None
 
     def of(self, x: Array) -> Array:
-        """``x`` in this form, as a view."""
+        """Return ``x`` in this form, as a view."""
         match self.form:
             case "whole":
                 return x
@@ -102,7 +102,7 @@ class StoredTensor:
     raw: Callable[[], Array]
 
     def array(self) -> Array:
-        """Its values: a view of the file where its dtype is one of numpy's; bfloat16 as float32."""
+        """Return its values: a view of the file where its dtype is one of numpy's; bfloat16 as float32."""
         flat: Array = np.frombuffer(self.raw(), dtype=DTYPES[self.dtype])
         if self.dtype == "BF16":
             flat = (flat.astype(np.uint32) << 16).view(np.float32)

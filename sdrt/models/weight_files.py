@@ -23,7 +23,7 @@ _VARIANT = re.compile(r"(?:pytorch_model|model|diffusion_pytorch_model)(?:-\d+-o
 
 @dataclass(frozen=True)
 class WeightFiles:
-    """The files of one part.
+    """The files of one component.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ class WeightFiles:
 
 
 def variants_in(folder: Path) -> tuple[str, ...]:
-    """The variants that a component's folder has weights of, sorted: ``("fp16", "non_ema")``."""
+    """Return the variants that a component's folder has weights of, sorted: ``("fp16", "non_ema")``."""
     found = (_VARIANT.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
     return tuple(sorted({match[1] for match in found if match}))
 
 
 def find_weights(folder: Path, variant: str | None, pickled: Pickled) -> WeightFiles:
-    """The weights in a component's folder: safetensors before pickles, one file before shards.
+    """Find the weights in a component's folder: safetensors before pickles, one file before shards.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def _repair(folder: Path, variant: str | None, pickled: Pickled) -> str:
 def _read_index(file: Path) -> WeightFiles:
     weight_map = read_json(file).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(shard, str) for shard in weight_map.values()):
-        raise ModelError(f"{file}: weight_map is an object of tensor names and their files; fetch it again")
+        raise ModelError(f"{file}: weight_map must be an object of tensor names and their files; fetch it again")
     if outside := next((shard for shard in weight_map.values() if Path(shard).name != shard), None):
         raise ModelError(f"{file}: names the shard {outside!r}, which is no file of this folder; fetch it again")
     index = {name: file.parent / shard for name, shard in weight_map.items()}

@@ -136,7 +136,9 @@ def load(
         _check_programs(found, chosen)
         refining = LoadedModel(found, chosen, options, keep_loaded=keep_loaded)
         if not (base.is_xl and refining.is_xl):
-            raise ConfigError(f"a refiner is an SDXL model's, for an SDXL model; got {refining.model.path} for {base.model.path}")
+            raise ConfigError(
+                f"refiner must be an SDXL model's, for an SDXL model, got {refining.model.path} for {base.model.path}; leave it out"
+            )
     return Pipeline(
         base,
         {
@@ -181,7 +183,7 @@ def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickl
 
 
 def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) -> None:
-    """Packages run on Core ML, and nothing else does: said here, before anything is opened."""
+    """Check that packages run on Core ML and nothing else does, before anything is opened."""
     replaced = {component for override in model.overrides for component in override.components}
     programs = set(model.own_components) - replaced if isinstance(model, CoreMLFolder) else set()
     for component in model.components:
@@ -198,7 +200,7 @@ def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend])
 
 
 def _remarks(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
-    """What the record says of Core ML."""
+    """Return what the record says of Core ML."""
     if not isinstance(model, CoreMLFolder):
         return {}
     from sdrt.backends.coreml.options import recorded
@@ -209,7 +211,7 @@ def _remarks(model: StoredModel, options: Mapping[ComponentName, BackendOptions]
 
 
 def _scaling_factor(model: StoredModel) -> float:
-    """That of the model's own VAE: a VAE in one file that takes its place does not say its own."""
+    """Return the factor of the model's own VAE: a VAE in one file that takes its place does not say its own."""
     if isinstance(model, SingleFileModel):
         return model.release.scaling_factor
     return float(model.config("vae_decoder")["scaling_factor"])
@@ -220,7 +222,7 @@ def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path 
         return [read_embedding(file, token) for token, file in embeddings.items()]
     if isinstance(embeddings, str | Path):
         raise ConfigError(
-            f"embeddings is a list of files, or a mapping from token to file; got the single {str(embeddings)!r}: write [file]"
+            f"embeddings must be a list of files, or a mapping from token to file, got the single {str(embeddings)!r}; write [file]"
         )
     return [each if isinstance(each, Embedding) else read_embedding(each) for each in embeddings]
 
@@ -230,7 +232,7 @@ def _by_part(backend: str | Backend | Mapping[str, str | Backend]) -> dict[Compo
         one = _resolve(backend)
         return dict.fromkeys(COMPONENTS, one)
     if unknown := sorted(set(backend) - set(COMPONENTS)):
-        raise ConfigError(f"no component is named {', '.join(unknown)}; a model's components are {', '.join(COMPONENTS)}")
+        raise ConfigError(f"backend must be given for components among {', '.join(COMPONENTS)}, got {', '.join(unknown)}; correct the name")
     return {component: _resolve(backend.get(component, "numpy")) for component in COMPONENTS}
 
 

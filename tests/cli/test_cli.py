@@ -82,7 +82,7 @@ def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None
         (["generate", "a", "--model", "no/such"], "no/such: no such folder, and the Hub does not give it either"),
         (["generate", "a", "--backend", "abacus"], "backends are numpy"),
         (["generate", "a", "--backend", "unet="], "--backend must be a name or component=name,component=name, got 'unet='"),
-        (["generate", "a", "--backend", "u=numpy"], "no component is named u"),
+        (["generate", "a", "--backend", "u=numpy"], "got u; correct the name"),
         (["generate", "a", "--numerics", "float8"], "numerics must be 'float32' or 'float64', got 'float8'; choose one of those"),
         (["generate", "a", "--scheduler", "eular"], "eular"),
         (["generate", "a", "--rng", "dice"], "dice"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from sdrt.errors import ConfigError, MissingExtraError, MissingFileError, ModelError, SdrtError, WeightsError
-from sdrt.models import ModelFolder, Weights, open_model, path
+from sdrt.models import ComponentTensors, ModelFolder, open_model, path
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.stored_tensor import Place
 from tests.factories import save_pipeline_folder
@@ -39,7 +39,7 @@ def test_weights_are_the_stored_ones_in_every_dtype(tmp_path: Path) -> None:
     }
     tensors |= {"scalar": torch.tensor(1.5), "empty": torch.zeros(0, 4)}
     save_file(tensors, tmp_path / "model.safetensors")
-    weights = Weights([tmp_path / "model.safetensors"])
+    weights = ComponentTensors([tmp_path / "model.safetensors"])
     assert sorted(weights) == sorted(tensors)
     for name, tensor in tensors.items():
         want = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
@@ -122,14 +122,14 @@ def huge_header(folder: Path) -> None:
         (cut, WeightsError, r"not a whole safetensors file"),
         (huge_header, WeightsError, r"not a whole safetensors file"),
         (write("unet/config.json", "{"), ModelError, r"config\.json: not readable as JSON"),
-        (write("unet/config.json", "[]"), ModelError, r"config\.json: holds a JSON list, not an object"),
+        (write("unet/config.json", "[]"), ModelError, r"config\.json: must hold a JSON object, got a list"),
         (
             write("unet/config.json", '{"_class_name": "FluxTransformer2DModel"}'),
             ModelError,
-            r"is of class FluxTransformer2DModel; sdrt's unet is a",
+            r"the class of a unet must be UNet2DConditionModel, got FluxTransformer2DModel",
         ),
-        (write("sdrt.json", '{"num_inference_steps": "many"}'), ModelError, r"num_inference_steps is int; got 'many'"),
-        (write("sdrt.json", '{"height": true}'), ModelError, r"height is int; got True"),
+        (write("sdrt.json", '{"num_inference_steps": "many"}'), ModelError, r"num_inference_steps must be int, got 'many'"),
+        (write("sdrt.json", '{"height": true}'), ModelError, r"height must be int, got True"),
     ],
 )
 def test_a_damaged_folder_is_one_error_that_names_the_file(
@@ -145,7 +145,7 @@ def test_a_damaged_folder_is_one_error_that_names_the_file(
 def test_a_wrong_tensor_is_named_with_its_file(folder: Path) -> None:
     weights = ModelFolder(folder, "model").tensors("unet")
     with pytest.raises(
-        WeightsError, match=r"tensor 'conv_in\.weight' has shape \[32, 4, 3, 3\], but config\.json asks for \[320, 4, 3, 3\]"
+        WeightsError, match=r"tensor 'conv_in\.weight' must have shape \[320, 4, 3, 3\] by config\.json, got \[32, 4, 3, 3\]"
     ):
         weights.take("conv_in.weight", (320, 4, 3, 3))
     with pytest.raises(WeightsError, match=r"tensor 'conv_inn\.weight' of shape \[1\] is missing"):
@@ -155,8 +155,8 @@ def test_a_wrong_tensor_is_named_with_its_file(folder: Path) -> None:
 def test_weights_that_are_integers_or_nan_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file({"quantised": torch.zeros(2, dtype=torch.int8), "burnt": torch.tensor([1.0, torch.nan])}, file)
-    weights = Weights([file])
-    with pytest.raises(WeightsError, match=r"tensor 'quantised' is stored as I8"):
+    weights = ComponentTensors([file])
+    with pytest.raises(WeightsError, match=r"tensor 'quantised' must be stored as .*, got I8"):
         weights.take("quantised", (2,))
     with pytest.raises(WeightsError, match=r"tensor 'burnt' holds 1 NaN or infinite values"):
         weights.take("burnt", (2,))
@@ -166,7 +166,7 @@ def test_one_tensor_under_two_names_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file({"norm.bias": torch.zeros(2), "text_model.norm.bias": torch.ones(2)}, file)
     with pytest.raises(WeightsError, match=r"norm\.bias.*is there twice"):
-        Weights([file], lambda stored: [Place(COMPONENTS["text_encoder"].canonical_name(stored))])
+        ComponentTensors([file], lambda stored: [Place(COMPONENTS["text_encoder"].canonical_name(stored))])
 
 
 @given(st.binary(max_size=200))
@@ -174,21 +174,21 @@ def test_no_bytes_make_anything_but_a_weights_error(tmp_path_factory: pytest.Tem
     file = tmp_path_factory.mktemp("bytes") / "model.safetensors"
     file.write_bytes(content)
     with pytest.raises(WeightsError):
-        Weights([file])
+        ComponentTensors([file])
 
 
 def test_a_tensor_of_unknown_dtype_is_named(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     header = json.dumps({"w": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}).encode()
     file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
-    with pytest.raises(WeightsError, match=r"tensor 'w' is stored as F8_E4M3; supported are"):
-        Weights([file])
+    with pytest.raises(WeightsError, match=r"tensor 'w' must be stored as .*, got F8_E4M3"):
+        ComponentTensors([file])
 
 
 def test_names_of_models(folder: Path) -> None:
     assert open_model("nano").path == path("nano")
     assert open_model(folder).name == "model"
-    with pytest.raises(ConfigError, match=r"embedded models are nano; got 'giant'"):
+    with pytest.raises(ConfigError, match=r"name must be that of an embedded model \(nano\), got 'giant'"):
         path("giant")
     with pytest.raises(MissingFileError, match=r"no such folder; pass a folder in diffusers' layout, 'nano', or a repository's name"):
         open_model("no/such/folder")

@@ -108,10 +108,10 @@ def test_a_component_stands_before_the_models_own_part(folder: Path, tmp_path: P
 
 
 def test_a_component_of_another_kind_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"unet/config\.json: is a unet, but a controlnet is asked for"):
+    with pytest.raises(ModelError, match=r"unet/config\.json: must be a controlnet, got a unet"):
         open_component(folder / "unet", "controlnet")
     (tmp_path / "config.json").write_text('{"_class_name": "FluxControlNetModel"}')
-    with pytest.raises(ModelError, match=r"config\.json: says its class, one of .*ControlNetModel.*; got FluxControlNetModel"):
+    with pytest.raises(ModelError, match=r"config\.json: the class must be one of .*ControlNetModel.*, got FluxControlNetModel"):
         open_component(tmp_path, "controlnet")
     with pytest.raises(MissingFileError, match=r"no such folder; pass the folder of a component"):
         open_component(tmp_path / "none", "controlnet")
@@ -124,6 +124,6 @@ def test_an_option_that_does_not_fit_is_refused(folder: Path, checkpoint: Path) 
         open_model(folder, prediction_type="epsilon")
     with pytest.raises(ConfigError, match=r"variant='fp16' chooses among a folder's"):
         open_model(checkpoint, variant="fp16")
-    with pytest.raises(ConfigError, match=r"pickled is 'refuse' or 'weights_only'; got 'yes'"):
+    with pytest.raises(ConfigError, match=r"pickled must be 'refuse' or 'weights_only', got 'yes'"):
         open_model(folder, pickled="yes")  # type: ignore[arg-type]
     assert isinstance(open_model(folder), ModelFolder)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from sdrt.errors import MissingExtraError, MissingFileError, WeightsError
-from sdrt.models import SingleFileModel, Weights, open_component, open_model
+from sdrt.models import ComponentTensors, SingleFileModel, open_component, open_model
 from sdrt.models.pickled import read_tensors
 from tests.models.families import controlnet
 from tests.models.original_names import original_controlnet
@@ -86,7 +86,7 @@ def test_every_dtype_and_a_strided_tensor_are_the_stored_ones(tmp_path: Path) ->
     tensors = {str(dtype): base.to(dtype) for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)}
     tensors |= {"turned": base.T, "scalar": torch.tensor(1.5), "empty": torch.zeros(0, 4)}
     torch.save(tensors, tmp_path / "model.bin")
-    weights = Weights([tmp_path / "model.bin"])
+    weights = ComponentTensors([tmp_path / "model.bin"])
     for name, tensor in tensors.items():
         np.testing.assert_array_equal(weights[name], (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
 
@@ -122,7 +122,7 @@ def test_a_file_that_is_cut_short_or_holds_no_names_is_one_error(tmp_path: Path)
     torch.save(torch.zeros(3), tmp_path / "bare.bin")
     with pytest.raises(WeightsError, match=r"cut\.bin: "):
         read_tensors(tmp_path / "cut.bin")
-    with pytest.raises(WeightsError, match=r"bare\.bin: holds a Tensor and no tensors by name"):
+    with pytest.raises(WeightsError, match=r"bare\.bin: must hold tensors by name, got a Tensor"):
         read_tensors(tmp_path / "bare.bin")
     with pytest.raises(MissingFileError, match=r"none\.bin: not found"):
         read_tensors(tmp_path / "none.bin")

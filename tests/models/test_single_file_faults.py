@@ -89,7 +89,7 @@ def test_a_file_of_another_kind_is_named_when_it_is_opened(
         (
             also(**{f"{TEXT}embeddings.token_embedding.weight": (50, 64)}),
             "text_encoder",
-            r"knows 50 tokens, and CLIP's vocabulary",
+            r"must know CLIP's 49408 tokens, got 50",
         ),
     ],
 )
@@ -188,7 +188,7 @@ def test_the_prediction_type_is_told_by_the_caller_a_mark_or_the_metadata(tmp_pa
     assert found(said, "v_prediction") == ("v_prediction", 96)
     assert found(mark) == ("v_prediction", 128)
     assert open_model(mark).scheduler_config["rescale_betas_zero_snr"] is True
-    with pytest.raises(ConfigError, match=r"prediction_type is 'epsilon', 'v_prediction' or None; got 'flow'"):
+    with pytest.raises(ConfigError, match=r"prediction_type must be 'epsilon', 'v_prediction' or None, got 'flow'"):
         found(plain, "flow")  # type: ignore[arg-type]
 
 

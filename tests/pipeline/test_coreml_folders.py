@@ -153,7 +153,7 @@ def test_a_controlnet_beside_both_unets(tree: TREE, sources: Callable[[Form], Pa
 
 def test_a_controlnet_needs_a_unet_that_takes_it_and_a_name_that_is_there(tree: TREE, controlnet: tuple[Path, Path]) -> None:
     folder = tree("sd1", SD1)
-    with pytest.raises(ConfigError, match=r"its ControlNets are none; got 'edges': pass one of those"):
+    with pytest.raises(ConfigError, match=r"controlnet must be one of its own \(none\) or the path of a package, got 'edges'"):
         sdrt.load(folder, backend="coreml", controlnet="edges")
     with pytest.raises(ConfigError, match=r"its U-Net takes no ControlNet; convert it with --unet-support-controlnet"):
         sdrt.load(folder, backend="coreml", controlnet=controlnet[1])

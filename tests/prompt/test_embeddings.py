@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 import sdrt
 from sdrt.errors import ConfigError, MissingFileError, ModelError, WeightsError
-from sdrt.models import Weights, read_embedding
+from sdrt.models import ComponentTensors, read_embedding
 from sdrt.records.png_metadata import parameters_text, text_chunks
 from sdrt.tokenizer import ClipTokenizer
 from tests.factories import Form, vocabulary
@@ -171,14 +171,14 @@ def _bad_files(folder: Path) -> dict[str, Path]:
         (["pickle"], WeightsError, r"style\.pt: would have to be unpickled, which can run code: convert it to safetensors first"),
         (["text"], WeightsError, r"text\.safetensors: not a whole safetensors file"),
         (["missing"], MissingFileError, r"missing\.safetensors: no such file; an embedding is a safetensors file"),
-        (["empty"], WeightsError, r"an embedding is one tensor, under its token or emb_params; got none: take another file"),
-        (["two"], WeightsError, r"an embedding is one tensor.*got a, b: take another"),
+        (["empty"], WeightsError, r"an embedding must be one tensor, under its token or emb_params, got none; take another file"),
+        (["two"], WeightsError, r"an embedding must be one tensor.*got a, b; take another"),
         (["xl"], WeightsError, r"got clip_g, clip_l \(clip_l and clip_g are Stable Diffusion XL's\)"),
-        (["cube"], WeightsError, r"has shape \[2, 2, 32\]; an embedding is a vector, or some rows of them"),
-        (["none"], WeightsError, r"has shape \[0, 32\]; an embedding is a vector"),
-        (["whole"], WeightsError, r"is stored as I64; weights are"),
+        (["cube"], WeightsError, r"must be a vector, or some rows of them, got shape \[2, 2, 32\]"),
+        (["none"], WeightsError, r"must be a vector, .*, got shape \[0, 32\]"),
+        (["whole"], WeightsError, r"must be stored as .*, got I64"),
         (["nan"], WeightsError, r"holds 32 NaN or infinite values"),
-        (["wide"], ConfigError, r"the vectors of '<wide>' have 48 numbers, but the text encoder of sd1 has 32"),
+        (["wide"], ConfigError, r"the vectors of '<wide>' must have 32 numbers for the text encoder of sd1 .*, got 48"),
         (["re"], ConfigError, r"an embedding's token must be new, got 're' for 're', which this tokenizer has already"),
         (["good", "good"], ConfigError, r"both have the token 'good'; give one of them another"),
         (
@@ -213,7 +213,7 @@ def test_a_token_is_text_without_blanks_at_its_ends(models: dict[Form, Path], fi
 
 def test_one_file_is_not_a_list_of_files(models: dict[Form, Path], files: dict[str, Path]) -> None:
     with pytest.raises(
-        ConfigError, match=r"embeddings is a list of files, or a mapping from token to file; got the single .*: write \[file\]"
+        ConfigError, match=r"embeddings must be a list of files, or a mapping from token to file, got the single .*; write \[file\]"
     ):
         sdrt.load(models["sd1"], embeddings=str(files["one"]))
 
@@ -233,14 +233,14 @@ def test_other_text_keeps_its_ids(clip: ClipTokenizer, text: str) -> None:
 
 
 def test_weights_with_rows(models: dict[Form, Path]) -> None:
-    weights = Weights([models["sd1"] / "text_encoder" / "model.safetensors"])
+    weights = ComponentTensors([models["sd1"] / "text_encoder" / "model.safetensors"])
     [name] = [name for name in weights if name.endswith("token_embedding.weight")]
     own, rows = weights[name], vectors(1, 3, 32)
     longer = weights.with_rows(name, rows[:1]).with_rows(name, rows[1:])
     np.testing.assert_array_equal(longer[name], np.concatenate([own, rows]))
     np.testing.assert_array_equal(longer.take(name, (FIRST + 3, 32)), longer[name])
     assert weights[name].shape == own.shape == (FIRST, 32)
-    with pytest.raises(WeightsError, match=rf"has shape \[{FIRST + 3}, 32\], but config.json asks for \[{FIRST}, 32\]"):
+    with pytest.raises(WeightsError, match=rf"must have shape \[{FIRST}, 32\] by config.json, got \[{FIRST + 3}, 32\]"):
         longer.take(name, (FIRST, 32))
     with pytest.raises(WeightsError, match=r"rows of shape \[2, 7\] do not fit below it"):
         weights.with_rows(name, vectors(1, 2, 7))

@@ -6,6 +6,6 @@ from sdrt.backends.coreml.executor import Given
 from sdrt.backends.coreml.options import LoadEvent
 from sdrt.backends.coreml.program import MLProgram
 from sdrt.backends.coreml.runner import Runner, open_runner
-from sdrt.models.mlpackage.reading import read_interface
+from sdrt.models.mlpackage.package import read_interface
 
 __all__ = ["CoreMLBackend", "Given", "LoadEvent", "MLProgram", "Runner", "Summary", "describe", "open_runner", "read_interface"]

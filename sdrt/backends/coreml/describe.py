@@ -8,7 +8,7 @@ from pathlib import Path
 from sdrt.models.mlpackage.features import Description, Feature
 from sdrt.models.mlpackage.mil import Block, Operation, TensorType
 from sdrt.models.mlpackage.package import Package, open_package
-from sdrt.models.mlpackage.spec import Model
+from sdrt.models.mlpackage.spec import ModelSpec
 
 __all__ = ["FunctionSummary", "Summary", "describe", "summarize"]
 
@@ -99,7 +99,7 @@ def summarize(package: Package) -> Summary:
     )
 
 
-def _functions(model: Model, place: int) -> Iterator[FunctionSummary]:
+def _functions(model: ModelSpec, place: int) -> Iterator[FunctionSummary]:
     if model.program is None:
         for index, inner in enumerate(model.models):
             yield from _functions(inner, index)

@@ -16,7 +16,7 @@ from sdrt.backends.coreml.compiled_cache import compiled
 from sdrt.backends.coreml.predicting import accepted
 from sdrt.errors import BackendError, MissingExtraError
 from sdrt.models.coreml.names import ComputeUnit
-from sdrt.models.mlpackage.reading import read_interface
+from sdrt.models.mlpackage.package import read_interface
 
 __all__ = ["NativeRunner"]
 

@@ -20,7 +20,7 @@ from sdrt.host import usable_cores
 from sdrt.models.mlpackage.features import Description, Feature, Interface
 from sdrt.models.mlpackage.mil import Function, Operation, Program, TensorType
 from sdrt.models.mlpackage.package import Package, open_package
-from sdrt.models.mlpackage.spec import Model
+from sdrt.models.mlpackage.spec import ModelSpec
 
 __all__ = ["MLProgram"]
 
@@ -238,7 +238,7 @@ class MLProgram:
         kinds = {feature.name: feature.dtype for feature in self.outputs}
         return {name: given_back(values[name], kinds.get(name, ""), self._precision) for name in names if name in values}
 
-    def _load(self, package: Package, model: Model, function: str | None, fuse: bool, key: str) -> "list[_Stage]":
+    def _load(self, package: Package, model: ModelSpec, function: str | None, fuse: bool, key: str) -> "list[_Stage]":
         if model.program is not None:
             found = _function(package, model, model.program, function)
             constants = Constants(f"{key}.{found.name}", found.block, package.blobs, self._kept)
@@ -246,10 +246,10 @@ class MLProgram:
             computations = fused_computations(found, constants, plain) if fuse and self._precision == "float32" else plain
             interface = model.description.interface(found.name)
             return [_Stage(found, interface, Executor(found, constants, self._precision, computations))]
-        parts = package.parts or (package,) * len(model.models)
+        packages = package.stages or (package,) * len(model.models)
         stages: list[_Stage] = []
-        for index, (part, inner) in enumerate(zip(parts, model.models, strict=True)):
-            stages += self._load(part, inner, None, fuse, f"{key}.{index}")
+        for index, (stage, inner) in enumerate(zip(packages, model.models, strict=True)):
+            stages += self._load(stage, inner, None, fuse, f"{key}.{index}")
         return stages
 
 
@@ -283,7 +283,7 @@ class _Stage:
         return taken
 
 
-def _function(package: Package, model: Model, program: Program, name: str | None) -> Function:
+def _function(package: Package, model: ModelSpec, program: Program, name: str | None) -> Function:
     wanted = name or model.description.default_function or ("main" if "main" in program.functions else next(iter(program.functions)))
     if wanted not in program.functions:
         raise ConfigError(f"{package.path}: its functions are {', '.join(program.functions)}; got {wanted!r}")

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.models.weights import Weights
+from sdrt.models.component_tensors import ComponentTensors
 
 __all__ = ["Mapped", "Source", "Weight", "read"]
 
@@ -18,7 +18,7 @@ class Source:
 
     Parameters
     ----------
-    weights : Weights
+    weights : ComponentTensors
     dtype : float32 or float64
     path : str
         A module's path in diffusers, without a dot at the end; empty for the root.
@@ -28,7 +28,7 @@ class Source:
         Whether the tensors are known to fit.
     """
 
-    weights: Weights
+    weights: ComponentTensors
     dtype: np.dtype[Any]
     path: str = ""
     mapped: bool = False

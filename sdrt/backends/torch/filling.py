@@ -6,8 +6,8 @@ from torch import nn
 
 from sdrt.arrays import Array
 from sdrt.errors import BackendError
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.weights import Weights
 
 __all__ = ["fill", "lay_channels_last"]
 
@@ -15,7 +15,9 @@ __all__ = ["fill", "lay_channels_last"]
 _PREFIX = "module."
 
 
-def fill(module: nn.Module, component: ComponentName, weights: Weights, dtype: torch.dtype, device: torch.device, mapped: bool) -> None:
+def fill(
+    module: nn.Module, component: ComponentName, weights: ComponentTensors, dtype: torch.dtype, device: torch.device, mapped: bool
+) -> None:
     """Give every parameter its tensor, one after another, so that no second copy of the model ever exists.
 
     Parameters
@@ -23,7 +25,7 @@ def fill(module: nn.Module, component: ComponentName, weights: Weights, dtype: t
     module : nn.Module
         On the device ``meta``, in float32.
     component : ComponentName
-    weights : Weights
+    weights : ComponentTensors
     dtype, device
         Of the tensors in the module.
     mapped : bool

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from sdrt.models.components.autoencoder import VAE_DECODER, VAE_ENCODER
 from sdrt.models.components.clip_text import TEXT_ENCODER, TEXT_ENCODER_2
 from sdrt.models.components.denoisers import CONTROLNET, UNET
-from sdrt.models.components.record import Component, ComponentName, Package, Role
+from sdrt.models.components.record import Component, ComponentName, PackageNames, Role
 from sdrt.models.components.safety_checker import SAFETY_CHECKER
 
-__all__ = ["COMPONENTS", "Component", "ComponentName", "Package", "Role"]
+__all__ = ["COMPONENTS", "Component", "ComponentName", "PackageNames", "Role"]
 
 # The order is that of messages and of `Model.components`.
 COMPONENTS: Mapping[ComponentName, Component] = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
-from sdrt.models.components.record import Component, Package
+from sdrt.models.components.record import Component, PackageNames
 
 __all__ = ["VAE_DECODER", "VAE_ENCODER"]
 
@@ -67,7 +67,7 @@ VAE_DECODER = Component(
     name="vae_decoder",
     folder="vae",
     prefix="first_stage_model.",
-    packages=(Package(role="vae_decoder", suffix="vae_decoder", resources=("VAEDecoder",)),),
+    packages=(PackageNames(role="vae_decoder", suffix="vae_decoder", resources=("VAEDecoder",)),),
     classes=("AutoencoderKL",),
     complete=_complete,
     contract=_decoder_contract,
@@ -77,7 +77,7 @@ VAE_ENCODER = Component(
     name="vae_encoder",
     folder="vae",
     prefix="first_stage_model.",
-    packages=(Package(role="vae_encoder", suffix="vae_encoder", resources=("VAEEncoder",)),),
+    packages=(PackageNames(role="vae_encoder", suffix="vae_encoder", resources=("VAEEncoder",)),),
     classes=("AutoencoderKL",),
     complete=_complete,
     contract=_encoder_contract,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
-from sdrt.models.components.record import Component, Package
+from sdrt.models.components.record import Component, PackageNames
 
 __all__ = ["TEXT_ENCODER", "TEXT_ENCODER_2", "pooled_width"]
 
@@ -59,7 +59,7 @@ def _canonical_name(stored: str) -> str:
 TEXT_ENCODER = Component(
     name="text_encoder",
     folder="text_encoder",
-    packages=(Package(role="text_encoder", suffix="text_encoder", resources=("TextEncoder",)),),
+    packages=(PackageNames(role="text_encoder", suffix="text_encoder", resources=("TextEncoder",)),),
     classes=("CLIPTextModel", _PROJECTING),
     complete=_complete,
     contract=_contract,
@@ -68,7 +68,7 @@ TEXT_ENCODER = Component(
 TEXT_ENCODER_2 = Component(
     name="text_encoder_2",
     folder="text_encoder_2",
-    packages=(Package(role="text_encoder_2", suffix="text_encoder_2", resources=("TextEncoder2",)),),
+    packages=(PackageNames(role="text_encoder_2", suffix="text_encoder_2", resources=("TextEncoder2",)),),
     classes=("CLIPTextModel", _PROJECTING),
     complete=_complete,
     contract=_contract,

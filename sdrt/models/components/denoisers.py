@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
-from sdrt.models.components.record import Component, Package
+from sdrt.models.components.record import Component, PackageNames
 from sdrt.models.components.text_time import text_time_inputs
 
 __all__ = ["CONTROLNET", "UNET", "residual_widths"]
@@ -162,9 +162,9 @@ UNET = Component(
     folder="unet",
     prefix="model.diffusion_model.",
     packages=(
-        Package(role="unet", suffix="unet", resources=("Unet",)),
-        Package(role="control_unet", suffix="control-unet", resources=("ControlledUnet", "ControlledUNet")),
-        Package(role="refiner", suffix="refiner", resources=("UnetRefiner",)),
+        PackageNames(role="unet", suffix="unet", resources=("Unet",)),
+        PackageNames(role="control_unet", suffix="control-unet", resources=("ControlledUnet", "ControlledUNet")),
+        PackageNames(role="refiner", suffix="refiner", resources=("UnetRefiner",)),
     ),
     classes=("UNet2DConditionModel",),
     complete=_complete_unet,

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from sdrt.arrays import Signature
 
-__all__ = ["Component", "ComponentName", "Package", "Role"]
+__all__ = ["Component", "ComponentName", "PackageNames", "Role"]
 
 ComponentName: TypeAlias = Literal["text_encoder", "text_encoder_2", "unet", "controlnet", "vae_decoder", "vae_encoder", "safety_checker"]
 
@@ -17,7 +17,7 @@ Role: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Package:
+class PackageNames:
     """What Core ML packages of one role are called.
 
     Parameters
@@ -47,7 +47,7 @@ class Component:
         Its folder in diffusers' layout.
     prefix : str or None
         Of its tensors in a checkpoint with the key names of the original code; None where each family has its own.
-    packages : tuple of Package
+    packages : tuple of PackageNames
         Core ML packages of a model's folder that run it, the plain one first; empty for ControlNets, which have names of their own.
     classes : tuple of str
         What its ``config.json`` may call its class. Another name is another architecture, whatever its tensors are called.
@@ -64,7 +64,7 @@ class Component:
     name: ComponentName
     folder: str
     prefix: str | None = None
-    packages: tuple[Package, ...] = ()
+    packages: tuple[PackageNames, ...] = ()
     classes: tuple[str, ...]
     complete: Callable[[Mapping[str, Any]], dict[str, Any]]
     contract: Callable[[Mapping[str, Any], str], Signature]

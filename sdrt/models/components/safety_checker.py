@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
-from sdrt.models.components.record import Component, Package
+from sdrt.models.components.record import Component, PackageNames
 
 __all__ = ["SAFETY_CHECKER"]
 
@@ -51,7 +51,7 @@ def _canonical_name(stored: str) -> str:
 SAFETY_CHECKER = Component(
     name="safety_checker",
     folder="safety_checker",
-    packages=(Package(role="safety_checker", suffix="safety_checker", resources=("SafetyChecker",)),),
+    packages=(PackageNames(role="safety_checker", suffix="safety_checker", resources=("SafetyChecker",)),),
     classes=("StableDiffusionSafetyChecker",),
     complete=_complete,
     contract=_contract,

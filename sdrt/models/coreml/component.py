@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.derived import derived_config
 from sdrt.models.coreml.layout import is_package
@@ -13,7 +14,6 @@ from sdrt.models.coreml.model import CoreMLFolder, holds_programs
 from sdrt.models.coreml.names import Role
 from sdrt.models.coreml.ports import read_ports
 from sdrt.models.stored_model import StoredModel
-from sdrt.models.weights import Weights
 
 __all__ = ["CoreMLControlNet", "find_controlnet"]
 
@@ -45,22 +45,22 @@ class CoreMLControlNet(StoredModel):
         return ("controlnet",)
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
-        """What the model's folder says, else what the package's shapes say."""
+        """Return what the model's ``sdrt.json`` has of it, else what the package's shapes say."""
         if self.stored is not None:
             return COMPONENTS[component].complete(self.stored)
         return derived_config(component, {component: read_ports(self.paths)})
 
-    def own_tensors(self, component: ComponentName) -> Weights:  # noqa: ARG002 it has one component
+    def own_tensors(self, component: ComponentName) -> ComponentTensors:  # noqa: ARG002 it has one component
         """Refused: they are inside the program."""
         raise holds_programs(self.path)
 
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 it has one component
-        """The package."""
+        """Return the package."""
         return self.path
 
 
 def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
-    """The ControlNet that a name within a model's folder, or the path of a package, means.
+    """Find the ControlNet that a name within a model's folder, or the path of a package, means.
 
     Raises
     ------
@@ -72,7 +72,8 @@ def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
     if paths is None:
         there = ", ".join(model.layout.controlnets) or "none"
         raise ConfigError(
-            f"{model.layout.path}: its ControlNets are {there}; got {str(name)!r}: pass one of those, or the path of a package"
+            f"{model.layout.path}: controlnet must be one of its own ({there}) or the path of a package, got {str(name)!r}; "
+            "pass one of those"
         )
     if "control_unet" not in model.layout.roles:
         raise ConfigError(f"{model.layout.path}: its U-Net takes no ControlNet; convert it with --unet-support-controlnet")

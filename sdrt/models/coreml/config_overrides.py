@@ -49,7 +49,9 @@ def read_config_overrides(config: str | Path | Mapping[str, Any] | None) -> Conf
     if path.is_file():
         return _from_mapping(read_json(path))
     if not path.is_dir():
-        raise ConfigError(f"config is a folder in diffusers' layout, a scheduler_config.json or a mapping; got {str(config)!r}")
+        raise ConfigError(
+            f"config must be a folder in diffusers' layout, a scheduler_config.json or a mapping, got {str(config)!r}; pass one of those"
+        )
     files = {folder: path / folder / "config.json" for folder in _FOLDERS}
     scheduler = path / "scheduler" / "scheduler_config.json"
     found = {name: read_json(file) for name, file in files.items() if file.is_file()}
@@ -67,6 +69,8 @@ def _from_mapping(config: Mapping[str, Any]) -> ConfigOverrides:
         return ConfigOverrides(scheduler=config)
     known = ("scheduler", *_FOLDERS)
     if unknown := sorted(set(config) - set(known)):
-        raise ConfigError(f"config has the keys {', '.join(known)}, or is a scheduler's configuration with _class_name; got {unknown[0]!r}")
+        raise ConfigError(
+            f"config must have keys among {', '.join(known)}, or be a scheduler's configuration, got {unknown[0]!r}; leave it out"
+        )
     components = {name: each.complete(config[each.folder]) for name, each in COMPONENTS.items() if each.folder in config}
     return ConfigOverrides(scheduler=config.get("scheduler"), components=components)

@@ -33,7 +33,7 @@ def assumed_release(config: Mapping[str, Any], *, refining: bool) -> Release:
 
 
 def derived_config(component: ComponentName, ports: Mapping[ComponentName, Ports]) -> dict[str, Any]:
-    """The configuration that a component's packages have.
+    """Derive the configuration of a component from its packages' shapes.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class Layout:
     controlnets: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def controlnet(self, name: str) -> tuple[Path, ...] | None:
-        """The packages of a ControlNet by its name, in any of the spellings in which converters write it."""
+        """Find the packages of a ControlNet by its name, in any of the spellings in which converters write it."""
         for spelling in (name, name.removeprefix(CONTROLNET_PREFIX), name.replace("/", "_"), controlnet_resource(name)):
             if spelling in self.controlnets:
                 return self.controlnets[spelling]
@@ -87,7 +87,7 @@ def _read(folder: Path) -> Layout | None:
 
 
 def _stems(folder: Path) -> dict[str, Path]:
-    """The packages of a folder by stem."""
+    """Return the packages of a folder by stem."""
     found: dict[str, Path] = {}
     for suffix in reversed(PACKAGE_SUFFIXES):
         found |= {path.name.removesuffix(suffix): path for path in sorted(folder.glob(f"*{suffix}"))}
@@ -95,14 +95,14 @@ def _stems(folder: Path) -> dict[str, Path]:
 
 
 def _base(stem: str) -> str:
-    """A stem without what says which half it is."""
+    """Return a stem without the mark of its half."""
     for end in (*(f"_chunk{number}" for number in _CHUNKS), "_chunked_pipeline"):
         stem = stem.removesuffix(end)
     return stem
 
 
 def _converted(folder: Path, stems: Mapping[str, Path]) -> dict[Role, tuple[Path, ...]]:
-    """Packages whose names begin with PREFIX."""
+    """Find the packages whose names begin with PREFIX."""
     found: dict[Role, tuple[Path, ...]] = {}
     models: set[str] = set()
     for base in sorted({_base(stem) for stem in stems if stem.startswith(PREFIX)}):
@@ -123,7 +123,7 @@ def _resource(folder: Path, stems: Mapping[str, Path], role: Role) -> tuple[Path
 
 
 def _whole(folder: Path, stems: Mapping[str, Path], base: str, mark: str) -> tuple[Path, ...]:
-    """Both halves, else the merged halves, else the network in one piece."""
+    """Return both halves, else the merged halves, else the network in one piece."""
     halves = [f"{base}{mark}{number}" for number in _CHUNKS]
     there = [half for half in halves if half in stems]
     if len(there) == len(halves):

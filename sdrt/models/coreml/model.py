@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.models.base import ModelLimits, PipelineFlags
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.config_overrides import ConfigOverrides
 from sdrt.models.coreml.derived import assumed_release, derived_config
@@ -20,13 +21,12 @@ from sdrt.models.families import SDXL, LatentFormat, Release
 from sdrt.models.folder import checked_defaults
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
-from sdrt.models.weights import Weights
 
 __all__ = ["CoreMLFolder", "holds_programs"]
 
 
 def holds_programs(path: Path) -> ModelError:
-    """The error of whoever asks a package for its weights."""
+    """Make the error that is raised when a package is asked for its weights."""
     return ModelError(f"{path}: Core ML packages hold programs, not weights; use backend='coreml', or the model in diffusers' layout")
 
 
@@ -68,7 +68,7 @@ class CoreMLFolder(StoredModel):
     # ---- packages
 
     def roles(self, component: ComponentName) -> Mapping[Role, tuple[Path, ...]]:
-        """The packages that may run a component, each in one piece or in two halves; empty where there are none."""
+        """Return the packages that may run a component, each in one piece or in two halves; empty where there are none."""
         if self.refining:
             if component == "text_encoder":
                 return {}
@@ -78,7 +78,7 @@ class CoreMLFolder(StoredModel):
         return {role: self.layout.roles[role] for role in roles if role in self.layout.roles}
 
     def as_refiner(self) -> Self:
-        """The same folder's refiner; the folder itself where its only U-Net is one.
+        """Return the same folder as its refiner; its only U-Net may be one.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class CoreMLFolder(StoredModel):
         return tuple(component for component in COMPONENTS if self.roles(component))
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
-        """What was given, else what ``sdrt.json`` says, else what the packages' shapes say."""
+        """Return what was given, else what ``sdrt.json`` says, else what the packages' shapes say."""
         key = "refiner" if self.refining and component == "unet" and "refiner" in self.layout.roles else component
         if key == component and component in self.given.components:
             return dict(self.given.components[component])
@@ -109,7 +109,7 @@ class CoreMLFolder(StoredModel):
             return COMPONENTS[component].complete(self.sidecar.configs[key])
         return derived_config(component, self.ports)
 
-    def own_tensors(self, component: ComponentName) -> Weights:
+    def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Refused: they are inside the programs."""
         raise holds_programs(next(iter(self.roles(component).values()))[0])
 

@@ -38,7 +38,7 @@ RESOURCES: Mapping[Role, tuple[str, ...]] = {package.role: package.resources for
 
 
 def file_stem(role: Role, name: str) -> str:
-    """The stem of a package's file, for a model or ControlNet of this name (a repository's id, or the name of a folder).
+    """Return the stem of a package's file, for a model or ControlNet of this name (a repository's id, or the name of a folder).
 
     >>> file_stem("control_unet", "CompVis/stable-diffusion-v1-4")
     'Stable_Diffusion_version_CompVis_stable-diffusion-v1-4_control-unet'
@@ -48,7 +48,7 @@ def file_stem(role: Role, name: str) -> str:
 
 
 def controlnet_resource(name: str) -> str:
-    """A ControlNet's stem in a Resources folder.
+    """Return a ControlNet's stem in a Resources folder.
 
     >>> controlnet_resource("lllyasviel/control_v11p_sd15_canny")
     'LllyasvielControlV11PSd15Canny'

@@ -38,7 +38,7 @@ def read_ports(paths: Sequence[Path]) -> Ports:
     ModelError : a package is damaged, or the halves have nothing to hand over
     """
     # imported here, since models in other layouts never read a package
-    from sdrt.models.mlpackage.reading import read_interface
+    from sdrt.models.mlpackage.package import read_interface
 
     inputs: dict[str, Feature] = {}
     made: dict[str, Feature] = {}

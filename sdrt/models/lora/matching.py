@@ -8,13 +8,13 @@ from typing import Any
 
 from sdrt.errors import ModelError
 from sdrt.models.base import Model
+from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import ComponentName
 from sdrt.models.lora.keys import Factor, Key, parse_key
 from sdrt.models.lora.layers import Layer
 from sdrt.models.original.unet import unet_name
 from sdrt.models.safetensors_file import read_metadata, read_tensors
 from sdrt.models.stored_tensor import StoredTensor
-from sdrt.models.weights import Weights
 
 __all__ = ["Lora", "open_lora"]
 
@@ -84,7 +84,7 @@ def open_lora(file: Path, strength: float, model: Model) -> Lora:
 class _Modules:
     """The modules of a component by what LoRAs call them."""
 
-    def __init__(self, component: ComponentName, config: Mapping[str, Any], weights: Weights) -> None:
+    def __init__(self, component: ComponentName, config: Mapping[str, Any], weights: ComponentTensors) -> None:
         modules = [name.removesuffix(".weight") for name in weights if name.endswith(".weight")]
         self._is_text_encoder = component != "unet"
         self._dotted = set(modules)

@@ -62,7 +62,7 @@ class BlobFile:
             raise ModelError(f"{path}: the version of a weight file must be {VERSION}, got {version}; convert the model again")
 
     def tensor(self, offset: int, kind: TensorType) -> Array:
-        """The numbers of a record: a read-only view of the file, or unpacked where they are smaller than a byte.
+        """Return the numbers of a record: a read-only view of the file, or unpacked where they are smaller than a byte.
 
         Parameters
         ----------
@@ -94,13 +94,15 @@ class BlobFile:
             raise ModelError(f"{where}: the file ends at {len(self._data)}; fetch the package again")
         sentinel, number, size, start, spare = RECORD_HEADER.unpack(self._data[offset : offset + RECORD_HEADER.size])
         if sentinel != SENTINEL:
-            raise ModelError(f"{where}: a record begins with deadbeef, got {sentinel:08x}; program and weights do not belong together")
+            raise ModelError(f"{where}: a record must begin with deadbeef, got {sentinel:08x}; program and weights do not belong together")
         if kind.dtype not in (BLOB_NAMES.get(number), "bool" if number == 3 else None):
-            raise ModelError(f"{where}: the program wants {kind}, and the record holds {BLOB_NAMES.get(number, f'type {number}')}")
+            raise ModelError(
+                f"{where}: the record must hold {kind}, got {BLOB_NAMES.get(number, f'type {number}')}; convert the model again"
+            )
         if start + size > len(self._data):
             raise ModelError(f"{where}: {size} bytes from {start} leave the file, which ends at {len(self._data)}; fetch the package again")
         if size != needed or spare >= 8 * max(size, 1):
-            raise ModelError(f"{where}: {kind} takes {needed} bytes, and the record has {size}; program and weights do not belong together")
+            raise ModelError(f"{where}: {kind} must take {needed} bytes, got {size}; program and weights do not belong together")
         return start, size
 
 
@@ -119,7 +121,7 @@ class BlobFiles:
         self._lock = threading.Lock()
 
     def tensor(self, blob: Blob, kind: TensorType) -> Array:
-        """The numbers at a place that a program names.
+        """Return the numbers at a place that a program names.
 
         Raises
         ------

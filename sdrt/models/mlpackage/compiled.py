@@ -14,14 +14,14 @@ from sdrt.models.mlpackage.features import Description, Feature, Interface, Rang
 from sdrt.models.mlpackage.files import read_bytes, read_json
 from sdrt.models.mlpackage.mil import Function, Program, TensorType, Typed
 from sdrt.models.mlpackage.mil_text import parse_program
-from sdrt.models.mlpackage.spec import Model
+from sdrt.models.mlpackage.spec import ModelSpec
 
 __all__ = ["read_compiled"]
 
 _SHAPE = re.compile(r"\[([^\[\]]*)\]")
 
 
-def read_compiled(path: Path) -> Model:
+def read_compiled(path: Path) -> ModelSpec:
     """Read a compiled model.
 
     Parameters
@@ -42,7 +42,7 @@ def read_compiled(path: Path) -> Model:
     entry = found[0] if isinstance(found, list) and found else found
     said: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
     version = said.get("specificationVersion")
-    return Model(specification=version if isinstance(version, int) else 0, description=_description(program, said), program=program)
+    return ModelSpec(specification=version if isinstance(version, int) else 0, description=_description(program, said), program=program)
 
 
 def _description(program: Program, said: Mapping[str, Any]) -> Description:

@@ -72,7 +72,7 @@ FLOATS = frozenset({"fp16", "fp32", "fp64", "bf16"})
 
 
 def byte_count(dtype: str, size: int) -> int:
-    """Bytes that ``size`` numbers take in a file.
+    """Return the bytes that ``size`` numbers take in a file.
 
     >>> byte_count("uint6", 3), byte_count("fp16", 3)
     (3, 6)
@@ -83,7 +83,7 @@ def byte_count(dtype: str, size: int) -> int:
 
 
 def unpack_bits(packed: Array, dtype: str, size: int) -> Array:
-    """Packed numbers of less than a byte, one a byte.
+    """Unpack numbers of less than a byte, to one a byte.
 
     Parameters
     ----------
@@ -106,10 +106,13 @@ def unpack_bits(packed: Array, dtype: str, size: int) -> Array:
 
 
 def largest_tensor_bytes() -> int:
-    """The most that one value may take: half of this machine's memory. A program that asks for more is damaged, or for another machine."""
+    """Return the most bytes that one value may take: half of this machine's memory.
+
+    A program that asks for more is damaged, or for another machine.
+    """
     return total_memory() // 2
 
 
 def size_of(shape: tuple[int, ...]) -> int:
-    """Numbers in an array of this shape."""
+    """Return how many numbers an array of this shape has."""
     return math.prod(shape)

@@ -47,7 +47,7 @@ class Feature:
     text: str = ""
 
     def allows(self, shape: tuple[int, ...]) -> bool:
-        """Whether an array of this shape may be given."""
+        """Return whether an array of this shape may be given."""
         if self.choices:
             return shape in self.choices
         if self.ranges:
@@ -57,7 +57,7 @@ class Feature:
         return not self.shape or shape == self.shape
 
     def shapes_text(self) -> str:
-        """The shapes that are allowed, in words.
+        """Return the shapes that are allowed, in words.
 
         >>> Feature(name="x", ranges=((1, 1), (8, None))).shapes_text(), Feature(name="x", shape=(1, 4)).shapes_text()
         ('[1,8..]', '[1,4]')
@@ -100,7 +100,7 @@ class Description:
     user_defined: Mapping[str, str] = field(default_factory=dict)
 
     def interface(self, function: str) -> Interface:
-        """Inputs and outputs of a function; empty where the model does not say."""
+        """Return the inputs and outputs of a function; empty where the model does not say."""
         return self.functions.get(function, self.main if not self.functions else Interface())
 
 

@@ -12,7 +12,7 @@ _FILE_LIMIT = 2**31  # bytes: protobuf allows no message of more
 
 
 def inside(root: Path, name: str, what: str) -> Path:
-    """``root / name`` for a name that stays below ``root``. Links are followed: the Hub's cache is made of them.
+    """Return ``root / name`` for a name that stays below ``root``. Links are followed: the Hub's cache is made of them.
 
     Raises
     ------
@@ -23,12 +23,12 @@ def inside(root: Path, name: str, what: str) -> Path:
     """
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0] or "\0" in name:
-        raise ModelError(f"{what} is a path inside the package, got {name!r}; do not trust this package")
+        raise ModelError(f"{what} must be a path inside the package, got {name!r}; do not trust this package")
     return root.joinpath(*parts)
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes.
+    """Read a file's bytes.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         if path.stat().st_size > _FILE_LIMIT:
-            raise ModelError(f"{path}: has {path.stat().st_size} bytes, where a program has at most {_FILE_LIMIT}; this is no program")
+            raise ModelError(f"{path}: a program must have at most {_FILE_LIMIT} bytes, got {path.stat().st_size}; this is no program")
         return path.read_bytes()
     except FileNotFoundError:
         raise MissingFileError(f"{path}: the file is missing; fetch or convert the package again") from None
@@ -46,7 +46,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """The value that a JSON file holds.
+    """Read the value that a JSON file holds.
 
     Raises
     ------

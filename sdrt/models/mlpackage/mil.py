@@ -98,7 +98,7 @@ class Operation:
         return self.outputs[0].name if self.outputs else "(no output)"
 
     def names(self) -> list[str]:
-        """The names of the values that it reads itself; nested blocks read others."""
+        """Return the names of the values that it reads itself; nested blocks read others."""
         return [argument for arguments in self.inputs.values() for argument in arguments if isinstance(argument, str)]
 
 

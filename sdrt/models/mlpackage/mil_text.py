@@ -30,7 +30,7 @@ __all__ = ["parse_program"]
 
 
 def parse_program(text: str, file: str) -> Program:
-    """The program that the text spells.
+    """Parse the text of a program.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class _Parser(Symbols):
         return name, tuple(self._list("(", ")", self._argument)) if self._symbol == "(" else (self._argument(),)
 
     def _argument(self) -> Argument:
-        """A value's name, or a constant: a name that a type follows."""
+        """Parse a value's name, or a constant: a name that a type follows."""
         if self._kind == "name" and self._text[self._at : self._at + 1] not in ("<", "("):
             return self._name()
         return self._value()
@@ -177,7 +177,7 @@ class _Parser(Symbols):
         return Value(kind, tuple(items))
 
     def _nested(self) -> Value:
-        """What stands inside a list, tuple or dictionary: only metadata and shape hints have such, and no operation reads them."""
+        """Skip the inside of a list, tuple or dictionary: only metadata and shape hints have such, and no operation reads them."""
         if self._kind == "name" and self._text[self._at : self._at + 1] in ("<", "("):
             return self._value()
         if self._symbol in ("{", "(", "["):
@@ -203,7 +203,7 @@ class _Parser(Symbols):
         return Blob(fields["path"], fields["offset"])
 
     def _flat(self) -> list[Any]:
-        """The scalars of nested brackets, in order."""
+        """Parse the scalars of nested brackets, in order."""
         if self._symbol != "[":
             return [self._scalar()]
         found: list[Any] = []

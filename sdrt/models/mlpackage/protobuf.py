@@ -52,7 +52,7 @@ class Message:
         raise self.problem(problem)
 
     def problem(self, words: str) -> ModelError:
-        """An error that names the place."""
+        """Make an error that names the place."""
         return ModelError(f"{self.place}: {words}; the file is damaged, fetch or convert it again")
 
     def has(self, number: int) -> bool:
@@ -64,56 +64,56 @@ class Message:
         return next((number for number in numbers if number in self._fields), None)
 
     def integer(self, number: int, default: int = 0) -> int:
-        """An int32, int64, enum or bool field: two's complement of 64 bits."""
+        """Read an int32, int64, enum or bool field: two's complement of 64 bits."""
         values = self._of_kind(number, 0)
         return _signed(values[-1]) if values else default
 
     def unsigned(self, number: int, default: int = 0) -> int:
-        """A uint32 or uint64 field."""
+        """Read a uint32 or uint64 field."""
         values = self._of_kind(number, 0)
         return values[-1] if values else default
 
     def float32(self, number: int) -> float:
-        """A float field."""
+        """Read a float field."""
         values = self._of_kind(number, 5)
         return float(struct.unpack("<f", struct.pack("<I", values[-1]))[0]) if values else 0.0
 
     def float64(self, number: int) -> float:
-        """A double field."""
+        """Read a double field."""
         values = self._of_kind(number, 1)
         return float(struct.unpack("<d", struct.pack("<Q", values[-1]))[0]) if values else 0.0
 
     def text(self, number: int) -> str:
-        """A string field; empty where it is missing."""
+        """Read a string field; empty where it is missing."""
         runs = self.runs(number)
         return self._decode(runs[-1]) if runs else ""
 
     def texts(self, number: int) -> tuple[str, ...]:
-        """A repeated string field."""
+        """Read a repeated string field."""
         return tuple(map(self._decode, self.runs(number)))
 
     def runs(self, number: int) -> list[memoryview]:
-        """A repeated bytes field."""
+        """Read a repeated bytes field."""
         return [value for value in self._values(number, 2) if isinstance(value, memoryview)]
 
     def message(self, number: int, name: str) -> "Message":
-        """A message field; empty where it is missing."""
+        """Read a message field; empty where it is missing."""
         runs = self.runs(number)
         return Message(runs[-1] if runs else b"", f"{self.place}.{name}", self._depth + 1)
 
     def messages(self, number: int, name: str) -> Iterator["Message"]:
-        """A repeated message field, or the entries of a map."""
+        """Read a repeated message field, or the entries of a map."""
         for index, run in enumerate(self.runs(number)):
             yield Message(run, f"{self.place}.{name}[{index}]", self._depth + 1)
 
     def entries(self, number: int, name: str) -> Iterator[tuple[str, "Message"]]:
-        """A map from strings to messages."""
+        """Read a map from strings to messages."""
         for entry in self.messages(number, name):
             key = entry.text(1)
             yield key, Message(entry.runs(2)[-1] if entry.runs(2) else b"", f"{self.place}.{name}[{key!r}]", self._depth + 1)
 
     def integers(self, number: int) -> list[int]:
-        """A repeated int32, int64, enum or bool field, packed or not."""
+        """Read a repeated int32, int64, enum or bool field, packed or not."""
         found: list[int] = []
         for kind, value in self._fields.get(number, ()):
             if kind == 0 and isinstance(value, int):
@@ -125,7 +125,7 @@ class Message:
         return found
 
     def packed(self, number: int, size: int) -> bytes:
-        """The bytes of a repeated float (``size`` 4) or double (8) field, packed or not."""
+        """Read the bytes of a repeated float (``size`` 4) or double (8) field, packed or not."""
         found: list[bytes] = []
         for kind, value in self._fields.get(number, ()):
             if isinstance(value, memoryview):

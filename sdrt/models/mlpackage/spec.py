@@ -27,14 +27,14 @@ from sdrt.models.mlpackage.mil import (
 )
 from sdrt.models.mlpackage.protobuf import Message
 
-__all__ = ["Model", "read_model"]
+__all__ = ["ModelSpec", "read_model"]
 
 _PIPELINE_FIELDS = (202, 200, 201)  # pipeline, and the classifier and regressor that wrap one
 _RANK = 32  # no array of numpy before 2.0 had more dimensions, and no operation takes more than a few
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class ModelSpec:
     """One model of a file: an ML Program, or a pipeline of models.
 
     Parameters
@@ -43,17 +43,17 @@ class Model:
         The version of the file's format: 7 for iOS 16, 8 for iOS 17, 9 for iOS 18.
     description : Description
     program : Program or None
-    models : tuple of Model
+    models : tuple of ModelSpec
         Those of a pipeline, in the order in which they run.
     """
 
     specification: int
     description: Description
     program: Program | None
-    models: tuple["Model", ...] = ()
+    models: tuple["ModelSpec", ...] = ()
 
 
-def read_model(data: bytes | memoryview, file: str) -> Model:
+def read_model(data: bytes | memoryview, file: str) -> ModelSpec:
     """Read a serialized Model.
 
     Parameters
@@ -69,11 +69,11 @@ def read_model(data: bytes | memoryview, file: str) -> Model:
     return _model(Message(data, file), file)
 
 
-def _model(message: Message, file: str) -> Model:
+def _model(message: Message, file: str) -> ModelSpec:
     description = read_description(message.message(2, "description"))
     version = message.integer(1)
     if message.has(502):
-        return Model(specification=version, description=description, program=_program(message.message(502, "mlProgram"), file))
+        return ModelSpec(specification=version, description=description, program=_program(message.message(502, "mlProgram"), file))
     for field in _PIPELINE_FIELDS:
         if message.has(field):
             pipeline = message.message(field, "pipeline")
@@ -81,7 +81,7 @@ def _model(message: Message, file: str) -> Model:
             models = tuple(_model(model, file) for model in inner.messages(1, "models"))
             if not models:
                 inner.fail("a pipeline has no models")
-            return Model(specification=version, description=description, program=None, models=models)
+            return ModelSpec(specification=version, description=description, program=None, models=models)
     raise message.problem("the model is neither an ML Program nor a pipeline of them (a neural network of the old kind cannot be run here)")
 
 
@@ -166,7 +166,7 @@ def _tensor_type(message: Message) -> TensorType:
 
 
 def read_value(message: Message) -> Value:
-    """A constant with its type."""
+    """Read a constant with its type."""
     kind = _type(message.message(2, "type"))
     if message.has(5):
         place = message.message(5, "blobFileValue")
@@ -188,7 +188,7 @@ def read_value(message: Message) -> Value:
 
 
 def _tensor(message: Message, kind: TensorType) -> Array:
-    """The numbers of a constant that stands in the program itself."""
+    """Read the numbers of a constant that stands in the program itself."""
     if None in kind.shape:
         message.fail("a constant's shape is open")
     shape = tuple(size for size in kind.shape if size is not None)

@@ -37,7 +37,7 @@ _THIRDS: dict[str, Form] = {"q_proj": "query", "k_proj": "key", "v_proj": "value
 
 
 def clip_places(stored: str) -> tuple[Place, ...]:
-    """Where a tensor of OpenAI's CLIP is found, its prefix cut off: nowhere for ``position_ids``, which hold 0 to 76.
+    """Return where a tensor of OpenAI's CLIP is found, its prefix cut off: nowhere for ``position_ids``, which hold 0 to 76.
 
     >>> clip_places("text_model.final_layer_norm.bias")
     (Place(name='final_layer_norm.bias', form='whole'),)
@@ -47,7 +47,7 @@ def clip_places(stored: str) -> tuple[Place, ...]:
 
 
 def open_clip_places(stored: str, layers: int, *, projects: bool) -> tuple[Place, ...]:
-    """Where a tensor of open_clip is found, its prefix cut off.
+    """Return where a tensor of open_clip is found, its prefix cut off.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def open_clip_places(stored: str, layers: int, *, projects: bool) -> tuple[Place
 
 
 def clip_config(file: Path, shapes: Shapes) -> dict[str, Any]:
-    """The configuration of OpenAI's CLIP with these shapes.
+    """Derive the configuration of OpenAI's CLIP from its shapes.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def clip_config(file: Path, shapes: Shapes) -> dict[str, Any]:
 
 
 def open_clip_config(file: Path, shapes: Shapes, max_layers: int | None) -> dict[str, Any]:
-    """The configuration of open_clip's with these shapes.
+    """Derive the configuration of open_clip's encoder from its shapes.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def _config(
     if table is None or positions is None or inner is None:
         raise ModelError(f"{file}: the text encoder's embeddings or first layer are missing; the file is no whole checkpoint")
     if table[0] != _VOCABULARY:
-        raise ModelError(f"{file}: the text encoder knows {table[0]} tokens, and CLIP's vocabulary has {_VOCABULARY}; pass a model folder")
+        raise ModelError(f"{file}: the text encoder must know CLIP's {_VOCABULARY} tokens, got {table[0]}; pass a model folder")
     return {
         "vocab_size": table[0],
         "hidden_size": table[1],

@@ -17,12 +17,12 @@ _HINT = re.compile(r"input_hint_block\.(\d+)\.(weight|bias)")
 
 
 def hint_layers(shapes: Shapes) -> list[int]:
-    """The indices of the convolutions that embed the picture, in order; activations stand between them."""
+    """Return the indices of the convolutions that embed the picture, in order; activations stand between them."""
     return sorted(int(found[1]) for name in shapes if (found := _HINT.fullmatch(name)) and found[2] == "weight")
 
 
 def controlnet_name(stored: str, layers: int, last_hint: int) -> str | None:
-    """The canonical name of a tensor, its prefix cut off; None if a ControlNet has no such tensor.
+    """Return the canonical name of a tensor, its prefix cut off; None if a ControlNet has no such tensor.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def controlnet_name(stored: str, layers: int, last_hint: int) -> str | None:
 
 
 def controlnet_config(file: Path, shapes: Shapes) -> dict[str, Any]:
-    """The configuration that these shapes have.
+    """Derive the configuration from the shapes.
 
     Raises
     ------

@@ -44,7 +44,7 @@ _HEAD_CHANNELS = 64  # of each head in Stable Diffusion 2.x and XL; 1.x has 8 he
 
 
 def block_name(rest: str, at: int) -> str:
-    """The name below a level of what stands in its block ``at``: a residual block, a sampler, or else a transformer.
+    """Return the name below a level of the module in its block ``at``: a residual block, a sampler, or else a transformer.
 
     >>> block_name("emb_layers.1.weight", 0), block_name("op.bias", 2), block_name("proj_in.weight", 1)
     ('resnets.0.time_emb_proj.weight', 'downsamplers.0.conv.bias', 'attentions.1.proj_in.weight')
@@ -58,7 +58,7 @@ def block_name(rest: str, at: int) -> str:
 
 
 def shared_name(stored: str, layers: int) -> str | None:
-    """The canonical name of a tensor of the stem, the way down or the middle; None if it is of none of them.
+    """Return the canonical name of a tensor of the stem, the way down or the middle; None if it is of none of them.
 
     >>> shared_name("input_blocks.4.0.in_layers.2.weight", layers=2), shared_name("middle_block.2.out_layers.0.bias", layers=2)
     ('down_blocks.1.resnets.0.conv1.weight', 'mid_block.resnets.1.norm2.bias')
@@ -132,7 +132,7 @@ class DownPath:
         )
 
     def config(self) -> dict[str, Any]:
-        """The keys of a configuration that follow from it."""
+        """Return the keys of a configuration that follow from it."""
         depths = [depth or 1 for depth in self.depths[:-1]] + [self.depths[-1] or self.middle_depth]
         used = {depth for depth in (*self.depths, self.middle_depth) if depth}
         return {

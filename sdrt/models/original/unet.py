@@ -17,7 +17,7 @@ _UP = re.compile(r"output_blocks\.(\d+)\.\d+\.(.+)")
 
 
 def unet_name(stored: str, layers: int) -> str | None:
-    """The canonical name of a tensor, its prefix cut off; None if the U-Net has no such tensor.
+    """Return the canonical name of a tensor, its prefix cut off; None if the U-Net has no such tensor.
 
     >>> unet_name("output_blocks.2.1.conv.weight", layers=2), unet_name("out.2.bias", layers=2)
     ('up_blocks.0.upsamplers.0.conv.weight', 'conv_out.bias')
@@ -32,7 +32,7 @@ def unet_name(stored: str, layers: int) -> str | None:
 
 
 def unet_config(file: Path, shapes: Shapes, pooled_dim: int | None = None) -> dict[str, Any]:
-    """The configuration that these shapes have.
+    """Derive the configuration from the shapes.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def unet_config(file: Path, shapes: Shapes, pooled_dim: int | None = None) -> di
 
 
 def _condition(file: Path, shapes: Shapes, pooled_dim: int | None) -> dict[str, Any]:
-    """What is added to the time embedding, of Stable Diffusion XL."""
+    """Derive what is added to the time embedding in Stable Diffusion XL."""
     embedded = shapes.get("label_emb.0.0.weight")
     if embedded is None and pooled_dim is None:
         return {}

@@ -24,7 +24,7 @@ _ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj
 
 
 def vae_place(stored: str, levels: int) -> Place | None:
-    """Where a tensor is found, its prefix cut off; None if a VAE has no such tensor (``loss.``, ``model_ema.``).
+    """Return where a tensor is found, its prefix cut off; None if a VAE has no such tensor (``loss.``, ``model_ema.``).
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ def vae_place(stored: str, levels: int) -> Place | None:
 
 
 def vae_levels(shapes: Shapes) -> int:
-    """How many levels the decoder has."""
+    """Count the levels of the decoder."""
     found = (_BLOCK.fullmatch(name) for name in shapes)
     return 1 + max((int(match[2]) for match in found if match and match[1] == "decoder"), default=-1)
 
 
 def vae_config(file: Path, shapes: Shapes, scaling_factor: float) -> dict[str, Any]:
-    """The configuration that these shapes have.
+    """Derive the configuration from the shapes.
 
     Parameters
     ----------

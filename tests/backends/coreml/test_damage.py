@@ -109,7 +109,7 @@ def test_a_manifest_may_not_leave_the_package(package: Packages, tmp_path: Path)
     for name in ("../../secret", "/etc/passwd", "C:/secret", "..\\secret", ""):
         found["itemInfoEntries"][found["rootModelIdentifier"]]["path"] = name
         manifest.write_text(json.dumps(found))
-        with pytest.raises(ModelError, match=r"the root model's path is a path inside the package"):
+        with pytest.raises(ModelError, match=r"the root model's path must be a path inside the package"):
             MLProgram(tmp_path / "a.mlpackage")
 
 
@@ -119,7 +119,7 @@ def test_a_program_may_not_name_a_file_outside_the_package(package: Packages, tm
     file = tmp_path / "a.mlpackage" / _MODEL
     name = b"@model_path/weights/weight.bin"
     file.write_bytes(file.read_bytes().replace(name, b"@model_path/../../weight.bin##"))
-    with pytest.raises(ModelError, match=r"weight file is a path inside the package"):
+    with pytest.raises(ModelError, match=r"weight file must be a path inside the package"):
         MLProgram(tmp_path / "a.mlpackage").predict(inputs)
 
 
@@ -149,17 +149,17 @@ def test_records_of_a_weight_file_are_checked(tmp_path: Path) -> None:
     four = TensorType("fp32", (2, 2))
     assert BlobFile(record()).tensor(64, four).tolist() == [[0, 1], [2, 3]]
     for changed, words in (
-        ({"sentinel": 1}, "begins with deadbeef"),
-        ({"kind": 1}, "the record holds fp16"),
+        ({"sentinel": 1}, "must begin with deadbeef"),
+        ({"kind": 1}, "the record must hold .*, got fp16"),
         ({"size": 2**40}, "leave the file"),
         ({"start": 2**63}, "leave the file"),
-        ({"size": 12}, "takes 16 bytes, and the record has 12"),
+        ({"size": 12}, "must take 16 bytes, got 12"),
     ):
         with pytest.raises(ModelError, match=words):
             BlobFile(record(**changed)).tensor(64, four)
     with pytest.raises(ModelError, match=r"the file ends at"):
         BlobFile(record()).tensor(2**60, four)
-    with pytest.raises(ModelError, match=r"takes .* bytes, and the record has 16"):
+    with pytest.raises(ModelError, match=r"must take .* bytes, got 16"):
         BlobFile(record()).tensor(64, TensorType("fp32", (2**40, 2**40)))
 
 

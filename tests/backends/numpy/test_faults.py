@@ -79,7 +79,7 @@ def test_missing_tensor(folder: Path, component: ComponentName) -> None:
 
 def test_tensor_of_another_shape(folder: Path, component: ComponentName) -> None:
     _edit(_weights(folder, component), component, lambda x: np.concatenate([x, x]))
-    with pytest.raises(WeightsError, match=rf"{VICTIMS[component]}' has shape \[.*\], but config.json asks for \[.*\]"):
+    with pytest.raises(WeightsError, match=rf"{VICTIMS[component]}' must have shape \[.*\] by config.json, got \[.*\]"):
         open_network(folder, component)
 
 

@@ -17,11 +17,11 @@ from sdrt.models import pickled, safetensors_file
 from sdrt.models.pickled import PICKLE_SUFFIXES
 from sdrt.models.stored_tensor import FLOATS, Place, StoredTensor
 
-__all__ = ["Weights", "read_tensors"]
+__all__ = ["ComponentTensors", "read_tensors"]
 
 
 def read_tensors(file: Path) -> list[StoredTensor]:
-    """The tensors of a weights file: safetensors, or a pickle that torch reads tensors from and nothing else.
+    """Read the tensors of a weights file: safetensors, or a pickle that torch reads tensors from and nothing else.
 
     Whether a pickle is welcome at all is for the caller to decide, before this is called.
 
@@ -37,7 +37,7 @@ def _as_stored(stored: str) -> Iterable[Place]:
     return (Place(stored),)
 
 
-class Weights(Mapping[str, Array]):
+class ComponentTensors(Mapping[str, Array]):
     """The tensors of one part, by canonical name.
 
     Parameters
@@ -86,7 +86,7 @@ class Weights(Mapping[str, Array]):
         self._tensors[place.name] = (place, tensor)
 
     def with_rows(self, name: str, rows: Array) -> Self:
-        """The same weights with rows appended to one tensor: a table of embeddings with tokens that were learnt later.
+        """Append rows to one tensor: a table of embeddings with tokens that were learnt later.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class Weights(Mapping[str, Array]):
         return np.concatenate([stored, self._rows[name]]) if name in self._rows else stored
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor, without reading it."""
+        """Return the shape of a tensor, without reading it."""
         place, tensor = self._tensors[name]
         shape = place.shape(tensor.shape) or ()
         return (shape[0] + len(self._rows[name]), *shape[1:]) if name in self._rows else shape
@@ -137,7 +137,7 @@ class Weights(Mapping[str, Array]):
         return f"{tensor.file}: tensor {tensor.name!r}"
 
     def take(self, name: str, shape: tuple[int, ...]) -> Array:
-        """The tensor ``name``, which must have this shape.
+        """Return the tensor ``name``, which must have this shape.
 
         Raises
         ------
@@ -149,9 +149,9 @@ class Weights(Mapping[str, Array]):
         _, tensor = self._tensors[name]
         if self.shape(name) != shape:
             got, want = list(self.shape(name)), list(shape)
-            raise WeightsError(f"{self.where(name)} has shape {got}, but config.json asks for {want}; one of the two is of another model")
+            raise WeightsError(f"{self.where(name)} must have shape {want} by config.json, got {got}; one of the two is of another model")
         if tensor.dtype not in FLOATS:
-            raise WeightsError(f"{self.where(name)} is stored as {tensor.dtype}; weights are {', '.join(FLOATS)}: convert the file first")
+            raise WeightsError(f"{self.where(name)} must be stored as {', '.join(FLOATS)}, got {tensor.dtype}; convert the file first")
         x = self[name]
         if bad := x.size - np.count_nonzero(np.isfinite(x)):
             raise WeightsError(f"{self.where(name)} holds {bad} NaN or infinite values; the file is damaged, fetch it again")
@@ -165,7 +165,7 @@ def _check_index(file: Path, tensors: Iterable[StoredTensor], index: Mapping[str
 
 
 def _map_of(tensor: StoredTensor) -> mmap.mmap | None:
-    """The memory map that a tensor's bytes lie in; None where they do not lie in a file."""
+    """Return the memory map that a tensor's bytes lie in; None where they do not lie in a file."""
     owner: object = tensor.raw()
     while owner is not None and not isinstance(owner, mmap.mmap):
         owner = getattr(owner, "base", None)

@@ -16,7 +16,7 @@ from sdrt.arrays import Array, Signature
 from sdrt.backends import ComponentOptions, TraceableNetwork
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ArrayContractError, BackendError, ConfigError
-from sdrt.models.components import SUBFOLDERS, ComponentName
+from sdrt.models.components import COMPONENTS, ComponentName
 from tests.contract.cases import Case, inputs_of, open_case, relative_error, residuals_for, save_parts
 from tests.factories import Form
 
@@ -49,7 +49,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[Form, Path]:
 
 def peer(component: ComponentName, folder: Path) -> tuple[nn.Module, Callable[..., Any], str]:
     """A peer's module from a model folder, a call of it by the contract's names, and what its paths lack of the files' names."""
-    where = folder / SUBFOLDERS[component]
+    where = folder / COMPONENTS[component].folder
     match component:
         case "unet":
             unet: Any = UNet2DConditionModel.from_pretrained(where)

@@ -54,6 +54,10 @@ class EDMDPMSolverMultistep(Sampler):
         if self.solver_order not in (1, 2, 3):
             raise ConfigError(f"solver_order must be 1, 2 or 3, got {self.solver_order}")
 
+    def whole_plan(self) -> Plan:
+        """Lay out a run through every trained level."""
+        return self._plan(Request(n=self.num_train_timesteps))
+
     def _plan(self, request: Request) -> Plan:
         sigmas = self.grid.sigmas(request)
         own = sigmas.astype(real_type(self.numerics))

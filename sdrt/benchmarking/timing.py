@@ -55,7 +55,7 @@ class Workload:
     def __post_init__(self) -> None:
         for name in ("steps", "repeats"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is at least 1; got {getattr(self, name)}")
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}; time at least one")
 
 
 @dataclass(frozen=True, kw_only=True)

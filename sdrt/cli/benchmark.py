@@ -37,33 +37,35 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command = commands.add_parser(
         "benchmark",
         help="time whole pictures, per model, backend and compute unit",
-        description="Draw pictures and time them from prompt to pixels: the median of several after a warm-up, loading apart.",
+        description="Time whole pictures, from prompt to pixels: the median of several after a warm-up; loading is timed apart.",
         epilog="example: sdrt benchmark --model sd15 sd15-coreml --backend numpy,torch,coreml --json here.json",
     )
-    command.add_argument("--model", nargs="+", default=["nano"], metavar="MODEL", help="folders, files or names (default nano)")
-    command.add_argument("--backend", default="numpy", metavar="NAME,...", help="names from 'sdrt backends' (default numpy)")
+    command.add_argument("--model", nargs="+", default=["nano"], metavar="MODEL", help="folders, files or names (default: nano)")
+    command.add_argument("--backend", default="numpy", metavar="NAME,...", help="names that 'sdrt backends' lists (default: numpy)")
     command.add_argument(
         "--compute-unit",
         default="",
         metavar="UNIT,...",
         help="for Core ML: ALL, CPU_ONLY, CPU_AND_GPU, CPU_AND_NE (default: the backend's own)",
     )
-    command.add_argument("--steps", type=int, default=50, metavar="N", help="steps of a picture (default 50)")
-    command.add_argument("--repeats", type=int, default=3, metavar="N", help="pictures that count (default 3)")
+    command.add_argument("--steps", type=int, default=50, metavar="N", help="denoising steps of each picture (default: 50)")
+    command.add_argument("--repeats", type=int, default=3, metavar="N", help="pictures to time after the warm-up (default: 3)")
     command.add_argument("--size", metavar="WIDTHxHEIGHT", help="pixels (default: the model's own)")
-    command.add_argument("--scheduler", metavar="NAME", help="a name from 'sdrt schedulers' (default: the model's own)")
+    command.add_argument("--scheduler", metavar="NAME", help="a name that 'sdrt schedulers' lists (default: the model's own)")
     command.add_argument("--prompt", metavar="TEXT", help="what to draw (default: an astronaut on a horse)")
-    command.add_argument("--seed", type=int, default=93, metavar="N", help="of every picture (default 93)")
-    command.add_argument("--threads", type=int, metavar="N", help="at most this many threads (default: every core)")
-    command.add_argument("--dtype", metavar="NAME", help="in what the torch backend computes: float32, bfloat16 or float16")
-    command.add_argument("--reduce-memory", action="store_true", default=None, help="one network in memory at a time")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write all figures, with the machine and its versions")
-    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar; there is none either where nobody looks at it")
+    command.add_argument("--seed", type=int, default=93, metavar="N", help="seed of each picture (default: 93)")
+    command.add_argument("--threads", type=int, metavar="N", help="use at most this many threads (default: all cores)")
+    command.add_argument("--dtype", metavar="NAME", help="the torch backend's precision: float32, bfloat16 or float16")
+    command.add_argument("--reduce-memory", action="store_true", default=None, help="hold one network in memory at a time")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, with the machine and its versions")
+    command.add_argument(
+        "-q", "--quiet", action="store_true", help="print no progress bar; there is none where standard error is no terminal"
+    )
     command.set_defaults(run=lambda arguments: run(parse(arguments)))
 
 
 def parse(arguments: argparse.Namespace) -> BenchmarkCommand:
-    """The command that the arguments mean.
+    """Return the command that the arguments mean.
 
     Raises
     ------
@@ -74,10 +76,10 @@ def parse(arguments: argparse.Namespace) -> BenchmarkCommand:
 
     units = _names("--compute-unit", arguments.compute_unit)
     if unknown := [unit for unit in units if unit not in COMPUTE_UNITS]:
-        raise ConfigError(f"--compute-unit is one or more of {', '.join(COMPUTE_UNITS)}; got {', '.join(unknown)}")
+        raise ConfigError(f"--compute-unit must be one or more of {', '.join(COMPUTE_UNITS)}, got {', '.join(unknown)}; choose from those")
     backends = _names("--backend", arguments.backend)
     if not backends:
-        raise ConfigError("--backend is one or more names from 'sdrt backends'; got none")
+        raise ConfigError("--backend must be one or more names, got none; choose from those that 'sdrt backends' lists")
     width, height = _parse_size(arguments.size) if arguments.size is not None else (None, None)
     given: dict[str, Any] = {} if arguments.prompt is None else {"prompt": arguments.prompt}
     options = {name: getattr(arguments, name) for name in ("threads", "dtype", "reduce_memory")}
@@ -202,12 +204,12 @@ class _Progress:
 def _names(flag: str, text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",")) if text else ()
     if "" in names:
-        raise ConfigError(f"{flag} is names between commas; got {text!r}")
+        raise ConfigError(f"{flag} must be names between commas, got {text!r}; leave no name empty")
     return names
 
 
 def _parse_size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal()):
-        raise ConfigError(f"--size is WIDTHxHEIGHT in pixels, such as 512x768; got {text!r}")
+        raise ConfigError(f"--size must be WIDTHxHEIGHT in pixels, got {text!r}; write it like 512x768")
     return int(width), int(height)

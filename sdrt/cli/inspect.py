@@ -3,7 +3,9 @@
 import argparse
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sdrt.errors import ImageError
 
@@ -16,21 +18,21 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add ``inspect`` to the command line."""
     command = commands.add_parser(
         "inspect",
-        help="show the settings inside a picture, or a Core ML package",
-        description="Show the settings that a PNG carries, or inputs, outputs, operations, precision and size of a Core ML package.",
+        help="show the settings inside a picture, or what a Core ML package holds",
+        description="Show the settings inside a PNG, or the inputs, outputs, operations, precision and size of a Core ML package.",
     )
     command.add_argument(
         "file",
         type=Path,
         metavar="FILE",
-        help="a PNG, of sdrt or of another tool that writes 'parameters'; or a .mlpackage, .mlmodelc or .mlmodel",
+        help="a PNG of sdrt, or of another tool that writes 'parameters'; or a .mlpackage, .mlmodelc or .mlmodel",
     )
-    command.add_argument("--json", action="store_true", help="the same as JSON (pictures of sdrt, and packages)")
+    command.add_argument("--json", action="store_true", help="print JSON (pictures of sdrt, and packages)")
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print what is there.
+    """Print what the file holds.
 
     Raises
     ------
@@ -38,33 +40,44 @@ def run(arguments: argparse.Namespace) -> None:
     ModelError : a damaged package
     """
     from sdrt.images.png import read_text
+    from sdrt.records import read_png_record
 
     file: Path = arguments.file
     if file.suffix in _PACKAGES:
         print(_package(file, as_json=arguments.json))
         return
     text = read_text(file)
-    if arguments.json:
-        if "sdrt" not in text:
-            raise ImageError(f"{file}: was not made by sdrt; leave --json out to see what other tools wrote")
-        print(text["sdrt"])
-    elif "sdrt" in text:
-        try:
-            settings = json.loads(text["sdrt"])
-        except ValueError as error:
-            raise ImageError(f"{file}: its settings are damaged ({error})") from error
-        width = max(map(len, settings))
-        for key, value in settings.items():
-            print(f"{key:{width}}  {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    if "sdrt" in text or arguments.json:
+        record = read_png_record(file)
+        print(text["sdrt"] if arguments.json else _table(record))
     elif text:
         for key, value in text.items():
             print(f"{key}:\n{value}")
     else:
-        raise ImageError(f"{file}: carries no settings; they are lost when a picture is re-saved by a tool that drops PNG text")
+        raise ImageError(f"{file}: must carry settings, got none; they are lost when a tool saves a picture without its text")
+
+
+def _table(record: Mapping[str, Any]) -> str:
+    """Return a line for each setting in the order of ``Settings``, what a mapping holds indented below its name."""
+    from sdrt.records import Settings
+
+    known = list(Settings.__dataclass_fields__)
+    rows: list[tuple[str, str]] = []
+    for key in sorted(record, key=lambda key: known.index(key) if key in known else len(known)):
+        value = record[key]
+        rows.append((key, "" if isinstance(value, dict) and value else _plain(value)))
+        if isinstance(value, dict):
+            rows += [(f"  {name}", _plain(each)) for name, each in value.items()]
+    width = max(len(key) for key, _ in rows)
+    return "\n".join(f"{key:{width}}  {value}".rstrip() for key, value in rows)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _package(file: Path, *, as_json: bool) -> str:
-    """What a Core ML package holds, as text or JSON."""
+    """Return what a Core ML package holds, as text or JSON."""
     from sdrt.backends.coreml import describe
 
     found = describe(file)

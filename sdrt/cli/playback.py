@@ -17,7 +17,7 @@ __all__ = ["Recorded"]
 log = logging.getLogger("sdrt")
 
 # What must be the same for the picture to be the same, and no option of the call says.
-_OF_THE_PIPELINE = ("version", "model", "backend", "numerics", "embeddings", "vae_tiling", "remarks")
+_OF_THE_PIPELINE = ("version", "model", "backend", "numerics", "embeddings", "vae_tiling", "remarks", "weights")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class Recorded:
         """Say on standard error what is not as it was when the picture was drawn."""
         for name in _OF_THE_PIPELINE:
             then, here = getattr(self.settings, name), getattr(now, name)
-            if then != here:
+            # records of 0.1.0 do not tell weights apart
+            if then != here and (then or name != "weights"):
                 log.warning("%s was drawn with %s %s, and this is %s: the picture may differ", self.file, name, _text(then), _text(here))
 
 

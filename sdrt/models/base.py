@@ -76,6 +76,10 @@ class Model(Protocol):
         """Return the weights of a component by canonical name, with everything that was added to the model laid over them."""
         ...
 
+    def files(self, component: ComponentName) -> tuple[Path, ...]:
+        """The files, or folders of files, that hold the component's weights."""
+        ...
+
     def where(self, component: ComponentName) -> Path:
         """Return the file that the configuration of a component comes from, for messages."""
         ...

@@ -53,6 +53,10 @@ class StoredModel(ABC):
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Return the weights of an own component by canonical name."""
 
+    def own_files(self, component: ComponentName) -> tuple[Path, ...]:
+        """The files, or folders of files, that hold the weights of an own component."""
+        return self.own_tensors(component).files
+
     @abstractmethod
     def own_where(self, component: ComponentName) -> Path:
         """Return the file that the configuration of an own component comes from."""
@@ -97,6 +101,11 @@ class StoredModel(ABC):
         """Return the file that the component's configuration comes from."""
         override = self._override(component)
         return override.where(component) if override else self.own_where(component)
+
+    def files(self, component: ComponentName) -> tuple[Path, ...]:
+        """The files, or folders of files, that hold the component's weights; embeddings have their own."""
+        override = self._override(component)
+        return override.files(component) if override else self.own_files(component)
 
     def with_override(self, override: Model) -> Self:
         """Return the same model with some components from elsewhere: another VAE, or a ControlNet.

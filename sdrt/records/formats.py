@@ -11,7 +11,7 @@ from sdrt.images.png import read_text
 
 __all__ = ["FORMAT", "from_json_values", "read_png_record", "to_json_values", "upgraded"]
 
-# 1: sdrt 0.1.0. 2: guidance_batching was cfg, no_norm was "no norm"; scheduler_options and vae_tiling are new.
+# 1: sdrt 0.1.0. 2: guidance_batching was cfg, no_norm was "no norm"; scheduler_options, vae_tiling and weights are new.
 FORMAT = 2
 
 

@@ -75,6 +75,8 @@ class Settings:
         What was set on a scheduler that was passed as an object, beyond its configuration: ``s_churn``, ``order`` and their like.
     vae_tiling : bool
         Whether large pictures were decoded tile by tile.
+    weights : mapping
+        What tells the weights of each component from others: :func:`sdrt.models.fingerprint.fingerprint`.
     """
 
     prompt: str
@@ -108,6 +110,7 @@ class Settings:
     remarks: Mapping[str, str] = field(default_factory=dict)
     scheduler_options: Mapping[str, Any] = field(default_factory=dict)
     vae_tiling: bool = False
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, minimum in (

@@ -143,9 +143,10 @@ def test_flags_of_0_1_0_are_taken_and_their_new_spelling_is_told(
 def test_inspect_shows_the_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "a red circle", *QUICK, "-q", "-o", str(tmp_path / "a.png")]) == 0
     assert main(["inspect", str(tmp_path / "a.png")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert any(line.split() == ["seed", "93"] for line in lines)
-    assert any(line.split() == ["prompt", "a", "red", "circle"] for line in lines)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:3] == [["prompt", "a", "red", "circle"], ["negative_prompt"], ["seed", "93"]]
+    config = lines.index(["scheduler_config"])
+    assert lines[config + 1] == ["_class_name", "DPMSolverMultistepScheduler"]
     assert main(["inspect", "--json", str(tmp_path / "a.png")]) == 0
     assert json.loads(capsys.readouterr().out)["seed"] == 93
 
@@ -157,9 +158,9 @@ def test_inspect_reads_what_other_tools_wrote(tmp_path: Path, capsys: pytest.Cap
     save_png(image, tmp_path / "other.png", {"parameters": "a cat\nSteps: 20"})
     assert main(["inspect", str(tmp_path / "other.png")]) == 0
     assert capsys.readouterr().out == "parameters:\na cat\nSteps: 20\n"
-    assert "was not made by sdrt" in errors(capsys, "inspect", "--json", str(tmp_path / "other.png"))
+    assert "must hold a record of sdrt, got none" in errors(capsys, "inspect", "--json", str(tmp_path / "other.png"))
     image.save(tmp_path / "bare.png")
-    assert "carries no settings" in errors(capsys, "inspect", str(tmp_path / "bare.png"))
+    assert "must carry settings, got none" in errors(capsys, "inspect", str(tmp_path / "bare.png"))
 
 
 def test_the_lists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,10 @@ class CoreMLControlNet(StoredModel):
         """Refused: they are inside the program."""
         raise holds_programs(self.path)
 
+    def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 it has one component
+        """The package, or its halves."""
+        return self.paths
+
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 it has one component
         """Return the package."""
         return self.path

@@ -113,6 +113,10 @@ class CoreMLFolder(StoredModel):
         """Refused: they are inside the programs."""
         raise holds_programs(next(iter(self.roles(component).values()))[0])
 
+    def own_files(self, component: ComponentName) -> tuple[Path, ...]:
+        """Its packages."""
+        return tuple(path for paths in self.roles(component).values() for path in paths)
+
     def own_where(self, component: ComponentName) -> Path:
         """``sdrt.json`` where it describes the component, else its package."""
         return self.sidecar.file if component in self.sidecar.configs else next(iter(self.roles(component).values()))[0]

@@ -1,0 +1,50 @@
+"""Weights are told apart without being read whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdrt.models import open_model
+from sdrt.models.fingerprint import fingerprint
+from tests.factories import random_unet, save_pipeline_folder
+
+
+def write(file: Path, size: int, seed: int = 0) -> Path:
+    file.write_bytes(np.random.default_rng(seed).bytes(size))
+    return file
+
+
+def test_the_same_bytes_have_one_fingerprint_wherever_they_lie(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "a.bin", 500_000), write(tmp_path / "b.bin", 500_000)
+    assert fingerprint([one]) == fingerprint([two])
+    assert len(fingerprint([one])) == 16
+    folder = tmp_path / "a.mlpackage" / "Data"
+    folder.mkdir(parents=True)
+    write(folder / "weight.bin", 500_000)
+    assert fingerprint([tmp_path / "a.mlpackage"]) == fingerprint([one])
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 500_000])
+def test_another_byte_in_front_another_size_or_another_order_shows(tmp_path: Path, size: int) -> None:
+    plain = write(tmp_path / "a.bin", size)
+    longer = write(tmp_path / "b.bin", size + 1)
+    assert fingerprint([plain]) != fingerprint([longer])
+    assert fingerprint([plain, longer]) != fingerprint([longer, plain])
+    if size:
+        changed = tmp_path / "c.bin"
+        changed.write_bytes(bytes([plain.read_bytes()[0] ^ 1]) + plain.read_bytes()[1:])
+        assert fingerprint([plain]) != fingerprint([changed])
+
+
+def test_weights_that_were_trained_on_differ(tmp_path: Path) -> None:
+    """Every tensor moves a little; names and shapes stay."""
+    model = open_model(save_pipeline_folder(tmp_path / "model"))
+    before = {component: fingerprint(model.files(component)) for component in ("unet", "vae_decoder", "text_encoder")}
+    assert len(set(before.values())) == 3
+    unet = random_unet({**model.config("unet")}, seed=1)
+    for tensor in unet.parameters():
+        tensor.data *= 1.001
+    unet.save_pretrained(tmp_path / "model" / "unet")
+    assert fingerprint(model.files("unet")) != before["unet"]
+    assert fingerprint(model.files("vae_decoder")) == before["vae_decoder"]

@@ -1,6 +1,7 @@
 """Who may import whom, and what a bare `import sdrt` costs."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,32 @@ CONVERTER_MAY_IMPORT = {"_version", "arrays", "backends", "errors", "host", "mod
 @pytest.mark.parametrize("file", sorted((ROOT.parent / "converter").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT.parent)))
 def test_the_converter_stands_on_models_and_backends(file: Path) -> None:
     assert rooms_imported_by(file) <= CONVERTER_MAY_IMPORT
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    """Every module by its dotted name; a package's face goes by the package's."""
+    paths = {file: file.relative_to(package.parent).with_suffix("").parts for file in package.rglob("*.py")}
+    return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): file for file, parts in paths.items()}
+
+
+def imports_of(name: str, modules: dict[str, Path]) -> set[str]:
+    """The modules that one names anywhere, for types alone and inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(modules[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= members & modules.keys() or {node.module or ""}
+    return found & modules.keys() - {name}
+
+
+@pytest.mark.parametrize("package", [ROOT, ROOT.parent / "converter"], ids=lambda package: package.name)
+def test_no_modules_import_each_other_in_a_circle(package: Path) -> None:
+    modules = modules_of(package)
+    graph = {name: imports_of(name, modules) for name in modules}
+    assert sum(map(len, graph.values())) > len(graph), "no imports were read"
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_sdrt_never_imports_the_converter() -> None:

@@ -4,6 +4,7 @@ They stand in one file because every run enters all of them; :mod:`sdrt.schedule
 """
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, SupportsFloat
@@ -44,9 +45,12 @@ class Scales:
 
     @classmethod
     def of(cls, alphas: Float, sigmas: Float) -> "Scales":
-        """Add the lambdas."""
-        a, s = _scalars(alphas), _scalars(sigmas)
-        return cls(alphas=a, sigmas=s, lambdas=tuple(_log(alpha) - _log(sigma) for alpha, sigma in zip(a, s, strict=True)))
+        """Add the lambdas; logarithms are taken in double precision, and rounded to the type."""
+        real = np.float32 if alphas.dtype == np.float32 else float
+        scales = alphas.tolist(), sigmas.tolist()
+        log_alphas, log_sigmas = ([real(math.log(x) if x else -math.inf) for x in numbers] for numbers in scales)
+        a, s = (tuple(map(real, numbers)) for numbers in scales)
+        return cls(alphas=a, sigmas=s, lambdas=tuple(map(operator.sub, log_alphas, log_sigmas)))
 
     def history(self, i: int) -> int:
         """Return how many stops before stop i lie apart from each other: differences over others cannot be taken."""
@@ -55,14 +59,13 @@ class Scales:
             count += 1
         return count
 
+    def num_differences(self, i: int) -> int:
+        """Return how many differences the step from stop i can take: none where it has no length, or ends where there is no noise.
 
-def _scalars(array: Float) -> tuple[Any, ...]:
-    return tuple(array) if array.dtype == np.float32 else tuple(array.tolist())
-
-
-def _log(x: Any) -> Any:
-    """Logarithm in double precision, rounded to x's type; minus infinity at 0."""
-    return type(x)(math.log(x) if x else -math.inf)
+        A formula's last ratio can be the final one. There, and where timesteps of a caller are equal, diffusers 0.42.1 gives NaN.
+        """
+        h = self.lambdas[i + 1] - self.lambdas[i]
+        return self.history(i) if h and math.isfinite(h) else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,6 @@ __all__ = [
     "RatioGrid",
     "RatioLevels",
     "alpha_sigma",
-    "interpolated",
     "level_at",
     "levels_of",
     "ratio_to_timestep",
@@ -151,11 +150,6 @@ def training_ratios(alpha_bar: F64, real: type[Any]) -> Float:
     a: Float = alpha_bar.astype(real)
     ratios: Float = np.sqrt((1 - a) / a)
     return ratios
-
-
-def interpolated(ratios: Float, timesteps: F64) -> F64:
-    """Return the ratio at each timestep, linear between the trained ones: f64[n]."""
-    return np.interp(timesteps, np.arange(len(ratios)), ratios)
 
 
 def ratio_to_timestep(ratios: F64, training: Float) -> F64:

@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 from sdrt.arrays import F64, Array, Float
 from sdrt.errors import ConfigError
-from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales
 from sdrt.schedulers.core.sampler import Grid
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
-from sdrt.schedulers.grids.ratio import TERMINAL, alpha_sigma, interpolated, ratio_to_timestep, schedule_ratios
+from sdrt.schedulers.grids.ratio import TERMINAL, alpha_sigma, ratio_to_timestep, schedule_ratios
 from sdrt.schedulers.grids.sigmas import FinalSigma, SigmaSpacing
 from sdrt.schedulers.grids.solver_flow import SolverFlow
 from sdrt.schedulers.grids.timesteps import TimestepSpacing, check_timesteps, round_timesteps
@@ -112,32 +111,26 @@ class SolverGrid(Grid):
         ------
         ConfigError : stops that it cannot visit
         """
-        if self.is_flow:
-            return self.levels_of(*self._flow_stops(request))
-        if request.mu is not None and not self.flow.use_dynamic_shifting:
+        if self.flow.use_flow_sigmas:
+            timesteps, sigmas = self._flow_stops(request)
+        elif request.mu is not None and not self.flow.use_dynamic_shifting:
             raise ConfigError(f"mu is for use_dynamic_shifting, which is off here, got {request.mu}; leave it out")
-        if request.sigmas is not None:
+        elif request.sigmas is not None:
             raise ConfigError("sigmas can be laid down for a flow alone; set use_flow_sigmas, or pass timesteps")
-        if self.sigma_spacing.kind == "interpolated" or request.timesteps is not None:
-            return self.levels_of(*self._trained_stops(request))
-        ratios = self._formula_ratios(request.n)
-        return self.levels_of(self.round_formula(self._ratios_to_timesteps(ratios[:-1])), ratios)
-
-    def levels_of(self, timesteps: Array, sigmas: F64) -> SolverLevels:
-        """Return these stops, with levels in the numerics' type."""
-        return SolverLevels(timesteps=timesteps, sigmas=sigmas.astype(real_type(self.numerics)), is_flow=self.is_flow)
+        elif self.sigma_spacing.kind == "interpolated" or request.timesteps is not None:
+            timesteps, sigmas = self._trained_stops(request)
+        else:
+            sigmas = self._formula_ratios(request.n)
+            timesteps = self.round_formula(self._ratios_to_timesteps(sigmas[:-1]))
+        return SolverLevels(timesteps=timesteps, sigmas=sigmas.astype(self.numerics), is_flow=self.flow.use_flow_sigmas)
 
     # ---- a trained schedule
-
-    def trained_ratios(self) -> Float:
-        """Return the ratio at every trained timestep, ascending: real[T]."""
-        return schedule_ratios(self.schedule, self.numerics)
 
     def num_usable_timesteps(self) -> int:
         """Count the timesteps that lambda_min_clipped leaves: 0 up to this number."""
         if self.lambda_min_clipped == -math.inf:
             return self.num_train_timesteps
-        a = self.schedule.alpha_bar(self.numerics).astype(real_type(self.numerics))
+        a = self.schedule.alpha_bar(self.numerics).astype(self.numerics)
         lambdas = np.log(np.sqrt(a)) - np.log(np.sqrt(1 - a))
         usable = len(lambdas) - int(np.searchsorted(lambdas[::-1], self.lambda_min_clipped))
         if not usable:
@@ -146,13 +139,13 @@ class SolverGrid(Grid):
 
     def _trained_stops(self, request: Request) -> tuple[npt.NDArray[np.int64], F64]:
         """Return timesteps, and their own ratios with the one at which the run ends."""
-        ratios = self.trained_ratios()
+        ratios = schedule_ratios(self.schedule, self.numerics)
         if request.timesteps is not None:
             timesteps = check_timesteps(request.timesteps, self.num_train_timesteps).astype(np.int64)
         else:
             timesteps = self._place(request, self.num_usable_timesteps())
-        own = interpolated(ratios, timesteps.astype(np.float64))
-        return timesteps, np.append(own, 0.0 if self.ends_at_zero else float(ratios[0]))
+        own = np.interp(timesteps, np.arange(len(ratios)), ratios)
+        return timesteps, np.append(own, 0.0 if self.final_sigma == "zero" else float(ratios[0]))
 
     def _place(self, request: Request, usable: int) -> npt.NDArray[np.int64]:
         """Place timesteps among the usable ones."""
@@ -162,10 +155,10 @@ class SolverGrid(Grid):
 
     def _formula_ratios(self, n: int) -> F64:
         """Return the ratios of a formula, and the one at which the run ends: f64[n + 1]."""
-        ratios = self.trained_ratios()
+        ratios = schedule_ratios(self.schedule, self.numerics)
         first, last = float(ratios[self._noisiest()]), float(ratios[0])
         spread = _even_logarithms if self.sigma_spacing.kind == "lu" else self.sigma_spacing.spread
-        if self.ends_at_zero:
+        if self.final_sigma == "zero":
             return np.append(spread(first, last, n), 0.0)
         if self.sigma_spacing.kind == "ays" or self.ends_at_trained:
             return np.append(spread(first, last, n), last)
@@ -181,7 +174,7 @@ class SolverGrid(Grid):
 
     def _ratios_to_timesteps(self, ratios: F64) -> F64:
         """Return the fractional timesteps of ratios, f64[n]: the last trained one for its own ratio or more."""
-        trained = self.trained_ratios()
+        trained = schedule_ratios(self.schedule, self.numerics)
         return np.where(ratios >= float(trained[-1]) * (1 - 1e-6), len(trained) - 1.0, ratio_to_timestep(ratios, trained))
 
     def round_formula(self, timesteps: F64) -> npt.NDArray[np.int64]:
@@ -197,7 +190,7 @@ class SolverGrid(Grid):
             own = timesteps / self.num_train_timesteps
             if not own[-1]:
                 raise ConfigError("timesteps of a flow must be above 0, where nothing is left to do; got 0; leave it out")
-            return timesteps, np.append(own, 0.0 if self.ends_at_zero else self._lowest(own, 1.0))
+            return timesteps, np.append(own, 0.0 if self.final_sigma == "zero" else self._lowest(own, 1.0))
         levels = self._flow_levels(request) if self.sigma_spacing.kind == "interpolated" else self._flow_formula(request)
         return self.flow_timesteps(levels[:-1]), levels
 
@@ -216,7 +209,7 @@ class SolverGrid(Grid):
             raise ConfigError(
                 f"sigmas of a flow must lie in (0, 1] and never rise, got {levels[0]:g} to {levels[-1]:g}; sort them from noisy to clean"
             )
-        return np.append(levels, 0.0 if self.ends_at_zero else self._flow_end(levels, shift))
+        return np.append(levels, 0.0 if self.final_sigma == "zero" else self._flow_end(levels, shift))
 
     def _flow_shift(self, mu: float | None) -> float:
         return self.flow.shift(mu)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
 from sdrt.schedulers.core.run import Request
-from sdrt.schedulers.grids.ratio import interpolated, ratio_to_timestep
+from sdrt.schedulers.grids.ratio import ratio_to_timestep, schedule_ratios
 from sdrt.schedulers.grids.solver import SolverGrid, SolverLevels
 
 __all__ = ["AppleSolverGrid"]
@@ -34,16 +34,17 @@ class AppleSolverGrid(SolverGrid):
         """
         if request.timesteps is not None:
             raise ConfigError("compat apple takes a number of steps, got timesteps; leave compat out, or pass num_inference_steps")
-        trained = self.trained_ratios()
+        trained = schedule_ratios(self.schedule, self.numerics)
         if self.sigma_spacing.kind == "karras":
             spread = self.sigma_spacing.spread(float(trained[-1]), float(trained[0]), request.n)
             timesteps = _half_up(ratio_to_timestep(spread, trained))
             ratios = np.array([spread[np.argmax(timesteps == t)] for t in timesteps])
         else:
             timesteps = _evenly(self.spacing.kind, len(trained), request.n)
-            ratios = interpolated(trained, timesteps.astype(np.float64))
+            ratios = np.interp(timesteps, np.arange(len(trained)), trained)
         # 1e-6 of the ratios is lost here: its cumulative product runs in float32, and this one in float64 rounded to float32.
-        return self.levels_of(timesteps, np.append(ratios, trained[0]))
+        sigmas = np.append(ratios, trained[0]).astype(self.numerics)
+        return SolverLevels(timesteps=timesteps, sigmas=sigmas, is_flow=False)
 
 
 def _evenly(spacing: str, num_train_timesteps: int, n: int) -> npt.NDArray[np.int64]:

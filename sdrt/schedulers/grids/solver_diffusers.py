@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sdrt.arrays import F64, Array
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Request
-from sdrt.schedulers.grids.ratio import ratio_to_timestep
+from sdrt.schedulers.grids.ratio import ratio_to_timestep, schedule_ratios
 from sdrt.schedulers.grids.solver import SolverGrid
 from sdrt.schedulers.grids.solver_inverse import InverseSolverGrid
 
@@ -46,7 +46,7 @@ class DiffusersSolverGrid(SolverGrid):
 
     def _ratios_to_timesteps(self, ratios: F64) -> F64:
         """Find timestep 997.5 for the ratio that stands for infinity (rescale_betas_zero_snr), since it is below those before it."""
-        return ratio_to_timestep(ratios, self.trained_ratios())
+        return ratio_to_timestep(ratios, schedule_ratios(self.schedule, self.numerics))
 
     def round_formula(self, timesteps: F64) -> npt.NDArray[np.int64]:
         """Cut fractions off, except those of karras and lu sigmas; in DPM-Solver multistep of those too for the cosine schedule."""
@@ -67,7 +67,7 @@ class DiffusersSolverGrid(SolverGrid):
 
     def _flow_end(self, levels: F64, shift: float) -> float:  # noqa: ARG002
         """End at the smallest ratio of the noise schedule, which a flow lacks, in DPM-Solver; take the last level again in others."""
-        return float(self.trained_ratios()[0]) if self.ends_at_trained else float(levels[-1])
+        return float(schedule_ratios(self.schedule, self.numerics)[0]) if self.ends_at_trained else float(levels[-1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class DiffusersInverseSolverGrid(InverseSolverGrid):
 
         Where two timesteps are equal there are fewer calls, whose ratios then no longer belong to them.
         """
-        trained, spacing = self.falling.trained_ratios(), self.falling.sigma_spacing
+        trained, spacing = schedule_ratios(self.falling.schedule, self.falling.numerics), self.falling.sigma_spacing
         ratios = spacing.spread(float(trained[0]), float(trained[-1]), n)
         fractional = ratio_to_timestep(ratios, trained)
         kept: F64 = np.unique(np.round(fractional) if spacing.kind == "karras" else fractional)

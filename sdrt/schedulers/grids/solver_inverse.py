@@ -11,7 +11,7 @@ from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.core.sampler import Grid
 from sdrt.schedulers.core.settings import group
-from sdrt.schedulers.grids.ratio import interpolated, ratio_to_timestep
+from sdrt.schedulers.grids.ratio import ratio_to_timestep, schedule_ratios
 from sdrt.schedulers.grids.solver import SolverGrid, SolverLevels
 from sdrt.schedulers.grids.timesteps import TimestepSpacing, round_timesteps
 
@@ -68,19 +68,19 @@ class InverseSolverGrid(Grid):
         ConfigError : stops that it cannot visit
         """
         if self.is_flow:
-            stops = self._flow_stops(request)
+            timesteps, sigmas = self._flow_stops(request)
         elif request.timesteps is not None or self.falling.sigma_spacing.kind == "interpolated":
-            stops = self._trained_stops(request)
+            timesteps, sigmas = self._trained_stops(request)
         else:
-            stops = self._formula_stops(request.n)
-        return self.falling.levels_of(*stops)
+            timesteps, sigmas = self._formula_stops(request.n)
+        return SolverLevels(timesteps=timesteps, sigmas=sigmas.astype(self.numerics), is_flow=self.is_flow)
 
     def _trained_stops(self, request: Request) -> tuple[npt.NDArray[np.int64], F64]:
         """Return rising timesteps and their ratios, and the ratio of the noisiest, where the run ends."""
-        ratios, usable = self.falling.trained_ratios(), self.falling.num_usable_timesteps()
+        ratios, usable = schedule_ratios(self.falling.schedule, self.falling.numerics), self.falling.num_usable_timesteps()
         asked = request.timesteps
         timesteps = self._place(usable, request.n) if asked is None else _check_rising(asked, len(ratios))
-        own = interpolated(ratios, timesteps.astype(np.float64))
+        own = np.interp(timesteps, np.arange(len(ratios)), ratios)
         return timesteps, np.append(own, max(float(ratios[usable - 1]), own[-1]))
 
     def _place(self, usable: int, n: int) -> npt.NDArray[np.int64]:
@@ -101,7 +101,7 @@ class InverseSolverGrid(Grid):
 
     def _formula_stops(self, n: int) -> tuple[npt.NDArray[np.int64], F64]:
         """Return timesteps and ratios of a formula: n + 1 of them, of which the last is the end."""
-        trained, spacing = self.falling.trained_ratios(), self.falling.sigma_spacing
+        trained, spacing = schedule_ratios(self.falling.schedule, self.falling.numerics), self.falling.sigma_spacing
         first, last = float(trained[-1]), float(trained[0])
         falling = np.append(spacing.spread(first, last, n), last) if spacing.kind == "ays" else spacing.spread(first, last, n + 1)
         ratios = falling[::-1]

@@ -85,7 +85,7 @@ class DEISMultistep(Sampler):
 
     def _highest_order(self, i: int, n: int, scales: Scales) -> int:
         """Return the order that call i may have, given enough history."""
-        possible = min(self.solver_order, scales.history(i) + 1) if scales.lambdas[i + 1] != scales.lambdas[i] else 1
+        possible = min(self.solver_order, scales.num_differences(i) + 1)
         few = self.lower_order_final and n < FEW_STEPS
         return min(possible, max(1, n - i)) if few and i >= n - 2 else possible
 

@@ -12,7 +12,7 @@ from sdrt.errors import ConfigError
 from sdrt.schedulers.core.run import Scales
 from sdrt.schedulers.grids.solver import SolverGrid
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
-from sdrt.schedulers.steps.dpm_update import FEW_STEPS, num_differences
+from sdrt.schedulers.steps.dpm_update import FEW_STEPS
 
 __all__ = ["AppleDPMSolverMultistep"]
 
@@ -45,5 +45,5 @@ class AppleDPMSolverMultistep(DPMSolverMultistep):
 
     def _highest_order(self, i: int, n: int, scales: Scales) -> int:
         """Return the first order in the last two steps of a short run, where diffusers has it in one."""
-        possible = min(2, num_differences(i, scales) + 1)
+        possible = min(2, scales.num_differences(i) + 1)
         return 1 if i >= n - 2 and n < FEW_STEPS else possible

@@ -29,7 +29,6 @@ from sdrt.schedulers.steps.dpm_update import (
     expands_x0,
     is_stochastic,
     multistep_update,
-    num_differences,
 )
 from sdrt.schedulers.steps.solver_output import SolverOutput
 
@@ -80,7 +79,7 @@ class DPMSolverMultistep(Sampler):
     @property
     def doubled_output(self) -> bool:
         """Whether the network's output has twice the sample's channels: a noise and its variance."""
-        return self.output.is_doubled(self.prediction_type)
+        return self.output.variance_type is not None and self.prediction_type == "epsilon"
 
     def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the clean sample that an output amounts to, within its bound."""
@@ -103,9 +102,9 @@ class DPMSolverMultistep(Sampler):
     def _highest_order(self, i: int, n: int, scales: Scales) -> int:
         """Return the order that call i may have, given enough history."""
         few = self.lower_order_final and n < FEW_STEPS
-        if i == n - 1 and (self.euler_at_final or few or self.grid.ends_at_zero):
+        if i == n - 1 and (self.euler_at_final or few):
             return 1
-        return min(self.solver_order, num_differences(i, scales) + 1, 2 if i == n - 2 and few else 3)
+        return min(self.solver_order, scales.num_differences(i) + 1, 2 if i == n - 2 and few else 3)
 
     def _advance(self, c: DPMSolverCall, state: State, output: Float, noise: Float | None) -> State:
         if expands_x0(self.algorithm_type):

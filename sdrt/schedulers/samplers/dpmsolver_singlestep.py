@@ -75,7 +75,7 @@ class DPMSolverSinglestep(Sampler):
     @property
     def doubled_output(self) -> bool:
         """Whether the network's output has twice the sample's channels: a noise and its variance."""
-        return self.output.is_doubled(self.prediction_type)
+        return self.output.variance_type is not None and self.prediction_type == "epsilon"
 
     def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the clean sample that an output amounts to, within its bound."""
@@ -123,7 +123,7 @@ class DPMSolverSinglestep(Sampler):
             m = self.output.eps(self.prediction_type, state.x, output, c.alpha, c.sigma)
         order = min(len(c.updates), len(state.history) + 1)
         start = state.x if order == 1 or state.step_start is None else state.step_start
-        update, behind = c.updates[order - 1], state.history[::-1]
-        terms = [(update.sample, start), *zip(update.predictions, (m, *behind), strict=False)]
-        x = linear_combination(*zip(*(terms if noise is None else [*terms, (update.noise, noise)]), strict=True))
+        u = c.updates[order - 1]
+        weights, arrays = (u.sample, *u.predictions), (start, *(m, *state.history[::-1])[: len(u.predictions)])
+        x = linear_combination(weights, arrays) if noise is None else linear_combination((*weights, u.noise), (*arrays, noise))
         return state.advance(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else (), step_start=start)

@@ -71,7 +71,7 @@ class SASolver(Sampler):
     @property
     def doubled_output(self) -> bool:
         """Whether the network's output has twice the sample's channels: a noise and its variance."""
-        return self.output.is_doubled(self.prediction_type)
+        return self.output.variance_type is not None and self.prediction_type == "epsilon"
 
     def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the clean sample that an output amounts to, within its bound."""

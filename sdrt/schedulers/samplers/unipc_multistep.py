@@ -22,7 +22,6 @@ from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.solver import SolverGrid
 from sdrt.schedulers.steps.corrector import PredictorCorrectorCall, correct_and_predict
-from sdrt.schedulers.steps.dpm_update import num_differences
 from sdrt.schedulers.steps.exponential import adams_weights, step_shares
 from sdrt.schedulers.steps.solver_output import SolverOutput
 
@@ -80,7 +79,7 @@ class UniPCMultistep(Sampler):
 
     def _highest_order(self, i: int, n: int, scales: Scales) -> int:
         """Return the order of the step from stop i, given enough history."""
-        possible = min(self.solver_order, num_differences(i, scales) + 1)
+        possible = min(self.solver_order, scales.num_differences(i) + 1)
         return min(possible, n - i) if self.lower_order_final else possible
 
     def _predictor(self, i: int, order: int, scales: Scales) -> tuple[float, ...]:

@@ -8,11 +8,8 @@ Source: Lu et al. 2022 (arXiv:2206.00927 and arXiv:2211.01095); the stochastic o
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
@@ -29,7 +26,6 @@ __all__ = [
     "expands_x0",
     "is_stochastic",
     "multistep_update",
-    "num_differences",
 ]
 
 Algorithm = Literal["dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver"]
@@ -148,15 +144,6 @@ def multistep_update(algorithm: Algorithm, solver_type: SolverType, order: int, 
     )
 
 
-def num_differences(i: int, scales: Scales) -> int:
-    """Return how many differences the step from stop i can take: none where it has no length, by which they are divided, or no end noise.
-
-    A formula's last ratio can be the final one. There, and where timesteps of a caller are equal, diffusers 0.42.1 gives NaN.
-    """
-    h = scales.lambdas[i + 1] - scales.lambdas[i]
-    return scales.history(i) if h and math.isfinite(h) else 0
-
-
 def _third_weight(form: _Form, half: float) -> Any:
     """Return the weight of D2 in third order, as the authors' code has it: -scale * ((e - 1 + span) / span**2 - 1 / 2) for x0.
 
@@ -175,8 +162,27 @@ def apply_update(u: Update, x: Float, m: tuple[Float, ...], noise: Float | None 
     m : tuple of float arrays
         As many predictions as the update's order, the newest first.
     """
-    result = _UPDATES[len(m)](u, x, *m)
-    return result if noise is None or not u.noise else np.add(result, noise * u.noise, out=result)
+    result: Float = x * u.sample
+    result += m[0] * u.first
+    if len(m) == 2:
+        d1 = m[0] - m[1]
+        d1 *= u.inverse_r0
+        d1 *= u.second
+        result += d1
+    elif len(m) == 3:
+        d1, far = m[0] - m[1], m[1] - m[2]
+        d1 *= u.inverse_r0
+        far *= u.inverse_r1
+        d2 = d1 - far
+        d1 += d2 * u.mix
+        d2 *= u.inverse_sum
+        d1 *= u.second
+        d2 *= u.third
+        result += d1
+        result += d2
+    if noise is not None and u.noise:
+        result += noise * u.noise
+    return result
 
 
 def _exp(x: Any) -> Any:
@@ -187,32 +193,3 @@ def _exp(x: Any) -> Any:
 def _sqrt(x: Any) -> Any:
     """Square root in x's type; 0 below 0, as where a step leads up in noise, from which none can be taken."""
     return type(x)(math.sqrt(max(float(x), 0.0)))
-
-
-def _first_order(u: Update, x: Float, m0: Float) -> Float:
-    result: Float = x * u.sample
-    term: Float = m0 * u.first
-    return np.add(result, term, out=result)
-
-
-def _second_order(u: Update, x: Float, m0: Float, m1: Float) -> Float:
-    result = _first_order(u, x, m0)
-    d1 = np.subtract(m0, m1)
-    np.multiply(d1, u.inverse_r0, out=d1)
-    np.multiply(d1, u.second, out=d1)
-    return np.add(result, d1, out=result)
-
-
-def _third_order(u: Update, x: Float, m0: Float, m1: Float, m2: Float) -> Float:
-    result = _first_order(u, x, m0)
-    near, far = np.subtract(m0, m1), np.subtract(m1, m2)
-    np.multiply(near, u.inverse_r0, out=near)
-    np.multiply(far, u.inverse_r1, out=far)
-    np.subtract(near, far, out=far)
-    np.add(near, far * u.mix, out=near)  # D1
-    np.multiply(far, u.inverse_sum, out=far)  # D2
-    np.add(result, np.multiply(near, u.second, out=near), out=result)
-    return np.add(result, np.multiply(far, u.third, out=far), out=result)
-
-
-_UPDATES: dict[int, Callable[..., Float]] = {1: _first_order, 2: _second_order, 3: _third_order}

@@ -20,25 +20,21 @@ class SolverOutput:
     bound: X0Bound = group(X0Bound, without=["clip_sample", "clip_sample_range"])
     variance_type: VarianceType = setting(None)
 
-    def is_doubled(self, prediction: Prediction) -> bool:
-        """Whether the output has twice the sample's channels: a noise and its variance."""
-        return self.variance_type is not None and prediction == "epsilon"
-
     def x0(self, prediction: Prediction, x: Float, output: Float, alpha: float, noise_scale: float) -> Float:
         """Return the predicted x0 within its bound, of x's shape and dtype.
 
         Parameters
         ----------
+        output : float array
+            Of x's shape, or with a variance in further channels.
         noise_scale : float
             That the prediction belongs to: see :meth:`Grid.noise_scale`.
         """
-        return self.bound(to_x0(prediction, x, self._mean(prediction, output), alpha, noise_scale))
+        mean = output if output.shape == x.shape else output[:, : x.shape[1]]
+        return self.bound(to_x0(prediction, x, mean, alpha, noise_scale))
 
     def eps(self, prediction: Prediction, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the predicted noise, of x's shape and dtype: that of the bounded x0, where there is a bound."""
-        eps = to_eps(prediction, x, self._mean(prediction, output), alpha, sigma)
+        mean = output if output.shape == x.shape else output[:, : x.shape[1]]
+        eps = to_eps(prediction, x, mean, alpha, sigma)
         return to_eps("sample", x, self.bound(to_x0("epsilon", x, eps, alpha, sigma)), alpha, sigma) if self.bound else eps
-
-    def _mean(self, prediction: Prediction, output: Float) -> Float:
-        """Return the prediction without its variance."""
-        return output[:, : output.shape[1] // 2] if self.is_doubled(prediction) else output

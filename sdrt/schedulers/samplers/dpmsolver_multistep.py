@@ -1,11 +1,13 @@
 """DPM-Solver and DPM-Solver++, multistep, orders 1 to 3, deterministic and stochastic (Lu et al. 2022, arXiv:2206.00927 and 2211.01095).
 
-With lambda = log(alpha / sigma), a step of length h = lambda' - lambda expands x0_hat (DPM-Solver++) in its differences D over earlier
-calls. arXiv:2211.01095, equation 14 and algorithm 2, and appendix B for the third order:
+With lambda = log(alpha / sigma), a step of length h = lambda' - lambda expands what the network predicts in differences over earlier calls:
+D0 is this call's prediction, D1 = (D0 - the one before) / r0, where r0 is the length of the step before in steps of this one. Over x0_hat
+(DPM-Solver++, arXiv:2211.01095, equation 14 and algorithm 2), in second order,
 
     x' = sigma' / sigma * x - alpha' * (exp(-h) - 1) * D0 - alpha' * (exp(-h) - 1) / 2 * D1
 
-DPM-Solver does the same with eps_hat, alpha and sigma changing places; the stochastic ones (section 5) add fresh noise.
+Over eps_hat (DPM-Solver) alpha and sigma change places and h changes its sign; the stochastic ones (section 5) add fresh noise.
+:mod:`sdrt.schedulers.steps.dpm_update` has the weights of all of them.
 """
 
 from dataclasses import dataclass

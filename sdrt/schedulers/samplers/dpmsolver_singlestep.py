@@ -1,8 +1,8 @@
 """DPM-Solver and DPM-Solver++, single step, orders 1 to 3 (Lu et al. 2022, arXiv:2206.00927 and arXiv:2211.01095).
 
 A step of order k is k network calls at stops of its own, each call solving anew from where the step began. n calls are made in all, with
-orders [1, 2] or [1, 2, 3] again and again (arXiv:2206.00927, algorithms 1, 4 and 5; arXiv:2211.01095, algorithm 1). In second order, with
-m0 and m1 what the step's two calls predict and r the first one's share of the step, DPM-Solver++ has
+orders [1, 2] or [1, 2, 3] again and again (arXiv:2206.00927, algorithms 1 and 2; arXiv:2211.01095, algorithm 1). In second order, with m0
+and m1 what a step's two calls predict, and r the share of the step at which the second is made, DPM-Solver++ has
 
     x' = sigma' / sigma * x - alpha' * (exp(-h) - 1) * (m0 + (m1 - m0) / (2 r))
 """

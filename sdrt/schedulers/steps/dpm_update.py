@@ -58,14 +58,18 @@ def check_end(algorithm: Algorithm, *, ends_at_zero: bool) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """Weights of one update: x' = sample * x + first * D0 + second * D1 + third * D2 + noise * z, with differences D of predictions."""
+    """Weights of one update: x' = sample * x + first * D0 + second * D1 + third * D2 + noise * z, with differences D of predictions m.
+
+    D0 = m0, the newest; D1 = (m0 - m1) / r0; in third order, with near = (m0 - m1) / r0 and far = (m1 - m2) / r1,
+    D1 = near + r0 / (r0 + r1) * (near - far) and D2 = (near - far) / (r0 + r1).
+    """
 
     sample: float
     first: float
     second: float = 0.0
     third: float = 0.0
     noise: float = 0.0
-    inverse_r0: float = 0.0  # D1 = inverse_r0 * (m0 - m1), in second order
+    inverse_r0: float = 0.0  # 1 / r0, where r0 and r1 are the lengths of the last two steps, in steps of this one
     inverse_r1: float = 0.0
     mix: float = 0.0  # r0 / (r0 + r1)
     inverse_sum: float = 0.0  # 1 / (r0 + r1)
@@ -106,7 +110,8 @@ def _form(algorithm: Algorithm, i: int, scales: Scales, h: Any) -> _Form:
 def multistep_update(algorithm: Algorithm, solver_type: SolverType, order: int, i: int, scales: Scales, half: float = 0.5) -> Update:
     """Return the weights of the update from stop i to the next.
 
-    The order of operations is diffusers', so that results agree to the bit.
+    Over x0, with e = exp(-h) and D0 to D2 as in :class:`Update`, ``midpoint`` has -alpha' * (e - 1) / 2 for D1, and ``heun``
+    alpha' * ((e - 1) / h + 1). The order of operations is diffusers', so that results agree to the bit.
 
     Parameters
     ----------

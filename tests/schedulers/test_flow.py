@@ -45,6 +45,12 @@ def test_flux_as_its_pipeline_calls_it() -> None:
     assert scheduler.init_noise_sigma == 1
 
 
+def test_timesteps_beside_sigmas_are_what_the_network_is_told() -> None:
+    plan = sampler_from_config({**FLUX, "use_dynamic_shifting": False, "shift": 1.0}).plan(sigmas=[0.9, 0.3], timesteps=[850.0, 310.0])
+    np.testing.assert_array_equal(plan.timesteps, [850, 310])
+    np.testing.assert_allclose(plan.sigmas, [0.9, 0.3, 0], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("config", "stops", "message"),
     [

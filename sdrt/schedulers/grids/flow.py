@@ -75,9 +75,10 @@ class FlowGrid(Grid):
             sigmas = self._spread(shift_sigmas(check_falling("sigmas", np.array(request.sigmas)), shift))
         elif request.timesteps is not None:
             sigmas = self._at(np.array(request.timesteps) / self.num_train_timesteps, shift)
-            return self._stops(self._told(np.array(request.timesteps), sigmas), sigmas)
         else:
             sigmas = self._spread(shift_sigmas(np.linspace(1.0, self._lowest(), request.n), shift))
+        if request.timesteps is not None:
+            return self._stops(self._told(np.array(request.timesteps), sigmas), sigmas)
         return self._stops(self.network_timesteps(sigmas), sigmas)
 
     def trained_levels(self) -> tuple[Level, ...]:

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
         SDXLSizes,
     )
     from sdrt.pipeline.pipeline import Pipeline
-    from sdrt.pipeline.results import Result, Step
+    from sdrt.pipeline.progress import OnProgress, Progress
+    from sdrt.pipeline.results import Result
+    from sdrt.pipeline.step import Step
+    from sdrt.pipeline.steps import Steps
     from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
     from sdrt.records import Settings
     from sdrt.rng import NoiseStream
@@ -58,10 +61,12 @@ __all__ = [
     "NoiseStream",
     "Numerics",
     "OldSpellings",
+    "OnProgress",
     "Pickled",
     "Picture",
     "Pipeline",
     "PredictionType",
+    "Progress",
     "PromptSyntax",
     "Result",
     "SDXLSizes",
@@ -71,6 +76,7 @@ __all__ = [
     "SdrtError",
     "Settings",
     "Step",
+    "Steps",
     "__version__",
     "backends",
     "errors",
@@ -104,7 +110,10 @@ _NAMES_BY_HOME = {
         "SchedulerName",
     ),
     "sdrt.pipeline.pipeline": ("Pipeline",),
-    "sdrt.pipeline.results": ("Result", "Step"),
+    "sdrt.pipeline.progress": ("OnProgress", "Progress"),
+    "sdrt.pipeline.results": ("Result",),
+    "sdrt.pipeline.step": ("Step",),
+    "sdrt.pipeline.steps": ("Steps",),
     "sdrt.prompt": ("Emphasis", "LongPrompts", "PromptSyntax"),
     "sdrt.records": ("Settings",),
     "sdrt.rng": ("NoiseStream",),

@@ -113,7 +113,7 @@ class NetworkPool:
         self._model = model
         self._backends = backends
         self._options = options
-        self._keep_loaded = keep_loaded
+        self.keep_loaded = keep_loaded
         self._networks: dict[tuple[ComponentName, ComponentOptions], CheckedNetwork] = {}
         self._users: Counter[tuple[ComponentName, ComponentOptions]] = Counter()
         self._lock = threading.Lock()
@@ -134,7 +134,7 @@ class NetworkPool:
         finally:
             with self._lock:
                 self._users[key] -= 1
-                idle = None if self._keep_loaded or self._users[key] else self._networks.pop(key, None)
+                idle = None if self.keep_loaded or self._users[key] else self._networks.pop(key, None)
             if idle is not None:
                 idle.close()
 
@@ -145,6 +145,11 @@ class NetworkPool:
         """
         backend = self._backends[component]
         check_component_options(component, self._model.config(component), options, backend.name, backend.component_options)
+
+    def is_open(self, component: ComponentName, options: ComponentOptions = PLAIN) -> bool:
+        """Whether :meth:`get` would open nothing."""
+        with self._lock:
+            return (component, options) in self._networks
 
     def get(self, component: ComponentName, options: ComponentOptions = PLAIN) -> CheckedNetwork:
         """The network of ``component``, opened if it is not; it stays open.

@@ -7,17 +7,22 @@ if TYPE_CHECKING:
     from sdrt.pipeline.loading import load
     from sdrt.pipeline.options import ControlNetInput, GenerateOptions, SDXLSizes
     from sdrt.pipeline.pipeline import Pipeline
-    from sdrt.pipeline.results import Result, Step
+    from sdrt.pipeline.progress import Progress
+    from sdrt.pipeline.results import Result
+    from sdrt.pipeline.step import Step
+    from sdrt.pipeline.steps import Steps
 
-__all__ = ["ControlNetInput", "GenerateOptions", "Pipeline", "Result", "SDXLSizes", "Step", "load"]
+__all__ = ["ControlNetInput", "GenerateOptions", "Pipeline", "Progress", "Result", "SDXLSizes", "Step", "Steps", "load"]
 
 _HOMES = {
     "ControlNetInput": "options",
     "GenerateOptions": "options",
     "Pipeline": "pipeline",
+    "Progress": "progress",
     "Result": "results",
     "SDXLSizes": "options",
-    "Step": "results",
+    "Step": "step",
+    "Steps": "steps",
     "load": "loading",
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.guidance import Call, Row
-from sdrt.pipeline.conditions.control import Control, ControlSettings, residuals
+from sdrt.pipeline.conditions.control import BoundControlNet, Control, residuals
 
 __all__ = ["Conditions", "Denoiser"]
 
@@ -26,14 +26,14 @@ class Conditions:
         Inputs of the U-Net alone, one row for all: LCM's ``timestep_cond``.
     channels : float[n,c,h,w] or None
         Appended to every sample (in-painting).
-    controls : sequence of (picture f[1,3,H,W], ControlSettings)
-        For each ControlNet.
+    controls : sequence of Control
+        One for each ControlNet.
     """
 
     texts: Mapping[Row, Mapping[str, Float]]
     unet: Mapping[str, Float] = field(default_factory=dict)
     channels: Float | None = None
-    controls: Sequence[tuple[Float, ControlSettings]] = ()
+    controls: Sequence[Control] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class _BoundNetworks:
 
     rows: slice
     unet: CheckedNetwork
-    controls: tuple[Control, ...]
+    controls: tuple[BoundControlNet, ...]
 
 
 class Denoiser:
@@ -118,16 +118,16 @@ class Denoiser:
         self,
         unet: CheckedNetwork,
         controlnets: Sequence[CheckedNetwork],
-        controls: Sequence[tuple[Float, ControlSettings]],
+        controls: Sequence[Control],
         texts: Mapping[str, Float],
         own: Mapping[str, Float],
         rows: slice,
     ) -> _BoundNetworks:
         mine = {name: value[rows] for name, value in texts.items()}
         bound = []
-        for network, (picture, settings) in zip(controlnets, controls, strict=True):
+        for network, control in zip(controlnets, controls, strict=True):
             known = {name: value for name, value in mine.items() if name in network.signature.input_names()}
             count = len(mine["encoder_hidden_states"])
-            cond: Array = np.repeat(picture.astype(self._dtype, copy=False), count, axis=0)
-            bound.append(Control(network.bind(**known, controlnet_cond=cond), settings))
+            cond: Array = np.repeat(control.picture.astype(self._dtype, copy=False), count, axis=0)
+            bound.append(BoundControlNet(network.bind(**known, controlnet_cond=cond), control.settings))
         return _BoundNetworks(rows, unet.bind(**mine, **{name: value[rows] for name, value in own.items()}), tuple(bound))

@@ -1,6 +1,6 @@
 """A model that is open: its networks, its tokenizers, and what its configuration says of shapes and conditions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.backends import Backend, BackendOptions
+from sdrt.backends import PLAIN, Backend, BackendOptions, ComponentOptions
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.guidance import Row
 from sdrt.images.png import to_pil
 from sdrt.models import ComponentName, Model
 from sdrt.pipeline.conditions.sizes import Sizes
-from sdrt.pipeline.conditions.text import TextCondition, encode_text
+from sdrt.pipeline.conditions.text import TokenizedPrompts, encode_text, text_encoder_options, tokenize
 from sdrt.pipeline.vae_tiling import tiled_decode
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
@@ -119,18 +119,30 @@ class LoadedModel:
         encoder: tuple[ComponentName, ...] = ("vae_encoder",) if self.inpaints else ()
         return (*self.tokenizers, "unet", "vae_decoder", *encoder)
 
+    def denoising_networks(self, settings: Settings, rows: Sequence[Row]) -> list[tuple[ComponentName, ComponentOptions]]:
+        """Return the networks that a run needs before its pictures are decoded, each with its options, in the order of their use."""
+        options = dict.fromkeys(text_encoder_options(settings, row) for row in rows)
+        encoder: tuple[ComponentName, ...] = ("vae_encoder",) if self.inpaints else ()
+        others = [(component, PLAIN) for component in (*encoder, "unet")]
+        return [*((component, each) for component in self.tokenizers for each in options), *others]
+
     # ---- conditions and pictures
 
-    def texts(self, settings: Settings, sizes: Sizes, rows: Sequence[Row]) -> tuple[dict[Row, dict[str, Float]], TextCondition]:
+    def tokenize(self, settings: Settings) -> dict[ComponentName, TokenizedPrompts]:
+        """Tokenize the prompts for each of the text encoders."""
+        return tokenize(self.tokenizers, settings)
+
+    def encode(
+        self, prompts: Mapping[ComponentName, TokenizedPrompts], settings: Settings, sizes: Sizes, rows: Sequence[Row]
+    ) -> dict[Row, dict[str, Float]]:
         """Encode the prompts for this model's U-Net.
 
         Returns
         -------
-        inputs : mapping from each row of the guidance to the U-Net's inputs, one row each
-        text : TextCondition
+        mapping from each row of the guidance to the U-Net's inputs, one row each
         """
         zeros = self.model.flags.force_zeros_for_empty_prompt
-        text = encode_text(self.networks, self.tokenizers, settings, rows=rows, raw=self.is_xl, zero_negative=zeros)
+        text = encode_text(self.networks, prompts, settings, rows=rows, raw=self.is_xl, zero_negative=zeros)
         inputs = {"encoder_hidden_states": text.encoder_hidden_states}
         if self.is_xl:
             count, left = divmod(
@@ -141,12 +153,13 @@ class LoadedModel:
                     f"{self.model.path}: the unet cannot take a pooled text of {text.pooled.shape[1]}; a component is another model's"
                 )
             inputs |= {"text_embeds": text.pooled, "time_ids": sizes.time_ids(count, rows)}
-        return {row: {name: value[k : k + 1] for name, value in inputs.items()} for k, row in enumerate(rows)}, text
+        return {row: {name: value[k : k + 1] for name, value in inputs.items()} for k, row in enumerate(rows)}
 
-    def decode(self, latents: Float, *, tiled: bool) -> "list[Image]":
-        """Pictures of latents float[n,C,h,w], one at a time, so that a batch needs no more memory than one."""
+    def decode(self, latents: Float, *, tiled: bool) -> "Generator[Image, None, None]":
+        """Decode latents float[n,C,h,w] one at a time, so that a batch needs no more memory than one."""
         facts = self.latents
         with self.networks.using("vae_decoder") as decoder:
-            z = (latents / facts.scaling_factor + facts.shift_factor).astype(decoder.float_dtype(), copy=False)
-            decode = (lambda x: tiled_decode(decoder, x, facts.tile, facts.scale)) if tiled else (lambda x: decoder(z=x)["image"])
-            return [picture for k in range(len(z)) for picture in to_pil(np.asarray(decode(z[k : k + 1])))]
+            for k in range(len(latents)):
+                z = (latents[k : k + 1] / facts.scaling_factor + facts.shift_factor).astype(decoder.float_dtype(), copy=False)
+                image = tiled_decode(decoder, z, facts.tile, facts.scale) if tiled else decoder(z=z)["image"]
+                yield from to_pil(np.asarray(image))

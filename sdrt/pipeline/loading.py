@@ -22,6 +22,7 @@ from sdrt.models import (
     read_embedding,
 )
 from sdrt.models.coreml.component import find_controlnet
+from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
 
@@ -140,20 +141,22 @@ def load(
                 f"refiner must be an SDXL model's, for an SDXL model, got {refining.model.path} for {base.model.path}; leave it out"
             )
     return Pipeline(
-        base,
-        {
-            str(component): each.name
-            for component, each in chosen.items()
-            if component in opened.components or (component == "controlnet" and controls)
-        },
-        numerics,
-        controlnets=[
-            NetworkPool(_controlnet(each, opened, variant, pickled), chosen, options, keep_loaded=keep_loaded) for each in controls
-        ],
-        refiner=refining,
-        vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
-        safety_checker=safety_checker,
-        remarks=_remarks(opened, options),
+        Assembly(
+            base=base,
+            refiner=refining,
+            controlnets=tuple(
+                NetworkPool(_controlnet(each, opened, variant, pickled), chosen, options, keep_loaded=keep_loaded) for each in controls
+            ),
+            backends={
+                str(component): each.name
+                for component, each in chosen.items()
+                if component in opened.components or (component == "controlnet" and controls)
+            },
+            numerics=numerics,
+            vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
+            safety_checker=safety_checker,
+            remarks=_remarks(opened, options),
+        )
     )
 
 

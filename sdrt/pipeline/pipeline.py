@@ -1,21 +1,12 @@
 """From prompt to picture: the pipeline, which makes a run of each call and hands it to the one loop."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Self, Unpack
 
-import numpy as np
-
-from sdrt.arrays import Array, Float, Numerics, float_dtype
-from sdrt.backends.pool import NetworkPool
-from sdrt.guidance import Guidance, choose_guidance
-from sdrt.images.inputs import Picture, to_unit
-from sdrt.pipeline.conditions.control import resolve_controlnets
-from sdrt.pipeline.conditions.inpaint import inpaint_channels
-from sdrt.pipeline.denoiser import Conditions, Denoiser
-from sdrt.pipeline.loaded_model import LoadedModel
-from sdrt.pipeline.noise import open_noise
+from sdrt.arrays import Float, Numerics
+from sdrt.images.inputs import Picture
+from sdrt.models import Model
+from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.options import (
     ControlNetInput,
     GenerateOptions,
@@ -26,14 +17,14 @@ from sdrt.pipeline.options import (
     SDXLSizes,
     given_options,
 )
-from sdrt.pipeline.resolve import control_pictures, resolve, sizes_of, streams_of
-from sdrt.pipeline.results import Result, Step
-from sdrt.pipeline.run import Phase, Run, denoise
-from sdrt.pipeline.safety_checker import blacken, flag
-from sdrt.pipeline.start import from_noise
+from sdrt.pipeline.progress import OnProgress
+from sdrt.pipeline.resolve import Resolved, resolve
+from sdrt.pipeline.results import Result
+from sdrt.pipeline.step import Step
+from sdrt.pipeline.steps import Steps
 from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
 from sdrt.records.settings import Settings
-from sdrt.schedulers import Compat, Plan, Sampler
+from sdrt.schedulers import Compat
 from sdrt.tokenizer import ClipTokenizer
 
 if TYPE_CHECKING:
@@ -41,53 +32,38 @@ if TYPE_CHECKING:
 
 __all__ = ["GenerateOptions", "Pipeline", "Result", "Step"]
 
-log = logging.getLogger("sdrt")
-
 
 class Pipeline:
-    """A model, its tokenizers and its networks; made by :func:`sdrt.load`.
+    """A model, its tokenizers and its networks; made by :func:`sdrt.load`, never by hand.
 
     Networks are opened when first needed, or all at once by :meth:`load`. Any number of threads may call one pipeline; :meth:`unload` and
     :meth:`close` are for when no call is running.
 
-    Parameters
+    Attributes
     ----------
-    base : LoadedModel
+    model : Model
+        What is on disk: name, configurations, weights.
     backends : mapping from component to the backend's name
     numerics : "float32" or "float64"
-    controlnets : sequence of NetworkPool
-        Each with the one component ``controlnet``.
-    refiner : LoadedModel or None
-        An SDXL refiner, which takes over near the end.
-    vae_tiling : bool
-        Whether pictures larger than the autoencoder was trained for are decoded tile by tile.
-    safety_checker : bool
-        Whether the model's safety checker looks at every picture.
-    remarks : mapping, optional
-        For the record of every picture, see `Settings`.
     """
 
-    def __init__(
-        self,
-        base: LoadedModel,
-        backends: Mapping[str, str],
-        numerics: Numerics,
-        *,
-        controlnets: Sequence[NetworkPool] = (),
-        refiner: LoadedModel | None = None,
-        vae_tiling: bool = False,
-        safety_checker: bool = False,
-        remarks: Mapping[str, str] | None = None,
-    ) -> None:
-        self.model = base.model
-        self.backends = backends
-        self.numerics = numerics
-        self._base = base
-        self._controlnets = tuple(controlnets)
-        self._refiner = refiner
-        self._vae_tiling = vae_tiling
-        self._safety_checker = safety_checker
-        self._remarks = dict(remarks or {})
+    def __init__(self, assembly: Assembly) -> None:
+        self._assembly = assembly
+
+    @property
+    def model(self) -> Model:
+        """What is on disk: name, configurations, weights."""
+        return self._assembly.base.model
+
+    @property
+    def backends(self) -> Mapping[str, str]:
+        """The name of the backend that runs each component."""
+        return self._assembly.backends
+
+    @property
+    def numerics(self) -> Numerics:
+        """The promise of precision."""
+        return self._assembly.numerics
 
     # ---- drawing
 
@@ -97,6 +73,7 @@ class Pipeline:
         negative_prompt: str = "",
         *,
         on_step: Callable[[Step], bool | None] | None = None,
+        on_progress: OnProgress | None = None,
         seed: int | None = None,
         num_images: int = 1,
         num_inference_steps: int | None = None,
@@ -142,6 +119,9 @@ class Pipeline:
             What to steer away from. It has an effect only while guidance is on.
         on_step : callable, optional
             Called with a :class:`Step` after each network call; return False to cancel.
+        on_progress : callable, optional
+            Called with a :class:`sdrt.Progress` before each piece of work: a network to open, a prompt to encode, a call of the denoiser,
+            an image to decode. Return False to cancel.
         seed : int, optional
             Image k is drawn from ``seed + k``, alone or in a batch. None picks a random seed and reports it in ``Result.seeds``.
         num_images : int
@@ -225,21 +205,18 @@ class Pipeline:
         ModelError : the model's folder is incomplete or damaged
         ArrayContractError : a network returned NaN, or an array of another shape than its contract says
         """
-        run, truncated = self._prepare(prompt, negative_prompt, given_options(locals(), old_spellings))
-        seeds = tuple(run.settings.seed + k for k in range(run.settings.num_images))
-        latents = run.start.latents
-        for step in denoise(run):
-            latents = step.latents
+        steps = Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)), on_progress)
+        for step in steps:
             if on_step is not None and on_step(step) is False:
-                return Result([], latents, seeds, run.settings, truncated, cancelled=True)
-        images, flagged = self._checked(self.decode(latents))
-        return Result(images, latents, seeds, run.settings, truncated, flagged=flagged)
+                steps.cancel()
+        return steps.result()
 
     def steps(
         self,
         prompt: str,
         negative_prompt: str = "",
         *,
+        on_progress: OnProgress | None = None,
         seed: int | None = None,
         num_images: int = 1,
         num_inference_steps: int | None = None,
@@ -272,15 +249,19 @@ class Pipeline:
         refiner_start: float | None = None,
         compat: Compat = None,
         **old_spellings: Unpack[OldSpellings],
-    ) -> Iterator[Step]:
+    ) -> Steps:
         """Return the loop under :meth:`generate`, one :class:`Step` after the other.
 
-        Leaving the loop cancels; ``decode(step.latents)`` draws. Options are checked here, before the first step is asked for.
+        Leaving the loop cancels; :meth:`Steps.result` ends it and decodes. Options are checked here, and the noise of the start is drawn;
+        networks are opened when the first step is asked for.
 
         Parameters, errors: those of :meth:`generate`, which documents each.
+
+        >>> steps = sdrt.load("nano").steps("a red circle", seed=93, num_inference_steps=3)
+        >>> steps.seeds, steps.num_steps, [step.index for step in steps]
+        ((93,), 3, [0, 1, 2])
         """
-        run, _ = self._prepare(prompt, negative_prompt, given_options(locals(), old_spellings))
-        return denoise(run)
+        return Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)), on_progress)
 
     def resolve(
         self,
@@ -329,36 +310,35 @@ class Pipeline:
         Settings
             What :meth:`generate` would record; a seed that was not given is drawn.
         """
-        return self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings))[0]
+        return self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)).settings
 
     def decode(self, latents: Float) -> "list[Image]":
-        """Pictures of latents, one at a time, so that a batch needs no more memory than one.
+        """Decode latents one at a time, so that a batch needs no more memory than one.
 
         Parameters
         ----------
         latents : float[n,C,h,w]
         """
-        return self._base.decode(latents, tiled=self._vae_tiling)
+        return list(self._assembly.decode(latents))
+
+    def _resolve(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> Resolved:
+        return resolve(self._assembly, prompt, negative_prompt, options)
 
     # ---- the model in memory
 
     def load(self) -> Self:
         """Open now what drawing needs; returns the pipeline."""
-        for opened in self._models():
-            for component in opened.drawing_components:
-                opened.networks.get(component)
-        for controlnet in self._controlnets:
-            controlnet.get("controlnet")
+        self._assembly.load()
         return self
 
     def unload(self) -> None:
         """Give the networks' memory back; the next call opens them again."""
-        for pool in self._pools():
+        for pool in self._assembly.pools:
             pool.unload()
 
     def close(self) -> None:
         """Give everything back; calls afterwards raise BackendError."""
-        for pool in self._pools():
+        for pool in self._assembly.pools:
             pool.close()
 
     def __enter__(self) -> Self:
@@ -370,114 +350,9 @@ class Pipeline:
     @property
     def tokenizer(self) -> ClipTokenizer:
         """The model's tokenizer; of two, the first."""
-        return next(iter(self._base.tokenizers.values()))
+        return next(iter(self._assembly.base.tokenizers.values()))
 
-    def _models(self) -> Iterator[LoadedModel]:
-        yield self._base
-        if self._refiner is not None:
-            yield self._refiner
-
-    def _pools(self) -> Iterator[NetworkPool]:
-        yield from (opened.networks for opened in self._models())
-        yield from self._controlnets
-
-    # ---- one call
-
-    def _resolve(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> tuple[Settings, Sampler]:
-        return resolve(
-            self._base,
-            prompt,
-            negative_prompt,
-            options,
-            backends=self.backends,
-            numerics=self.numerics,
-            num_controlnets=len(self._controlnets),
-            refined=self._refiner is not None,
-            remarks=self._remarks,
-            vae_tiling=self._vae_tiling,
-        )
-
-    def _prepare(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> tuple[Run, tuple[str, str]]:
-        base = self._base
-        settings, sampler = self._resolve(prompt, negative_prompt, options)
-        plan = sampler.plan(settings.num_inference_steps)
-        timesteps = network_timesteps(plan.timesteps, *(each.model.limits.timestep_dtype for each in self._models()))
-        rng, sampler_rng = streams_of(options)
-        noise = open_noise(rng, sampler_rng, settings.seed, settings.sampler_seed, settings.num_images)
-        guidance = choose_guidance(
-            settings.guidance_scale,
-            settings.guidance_rescale,
-            embedding_size=base.guidance_size,
-            needs_unconditional=sampler.needs_unconditional,
-        )
-        texts, text = base.texts(settings, sizes_of(settings), guidance.rows)
-        if text.truncated[0]:
-            log.warning("the prompt is too long: %r was cut off", text.truncated[0])
-        shape = (base.latents.channels, settings.height // base.latents.scale, settings.width // base.latents.scale)
-        start = from_noise(noise, plan, shape, float_dtype(self.numerics))
-        channels = self._inpaint_channels(options, noise.posterior(shape)) if base.inpaints else None
-        pictures = control_pictures(options, len(self._controlnets))
-        controls = resolve_controlnets(
-            len(pictures),
-            options.get("controlnet_conditioning_scale"),
-            options.get("control_guidance_start"),
-            options.get("control_guidance_end"),
-        )
-        floats = [to_unit("control_image", picture, settings.height, settings.width) for picture in pictures]
-        conditions = Conditions(texts, guidance.unet_inputs, channels, tuple(zip(floats, controls, strict=True)))
-        phases = [Phase(0, guidance, self._networks(base, self._controlnets, conditions, guidance, settings))]
-        if self._refiner is not None and (begins := _refiner_begins(plan, sampler, settings)) is not None:
-            own, _ = self._refiner.texts(settings, sizes_of(settings), guidance.rows)
-            phases.append(Phase(begins, guidance, self._networks(self._refiner, (), Conditions(own), guidance, settings)))
-        log.debug("prepared %s", settings)
-        return Run(settings, sampler, plan, timesteps, start, noise, tuple(phases), self.decode), text.truncated
-
-    def _inpaint_channels(self, options: GenerateOptions, noise: Float) -> Float:
-        latents = self._base.latents
-        factors = (latents.scaling_factor, latents.shift_factor)
-        image: Any = options.get("image")
-        mask_image: Any = options.get("mask_image")
-        return inpaint_channels(self._base.networks, image, mask_image, noise, latents.scale, factors)
-
-    def _networks(
-        self, model: LoadedModel, controlnets: Sequence[NetworkPool], conditions: Conditions, guidance: Guidance, settings: Settings
-    ) -> Callable[[], AbstractContextManager[Denoiser]]:
-        """Return the way to open a model's denoiser under these conditions."""
-
-        @contextmanager
-        def opened() -> Iterator[Denoiser]:
-            with ExitStack() as stack:
-                unet = stack.enter_context(model.networks.using("unet"))
-                controls = [stack.enter_context(controlnet.using("controlnet")) for controlnet in controlnets]
-                sequential = settings.guidance_batching == "sequential"
-                yield Denoiser(unet, controls, conditions, guidance.rows, settings.num_images, sequential=sequential)
-
-        return opened
-
-    def _checked(self, images: "list[Image]") -> "tuple[list[Image], tuple[bool, ...] | None]":
-        """Pictures with those blackened that the safety checker flags."""
-        if not self._safety_checker:
-            return images, None
-        with self._base.networks.using("safety_checker") as checker:
-            flagged = flag(checker, images)
-        return blacken(images, flagged), flagged
-
-
-def _refiner_begins(plan: Plan, sampler: Sampler, settings: Settings) -> int | None:
-    """Return the call at which the refiner takes over: the first step below its share of the noise levels, as diffusers counts it."""
-    cutoff = round(sampler.num_train_timesteps * (1 - settings.conditions["refiner_start"]))
-    return next((i for i in plan.starts if plan.timesteps[i] < cutoff), None)
-
-
-def network_timesteps(timesteps: Array, *dtypes: str) -> Array:
-    """Return the timesteps that networks are told: float16 holds whole numbers to 2048, and rounds those that lie between two stops.
-
-    The sampler keeps its own noise levels, which the rounding does not move.
-    """
-    if "float16" not in dtypes:
-        return timesteps
-    rounded = timesteps.astype(np.float16).astype(timesteps.dtype)
-    for exact, near in zip(timesteps.tolist(), rounded.tolist(), strict=True):
-        if exact != near:
-            log.info("the packages take timesteps as float16: %g becomes %g", exact, near)
-    return rounded
+    def __repr__(self) -> str:
+        names = sorted(set(self.backends.values()))
+        backend = repr(names[0]) if len(names) == 1 else repr(dict(self.backends))
+        return f"Pipeline({self.model.name!r}, backend={backend}, numerics={self.numerics!r})"

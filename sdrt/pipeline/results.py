@@ -1,63 +1,20 @@
-"""What drawing gives back: a step of the loop, and the end of it."""
+"""What drawing gives back at its end: the images with their record."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from sdrt.arrays import Float
 from sdrt.images.files import make_folder, picture_name, save_new_png
 from sdrt.images.grid import grid
 from sdrt.records.png_metadata import text_chunks
 from sdrt.records.settings import Settings
-from sdrt.schedulers import State
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DecodeLatents", "Result", "Step"]
-
-# Makes a picture of each sample: float[n,C,h,w] -> n pictures.
-DecodeLatents: TypeAlias = "Callable[[Float], list[Image]]"
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One network call that is over.
-
-    Parameters
-    ----------
-    index : int
-        From 0.
-    num_steps : int
-        Network calls in the whole run; more than ``num_inference_steps`` for schedulers that call twice.
-    timestep : float
-        The noise level that the network saw, in steps of the training schedule.
-    latents : float[n,C,h,w]
-        What the step left behind, read-only, in the scale in which x = alpha * x0 + sigma * noise.
-    seconds : float
-        Of the networks' call and the sampler's step; opening networks is not counted.
-    """
-
-    index: int
-    num_steps: int
-    timestep: float
-    latents: Float
-    seconds: float
-    _state: State = field(repr=False)
-    _decode: DecodeLatents = field(repr=False)
-
-    @cached_property
-    def x0(self) -> Float:
-        """float[n,C,h,w]: the picture's latents as the networks predicted them in this step; computed when first read."""
-        return self._state.x0
-
-    @cached_property
-    def preview(self) -> "list[Image]":
-        """``x0`` as pictures; runs the decoder, once."""
-        return self._decode(self.x0)
+__all__ = ["Result"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,9 +24,9 @@ class Result:
     Parameters
     ----------
     images : list of PIL.Image.Image
-        Empty if the run was cancelled.
+        Empty if the run was cancelled, also while it was decoding: no image leaves before the safety checker has seen it.
     latents : float[n,C,h,w]
-        The latents that the pictures were decoded from; if cancelled, those of the last step.
+        The latents that the images were decoded from; if cancelled, those of the last step, which :meth:`Pipeline.decode` draws.
     seeds : tuple of int
         Image by image.
     settings : Settings
@@ -77,9 +34,11 @@ class Result:
     truncated : tuple of str
         What was cut from the prompt and from the negative prompt; two empty texts unless ``long_prompts`` is ``truncate``.
     cancelled : bool
-        Whether ``on_step`` returned False.
+        Whether ``on_step`` or ``on_progress`` returned False, or :meth:`Steps.cancel` was called, before the last image was decoded.
     flagged : tuple of bool, or None
         Image by image, whether the safety checker blackened it; None where none was asked.
+    step_seconds : tuple of float
+        Of each step that was made, see `Step.seconds`.
     """
 
     images: "list[Image]"
@@ -89,6 +48,7 @@ class Result:
     truncated: tuple[str, str]
     cancelled: bool = False
     flagged: tuple[bool, ...] | None = None
+    step_seconds: tuple[float, ...] = ()
 
     def save(self, folder: str | Path = ".", *, title: str | None = None) -> list[Path]:
         """Write each image as a PNG that carries its record.

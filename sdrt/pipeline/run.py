@@ -5,7 +5,7 @@ but the run, and keeps its state in its own frame, so that runs on one pipeline,
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from sdrt.arrays import Array
 from sdrt.guidance import Call, Guidance
 from sdrt.pipeline.denoiser import Denoiser
 from sdrt.pipeline.noise import RunNoise
-from sdrt.pipeline.results import DecodeLatents, Step
 from sdrt.pipeline.start import Start
+from sdrt.pipeline.step import DecodeLatents, Step
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Plan, Sampler
 
@@ -69,7 +69,7 @@ class Run:
     decode: DecodeLatents
 
 
-def denoise(run: Run) -> Iterator[Step]:
+def denoise(run: Run) -> Generator[Step, None, None]:
     """Walk through a run: one denoiser call, one sampler step, one Step.
 
     Networks are open from the first step that is asked for until the generator ends or is closed.

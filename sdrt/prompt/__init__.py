@@ -1,8 +1,20 @@
 """Turn a prompt's text into the states that the U-Net attends to: weighted syntax, chunks of 75 tokens, emphasis."""
 
 from sdrt.prompt.chunks import Chunks, LongPrompts, chunk_prompt
-from sdrt.prompt.emphasis import Emphasis, emphasise
+from sdrt.prompt.emphasis import Emphasis, check_emphasis, emphasise
 from sdrt.prompt.encode import encode_prompts
 from sdrt.prompt.syntax import Piece, PromptSyntax, escape, parse
 
-__all__ = ["Chunks", "Emphasis", "LongPrompts", "Piece", "PromptSyntax", "chunk_prompt", "emphasise", "encode_prompts", "escape", "parse"]
+__all__ = [
+    "Chunks",
+    "Emphasis",
+    "LongPrompts",
+    "Piece",
+    "PromptSyntax",
+    "check_emphasis",
+    "chunk_prompt",
+    "emphasise",
+    "encode_prompts",
+    "escape",
+    "parse",
+]

@@ -7,9 +7,15 @@ import numpy as np
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
 
-__all__ = ["Emphasis", "emphasise"]
+__all__ = ["Emphasis", "check_emphasis", "emphasise"]
 
 Emphasis: TypeAlias = Literal["original", "no_norm"]
+
+
+def check_emphasis(emphasis: str) -> None:
+    """Raise ConfigError for an unknown emphasis."""
+    if emphasis not in get_args(Emphasis):
+        raise ConfigError(f"emphasis must be {' or '.join(map(repr, get_args(Emphasis)))}, got {emphasis!r}; choose one of those")
 
 
 def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> Float:
@@ -35,8 +41,7 @@ def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> F
     Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/sd_emphasis.py`` (``EmphasisOriginal``, the default there, and
     ``EmphasisOriginalNoNorm``).
     """
-    if emphasis not in get_args(Emphasis):
-        raise ConfigError(f"emphasis must be {' or '.join(map(repr, get_args(Emphasis)))}, got {emphasis!r}; choose one of those")
+    check_emphasis(emphasis)
     weighted = np.flatnonzero((weights != 1).any(axis=1))
     if not weighted.size:
         return states

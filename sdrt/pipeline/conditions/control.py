@@ -6,49 +6,57 @@ Source: Zhang et al. 2023 (arXiv:2302.05543); diffusers 0.42.1 ``StableDiffusion
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdrt.arrays import Array, Float
+from sdrt.arrays import F32, Array, Float
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ConfigError
 from sdrt.guidance import Call
 
-__all__ = ["Control", "ControlSettings", "residuals", "resolve_controlnets"]
+__all__ = ["BoundControlNet", "Control", "ControlSettings", "residuals", "resolve_control_settings"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlSettings:
-    """How far one ControlNet leads, and when."""
+    """How strongly one ControlNet leads, and when."""
 
     conditioning_scale: float = 1.0
     guidance_start: float = 0.0  # share of the run before which it is left out
     guidance_end: float = 1.0  # and after which
 
+    def acts(self, call: Call) -> bool:
+        """Whether the ControlNet has a say in this call."""
+        start, end = call.index / call.num_calls, (call.index + 1) / call.num_calls
+        return self.guidance_start <= start and end <= self.guidance_end
+
 
 @dataclass(frozen=True, eq=False)
 class Control:
-    """One ControlNet, its picture bound."""
+    """What one ControlNet is told: a picture f32[1,3,H,W] in [0, 1], and its settings."""
+
+    picture: F32
+    settings: ControlSettings
+
+
+@dataclass(frozen=True, eq=False)
+class BoundControlNet:
+    """One ControlNet, its picture and texts bound."""
 
     network: CheckedNetwork
     settings: ControlSettings
 
-    def acts(self, call: Call) -> bool:
-        """Whether it has a say in this call."""
-        start, end = call.index / call.num_calls, (call.index + 1) / call.num_calls
-        return self.settings.guidance_start <= start and end <= self.settings.guidance_end
 
-
-def residuals(controls: Sequence[Control], call: Call, **inputs: Array) -> dict[str, Float]:
+def residuals(controlnets: Sequence[BoundControlNet], call: Call, **inputs: Array) -> dict[str, Float]:
     """Ask every ControlNet that acts in this call, and add up their residuals; empty where none acts."""
     total: dict[str, Float] = {}
-    for control in controls:
-        if not control.acts(call):
+    for controlnet in controlnets:
+        if not controlnet.settings.acts(call):
             continue
-        for name, value in control.network(**inputs).items():
-            scaled = value * control.settings.conditioning_scale
+        for name, value in controlnet.network(**inputs).items():
+            scaled = value * controlnet.settings.conditioning_scale
             total[name] = total[name] + scaled if name in total else scaled
     return total
 
 
-def resolve_controlnets(
+def resolve_control_settings(
     count: int, scale: float | Sequence[float] | None, start: float | Sequence[float] | None, end: float | Sequence[float] | None
 ) -> tuple[ControlSettings, ...]:
     """Return the settings of ``count`` ControlNets, from one number for all or one for each.

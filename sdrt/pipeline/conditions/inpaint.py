@@ -1,29 +1,47 @@
 """In-painting by a U-Net of 9 channels: beside the sample it sees the mask, and the latents of the picture outside of it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import F32, Float
 from sdrt.backends.pool import NetworkPool
 from sdrt.images.inputs import Picture, to_mask, to_unit
 from sdrt.pipeline.conditions.pictures import sample_posterior
 
-__all__ = ["inpaint_channels"]
+__all__ = ["InpaintPictures", "inpaint_channels", "inpaint_pictures"]
 
 
-def inpaint_channels(
-    networks: NetworkPool,
-    image: Picture,
-    mask_image: Picture,
-    noise: Float,
-    scale: int,
-    factors: tuple[float, float],
-) -> Float:
+@dataclass(frozen=True, eq=False)
+class InpaintPictures:
+    """A picture and its mask, in the size of the run.
+
+    Parameters
+    ----------
+    image : f32[1,3,H,W] in [-1, 1]
+    mask : f32[1,1,H,W]
+        1 where the picture is drawn anew, else 0.
+    """
+
+    image: F32
+    mask: F32
+
+
+def inpaint_pictures(image: Picture, mask_image: Picture, height: int, width: int) -> InpaintPictures:
+    """Resize a picture and its mask.
+
+    Raises
+    ------
+    ImageError : neither a PIL image nor an array of bytes
+    """
+    return InpaintPictures(2 * to_unit("image", image, height, width) - 1, to_mask("mask_image", mask_image, height, width))
+
+
+def inpaint_channels(networks: NetworkPool, pictures: InpaintPictures, noise: Float, scale: int, factors: tuple[float, float]) -> Float:
     """Return the channels that are appended to every sample.
 
     Parameters
     ----------
-    image, mask_image : pictures
-        The white parts of the mask are drawn anew.
     noise : float32[n,C,h,w]
         Of the posterior of the masked picture.
     scale : int
@@ -36,13 +54,10 @@ def inpaint_channels(
 
     Source: diffusers 0.42.1 ``StableDiffusionInpaintPipeline.prepare_mask_latents``.
     """
-    height, width = noise.shape[2] * scale, noise.shape[3] * scale
-    mask = to_mask("mask_image", mask_image, height, width)
-    picture = 2 * to_unit("image", image, height, width) - 1
     with networks.using("vae_encoder") as encoder:
-        moments = encoder(x=(picture * (mask < 0.5)).astype(encoder.float_dtype()))["moments"]
+        moments = encoder(x=(pictures.image * (pictures.mask < 0.5)).astype(encoder.float_dtype()))["moments"]
     scaling, shift = factors
     latents = (sample_posterior(moments, noise) - shift) * scaling
     # torch's "nearest" takes the upper left pixel of each block
-    small = mask[:, :, ::scale, ::scale]
+    small = pictures.mask[:, :, ::scale, ::scale]
     return np.concatenate([np.repeat(small, len(latents), axis=0).astype(latents.dtype), latents], axis=1)

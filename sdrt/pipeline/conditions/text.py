@@ -7,7 +7,7 @@ import numpy as np
 
 from sdrt.arrays import I32, Float
 from sdrt.backends import ComponentOptions
-from sdrt.backends.pool import NetworkPool
+from sdrt.backends.pool import CheckedNetwork, NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.guidance import Row
 from sdrt.models import ComponentName
@@ -15,7 +15,28 @@ from sdrt.prompt import Chunks, chunk_prompt, encode_prompts
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
 
-__all__ = ["TextCondition", "encode_text"]
+__all__ = ["TextCondition", "TokenizedPrompts", "encode_text", "text_encoder_options", "tokenize"]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizedPrompts:
+    """The prompts of a run as one text encoder takes them.
+
+    Parameters
+    ----------
+    rows : mapping
+        The text of each row that a guidance may ask for.
+    empty : Chunks
+        The empty prompt, which fills up shorter ones.
+    """
+
+    rows: Mapping[Row, Chunks]
+    empty: Chunks
+
+    @property
+    def truncated(self) -> tuple[str, str]:
+        """What did not fit of the prompt and of the negative prompt."""
+        return self.rows["prompt"].truncated, self.rows["negative"].truncated
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,18 +49,40 @@ class TextCondition:
         For each row of the guidance, in its order; of two encoders side by side.
     pooled : float[r,P]
         Of the last encoder, from each prompt's first chunk.
-    truncated : tuple of str
-        What did not fit of the prompt and of the negative prompt.
     """
 
     encoder_hidden_states: Float
     pooled: Float
-    truncated: tuple[str, str]
+
+
+def tokenize(tokenizers: Mapping[ComponentName, ClipTokenizer], settings: Settings) -> dict[ComponentName, TokenizedPrompts]:
+    """Tokenize prompt and negative prompt for each text encoder.
+
+    Raises
+    ------
+    ConfigError : as :func:`sdrt.prompt.chunk_prompt`
+    """
+
+    def chunks(text: str, tokenizer: ClipTokenizer) -> Chunks:
+        return chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts)  # type: ignore[arg-type]
+
+    return {
+        component: TokenizedPrompts(
+            {"negative": chunks(settings.negative_prompt, tokenizer), "prompt": chunks(settings.prompt, tokenizer)}, chunks("", tokenizer)
+        )
+        for component, tokenizer in tokenizers.items()
+    }
+
+
+def text_encoder_options(settings: Settings, row: Row) -> ComponentOptions:
+    """Return the options of the text encoder that encodes a row: diffusers 0.42.1 leaves ``clip_skip`` out of the negative prompt."""
+    forgotten = row == "negative" and settings.compat == "diffusers"
+    return ComponentOptions(clip_skip=0 if forgotten else settings.clip_skip)
 
 
 def encode_text(
     networks: NetworkPool,
-    tokenizers: Mapping[ComponentName, ClipTokenizer],
+    prompts: Mapping[ComponentName, TokenizedPrompts],
     settings: Settings,
     *,
     rows: Sequence[Row],
@@ -51,7 +94,7 @@ def encode_text(
     Parameters
     ----------
     networks : NetworkPool
-    tokenizers : mapping from text encoder to its tokenizer, in the order in which their states stand side by side
+    prompts : mapping from text encoder to its prompts, in the order in which their states stand side by side
     settings : Settings
     rows : sequence of Row
         Of the guidance.
@@ -63,60 +106,37 @@ def encode_text(
     Source: diffusers 0.42.1 ``StableDiffusionXLPipeline.encode_prompt``.
     """
     kind = "penultimate_hidden_state" if raw else "last_hidden_state"
-    states: list[Float] = []
-    pooled: Float = np.empty((0, 0))
-    truncated = ("", "")
-    for component, tokenizer in tokenizers.items():
-        empty, negative, prompt = (
-            chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts)  # type: ignore[arg-type]
-            for text in ("", settings.negative_prompt, settings.prompt)
-        )
-        texts: dict[Row, Chunks] = {"negative": negative, "prompt": prompt}
-        found, pooled = _encode(networks, component, kind, {row: texts[row] for row in rows}, empty, settings)
-        states.append(found)
-        truncated = (prompt.truncated, negative.truncated)
-    side_by_side: Float = np.concatenate(states, axis=2)
+    encoded = [_encode(networks, component, kind, each, settings, rows) for component, each in prompts.items()]
+    side_by_side: Float = np.concatenate([states for states, _ in encoded], axis=2)
+    _, pooled = encoded[-1]
     if "negative" in rows and zero_negative and not settings.negative_prompt:
         zeroed = rows.index("negative")
         side_by_side[zeroed], pooled[zeroed] = 0, 0
-    return TextCondition(side_by_side, pooled, truncated)
+    return TextCondition(side_by_side, pooled)
 
 
 def _encode(
-    networks: NetworkPool, component: ComponentName, kind: str, texts: Mapping[Row, Chunks], empty: Chunks, settings: Settings
+    networks: NetworkPool, component: ComponentName, kind: str, prompts: TokenizedPrompts, settings: Settings, rows: Sequence[Row]
 ) -> tuple[Float, Float]:
-    """States float[r,L,D] and pooled states float[r,P] of one encoder.
+    """States float[r,L,D] and pooled states float[r,P] of one encoder; rows of the same options go through it together."""
+    count = max(len(prompts.rows[row].input_ids) for row in rows)
+    states: dict[Row, Float] = {}
+    pooled: dict[Row, Float] = {}
+    for options in dict.fromkeys(text_encoder_options(settings, row) for row in rows):
+        together = [row for row in rows if text_encoder_options(settings, row) == options]
+        with networks.using(component, options) as encoder:
+            if lacking := [name for name in (kind, "pooled") if name not in encoder.signature.output_names()]:
+                there = ", ".join(encoder.signature.output_names())
+                raise ConfigError(
+                    f"{component}: gives {there}, and this model needs its {' and '.join(lacking)}; take that of another conversion"
+                )
 
-    diffusers 0.42.1 leaves ``clip_skip`` out of the negative prompt.
-    """
-    chunks = list(texts.values())
-    if settings.clip_skip and settings.compat == "diffusers" and "negative" in texts:
-        count = max(len(row.input_ids) for row in chunks)
-        skips = (0 if row == "negative" else settings.clip_skip for row in texts)
-        encoded = [_states(networks, component, kind, [row], empty, settings, skip, count) for row, skip in zip(chunks, skips, strict=True)]
-        return np.concatenate([states for states, _ in encoded]), np.concatenate([pooled for _, pooled in encoded])
-    return _states(networks, component, kind, chunks, empty, settings, settings.clip_skip)
+            def encode(input_ids: I32, encoder: CheckedNetwork = encoder) -> tuple[Float, Float]:
+                outputs = encoder(input_ids=input_ids)
+                return outputs[kind], outputs["pooled"]
 
-
-def _states(
-    networks: NetworkPool,
-    component: ComponentName,
-    kind: str,
-    rows: list[Chunks],
-    empty: Chunks,
-    settings: Settings,
-    clip_skip: int,
-    least: int = 1,
-) -> tuple[Float, Float]:
-    with networks.using(component, ComponentOptions(clip_skip=clip_skip)) as encoder:
-        if lacking := [name for name in (kind, "pooled") if name not in encoder.signature.output_names()]:
-            there = ", ".join(encoder.signature.output_names())
-            raise ConfigError(
-                f"{component}: gives {there}, and this model needs its {' and '.join(lacking)}; take that of another conversion"
-            )
-
-        def encode(input_ids: I32) -> tuple[Float, Float]:
-            outputs = encoder(input_ids=input_ids)
-            return outputs[kind], outputs["pooled"]
-
-        return encode_prompts(encode, rows, empty, settings.emphasis, least)  # type: ignore[arg-type]
+            chunks = [prompts.rows[row] for row in together]
+            found = encode_prompts(encode, chunks, prompts.empty, settings.emphasis, count)  # type: ignore[arg-type]
+        states |= zip(together, np.split(found[0], len(together)), strict=True)
+        pooled |= zip(together, np.split(found[1], len(together)), strict=True)
+    return np.concatenate([states[row] for row in rows]), np.concatenate([pooled[row] for row in rows])

@@ -13,7 +13,7 @@ from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.run import Level, Request
 from sdrt.schedulers.core.sampler import Grid
 from sdrt.schedulers.core.settings import group, setting
-from sdrt.schedulers.grids.flow_shift import TimeShiftType, dynamic_shift, shift_sigmas
+from sdrt.schedulers.grids.flow_shift import TimeShiftType, dynamic_shift, mu_of_size, shift_sigmas
 from sdrt.schedulers.grids.sigmas import SigmaSpacing
 from sdrt.schedulers.steps.linear import LinearStep, Weights
 
@@ -60,13 +60,8 @@ class FlowGrid(Grid):
         Raises
         ------
         ConfigError : the settings have no ``base_shift`` or ``max_shift``
-
-        Source: Black Forest Labs' FLUX, ``get_lin_function``; diffusers 0.42.1 ``calculate_shift``.
         """
-        if self.base_shift is None or self.max_shift is None:
-            raise ConfigError("base_shift and max_shift must be set for mu to follow from them, got None; pass mu itself to plan")
-        slope = (self.max_shift - self.base_shift) / (self.max_image_seq_len - self.base_image_seq_len)
-        return self.base_shift + slope * (image_seq_len - self.base_image_seq_len)
+        return mu_of_size(image_seq_len, self.base_shift, self.max_shift, self.base_image_seq_len, self.max_image_seq_len)
 
     def levels(self, request: Request) -> tuple[Level, ...]:
         """Return the stops of a run, its end without noise the last."""

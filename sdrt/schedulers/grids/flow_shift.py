@@ -6,7 +6,7 @@ from typing import Literal
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
 
-__all__ = ["TimeShiftType", "dynamic_shift", "shift_sigmas"]
+__all__ = ["TimeShiftType", "dynamic_shift", "mu_of_size", "shift_sigmas"]
 
 TimeShiftType = Literal["exponential", "linear"]
 
@@ -28,3 +28,24 @@ def dynamic_shift(mu: float, time_shift_type: TimeShiftType) -> float:
     if not shift > 0:
         raise ConfigError(f"mu is the shift itself where time_shift_type is linear, and must be above 0, got {mu}")
     return shift
+
+
+def mu_of_size(
+    image_seq_len: int,
+    base_shift: float | None = 0.5,
+    max_shift: float | None = 1.15,
+    base_image_seq_len: int = 256,
+    max_image_seq_len: int = 4096,
+) -> float:
+    """Return the exponent of the dynamic shift for a picture of so many patches, linear between two sizes.
+
+    Raises
+    ------
+    ConfigError : no ``base_shift`` or ``max_shift``
+
+    Source: Black Forest Labs' FLUX, ``get_lin_function``; diffusers 0.42.1 ``calculate_shift``.
+    """
+    if base_shift is None or max_shift is None:
+        raise ConfigError("base_shift and max_shift must be set for mu to follow from them, got None; pass mu itself to plan")
+    slope = (max_shift - base_shift) / (max_image_seq_len - base_image_seq_len)
+    return base_shift + slope * (image_seq_len - base_image_seq_len)

@@ -1,0 +1,80 @@
+"""What :func:`sdrt.load` puts together: a model, its ControlNets, its refiner, and how pictures are decoded and checked."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sdrt.arrays import Float, Numerics
+from sdrt.backends.pool import NetworkPool
+from sdrt.pipeline.loaded_model import LoadedModel
+from sdrt.pipeline.safety_checker import blacken, flag
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Assembly"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Assembly:
+    """Models and networks, opened when first needed.
+
+    Parameters
+    ----------
+    base : LoadedModel
+    refiner : LoadedModel or None
+        An SDXL refiner, which takes over near the end.
+    controlnets : tuple of NetworkPool
+        Each with the one component ``controlnet``.
+    backends : mapping from component to the backend's name
+    numerics : "float32" or "float64"
+    vae_tiling : bool
+        Whether pictures larger than the autoencoder was trained for are decoded tile by tile.
+    safety_checker : bool
+        Whether the model's safety checker looks at every picture.
+    remarks : mapping
+        For the record of every picture, see `Settings`.
+    """
+
+    base: LoadedModel
+    backends: Mapping[str, str]
+    numerics: Numerics
+    refiner: LoadedModel | None = None
+    controlnets: tuple[NetworkPool, ...] = ()
+    vae_tiling: bool = False
+    safety_checker: bool = False
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> tuple[LoadedModel, ...]:
+        """The base model, and the refiner where there is one."""
+        return (self.base,) if self.refiner is None else (self.base, self.refiner)
+
+    @property
+    def pools(self) -> tuple[NetworkPool, ...]:
+        """All networks."""
+        return (*(model.networks for model in self.models), *self.controlnets)
+
+    def load(self) -> None:
+        """Open now what drawing needs."""
+        for component in self.base.drawing_components:
+            self.base.networks.get(component)
+        if self.refiner is not None:
+            # its pictures are decoded by the base model
+            for component in self.refiner.drawing_components:
+                if component != "vae_decoder":
+                    self.refiner.networks.get(component)
+        for controlnet in self.controlnets:
+            controlnet.get("controlnet")
+
+    def decode(self, latents: Float) -> "Generator[Image, None, None]":
+        """Decode latents float[n,C,h,w] to pictures, one at a time."""
+        return self.base.decode(latents, tiled=self.vae_tiling)
+
+    def check(self, images: "list[Image]") -> "tuple[list[Image], tuple[bool, ...] | None]":
+        """Return the pictures, with those blackened that the safety checker flags, and its flags; None where none is asked."""
+        if not self.safety_checker:
+            return images, None
+        with self.base.networks.using("safety_checker") as checker:
+            flagged = flag(checker, images)
+        return blacken(images, flagged), flagged

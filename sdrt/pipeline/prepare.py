@@ -1,0 +1,111 @@
+"""From a resolved call to its run: noise for the start is drawn, networks are opened, prompts and pictures are encoded."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from sdrt.arrays import Float, float_dtype
+from sdrt.backends import PLAIN
+from sdrt.backends.pool import NetworkPool
+from sdrt.guidance import Guidance
+from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.conditions.inpaint import inpaint_channels
+from sdrt.pipeline.denoiser import Conditions, Denoiser
+from sdrt.pipeline.loaded_model import LoadedModel
+from sdrt.pipeline.progress import Report
+from sdrt.pipeline.resolve import Resolved
+from sdrt.pipeline.run import Phase, Run
+from sdrt.pipeline.start import Start, from_noise
+from sdrt.records.settings import Settings
+
+__all__ = ["Drawn", "draw", "prepare"]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a run draws before its first call.
+
+    Parameters
+    ----------
+    start : Start
+    posterior : float32[n,C,h,w] or None
+        Noise of the VAE's posterior of a given picture.
+    """
+
+    start: Start
+    posterior: Float | None
+
+
+def draw(assembly: Assembly, resolved: Resolved) -> Drawn:
+    """Draw the noise of the start, then that of a given picture's posterior: the order of diffusers."""
+    noise, shape = resolved.noise, resolved.latents_shape
+    start = from_noise(noise, resolved.plan, shape, float_dtype(assembly.numerics))
+    return Drawn(start, None if resolved.inpaint is None else noise.posterior(shape))
+
+
+def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) -> Run:
+    """Open the networks, encode what they are told, and lay out the phases.
+
+    Raises
+    ------
+    Cancelled : before a network is opened, or a prompt or picture encoded
+    """
+    settings, guidance, base = resolved.settings, resolved.guidance, assembly.base
+    for open_network in report.each("load", list(_closed_networks(assembly, resolved))):
+        open_network()
+    refiner = None if resolved.refiner_begins is None else assembly.refiner
+    encoded = [base] if refiner is None else [base, refiner]
+    pieces = len(encoded) + (resolved.inpaint is not None)
+    texts = []
+    for k, model in enumerate(encoded):
+        report("encode", k, pieces)
+        texts.append(model.encode(resolved.prompts[k], settings, resolved.sizes, guidance.rows))
+    channels = None
+    if resolved.inpaint is not None and drawn.posterior is not None:
+        report("encode", len(encoded), pieces)
+        factors = (base.latents.scaling_factor, base.latents.shift_factor)
+        channels = inpaint_channels(base.networks, resolved.inpaint, drawn.posterior, base.latents.scale, factors)
+    conditions = Conditions(texts[0], guidance.unet_inputs, channels, resolved.controls)
+    phases = [Phase(0, guidance, _networks(base, assembly.controlnets, conditions, guidance, settings))]
+    if refiner is not None and resolved.refiner_begins is not None:
+        phases.append(Phase(resolved.refiner_begins, guidance, _networks(refiner, (), Conditions(texts[1]), guidance, settings)))
+    return Run(
+        settings=settings,
+        sampler=resolved.sampler,
+        plan=resolved.plan,
+        timesteps=resolved.timesteps,
+        start=drawn.start,
+        noise=resolved.noise,
+        phases=tuple(phases),
+        decode=lambda latents: list(assembly.decode(latents)),
+    )
+
+
+def _closed_networks(assembly: Assembly, resolved: Resolved) -> Iterator[Callable[[], object]]:
+    """Yield a way to open each network that denoising needs, is not open yet, and would stay open."""
+    wanted = [
+        (model.networks, component, options)
+        for model in (assembly.models if resolved.refiner_begins is not None else (assembly.base,))
+        for component, options in model.denoising_networks(resolved.settings, resolved.guidance.rows)
+    ]
+    wanted += [(controlnet, "controlnet", PLAIN) for controlnet in assembly.controlnets]
+    for pool, component, options in wanted:
+        if pool.keep_loaded and not pool.is_open(component, options):
+            yield partial(pool.get, component, options)
+
+
+def _networks(
+    model: LoadedModel, controlnets: Sequence[NetworkPool], conditions: Conditions, guidance: Guidance, settings: Settings
+) -> Callable[[], AbstractContextManager[Denoiser]]:
+    """Return the way to open a model's denoiser under these conditions."""
+
+    @contextmanager
+    def opened() -> Iterator[Denoiser]:
+        with ExitStack() as stack:
+            unet = stack.enter_context(model.networks.using("unet"))
+            nets = [stack.enter_context(controlnet.using("controlnet")) for controlnet in controlnets]
+            sequential = settings.guidance_batching == "sequential"
+            yield Denoiser(unet, nets, conditions, guidance.rows, settings.num_images, sequential=sequential)
+
+    return opened

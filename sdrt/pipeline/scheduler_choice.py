@@ -1,0 +1,108 @@
+"""Which scheduler a call has, and how its run is laid out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdrt.arrays import Numerics
+from sdrt.errors import ConfigError
+from sdrt.models import Model
+from sdrt.pipeline.options import SchedulerChoice
+from sdrt.schedulers import Compat, DiffusersScheduler, Plan, Sampler, sampler_from_config, sampler_from_name
+from sdrt.schedulers.grids.flow_shift import mu_of_size
+
+__all__ = ["beyond_config", "choose_sampler", "image_seq_len", "lay_out", "scheduler_name"]
+
+# Latents a side of the patches in which the sizes of a dynamic shift are counted: those of SD3 and FLUX.
+_PATCH = 2
+
+# What a configuration says of its dynamic shift.
+_SHIFT_KEYS = ("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len")
+
+
+def choose_sampler(
+    model: Model, scheduler: SchedulerChoice | None, numerics: Numerics, compat: Compat = None, eta: float | None = None
+) -> Sampler:
+    """Return the sampler of a call.
+
+    Parameters
+    ----------
+    scheduler : str, mapping, Sampler, DiffusersScheduler or None
+        As :meth:`sdrt.Pipeline.generate` takes it.
+    compat : Compat
+        Whose defects it reproduces; None leaves it as it is.
+    eta : float or None
+        None leaves it as it is.
+
+    Raises
+    ------
+    ConfigError : an unknown name, a sampler for models of another kind, or an option that it does not have
+    """
+    sampler = _sampler(model, scheduler, numerics, compat)
+    if sampler.inverse:
+        raise ConfigError(f"{sampler.name} leads from a picture to its noise, and generate from noise to a picture; choose another one")
+    if compat is not None and sampler.compat != compat:
+        sampler = sampler.with_compat(compat)
+    return sampler if eta is None else sampler.with_options(eta=eta)
+
+
+def _sampler(model: Model, scheduler: SchedulerChoice | None, numerics: Numerics, compat: Compat) -> Sampler:
+    own = model.scheduler_config
+    match scheduler:
+        case None:
+            return sampler_from_config(own, numerics, compat)
+        case str():
+            named = sampler_from_name(scheduler, own, numerics, compat)
+            if (named.alpha_bar() is None) != (sampler_from_config(own).alpha_bar() is None):
+                raise ConfigError(
+                    f"{named.name} is for models of another kind than this one, which was trained for {own.get('_class_name')}; "
+                    "choose another name, or pass a whole scheduler configuration"
+                )
+            return named
+        case Mapping():
+            options = dict(scheduler.get("_sdrt", {}).get("options", {}))
+            return sampler_from_config(scheduler, options.pop("numerics", numerics), compat).with_options(**options)
+        case DiffusersScheduler():
+            return scheduler.sampler
+        case _:
+            return scheduler
+
+
+def scheduler_name(scheduler: SchedulerChoice | None, sampler: Sampler) -> str:
+    """Return the name that was asked for, in this call or in the one whose record is played back; else the class."""
+    if isinstance(scheduler, Mapping):
+        return str(scheduler.get("_sdrt", {}).get("name", sampler.name))
+    return scheduler if isinstance(scheduler, str) else sampler.name
+
+
+def beyond_config(scheduler: SchedulerChoice | None, sampler: Sampler, numerics: Numerics) -> dict[str, Any]:
+    """Return what distinguishes a sampler from the one that its configuration makes; eta has a setting of its own."""
+    if scheduler is None or isinstance(scheduler, str):
+        return {}
+    own, plain = (
+        each.step_option_values() | {"numerics": each.numerics}
+        for each in (sampler, sampler_from_config(sampler.config, numerics, sampler.compat))
+    )
+    return {name: value for name, value in own.items() if name != "eta" and value != plain[name]}
+
+
+def lay_out(sampler: Sampler, num_inference_steps: int, patches: int) -> Plan:
+    """Lay out the run of a picture of so many patches: a dynamic shift of noise levels follows from them.
+
+    Raises
+    ------
+    ConfigError : a number of steps that the sampler cannot make
+    """
+    config = sampler.config
+    if not config.get("use_dynamic_shifting"):
+        return sampler.plan(num_inference_steps)
+    # a solver's configuration has no sizes of its own; pipelines of diffusers take FLUX's for it, as mu_of_size does
+    return sampler.plan(num_inference_steps, mu=mu_of_size(patches, **{key: config[key] for key in _SHIFT_KEYS if key in config}))
+
+
+def image_seq_len(rows: int, columns: int) -> int:
+    """Return how many patches latents of this size have.
+
+    >>> image_seq_len(128, 128)
+    4096
+    """
+    return (rows // _PATCH) * (columns // _PATCH)

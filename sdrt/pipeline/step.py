@@ -1,0 +1,91 @@
+"""One step of the loop, as its caller sees it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args, overload
+
+from sdrt.arrays import Float
+from sdrt.errors import ConfigError
+from sdrt.schedulers import State
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["DecodeLatents", "PreviewKind", "Step"]
+
+# Makes a picture of each sample: float[n,C,h,w] -> n pictures.
+DecodeLatents: TypeAlias = "Callable[[Float], list[Image]]"
+
+PreviewKind: TypeAlias = Literal["vae"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Step:
+    """One network call that is over.
+
+    Parameters
+    ----------
+    index : int
+        From 0.
+    num_steps : int
+        Network calls in the whole run; more than ``num_inference_steps`` for schedulers that call twice.
+    timestep : float
+        The noise level that the network saw, in steps of the training schedule.
+    latents : float[n,C,h,w]
+        What the step left behind, read-only, in the scale in which x = alpha * x0 + sigma * noise.
+    seconds : float
+        Of the networks' call and the sampler's step; opening networks is not counted.
+    """
+
+    index: int
+    num_steps: int
+    timestep: float
+    latents: Float
+    seconds: float
+    _state: State = field(repr=False)
+    _decode: DecodeLatents = field(repr=False)
+
+    @cached_property
+    def x0(self) -> Float:
+        """float[n,C,h,w]: the image's latents as the networks predicted them in this step; computed when first read."""
+        return self._state.x0
+
+    @cached_property
+    def preview(self) -> "list[Image]":
+        """The predicted ``x0`` of every image, decoded; runs the decoder, once."""
+        return self.decode()
+
+    @overload
+    def decode(self, image: None = None, kind: PreviewKind = "vae") -> "list[Image]": ...
+    @overload
+    def decode(self, image: int, kind: PreviewKind = "vae") -> "Image": ...
+    def decode(self, image: int | None = None, kind: PreviewKind = "vae") -> "list[Image] | Image":
+        """Draw what the networks predicted in this step, ``x0``.
+
+        Parameters
+        ----------
+        image : int or None
+            Which image of the batch; None: all of them.
+        kind : "vae"
+            What decodes: the model's own decoder.
+
+        Returns
+        -------
+        list of PIL.Image.Image, or the one image that was asked for
+
+        Raises
+        ------
+        ConfigError : an image that is not in the batch, or an unknown kind
+        """
+        if kind not in get_args(PreviewKind):
+            raise ConfigError(f"kind must be {' or '.join(map(repr, get_args(PreviewKind)))}, got {kind!r}; leave it out")
+        if image is None:
+            return self._decode(self.x0)
+        if not 0 <= image < (count := len(self.latents)):
+            raise ConfigError(f"image must be in [0, {count - 1}], got {image}; leave it out for all {count}")
+        return self._decode(self.x0[image : image + 1])[0]
+
+    def __repr__(self) -> str:
+        shape = ",".join(map(str, self.latents.shape))
+        return f"Step({self.index + 1} of {self.num_steps}, timestep {self.timestep:g}, latents [{shape}], {self.seconds:.3g} s)"

@@ -1,0 +1,154 @@
+"""A call under way: what :meth:`Pipeline.steps` returns, and what :meth:`Pipeline.generate` runs to its end."""
+
+import logging
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.prepare import draw, prepare
+from sdrt.pipeline.progress import Cancelled, OnProgress, Report
+from sdrt.pipeline.resolve import Resolved
+from sdrt.pipeline.results import Result
+from sdrt.pipeline.run import denoise
+from sdrt.pipeline.step import Step
+from sdrt.records.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Steps"]
+
+log = logging.getLogger("sdrt")
+
+
+class Steps(Iterator[Step]):
+    """The steps of one call, and what is known of it; made by :meth:`Pipeline.steps`.
+
+    Iterating opens networks, encodes the prompts, and then makes one step after the other. Leaving the loop early is enough to cancel:
+    networks are released when the object goes, or by :meth:`close`. :meth:`result` makes the steps that are left and decodes.
+
+    One thread iterates; :meth:`cancel` may be called from any.
+    """
+
+    def __init__(self, assembly: Assembly, resolved: Resolved, on_progress: OnProgress | None = None) -> None:
+        self._assembly = assembly
+        self._resolved = resolved
+        self._cancelled = threading.Event()
+        self._report = Report(on_progress, self._cancelled)
+        # now and not at the first step, so that calls that share a stream draw from it in the order in which they were made
+        self._drawn = draw(assembly, resolved)
+        self._latents = self._drawn.start.latents
+        self._seconds: list[float] = []
+        self._error: BaseException | None = None
+        self._result: Result | None = None
+        self._loop = self._walk()
+        if cut := self.truncated[0]:
+            log.warning("the prompt is too long: %r was cut off", cut)
+        log.debug("prepared %s", self.settings)
+
+    # ---- what is known before the first step
+
+    @property
+    def settings(self) -> Settings:
+        """Every setting of the call, defaults filled in."""
+        return self._resolved.settings
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each image, drawn where none was given."""
+        return self._resolved.seeds
+
+    @property
+    def truncated(self) -> tuple[str, str]:
+        """What was cut from the prompt and from the negative prompt."""
+        return self._resolved.truncated
+
+    @property
+    def num_steps(self) -> int:
+        """Network calls in the whole run; more than ``num_inference_steps`` for schedulers that call twice."""
+        return self._resolved.plan.num_calls - self._drawn.start.at
+
+    # ---- the run
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has cancelled."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """End the call before its next piece of work, from any thread; one that is over stays as it is."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Cancel and release the networks at once; for the thread that iterates."""
+        self.cancel()
+        self._loop.close()
+
+    def __next__(self) -> Step:
+        try:
+            step = next(self._loop)
+        except (Cancelled, StopIteration):
+            raise StopIteration from None
+        except BaseException as error:
+            self._error = error
+            raise
+        self._latents = step.latents
+        self._seconds.append(step.seconds)
+        return step
+
+    def result(self) -> Result:
+        """Make the steps that are left, and decode the images; a second call returns the same result.
+
+        Returns
+        -------
+        Result
+            ``cancelled`` and without images, if the call was cancelled at any stage.
+
+        Raises
+        ------
+        ArrayContractError, BackendError, ... : as :meth:`Pipeline.generate`; once a step has failed, its error each time
+        """
+        if self._error is not None:
+            raise self._error
+        if self._result is None:
+            for _ in self:
+                pass
+            self._result = self._finish()
+        return self._result
+
+    def _walk(self) -> Generator[Step, None, None]:
+        run = prepare(self._assembly, self._resolved, self._drawn, self._report)
+        with closing(denoise(run)) as steps:
+            for done in range(self.num_steps):
+                self._report("denoise", done, self.num_steps)
+                yield next(steps)
+
+    def _finish(self) -> Result:
+        images: list[Image] = []
+        flagged, cancelled = None, False
+        count = self.settings.num_images
+        try:
+            with closing(self._assembly.decode(self._latents)) as decoded:
+                for done in range(count):
+                    self._report("decode", done, count)
+                    images.append(next(decoded))
+            images, flagged = self._assembly.check(images)
+        except Cancelled:
+            images, cancelled = [], True
+        return Result(
+            images,
+            self._latents,
+            self.seeds,
+            self.settings,
+            self.truncated,
+            cancelled=cancelled,
+            flagged=flagged,
+            step_seconds=tuple(self._seconds),
+        )
+
+    def __repr__(self) -> str:
+        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
+        state = ", cancelled" if self.cancelled else ""
+        return f"Steps({len(self._seconds)} of {self.num_steps} made, {self.settings.prompt!r}, {seeds}{state})"

@@ -48,6 +48,7 @@ def is_guided(guidance_scale: float) -> bool:
 def guide(uncond: Float, cond: Float, guidance_scale: float) -> Float:
     """Extrapolate from ``uncond`` through ``cond``, arrays of one shape and dtype; a new array.
 
+    >>> import numpy as np
     >>> guide(np.array([1.0]), np.array([3.0]), 2.0)
     array([5.])
     """

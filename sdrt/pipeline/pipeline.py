@@ -257,6 +257,7 @@ class Pipeline:
 
         Parameters, errors: those of :meth:`generate`, which documents each.
 
+        >>> import sdrt
         >>> steps = sdrt.load("nano").steps("a red circle", seed=93, num_inference_steps=3)
         >>> steps.seeds, steps.num_steps, [step.index for step in steps]
         ((93,), 3, [0, 1, 2])

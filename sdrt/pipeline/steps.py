@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from sdrt.pipeline.assembly import Assembly
-from sdrt.pipeline.prepare import draw, prepare
+from sdrt.pipeline.prepare import Drawn, draw, prepare
 from sdrt.pipeline.progress import Cancelled, OnProgress, Report
 from sdrt.pipeline.resolve import Resolved
 from sdrt.pipeline.results import Result
@@ -43,7 +43,7 @@ class Steps(Iterator[Step]):
         self._seconds: list[float] = []
         self._error: BaseException | None = None
         self._result: Result | None = None
-        self._loop = self._walk()
+        self._loop = _walk(assembly, resolved, self._drawn, self._report)
         if cut := self.truncated[0]:
             log.warning("the prompt is too long: %r was cut off", cut)
         log.debug("prepared %s", self.settings)
@@ -118,13 +118,6 @@ class Steps(Iterator[Step]):
             self._result = self._finish()
         return self._result
 
-    def _walk(self) -> Generator[Step, None, None]:
-        run = prepare(self._assembly, self._resolved, self._drawn, self._report)
-        with closing(denoise(run)) as steps:
-            for done in range(self.num_steps):
-                self._report("denoise", done, self.num_steps)
-                yield next(steps)
-
     def _finish(self) -> Result:
         images: list[Image] = []
         flagged, cancelled = None, False
@@ -152,3 +145,13 @@ class Steps(Iterator[Step]):
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
         state = ", cancelled" if self.cancelled else ""
         return f"Steps({len(self._seconds)} of {self.num_steps} made, {self.settings.prompt!r}, {seeds}{state})"
+
+
+def _walk(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) -> Generator[Step, None, None]:
+    """Prepare the run, and make its steps; apart from `Steps`, which would hold itself through it and outlive a loop that is left."""
+    run = prepare(assembly, resolved, drawn, report)
+    num_steps = run.plan.num_calls - run.start.at
+    with closing(denoise(run)) as steps:
+        for done in range(num_steps):
+            report("denoise", done, num_steps)
+            yield next(steps)

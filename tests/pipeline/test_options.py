@@ -22,7 +22,7 @@ from tests.fake_backend import FakeBackend
 
 NAMES = list(GenerateOptions.__annotations__)
 CALLS = (sdrt.Pipeline.generate, sdrt.Pipeline.steps, sdrt.Pipeline.resolve)
-BESIDE = ["self", "prompt", "negative_prompt", "on_step", "old_spellings"]
+BESIDE = ["self", "prompt", "negative_prompt", "on_step", "on_progress", "old_spellings"]
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,9 @@ def test_the_docstring_documents_each_option_in_order() -> None:
     text = inspect.getdoc(sdrt.Pipeline.generate) or ""
     parameters = text.partition("Parameters\n----------\n")[2].partition("\nReturns\n")[0]
     documented = re.findall(r"^(\w+) : (.+)\n    \S", parameters, re.MULTILINE)
-    assert [name for name, _ in documented] == ["prompt", "negative_prompt", "on_step", *NAMES]
+    assert [name for name, _ in documented] == ["prompt", "negative_prompt", "on_step", "on_progress", *NAMES]
     defaults = {name: inspect.signature(sdrt.Pipeline.generate).parameters[name].default for name in NAMES}
-    for name, kind in documented[3:]:
+    for name, kind in documented[4:]:
         assert kind.endswith((", optional", "or None")) == (defaults[name] is None), name
 
 

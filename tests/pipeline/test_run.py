@@ -130,7 +130,7 @@ def test_networks_are_closed_when_the_loop_is_left_and_when_a_call_fails() -> No
     loop = denoise(make_run(sampler, plan, [perfect.phase()]))
     next(loop)
     assert perfect.opened == ["open base"]
-    loop.close()  # type: ignore[attr-defined]  # a generator
+    loop.close()
     assert perfect.opened == ["open base", "close base"]
 
     class Broken(Perfect):

@@ -1,0 +1,116 @@
+"""How a batch is laid out for the networks: by the rows of the guidance, and by nothing else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdrt.arrays import Array, Signature, TensorSpec
+from sdrt.backends.pool import CheckedNetwork
+from sdrt.guidance import Call, Row
+from sdrt.pipeline.conditions.control import Control, ControlSettings
+from sdrt.pipeline.denoiser import Conditions, Denoiser
+from tests.factories import normal
+
+CALL = Call(1, 4, 750.0)
+VALUES: dict[Row, float] = {"negative": -1.0, "prompt": 2.0}
+TEXTS: Mapping[Row, Mapping[str, Array]] = {
+    row: {"encoder_hidden_states": np.full((1, 7, 5), value, np.float32)} for row, value in VALUES.items()
+}
+
+
+class Watched:
+    """A network that notes what it is given, and answers with the mean of its text and the number of its call."""
+
+    def __init__(self, signature: Signature, outputs: tuple[str, ...], notes: list[dict[str, Array]], **bound: Array) -> None:
+        self.signature, self.outputs, self.notes, self.bound = signature, outputs, notes, bound
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        every = self.bound | inputs
+        self.notes.append(every)
+        text = every["encoder_hidden_states"].mean(axis=(1, 2))[:, None, None, None]
+        prediction = (inputs["sample"][:, :4] * 0 + text).astype(np.float32)
+        return dict.fromkeys(self.outputs, prediction)
+
+    def bind(self, **constants: Array) -> "Watched":
+        return Watched(self.signature, self.outputs, self.notes, **self.bound, **constants)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def spec(name: str, *shape: int | None) -> TensorSpec:
+    return TensorSpec(name, "float32", shape)
+
+
+COMMON = (spec("sample", None, None, 6, 4), spec("timestep", None), spec("encoder_hidden_states", None, 7, 5))
+
+
+def unet(*more: TensorSpec) -> tuple[CheckedNetwork, list[dict[str, Array]]]:
+    notes: list[dict[str, Array]] = []
+    signature = Signature((*COMMON, *more), (spec("noise_pred", None, 4, 6, 4),), optional=(spec("additional_residual_0", None, 4, 6, 4),))
+    return CheckedNetwork("unet", Watched(signature, ("noise_pred",), notes)), notes
+
+
+def controlnet() -> tuple[CheckedNetwork, list[dict[str, Array]]]:
+    notes: list[dict[str, Array]] = []
+    signature = Signature((*COMMON, spec("controlnet_cond", None, 3, 48, 32)), (spec("additional_residual_0", None, 4, 6, 4),))
+    return CheckedNetwork("controlnet", Watched(signature, ("additional_residual_0",), notes)), notes
+
+
+def ask(network: CheckedNetwork, conditions: Conditions, rows: tuple[Row, ...], sequential: bool = False, **more: Any) -> Array:
+    denoiser = Denoiser(network, more.get("controlnets", ()), conditions, rows, 3, sequential=sequential)
+    return denoiser(normal(0, 3, 4, 6, 4), more.get("call", CALL))
+
+
+@pytest.mark.parametrize("rows", [("negative", "prompt"), ("prompt", "negative"), ("prompt",)])
+@pytest.mark.parametrize("sequential", [False, True])
+def test_the_batch_holds_the_rows_of_the_guidance_in_its_order(rows: tuple[Row, ...], sequential: bool) -> None:
+    network, notes = unet()
+    predictions = ask(network, Conditions(TEXTS), rows, sequential)
+    expected = [VALUES[row] for row in rows for _ in range(3)]
+    assert predictions.mean(axis=(1, 2, 3)).tolist() == expected
+    assert [len(note["sample"]) for note in notes] == ([1] * len(expected) if sequential else [len(expected)])
+    samples = np.concatenate([note["sample"] for note in notes])
+    np.testing.assert_array_equal(samples, np.concatenate([normal(0, 3, 4, 6, 4)] * len(rows)))
+    assert {value for note in notes for value in note["timestep"].tolist()} == {750.0}
+
+
+def test_what_the_unet_alone_is_told_is_one_row_for_all() -> None:
+    network, notes = unet(spec("timestep_cond", None, 2))
+    ask(network, Conditions(TEXTS, {"timestep_cond": np.array([[1.0, 2.0]])}), ("negative", "prompt"))
+    np.testing.assert_array_equal(notes[0]["timestep_cond"], np.tile(np.array([1, 2], np.float32), (6, 1)))
+
+
+def test_channels_stand_behind_each_images_sample() -> None:
+    network, notes = unet()
+    channels = normal(1, 3, 5, 6, 4)
+    ask(network, Conditions(TEXTS, channels=channels), ("negative", "prompt"))
+    np.testing.assert_array_equal(notes[0]["sample"][:, 4:], np.concatenate([channels, channels]))
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_controlnets_see_the_plain_sample_and_add_up_with_their_scales(sequential: bool) -> None:
+    network, notes = unet()
+    nets = [controlnet() for _ in range(2)]
+    picture = normal(2, 1, 3, 48, 32)
+    controls = [Control(picture, ControlSettings(conditioning_scale=scale)) for scale in (0.5, 2.0)]
+    conditions = Conditions(TEXTS, channels=normal(1, 3, 5, 6, 4), controls=controls)
+    ask(network, conditions, ("negative", "prompt"), sequential, controlnets=[net for net, _ in nets])
+    for _, seen in nets:
+        for note in seen:
+            assert note["sample"].shape[1] == 4
+            np.testing.assert_array_equal(note["controlnet_cond"], np.repeat(picture, len(note["sample"]), axis=0))
+    residual = np.concatenate([note["additional_residual_0"] for note in notes])
+    assert residual.mean(axis=(1, 2, 3)).tolist() == [-2.5] * 3 + [5.0] * 3
+
+
+@pytest.mark.parametrize(("start", "end", "acts"), [(0.0, 1.0, True), (0.25, 0.5, True), (0.3, 1.0, False), (0.0, 0.4, False)])
+def test_a_controlnet_acts_within_its_share_of_the_run(start: float, end: float, acts: bool) -> None:
+    network, notes = unet()
+    net, seen = controlnet()
+    control = Control(normal(2, 1, 3, 48, 32), ControlSettings(guidance_start=start, guidance_end=end))
+    ask(network, Conditions(TEXTS, controls=[control]), ("prompt",), controlnets=[net])
+    assert bool(seen) is acts
+    assert ("additional_residual_0" in notes[0]) is acts

@@ -29,7 +29,7 @@ def encode(pipe: sdrt.Pipeline, text: str, emphasis: Any = "original") -> np.nda
 
 def encoder_of(pipe: sdrt.Pipeline) -> Any:
     """The text encoder as a function of ids alone."""
-    network = pipe._base.networks.get("text_encoder")
+    network = pipe._assembly.base.networks.get("text_encoder")
 
     def encode_ids(input_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         outputs = network(input_ids=input_ids)

@@ -13,7 +13,8 @@ from sdrt.benchmarking.machine import peak_memory_mib, reset_peak_memory
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.pipeline.loading import load
 from sdrt.pipeline.pipeline import Pipeline
-from sdrt.pipeline.results import Result, Step
+from sdrt.pipeline.results import Result
+from sdrt.pipeline.step import Step
 
 __all__ = ["Candidate", "Measurement", "Workload", "candidates", "measure"]
 

@@ -15,7 +15,8 @@ from sdrt.errors import ConfigError, ImageError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from sdrt.pipeline.results import Result, Step
+    from sdrt.pipeline.results import Result
+    from sdrt.pipeline.step import Step
 
 __all__ = ["GenerateCommand", "add_command"]
 

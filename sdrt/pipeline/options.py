@@ -6,7 +6,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture
@@ -38,7 +38,11 @@ SchedulerName: TypeAlias = Literal[
     "dpm++ 3s", "deis", "unipc", "unipc bh1", "unipc bh2", "sa-solver",
 ]
 # fmt: on
-SchedulerChoice: TypeAlias = SchedulerName | str | Mapping[str, Any] | Sampler | DiffusersScheduler
+if TYPE_CHECKING:
+    SchedulerChoice: TypeAlias = SchedulerName | str | Mapping[str, Any] | Sampler | DiffusersScheduler
+else:
+    # help() writes an alias out, all sixty names of it
+    SchedulerChoice = str | Mapping[str, Any] | Sampler | DiffusersScheduler
 NoiseSource: TypeAlias = str | NoiseStream | Mapping[str, Any]
 GuidanceBatching: TypeAlias = Literal["batched", "sequential"]
 

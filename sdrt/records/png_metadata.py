@@ -9,15 +9,15 @@ __all__ = ["parameters_text", "text_chunks"]
 
 
 def text_chunks(settings: Settings, seed: int) -> dict[str, str]:
-    """The text chunks of one picture.
+    """Return the text chunks of one picture.
 
     Parameters
     ----------
     settings : Settings
         Of the whole call.
     seed : int
-        Of this picture: with it and ``num_images`` 1, the same settings draw this picture alone; where all pictures of a call drew from
-        one stream, only the whole call draws them, and ``image`` says which of them this is.
+        Of this picture. The record holds it with ``num_images`` 1, and so draws this picture alone; but where all pictures of a call drew
+        from one stream, it holds the whole call, and ``image`` says which of its pictures this is.
     """
     alone: dict[str, Any] = settings.to_dict()
     if not settings.shared_streams:
@@ -29,7 +29,7 @@ def text_chunks(settings: Settings, seed: int) -> dict[str, str]:
 
 
 def parameters_text(settings: Settings, seed: int) -> str:
-    """The form that AUTOMATIC1111's web UI writes and that most tools show: prompt, negative prompt, then ``Key: value`` pairs.
+    """Return the form that AUTOMATIC1111's web UI writes and most tools show: prompt, negative prompt, then ``Key: value`` pairs.
 
     Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/processing.py::create_infotext``. A value that holds a comma or a colon
     is quoted as JSON, as that file does.

@@ -1,4 +1,4 @@
-"""Everything that decides what a picture looks like, in one frozen record."""
+"""Everything that decides what a picture looks like, in one frozen record that can be stored and played back."""
 
 import math
 import operator
@@ -19,7 +19,7 @@ __all__ = ["Settings"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of one call of ``generate``, every default filled in: the same settings on the same model give the same pictures.
+    """The settings of one call of ``generate``, with every default filled in: on the same model they draw the same pictures.
 
     Parameters
     ----------
@@ -32,39 +32,39 @@ class Settings:
         1 or less: no guidance.
     guidance_rescale : float in [0, 1]
     guidance_batching : "batched" or "sequential"
-        Whether the U-Net's rows went through it together or one after the other.
+        Whether all rows went through the U-Net together, or one after the other.
     eta : float, at least 0
-        DDIM's share of fresh noise.
+        The scheduler's amount of fresh noise; 0 where it has no such option.
     height, width : int (pixels)
     conditions : mapping
-        What else the networks were told: pictures by the SHA-256 of their pixels, ControlNets' strengths, SDXL's sizes, where its refiner
-        took over.
+        Options that only some models have: pictures as the SHA-256 of their pixels, strengths of ControlNets, SDXL's sizes, where the
+        refiner took over.
     scheduler : str
-        The name that was asked for, or the class of the configuration.
+        The name that the caller gave, else the class of the configuration.
     scheduler_config : mapping
         Every setting of the scheduler in diffusers' keys.
     compat : "diffusers", "apple" or None
-        Whose defects the scheduler reproduces.
+        The implementation whose known bugs the scheduler reproduces.
     rng : str
         The noise stream.
     sampler_rng : str or None
-        The stream of the scheduler's fresh noise; None: the image's own goes on.
+        The stream of the scheduler's fresh noise; None: each image's own stream.
     sampler_seed : int or None
         The seed of that stream; None: ``seed``.
     shared_streams : mapping
-        Where a stream stood from which all images of the call drew, by the option that handed it over; empty: each image has its own.
+        For each option that was a stream object: the state in which the call took it over. Empty: each image has its own stream.
     prompt_syntax : "weighted" or "plain"
         Whether brackets and ``BREAK`` in a prompt are syntax or text.
     long_prompts : "chunk" or "truncate"
     emphasis : "original" or "no_norm"
         How weights of words are applied.
     clip_skip : int, at least 0
-        Last layers of the text encoder that are left out.
+        How many of the text encoder's last layers were skipped.
     embeddings : mapping
         Tokens of textual inversion, with the SHA-256 of each file.
     model : str
     backend : mapping
-        Which backend runs each component.
+        The backend that ran each component.
     numerics : "float32" or "float64"
     version : str
         Of sdrt.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from converter.options import ConvertOptions
 from converter.source import Source
 from sdrt.errors import ConfigError
+from sdrt.models.components.denoisers import latent_multiple
+from sdrt.models.families import LatentFormat
 
 __all__ = ["Sizes", "parse_sizes", "resolve_sizes"]
 
@@ -36,8 +38,7 @@ def resolve_sizes(source: Source, options: ConvertOptions) -> Sizes:
     ------
     ConfigError : a size that the networks cannot halve as often as they do
     """
-    factor = 2 ** (len(source.config("vae_decoder")["block_out_channels"]) - 1)
-    halvings = 2 ** (len(source.config("unet")["block_out_channels"]) - 1)
+    factor, halvings = LatentFormat.read(source.config("vae_decoder")).pixels, latent_multiple(source.config("unet"))
     asked = options.sizes or ((_own_side(source, "height", factor), _own_side(source, "width", factor)),)
     if bad := [size for size in asked if any(side % factor for side in size)]:
         raise ConfigError(f"height and width are multiples of {factor * halvings}; got {bad[0][0]}x{bad[0][1]} (height x width)")

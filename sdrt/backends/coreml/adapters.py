@@ -11,6 +11,7 @@ import numpy as np
 
 from sdrt.arrays import Array, TensorSpec
 from sdrt.models.components import ComponentName
+from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS
 from sdrt.models.coreml.ports import Ports
 from sdrt.models.mlpackage.features import Feature
 
@@ -86,7 +87,7 @@ def canonical_shape(spec: TensorSpec, shape: Shape) -> Shape:
     if spec.name == "encoder_hidden_states" and len(shape) == 4:
         return (shape[0], shape[3], shape[1])
     if spec.name == "time_ids" and len(shape) == 1:
-        count = 6 if shape[0] % 6 == 0 else 5
+        count = BASE_NUMBERS if shape[0] % BASE_NUMBERS == 0 else REFINER_NUMBERS
         return (shape[0] // count, count)
     return shape
 

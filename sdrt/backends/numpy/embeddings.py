@@ -14,6 +14,7 @@ from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import Team
 from sdrt.errors import ArrayContractError
 from sdrt.models.components import ComponentName
+from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS
 
 __all__ = ["AddedEmbedding", "TimeEmbedding", "Timesteps", "TwoProducts", "timestep_features"]
 
@@ -137,8 +138,8 @@ class AddedEmbedding:
         if width + count * each != self.joint_size:
             raise ArrayContractError(
                 f"{self.component} input: text_embeds is {width} wide and time_ids has {count} numbers of {each} features, "
-                f"together {width + count * each}, but the model takes {self.joint_size}: SDXL's base takes 6 numbers, "
-                "its refiner 5"
+                f"together {width + count * each}, but the model takes {self.joint_size}: SDXL's base takes "
+                f"{BASE_NUMBERS} numbers, its refiner {REFINER_NUMBERS}"
             )
         waves = self.add_time_proj(time_ids.reshape(-1))
         return self.products(team, np.concatenate([text_embeds, waves.reshape(rows, -1)], axis=1))

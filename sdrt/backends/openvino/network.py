@@ -10,6 +10,7 @@ from sdrt.backends import BoundNetwork
 from sdrt.backends.openvino.programs import Programs
 from sdrt.errors import ArrayContractError
 from sdrt.models import ComponentName
+from sdrt.models.components.denoisers import latent_multiple
 
 __all__ = ["OpenVinoNetwork"]
 
@@ -55,7 +56,7 @@ class OpenVinoNetwork(BoundNetwork):
             if width != room:
                 raise ArrayContractError(f"{self._component} input: {count} time_ids leave room for text_embeds {room} wide; got {width}")
         if "sample" in given:
-            stride = 2 ** (len(config["block_out_channels"]) - 1)
+            stride = latent_multiple(config)
             if any(size % stride for size in given["sample"].shape[2:]):
                 height, width = given["sample"].shape[2:]
                 raise ArrayContractError(

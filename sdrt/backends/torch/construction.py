@@ -24,6 +24,7 @@ from sdrt.backends.torch.vae import VaeDecoder, VaeEncoder
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
+from sdrt.models.components.text_time import has_text_time
 
 __all__ = ["open_module"]
 
@@ -113,7 +114,7 @@ def _construct(kind: Any, config: Mapping[str, Any]) -> Any:
 
 
 def _condition_widths(config: Mapping[str, Any]) -> dict[str, int | None]:
-    if config["addition_embed_type"] != "text_time":
+    if not has_text_time(config):
         return {}
     return {"condition_width": config["projection_class_embeddings_input_dim"], "number_width": config["addition_time_embed_dim"]}
 

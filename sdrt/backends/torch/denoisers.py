@@ -9,6 +9,7 @@ from torch import nn
 from sdrt.arrays import Array
 from sdrt.backends.torch.adapter import Adapter
 from sdrt.errors import ArrayContractError
+from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS
 
 __all__ = ["ControlNet", "Denoiser", "UNet"]
 
@@ -41,7 +42,7 @@ class Denoiser(Adapter):
         if pooled + count * self.number_width != self.condition_width:
             raise ArrayContractError(
                 f"input: text_embeds {pooled} wide and {count} time_ids do not go together; {count} leave room for "
-                f"{self.condition_width - count * self.number_width}: SDXL takes 6 numbers, its refiner 5"
+                f"{self.condition_width - count * self.number_width}: SDXL takes {BASE_NUMBERS} numbers, its refiner {REFINER_NUMBERS}"
             )
 
     def _added(self, text_embeds: torch.Tensor | None, time_ids: torch.Tensor | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from sdrt.arrays import Signature, TensorSpec
 from sdrt.models.components.record import Component, PackageNames
 from sdrt.models.components.text_time import text_time_inputs
 
-__all__ = ["CONTROLNET", "UNET", "residual_widths"]
+__all__ = ["CONTROLNET", "UNET", "latent_multiple", "residual_widths"]
 
 # Of UNet2DConditionModel in diffusers 0.42.1.
 _UNET: Mapping[str, Any] = {
@@ -95,6 +95,15 @@ _CONTROLNET: Mapping[str, Any] = {
     "global_pool_conditions": False,
     "addition_embed_type_num_heads": 64,
 }
+
+
+def latent_multiple(config: Mapping[str, Any]) -> int:
+    """Return what the sides of latents are multiples of, so that they can be halved as often as the levels do.
+
+    >>> latent_multiple({"block_out_channels": (320, 640, 1280, 1280)})
+    8
+    """
+    return int(2 ** (len(config["block_out_channels"]) - 1))
 
 
 def residual_widths(config: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:

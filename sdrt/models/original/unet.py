@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ModelError
+from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS, text_time_config
 from sdrt.models.original.down_path import DownPath, Shapes, block_name, shared_name, transformer_depths
 
 __all__ = ["unet_config", "unet_name"]
@@ -73,19 +74,17 @@ def _condition(file: Path, shapes: Shapes, pooled_dim: int | None) -> dict[str, 
     embedded = shapes.get("label_emb.0.0.weight")
     if embedded is None and pooled_dim is None:
         return {}
-    # the base model's text is joined by six numbers (sizes, crop, target), the refiner's by five (sizes, crop, aesthetic score)
     rest = 0 if embedded is None or pooled_dim is None else embedded[1] - pooled_dim
-    each = next((rest // count for count in (6, 5) if rest > 0 and rest % count == 0 and _is_power_of_two(rest // count)), None)
+    each = next(
+        (rest // count for count in (BASE_NUMBERS, REFINER_NUMBERS) if rest > 0 and rest % count == 0 and _is_power_of_two(rest // count)),
+        None,
+    )
     if embedded is None or each is None:
         raise ModelError(
             f"{file}: its U-Net is conditioned on {embedded and embedded[1]} numbers beside the text (label_emb), and the pooled text has "
             f"{pooled_dim}; sdrt runs Stable Diffusion XL's, not image variations (unCLIP) or upscalers"
         )
-    return {
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": each,
-        "projection_class_embeddings_input_dim": embedded[1],
-    }
+    return text_time_config(embedded[1] - rest, rest // each, each)
 
 
 def _is_power_of_two(n: int) -> bool:

@@ -136,7 +136,7 @@ def load(
         found = found.as_refiner() if isinstance(found, CoreMLFolder) else found
         _check_programs(found, chosen)
         refining = LoadedModel(found, chosen, options, keep_loaded=keep_loaded)
-        if not (base.is_xl and refining.is_xl):
+        if not (base.family.takes_sizes and refining.family.takes_sizes):
             raise ConfigError(
                 f"refiner must be an SDXL model's, for an SDXL model, got {refining.model.path} for {base.model.path}; leave it out"
             )

@@ -64,8 +64,7 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
     channels = None
     if resolved.inpaint is not None and drawn.posterior is not None:
         report("encode", len(encoded), pieces)
-        factors = (base.latents.scaling_factor, base.latents.shift_factor)
-        channels = inpaint_channels(base.networks, resolved.inpaint, drawn.posterior, base.latents.scale, factors)
+        channels = inpaint_channels(base.networks, resolved.inpaint, drawn.posterior, base.latent_format)
     conditions = Conditions(texts[0], guidance.unet_inputs, channels, resolved.controls)
     phases = [Phase(0, guidance, _networks(base, assembly.controlnets, conditions, guidance, settings))]
     if refiner is not None and resolved.refiner_begins is not None:
@@ -103,7 +102,7 @@ def _networks(
     @contextmanager
     def opened() -> Iterator[Denoiser]:
         with ExitStack() as stack:
-            unet = stack.enter_context(model.networks.using("unet"))
+            unet = stack.enter_context(model.networks.using(model.family.denoiser))
             nets = [stack.enter_context(controlnet.using("controlnet")) for controlnet in controlnets]
             sequential = settings.guidance_batching == "sequential"
             yield Denoiser(unet, nets, conditions, guidance.rows, settings.num_images, sequential=sequential)

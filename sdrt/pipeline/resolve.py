@@ -14,11 +14,11 @@ from sdrt.errors import ConfigError
 from sdrt.guidance import Guidance, choose_guidance
 from sdrt.images.inputs import to_unit
 from sdrt.models import ComponentName, ModelLimits
+from sdrt.models.families import MicroConditions
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.inpaint import InpaintPictures, inpaint_pictures
-from sdrt.pipeline.conditions.sizes import Sizes
 from sdrt.pipeline.conditions.text import TokenizedPrompts
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.pipeline.options import GenerateOptions
@@ -57,7 +57,7 @@ class Resolved:
         Of one image.
     prompts : tuple of mappings from text encoder to TokenizedPrompts
         For the base model, and for the refiner where there is one.
-    sizes : Sizes
+    sizes : MicroConditions
     inpaint : InpaintPictures or None
     controls : tuple of Control
         One for each ControlNet.
@@ -73,7 +73,7 @@ class Resolved:
     noise: RunNoise
     latents_shape: tuple[int, int, int]
     prompts: tuple[Mapping[ComponentName, TokenizedPrompts], ...]
-    sizes: Sizes
+    sizes: MicroConditions
     inpaint: InpaintPictures | None
     controls: tuple[Control, ...]
     refiner_begins: int | None
@@ -107,11 +107,11 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"))
     choices = choose_conditions(assembly, options)
     settings = _settings(assembly, prompt, negative_prompt, options, sampler, (rng, sampler_rng), choices)
-    _check_size(settings, base.latents.scale)
+    _check_size(settings, base.latent_format.pixels)
     _check_limits(base.model.limits, settings)
     check_emphasis(settings.emphasis)
-    height, width, scale = settings.height, settings.width, base.latents.scale
-    shape = (base.latents.channels, height // scale, width // scale)
+    height, width, pixels = settings.height, settings.width, base.latent_format.pixels
+    shape = (base.latent_format.channels, height // pixels, width // pixels)
     plan = lay_out(sampler, settings.num_inference_steps, image_seq_len(*shape[1:]))
     guidance = choose_guidance(
         settings.guidance_scale,

@@ -6,9 +6,9 @@ from typing import Any
 
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture, digest
+from sdrt.models.families import MicroConditions
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.control import ControlSettings, resolve_control_settings
-from sdrt.pipeline.conditions.sizes import Sizes
 from sdrt.pipeline.options import GenerateOptions
 
 __all__ = ["ConditionChoices", "choose_conditions"]
@@ -32,7 +32,7 @@ class ConditionChoices:
     control_settings : tuple of ControlSettings
         One for each picture.
     sizes : mapping
-        The fields of `Sizes` that were given.
+        The fields of `MicroConditions` that were given.
     refiner_start : float
         Share of the noise levels after which the refiner takes over, where there is one.
     refines : bool
@@ -46,9 +46,9 @@ class ConditionChoices:
     refiner_start: float
     refines: bool
 
-    def sizes_of(self, height: int, width: int) -> Sizes:
+    def sizes_of(self, height: int, width: int) -> MicroConditions:
         """Return SDXL's micro-conditions of a picture of this size."""
-        return Sizes(**{"original_size": (height, width), "target_size": (height, width), **self.sizes})
+        return MicroConditions(**{"original_size": (height, width), "target_size": (height, width), **self.sizes})
 
     def record(self) -> dict[str, Any]:
         """Return the choices as values of JSON, pictures by their digest."""
@@ -73,9 +73,9 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions) -> Condition
     """
     base, count, refines = assembly.base, len(assembly.controlnets), assembly.refiner is not None
     _refuse(options, _PICTURE_OPTIONS, "a model that in-paints, of 9 channels", fits=base.inpaints)
-    _refuse(options, _SIZE_OPTIONS, "SDXL", fits=base.is_xl)
+    _refuse(options, _SIZE_OPTIONS, "SDXL", fits=base.family.takes_sizes)
     refining = (*_SCORE_OPTIONS, "refiner_start")
-    _refuse(options, refining, "a pipeline with a refiner, sdrt.load(..., refiner=folder)", fits=refines or base.is_xl)
+    _refuse(options, refining, "a pipeline with a refiner, sdrt.load(..., refiner=folder)", fits=refines or base.family.takes_sizes)
     _refuse(options, _CONTROL_OPTIONS, "a pipeline with a ControlNet, sdrt.load(..., controlnet=folder)", fits=bool(count))
     return ConditionChoices(
         inpaint=_inpaint(options) if base.inpaints else None,

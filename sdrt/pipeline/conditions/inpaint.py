@@ -7,6 +7,7 @@ import numpy as np
 from sdrt.arrays import F32, Float
 from sdrt.backends.pool import NetworkPool
 from sdrt.images.inputs import Picture, to_mask, to_unit
+from sdrt.models.families import LatentFormat
 from sdrt.pipeline.conditions.pictures import sample_posterior
 
 __all__ = ["InpaintPictures", "inpaint_channels", "inpaint_pictures"]
@@ -37,16 +38,14 @@ def inpaint_pictures(image: Picture, mask_image: Picture, height: int, width: in
     return InpaintPictures(2 * to_unit("image", image, height, width) - 1, to_mask("mask_image", mask_image, height, width))
 
 
-def inpaint_channels(networks: NetworkPool, pictures: InpaintPictures, noise: Float, scale: int, factors: tuple[float, float]) -> Float:
+def inpaint_channels(networks: NetworkPool, pictures: InpaintPictures, noise: Float, latent_format: LatentFormat) -> Float:
     """Return the channels that are appended to every sample.
 
     Parameters
     ----------
     noise : float32[n,C,h,w]
         Of the posterior of the masked picture.
-    scale : int
-        Pixels a latent.
-    factors : (scaling_factor, shift_factor) of the VAE
+    latent_format : LatentFormat
 
     Returns
     -------
@@ -56,8 +55,7 @@ def inpaint_channels(networks: NetworkPool, pictures: InpaintPictures, noise: Fl
     """
     with networks.using("vae_encoder") as encoder:
         moments = encoder(x=(pictures.image * (pictures.mask < 0.5)).astype(encoder.float_dtype()))["moments"]
-    scaling, shift = factors
-    latents = (sample_posterior(moments, noise) - shift) * scaling
+    latents = latent_format.to_denoiser(sample_posterior(moments, noise))
     # torch's "nearest" takes the upper left pixel of each block
-    small = pictures.mask[:, :, ::scale, ::scale]
+    small = pictures.mask[:, :, :: latent_format.pixels, :: latent_format.pixels]
     return np.concatenate([np.repeat(small, len(latents), axis=0).astype(latents.dtype), latents], axis=1)

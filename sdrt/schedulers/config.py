@@ -15,13 +15,6 @@ from sdrt.schedulers.core.settings import COMPATS, Compat
 
 __all__ = ["class_names", "sampler_from_config"]
 
-# Values that are built, for keys of which a class does not say otherwise.
-_COMMON_CHOICES: dict[str, tuple[Any, ...]] = {
-    "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2"),
-    "prediction_type": ("epsilon", "v_prediction", "sample"),
-    "timestep_spacing": ("linspace", "leading", "trailing"),
-}
-
 # Every key of every scheduler class, diffusers' own among them: a configuration may carry along what another class understands.
 # fmt: off
 _KEYS = frozenset((
@@ -72,7 +65,7 @@ def sampler_from_config(config: Mapping[str, Any], numerics: Numerics = "float32
         raise ConfigError(f"_class_name must name a scheduler that is built: {', '.join(class_names())}; got {name!r}")
     sampler = sampler_class(name)
     values = {**sampler.keys, **_settings_for(config, sampler)}
-    for key, choices in {**_COMMON_CHOICES, **sampler.choices}.items():
+    for key, choices in sampler.choices.items():
         if key in values and values[key] not in choices and not (values[key] is None and False in choices):
             raise ConfigError(f"{name} takes {key} {' or '.join(map(repr, choices))} here, got {values[key]!r}; change the configuration")
     return sampler.read(values, numerics, compat)

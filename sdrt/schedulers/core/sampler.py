@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsFloat
 
 import numpy as np
 
-from sdrt.arrays import F64, Array, Float, Numerics
+from sdrt.arrays import F64, Float, Numerics
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers.core.prediction import Prediction, check_alpha, x0_weights
 from sdrt.schedulers.core.run import LastCall, Plan, Request, State
@@ -81,9 +81,14 @@ class Sampler(ABC):
     if TYPE_CHECKING:
         keys: ClassVar[Mapping[str, Any]]
         choices: ClassVar[Mapping[str, tuple[Any, ...]]]
+
+        @property
+        def doubled_output(self) -> bool:
+            """Whether the network's output has twice the sample's channels, a prediction and a variance."""
     else:  # without annotations, which @dataclass would read before there are fields
         keys = Declared(keys_of)  # every key of the class's configuration with its default
         choices = Declared(choices_of)  # the values that are built, for keys where not every one is
+        doubled_output = False  # a property of those samplers whose network may say a variance
 
     bound = NO_BOUND  # how far the predicted x0 may go: a field of those samplers that have such a setting
 
@@ -129,11 +134,6 @@ class Sampler(ABC):
     def max_inference_steps(self) -> int:
         """The most steps that a run can be spread over; stops that a caller lays down may be more."""
         return self.num_train_timesteps
-
-    @property
-    def doubled_output(self) -> bool:
-        """Whether the network's output has twice the sample's channels, a prediction and a variance."""
-        return False
 
     @property
     def brownian_seed(self) -> int | tuple[int, ...] | None:
@@ -306,18 +306,6 @@ class Sampler(ABC):
     def alpha_bar(self) -> F64 | None:
         """Return the signal power at every trained timestep, f64[T]; None for a sampler that knows none (EDM, flow matching)."""
         return self.grid.alpha_bar()
-
-    def shown_sigmas(self, plan: Plan) -> Float:
-        """What this sampler's class of diffusers calls ``sigmas``: f[calls + 1], each stop's noise-to-signal ratio, or a flow's noise."""
-        if self.grid.is_flow:
-            return plan.sigmas
-        with np.errstate(divide="ignore"):
-            ratios: Float = plan.sigmas / plan.alphas
-        return ratios
-
-    def shown_timesteps(self, plan: Plan) -> Array:
-        """What this sampler's class of diffusers calls ``timesteps``: whole ones are int64, fractional ones float32."""
-        return plan.timesteps if plan.timesteps.dtype == np.int64 else plan.timesteps.astype(np.float32)
 
     @abstractmethod
     def _plan(self, request: Request) -> Plan:

@@ -128,25 +128,21 @@ class _Group:
     without: frozenset[str]
     choices: Mapping[str, tuple[Any, ...]]
     fixed: Mapping[str, Any]
+    former: Mapping[str, str]
     defaults: Mapping[str, Any]
 
     def keys(self) -> dict[str, Any]:
         """Return the keys that the owner gets, with their defaults."""
-        return {key: value for key, value in self._all().items() if key not in self.without}
+        return {key: value for key, value in self._all().items() if key not in self.without} | dict.fromkeys(self.former)
 
     def _all(self) -> dict[str, Any]:
         return {**keys_of(self.cls), **self.defaults}
 
     def read(self, values: Mapping[str, Any], numerics: Numerics, compat: Compat) -> Any:
         """Build the part from the owner's values; keys that the owner lacks are at their defaults here."""
-        own = self._all()
-        return read(
-            self.cls,
-            {key: default if key in self.without else values.get(key, default) for key, default in own.items()},
-            numerics,
-            compat,
-            self.fixed,
-        )
+        own = {key: default if key in self.without else values.get(key, default) for key, default in self._all().items()}
+        own |= {key: values[name] for name, key in self.former.items() if values.get(name) is not None}
+        return read(self.cls, own, numerics, compat, self.fixed)
 
     def config(self, part: Any) -> dict[str, Any]:
         """Return the part's settings under the owner's keys."""
@@ -192,6 +188,7 @@ def group(
     without: Iterable[str] = (),
     choices: Mapping[str, tuple[Any, ...]] | None = None,
     fixed: Mapping[str, Any] | None = None,
+    former: Mapping[str, str] | None = None,
     **defaults: Any,
 ) -> Any:
     """Declare a field whose value has settings of its own, which become the owner's.
@@ -206,10 +203,12 @@ def group(
         Values that the owner allows in place of those that ``cls`` does.
     fixed : mapping from field
         Fields of ``cls`` that the owner sets for good: its habits.
+    former : mapping from key to key
+        What keys were called once: read in place of those, never written.
     **defaults
         Of keys, where they are not those of ``cls``.
     """
-    declared = _Group(cls=cls, without=frozenset(without), choices=choices or {}, fixed=fixed or {}, defaults=defaults)
+    declared = _Group(cls=cls, without=frozenset(without), choices=choices or {}, fixed=fixed or {}, former=former or {}, defaults=defaults)
     return field(default_factory=lambda: declared.read({}, "float32", None), metadata={_KEY: declared})
 
 

@@ -3,17 +3,16 @@
 x' = sqrt(alpha_bar') * x0_hat + sqrt(1 - alpha_bar') * eps_hat,    with the network asked about the noisier end
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from sdrt.arrays import Array, Float, Numerics
+from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import Compat, group, setting
+from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.timestep_table import TimestepGrid, levels_between
 from sdrt.schedulers.steps.bounds import X0Bound
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep
@@ -30,15 +29,8 @@ class DDIMInverse(Sampler):
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     # set_alpha_to_one: whether the picture has no noise at all, or that of the first trained timestep
-    grid: TimestepGrid = group(TimestepGrid)
+    grid: TimestepGrid = group(TimestepGrid, former={"set_alpha_to_zero": "set_alpha_to_one"})
     bound: X0Bound = group(X0Bound, without=["thresholding", "dynamic_thresholding_ratio", "sample_max_value"], clip_sample=True)
-    set_alpha_to_zero: None = setting(None, read=lambda _: None, write=lambda _: {}, choices=())  # see :meth:`read`
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> Self:
-        """Build the sampler; ``set_alpha_to_zero`` is what ``set_alpha_to_one`` was called once, with the same meaning."""
-        former = values["set_alpha_to_zero"]
-        return super().read(values if former is None else {**values, "set_alpha_to_one": former}, numerics, compat)
 
     def _plan(self, request: Request) -> Plan:
         timesteps = self._rising(request)

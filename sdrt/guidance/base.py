@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-import numpy as np
-
 from sdrt.arrays import Array, Float
 
 __all__ = ["Call", "Guidance", "Guided", "Row", "split_rows"]
@@ -80,7 +78,9 @@ class Guidance(Protocol):
 def split_rows(predictions: Float, rows: Sequence[Row]) -> dict[Row, Float]:
     """Split a batch by its kinds of rows: views float[n,C,h,w].
 
+    >>> import numpy as np
     >>> split_rows(np.array([1.0, 2.0, 3.0, 4.0]), ("negative", "prompt"))
     {'negative': array([1., 2.]), 'prompt': array([3., 4.])}
     """
-    return dict(zip(rows, np.split(predictions, len(rows)), strict=True))
+    count = len(predictions) // len(rows)
+    return {row: predictions[k * count : (k + 1) * count] for k, row in enumerate(rows)}

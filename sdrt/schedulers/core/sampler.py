@@ -27,9 +27,8 @@ from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers.core.prediction import Prediction, check_alpha, x0_weights
 from sdrt.schedulers.core.run import LastCall, Plan, Request, State
 from sdrt.schedulers.core.settings import Compat, Declared, check_compat, choices_of, config_of, keys_of, read, standard
-from sdrt.schedulers.steps.bounded import bounded_step
 from sdrt.schedulers.steps.bounds import NO_BOUND
-from sdrt.schedulers.steps.linear import Weights, linear_combination
+from sdrt.schedulers.steps.linear import linear_combination
 
 __all__ = ["Grid", "Sampler"]
 
@@ -316,12 +315,6 @@ class Sampler(ABC):
 
         ``c`` is the call's entry of ``plan.coefficients``: :class:`Weights`, unless the sampler overrides this.
         """
-        if self.bound is not NO_BOUND and self.bound:
-            return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise))
-        return self._advance_linear(c, state, output, noise)
-
-    def _advance_linear(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        """Do so where nothing is bounded."""
         start = state.x if state.step_start is None else state.step_start
         weights, arrays = (c.x, c.start, *c.stages, c.output), (state.x, start, *state.stage_outputs, output)
         x = linear_combination(weights, arrays) if noise is None else linear_combination((*weights, c.noise), (*arrays, noise))

@@ -15,7 +15,7 @@ from sdrt.schedulers.core.run import Plan, Request, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.timestep_table import TableLevels, TimestepGrid
-from sdrt.schedulers.steps.bounded import bounded_step
+from sdrt.schedulers.steps.bounded import advance_bounded, bounded_step
 from sdrt.schedulers.steps.bounds import X0Bound
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep, Weights
 
@@ -56,7 +56,7 @@ class DDIM(Sampler):
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
         if self.bound and self.use_clipped_model_output:
             return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise, eps_of_bound=True))
-        return super()._advance(c, state, output, noise)
+        return advance_bounded(self, c, state, output, noise)
 
 
 def _step(alpha_next: float, direction: float, noise: float) -> LinearStep:

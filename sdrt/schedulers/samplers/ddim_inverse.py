@@ -14,6 +14,7 @@ from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.timestep_table import TimestepGrid, levels_between
+from sdrt.schedulers.steps.bounded import advance_bounded
 from sdrt.schedulers.steps.bounds import X0Bound
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep
 
@@ -31,6 +32,8 @@ class DDIMInverse(Sampler):
     # set_alpha_to_one: whether the picture has no noise at all, or that of the first trained timestep
     grid: TimestepGrid = group(TimestepGrid, former={"set_alpha_to_zero": "set_alpha_to_one"})
     bound: X0Bound = group(X0Bound, without=["thresholding", "dynamic_thresholding_ratio", "sample_max_value"], clip_sample=True)
+
+    _advance = advance_bounded
 
     def _plan(self, request: Request) -> Plan:
         timesteps = self._rising(request)

@@ -49,7 +49,7 @@ class Heun(Sampler):
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
         if self.bound:
             output = self.bound(to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma))
-        return self._advance_linear(c, state, output, noise)
+        return super()._advance(c, state, output, noise)
 
 
 def heun_step(level: Level, level_next: Level) -> tuple[LinearCall, ...]:

@@ -16,6 +16,7 @@ from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.distilled import DistilledGrid
 from sdrt.schedulers.grids.timestep_table import levels_between
+from sdrt.schedulers.steps.bounded import advance_bounded
 from sdrt.schedulers.steps.bounds import X0Bound
 from sdrt.schedulers.steps.linear import LinearStep
 
@@ -44,6 +45,8 @@ class LCM(Sampler):
     def image_plan(self, num_inference_steps: int, strength: float) -> tuple[Plan, int]:
         """Lay out a run over the share ``strength`` of the distillation's timesteps, all of which it visits: it begins at call 0."""
         return replace(self, grid=replace(self.grid, strength=strength)).plan(num_inference_steps), 0
+
+    _advance = advance_bounded
 
     def _plan(self, request: Request) -> Plan:
         timesteps = self.grid.timesteps(request)

@@ -77,16 +77,17 @@ class PNDM(Sampler):
     def _plan(self, request: Request) -> Plan:
         steps = self.grid.timesteps(request)
         timesteps, origins, roles = plms_calls(steps) if self.skip_prk_steps else prk_calls(steps)
-        alpha_bar = self._alpha_bars(timesteps)
+        alpha_bar = self.alpha_bars(timesteps)
         ends = zip(roles, origins, alpha_bar[1:], strict=True)
         calls = [call_between(role, alpha_bar[origin], then) for role, origin, then in ends]
-        return self._tables(timesteps, alpha_bar, calls, [i for i, origin in enumerate(origins) if origin == i])
+        return self.tables(timesteps, alpha_bar, calls, [i for i, origin in enumerate(origins) if origin == i])
 
-    def _alpha_bars(self, timesteps: Array) -> Float:
+    def alpha_bars(self, timesteps: Array) -> Float:
         """Return alpha_bar at each call and at the end, f[calls + 1] of the numerics' own type."""
         return np.append(self.grid.alpha_bar_at_calls(timesteps), self.grid.alpha_bar_at(np.array([-1])))
 
-    def _tables(self, timesteps: Array, alpha_bar: Float, calls: Sequence[Any], starts: Sequence[int]) -> Plan:
+    def tables(self, timesteps: Array, alpha_bar: Float, calls: Sequence[Any], starts: Sequence[int]) -> Plan:
+        """Return the plan of these calls; a step may begin at those of ``starts``."""
         return Plan(
             timesteps=timesteps,
             alphas=np.sqrt(alpha_bar).astype(np.float64),

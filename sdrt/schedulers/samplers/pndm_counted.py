@@ -8,7 +8,9 @@ repeats its first step from T // n above its second timestep. A step may start a
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sdrt.arrays import Array, Float
+import numpy as np
+
+from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.core.numerics import Real
 from sdrt.schedulers.core.run import Plan, Request, State
@@ -65,35 +67,34 @@ class LastCall(CountedCall):
         return replace(c, sample=1 / c.alpha, difference=c.sigma, divisor=c.alpha)
 
 
-def counted_calls(sampler: PNDM, steps: Array, alpha_bars: Float, stride: int) -> list[CountedCall]:
-    """Return a call for each of the timesteps at which ``alpha_bars`` f[calls + 1] were read."""
-    table = sampler.grid.alpha_bar().astype(alpha_bars.dtype)
-    prk_starts = () if sampler.skip_prk_steps else tuple(steps[:PRK_STEPS].tolist())
-    counter = Counter(alpha_bar=table, final=alpha_bars[-1], stride=stride, prk_starts=prk_starts)
-    return [CountedCall(timestep=timestep, counter=counter) for timestep in counted_timesteps(sampler, steps, stride).tolist()]
-
-
-def counted_timesteps(sampler: PNDM, steps: Array, stride: int) -> Array:
-    """Return the timestep of every call of a whole run, i64[calls]."""
+def counted_plan(sampler: PNDM, request: Request) -> Plan:
+    """Lay out a run of so many steps."""
+    steps, stride = sampler.grid.timesteps(request), sampler.num_train_timesteps // request.n
     if sampler.skip_prk_steps:
-        return plms_calls(steps)[0]
-    return prk_timesteps([(start, end + stride // 2, end) for start, end in prk_ends(steps)], steps)
+        timesteps, prk_starts = plms_calls(steps)[0], ()
+    else:
+        timesteps = prk_timesteps([(start, end + stride // 2, end) for start, end in prk_ends(steps)], steps)
+        prk_starts = tuple(steps[:PRK_STEPS].tolist())
+    alpha_bars = sampler.alpha_bars(timesteps)
+    table = sampler.grid.alpha_bar().astype(alpha_bars.dtype)
+    counter = Counter(alpha_bar=table, final=alpha_bars[-1], stride=stride, prk_starts=prk_starts)
+    calls = [CountedCall(timestep=timestep, counter=counter) for timestep in timesteps.tolist()]
+    return sampler.tables(timesteps, alpha_bars, calls, range(request.n))
+
+
+def advance_counted(self: PNDM, c: Any, state: State, output: Float, noise: Float | None) -> State:
+    """Move on by one call, whose numbers may follow from those made before it."""
+    return PNDM._advance(self, c.after(state) if isinstance(c, CountedCall) else c, state, output, noise)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersPNDM(PNDM):
     """Counted calls, unless a caller lays the timesteps down."""
 
-    def _plan(self, request: Request) -> Plan:
-        if request.timesteps is not None:
-            return super()._plan(request)
-        steps, stride = self.grid.timesteps(request), self.num_train_timesteps // request.n
-        timesteps = counted_timesteps(self, steps, stride)
-        alpha_bars = self._alpha_bars(timesteps)
-        return self._tables(timesteps, alpha_bars, counted_calls(self, steps, alpha_bars, stride), range(request.n))
+    _advance = advance_counted
 
-    def _advance(self, c: Any, state: State, output: Float, noise: Float | None) -> State:
-        return super()._advance(c.after(state) if isinstance(c, CountedCall) else c, state, output, noise)
+    def _plan(self, request: Request) -> Plan:
+        return super()._plan(request) if request.timesteps is not None else counted_plan(self, request)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,16 +118,13 @@ class ApplePNDM(PNDM):
                 f"got {', '.join(str(own) for own, _ in others.values())}; set it so, or leave compat out"
             )
 
+    _advance = advance_counted
+
     def _plan(self, request: Request) -> Plan:
         if request.timesteps is not None:
             return super()._plan(request)
-        steps, stride = self.grid.timesteps(request), self.num_train_timesteps // request.n
-        timesteps = counted_timesteps(self, steps, stride)
-        alpha_bars = self._alpha_bars(timesteps)
-        *calls, last = counted_calls(self, steps, alpha_bars, stride)
-        alpha_bars[-1] = 1
-        calls.append(LastCall(timestep=last.timestep, counter=last.counter))
-        return self._tables(timesteps, alpha_bars, calls, range(request.n))
-
-    def _advance(self, c: Any, state: State, output: Float, noise: Float | None) -> State:
-        return super()._advance(c.after(state) if isinstance(c, CountedCall) else c, state, output, noise)
+        plan = counted_plan(self, request)
+        *calls, last = plan.coefficients
+        last = LastCall(timestep=last.timestep, counter=last.counter)
+        ends = {"alphas": np.append(plan.alphas[:-1], 1.0), "sigmas": np.append(plan.sigmas[:-1], 0.0)}
+        return replace(plan, coefficients=(*calls, last), **ends)

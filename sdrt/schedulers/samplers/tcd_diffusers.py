@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from sdrt.arrays import Float
-from sdrt.schedulers.core.run import State
+from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.samplers.tcd import TCD
-from sdrt.schedulers.steps.linear import Weights
 
 __all__ = ["DiffusersTCD"]
 
@@ -14,8 +13,7 @@ __all__ = ["DiffusersTCD"]
 class DiffusersTCD(TCD):
     """Bounds of x0 that are settings, and that nothing looks at."""
 
-    def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
-        return self._advance_linear(c, state, output, noise)
+    _advance = Sampler._advance
 
     def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the clean sample that an output amounts to, without its bound."""

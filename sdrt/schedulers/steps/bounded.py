@@ -2,10 +2,12 @@
 
 from sdrt.arrays import Float
 from sdrt.schedulers.core.prediction import Prediction, to_eps, to_x0
+from sdrt.schedulers.core.run import State
+from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.steps.bounds import X0Bound
 from sdrt.schedulers.steps.linear import Weights, linear_combination
 
-__all__ = ["bounded_step"]
+__all__ = ["advance_bounded", "bounded_step"]
 
 
 def bounded_step(
@@ -30,3 +32,10 @@ def bounded_step(
     if noise is not None:
         terms.append((c.noise, noise))
     return linear_combination(*zip(*terms, strict=True))
+
+
+def advance_bounded(self: Sampler, c: Weights, state: State, output: Float, noise: Float | None) -> State:
+    """Move on by one call: the ``_advance`` of a sampler of linear steps that has a bound."""
+    if not self.bound:
+        return Sampler._advance(self, c, state, output, noise)
+    return state.advance(bounded_step(c, self.prediction_type, self.bound, state.x, output, noise))

@@ -110,7 +110,7 @@ class NetworkPool:
         *,
         keep_loaded: bool = True,
     ) -> None:
-        self._model = model
+        self.model = model
         self._backends = backends
         self._options = options
         self.keep_loaded = keep_loaded
@@ -144,7 +144,7 @@ class NetworkPool:
         The message names the component, the option, and the backend that does not have it.
         """
         backend = self._backends[component]
-        check_component_options(component, self._model.config(component), options, backend.name, backend.component_options)
+        check_component_options(component, self.model.config(component), options, backend.name, backend.component_options)
 
     def is_open(self, component: ComponentName, options: ComponentOptions = PLAIN) -> bool:
         """Whether :meth:`get` would open nothing."""
@@ -176,7 +176,7 @@ class NetworkPool:
         key = (component, options)
         if key not in self._networks:
             self.check(component, options)
-            network = self._backends[component].open(component, self._model, self._options[component], options)
+            network = self._backends[component].open(component, self.model, self._options[component], options)
             self._networks[key] = CheckedNetwork(component, network)
         return self._networks[key]
 

@@ -95,6 +95,9 @@ class Recorded:
             then, here = getattr(self.settings, name), getattr(now, name)
             # records of 0.1.0 do not tell weights apart
             if then != here and (then or name != "weights"):
+                if isinstance(then, Mapping) and isinstance(here, Mapping):
+                    same = {key for key in then if key in here and then[key] == here[key]}
+                    then, here = ({key: each for key, each in side.items() if key not in same} for side in (then, here))
                 log.warning("%s was drawn with %s %s, and this is %s: the picture may differ", self.file, name, _text(then), _text(here))
 
 

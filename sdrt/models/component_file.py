@@ -85,6 +85,10 @@ class ComponentFile(StoredModel):
             place = partial(vae_places, levels=vae_levels(self._below(prefix)))
         return ComponentTensors([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
 
+    def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 one file holds them all
+        """Return the file."""
+        return (self.path,)
+
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 one file holds them all
         """Return the file."""
         return self.path

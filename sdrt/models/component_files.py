@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ModelError
-from sdrt.models.base import Pickled
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_tensor import Place
-from sdrt.models.weight_files import find_weights
+from sdrt.models.weight_files import WeightFiles
 
 __all__ = ["class_names", "read_config", "read_weights"]
 
@@ -34,13 +33,12 @@ def read_config(component: ComponentName, file: Path) -> dict[str, Any]:
     return COMPONENTS[component].complete(config)
 
 
-def read_weights(component: ComponentName, folder: Path, variant: str | None, pickled: Pickled) -> ComponentTensors:
-    """Find the weights in a component's folder, by canonical name.
+def read_weights(component: ComponentName, found: WeightFiles) -> ComponentTensors:
+    """Read the names of the weights in a component's folder, as canonical ones.
 
     Raises
     ------
-    MissingFileError, WeightsError, MissingExtraError : there are none, or such that cannot be used
+    MissingFileError, WeightsError, MissingExtraError : a file is missing, or cannot be used
     """
-    found = find_weights(folder, variant, pickled)
     canonical_name = COMPONENTS[component].canonical_name
     return ComponentTensors(found.files, lambda stored: (Place(canonical_name(stored)),), found.index)

@@ -11,7 +11,7 @@ from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
-from sdrt.models.weight_files import variants_in
+from sdrt.models.weight_files import WeightFiles, find_weights, variants_in
 
 __all__ = ["ComponentFolder"]
 
@@ -59,7 +59,15 @@ class ComponentFolder(StoredModel):
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Find the weights beside ``config.json``."""
-        return read_weights(component, self.path, self.variant if self.variant in variants_in(self.path) else None, self.pickled)
+        return read_weights(component, self._weight_files)
+
+    def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 both halves of a VAE lie in the same files
+        """Find the files of the weights, and read none of them."""
+        return self._weight_files.files
+
+    @property
+    def _weight_files(self) -> WeightFiles:
+        return find_weights(self.path, self.variant if self.variant in variants_in(self.path) else None, self.pickled)
 
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 both halves of a VAE have the same configuration
         """``config.json``."""

@@ -13,7 +13,7 @@ from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
-from sdrt.models.weight_files import variants_in
+from sdrt.models.weight_files import WeightFiles, find_weights, variants_in
 
 __all__ = ["ModelFolder", "checked_defaults"]
 
@@ -83,8 +83,15 @@ class ModelFolder(StoredModel):
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Find the weights beside the component's ``config.json``."""
+        return read_weights(component, self._weight_files(component))
+
+    def own_files(self, component: ComponentName) -> tuple[Path, ...]:
+        """Find the files of the weights, and read none of them."""
+        return self._weight_files(component).files
+
+    def _weight_files(self, component: ComponentName) -> WeightFiles:
         folder = self.path / COMPONENTS[component].folder
-        return read_weights(component, folder, self.variant if self.variant in variants_in(folder) else None, self.pickled)
+        return find_weights(folder, self.variant if self.variant in variants_in(folder) else None, self.pickled)
 
     def own_where(self, component: ComponentName) -> Path:
         """Return the component's ``config.json``."""

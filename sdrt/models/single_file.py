@@ -114,6 +114,10 @@ class SingleFileModel(StoredModel):
                 prefix, place = encoder.prefix, partial(_encoder_places, encoder=encoder, layers=layers)
         return ComponentTensors([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
 
+    def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 one file holds them all
+        """Return the file."""
+        return (self.path,)
+
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 one file holds them all
         """Return the file."""
         return self.path

@@ -1,11 +1,16 @@
 """What :func:`sdrt.load` puts together: a model, its ControlNets, its refiner, and how pictures are decoded and checked."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sdrt.arrays import Float, Numerics
 from sdrt.backends.pool import NetworkPool
+from sdrt.errors import SdrtError
+from sdrt.models import ComponentName, Model
+from sdrt.models.fingerprint import fingerprint
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.safety_checker import blacken, flag
 
@@ -55,6 +60,17 @@ class Assembly:
         """All networks."""
         return (*(model.networks for model in self.models), *self.controlnets)
 
+    @cached_property
+    def weights(self) -> Mapping[str, str]:
+        """What tells the weights of each component from others, for the record; those that cannot be read are told when they are opened."""
+        found = dict(_fingerprints(self.base.model, self.base.drawing_components))
+        if self.refiner is not None:
+            parts = [each for each in self.refiner.drawing_components if each != "vae_decoder"]
+            found |= {f"refiner.{component}": mark for component, mark in _fingerprints(self.refiner.model, parts)}
+        for k, controlnet in enumerate(self.controlnets):
+            found |= {f"{component}.{k}": mark for component, mark in _fingerprints(controlnet.model, ["controlnet"])}
+        return found
+
     def load(self) -> None:
         """Open now what drawing needs."""
         for component in self.base.drawing_components:
@@ -78,3 +94,9 @@ class Assembly:
         with self.base.networks.using("safety_checker") as checker:
             flagged = flag(checker, images)
         return blacken(images, flagged), flagged
+
+
+def _fingerprints(model: Model, components: Iterable[ComponentName]) -> Iterator[tuple[str, str]]:
+    for component in components:
+        with suppress(SdrtError, OSError):
+            yield component, fingerprint(model.files(component))

@@ -187,6 +187,7 @@ def _settings(
         remarks=dict(assembly.remarks),
         scheduler_options=beyond_config(scheduler, sampler, assembly.numerics),
         vae_tiling=assembly.vae_tiling,
+        weights=dict(assembly.weights),
     )
 
 

@@ -1,6 +1,7 @@
 """``sdrt generate --from picture.png``."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 import sdrt
 from sdrt.cli import main
 from sdrt.images.png import read_text, save_png
+from tests.factories import UNETS, random_unet, save_pipeline_folder
 
 QUICK = ["--steps", "2", "--seed", "93", "-q"]
 
@@ -123,3 +125,18 @@ def test_a_record_of_0_1_0_is_drawn_again(drawn: Path, tmp_path: Path) -> None:
         save_png(image, tmp_path / "old.png", {"sdrt": json.dumps(record | {"cfg": "sequential", "emphasis": "no norm"})})
     settings = sdrt.Settings.from_png(play(tmp_path / "old.png", tmp_path))
     assert (settings.guidance_batching, settings.emphasis, settings.eta) == ("sequential", "no_norm", 0.4)
+
+
+def test_other_weights_under_the_same_name_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model that was trained on has another fingerprint, and the record says so before anybody compares pictures."""
+    folder = save_pipeline_folder(tmp_path / "sd1")
+    assert main(["generate", "a red circle", *QUICK, "--threads", "1", "--model", str(folder), "-o", str(tmp_path / "first.png")]) == 0
+    play(tmp_path / "first.png", tmp_path, "--model", str(folder))
+    assert caplog.text == ""
+    unet = random_unet(UNETS["sd1"], seed=5)
+    unet.save_pretrained(folder / "unet")
+    play(tmp_path / "first.png", tmp_path, "--model", str(folder))
+    [record] = caplog.records
+    assert re.search(
+        r"first\.png was drawn with weights unet=\w{16}, and this is unet=\w{16}: the picture may differ$", record.getMessage()
+    )

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdrt.errors import MissingFileError
 from sdrt.models import open_model
 from sdrt.models.fingerprint import fingerprint
 from tests.factories import random_unet, save_pipeline_folder
@@ -48,3 +49,15 @@ def test_weights_that_were_trained_on_differ(tmp_path: Path) -> None:
     unet.save_pretrained(tmp_path / "model" / "unet")
     assert fingerprint(model.files("unet")) != before["unet"]
     assert fingerprint(model.files("vae_decoder")) == before["vae_decoder"]
+
+
+def test_files_are_found_without_being_read(tmp_path: Path) -> None:
+    folder = save_pipeline_folder(tmp_path / "model")
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(b"no safetensors at all")
+    model = open_model(folder)
+    assert model.files("unet") == (weights,)
+    assert model.with_override(open_model("nano")).files("unet") == open_model("nano").files("unet")
+    weights.unlink()
+    with pytest.raises(MissingFileError):
+        model.files("unet")

@@ -22,7 +22,10 @@ from sdrt.schedulers.grids.sigmas import FinalSigma, SigmaSpacing
 from sdrt.schedulers.grids.solver_flow import SolverFlow
 from sdrt.schedulers.grids.timesteps import TimestepSpacing, check_timesteps, round_timesteps
 
-__all__ = ["SolverGrid", "SolverLevels"]
+__all__ = ["UNIPC_ONLY", "SolverGrid", "SolverLevels"]
+
+# Keys of the grid that UniPC alone has.
+UNIPC_ONLY = ("shift_terminal", "sigma_max", "sigma_min")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

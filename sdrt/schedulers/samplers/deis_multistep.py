@@ -14,7 +14,7 @@ from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
-from sdrt.schedulers.grids.solver import SolverGrid
+from sdrt.schedulers.grids.solver import UNIPC_ONLY, SolverGrid
 from sdrt.schedulers.steps.corrector import PredictorCorrectorCall, correct_and_predict
 from sdrt.schedulers.steps.dpm_update import FEW_STEPS, check_solver_order
 from sdrt.schedulers.steps.exponential import adams_weights, step_shares
@@ -36,15 +36,7 @@ class DEISMultistep(Sampler):
     prediction_type: Prediction = setting("epsilon")
     grid: SolverGrid = group(
         SolverGrid,
-        without=[
-            "final_sigmas_type",
-            "lambda_min_clipped",
-            "rescale_betas_zero_snr",
-            "shift_terminal",
-            "sigma_max",
-            "sigma_min",
-            "use_lu_lambdas",
-        ],
+        without=[*UNIPC_ONLY, "final_sigmas_type", "lambda_min_clipped", "rescale_betas_zero_snr", "use_lu_lambdas"],
         choices={"time_shift_type": ("exponential",)},
     )
     output: SolverOutput = group(SolverOutput, without=["variance_type"])

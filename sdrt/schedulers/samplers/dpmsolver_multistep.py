@@ -18,7 +18,7 @@ from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
-from sdrt.schedulers.grids.solver import SolverGrid
+from sdrt.schedulers.grids.solver import UNIPC_ONLY, SolverGrid
 from sdrt.schedulers.grids.solver_inverse import InverseSolverGrid
 from sdrt.schedulers.steps.dpm_update import (
     FEW_STEPS,
@@ -60,7 +60,7 @@ class DPMSolverMultistep(Sampler):
     prediction_type: Prediction = setting("epsilon")
     grid: SolverGrid | InverseSolverGrid = group(
         SolverGrid,
-        without=["sigma_min", "sigma_max", "shift_terminal"],
+        without=UNIPC_ONLY,
         choices={"time_shift_type": ("exponential",)},
         fixed={"ends_at_trained": True, "cuts_cosine": True},
         final_sigmas_type="zero",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.grids.solver import UNIPC_ONLY
 from sdrt.schedulers.grids.solver_inverse import InverseSolverGrid
 from sdrt.schedulers.samplers.dpmsolver_multistep import DPMSolverMultistep
 
@@ -25,15 +26,6 @@ class DPMSolverMultistepInverse(DPMSolverMultistep):
 
     grid: InverseSolverGrid = group(
         InverseSolverGrid,
-        without=[
-            "final_sigmas_type",
-            "rescale_betas_zero_snr",
-            "shift_terminal",
-            "sigma_max",
-            "sigma_min",
-            "time_shift_type",
-            "use_dynamic_shifting",
-            "use_lu_lambdas",
-        ],
+        without=[*UNIPC_ONLY, "final_sigmas_type", "rescale_betas_zero_snr", "time_shift_type", "use_dynamic_shifting", "use_lu_lambdas"],
     )
     algorithm_type: Literal["dpmsolver++", "dpmsolver"] = setting("dpmsolver++", foreign={"deis": "dpmsolver++"})

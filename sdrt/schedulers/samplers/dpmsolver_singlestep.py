@@ -15,7 +15,7 @@ from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
-from sdrt.schedulers.grids.solver import SolverGrid
+from sdrt.schedulers.grids.solver import UNIPC_ONLY, SolverGrid
 from sdrt.schedulers.steps.dpm_singlestep_update import SinglestepUpdate, singlestep_update
 from sdrt.schedulers.steps.dpm_update import SolverType, check_end, check_solver_order, expands_x0, is_stochastic
 from sdrt.schedulers.steps.linear import linear_combination
@@ -47,15 +47,7 @@ class DPMSolverSinglestep(Sampler):
     prediction_type: Prediction = setting("epsilon")
     grid: SolverGrid = group(
         SolverGrid,
-        without=[
-            "rescale_betas_zero_snr",
-            "shift_terminal",
-            "sigma_max",
-            "sigma_min",
-            "steps_offset",
-            "timestep_spacing",
-            "use_lu_lambdas",
-        ],
+        without=[*UNIPC_ONLY, "rescale_betas_zero_snr", "steps_offset", "timestep_spacing", "use_lu_lambdas"],
         choices={"time_shift_type": ("exponential",)},
         fixed={"ends_at_trained": True},
         final_sigmas_type="zero",

@@ -18,7 +18,7 @@ from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
-from sdrt.schedulers.grids.solver import SolverGrid
+from sdrt.schedulers.grids.solver import UNIPC_ONLY, SolverGrid
 from sdrt.schedulers.steps.corrector import PredictorCorrectorCall, correct_and_predict
 from sdrt.schedulers.steps.exponential import adams_weights, moment, step_shares
 from sdrt.schedulers.steps.solver_output import SolverOutput
@@ -43,16 +43,7 @@ class SASolver(Sampler):
     prediction_type: Prediction = setting("epsilon")
     grid: SolverGrid = group(
         SolverGrid,
-        without=[
-            "final_sigmas_type",
-            "rescale_betas_zero_snr",
-            "shift_terminal",
-            "sigma_max",
-            "sigma_min",
-            "time_shift_type",
-            "use_dynamic_shifting",
-            "use_lu_lambdas",
-        ],
+        without=[*UNIPC_ONLY, "final_sigmas_type", "rescale_betas_zero_snr", "time_shift_type", "use_dynamic_shifting", "use_lu_lambdas"],
         fixed={"accepts": frozenset({"timesteps"})},
     )
     output: SolverOutput = group(SolverOutput)

@@ -126,5 +126,5 @@ class ApplePNDM(PNDM):
         plan = counted_plan(self, request)
         *calls, last = plan.coefficients
         last = LastCall(timestep=last.timestep, counter=last.counter)
-        ends = {"alphas": np.append(plan.alphas[:-1], 1.0), "sigmas": np.append(plan.sigmas[:-1], 0.0)}
-        return replace(plan, coefficients=(*calls, last), **ends)
+        alphas, sigmas = np.append(plan.alphas[:-1], 1.0), np.append(plan.sigmas[:-1], 0.0)
+        return replace(plan, coefficients=(*calls, last), alphas=alphas, sigmas=sigmas)

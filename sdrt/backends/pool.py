@@ -14,9 +14,13 @@ from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwor
 from sdrt.backends.component_options import PLAIN, ComponentOptions, check_component_options
 from sdrt.errors import BackendError, ConfigError
 from sdrt.models.base import Model
-from sdrt.models.components import ComponentName
+from sdrt.models.components import COMPONENTS, ComponentName
 
 __all__ = ["CheckedNetwork", "NetworkPool"]
+
+
+# The backends whose components the table states; what other packages' backends run, they say themselves.
+_TABLED = frozenset(name for component in COMPONENTS.values() for name in component.backends)
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,11 @@ class NetworkPool:
     def check(self, component: ComponentName, options: ComponentOptions) -> None:
         """Raise ConfigError unless a component can be opened with these options; nothing is opened.
 
-        The message names the component, the option, and the backend that does not have it.
+        The message names the component, the option, and the backend that does not have one of them.
         """
-        backend = self._backends[component]
+        backend, runners = self._backends[component], COMPONENTS[component].backends
+        if backend.name in _TABLED and backend.name not in runners:
+            raise ConfigError(f"backend of {component} must be one of {', '.join(runners)}, got {backend.name!r}; choose another for it")
         check_component_options(component, self.model.config(component), options, backend.name, backend.component_options)
 
     def is_open(self, component: ComponentName, options: ComponentOptions = PLAIN) -> bool:

@@ -92,7 +92,7 @@ class Assembly:
         if not self.safety_checker:
             return images, None
         with self.base.networks.using("safety_checker") as checker:
-            flagged = flag(checker, images)
+            flagged = flag(checker, images, self.base.model.feature_extractor_config)
         return blacken(images, flagged), flagged
 
 

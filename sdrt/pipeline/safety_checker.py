@@ -1,35 +1,50 @@
 """The safety checker: what Stable Diffusion 1.x's own network says of pictures, and what becomes of those that it flags.
 
-Source: diffusers 0.42.1 ``StableDiffusionSafetyChecker``; transformers 5 ``CLIPImageProcessor`` with CLIP's own settings.
+Source: diffusers 0.42.1 ``StableDiffusionSafetyChecker``; transformers 5 ``CLIPImageProcessor``.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdrt.arrays import F32, Float
 from sdrt.backends.pool import CheckedNetwork
+from sdrt.errors import ModelError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["blacken", "clip_input", "flag", "is_flagged"]
 
-# Of the pictures that CLIP was trained on, by colour.
-_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
-_DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+# Of the pictures that CLIP was trained on, by colour: mean and deviation, where the model's feature extractor does not say.
+_COLOURS: Mapping[str, Sequence[float]] = {
+    "image_mean": (0.48145466, 0.4578275, 0.40821073),
+    "image_std": (0.26862954, 0.26130258, 0.27577711),
+}
 
 _ADJUSTMENT = 0.01  # every concept's score rises by this once a special one is found
 _DIGITS = 3  # scores are rounded before they are judged
 
 
-def flag(checker: CheckedNetwork, images: "Sequence[Image]") -> tuple[bool, ...]:
-    """Whether each picture is flagged."""
+def flag(checker: CheckedNetwork, images: "Sequence[Image]", extractor: Mapping[str, Any]) -> tuple[bool, ...]:
+    """Judge whether each picture is flagged.
+
+    Parameters
+    ----------
+    checker : CheckedNetwork
+    images : sequence of PIL images
+    extractor : mapping
+        The model's ``preprocessor_config.json``; empty: CLIP's own.
+
+    Raises
+    ------
+    ModelError : the extractor has other than three numbers for the colours
+    """
     size = checker.signature.inputs[0].shape[2]
     if not isinstance(size, int):
         size = 224
-    found = checker(clip_input=clip_input(images, size).astype(checker.float_dtype(), copy=False))
+    found = checker(clip_input=clip_input(images, size, extractor).astype(checker.float_dtype(), copy=False))
     if "has_nsfw" in found:
         # a Core ML package judges by itself
         return tuple(found["has_nsfw"].tolist())
@@ -55,18 +70,26 @@ def is_flagged(concept_scores: Float, special_scores: Float) -> bool:
 
 
 def blacken(images: "Sequence[Image]", flagged: Sequence[bool]) -> "list[Image]":
-    """The pictures, with black ones of the same size in the place of those that are flagged."""
+    """Return the pictures, with black ones of the same size in the place of those that are flagged."""
     from PIL import Image
 
     return [Image.new(image.mode, image.size) if bad else image for image, bad in zip(images, flagged, strict=True)]
 
 
-def clip_input(images: "Sequence[Image]", size: int) -> F32:
-    """Pictures as CLIP sees them: the shorter side scaled to ``size``, the middle cut out, colours normalised: f32[n,3,size,size]."""
-    return np.stack([_clip_input(image, size) for image in images])
+def clip_input(images: "Sequence[Image]", size: int, extractor: Mapping[str, Any] | None = None) -> F32:
+    """Prepare pictures for CLIP: the shorter side scaled to ``size``, the middle cut out, colours normalised: f32[n,3,size,size]."""
+    mean, deviation = (_colours(name, extractor or {}) for name in _COLOURS)
+    return np.stack([_clip_input(image, size, mean, deviation) for image in images])
 
 
-def _clip_input(image: "Image", size: int) -> F32:
+def _colours(name: str, extractor: Mapping[str, Any]) -> F32:
+    numbers = extractor.get(name, _COLOURS[name])
+    if not isinstance(numbers, Sequence) or len(numbers) != 3 or not all(isinstance(number, int | float) for number in numbers):
+        raise ModelError(f"{name} of the feature extractor must be three numbers, got {numbers!r}; correct preprocessor_config.json")
+    return np.array(numbers, np.float32)
+
+
+def _clip_input(image: "Image", size: int, mean: F32, deviation: F32) -> F32:
     from PIL.Image import Resampling
 
     width, height = image.size
@@ -76,4 +99,4 @@ def _clip_input(image: "Image", size: int) -> F32:
     pixels = np.asarray(image.convert("RGB").resize(target, Resampling.BICUBIC), np.float32)
     top, left = (target[1] - size) // 2, (target[0] - size) // 2
     unit = pixels[top : top + size, left : left + size] * np.float32(1 / 255)
-    return np.ascontiguousarray(((unit - _MEAN) / _DEVIATION).transpose(2, 0, 1))
+    return np.ascontiguousarray(((unit - mean) / deviation).transpose(2, 0, 1))

@@ -16,7 +16,7 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from PIL import Image
 
 import sdrt
-from sdrt.errors import ConfigError, ImageError
+from sdrt.errors import ConfigError, ImageError, ModelError
 from sdrt.pipeline import safety_checker as safety
 from tests.factories import Form, save_controlnet_folder, save_pipeline_folder, save_refiner_folder
 from tests.pictures import psnr
@@ -286,10 +286,17 @@ def test_the_safety_checker_says_what_diffusers_says(models: Any, load: Any) -> 
     assert not safety.is_flagged(np.full(17, -0.004), np.full(3, -1.0))
 
 
-def test_pictures_go_to_clip_as_its_own_processor_sends_them() -> None:
+@pytest.mark.parametrize("extractor", [{}, {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.26, 0.5, 0.4]}])
+def test_pictures_go_to_clip_as_its_own_processor_sends_them(extractor: dict[str, list[float]]) -> None:
     from transformers import CLIPImageProcessor
 
     image = picture(5, 300, 260)
-    want = CLIPImageProcessor()(image, return_tensors="np")["pixel_values"]
+    want = CLIPImageProcessor(**extractor)(image, return_tensors="np")["pixel_values"]
     # Pillow rounds resized pixels to bytes; other resizers may round one byte apart
-    np.testing.assert_allclose(safety.clip_input([image], 224), want, atol=2 / 255 / 0.26)
+    np.testing.assert_allclose(safety.clip_input([image], 224, extractor), want, atol=2 / 255 / 0.26)
+
+
+@pytest.mark.parametrize("colours", ["half", [0.5, 0.5], [0.5, 0.5, None], 0.5])
+def test_colours_that_are_not_three_numbers_are_refused(colours: object) -> None:
+    with pytest.raises(ModelError, match=r"image_std of the feature extractor must be three numbers, got .*; correct"):
+        safety.clip_input([picture(5, 8, 8)], 224, {"image_std": colours})

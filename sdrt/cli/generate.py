@@ -125,11 +125,13 @@ def run(command: GenerateCommand) -> None:
         make_folder(command.output)
     with open_pipeline(choice, quiet=not command.progress) as pipe:
         for prompt in prompts:
-            with _Progress(prompt, shown=command.progress) as progress:
-                result = pipe.generate(prompt, negative or "", on_step=progress, **options)
+            steps = pipe.steps(prompt, negative or "", **options)
             if recorded is not None:
-                recorded.tell_differences(result.settings)
-                result = _only(result, recorded.index)
+                recorded.tell_differences(steps.settings)
+            with _Progress(prompt, shown=command.progress) as progress:
+                for step in steps:
+                    progress(step)
+            result = steps.result() if recorded is None else _only(steps.result(), recorded.index)
             for file in _save(result, command.output, is_file=is_file):
                 if command.progress:
                     print(file)

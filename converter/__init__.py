@@ -1,4 +1,4 @@
-"""From a diffusers checkpoint to Core ML packages, on any system, verified where they are made.
+"""Convert diffusers checkpoints to Core ML packages, on any system, and verify each package where it is made.
 
 >>> from pathlib import Path
 >>> from converter import ConvertOptions

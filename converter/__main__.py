@@ -1,4 +1,4 @@
-"""``python -m converter``."""
+"""Run ``python -m converter``."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""Weight files, copied record by record: sizes as they are stored, nothing decoded, little memory.
+"""Measure and copy the records of weight files as stored, without decoding them, and with little memory.
 
-The form is in `sdrt.models.mlpackage.blob`.
+`sdrt.models.mlpackage.blob` describes the format.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,15 +12,15 @@ from sdrt.models.mlpackage.blob import ALIGNMENT, RECORD_HEADER, SENTINEL, file_
 
 __all__ = ["copy_records", "record_bytes"]
 
-_PIECE = 1 << 24  # bytes that are in memory at a time
+_PIECE = 1 << 24  # bytes in memory at a time
 
 
 def record_bytes(path: Path, offsets: Iterable[int]) -> dict[int, int]:
-    """What each record takes in the file: its header, its numbers, and what aligns the next.
+    """Return the size of each record in the file: its header, its numbers, and the padding before the next record.
 
     Raises
     ------
-    ModelError : there is no record at one of the offsets
+    ModelError : no record at one of the offsets
     """
     with path.open("rb") as file:
         length = path.stat().st_size
@@ -28,15 +28,15 @@ def record_bytes(path: Path, offsets: Iterable[int]) -> dict[int, int]:
 
 
 def copy_records(source: Path, offsets: Iterable[int], target: Path) -> Mapping[int, int]:
-    """Write a weight file of some of another one's records, in their order.
+    """Write a weight file that holds some of another's records, in their order.
 
     Returns
     -------
-    mapping of offsets in the source to offsets in the target
+    mapping from offsets in the source to offsets in the target
 
     Raises
     ------
-    ModelError : there is no record at one of the offsets
+    ModelError : no record at one of the offsets
     """
     wanted = sorted(set(offsets))
     moved: dict[int, int] = {}
@@ -55,14 +55,14 @@ def copy_records(source: Path, offsets: Iterable[int], target: Path) -> Mapping[
 
 
 def _read(file: BinaryIO, path: Path, offset: int, length: int) -> tuple[int, int, int, int]:
-    """Element type, unused bits, size and start of the record whose header stands at ``offset``."""
+    """Return element type, unused bits, size and start of the record whose header is at ``offset``."""
     file.seek(offset)
     raw = file.read(RECORD_HEADER.size)
     if len(raw) == RECORD_HEADER.size:
         sentinel, kind, size, start, spare = RECORD_HEADER.unpack(raw)
         if sentinel == SENTINEL and start + size <= length:
             return kind, spare, size, start
-    raise ModelError(f"{path}: no weight stands at {offset}; program and weights do not belong together, convert the model again")
+    raise ModelError(f"{path}: a weight must be at offset {offset}, got none; program and weights do not match: convert the model again")
 
 
 def _aligned(size: int) -> int:

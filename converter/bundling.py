@@ -1,7 +1,7 @@
-"""The folder that Apple's Swift package, and the apps built on it, read: networks and vocabulary under Swift's names.
+"""Make the folder that Apple's Swift package, and apps built on it, read: networks and vocabulary under Swift's names.
 
-Only macOS compiles packages. There, each becomes a ``.mlmodelc``; elsewhere they are copied as they are (hard links would save their bytes,
-and let whoever edits one file change two), and `how_to_compile` says what is left to do.
+Packages can only be compiled on macOS, where each becomes a ``.mlmodelc``; elsewhere they are copied (hard links would save disk space, but
+an edit of one file would change two), and `how_to_compile` describes the remaining step.
 """
 
 import logging
@@ -20,7 +20,7 @@ from sdrt.models.coreml.names import CONTROLNET_PREFIX, CONTROLNET_RESOURCES, RE
 __all__ = ["Compiler", "bundle", "compile_by_xcode", "how_to_compile"]
 
 Compiler: TypeAlias = Callable[[Path, Path], Path]
-"""Compiles a package into a folder; the compiled model's path."""
+"""Compile a package into a folder, and return the compiled model's path."""
 
 _TOKENIZER = ("vocab.json", "merges.txt")
 _SETTINGS = ("scheduler_config.json", "sdrt.json")
@@ -30,26 +30,26 @@ _log = logging.getLogger(__name__)
 
 
 def bundle(folder: Path, name: str, *, compiler: Compiler | None = None) -> Path:
-    """Make ``folder/Resources`` of the packages of one model, and of every ControlNet, in ``folder``.
+    """Make ``folder/Resources`` from the packages of one model, and of every ControlNet, in ``folder``.
 
     Parameters
     ----------
     folder : Path
-        Where a conversion was written to.
+        The output folder of a conversion.
     name : str
-        The model's name, as its packages have it.
+        The model's name, as in its packages' file names.
     compiler : Compiler or None
-        None compiles by Xcode on macOS, and copies elsewhere.
+        None compiles with Xcode on macOS, and copies elsewhere.
 
     Returns
     -------
     ``folder/Resources``
-        A network that was there already is replaced, whole, and goes if it is now another one's part: a whole U-Net where there are halves,
-        a package where there is a compiled model. What else is in it stays.
+        A network already there is replaced as a whole; forms of it that the new one supersedes are removed: a whole U-Net beside halves, a
+        package beside a compiled model. Other files stay.
 
     Raises
     ------
-    MissingFileError : there is no package of this model, or a text encoder without its vocabulary
+    MissingFileError : no package of this model, or a text encoder without its vocabulary
     BackendError : the compiler fails
     """
     if compiler is None and sys.platform == "darwin":
@@ -57,36 +57,36 @@ def bundle(folder: Path, name: str, *, compiler: Compiler | None = None) -> Path
     packages = _resources(folder, name)
     if not packages:
         raise MissingFileError(
-            f"{folder}: has no package of {name!r} to bundle ({file_stem('unet', name)}.mlpackage, say); convert it first"
+            f"{folder}: must hold a package of {name!r} to bundle (such as {file_stem('unet', name)}.mlpackage), got none; convert it first"
         )
     tokenizer = [file for file in _TOKENIZER if (folder / file).exists()]
     if "TextEncoder" in packages and len(tokenizer) < len(_TOKENIZER):
         missing = ", ".join(file for file in _TOKENIZER if file not in tokenizer)
         raise MissingFileError(
-            f"{folder}: the text encoder needs {missing} beside it; convert the text encoder again, or copy the model's own"
+            f"{folder}: a text encoder must have its vocabulary beside it, got no {missing}; convert it again, or copy the model's"
         )
     resources = folder / "Resources"
-    with workplace(folder) as shop:
+    with workplace(folder) as work:
         for stem, package in packages.items():
-            made = shop / f"made{'.mlmodelc' if compiler else '.mlpackage'}"
+            built = work / f"built{'.mlmodelc' if compiler else '.mlpackage'}"
             if compiler is None:
-                shutil.copytree(package, made)
+                shutil.copytree(package, built)
             else:
-                compiler(package, shop).rename(made)
-            target = resources / f"{stem}{made.suffix}"
+                compiler(package, work).rename(built)
+            target = resources / f"{stem}{built.suffix}"
             target.parent.mkdir(parents=True, exist_ok=True)
-            move_into_place(made, target)
-            _remove_others(resources, stem, made.suffix)
+            move_into_place(built, target)
+            _remove_others(resources, stem, built.suffix)
         for file in (*tokenizer, *(file for file in _SETTINGS if (folder / file).exists())):
-            shutil.copyfile(folder / file, shop / file)
-            (shop / file).replace(resources / file)
+            shutil.copyfile(folder / file, work / file)
+            (work / file).replace(resources / file)
     if compiler is None:
         _log.info(how_to_compile(resources))
     return resources
 
 
 def how_to_compile(resources: Path) -> str:
-    """What to type on a Mac to compile the packages of a Resources folder that was made elsewhere, in one line."""
+    """Return a one-line command that compiles, on a Mac, the packages of a Resources folder built elsewhere."""
     each = 'xcrun coremlcompiler compile "$1" "$(dirname "$1")" && rm -r "$1"'
     return (
         f"These packages are not compiled, which needs a Mac with Xcode; there: "
@@ -101,8 +101,8 @@ def compile_by_xcode(package: Path, folder: Path, run: Callable[..., "subprocess
     ----------
     package : path of a .mlpackage
     folder : Path
-        Where the compiled model is written, under the package's stem.
-    run : subprocess.run, or what stands for it
+        The folder for the compiled model, which takes the package's stem.
+    run : subprocess.run, or a substitute
 
     Returns
     -------
@@ -116,37 +116,37 @@ def compile_by_xcode(package: Path, folder: Path, run: Callable[..., "subprocess
     try:
         done = run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise BackendError(f"xcrun cannot be started ({error}); install Xcode, and choose it with xcode-select") from error
+        raise BackendError(f"compiling needs xcrun, got {error}; install Xcode, and choose it with xcode-select") from error
     if done.returncode != 0:
-        raise BackendError(f"{shlex.join(command)} failed ({done.returncode}): {(done.stderr or done.stdout).strip() or 'it says nothing'}")
-    made = folder / f"{package.stem}.mlmodelc"
-    if not made.is_dir():
-        raise BackendError(f"{shlex.join(command)} ended well and made no {made.name}; it says: {done.stdout.strip() or 'nothing'}")
-    return made
+        raise BackendError(f"{shlex.join(command)} failed ({done.returncode}): {(done.stderr or done.stdout).strip() or 'no message'}")
+    built = folder / f"{package.stem}.mlmodelc"
+    if not built.is_dir():
+        raise BackendError(f"{shlex.join(command)} succeeded without making {built.name}; it printed: {done.stdout.strip() or 'nothing'}")
+    return built
 
 
 def _resources(folder: Path, name: str) -> dict[str, Path]:
-    """Packages by their stems in Resources: of a network in several forms, the one that was asked for last in the making."""
-    found: dict[str, Path] = {}
+    """Return packages by their stems in Resources; of a network in several forms, the latest form that a conversion makes."""
+    packages: dict[str, Path] = {}
     for role, (stem, *_) in RESOURCES.items():
         file = file_stem(role, name)
         halves = [folder / f"{file}_chunk{number}.mlpackage" for number in (1, 2)]
         if all(half.is_dir() for half in halves):
-            # Swift's package reads the halves where it finds them, and never the whole then
-            found |= {f"{stem}Chunk{number}": half for number, half in enumerate(halves, 1)}
+            # Swift's package uses the halves where it finds them, and never the whole network then.
+            packages |= {f"{stem}Chunk{number}": half for number, half in enumerate(halves, 1)}
             continue
         for form in (f"{file}_chunked_pipeline", file):
             if (folder / f"{form}.mlpackage").is_dir():
-                found[stem] = folder / f"{form}.mlpackage"
+                packages[stem] = folder / f"{form}.mlpackage"
                 break
     for package in sorted(folder.glob(f"{CONTROLNET_PREFIX}*.mlpackage")):
         stem = controlnet_resource(package.stem.removeprefix(CONTROLNET_PREFIX))
-        found[f"{CONTROLNET_RESOURCES}/{stem}"] = package
-    return found
+        packages[f"{CONTROLNET_RESOURCES}/{stem}"] = package
+    return packages
 
 
 def _remove_others(resources: Path, stem: str, suffix: str) -> None:
-    """What stood for the same network in another form."""
+    """Remove other forms of the same network."""
     whole = stem.removesuffix("Chunk1").removesuffix("Chunk2")
     others = [f"{stem}{form}" for form in _FORMS if form != suffix]
     others += [f"{other}{form}" for other in ([whole] if whole != stem else [f"{stem}Chunk1", f"{stem}Chunk2"]) for form in _FORMS]

@@ -1,4 +1,4 @@
-"""A package against what it was made of."""
+"""Compare a package with the network that it was made from."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,15 +13,15 @@ from sdrt.models.coreml.names import Role
 if TYPE_CHECKING:
     from converter.verification import Verification
 
-__all__ = ["check_halves", "check_package", "room_to_check"]
+__all__ = ["check_halves", "check_package", "memory_suffices"]
 
-# A cut moves no number; what the two programs may part by is the order of additions, where the executor fuses other operations.
+# A cut changes no number; the two programs may only differ in the order of additions, where the executor fuses different operations.
 _SAME = 90.0
 _SEED = 93
 
 
 def check_package(
-    job: Job, package: Path, tell: Callable[[str], None], *, minimum_psnr: float, sibling: Sequence[Path] = ()
+    job: Job, package: Path, report: Callable[[str], None], *, min_psnr: float, sibling: Sequence[Path] = ()
 ) -> "Verification":
     """Compare a package with the source's own network in torch float32.
 
@@ -29,32 +29,33 @@ def check_package(
     ----------
     job : Job
     package : Path
-    tell : callable
-        Told what is computed next.
-    minimum_psnr : float
+    report : callable
+        Called with a description of the next computation.
+    min_psnr : float
+        In dB.
     sibling : sequence of Path
-        The package before it was compressed, to find the operation by where an error is born.
+        The package before its compression, which locates the operation where an error originates.
 
     Raises
     ------
-    ConversionError : it is farther away than it may be
+    ConversionError : an output below ``min_psnr``
     """
-    from converter.parts.part import called
+    from converter.parts.traceable import call_module
     from converter.verification import verify
 
-    part = job.build(False)
+    part = job.as_source()
     names = [tensor.name for tensor in part.inputs]
 
     def reference(inputs: Any) -> Any:
-        return called(part.module, {name: inputs[name] for name in names}, part.outputs)
+        return call_module(part.module, {name: inputs[name] for name in names}, part.outputs)
 
-    found = verify(reference, [package], role=job.role, minimum_psnr=minimum_psnr, seed=_SEED, sibling=sibling, on_case=tell)
-    found.require()
-    return found
+    verification = verify(reference, [package], role=job.role, min_psnr=min_psnr, seed=_SEED, sibling=sibling, on_case=report)
+    verification.require()
+    return verification
 
 
-def check_halves(whole: Path, halves: Sequence[Path], role: Role, tell: Callable[[str], None]) -> "Verification":
-    """Compare what a package was cut into with the package; torch is not needed.
+def check_halves(whole: Path, halves: Sequence[Path], role: Role, report: Callable[[str], None]) -> "Verification":
+    """Compare the halves of a package with the package; torch is not needed.
 
     Raises
     ------
@@ -63,14 +64,15 @@ def check_halves(whole: Path, halves: Sequence[Path], role: Role, tell: Callable
     from converter.verification import verify
 
     with MLProgram(whole) as model:
-        # in float16 the halves round, and the whole that they are compared with does not: that is not what is asked here
-        found = verify(model.predict, list(halves), role=role, minimum_psnr=0.0, seed=_SEED, on_case=tell)
-    found = replace(found, rows=tuple(row for row in found.rows if row.precision == "float32"), minimum_psnr=_SAME)
-    found.require()
-    return found
+        # Only the float32 rows are judged: in float16 the halves round, and the whole, their reference, does not.
+        verification = verify(model.predict, list(halves), role=role, min_psnr=0.0, seed=_SEED, on_case=report)
+    in_float32 = tuple(row for row in verification.rows if row.precision == "float32")
+    verification = replace(verification, rows=in_float32, min_psnr=_SAME)
+    verification.require()
+    return verification
 
 
-def room_to_check(module: Any) -> bool:
-    """Whether memory has room for a network in torch and in the executor, both in float32, and what they compute with."""
+def memory_suffices(module: Any) -> bool:
+    """Return whether memory can hold a network in torch and in the executor, both in float32, with their intermediate values."""
     needed: int = 3 * sum(parameter.numel() * 4 for parameter in module.parameters())
     return needed < available_memory()

@@ -1,7 +1,7 @@
-"""A package in two halves, for systems that cannot load it whole (an iPhone loads no model of more than about 1 GB).
+"""Cut a package in two, for systems that cannot load it whole (an iPhone loads no model of more than about 1 GB).
 
-It takes any package of one ML Program, compressed or not, without loading torch; nothing is computed and no weight is decoded. What passes
-from half to half is float32, as the inputs and outputs that apps make arrays for; float16 values pass through it unchanged.
+Any package of one ML Program can be cut, compressed or not, without loading torch; nothing is computed and no weight is decoded. Values
+pass from half to half as float32, like the inputs and outputs that apps make arrays for; float16 values survive this unchanged.
 """
 
 from collections.abc import Mapping
@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converter.annotations import annotate
 from converter.blobs import copy_records, record_bytes
 from converter.cutting import FLOAT16, FLOAT32, INT32, Cut, best_cut, blob_values
-from converter.quiet import quiet
+from converter.metadata import annotate
 from converter.storing import move_into_place, workplace
-from converter.toolkit import toolkit
+from converter.tools import quiet, toolkit
 from sdrt.backends.coreml import MLProgram
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 
@@ -26,37 +25,37 @@ _PASSED = "Passed from the first half of the model to the second"
 
 @dataclass(frozen=True, kw_only=True)
 class _Half:
-    """One half: its model and its weight file."""
+    """The model and the weight file of one half."""
 
     spec: Any
     weights: Path
 
 
 def chunk(package: Path, *, merge: bool, out: Path | None = None, limit_bytes: int = 10**9) -> tuple[Path, ...]:
-    """Cut a package in two of about the same size on disk; the package stays.
+    """Cut a package in two of about the same size on disk; the package itself stays.
 
     Parameters
     ----------
     package : path of a .mlpackage
     merge : bool
-        Whether the halves become one pipeline model.
+        Whether the halves are joined in one pipeline model.
     out : path of a folder, or None
-        Where the halves go; beside the package if None.
+        The folder for the halves; None is the package's own.
     limit_bytes : int
-        What a half may take at most.
+        The largest size of a half.
 
     Returns
     -------
     The paths written: ``X_chunk1.mlpackage`` and ``X_chunk2.mlpackage``, or ``X_chunked_pipeline.mlpackage``
-        What was there under these names is replaced.
+        Existing packages of these names are replaced.
 
     Raises
     ------
-    MissingFileError : there is no such package
-    ConfigError : it is a half already, a pipeline, has open shapes, or its halves would be too large
-    ModelError : it is damaged
+    MissingFileError : no such package
+    ConfigError : a half or a pipeline, a package with flexible shapes, or one whose halves would be too large
+    ModelError : a damaged package
     """
-    spec, weights = _opened(package)
+    spec, weights = _open_package(package)
     folder = package.parent if out is None else out
     block = _block(spec, package)
     offsets = {value.blobFileValue.offset for operation in block.operations for value in blob_values(operation)}
@@ -64,37 +63,37 @@ def chunk(package: Path, *, merge: bool, out: Path | None = None, limit_bytes: i
     largest = max(cut.weight_bytes) + spec.ByteSize()
     if largest > limit_bytes:
         raise ConfigError(
-            f"{package.name}: its halves would take {cut.weight_bytes[0]:,} and {cut.weight_bytes[1]:,} bytes, where {limit_bytes:,} are "
-            f"allowed; compress the model first (--quantize-nbits 6 or 8), then chunk it"
+            f"{package.name}: a half must take at most {limit_bytes:,} bytes, got {cut.weight_bytes[0]:,} and {cut.weight_bytes[1]:,}; "
+            f"compress the model first (--quantize-nbits 6 or 8), then chunk it"
         )
-    with workplace(folder) as shop:
-        halves = [_half(spec, package, cut, index, weights, shop) for index in (0, 1)]
+    with workplace(folder) as work:
+        halves = [_half(spec, package, cut, index, weights, work) for index in (0, 1)]
         if merge:
-            made = {f"{package.stem}_chunked_pipeline.mlpackage": _pipeline(spec, halves, shop)}
+            made = {f"{package.stem}_chunked_pipeline.mlpackage": _pipeline(spec, halves, work)}
         else:
             made = {f"{package.stem}_chunk{number}.mlpackage": half.spec for number, half in enumerate(halves, 1)}
         for number, (name, one) in enumerate(made.items()):
-            weights_dir = halves[number].weights.parent if not merge else shop / "both"
+            weights_dir = halves[number].weights.parent if not merge else work / "both"
             with quiet():
-                toolkit().models.utils.save_spec(one, str(shop / name), weights_dir=str(weights_dir))
-            MLProgram(shop / name).close()
+                toolkit().models.utils.save_spec(one, str(work / name), weights_dir=str(weights_dir))
+            MLProgram(work / name).close()
         for name in made:
-            move_into_place(shop / name, folder / name)
+            move_into_place(work / name, folder / name)
     return tuple(folder / name for name in made)
 
 
-def _opened(package: Path) -> tuple[Any, Path]:
-    """A package's model, and its weight file."""
+def _open_package(package: Path) -> tuple[Any, Path]:
+    """Open a package's model, and return it with the path of its weight file."""
     if not (package / "Manifest.json").exists():
-        raise MissingFileError(f"{package}: no .mlpackage folder is there; give the path of one")
+        raise MissingFileError(f"{package}: must be an .mlpackage folder, got none; pass the path of one")
     if package.stem.endswith(_ENDINGS):
-        raise ConfigError(f"{package.name}: is chunked already; give the whole model")
-    # the executor's reader says what is wrong with a damaged package; protobuf's says only that something is
+        raise ConfigError(f"{package.name}: must be a whole model, got one that is already chunked; pass the whole model")
+    # The executor's reader names the defect of a damaged package; protobuf's error does not.
     MLProgram(package).close()
     with quiet():
         spec = toolkit().models.utils.load_spec(str(package))
     if spec.WhichOneof("Type") != "mlProgram":
-        raise ConfigError(f"{package.name}: is a {spec.WhichOneof('Type')}, and only an ML Program can be cut; give the whole model")
+        raise ConfigError(f"{package.name}: must be an ML Program, got a {spec.WhichOneof('Type')}; pass the whole model")
     root = Path(toolkit("coremltools.libmodelpackage").ModelPackage(str(package)).getRootModel().path()).parent
     return spec, root / "weights" / "weight.bin"
 
@@ -102,23 +101,23 @@ def _opened(package: Path) -> tuple[Any, Path]:
 def _block(spec: Any, package: Path) -> Any:
     functions = spec.mlProgram.functions
     if len(functions) != 1 or spec.description.state:
-        raise ConfigError(f"{package.name}: has {len(functions)} functions or keeps a state; only a model with one function can be cut")
+        raise ConfigError(f"{package.name}: must have one function and no state, got {len(functions)} functions; leave it whole")
     for feature in spec.description.input:
         if feature.type.multiArrayType.WhichOneof("ShapeFlexibility") is not None:
             raise ConfigError(
-                f"{package.name}: takes {feature.name} in several shapes. Halves of it would take several inputs of related shapes, which "
-                f"Core ML cannot declare; convert each size by itself to chunk it"
+                f"{package.name}: {feature.name} must have one shape, got several; its halves would need several inputs of related "
+                f"shapes, which Core ML cannot declare: convert each size separately to chunk it"
             )
     function = next(iter(functions.values()))
     block = function.block_specializations[function.opset]
     files = {value.blobFileValue.fileName for operation in block.operations for value in blob_values(operation)}
     if files != {"@model_path/weights/weight.bin"}:
-        raise ModelError(f"{package.name}: its weights stand in {sorted(files) or 'no file'}; a package with one weight file can be cut")
+        raise ModelError(f"{package.name}: must have one weight file, got {sorted(files) or 'none'}; convert the model again")
     return block
 
 
-def _half(spec: Any, package: Path, cut: Cut, index: int, weights: Path, shop: Path) -> _Half:
-    """The first or second half: a copy of the model, with its share of operations and weights."""
+def _half(spec: Any, package: Path, cut: Cut, index: int, weights: Path, work: Path) -> _Half:
+    """Make the first or second half: a copy of the model, with its share of operations and weights."""
     half = type(spec)()
     half.CopyFrom(spec)
     function = next(iter(half.mlProgram.functions.values()))
@@ -139,7 +138,7 @@ def _half(spec: Any, package: Path, cut: Cut, index: int, weights: Path, shop: P
         del block.operations[:]
         block.operations.extend([operation for pair in casts for operation in pair] + kept)
     _set_interface(half, function, block, cut, index)
-    folder = shop / f"half{index}"
+    folder = work / f"half{index}"
     folder.mkdir()
     offsets = {value.blobFileValue.offset for operation in block.operations for value in blob_values(operation)}
     moved = copy_records(weights, offsets, folder / "weight.bin")
@@ -150,7 +149,7 @@ def _half(spec: Any, package: Path, cut: Cut, index: int, weights: Path, shop: P
 
 
 def _set_interface(half: Any, function: Any, block: Any, cut: Cut, index: int) -> None:
-    """Inputs that are read, and outputs; descriptions stay."""
+    """Set the half's inputs to those it reads, and its outputs; the descriptions are kept."""
     proto = toolkit("coremltools.proto.Model_pb2")
     read = {binding.name for operation in block.operations for argument in operation.inputs.values() for binding in argument.arguments}
     description = half.description
@@ -170,15 +169,15 @@ def _set_interface(half: Any, function: Any, block: Any, cut: Cut, index: int) -
     function.inputs.extend(own)
 
 
-def _pipeline(spec: Any, halves: list[_Half], shop: Path) -> Any:
-    """One model of both halves, with the whole's interface; their weight files in one folder."""
-    both = shop / "both"
+def _pipeline(spec: Any, halves: list[_Half], work: Path) -> Any:
+    """Make one model of both halves, with the interface of the whole, and put their weight files in one folder."""
+    both = work / "both"
     both.mkdir()
-    found = type(spec)()
-    found.specificationVersion = spec.specificationVersion
-    found.description.input.extend(spec.description.input)
-    found.description.output.extend(spec.description.output)
-    annotate(found.description, spec.description)
+    pipeline = type(spec)()
+    pipeline.specificationVersion = spec.specificationVersion
+    pipeline.description.input.extend(spec.description.input)
+    pipeline.description.output.extend(spec.description.output)
+    annotate(pipeline.description, spec.description)
     for number, half in enumerate(halves):
         name = f"{number}-weight.bin"
         half.weights.rename(both / name)
@@ -186,8 +185,8 @@ def _pipeline(spec: Any, halves: list[_Half], shop: Path) -> Any:
             for operation in function.block_specializations[function.opset].operations:
                 for value in blob_values(operation):
                     value.blobFileValue.fileName = f"@model_path/weights/{name}"
-        found.pipeline.models.append(half.spec)
-    return found
+        pipeline.pipeline.models.append(half.spec)
+    return pipeline
 
 
 def _rename(operations: Any, names: Mapping[str, str]) -> None:
@@ -201,7 +200,7 @@ def _rename(operations: Any, names: Mapping[str, str]) -> None:
 
 
 def _fresh(name: str, taken: set[str]) -> str:
-    """A name that no value has; it has one from now on."""
+    """Return a name that no value has, and mark it as taken."""
     while name in taken:
         name += "_"
     taken.add(name)
@@ -209,9 +208,9 @@ def _fresh(name: str, taken: set[str]) -> str:
 
 
 def _cast_operations(outer: str, inner: str, kind: Any, taken: set[str], *, to_float16: bool) -> list[Any]:
-    """The cast between a float16 value and its float32 twin at the border, and the constant that names the type to cast to."""
+    """Make the cast between a float16 value and its float32 twin at the boundary, and the constant that names the target type."""
     mil = toolkit("coremltools.proto.MIL_pb2")
-    source, result, dtype, given = (outer, inner, "fp16", kind) if to_float16 else (inner, outer, "fp32", _passing_type(kind))
+    source, result, dtype, kind_at_result = (outer, inner, "fp16", kind) if to_float16 else (inner, outer, "fp32", _passing_type(kind))
     text = mil.ValueType()
     text.tensorType.dataType = mil.DataType.STRING
     parameter = _fresh(f"{outer}_border_dtype", taken)
@@ -219,7 +218,7 @@ def _cast_operations(outer: str, inner: str, kind: Any, taken: set[str], *, to_f
     for key, value in (("val", dtype), ("name", parameter)):
         constant.attributes[key].type.CopyFrom(text)
         constant.attributes[key].immediateValue.tensor.strings.values.append(value)
-    cast = mil.Operation(type="cast", outputs=[mil.NamedValueType(name=result, type=given)])
+    cast = mil.Operation(type="cast", outputs=[mil.NamedValueType(name=result, type=kind_at_result)])
     cast.inputs["x"].arguments.add().name = source
     cast.inputs["dtype"].arguments.add().name = parameter
     cast.attributes["name"].type.CopyFrom(text)
@@ -228,12 +227,12 @@ def _cast_operations(outer: str, inner: str, kind: Any, taken: set[str], *, to_f
 
 
 def _passing_type(kind: Any) -> Any:
-    """A value's type at the border: float32 for float16."""
-    found = type(kind)()
-    found.CopyFrom(kind)
-    if found.tensorType.dataType == FLOAT16:
-        found.tensorType.dataType = FLOAT32
-    return found
+    """Return a value's type at the boundary: float32 for float16."""
+    passing = type(kind)()
+    passing.CopyFrom(kind)
+    if passing.tensorType.dataType == FLOAT16:
+        passing.tensorType.dataType = FLOAT32
+    return passing
 
 
 def _feature(proto: Any, name: str, kind: Any) -> Any:

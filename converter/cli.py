@@ -1,6 +1,6 @@
-"""``python -m converter`` and ``sdrt convert``: Apple's flags, and what there is besides.
+"""``python -m converter`` and ``sdrt convert``: Apple's flags, plus sdrt's own.
 
-Exit status: 0 when done, 2 for an error (one line on standard error that says what to do), 130 after Ctrl-C.
+Exit status: 0 on success, 2 for an error (one line on standard error, with the fix), 130 after Ctrl-C.
 """
 
 import argparse
@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from converter.compression.settings import Compression, LinearQuantization, MixedBits, Palettization, Pruning
 from converter.options import Attention, ComputeUnit, ConvertOptions, DeploymentTarget
-from converter.quiet import silence_resource_tracker
 from converter.sizes import parse_sizes
+from converter.tools import silence_resource_tracker
 from sdrt._version import __version__
 from sdrt.errors import ConfigError, SdrtError
 
 if TYPE_CHECKING:
-    from converter.progress import Step
+    from converter.progress import ProgressUpdate
     from converter.report import Report
 
 __all__ = ["add_command", "main", "parse_options", "parser"]
 
 DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
-_DESCRIPTION = "Convert a Stable Diffusion model for Core ML, on any system, and compare what comes out with what went in."
+_DESCRIPTION = "Convert a Stable Diffusion model for Core ML, on any system, and compare each result with its source."
 _EXAMPLE = "example: {program} --model-version nano --convert-unet --convert-text-encoder --convert-vae-decoder -o nano-coreml"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``python -m converter``; returns the exit status.
+    """Run ``python -m converter``, and return the exit status.
 
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments without the program's name; None takes the process's own.
+        The arguments without the program's name; None takes those of the process.
     """
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="converter: %(message)s")
@@ -45,22 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"converter: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("converter: interrupted; packages that were finished are kept", file=sys.stderr)
+        print("converter: interrupted; finished packages are kept", file=sys.stderr)
         return 130
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of ``python -m converter``."""
+    """Make the parser of ``python -m converter``."""
     top = argparse.ArgumentParser(prog="converter", description=_DESCRIPTION, epilog=_EXAMPLE.format(program="python -m converter"))
     top.add_argument("--version", action="version", version=f"sdrt {__version__}")
-    top.add_argument("-v", "--verbose", action="store_true", help="tell on standard error what is done")
+    top.add_argument("-v", "--verbose", action="store_true", help="report each step on standard error")
     _add_arguments(top)
     return top
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add ``convert`` to the command line of sdrt; an entry point of the group ``sdrt.commands``."""
+    """Add ``convert`` to sdrt's command line; this is the entry point in the group ``sdrt.commands``."""
     command = commands.add_parser(
         "convert", help="convert a model for Core ML", description=_DESCRIPTION, epilog=_EXAMPLE.format(program="sdrt convert")
     )
@@ -69,7 +69,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Convert, showing a bar; then say what was made.
+    """Convert with a progress bar, then print what was made.
 
     Raises
     ------
@@ -79,18 +79,18 @@ def run(arguments: argparse.Namespace) -> None:
     silence_resource_tracker()
     from converter.conversion import convert
 
-    with _Bar(shown=not arguments.quiet) as bar:
+    with _ProgressBar(shown=not arguments.quiet) as bar:
         report = convert(options, progress=bar)
     if not arguments.quiet:
-        print(*_lines(report), sep="\n")
+        print(*_report_lines(report), sep="\n")
 
 
 def parse_options(arguments: argparse.Namespace) -> ConvertOptions:
-    """The options that the arguments mean.
+    """Translate arguments to options.
 
     Raises
     ------
-    ConfigError : arguments that contradict each other, or cannot be read
+    ConfigError : arguments that contradict each other or cannot be parsed
     """
     parts = tuple(name for name, _ in _PARTS if getattr(arguments, f"convert_{name}"))
     return ConvertOptions(
@@ -131,8 +131,8 @@ def parse_options(arguments: argparse.Namespace) -> ConvertOptions:
 _PARTS = (
     ("unet", "the U-Net"),
     ("text_encoder", "the text encoder, or both of Stable Diffusion XL"),
-    ("vae_decoder", "the autoencoder's half that makes pictures"),
-    ("vae_encoder", "the autoencoder's half that reads pictures"),
+    ("vae_decoder", "the autoencoder's half that makes images"),
+    ("vae_encoder", "the autoencoder's half that reads images"),
     ("safety_checker", "the safety checker"),
 )
 
@@ -150,18 +150,18 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help=f"a repository of the Hub, a folder in diffusers' layout, a checkpoint in one file, or nano (default {DEFAULT_MODEL})",
     )
-    group.add_argument("--refiner-version", metavar="MODEL", help="an SDXL refiner, whose U-Net is converted besides")
-    group.add_argument("--custom-vae-version", metavar="VAE", help="an autoencoder in the place of the model's own")
+    group.add_argument("--refiner-version", metavar="MODEL", help="an SDXL refiner, whose U-Net is converted too")
+    group.add_argument("--custom-vae-version", metavar="VAE", help="an autoencoder that replaces the model's own")
     group.add_argument(
         "--lora",
         action="append",
         default=[],
         metavar="FILE[:STRENGTH]",
-        help="a LoRA that is merged into the weights (default strength 1); may be given again",
+        help="a LoRA to merge into the weights (default strength 1); may be repeated",
     )
-    # what Apple's converter has to be told, the model's own files say
-    group.add_argument("--xl-version", action="store_true", help="accepted and not needed: Stable Diffusion XL is known by its files")
-    group.add_argument("--cache-dir", type=Path, metavar="DIR", help="where repositories of the Hub are kept")
+    # Apple's converter has to be told this; here, the model's own files say it.
+    group.add_argument("--xl-version", action="store_true", help="accepted but not needed: Stable Diffusion XL is recognised by its files")
+    group.add_argument("--cache-dir", type=Path, metavar="DIR", help="where repositories of the Hub are stored")
     group.add_argument("--variant", metavar="NAME", help="weights of this variant, such as fp16")
     group.add_argument("--prediction-type", choices=("epsilon", "v_prediction"), help="what a checkpoint in one file predicts")
     group.add_argument(
@@ -173,12 +173,14 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what is converted")
     for name, text in _PARTS:
         group.add_argument(f"--convert-{name.replace('_', '-')}", action="store_true", help=text)
-    group.add_argument("--convert-controlnet", nargs="*", default=[], metavar="NAME", help="ControlNets, by repository or folder")
-    group.add_argument("--unet-support-controlnet", action="store_true", help="the U-Net takes a ControlNet's residuals, and needs them")
+    group.add_argument("--convert-controlnet", nargs="*", default=[], metavar="NAME", help="ControlNets: repositories or folders")
+    group.add_argument(
+        "--unet-support-controlnet", action="store_true", help="the U-Net takes, and then requires, a ControlNet's residuals"
+    )
     group.add_argument(
         "--chunk-unet",
         action="store_true",
-        help="cut the U-Net in two files, each under 1 GB; without --convert-unet, cut the one that is there",
+        help="cut the U-Net in two files, each under 1 GB; without --convert-unet, cut the existing one",
     )
     group.add_argument("--merge-chunks-in-pipeline-model", action="store_true", help="with --chunk-unet: both halves in one file")
 
@@ -191,57 +193,63 @@ def _add_form(command: argparse.ArgumentParser) -> None:
         default=Attention.SPLIT_EINSUM,
         help="ORIGINAL for GPUs, SPLIT_EINSUM for the Neural Engine, SPLIT_EINSUM_V2 for that of phones (default SPLIT_EINSUM)",
     )
-    group.add_argument("--unet-batch-one", action="store_true", help="one row a call instead of two")
+    group.add_argument("--unet-batch-one", action="store_true", help="one row in each call instead of two")
     group.add_argument(
         "--sizes",
         metavar="WIDTHxHEIGHT,...",
-        help="pixels; several make one model for all of them (default: the model's own size)",
+        help="in pixels; several sizes make one model for all of them (default: the model's own size)",
     )
-    group.add_argument("--latent-h", type=int, metavar="N", help="rows of the latents: an eighth of the picture's height")
+    group.add_argument("--latent-h", type=int, metavar="N", help="rows of the latents: an eighth of the image's height")
     group.add_argument("--latent-w", type=int, metavar="N", help="columns of the latents")
     group.add_argument("--text-token-sequence-length", type=int, metavar="N", help="tokens that the U-Net takes (default 77)")
     group.add_argument("--text-encoder-hidden-size", type=int, metavar="N", help="width of the text, checked against the U-Net's own")
     group.add_argument(
-        "--timestep-dtype", choices=("float16", "float32"), default="float16", help="of the U-Net's timestep (default float16, as Apple's)"
+        "--timestep-dtype",
+        choices=("float16", "float32"),
+        default="float16",
+        help="dtype of the U-Net's timestep (default float16, as Apple's)",
     )
 
 
 def _add_numbers(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("numbers and machines")
-    group.add_argument("--precision", choices=("float16", "float32"), default="float16", help="of computation (default float16)")
+    group.add_argument("--precision", choices=("float16", "float32"), default="float16", help="precision of computation (default float16)")
     group.add_argument("--no-quantized", action="store_true", help="with --precision float32: weights in float32 too, not in float16")
-    group.add_argument("--compute-unit", choices=get_args(ComputeUnit), default="ALL", help="where a Mac loads it (default ALL)")
+    group.add_argument("--compute-unit", choices=get_args(ComputeUnit), default="ALL", help="the units that a Mac may use (default ALL)")
     group.add_argument(
-        "--min-deployment-target", choices=get_args(DeploymentTarget), default="macOS13", help="the oldest system (default macOS13)"
+        "--min-deployment-target",
+        choices=get_args(DeploymentTarget),
+        default="macOS13",
+        help="the oldest supported system (default macOS13)",
     )
 
 
 def _add_compression(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("smaller weights, of U-Net, ControlNets and text encoders", "one of these")
+    group = command.add_argument_group("compression of U-Net, ControlNets and text encoders", "at most one of these")
     group.add_argument("--quantize-nbits", type=int, choices=(1, 2, 3, 4, 6, 8), help="palettes of 2^N values; 3 needs macOS15 or iOS18")
     group.add_argument("--quantize-linear", type=int, choices=(4, 8), help="integers: 8 bits, or 4 (macOS15 or iOS18)")
-    group.add_argument("--prune", type=float, metavar="SHARE", help="this share of the weights becomes zero, such as 0.5")
-    group.add_argument("--target-size", metavar="SIZE", help="palettes of mixed bits so that the weights fit: bytes, or 900M, 1.5G")
-    group.add_argument("--min-psnr", type=float, metavar="DB", help="palettes of mixed bits that keep the output this close")
+    group.add_argument("--prune", type=float, metavar="SHARE", help="the share of weights to set to zero, such as 0.5")
+    group.add_argument("--target-size", metavar="SIZE", help="palettes of mixed bits whose weights fit this size: bytes, or 900M, 1.5G")
+    group.add_argument("--min-psnr", type=float, metavar="DB", help="palettes of mixed bits whose output reaches this PSNR")
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("output")
     group.add_argument("-o", type=Path, default=Path(), metavar="DIR", help="the folder to write to (default: the current one)")
-    group.add_argument("--overwrite", action="store_true", help="make files anew that were made with other options")
+    group.add_argument("--overwrite", action="store_true", help="replace files made with other options")
     group.add_argument(
         "--check-output-correctness",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="compare each package with the source's own network (default: yes)",
     )
-    group.add_argument("--correctness-psnr", type=float, metavar="DB", help="what the comparison has to reach (default 35)")
+    group.add_argument("--correctness-psnr", type=float, metavar="DB", help="the PSNR that the comparison must reach (default 35)")
     group.add_argument("--bundle-resources-for-swift-cli", action="store_true", help="write the Resources folder of Apple's Swift package")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no file names")
 
 
 def _parse_lora(text: str) -> tuple[str, float]:
-    # a path may have a colon itself; what stands behind the last one is a strength if it reads as one
+    # A path may contain colons; the text after the last one is a strength if it reads as a number.
     file, colon, strength = text.rpartition(":")
     if not colon:
         return text, 1.0
@@ -259,10 +267,10 @@ def _parse_compression(arguments: argparse.Namespace) -> Compression | None:
         "--target-size": (arguments.target_size, lambda size: MixedBits(target_bytes=_parse_bytes(size))),
         "--min-psnr": (arguments.min_psnr, lambda psnr: MixedBits(min_psnr=psnr)),
     }
-    given = {flag: make(value) for flag, (value, make) in ways.items() if value is not None}
-    if len(given) > 1:
-        raise ConfigError(f"weights are made smaller in one way; got {' and '.join(given)}: leave all but one out")
-    return next(iter(given.values()), None)
+    chosen = {flag: make(value) for flag, (value, make) in ways.items() if value is not None}
+    if len(chosen) > 1:
+        raise ConfigError(f"weights must be compressed in one way, got {' and '.join(chosen)}; leave out all but one")
+    return next(iter(chosen.values()), None)
 
 
 def _parse_bytes(text: str) -> int:
@@ -271,25 +279,25 @@ def _parse_bytes(text: str) -> int:
     try:
         return int(float(number.removesuffix(unit)) * _UNITS[unit])
     except (ValueError, OverflowError):
-        raise ConfigError(f"--target-size is a number of bytes, or such as 900M or 1.5G; got {text!r}") from None
+        raise ConfigError(f"--target-size must be a number of bytes, or such as 900M or 1.5G, got {text!r}; write it so") from None
 
 
-class _Bar:
-    """A bar over all stages, which says what is done."""
+class _ProgressBar:
+    """A progress bar over all stages that shows the current one."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
         self._bar: Any = None
 
-    def __call__(self, step: "Step") -> None:
+    def __call__(self, update: "ProgressUpdate") -> None:
         from tqdm import tqdm
 
         if self._bar is None:
             self._bar = tqdm(disable=not self._shown, file=sys.stderr, bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]")
-        self._bar.total, self._bar.n = step.total, step.done
-        self._bar.set_description_str(f"{step.package or 'all'}: {step.stage}{f' {step.detail}' if step.detail else ''}")
+        self._bar.total, self._bar.n = update.total, update.done
+        self._bar.set_description_str(f"{update.package or 'all'}: {update.stage}{f' {update.detail}' if update.detail else ''}")
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> "_ProgressBar":
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -297,7 +305,7 @@ class _Bar:
             self._bar.close()
 
 
-def _lines(report: "Report") -> list[str]:
+def _report_lines(report: "Report") -> list[str]:
     lines = []
     for outcome in report.outcomes:
         kept = " (kept: made with the same options)" if outcome.status == "kept" else ""

@@ -1,48 +1,49 @@
-"""A conversion from its options to its files: one network in memory at a time, each file whole or not there."""
+"""Run a conversion from its options to its files: one network in memory at a time, each file written whole or not at all."""
 
 import gc
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from converter.checking import check_halves, check_package, room_to_check
-from converter.extra import require_packages
+from converter.checking import check_halves, check_package, memory_suffices
 from converter.jobs import DENOISERS, Job, plan_jobs
 from converter.metadata import differences, read_options
 from converter.options import ConvertOptions
-from converter.progress import Progress, Step
+from converter.progress import ConversionStage, Progress, ProgressUpdate
 from converter.report import Outcome, Report, Status
 from converter.sidecars import check_folder, write_sidecars
-from converter.sizes import Sizes, resolve_sizes
-from converter.source import Source, model_name, open_source
+from converter.sizes import resolve_sizes
+from converter.source import model_name, open_source
 from converter.storing import check_opens, move_into_place, workplace
+from converter.tools import require_packages
 from sdrt.errors import ConfigError, ConversionError
 from sdrt.models.coreml.names import Role, file_stem
 
 if TYPE_CHECKING:
-    from converter.parts import Part
+    from converter.parts.traceable import TraceablePart
     from converter.verification import Verification
 
 __all__ = ["convert"]
 
 _log = logging.getLogger("sdrt.converter")
-_STAGES = ("reading", "converting", "compressing", "comparing with its source", "cutting in two")
-APPLES_PSNR = 35.0  # what Apple's converter asks for, in dB
-_NOISE = 0.0  # an error as large as the largest value: nothing of the network is left
+_PACKAGE_STAGES: tuple[ConversionStage, ...] = get_args(ConversionStage)[:-1]
+APPLES_PSNR = 35.0  # the requirement of Apple's converter, in dB
+_NOISE = 0.0  # dB: the error is as large as the largest value, and nothing of the network is left
 
 
 def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Report:
-    """Convert what the options ask for.
+    """Convert the networks that the options request.
 
-    A file that is there and was made with the same options is kept. Nothing is printed; ``logging.getLogger("sdrt.converter")`` tells.
+    A file already made with the same options is kept. Nothing is printed; messages go to ``logging.getLogger("sdrt.converter")``.
 
     Parameters
     ----------
     options : ConvertOptions
     progress : callable or None
-        Told of each stage as it begins.
+        Called as each stage begins.
 
     Returns
     -------
@@ -50,199 +51,214 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Rep
 
     Raises
     ------
-    ConfigError : options that do not go together, or not with this model
-    ModelError : the source cannot be used
-    ConversionError : a file is there that was made with other options, a package is not what its source is, or writing fails
+    ConfigError : options that contradict each other or the model
+    ModelError : an unusable source
+    ConversionError : a file exists that was made with other options, a package differs from its source, or writing fails
     MissingExtraError : a package of the extra ``convert`` is not installed
     """
-    tell = _Teller(progress)
+    report = _Reporter(progress)
     require_packages("coremltools")
     if options.chunk and not (options.parts or options.controlnets or options.refiner):
-        outcomes = tuple(_chunk_existing(options, tell))
+        outcomes = tuple(_chunk_existing(options, report))
     else:
-        outcomes = _convert(options, tell)
+        outcomes = _convert(options, report)
     resources = None
     if options.bundle:
         from converter.bundling import bundle
 
-        tell("", "bundling")
+        report("", "bundling")
         resources = bundle(options.out, model_name(options.model))
     return Report(outcomes=outcomes, resources=resources)
 
 
-class _Teller:
-    """Counts stages of every package."""
+class _Reporter:
+    """Report each stage to the log and the caller, counted over all packages; ``number`` is the index of the current package."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress, self.packages, self.number = progress, 1, 0
 
-    def __call__(self, package: str, stage: str, detail: str = "") -> None:
+    def __call__(self, package: str, stage: ConversionStage, detail: str = "") -> None:
         _log.info("%s: %s %s", package or "all packages", stage, detail)
         if self._progress is not None:
-            total = self.packages * len(_STAGES)
-            done = self.number * len(_STAGES) + _STAGES.index(stage) if stage in _STAGES else total
-            self._progress(Step(package=package, stage=stage, done=done, total=total, detail=detail))
+            stages = len(_PACKAGE_STAGES)
+            total = self.packages * stages
+            done = self.number * stages + _PACKAGE_STAGES.index(stage) if stage in _PACKAGE_STAGES else total
+            self._progress(ProgressUpdate(package=package, stage=stage, done=done, total=total, detail=detail))
 
 
-def _convert(options: ConvertOptions, tell: _Teller) -> tuple[Outcome, ...]:
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What came of a package: its comparisons, each with its name, and the reason if there was none."""
+
+    verifications: "tuple[tuple[str, Verification], ...]" = ()
+    unverified: str = ""
+
+
+def _convert(options: ConvertOptions, report: _Reporter) -> tuple[Outcome, ...]:
     require_packages("torch", "diffusers", "transformers")
     source = open_source(options)
     check_folder(options.out, source.name)
     sizes = resolve_sizes(source, options)
-    jobs, controlnets, refiner = plan_jobs(source, sizes, options)
-    tell.packages = len(jobs)
-    kept = {job.stem: _kept(job, options) for job in jobs}
+    plan = plan_jobs(source, sizes, options)
+    report.packages = len(plan.jobs)
+    up_to_date = {job.stem: _is_up_to_date(job) for job in plan.jobs}
     outcomes = []
-    for number, job in enumerate(jobs):
-        tell.number = number
+    for number, job in enumerate(plan.jobs):
+        report.number = number
         with workplace(options.out) as work:
-            outcomes.append(_finish(job, kept[job.stem], work, source, sizes, options, tell))
+            outcomes.append(_finish(job, up_to_date[job.stem], work, report))
         gc.collect()
-    converted = [job.component for job, outcome in zip(jobs, outcomes, strict=True) if outcome.status == "made" and job.source is source]
-    write_sidecars(options.out, source, sizes, converted=converted, refiner=refiner, controlnets=controlnets)
+    made = [job.component for job, outcome in zip(plan.jobs, outcomes, strict=True) if outcome.status == "made" and job.source is source]
+    write_sidecars(options.out, source, sizes, converted=made, refiner=plan.refiner, controlnets=plan.controlnets)
     return tuple(outcomes)
 
 
-def _place(stem: str, options: ConvertOptions) -> Path:
-    return options.out / f"{stem}.mlpackage"
+def _package_path(out: Path, stem: str) -> Path:
+    return out / f"{stem}.mlpackage"
 
 
-def _halves(whole: Path, options: ConvertOptions) -> tuple[Path, ...]:
-    """What a package is cut into, by name."""
-    endings = ("chunked_pipeline",) if options.merge_chunks else ("chunk1", "chunk2")
+def _half_paths(whole: Path, *, merge: bool) -> tuple[Path, ...]:
+    """Return the paths of the packages that one is cut into."""
+    endings = ("chunked_pipeline",) if merge else ("chunk1", "chunk2")
     return tuple(whole.with_name(f"{whole.stem}_{ending}.mlpackage") for ending in endings)
 
 
-def _kept(job: Job, options: ConvertOptions) -> bool:
-    """Whether a package is there already, made with the same options.
+def _is_up_to_date(job: Job) -> bool:
+    """Return whether the package exists and was made with the same options.
 
     Raises
     ------
-    ConversionError : it is there, and was made with others
+    ConversionError : it exists, was made with other options, and may not be overwritten
     """
-    place = _place(job.stem, options)
-    if not place.exists() or options.overwrite:
+    path = _package_path(job.options.out, job.stem)
+    if not path.exists() or job.options.overwrite:
         return False
-    made = read_options(place)
-    if made == job.asked:
-        _log.info("%s: is there, made with the same options; kept", place)
+    made_with = read_options(path)
+    if made_with == job.build_options:
+        _log.info("%s: exists, made with the same options; kept", path)
         return True
-    other = (
-        "does not say with which options it was made" if made is None else f"was made with other options: {differences(made, job.asked)}"
-    )
-    raise ConversionError(f"{place}: is there and {other}; pass --overwrite to make it anew, or another folder with -o")
+    state = "one without options" if made_with is None else f"one whose {differences(made_with, job.build_options)}"
+    raise ConversionError(f"{path}: must be a package made with these options, got {state}; pass --overwrite, or another folder with -o")
 
 
-def _finish(job: Job, kept: bool, work: Path, base: Source, sizes: Sizes, options: ConvertOptions, tell: _Teller) -> Outcome:
-    """Make a package, or take the one that is there; cut it in two where that is asked for; put everything in its place."""
-    place = _place(job.stem, options)
+def _finish(job: Job, up_to_date: bool, work: Path, report: _Reporter) -> Outcome:
+    """Make a package unless it is up to date, cut it in two if requested, and move everything into place."""
+    options = job.options
+    path = _package_path(options.out, job.stem)
+    made = _Made()
+    if not up_to_date:
+        made = _make(job, work / path.name, report)
+        # The package is complete and verified, even if cutting it fails.
+        move_into_place(work / path.name, path)
+    verifications = made.verifications
+    half_paths: tuple[Path, ...] = ()
+    status: Status = "kept" if up_to_date else "made"
+    if job.chunked:
+        half_paths = _half_paths(path, merge=options.merge_chunks)
+        if not (up_to_date and _were_made_with(half_paths, job.build_options)):
+            status = "chunked" if up_to_date else "made"
+            verifications += _cut(job.role, path, work, options, report)
+    return Outcome(role=job.role, packages=(path, *half_paths), status=status, verifications=verifications, unverified=made.unverified)
+
+
+def _make(job: Job, path: Path, report: _Reporter) -> _Made:
+    """Convert, compress and compare a network, and store it."""
+    options = job.options
     verifications: list[tuple[str, Verification]] = []
-    unverified = ""
-    if not kept:
-        unverified = _make(job, work / place.name, base, sizes, options, tell, verifications)
-        # it is whole and good, whatever comes of its halves
-        move_into_place(work / place.name, place)
-    halves: tuple[Path, ...] = ()
-    status: Status = "kept" if kept else "made"
-    if options.chunk and job.chunked:
-        halves = _halves(place, options)
-        if not (kept and _are_of(halves, job.asked)):
-            status = "chunked" if kept else "made"
-            for half in _cut(job.role, place, work, options, tell, verifications):
-                move_into_place(half, options.out / half.name)
-    return Outcome(role=job.role, packages=(place, *halves), status=status, verifications=tuple(verifications), unverified=unverified)
-
-
-def _make(
-    job: Job, whole: Path, base: Source, sizes: Sizes, options: ConvertOptions, tell: _Teller, found: "list[tuple[str, Verification]]"
-) -> str:
-    """Convert and store a network; why it was not compared with its source, if it was not."""
-    compressing = options.compression is not None and job.compressed
-    model, room = _model(job, base, sizes, options, tell, compressing=compressing)
-    model.save(str(whole))
-    check_opens(whole)
-    checking = options.check and room
+    model, checkable = _converted(job, report)
+    model.save(str(path))
+    check_opens(path)
+    checking = options.check and checkable
+    report_check = partial(report, job.stem, "comparing with its source")
     if checking:
-        bar = APPLES_PSNR if options.min_psnr is None else options.min_psnr
-        found.append(("converted", check_package(job, whole, partial(tell, job.stem, _STAGES[3]), minimum_psnr=bar)))
-    if compressing:
-        tell(job.stem, _STAGES[2])
-        before = whole.rename(whole.with_name("before.mlpackage"))
-        _compress(model, job, whole, options, tell)
+        min_psnr = APPLES_PSNR if options.min_psnr is None else options.min_psnr
+        verifications.append(("converted", check_package(job, path, report_check, min_psnr=min_psnr)))
+    if job.compressed:
+        report(job.stem, "compressing")
+        before = path.rename(path.with_name("before.mlpackage"))
+        _compress(model, job, path, report)
         del model
         if checking:
-            # what compression costs is told; it fails where somebody says how much it may cost
-            bar = _NOISE if options.min_psnr is None else options.min_psnr
-            found.append(("compressed", check_package(job, whole, partial(tell, job.stem, _STAGES[3]), minimum_psnr=bar, sibling=[before])))
-    return "" if room or not options.check else "memory has no room for the network twice"
+            # The loss of compression is reported; it is only an error if the caller limits it.
+            min_psnr = _NOISE if options.min_psnr is None else options.min_psnr
+            verifications.append(("compressed", check_package(job, path, report_check, min_psnr=min_psnr, sibling=[before])))
+    unverified = "memory cannot hold the network twice" if options.check and not checkable else ""
+    return _Made(verifications=tuple(verifications), unverified=unverified)
 
 
-def _model(job: Job, base: Source, sizes: Sizes, options: ConvertOptions, tell: _Teller, *, compressing: bool) -> tuple[Any, bool]:
-    """A network converted, with its metadata, and whether memory has room for a comparison."""
+def _converted(job: Job, report: _Reporter) -> tuple[Any, bool]:
+    """Return the network as a Core ML model with its metadata, and whether memory suffices to compare it with its source."""
     from converter.metadata import describe_part
     from converter.tracing import to_coreml
 
-    tell(job.stem, _STAGES[0])
-    part: Part = job.build(True)
-    room = room_to_check(part.module)
-    tell(job.stem, _STAGES[1])
-    model = to_coreml(part, options, whole_weights=compressing)
-    describe_part(model, part, source=job.source, base=base, sizes=sizes, options=options, asked=job.asked)
+    options = job.options
+    report(job.stem, "reading")
+    part: TraceablePart = job.rewritten()
+    checkable = memory_suffices(part.module)
+    report(job.stem, "converting")
+    model = to_coreml(
+        part,
+        target=options.deployment_target,
+        compute_unit=options.compute_unit,
+        half_weights=not (options.float32_weights or job.compressed),
+    )
+    describe_part(model, part, job)
     del part
     gc.collect()
-    return model, room
+    return model, checkable
 
 
-def _compress(model: Any, job: Job, whole: Path, options: ConvertOptions, tell: _Teller) -> None:
+def _compress(model: Any, job: Job, path: Path, report: _Reporter) -> None:
     from converter.compression import compress
 
-    tell(job.stem, _STAGES[2])
-    assert options.compression is not None  # noqa: S101 the caller asks for it only then
+    report(job.stem, "compressing")
+    assert job.options.compression is not None  # noqa: S101 job.compressed says so
     smaller = compress(
-        model, options.compression, progress=lambda what, done, total: tell(job.stem, _STAGES[2], f"{what} ({done}/{total})")
+        model, job.options.compression, progress=lambda what, done, total: report(job.stem, "compressing", f"{what} ({done}/{total})")
     )
-    smaller.save(str(whole))
-    check_opens(whole)
+    smaller.save(str(path))
+    check_opens(path)
 
 
-def _are_of(packages: Sequence[Path], asked: Mapping[str, Any]) -> bool:
-    """Whether packages are there, and made with these options."""
-    return all(package.exists() and read_options(package) == asked for package in packages)
+def _were_made_with(packages: Sequence[Path], build_options: Mapping[str, Any]) -> bool:
+    """Return whether all packages exist and were made with these options."""
+    return all(package.exists() and read_options(package) == build_options for package in packages)
 
 
-def _cut(
-    role: Role, whole: Path, work: Path, options: ConvertOptions, tell: _Teller, found: "list[tuple[str, Verification]]"
-) -> tuple[Path, ...]:
-    """The halves of a package, in the workplace."""
+def _cut(role: Role, whole: Path, work: Path, options: ConvertOptions, report: _Reporter) -> "tuple[tuple[str, Verification], ...]":
+    """Cut a package in two, move the halves into place, and return their comparison with it."""
     from converter.chunking import chunk
 
-    tell(whole.stem, _STAGES[4])
+    report(whole.stem, "cutting in two")
     halves = chunk(whole, merge=options.merge_chunks, out=work)
     for half in halves:
         check_opens(half)
+    verifications: tuple[tuple[str, Verification], ...] = ()
     if options.check:
-        found.append(("cut in two", check_halves(whole, halves, role, partial(tell, whole.stem, _STAGES[4]))))
-    return halves
+        verification = check_halves(whole, halves, role, partial(report, whole.stem, "cutting in two"))
+        verifications = (("cut in two", verification),)
+    for half in halves:
+        move_into_place(half, options.out / half.name)
+    return verifications
 
 
-def _chunk_existing(options: ConvertOptions, tell: _Teller) -> Sequence[Outcome]:
-    """Cut the U-Nets that are there already; the source is not opened, and torch is not needed."""
+def _chunk_existing(options: ConvertOptions, report: _Reporter) -> Sequence[Outcome]:
+    """Cut existing U-Nets in two; the source is not opened, and torch is not needed."""
     name = model_name(options.model)
-    wholes = {role: place for role in DENOISERS if (place := _place(file_stem(role, name), options)).exists()}
+    wholes = {role: path for role in DENOISERS if (path := _package_path(options.out, file_stem(role, name))).exists()}
     if not wholes:
         raise ConfigError(
-            f"{options.out}: has no U-Net of {name} to cut in two ({file_stem('unet', name)}.mlpackage); pass --convert-unet to make one"
+            f"{options.out}: must hold a U-Net of {name} to cut in two ({file_stem('unet', name)}.mlpackage), got none; "
+            "pass --convert-unet to make one"
         )
     outcomes = []
-    for role, place in wholes.items():
-        made = read_options(place)
-        halves = _halves(place, options)
-        if made is not None and not options.overwrite and _are_of(halves, made):
-            outcomes.append(Outcome(role=role, packages=(place, *halves), status="kept"))
+    for role, path in wholes.items():
+        made_with = read_options(path)
+        half_paths = _half_paths(path, merge=options.merge_chunks)
+        if made_with is not None and not options.overwrite and _were_made_with(half_paths, made_with):
+            outcomes.append(Outcome(role=role, packages=(path, *half_paths), status="kept"))
             continue
-        verifications: list[tuple[str, Verification]] = []
         with workplace(options.out) as work:
-            for half in _cut(role, place, work, options, tell, verifications):
-                move_into_place(half, options.out / half.name)
-        outcomes.append(Outcome(role=role, packages=(place, *halves), status="chunked", verifications=tuple(verifications)))
+            verifications = _cut(role, path, work, options, report)
+        outcomes.append(Outcome(role=role, packages=(path, *half_paths), status="chunked", verifications=verifications))
     return outcomes

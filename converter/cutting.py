@@ -1,7 +1,7 @@
-"""Where an ML Program is best cut in two, and what each half consists of.
+"""Find the best place to cut an ML Program in two, and assign its operations to the halves.
 
-The program's own protobuf messages are moved, not rebuilt: every operation and weight of a half is the whole's. Compressed weights count as
-they are stored.
+The program's own protobuf messages are moved, not rebuilt: every operation and weight of a half comes from the whole. Compressed weights
+count at their stored size.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,26 +12,26 @@ from sdrt.errors import ConfigError, ModelError
 
 __all__ = ["Cut", "best_cut", "blob_values"]
 
-# MIL's numbers of the element types that an input or output of a model may have: float16, float32, int32.
+# MIL's numbers of the element types that a model's inputs and outputs may have: float16, float32, int32.
 # Source: apple/coremltools 9.0, mlmodel/format/MIL.proto, DataType.
 FLOAT16, FLOAT32, INT32 = 10, 11, 23
 _BYTES = {FLOAT16: 2, FLOAT32: 4, INT32: 4}
 
-_TOLERANCE = 0.05  # how much larger than it need be the larger half may be where that makes what passes between them smaller
+_TOLERANCE = 0.05  # how much larger than the smallest possible the larger half may be, to pass fewer bytes between the halves
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """A program in two.
+    """A program cut in two.
 
     Parameters
     ----------
     operations : pair of tuples of int
-        The places, among all operations of the block, of those of each half; constants that both need are in both.
+        The indices, among all operations of the block, of those of each half; constants that both need are in both.
     boundary : mapping of str to MIL's ValueType
-        What the first half makes and the second reads.
+        The values that the first half passes to the second.
     weight_bytes : pair of int
-        What the weights of each half take on disk.
+        The size on disk of each half's weights.
     """
 
     operations: tuple[tuple[int, ...], tuple[int, ...]]
@@ -40,7 +40,7 @@ class Cut:
 
 
 def best_cut(block: Any, record_bytes: Mapping[int, int], where: str) -> Cut:
-    """The cut whose larger half is smallest; of those that are nearly as good, the one that passes the fewest bytes on.
+    """Choose the cut whose larger half is smallest; among nearly equal ones, the one that passes the fewest bytes.
 
     Parameters
     ----------
@@ -48,16 +48,16 @@ def best_cut(block: Any, record_bytes: Mapping[int, int], where: str) -> Cut:
     record_bytes : mapping of int to int
         The size of each record of the weight file by its offset.
     where : str
-        For messages.
+        The package, for messages.
 
     Raises
     ------
-    ConfigError : there is no place where all that passes can be an input of a model, or everything large is on one side
+    ConfigError : no place where all passed values can be model inputs, or where both sides have weights
     """
     operations = list(block.operations)
     steps = [index for index, operation in enumerate(operations) if not _is_constant(operation)]
     if any(operation.blocks for operation in operations):
-        raise ConfigError(f"{where}: has operations with blocks (cond, while_loop), which cannot be cut; leave it whole")
+        raise ConfigError(f"{where}: must not have operations with blocks (cond, while_loop) to be cut, got some; leave it whole")
     needs = _constants_of_steps(operations, steps)
     first, last = _uses(needs)
     sizes = {index: sum(record_bytes[value.blobFileValue.offset] for value in blob_values(operations[index])) for index in first}
@@ -73,7 +73,7 @@ def best_cut(block: Any, record_bytes: Mapping[int, int], where: str) -> Cut:
         halves.append((total_before, total_after))
     usable = [(place, passed) for place, passed in candidates if min(halves[place]) > 0]
     if not usable:
-        raise ConfigError(f"{where}: there is no place to cut it, with weights on both sides and arrays passed between; leave it whole")
+        raise ConfigError(f"{where}: must have a place with weights on both sides and only arrays passed between, got none; leave it whole")
     smallest = min(max(halves[place]) for place, _ in usable)
     good = [(place, passed) for place, passed in usable if max(halves[place]) <= smallest * (1 + _TOLERANCE)]
     place, passed = min(good, key=lambda item: (sum(map(_bytes, item[1].values())), max(halves[item[0]])))
@@ -85,7 +85,7 @@ def best_cut(block: Any, record_bytes: Mapping[int, int], where: str) -> Cut:
 
 
 def blob_values(operation: Any) -> Iterable[Any]:
-    """The values of an operation that stand in a weight file: iOS 16 has them as attributes, iOS 18 as inputs."""
+    """Yield the values of an operation that are stored in a weight file: attributes for iOS 16, inputs for iOS 18."""
     for value in operation.attributes.values():
         if value.WhichOneof("value") == "blobFileValue":
             yield value
@@ -106,7 +106,7 @@ def _reads(operation: Any) -> list[str]:
 
 
 def _constants_of_steps(operations: Sequence[Any], steps: Sequence[int]) -> list[frozenset[int]]:
-    """For each computation, the constants that it needs, and those that they are made of."""
+    """Return, for each computation, the constants it needs, including those that they are made from."""
     made_by: dict[str, frozenset[int]] = {}
     for index, operation in enumerate(operations):
         if _is_constant(operation):
@@ -116,7 +116,7 @@ def _constants_of_steps(operations: Sequence[Any], steps: Sequence[int]) -> list
 
 
 def _uses(needs: Sequence[frozenset[int]]) -> tuple[dict[int, int], dict[int, int]]:
-    """The first and last computation that needs each constant."""
+    """Return the first and the last computation that needs each constant."""
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for place, constants in enumerate(needs):
@@ -127,7 +127,7 @@ def _uses(needs: Sequence[frozenset[int]]) -> tuple[dict[int, int], dict[int, in
 
 
 def _candidates(block: Any, operations: Sequence[Any], steps: Sequence[int]) -> Iterable[tuple[int, dict[str, Any]]]:
-    """Places after which to cut, and what passes there; all outputs of the program have to be made later."""
+    """Yield the places to cut after, with the values passed there; all outputs of the program must be made later."""
     last_read: dict[str, int] = {}
     for place, index in enumerate(steps):
         for name in _reads(operations[index]):
@@ -156,9 +156,9 @@ def _passable(kind: Any) -> bool:
 
 
 def _bytes(kind: Any) -> int:
-    found = _BYTES.get(kind.tensorType.dataType)
-    if found is None:
-        raise ModelError(f"element type {kind.tensorType.dataType} cannot pass between models")
+    size = _BYTES.get(kind.tensorType.dataType)
+    if size is None:
+        raise ModelError(f"a value passed between models must be float16, float32 or int32, got element type {kind.tensorType.dataType}")
     for dimension in kind.tensorType.dimensions:
-        found *= dimension.constant.size
-    return found
+        size *= dimension.constant.size
+    return size

@@ -1,29 +1,28 @@
-"""Weights of a computation in float32, stored in float16: half the file, widened when the model is loaded."""
+"""Store the weights of a float32 computation in float16: half the file size, widened when the model is loaded."""
 
 from typing import Any
 
 import numpy as np
 
-from converter.quiet import quiet
-from converter.shim import ct
+from converter.tools import quiet, toolkit
 
 with quiet():
     from coremltools.converters.mil.mil import Builder
     from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
     from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY, register_pass
 
-__all__ = ["half_weights"]
+__all__ = ["half_precision_weights"]
 
-# coremltools keeps smaller constants inside the program's text, not in its weights
+# Coremltools keeps smaller constants in the program's text, not in its weights.
 _SMALLEST = 10
 _LARGEST = float(np.finfo(np.float16).max)
 _NAME = "sdrt::half_weights"
 
 
-def half_weights() -> Any:
-    """The passes of coremltools, and after them one that stores every large float32 constant in float16 (``constexpr_cast``)."""
+def half_precision_weights() -> Any:
+    """Return coremltools' passes, followed by one that stores every large float32 constant in float16 (``constexpr_cast``)."""
     _register()
-    pipeline = ct.PassPipeline()
+    pipeline = toolkit().PassPipeline()
     pipeline.append_pass(_NAME)
     return pipeline
 
@@ -62,5 +61,5 @@ def _is_weight(value: Any) -> bool:
     array = value.val
     if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.size < _SMALLEST:
         return False
-    # a sum or table that float16 cannot hold stays as it is
+    # A sum or table that exceeds the range of float16 stays in float32.
     return bool(np.abs(array).max() <= _LARGEST)

@@ -1,7 +1,7 @@
-"""Inputs and outputs of a package: names, shapes, dtypes and what they are for.
+"""The inputs and outputs of a package: names, shapes, dtypes and meanings.
 
-Names, order, shapes and dtypes are those of apple/ml-stable-diffusion at e12202c, which its Swift package and the apps built on it ask for;
-``timestep_cond`` is ours.
+Names, order, shapes and dtypes are those of apple/ml-stable-diffusion at e12202c, which its Swift package and apps built on it require;
+``timestep_cond`` is sdrt's own.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ class Tensor:
     ----------
     name : str
     shapes : tuple of shapes
-        The first is the one that is traced; others are allowed besides. Outputs say none: theirs follow.
+        The first is traced; the others are allowed too. Outputs have none: theirs follow from the inputs'.
     dtype : "float16" or "float32"
     text : str
-        What it is, for the package's description.
+        The meaning, for the package's description.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Tensor:
 
     @property
     def shape(self) -> Shape:
-        """The shape that is traced."""
+        """The shape used for tracing."""
         return self.shapes[0]
 
     @property
@@ -45,10 +45,10 @@ class Tensor:
 
 
 def fixed(name: str, shape: Sequence[int], dtype: Precision, text: str) -> Tensor:
-    """An input of one shape."""
+    """Describe an input of one shape."""
     return Tensor(name=name, shapes=(tuple(shape),), dtype=dtype, text=text)
 
 
 def residual_name(index: int) -> str:
-    """A ControlNet's outputs and a U-Net's inputs go by these names."""
+    """Return the name of a ControlNet's output, and of the U-Net's input that takes it."""
     return f"additional_residual_{index}"

@@ -1,11 +1,11 @@
-"""What a package computes in half precision, and the little that must not be.
+"""Decide which operations of a package compute in half precision, and which few must not.
 
-Two places lose digits that nothing brings back (measured with coremltools 9.0 on random U-Nets, in dB against float32):
+Two places lose accuracy that cannot be recovered (measured with coremltools 9.0 on random U-Nets, in dB against float32):
 
-- the angles of an embedded number, up to 1000 radians: at timestep 981 half precision knows them to half a radian, 51 dB instead of 65;
-- the statistics of group normalisation: a square of more than 255 is beyond half precision, and the result is noise.
+- the angles of an embedded number, up to 1000 radians: at timestep 981 half precision resolves half a radian, 51 dB instead of 65;
+- the statistics of group normalisation: the square of a value above 255 exceeds half precision, and the result is noise.
 
-Layer normalisation is one operation of MIL, which computes inside as it will.
+Layer normalisation is one operation of MIL, whose internal precision cannot be chosen.
 """
 
 from typing import Any
@@ -14,24 +14,24 @@ from converter.options import Precision
 
 __all__ = ["compute_precision", "embeds_number", "float32_operation", "normalises"]
 
-# Between a number and its sine there is nothing else.
+# The only operations between a number and its sine.
 _TOWARDS_ANGLES = frozenset({"cast", "expand_dims", "mul", "reshape"})
-# Nothing else in these networks takes a mean or a root.
+# No other part of these networks uses a mean or a root.
 _STATISTICS = frozenset({"reduce_mean", "rsqrt", "sqrt", "square"})
 
 
 def compute_precision(precision: Precision, *, norms_in_float32: bool = True) -> Any:
-    """What ``coremltools.convert`` takes as ``compute_precision``.
+    """Return the argument ``compute_precision`` of ``coremltools.convert``.
 
     Parameters
     ----------
     precision : "float16" or "float32"
     norms_in_float32 : bool
-        Whether the statistics of group normalisation stay in float32 in a float16 package. Embedded numbers always do.
+        Whether the statistics of group normalisation stay in float32 in a float16 package. Embedded numbers always stay.
 
     Returns
     -------
-    coremltools.precision, or the transform that casts to float16 what may be cast
+    coremltools.precision, or the transform that casts the permitted operations to float16
     """
     import coremltools as ct
 
@@ -43,25 +43,25 @@ def compute_precision(precision: Precision, *, norms_in_float32: bool = True) ->
 
 
 def float32_operation(operation: Any, *, norms_in_float32: bool = True) -> bool:
-    """Whether an operation of MIL has to stay in float32.
+    """Return whether an operation of MIL has to stay in float32.
 
     Parameters
     ----------
     operation : coremltools.converters.mil.mil.Operation
-        Before coremltools casts anything to float16, all fusions done.
+        As it is before coremltools casts anything to float16, after all fusions.
     """
     return embeds_number(operation) or (norms_in_float32 and normalises(operation))
 
 
 def embeds_number(operation: Any) -> bool:
-    """Whether it is a sine, a cosine, or leads from a number to one."""
+    """Return whether an operation is a sine or cosine, or leads from a number to one."""
     if operation.op_type in ("sin", "cos"):
         return True
     return operation.op_type in _TOWARDS_ANGLES and any(embeds_number(user) for output in operation.outputs for user in output.child_ops)
 
 
 def normalises(operation: Any) -> bool:
-    """Whether it is a part of a normalisation's statistics, or brings a value to mean 0 or deviation 1."""
+    """Return whether an operation belongs to a normalisation's statistics, or scales a value to mean 0 or deviation 1."""
     match operation.op_type:
         case kind if kind in _STATISTICS:
             return True

@@ -1,33 +1,35 @@
-"""How a conversion tells what it does."""
+"""How a conversion reports its progress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-__all__ = ["Progress", "Step"]
+__all__ = ["ConversionStage", "Progress", "ProgressUpdate"]
+
+ConversionStage: TypeAlias = Literal["reading", "converting", "compressing", "comparing with its source", "cutting in two", "bundling"]
+"""What is done to a package, in order; ``bundling`` comes once, after all packages."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """What is begun.
+class ProgressUpdate:
+    """A stage that begins.
 
     Parameters
     ----------
     package : str
-        The stem of the file that it is for; empty for what is for all of them.
-    stage : str
-        In words: ``reading``, ``converting``, ``compressing``, ...
+        The stem of the package's file; empty for a stage that concerns all packages.
+    stage : ConversionStage
     done, total : int
-        Stages that are over, and all of them, of every package together.
+        The number of finished stages and of all stages, over all packages.
     detail : str
-        What a long stage is at.
+        The current item of a long stage.
     """
 
     package: str
-    stage: str
+    stage: ConversionStage
     done: int
     total: int
     detail: str = ""
 
 
-Progress: TypeAlias = Callable[[Step], None]
+Progress: TypeAlias = Callable[[ProgressUpdate], None]

@@ -1,4 +1,4 @@
-"""What a conversion made."""
+"""The result of a conversion."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "Report", "Status"]
 
-# Converted, only cut in two, or there already with the same options.
+# Converted; only cut in two; or kept, because it was made with the same options.
 Status: TypeAlias = Literal["made", "chunked", "kept"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One network.
+    """The result for one network.
 
     Parameters
     ----------
     role : Role
     packages : tuple of Path
-        The whole, then what it was cut into.
+        The whole network, then its halves.
     status : Status
     verifications : tuple of (str, Verification)
-        What was compared, in words, and what came of it.
+        The name and result of each comparison.
     unverified : str
-        Why nothing was compared; empty if it was, or was not asked for.
+        The reason for no comparison; empty if there was one, or none was requested.
     """
 
     role: Role
@@ -40,13 +40,13 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One conversion.
+    """The result of one conversion.
 
     Parameters
     ----------
     outcomes : tuple of Outcome
     resources : Path or None
-        The folder for Swift's package, where it was asked for.
+        The folder for Swift's package, if requested.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -54,5 +54,5 @@ class Report:
 
     @property
     def packages(self) -> tuple[Path, ...]:
-        """Every package, in the order in which they were made."""
+        """Every package, in the order of their making."""
         return tuple(package for outcome in self.outcomes for package in outcome.packages)

@@ -1,4 +1,4 @@
-"""What a model needs beside its networks, written next to the packages: vocabulary, scheduler, and how it all goes together."""
+"""Write the files that a model needs beside its packages: vocabulary, scheduler, and a description of how they belong together."""
 
 import dataclasses
 import json
@@ -21,15 +21,15 @@ __all__ = ["check_folder", "write_sidecars"]
 
 
 def check_folder(out: Path, name: str) -> None:
-    """Refuse a folder that holds another model: one vocabulary and one scheduler stand for all its packages.
+    """Refuse a folder that holds another model: its vocabulary and scheduler apply to all its packages.
 
     Raises
     ------
-    ConversionError : ``sdrt.json`` there is of another model, or cannot be read
+    ConversionError : ``sdrt.json`` belongs to another model, or cannot be read
     """
-    there = _read(out).get("coreml", {}).get("name", name)
-    if there != name:
-        raise ConversionError(f"{out}: holds the packages of {there!r}, and {name!r} is asked for; choose another folder with -o")
+    existing = _read(out).get("coreml", {}).get("name", name)
+    if existing != name:
+        raise ConversionError(f"{out}: must hold the packages of {name!r} alone, got those of {existing!r}; choose another folder with -o")
 
 
 def write_sidecars(
@@ -41,7 +41,7 @@ def write_sidecars(
     refiner: Source | None,
     controlnets: Mapping[str, Source],
 ) -> None:
-    """Write ``vocab.json``, ``merges.txt``, ``scheduler_config.json`` and ``sdrt.json``; the last keeps what earlier conversions said.
+    """Write ``vocab.json``, ``merges.txt``, ``scheduler_config.json`` and ``sdrt.json``, which keeps entries of earlier conversions.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def write_sidecars(
     source : Source
     sizes : Sizes
     converted : sequence of ComponentName
-        What this conversion made: its configurations go before those of an earlier one.
+        What this conversion made: its configurations replace those of an earlier one.
     refiner : Source or None
     controlnets : mapping of file stem to Source
     """
@@ -58,17 +58,17 @@ def write_sidecars(
     write_text(out / "merges.txt", merges)
     write_text(out / "scheduler_config.json", json.dumps(dict(source.model.scheduler_config), indent=2))
     earlier = _read(out)
-    ours = _described(source, sizes)
+    ours = _description(source, sizes)
     if refiner is not None:
         ours["configs"]["refiner"] = dict(refiner.config("unet"))
     ours["controlnets"] = {stem: dict(each.config("controlnet")) for stem, each in controlnets.items()}
-    whole = {**_preferences(source, sizes), "coreml": _merged(ours, earlier.get("coreml") or {}, converted)}
+    whole = {**_preferences(source, sizes), "coreml": _merge(ours, earlier.get("coreml") or {}, converted)}
     if earlier and "unet" not in converted:
         whole |= {key: value for key, value in earlier.items() if key != "coreml"}
     write_text(out / SIDECAR, json.dumps(whole, indent=2))
 
 
-def _described(source: Source, sizes: Sizes) -> dict[str, Any]:
+def _description(source: Source, sizes: Sizes) -> dict[str, Any]:
     model = source.model
     vae, scheduler = source.config("vae_decoder"), model.scheduler_config
     return {
@@ -86,8 +86,8 @@ def _described(source: Source, sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def _merged(ours: dict[str, Any], earlier: Mapping[str, Any], converted: Sequence[ComponentName]) -> dict[str, Any]:
-    """An earlier conversion's word stands for the components that this one did not touch."""
+def _merge(ours: dict[str, Any], earlier: Mapping[str, Any], converted: Sequence[ComponentName]) -> dict[str, Any]:
+    """Merge with an earlier conversion, whose entries stay for the components that this one did not make."""
     kept = {component: config for component, config in earlier.get("configs", {}).items() if component not in converted}
     if "refiner" in ours["configs"]:
         kept.pop("refiner", None)
@@ -100,16 +100,16 @@ def _merged(ours: dict[str, Any], earlier: Mapping[str, Any], converted: Sequenc
 
 
 def _preferences(source: Source, sizes: Sizes) -> dict[str, Any]:
-    """The model's own, its size replaced where the packages do not take it."""
-    said = dict(source.model.defaults)
+    """Return the model's own defaults, with a different size if the packages do not accept its own."""
+    preferences = dict(source.model.defaults)
     height, width = sizes.pictures[0]
-    if (said.get("height", height), said.get("width", width)) not in sizes.pictures:
-        said |= {"height": height, "width": width}
-    return said
+    if (preferences.get("height", height), preferences.get("width", width)) not in sizes.pictures:
+        preferences |= {"height": height, "width": width}
+    return preferences
 
 
 def _vocabulary(source: Source) -> tuple[str, str]:
-    """``vocab.json`` and ``merges.txt``: the model's own files, or what its ``tokenizer.json`` holds, or CLIP's."""
+    """Return ``vocab.json`` and ``merges.txt``: the model's own files, else the content of its ``tokenizer.json``, else CLIP's."""
     folder = source.model.tokenizer_path or source.model.tokenizer_2_path
     if folder is None:
         clip = ClipVocabulary()
@@ -133,8 +133,8 @@ def _pad_tokens(source: Source) -> dict[ComponentName, str]:
     read = {
         component: SpecialTokens.from_json(*read_settings(folder)).pad_token for component, folder in folders.items() if folder is not None
     }
-    found = {**model.pad_tokens, **read}
-    return {component: found[component] for component in COMPONENTS if component in found and component in model.components}
+    tokens = {**model.pad_tokens, **read}
+    return {component: tokens[component] for component in COMPONENTS if component in tokens and component in model.components}
 
 
 def _read(out: Path) -> dict[str, Any]:
@@ -144,4 +144,4 @@ def _read(out: Path) -> dict[str, Any]:
     try:
         return read_json(file)
     except ModelError as error:
-        raise ConversionError(f"{error}; or remove it, and every part is described anew") from error
+        raise ConversionError(f"{error}; or remove it, and every component is described again") from error

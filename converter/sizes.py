@@ -1,4 +1,4 @@
-"""The sizes of picture and latents that a package is for."""
+"""The sizes of images and latents that a package accepts."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ __all__ = ["Sizes", "parse_sizes", "resolve_sizes"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Pictures and latents, size by size; the first is the default.
+    """Sizes of images and latents; the first is the default.
 
     Parameters
     ----------
     latents : tuple of (height, width)
     factor : int
-        Pixels of a picture along a side of one latent.
+        Pixels of the image for each latent, along a side.
     """
 
     latents: tuple[tuple[int, int], ...]
@@ -27,36 +27,36 @@ class Sizes:
 
     @property
     def pictures(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) in pixels."""
+        """(height, width) of the images, in pixels."""
         return tuple((height * self.factor, width * self.factor) for height, width in self.latents)
 
 
 def resolve_sizes(source: Source, options: ConvertOptions) -> Sizes:
-    """The sizes that the options ask for, or the model's own one.
+    """Return the sizes that the options request, or the model's own size.
 
     Raises
     ------
-    ConfigError : a size that the networks cannot halve as often as they do
+    ConfigError : a size that the networks cannot halve as often as they need to
     """
     factor, halvings = LatentFormat.read(source.config("vae_decoder")).pixels, latent_multiple(source.config("unet"))
-    asked = options.sizes or ((_own_side(source, "height", factor), _own_side(source, "width", factor)),)
-    if bad := [size for size in asked if any(side % factor for side in size)]:
-        raise ConfigError(f"height and width are multiples of {factor * halvings}; got {bad[0][0]}x{bad[0][1]} (height x width)")
-    latents = [(height // factor, width // factor) for height, width in asked]
+    requested = options.sizes or ((_own_side(source, "height", factor), _own_side(source, "width", factor)),)
+    if bad := [size for size in requested if any(side % factor for side in size)]:
+        raise ConfigError(f"height and width must be multiples of {factor * halvings}, got {bad[0][0]}x{bad[0][1]}; choose such")
+    latents = [(height // factor, width // factor) for height, width in requested]
     if not options.sizes:
         (height, width), *_ = latents
         latents = [(height if options.latent_height is None else options.latent_height, options.latent_width or width)]
     if bad := [size for size in latents if any(side % halvings for side in size)]:
         (height, width), *_ = bad
         raise ConfigError(
-            f"latents of {height}x{width} (height x width; pictures of {height * factor}x{width * factor}) cannot be halved as often as "
-            f"the U-Net does; take multiples of {halvings}, which are {halvings * factor} pixels"
+            f"latents must be multiples of {halvings}, as the U-Net halves them, got {height}x{width} (height x width; images of "
+            f"{height * factor}x{width * factor}); choose images in multiples of {halvings * factor} pixels"
         )
     return Sizes(latents=tuple(latents), factor=factor)
 
 
 def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
-    """Sizes as the command line takes them, WIDTHxHEIGHT as pictures are named everywhere: (height, width) of each.
+    """Parse the command line's sizes, WIDTHxHEIGHT as images are usually described, to (height, width) of each.
 
     Raises
     ------
@@ -65,21 +65,21 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
     >>> parse_sizes("512x512,512x768")
     ((512, 512), (768, 512))
     """
-    found = []
+    sizes = []
     for size in text.split(","):
         width, _, height = size.strip().lower().partition("x")
         if not (width.isdecimal() and height.isdecimal()):
-            raise ConfigError(f"--sizes is WIDTHxHEIGHT, or several with commas between them, as 512x512,512x768; got {size!r}")
-        found.append((int(height), int(width)))
-    return tuple(found)
+            raise ConfigError(f"--sizes must be WIDTHxHEIGHT, or several separated by commas, as 512x512,512x768, got {size!r}; write that")
+        sizes.append((int(height), int(width)))
+    return tuple(sizes)
 
 
 def _own_side(source: Source, name: str, factor: int) -> int:
-    said = source.model.defaults.get(name)
-    if said is not None:
-        return int(said)
+    default = source.model.defaults.get(name)
+    if default is not None:
+        return int(default)
     size = source.config("unet")["sample_size"]
     if size is None:
-        raise ConfigError(f"{source.name}: its U-Net's configuration says no sample_size; pass the picture's size")
+        raise ConfigError(f"{source.name}: its U-Net's configuration must state a sample_size, got none; pass the image's size")
     rows, columns = (size, size) if isinstance(size, int) else size
     return int(rows if name == "height" else columns) * factor

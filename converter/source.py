@@ -1,4 +1,4 @@
-"""The checkpoint that is converted: opened once, and one part of it at a time in torch's modules."""
+"""The checkpoint to convert: opened once, and built one component at a time in torch modules."""
 
 import hashlib
 import re
@@ -23,16 +23,16 @@ _SNAPSHOT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A model, or a ControlNet, with everything that is laid over it before it is converted.
+    """A model or a ControlNet, with everything applied to it before its conversion.
 
     Parameters
     ----------
     model : StoredModel
     name : str
-        What files are called after: a repository's id, or the name of a folder or file.
+        The name that files are called after: a repository's id, or the name of a folder or file.
     loras : tuple of Lora
     custom_vae : bool
-        Whether the VAE is not the model's own.
+        Whether the VAE replaces the model's own.
     """
 
     model: StoredModel
@@ -42,21 +42,21 @@ class Source:
 
     @property
     def is_xl(self) -> bool:
-        """Whether the model is of Stable Diffusion XL's kind; its refiner is too."""
+        """Whether the model is a Stable Diffusion XL model, or its refiner."""
         return "text_encoder_2" in self.model.components
 
     @property
     def revision(self) -> str | None:
-        """The commit of the Hub's repository that the files are of; None of a folder of one's own."""
+        """The commit of the Hub's repository that the files belong to; None for a local folder."""
         name = self.model.path.name
         return name if self.model.path.parent.name == "snapshots" and _SNAPSHOT.fullmatch(name) else None
 
     def config(self, component: ComponentName) -> Mapping[str, Any]:
-        """A component's configuration, defaults filled in."""
+        """Return a component's configuration, with defaults filled in."""
         return self.model.config(component)
 
     def adapter(self, component: ComponentName) -> "Adapter":
-        """A component in float32 with its LoRAs merged, as `sdrt.backends.torch` runs it; nobody else holds it.
+        """Build a component in float32 with its LoRAs merged, as `sdrt.backends.torch` runs it; the caller owns it.
 
         Raises
         ------
@@ -71,19 +71,19 @@ class Source:
         return adapter
 
     def digest(self, component: ComponentName) -> str:
-        """What a component's weights and configuration are, as one short text: other weights, another text."""
-        found = hashlib.sha256(repr(sorted(self.config(component).items())).encode())
+        """Return a short text that identifies a component's weights and configuration."""
+        sha256 = hashlib.sha256(repr(sorted(self.config(component).items())).encode())
         for file in sorted(self.model.tensors(component).files):
-            _add_file(found, file)
+            _add_file(sha256, file)
         for lora in self.loras:
             if lora.layers.get(component):
-                found.update(repr(lora.strength).encode())
-                _add_file(found, lora.file)
-        return found.hexdigest()[:32]
+                sha256.update(repr(lora.strength).encode())
+                _add_file(sha256, lora.file)
+        return sha256.hexdigest()[:32]
 
 
 def open_source(options: ConvertOptions) -> Source:
-    """The model that the options name, its VAE replaced and its LoRAs matched where they say so.
+    """Open the model that the options name, with its VAE replaced and its LoRAs matched as they request.
 
     Raises
     ------
@@ -107,19 +107,19 @@ def open_source(options: ConvertOptions) -> Source:
 
 
 def open_refiner(options: ConvertOptions, refiner: str) -> Source:
-    """The refiner, of which the U-Net is converted; LoRAs are not merged into it."""
+    """Open the refiner, whose U-Net is converted; LoRAs are not merged into it."""
     model = open_model(refiner, variant=options.variant, pickled=options.pickled, cache_dir=options.cache_dir)
     return Source(model=model, name=model_name(refiner))
 
 
 def open_controlnet(options: ConvertOptions, controlnet: str) -> Source:
-    """A ControlNet."""
+    """Open a ControlNet."""
     model = open_component(controlnet, "controlnet", variant=options.variant, pickled=options.pickled, cache_dir=options.cache_dir)
     return Source(model=model, name=model_name(controlnet))
 
 
 def model_name(model: str) -> str:
-    """What files are called after: the id of a repository, or the own name of a folder or file. Nothing is opened.
+    """Return the name that files are called after: a repository's id, or the name of a folder or file. Nothing is opened.
 
     >>> model_name("CompVis/stable-diffusion-v1-4"), model_name("/models/mine.safetensors")
     ('CompVis/stable-diffusion-v1-4', 'mine')

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written under another name, opened, and only then put into their place."""
+"""Write files whole or not at all: under another name first, opened for a check, and only then moved into place."""
 
 import shutil
 import tempfile
@@ -20,17 +20,17 @@ __all__ = ["check_opens", "move_into_place", "workplace", "write_text"]
 
 @contextmanager
 def workplace(out: Path) -> Iterator[Path]:
-    """A folder inside ``out`` for what is not finished; gone afterwards, whatever happens.
+    """Make a folder inside ``out`` for unfinished files; it is removed afterwards, whatever happens.
 
     Raises
     ------
-    ConversionError : the disk is full, or ``out`` cannot be written to
+    ConversionError : the disk is full, or ``out`` is not writable
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".converting-", dir=out))
     except OSError as error:
-        raise ConversionError(f"{out}: cannot be written to ({error.strerror}); choose another place with -o") from error
+        raise ConversionError(f"{out}: must be writable, got {error.strerror}; choose another folder with -o") from error
     try:
         yield folder
     except OSError as error:
@@ -38,18 +38,18 @@ def workplace(out: Path) -> Iterator[Path]:
             raise
         reason = error.strerror or error
         raise ConversionError(
-            f"{out}: writing failed ({reason}); nothing half-written is left: make room, or choose another place"
+            f"{out}: writing failed ({reason}), and nothing incomplete is left; make room, or choose another folder"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_opens(package: Path) -> None:
-    """Open a package as whoever runs it will, and look at every constant.
+    """Open a package as an app will, and check every constant.
 
     Raises
     ------
-    ConversionError : it does not open, or a constant is infinite or no number: the Neural Engine and palettes want finite ones
+    ConversionError : it does not open, or a constant is infinite or NaN: the Neural Engine and palettes need finite ones
     """
     try:
         with MLProgram(package):
@@ -57,16 +57,16 @@ def check_opens(package: Path) -> None:
         opened = open_package(package)
         strange = [name for name, value in _constants(opened, opened.model) if value.dtype.kind == "f" and not np.isfinite(value).all()]
     except SdrtError as error:
-        raise ConversionError(f"{package.name}: was written and does not open ({error}); check the disk, then report it") from error
+        raise ConversionError(f"{package.name}: must open after writing, got {error}; check the disk, then report it") from error
     if strange:
         raise ConversionError(
-            f"{package.name}: {len(strange)} constants are not finite ({', '.join(strange[:3])}), where the source's weights are; "
+            f"{package.name}: constants must be finite as the source's weights are, got {len(strange)} others ({', '.join(strange[:3])}); "
             "pass --precision float32, and report it"
         )
 
 
 def _constants(package: Package, model: ModelSpec) -> Iterator[tuple[str, Array]]:
-    """The constants of a model and of those inside it, by the operation that holds them; read one after another."""
+    """Yield the constants of a model and of models inside it, with the name of their operation, reading one at a time."""
     for inner in model.models:
         yield from _constants(package, inner)
     if model.program is None:
@@ -82,7 +82,7 @@ def _constants(package: Package, model: ModelSpec) -> Iterator[tuple[str, Array]
 
 
 def move_into_place(written: Path, place: Path) -> None:
-    """Give a finished file or folder its name; what had it goes only when the new one is there.
+    """Give a finished file or folder its name; an existing one is only removed once the new one is in place.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def move_into_place(written: Path, place: Path) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file, whole or not at all."""
     with workplace(file.parent) as folder:
         written = folder / file.name
         written.write_text(text, encoding="utf-8")

@@ -1,17 +1,16 @@
-"""From a torch module to a Core ML model: traced, and converted by coremltools."""
+"""Trace a torch module, and convert the trace to a Core ML model with coremltools."""
 
 from typing import Any
 
 import numpy as np
 import torch
 
-from converter.halves import half_weights
+from converter.halves import half_precision_weights
 from converter.interface import Tensor
-from converter.options import ConvertOptions
-from converter.parts.part import Part
+from converter.options import ComputeUnit, DeploymentTarget
+from converter.parts.traceable import TraceablePart
 from converter.precision import compute_precision
-from converter.quiet import quiet
-from converter.shim import ct, validated_once
+from converter.tools import conversion_toolkit, quiet, validated_once
 from sdrt.errors import ConversionError
 
 __all__ = ["to_coreml"]
@@ -19,15 +18,17 @@ __all__ = ["to_coreml"]
 _DTYPES = {"float16": np.float16, "float32": np.float32}
 
 
-def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = False) -> Any:
-    """Trace a part and convert it; the part's module may be let go of afterwards.
+def to_coreml(part: TraceablePart, *, target: DeploymentTarget, compute_unit: ComputeUnit, half_weights: bool) -> Any:
+    """Trace a part and convert it; the part's module is not needed afterwards.
 
     Parameters
     ----------
-    part : Part
-    options : ConvertOptions
-    whole_weights : bool
-        Whether weights keep the precision of computation, because they are compressed afterwards.
+    part : TraceablePart
+    target : DeploymentTarget
+    compute_unit : ComputeUnit
+        For a part that does not require one itself.
+    half_weights : bool
+        Whether the weights of a computation in float32 are stored in float16.
 
     Returns
     -------
@@ -35,8 +36,9 @@ def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = Fals
 
     Raises
     ------
-    ConversionError : torch or coremltools stumbles over the network
+    ConversionError : torch or coremltools fails on the network
     """
+    ct = conversion_toolkit()
     with quiet():
         try:
             with torch.no_grad():
@@ -45,28 +47,27 @@ def to_coreml(part: Part, options: ConvertOptions, *, whole_weights: bool = Fals
                 model = ct.convert(
                     traced,
                     convert_to="mlprogram",
-                    minimum_deployment_target=getattr(ct.target, options.deployment_target),
+                    minimum_deployment_target=getattr(ct.target, target),
                     compute_precision=compute_precision(part.precision),
-                    compute_units=getattr(ct.ComputeUnit, part.compute_unit or options.compute_unit),
-                    inputs=[ct.TensorType(name=each.name, shape=_shape(each), dtype=_DTYPES[each.dtype]) for each in part.inputs],
+                    compute_units=getattr(ct.ComputeUnit, part.compute_unit or compute_unit),
+                    inputs=[ct.TensorType(name=each.name, shape=_shape(ct, each), dtype=_DTYPES[each.dtype]) for each in part.inputs],
                     outputs=[ct.TensorType(name=each.name, dtype=_DTYPES[each.dtype]) for each in part.outputs],
-                    pass_pipeline=half_weights()
-                    if part.precision == "float32" and not (options.float32_weights or whole_weights)
-                    else None,
+                    pass_pipeline=half_precision_weights() if half_weights and part.precision == "float32" else None,
                     skip_model_load=True,
                 )
             model._mil_program.validate(check_essential_scope=True)
-            # all that is needed from here on is on disk already; this would keep every weight in memory besides
+            # Everything still needed is on disk; keeping the program would keep every weight in memory too.
             model._mil_program = None
             return model
         except (MemoryError, OSError):
             raise
-        except Exception as error:  # the tools raise what they stumble over, of any kind
+        except Exception as error:  # torch and coremltools raise exceptions of any kind
             reason = " ".join(str(error).split())[:300]
             raise ConversionError(
-                f"{part.role}: cannot be converted ({type(error).__name__}: {reason}); its configuration may be an unusual one: report it"
+                f"{part.role}: must be a network that coremltools can convert, got {type(error).__name__}: {reason}; "
+                "its configuration may be unusual: report it"
             ) from error
 
 
-def _shape(tensor: Tensor) -> Any:
+def _shape(ct: Any, tensor: Tensor) -> Any:
     return ct.EnumeratedShapes(shapes=list(tensor.shapes), default=tensor.shape) if tensor.flexible else ct.Shape(shape=tensor.shape)

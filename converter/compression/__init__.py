@@ -1,6 +1,6 @@
-"""Smaller weights: palettization, integers, zeros, and recipes of mixed bits.
+"""Compress weights: palettization, integers, zeros, and recipes of mixed bits.
 
-What options and command lines need, the settings, is imported now; what reads packages loads on first use.
+Settings, which options and command lines need, are imported at once; modules that read packages are imported on first use.
 """
 
 import importlib

@@ -1,33 +1,32 @@
-"""The weights of a model, written in a smaller form by coremltools."""
+"""Rewrite the weights of a model in a smaller form, with coremltools."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from converter.annotations import annotate
 from converter.compression.clustering import cluster
 from converter.compression.weights import Weight
-from converter.quiet import quiet
-from converter.toolkit import toolkit
+from converter.metadata import annotate
+from converter.tools import quiet, toolkit
 
 __all__ = ["Progress", "palettize", "prune", "quantize"]
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with what was done, how many of it, and of how many."""
+"""Called with a description of the finished item, the number of finished items, and the number of all items."""
 
 _OPTIMIZE = "coremltools.optimize.coreml"
-_SMALLEST_BLOCK = 8  # a scale of 16 bits for fewer weights of 4 bits makes 8 bits a weight the smaller
+_SMALLEST_BLOCK = 8  # fewer 4-bit weights than this with a scale of 16 bits are no smaller than 8-bit ones
 
 
 def palettize(model: Any, nbits: Mapping[str, int], progress: Progress | None = None) -> Any:
-    """Each named weight as indices into its own palette of 2**nbits values.
+    """Replace each named weight by indices into its own palette of 2**nbits values.
 
     Parameters
     ----------
     model : coremltools.models.MLModel
-    nbits : mapping of weights' names
-    progress : called as each weight is done, or None
+    nbits : mapping from weights' names
+    progress : called as each weight is finished, or None
 
     Returns
     -------
@@ -38,22 +37,22 @@ def palettize(model: Any, nbits: Mapping[str, int], progress: Progress | None = 
 
     def config(name: str, bits: int) -> Any:
         def lut_function(weight: Any) -> Any:
-            found = cluster(weight, bits)
+            palette = cluster(weight, bits)
             done.append(name)
             if progress is not None:
                 progress(f"palette of {name}", len(done), len(nbits))
-            return found
+            return palette
 
         return tools.OpPalettizerConfig(mode="custom", lut_function=lut_function, weight_threshold=0)
 
-    return _applied(tools.palettize_weights, model, {name: config(name, bits) for name, bits in nbits.items()})
+    return _apply(tools.palettize_weights, model, {name: config(name, bits) for name, bits in nbits.items()})
 
 
 def quantize(model: Any, weights: Sequence[Weight], nbits: int, block_size: int) -> Any:
-    """Each weight as int8 with a scale for each output channel, or as int4 with one for each block.
+    """Replace each weight by int8 with a scale for each output channel, or by int4 with a scale for each block.
 
-    A block is as long as divides the weight's inputs, at most ``block_size``, and as high and wide as a convolution's window; where it
-    holds less than 8 weights, int8 takes no more room and is taken.
+    A block's length is the largest divisor of the weight's inputs up to ``block_size``, and its height and width those of a convolution's
+    window; for blocks of fewer than 8 weights int8 is used, which is no larger.
     """
     tools = toolkit(_OPTIMIZE)
     config = partial(tools.OpLinearQuantizerConfig, mode="linear_symmetric", weight_threshold=0)
@@ -66,20 +65,20 @@ def quantize(model: Any, weights: Sequence[Weight], nbits: int, block_size: int)
             configs[weight.name] = config(dtype="int4", granularity="per_block", block_size=block)
         else:
             configs[weight.name] = config(dtype="int8", granularity="per_channel")
-    return _applied(tools.linear_quantize_weights, model, configs)
+    return _apply(tools.linear_quantize_weights, model, configs)
 
 
 def prune(model: Any, weights: Sequence[Weight], sparsity: float) -> Any:
-    """Each weight with its smallest numbers left out."""
+    """Set the smallest numbers of each weight to zero."""
     tools = toolkit(_OPTIMIZE)
     configs = {weight.name: tools.OpMagnitudePrunerConfig(target_sparsity=sparsity, weight_threshold=0) for weight in weights}
-    return _applied(tools.prune_weights, model, configs)
+    return _apply(tools.prune_weights, model, configs)
 
 
-def _applied(function: Callable[[Any, Any], Any], model: Any, configs: Mapping[str, Any]) -> Any:
+def _apply(function: Callable[[Any, Any], Any], model: Any, configs: Mapping[str, Any]) -> Any:
     tools = toolkit(_OPTIMIZE)
     with quiet():
-        found = function(model, tools.OptimizationConfig(global_config=None, op_name_configs=dict(configs)))
-    # coremltools 9 hands all of it on, and promises nothing; get_spec would give copies
-    annotate(found._spec.description, model._spec.description)
-    return found
+        smaller = function(model, tools.OptimizationConfig(global_config=None, op_name_configs=dict(configs)))
+    # Coremltools 9 copies all metadata, but does not promise to; get_spec would return copies.
+    annotate(smaller._spec.description, model._spec.description)
+    return smaller

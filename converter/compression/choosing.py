@@ -1,14 +1,15 @@
-"""Which weight gets how many bits: the gentlest steps first.
+"""Choose the number of bits for each weight, taking the steps of least noise first.
 
-Errors of single layers add up in power, to a good approximation while they are small: so each is worth its share of noise, and the best set
-of a given size takes the steps with the least noise for a byte saved (Shoham & Gersho 1988, Efficient bit allocation).
+While they are small, the errors of single layers add up in power, to a good approximation. Each weight therefore has its own share of
+noise, and the best choice of a given size takes the steps with the least noise for each byte saved (Shoham & Gersho 1988, Efficient bit
+allocation).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-__all__ = ["Option", "descent", "filled_up"]
+__all__ = ["Option", "descent", "spend_spare_bytes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +20,9 @@ class Option:
     ----------
     bits : int
     size : int
-        Bytes.
+        In bytes.
     noise : float
-        Noise power at the output that it makes alone, where the output's peak is 1.
+        The noise power that it alone causes at the output, whose peak is 1.
     """
 
     bits: int
@@ -30,45 +31,45 @@ class Option:
 
 
 def descent(options: Mapping[str, Sequence[Option]]) -> list[tuple[str, Option]]:
-    """Steps from every weight's largest option to its smallest, in the order in which to take them.
+    """Order the steps from every weight's largest option to its smallest, by noise for each byte saved.
 
     Parameters
     ----------
     options : mapping
-        The options of each weight by its name.
+        The options of each weight, by its name.
 
     Returns
     -------
-    list of a weight's name and the option that it then has; options that another one beats in both are left out
+    list of a weight's name and its next option; options that another one beats in both size and noise are left out
     """
     steps = []
-    for name, given in options.items():
-        hull = _lower_hull(given)
+    for name, choices in options.items():
+        hull = _lower_hull(choices)
         for before, after in pairwise(hull):
             steps.append(((after.noise - before.noise) / (before.size - after.size), name, after))
-    # slopes of one weight rise, so that its own steps stay in order
+    # The slopes of one weight increase, so its own steps stay in order.
     return [(name, option) for _, name, option in sorted(steps, key=lambda step: step[0])]
 
 
-def filled_up(chosen: Mapping[str, Option], options: Mapping[str, Sequence[Option]], spare: int) -> dict[str, Option]:
-    """The choice with ``spare`` bytes spent, each time on what takes away the most noise of all that fits."""
-    found = dict(chosen)
+def spend_spare_bytes(chosen: Mapping[str, Option], options: Mapping[str, Sequence[Option]], spare: int) -> dict[str, Option]:
+    """Spend ``spare`` bytes on a choice, each time on the option that fits and removes the most noise."""
+    result = dict(chosen)
     while True:
         better = [
-            (found[name].noise - option.noise, name, option)
-            for name, given in options.items()
-            for option in given
-            if option.noise < found[name].noise and option.size - found[name].size <= spare
+            (result[name].noise - option.noise, name, option)
+            for name, choices in options.items()
+            for option in choices
+            if option.noise < result[name].noise and option.size - result[name].size <= spare
         ]
         if not better:
-            return found
+            return result
         _, name, option = max(better, key=lambda step: (step[0], -step[2].size))
-        spare -= option.size - found[name].size
-        found[name] = option
+        spare -= option.size - result[name].size
+        result[name] = option
 
 
 def _lower_hull(options: Sequence[Option]) -> list[Option]:
-    """From the largest to the smallest, with slopes that rise."""
+    """Return the options from largest to smallest whose slopes increase."""
     hull: list[Option] = []
     for option in sorted(options, key=lambda option: (-option.size, option.noise)):
         if hull and hull[-1].size == option.size:

@@ -1,11 +1,11 @@
-"""A palette of so many values for a weight: k-means in one dimension.
+"""Find a palette for a weight: k-means in one dimension.
 
-coremltools takes an exact method for large float16 weights (about a second a weight at 8 bits) and scikit-learn's for others. On a line,
-k-means needs neither: float16 has 65,536 values, whose counts are all there is to know of a weight, and a step of Lloyd's method over
-running sums of them costs microseconds whatever the weight's size. It begins at the point density that is best for many points (Panter &
-Dite 1951: the cube root of the values' density) and ends where no value changes its group, and where splitting groups and joining others
-does not help. Measured against the exact method, the mean squared error is at most 2% larger for weights like a network's, and at most 10%
-(0.4 dB) for few numbers or heaps of them; see ``tests/converter/test_compression.py``.
+Coremltools uses an exact method for large float16 weights (about a second for each weight at 8 bits) and scikit-learn's for others. In one
+dimension k-means needs neither: float16 has 65,536 values, whose counts describe a weight completely, and a step of Lloyd's method over
+running sums of them takes microseconds for weights of any size. It starts from the point density that is optimal for many points (Panter &
+Dite 1951: the cube root of the values' density), and stops when no value changes its group and when splitting some groups and joining
+others does not help. Compared with the exact method, the mean squared error is at most 2% larger for weights like a network's, and at most
+10% (0.4 dB) for few or concentrated numbers; see ``tests/converter/test_compression.py``.
 
 Source: Lloyd, Least squares quantization in PCM, 1982, method I.
 """
@@ -17,21 +17,21 @@ from sdrt.arrays import Array
 
 __all__ = ["cluster", "palettized_values"]
 
-_STEPS = 1000  # of Lloyd's method at most; 8 bits take a few hundred
+_STEPS = 1000  # at most, of Lloyd's method; 8 bits take a few hundred
 
 
 def cluster(weight: Array, nbits: int) -> tuple[Array, Array]:
-    """A palette and indices into it.
+    """Find a palette, and indices into it.
 
     Parameters
     ----------
     weight : f16 or f32 array, finite
-        float32 is rounded to float16's eleven bits to be counted, relative to the largest number.
+        float32 is rounded to the 11 significant bits of float16 for counting, relative to the largest number.
     nbits : int, 1 to 8
 
     Returns
     -------
-    palette of weight's dtype [2**nbits], ascending before its unused entries, which are 0; u8[weight.size]
+    palette of weight's dtype [2**nbits], ascending up to its unused entries, which are 0; u8[weight.size]
     """
     largest = float(np.abs(weight).max(initial=0.0))
     scale = 1.0 if weight.dtype == np.float16 or largest == 0 else largest
@@ -51,46 +51,46 @@ def cluster(weight: Array, nbits: int) -> tuple[Array, Array]:
 
 
 def palettized_values(weight: Array, nbits: int) -> Array:
-    """The weight that comes back from its palette; same shape and dtype."""
+    """Return the weight as restored from its palette, with the same shape and dtype."""
     palette, indices = cluster(weight, nbits)
-    found: Array = palette[indices].reshape(weight.shape)
-    return found
+    restored: Array = palette[indices].reshape(weight.shape)
+    return restored
 
 
 def _lloyd(
     values: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], groups: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Centres of groups of ascending values, and where in ``values`` each group starts."""
+    """Return the centres of groups of ascending values, and the index in ``values`` at which each group starts."""
     if len(values) <= groups:
         return values, np.arange(len(values))
     sums = np.concatenate([np.zeros((3, 1)), np.cumsum(counts * np.stack([np.ones_like(values), values, values**2]), axis=1)], axis=1)
-    centres, starts = _settled(values, sums, _first_groups(values, counts, groups))
+    centres, starts = _lloyd_steps(values, sums, _first_groups(values, counts, groups))
     error, swaps = _errors(sums, starts, np.append(starts[1:], len(values))).sum(), max(1, groups // 8)
     while swaps:
-        tried_centres, tried = _settled(values, sums, _swapped(values, sums, centres, starts, swaps))
-        found = _errors(sums, tried, np.append(tried[1:], len(values))).sum()
-        if found < error * (1 - 1e-4):
-            centres, starts, error = tried_centres, tried, found
+        tried_centres, tried = _lloyd_steps(values, sums, _swap_groups(values, sums, centres, starts, swaps))
+        tried_error = _errors(sums, tried, np.append(tried[1:], len(values))).sum()
+        if tried_error < error * (1 - 1e-4):
+            centres, starts, error = tried_centres, tried, tried_error
         else:
             swaps //= 2
     return centres, starts
 
 
 def _errors(sums: npt.NDArray[np.float64], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """The squared errors of groups from their means."""
+    """Return the squared error of each group from its mean."""
     mass, moment, square = sums[:, ends] - sums[:, starts]
-    found: npt.NDArray[np.float64] = np.maximum(square - moment**2 / np.maximum(mass, 1), 0)
-    return found
+    errors: npt.NDArray[np.float64] = np.maximum(square - moment**2 / np.maximum(mass, 1), 0)
+    return errors
 
 
-def _swapped(
+def _swap_groups(
     values: npt.NDArray[np.float64],
     sums: npt.NDArray[np.float64],
     centres: npt.NDArray[np.float64],
     starts: npt.NDArray[np.int64],
     swaps: int,
 ) -> npt.NDArray[np.int64]:
-    """Groups of which so many were split, that gain most by it, and as many pairs of neighbours joined, that lose least."""
+    """Split the groups that gain most by it, and join as many pairs of neighbours, those that lose least."""
     ends = np.append(starts[1:], len(values))
     own = _errors(sums, starts, ends)
     middle = np.clip(np.searchsorted(values, centres), starts + 1, ends)
@@ -111,14 +111,14 @@ def _swapped(
     return np.array(sorted(kept))
 
 
-def _settled(
+def _lloyd_steps(
     values: npt.NDArray[np.float64], sums: npt.NDArray[np.float64], starts: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Lloyd's method from these groups on."""
+    """Run Lloyd's method from these groups."""
     for _ in range(_STEPS):
         ends = np.append(starts[1:], len(values))
         centres = (sums[1, ends] - sums[1, starts]) / (sums[0, ends] - sums[0, starts])
-        moved = _none_empty(np.append(0, np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)), len(values))
+        moved = _fill_empty_groups(np.append(0, np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)), len(values))
         if np.array_equal(moved, starts):
             break
         starts = moved
@@ -126,15 +126,15 @@ def _settled(
 
 
 def _first_groups(values: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], groups: int) -> npt.NDArray[np.int64]:
-    """Groups of one share each of the cube root of the density; at least one value in each."""
+    """Return groups with equal shares of the cube root of the density, each with at least one value."""
     edges = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2, values[-1:]])
     share = np.cumsum(np.cbrt(counts * np.diff(edges) ** 2))
     starts = np.append(0, np.searchsorted(share, share[-1] * np.arange(1, groups) / groups))
-    return _none_empty(starts, len(values))
+    return _fill_empty_groups(starts, len(values))
 
 
-def _none_empty(starts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Ascending starts with at least one value between them."""
+def _fill_empty_groups(starts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Move ascending starts so that at least one value lies between them."""
     place = np.arange(len(starts))
-    found: npt.NDArray[np.int64] = np.minimum(np.maximum.accumulate(starts - place) + place, count - len(starts) + place)
-    return found
+    moved: npt.NDArray[np.int64] = np.minimum(np.maximum.accumulate(starts - place) + place, count - len(starts) + place)
+    return moved

@@ -1,4 +1,4 @@
-"""One model in, a smaller one out."""
+"""Compress the weights of a model."""
 
 import json
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from sdrt.errors import ConfigError
 __all__ = ["Progress", "compress", "on_disk", "weights_to_compress"]
 
 METADATA_KEY = "sdrt.mixed_bits"
-"""The user-defined entry that tells of a recipe: mean bits of a weight, the output's PSNR in dB, bytes of all weights."""
+"""The user-defined entry that describes a recipe: mean bits of a weight, PSNR of the output in dB, size of all weights in bytes."""
 
-IOS_18 = 9  # the specification that brought palettes of 3 bits and integers of 4
+IOS_18 = 9  # the specification that introduced palettes of 3 bits and integers of 4
 
 
 def compress(
@@ -31,28 +31,28 @@ def compress(
     measurements: Path | None = None,
     progress: Progress | None = None,
 ) -> Any:
-    """A model with smaller weights; its interface, descriptions and metadata stay.
+    """Return a model with smaller weights; its interface, descriptions and metadata are kept.
 
     Parameters
     ----------
     model : coremltools.models.MLModel
-        An ML Program with one function, uncompressed. It is not changed.
-    compression : Compression, or a Recipe of before
-        Embedding tables, masks, biases and small weights stay as they are in each.
+        An uncompressed ML Program with one function. It is not changed.
+    compression : Compression, or an existing Recipe
+        Embedding tables, masks, biases and small weights are never compressed.
     measure, measurements
-        For mixed bits, see `make_recipe`: how the output's error is found, and the file that keeps what was measured.
-    progress : called as weights are done, or None
+        For mixed bits, see `make_recipe`: how the output's error is measured, and the file that stores measurements.
+    progress : called as weights are finished, or None
 
     Returns
     -------
     coremltools.models.MLModel
-        The same weights as before where none is large enough.
+        With unchanged weights if none is large enough.
 
     Raises
     ------
-    ConfigError : the model is compressed already, is a pipeline, or is for systems that do not know this compression; a recipe is another
-        model's; an aim cannot be reached
-    MissingExtraError : a package that is needed is not installed
+    ConfigError : a model that is compressed already, a pipeline, or one for systems without this compression; a recipe of another
+        model; an aim that cannot be reached
+    MissingExtraError : a required package is not installed
     """
     _check_target(model, compression)
     with on_disk(model) as path:
@@ -61,7 +61,7 @@ def compress(
             compression = make_recipe(path, compression, measure=measure, measurements=measurements, progress=progress)
         weights = weights_to_compress(path, 1 if isinstance(compression, Recipe) else compression.min_elements)
     if isinstance(compression, Recipe):
-        return _by_recipe(model, compression, weights, progress)
+        return _apply_recipe(model, compression, weights, progress)
     if not weights:
         return model
     if isinstance(compression, Palettization):
@@ -71,19 +71,19 @@ def compress(
     return prune(model, weights, compression.sparsity)
 
 
-def _by_recipe(model: Any, recipe: Recipe, weights: tuple[Weight, ...], progress: Progress | None) -> Any:
+def _apply_recipe(model: Any, recipe: Recipe, weights: tuple[Weight, ...], progress: Progress | None) -> Any:
     bits = {name: count for name, count in recipe.bits_for(weights).items() if count != PLAIN}
     if not bits:
         return model
-    found = palettize(model, bits, progress)
-    said = {"mean_bits": round(recipe.mean_bits(weights), 2), "psnr": round(recipe.psnr, 1), "weight_bytes": recipe.weight_bytes}
-    found.user_defined_metadata[METADATA_KEY] = json.dumps(said)
-    return found
+    smaller = palettize(model, bits, progress)
+    summary = {"mean_bits": round(recipe.mean_bits(weights), 2), "psnr": round(recipe.psnr, 1), "weight_bytes": recipe.weight_bytes}
+    smaller.user_defined_metadata[METADATA_KEY] = json.dumps(summary)
+    return smaller
 
 
 @contextmanager
 def on_disk(model: Any) -> Iterator[Path]:
-    """The package that a model lies in, for as long as this lasts: its own, or one that is written for it."""
+    """Yield the path of a model's package: its own, or a temporary one."""
     if model.package_path is not None:
         yield Path(model.package_path)
         return
@@ -94,14 +94,14 @@ def on_disk(model: Any) -> Iterator[Path]:
 
 
 def weights_to_compress(path: Path, min_elements: int) -> tuple[Weight, ...]:
-    """The weights of an uncompressed package, in the program's order.
+    """Return the weights of an uncompressed package, in the program's order.
 
     Raises
     ------
-    ConfigError : it is compressed already
+    ConfigError : a package that is compressed already
     """
     if is_compressed(path):
-        raise ConfigError("the weights of this model are compressed already; compress the one that was converted without compression")
+        raise ConfigError("a model to compress must be uncompressed, got compressed weights; use the model converted without compression")
     return find_weights(path, min_elements)[0]
 
 
@@ -114,6 +114,6 @@ def _check_target(model: Any, compression: Compression | Recipe) -> None:
         what = "integers of 4 bits"
     if what is not None and version < IOS_18:
         raise ConfigError(
-            f"{what}: iOS 18 or macOS 15 is needed (specification {IOS_18}), and the model is made for older systems (specification "
-            f"{version}); convert it with --min-deployment-target macOS15, or choose palettes of 2, 4, 6 or 8 bits or int8"
+            f"{what} must have a deployment target of iOS 18 or macOS 15 (specification {IOS_18}), got specification {version}; "
+            f"convert with --min-deployment-target macOS15, or choose palettes of 2, 4, 6 or 8 bits or int8"
         )

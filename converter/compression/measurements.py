@@ -1,4 +1,4 @@
-"""Measurements that took long, kept in a file so that a second run goes on where the first one ended."""
+"""Store long measurements in a file, so that an interrupted run continues where it ended."""
 
 import json
 import math
@@ -13,18 +13,18 @@ __all__ = ["Measurements"]
 
 
 class Measurements:
-    """PSNR in dB by what was measured.
+    """Measured PSNRs in dB, by key.
 
     Parameters
     ----------
     path : Path or None
-        A JSON file, made if it is not there; None keeps nothing. It may hold several models.
+        A JSON file, created if missing; None stores nothing. It may hold several models.
     model : str
-        What the measurements depend on besides their own keys: program, all weights, inputs. The file's others are left alone.
+        Everything that the measurements depend on besides their keys: program, all weights, inputs. Entries of other models are kept.
 
     Raises
     ------
-    ModelError : the file is there and is none of this kind
+    ModelError : the file is not one of measurements
     """
 
     def __init__(self, path: Path | None, model: str) -> None:
@@ -36,7 +36,7 @@ class Measurements:
         return key in self._own
 
     def get(self, key: str, measure: Callable[[], float]) -> float:
-        """What was measured under this key; measured now, and written at once, if it was not."""
+        """Return the measurement with this key; if missing, measure it and write it at once."""
         if key not in self._own:
             self._own[key] = measure()
             self._write()
@@ -59,11 +59,11 @@ class Measurements:
 
 def _read(path: Path) -> dict[str, dict[str, float]]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] == 1:
-            models = {str(model): {str(key): float(value) for key, value in kept.items()} for model, kept in found["models"].items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] == 1:
+            models = {str(model): {str(key): float(value) for key, value in kept.items()} for model, kept in content["models"].items()}
             if all(math.isfinite(value) for kept in models.values() for value in kept.values()):
                 return models
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise ModelError(f"{path}: holds no measurements that can be read; give another file, or delete this one to measure again")
+    raise ModelError(f"{path}: must hold measurements, got something else; choose another file, or delete this one to measure again")

@@ -1,12 +1,11 @@
-"""What other weights do to a model's output, measured in the executor; no package is written for it.
+"""Measure how replaced weights change a model's output, in the executor; no package is written for it.
 
-A run costs what the network's forward pass costs. What stands before the first weight that is replaced is computed once and kept, so that
-measuring layers in the program's order takes half the time of whole passes. SD 1.5's U-Net at 32x32, with 280 weights at five widths and
-about 27 s a pass on two cores, would come to about five hours; `converter.compression.measurements` lets it be done in pieces.
+A measurement costs one forward pass of the network. Everything before the first replaced weight is computed once and cached, so measuring
+layers in the program's order takes half the time of whole passes. For SD 1.5's U-Net at 32x32, with 280 weights at five widths and about
+27 s a pass on two cores, this takes about five hours; `converter.compression.measurements` allows doing it in pieces.
 """
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from converter.verification.figures import psnr
 from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants, KeptArrays
 from sdrt.backends.coreml.executor import Executor, plain_computations
@@ -28,62 +28,52 @@ from sdrt.host import usable_cores
 from sdrt.models.mlpackage.features import Feature
 from sdrt.models.mlpackage.package import open_package
 
-__all__ = ["OutputMeasure", "made_inputs", "psnr"]
+__all__ = ["OutputMeasure", "random_inputs"]
 
 
-def psnr(got: Array, reference: Array) -> float:
-    """Apple's measure of a network's output, in dB; equal arrays have about 200 or more, never infinity.
-
-    Source: apple/ml-stable-diffusion at e12202c, ``torch2coreml.py::compute_psnr``.
-    """
-    error = float(np.sqrt(np.mean(np.square(got.astype(np.float64) - reference))))
-    largest = float(np.abs(reference).max(initial=0.0))
-    return 20 * math.log10((largest + 1e-5) / (error + 1e-10))
-
-
-def made_inputs(features: tuple[Feature, ...], seed: int, vocabulary: int) -> dict[str, Array]:
-    """Fixed random inputs for a network of Stable Diffusion: normal numbers, but for timesteps, and token ids below ``vocabulary``."""
-    source = np.random.default_rng(seed)
-    found: dict[str, Array] = {}
+def random_inputs(features: tuple[Feature, ...], seed: int, vocabulary: int) -> dict[str, Array]:
+    """Make random inputs for a network of Stable Diffusion: normal numbers, except for timesteps and token ids below ``vocabulary``."""
+    rng = np.random.default_rng(seed)
+    inputs: dict[str, Array] = {}
     for feature in features:
         shape = feature.choices[0] if feature.choices else feature.shape
         if feature.name == "timestep":
-            found[feature.name] = source.integers(1, 1000, shape).astype(np.float32)
+            inputs[feature.name] = rng.integers(1, 1000, shape).astype(np.float32)
         elif feature.name == "input_ids" or "int" in feature.dtype:
-            found[feature.name] = source.integers(0, vocabulary, shape).astype(np.int32)
+            inputs[feature.name] = rng.integers(0, vocabulary, shape).astype(np.int32)
         else:
-            found[feature.name] = source.standard_normal(shape, dtype=np.float32)
-    return found
+            inputs[feature.name] = rng.standard_normal(shape, dtype=np.float32)
+    return inputs
 
 
 class OutputMeasure:
-    """Compares a model's output with other weights to its own, on fixed inputs, in float32.
+    """Compare a model's output under replaced weights with its own output, on fixed inputs, in float32.
 
     Parameters
     ----------
     path : path of a .mlpackage of one ML Program
     seed : int
-        Of the inputs.
+        The seed of the inputs.
     inputs : mapping or None
-        Inputs by name in the place of random ones.
+        Inputs by name that replace the random ones.
 
     Raises
     ------
-    ModelError : the package is damaged, or has an operation that the executor does not know
+    ModelError : a damaged package, or an operation that the executor does not support
     """
 
     def __init__(self, path: Path, *, seed: int = 0, inputs: Mapping[str, Any] | None = None) -> None:
         package = open_package(path)
         if package.model.program is None:
-            raise ModelError(f"{path}: is no single ML Program; measure a model before it is chunked")
+            raise ModelError(f"{path}: must be a single ML Program, got another model; measure it before it is chunked")
         function = next(iter(package.model.program.functions.values()))
         features = package.model.description.interface(function.name).inputs
         self._function = function
-        self._constants = _Patched(function.name, function.block, package.blobs, KeptArrays(None))
-        given = dict(inputs) if inputs is not None else made_inputs(features, seed, self._vocabulary())
-        self.key = _digest(given)
+        self._constants = _PatchedConstants(function.name, function.block, package.blobs, KeptArrays(None))
+        own = dict(inputs) if inputs is not None else random_inputs(features, seed, self._vocabulary())
+        self.key = _digest(own)
         computations = fused_computations(function, self._constants, plain_computations(function, self._constants))
-        # the executor's own checks of order; it runs whole programs only
+        # The executor checks the order of operations; it only runs whole programs itself.
         self._computations = Executor(function, self._constants, "float32", computations).computations
         self._last = {name: index for index, step in enumerate(self._computations) for name in step.names()}
         self._readers: dict[str, int] = {}
@@ -91,19 +81,19 @@ class OutputMeasure:
             for name in step.names():
                 self._readers.setdefault(name, index)
         self._team = Team(usable_cores())
-        taken = accepted(path.name, features, given)
-        self.inputs = given
+        taken = accepted(path.name, features, own)
+        self.inputs = own
         self._inputs = {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in taken.items()}
         self._place, self._values = 0, dict(self._inputs)
         self._reference = self._outputs(self._run(0, dict(self._values), len(self._computations)))
 
     def __call__(self, replaced: Mapping[str, Array]) -> float:
-        """The output's PSNR with these weights in the place of the model's own, the worst output's where there are several.
+        """Return the PSNR of the output with these weights instead of the model's own; of several outputs, the lowest.
 
         Parameters
         ----------
         replaced : mapping
-            An array of the weight's shape for each constant's name; each is read once a run.
+            An array of the weight's shape for each constant's name; read once in each run.
         """
         start = min((self._readers[name] for name in replaced if name in self._readers), default=len(self._computations))
         if start < self._place:
@@ -112,13 +102,13 @@ class OutputMeasure:
         self._place = start
         self._constants.replaced = replaced
         try:
-            found = self._outputs(self._run(start, dict(self._values), len(self._computations)))
+            outputs = self._outputs(self._run(start, dict(self._values), len(self._computations)))
         finally:
             self._constants.replaced = {}
-        return min(psnr(found[name], value) for name, value in self._reference.items())
+        return min(psnr(outputs[name], value) for name, value in self._reference.items())
 
     def close(self) -> None:
-        """Give threads and memory back."""
+        """Release threads and memory."""
         self._team.close()
         self._values = {}
 
@@ -129,13 +119,13 @@ class OutputMeasure:
         self.close()
 
     def _vocabulary(self) -> int:
-        """How many rows the smallest table has that is looked up: token ids, and positions, are below."""
+        """Return the number of rows of the smallest lookup table: token ids and positions are below it."""
         tables = [operation.inputs["x"][0] for operation in self._function.block.operations if operation.type == "gather"]
         rows = [self._constants.shape(name)[0] for name in tables if isinstance(name, str) and name in self._constants]
         return min((count for count in rows if count), default=256)
 
     def _run(self, start: int, values: dict[str, Array], stop: int) -> dict[str, Array]:
-        """Compute the steps from ``start`` to before ``stop``; what is read later, or given back, stays in ``values``."""
+        """Compute the steps from ``start`` up to ``stop``; values that later steps or outputs need stay in ``values``."""
         run = Run(self._constants, self._team, values)
         kept = set(self._function.block.outputs)
         with one_thread(), np.errstate(all="ignore"):
@@ -156,8 +146,8 @@ class OutputMeasure:
         return {name: np.array(run.get(name)) for name in self._function.block.outputs}
 
 
-class _Patched(Constants):
-    """Constants of which some are others for a while; those are not kept."""
+class _PatchedConstants(Constants):
+    """Constants of which some are temporarily replaced; replacements are not cached."""
 
     replaced: Mapping[str, Array] = {}
 
@@ -171,9 +161,9 @@ class _Patched(Constants):
 
 
 def _digest(inputs: Mapping[str, Any]) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in sorted(inputs):
         value = np.ascontiguousarray(inputs[name])
-        found.update(f"{name}{value.dtype}{value.shape}".encode())
-        found.update(value.data)
-    return found.hexdigest()
+        digest.update(f"{name}{value.dtype}{value.shape}".encode())
+        digest.update(value.data)
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""From measurements to a recipe of mixed bits, and from a recipe to a smaller model."""
+"""Make a recipe of mixed bits from measurements."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from converter.compression.applying import Progress
-from converter.compression.choosing import Option, descent, filled_up
+from converter.compression.choosing import Option, descent, spend_spare_bytes
 from converter.compression.clustering import palettized_values
 from converter.compression.measurements import Measurements
 from converter.compression.measuring import OutputMeasure
@@ -21,7 +21,7 @@ from sdrt.errors import ConfigError
 __all__ = ["Measure", "make_recipe"]
 
 Measure: TypeAlias = Callable[[Mapping[str, Array]], float]
-"""Takes weights by name, and gives the PSNR, in dB, of the model's output with them in the place of its own."""
+"""Take weights by name, and return the PSNR, in dB, of the model's output with them instead of its own."""
 
 BITS = (1, 2, 4, 6, 8)
 
@@ -34,34 +34,34 @@ def make_recipe(
     measurements: Path | None = None,
     progress: Progress | None = None,
 ) -> Recipe:
-    """Measure what each weight's palettes do to the output, choose, and measure the choice.
+    """Measure how each weight's palettes affect the output, choose, and measure the choice.
 
     Parameters
     ----------
     path : path of an uncompressed .mlpackage
     aim : MixedBits
     measure : Measure or None
-        None runs the package in the executor, on fixed random inputs. An attribute ``key``, where it has one, tells its measurements in a
-        file from others'.
+        None runs the package in the executor, on fixed random inputs. Its attribute ``key``, if present, distinguishes its measurements in
+        a file from those of others.
     measurements : Path or None
-        Where measurements are kept; a run that was interrupted goes on there.
+        The file for measurements, from which an interrupted run continues.
     progress : called after each measurement, or None
 
     Raises
     ------
-    ConfigError : the aim cannot be reached; the message says what can
-    ModelError : the file of measurements cannot be read
+    ConfigError : an aim that cannot be reached; the message says what can be
+    ModelError : an unreadable file of measurements
     """
     weights, numbers = find_weights(path, aim.min_elements)
     whole = weight_file(path).stat().st_size
     _check_reachable(aim, weights, whole)
     if measure is not None:
-        return _made(path, aim, weights, numbers, whole, measure, measurements, progress)
+        return _measure_and_choose(path, aim, weights, numbers, whole, measure, measurements, progress)
     with OutputMeasure(path) as own:
-        return _made(path, aim, weights, numbers, whole, own, measurements, progress)
+        return _measure_and_choose(path, aim, weights, numbers, whole, own, measurements, progress)
 
 
-def _made(
+def _measure_and_choose(
     path: Path,
     aim: MixedBits,
     weights: Sequence[Weight],
@@ -74,11 +74,11 @@ def _made(
     kept = Measurements(file, f"{fingerprint(path)} {getattr(measure, 'key', 'another measure')}")
     options = {}
     for weight in weights:
-        found = [Option(bits=PLAIN, size=plain_bytes(weight), noise=0.0)]
+        alternatives = [Option(bits=PLAIN, size=plain_bytes(weight), noise=0.0)]
         for bits in BITS:
             alone = kept.get(f"{weight.key} {bits}", lambda: measure(_Palettized({weight.name: bits}, numbers)))  # noqa: B023 - called at once
-            found.append(Option(bits=bits, size=palettized_bytes(weight, bits), noise=10 ** (-alone / 10)))
-        options[weight.name] = found
+            alternatives.append(Option(bits=bits, size=palettized_bytes(weight, bits), noise=10 ** (-alone / 10)))
+        options[weight.name] = alternatives
         if progress is not None:
             progress(f"measured {weight.name}", weight.place + 1, len(weights))
 
@@ -88,7 +88,7 @@ def _made(
         return kept.get(f"together {key[:32]}", lambda: measure(_Palettized(bits, numbers)))
 
     target = aim.target_bytes
-    chosen = _above(aim.min_psnr or 0.0, options, together) if target is None else _within(target, options, whole)
+    chosen = _smallest_above_psnr(aim.min_psnr or 0.0, options, together) if target is None else _best_within_size(target, options, whole)
     return Recipe(
         entries=tuple(RecipeEntry(name=weight.name, digest=weight.digest, bits=chosen[weight.name].bits) for weight in weights),
         weight_bytes=total_bytes(whole, {weight: chosen[weight.name].bits for weight in weights}),
@@ -97,30 +97,32 @@ def _made(
 
 
 def _check_reachable(aim: MixedBits, weights: Sequence[Weight], whole: int) -> None:
-    """Before anything is measured: a size can be told at once."""
+    """Check the size before anything is measured."""
     smallest = total_bytes(whole, {weight: min(BITS) for weight in weights})
     if aim.target_bytes is not None and aim.target_bytes < smallest:
         raise ConfigError(
-            f"target_bytes: {aim.target_bytes:,} bytes cannot be reached: with {len(weights)} weights at 1 bit, and what is no weight of "
-            f"{aim.min_elements:,} numbers or more left as it is, {smallest:,} remain of {whole:,}; ask for that much or more"
+            f"target_bytes must be at least {smallest:,} of {whole:,}, with {len(weights)} weights at 1 bit and those of under "
+            f"{aim.min_elements:,} numbers as they are, got {aim.target_bytes:,}; choose at least that"
         )
 
 
-def _within(target: int, options: Mapping[str, Sequence[Option]], whole: int) -> dict[str, Option]:
-    """The choice with the least noise that fits."""
-    chosen = {name: given[0] for name, given in options.items()}
+def _best_within_size(target: int, options: Mapping[str, Sequence[Option]], whole: int) -> dict[str, Option]:
+    """Return the choice with the least noise that fits."""
+    chosen = {name: alternatives[0] for name, alternatives in options.items()}
     size = total_bytes(whole, {})
     for name, option in descent(options):
         if size <= target:
             break
         size -= chosen[name].size - option.size
         chosen[name] = option
-    return filled_up(chosen, options, target - size)
+    return spend_spare_bytes(chosen, options, target - size)
 
 
-def _above(aim: float, options: Mapping[str, Sequence[Option]], together: Callable[[Mapping[str, Option]], float]) -> dict[str, Option]:
-    """The last choice on the way down whose output is good enough: by halving, each choice measured as a whole."""
-    choices = [{name: given[0] for name, given in options.items()}]
+def _smallest_above_psnr(
+    aim: float, options: Mapping[str, Sequence[Option]], together: Callable[[Mapping[str, Option]], float]
+) -> dict[str, Option]:
+    """Return the smallest choice whose output is good enough, by bisection over the steps, each measured as a whole."""
+    choices = [{name: alternatives[0] for name, alternatives in options.items()}]
     choices.extend(_walk(choices[0], descent(options)))
     good, bad = 0, len(choices)
     while bad - good > 1:
@@ -131,8 +133,8 @@ def _above(aim: float, options: Mapping[str, Sequence[Option]], together: Callab
             bad = middle
     if good == 0 and len(choices) > 1:
         raise ConfigError(
-            f"min_psnr: {aim:g} dB cannot be reached: the gentlest step of all already gives {together(choices[1]):.1f} dB; ask for less, "
-            f"or leave the model uncompressed"
+            f"min_psnr must be at most {together(choices[1]):.1f} dB, its value after the gentlest step of all, got {aim:g}; "
+            f"choose a lower one, or leave the model uncompressed"
         )
     return choices[good]
 
@@ -145,7 +147,7 @@ def _walk(start: Mapping[str, Option], steps: Sequence[tuple[str, Option]]) -> I
 
 
 class _Palettized(Mapping[str, "Array"]):
-    """Weights as they come back from palettes, made when they are read: a U-Net's do not have to fit in memory twice."""
+    """Weights restored from palettes, each computed when read, so that memory need not hold a U-Net's weights twice."""
 
     def __init__(self, bits: Mapping[str, int], numbers: Mapping[str, Array]) -> None:
         self._bits = bits

@@ -1,4 +1,4 @@
-"""The weights of a package that can be made smaller."""
+"""Find the weights of a package that can be compressed."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from sdrt.models.mlpackage.package import Package, open_package
 
 __all__ = ["Weight", "find_weights", "fingerprint", "is_compressed", "weight_file"]
 
-# Who multiplies with a weight, and by which parameter. Embedding tables (gather) are looked up: every error of theirs goes straight into
-# the picture, and they are a small part. Masks and position embeddings are added.
+# The operations that multiply with a weight, and the parameter it is passed as. Embedding tables (gather) are excluded: all of their error
+# reaches the image, and they are small. Masks and position embeddings are added, not multiplied.
 _USES: Mapping[str, tuple[str, ...]] = {"conv": ("weight",), "conv_transpose": ("weight",), "linear": ("weight",), "matmul": ("x", "y")}
 
 
@@ -26,15 +26,15 @@ class Weight:
     Parameters
     ----------
     name : str
-        The constant's, in the program.
+        The name of its constant in the program.
     digest : str
-        SHA-256 of element type, shape and numbers: with the name it says whether a measurement or recipe belongs to this weight.
+        SHA-256 of element type, shape and numbers; with the name it decides whether a measurement or recipe belongs to this weight.
     dtype : "fp16" or "fp32"
     shape : tuple of int
     input_axis : int
-        The axis that is summed over, along which blocks are cut.
+        The axis that is summed over, and split into blocks.
     place : int
-        Its place among the weights in the program's order.
+        Its index among the weights, in the program's order.
     """
 
     name: str
@@ -46,38 +46,38 @@ class Weight:
 
     @property
     def count(self) -> int:
-        """How many numbers."""
+        """The number of its elements."""
         return int(np.prod(self.shape))
 
     @property
     def key(self) -> str:
-        """Name and digest, for files."""
+        """Name and digest, as used in files."""
         return f"{self.name}@{self.digest[:16]}"
 
 
 def find_weights(path: Path, min_elements: int) -> tuple[tuple[Weight, ...], dict[str, Array]]:
-    """The weights that convolutions, linear layers and products of matrices multiply with, in the program's order.
+    """Find the weights of convolutions, linear layers and matrix products, in the program's order.
 
     Parameters
     ----------
     path : path of a .mlpackage
     min_elements : int
-        Smaller ones are left out.
+        Smaller weights are left out.
 
     Returns
     -------
     the weights, and their numbers by name (views of the file)
-        One that is not finite throughout, as a mask with infinities, is left out: no palette holds it.
+        A weight that is not finite, such as a mask with infinities, is left out: no palette can hold it.
 
     Raises
     ------
-    ConfigError : the package is a pipeline, or has several functions
-    ModelError : it is damaged
+    ConfigError : a pipeline, or a package with several functions
+    ModelError : a damaged package
     """
     package = open_package(path)
     block = _only_block(package)
     users = _users(block)
-    found: list[Weight] = []
+    weights: list[Weight] = []
     numbers: dict[str, Array] = {}
     for operation in block.operations:
         value = operation.attributes.get("val") if operation.type == "const" else None
@@ -94,65 +94,67 @@ def find_weights(path: Path, min_elements: int) -> tuple[tuple[Weight, ...], dic
             continue
         axis = _input_axis(*uses[0], rank=len(shape))
         digest = _digest(value.type.dtype, array)
-        found.append(Weight(name=operation.name, digest=digest, dtype=value.type.dtype, shape=shape, input_axis=axis, place=len(found)))
+        weights.append(Weight(name=operation.name, digest=digest, dtype=value.type.dtype, shape=shape, input_axis=axis, place=len(weights)))
         numbers[operation.name] = array
-    return tuple(found), numbers
+    return tuple(weights), numbers
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether a package has weights that are stored in another form than plain numbers."""
+    """Return whether a package has weights stored other than as plain numbers."""
     return any(operation.type.startswith("constexpr_") for operation in _only_block(open_package(path)).operations)
 
 
 def weight_file(path: Path) -> Path:
-    """The only weight file of a package.
+    """Return the only weight file of a package.
 
     Raises
     ------
-    ModelError : it has none, or several
+    ModelError : no weight file, or several
     """
     files = sorted(path.glob("Data/*/weights/*.bin"))
     if len(files) != 1:
-        raise ModelError(f"{path}: has {len(files)} weight files, where one is expected; convert the model again")
+        raise ModelError(f"{path}: must have one weight file, got {len(files)}; convert the model again")
     return files[0]
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of all that an output depends on: operations, their connections, and every constant; not of descriptions or dates."""
+    """Return the SHA-256 of everything an output depends on: operations, connections and constants, but not descriptions or dates."""
     package = open_package(path)
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for operation in _only_block(package).operations:
-        # protobuf writes its maps in any order
+        # Protobuf writes maps in arbitrary order.
         inputs = sorted(operation.inputs.items(), key=lambda item: item[0])
         attributes = sorted(operation.attributes.items(), key=lambda item: item[0])
         names = [(key, [argument for argument in arguments if isinstance(argument, str)]) for key, arguments in inputs]
-        found.update(f"{operation.type} {names} {[key for key, _ in attributes]} {operation.outputs}".encode())
+        digest.update(f"{operation.type} {names} {[key for key, _ in attributes]} {operation.outputs}".encode())
         values = [argument for _, arguments in inputs for argument in arguments if not isinstance(argument, str)]
         for value in (*values, *(value for key, value in attributes if key != "name")):
             if isinstance(value.data, Blob) and isinstance(value.type, TensorType):
-                found.update(np.ascontiguousarray(package.blobs.tensor(value.data, value.type)).data)
+                digest.update(np.ascontiguousarray(package.blobs.tensor(value.data, value.type)).data)
             elif isinstance(value.data, np.ndarray) and value.data.dtype != object:
-                found.update(np.ascontiguousarray(value.data).tobytes())
+                digest.update(np.ascontiguousarray(value.data).tobytes())
             else:
-                found.update(repr(value.data).encode())
-    return found.hexdigest()
+                digest.update(repr(value.data).encode())
+    return digest.hexdigest()
 
 
 def _only_block(package: Package) -> Block:
     program = package.model.program
     if program is None:
-        raise ConfigError(f"{package.path}: a pipeline holds several models; compress the model before it is chunked, or each chunk")
+        raise ConfigError(f"{package.path}: must be a single model, got a pipeline; compress the model before it is chunked, or each chunk")
     if len(program.functions) != 1:
-        raise ConfigError(f"{package.path}: has the functions {', '.join(program.functions)}; only a model with one can be compressed")
+        raise ConfigError(f"{package.path}: must have one function to be compressed, got {', '.join(program.functions)}; split it")
     return next(iter(program.functions.values())).block
 
 
 def _users(block: Block) -> dict[str, list[tuple[Operation, str]]]:
-    """Who reads each value, and as which parameter."""
+    """Return the readers of each value, with the parameter that each reads it as."""
     users: dict[str, list[tuple[Operation, str]]] = {}
     for operation in block.operations:
         if operation.blocks:
-            raise ModelError(f"operation {operation.name!r} ({operation.type}) has blocks, which cannot be compressed here")
+            raise ModelError(
+                f"operation {operation.name!r} ({operation.type}) must not have blocks to be compressed, got some; leave it as it is"
+            )
         for parameter, arguments in operation.inputs.items():
             for argument in arguments:
                 if isinstance(argument, str):
@@ -171,6 +173,6 @@ def _input_axis(operation: Operation, parameter: str, *, rank: int) -> int:
 
 
 def _digest(dtype: str, array: Array) -> str:
-    found = hashlib.sha256(f"{dtype}{array.shape}".encode())
-    found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
+    sha256 = hashlib.sha256(f"{dtype}{array.shape}".encode())
+    sha256.update(np.ascontiguousarray(array).data)
+    return sha256.hexdigest()

@@ -1,1 +1,1 @@
-"""Merges LoRA files (`sdrt.models.lora`) into torch modules before they are traced."""
+"""Merge LoRA files (`sdrt.models.lora`) into torch modules before they are traced."""

@@ -1,4 +1,4 @@
-"""Weights that a LoRA changes, changed."""
+"""Add a LoRA to the weights of a module."""
 
 from collections.abc import Iterable
 
@@ -12,15 +12,15 @@ __all__ = ["merge"]
 
 
 def merge(module: nn.Module, component: ComponentName, layers: Iterable[Layer], strength: float) -> None:
-    """Add a LoRA to the weights of a module, one layer after another.
+    """Add a LoRA to the weights of a module, layer by layer.
 
     Parameters
     ----------
     module : nn.Module
-        A component's adapter, as `sdrt.backends.torch.construction.open_module` makes it.
+        A component's adapter, made by `sdrt.backends.torch.construction.open_module`.
     component : ComponentName
     layers : iterable of Layer
-        Each of them names a weight that is there; `sdrt.models.lora.open_lora` checks that.
+        Each names an existing weight; `sdrt.models.lora.open_lora` has checked that.
     strength : float
     """
     canonical_name = COMPONENTS[component].canonical_name

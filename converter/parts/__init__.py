@@ -1,5 +1,1 @@
-"""The networks of a model as Core ML sees them: one file each."""
-
-from converter.parts.part import Part
-
-__all__ = ["Part"]
+"""The networks of a model in the form that Core ML needs, one file for each kind."""

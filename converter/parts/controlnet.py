@@ -1,4 +1,4 @@
-"""A ControlNet: what a picture says to the U-Net."""
+"""A ControlNet: turns an image into residuals for the U-Net."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import nn
 from converter.interface import Tensor, residual_name
 from converter.options import ConvertOptions
 from converter.parts.denoiser import SourceDenoiser, denoiser_inputs, residual_shapes
-from converter.parts.part import Part
+from converter.parts.traceable import TraceablePart
 from converter.rewrite import rewrite
 from converter.sizes import Sizes
 from converter.source import Source
@@ -17,7 +17,7 @@ __all__ = ["build"]
 
 
 class _ControlNet(nn.Module):
-    """Positional inputs in the package's order, for a network that is called by name."""
+    """A module with positional inputs, in the package's order, around a network that is called by name."""
 
     def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -28,13 +28,13 @@ class _ControlNet(nn.Module):
         return tuple(self.network(**given))
 
 
-def build(source: Source, base: Source, options: ConvertOptions, sizes: Sizes, *, rewritten: bool = True) -> Part:
-    """The ControlNet in float32, rewritten for Core ML or as the source has it.
+def build(source: Source, base: Source, options: ConvertOptions, sizes: Sizes, *, rewritten: bool = True) -> TraceablePart:
+    """Build the ControlNet in float32, rewritten for Core ML or as the source has it.
 
     Parameters
     ----------
     source, base : Source
-        The ControlNet's, and the model's that it is for.
+        The ControlNet's own, and that of the model it is used with.
     options : ConvertOptions
     sizes : Sizes
     rewritten : bool
@@ -51,14 +51,14 @@ def build(source: Source, base: Source, options: ConvertOptions, sizes: Sizes, *
     adapter: Any = source.adapter("controlnet")
     if rewritten:
         module = adapter.module
-        # the adapter took both out of diffusers' module, to embed the picture once for many steps
+        # The adapter removed both from diffusers' module, to embed the image once for many steps.
         module.controlnet_cond_embedding = adapter.embedding
         module.register_to_config(controlnet_conditioning_channel_order="bgr" if adapter.reverse_channels else "rgb")
         network = rewrite(module, options.attention)
     else:
         network = SourceDenoiser(adapter, controls=True)
     count = len(residual_shapes(config, options.batch, sizes.latents[0]))
-    return Part(
+    return TraceablePart(
         role="controlnet",
         module=_ControlNet(network, tuple(tensor.name for tensor in inputs)).eval(),
         inputs=inputs,

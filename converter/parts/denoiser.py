@@ -1,4 +1,4 @@
-"""What U-Net and ControlNet are told alike."""
+"""Inputs shared by the U-Net and the ControlNet."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,20 +17,20 @@ __all__ = ["SourceDenoiser", "denoiser_inputs", "residual_shapes"]
 
 
 def denoiser_inputs(config: Mapping[str, Any], options: ConvertOptions, sizes: Sizes, base: Source) -> tuple[Tensor, ...]:
-    """``sample``, ``timestep``, ``encoder_hidden_states``, and SDXL's ``time_ids`` and ``text_embeds``.
+    """Return ``sample``, ``timestep``, ``encoder_hidden_states``, and for SDXL ``time_ids`` and ``text_embeds``.
 
     Parameters
     ----------
     config : mapping
-        The U-Net's or ControlNet's own.
+        The U-Net's or ControlNet's.
     options : ConvertOptions
     sizes : Sizes
     base : Source
-        The model whose text encoders speak to it.
+        The model whose text encoders it is used with.
 
     Raises
     ------
-    ConfigError : the text encoder is of another model
+    ConfigError : the text encoder belongs to another model
     """
     batch, channels, width = options.batch, config["in_channels"], config["cross_attention_dim"]
     rows = "first without the prompt, then with it" if batch == 2 else "one row"
@@ -64,7 +64,7 @@ def denoiser_inputs(config: Mapping[str, Any], options: ConvertOptions, sizes: S
 
 
 def residual_shapes(config: Mapping[str, Any], batch: int, latent: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what a ControlNet gives a U-Net: of the first convolution, of each block and downsampler on the way down, of the middle.
+    """Return the shapes of a ControlNet's residuals: first convolution, each block and downsampler of the down path, middle.
 
     >>> config = {"block_out_channels": (320, 640), "layers_per_block": 1}
     >>> residual_shapes(config, 2, (64, 48))
@@ -83,12 +83,12 @@ def residual_shapes(config: Mapping[str, Any], batch: int, latent: tuple[int, in
 
 
 class SourceDenoiser(nn.Module):
-    """The source's own network behind the call that the rewritten one has: what that is compared with.
+    """The source's own network with the interface of the rewritten one, which is compared with it.
 
     Parameters
     ----------
     adapter : nn.Module
-        Of `sdrt.backends.torch.denoisers`.
+        One of `sdrt.backends.torch.denoisers`.
     controls : bool
         Whether it is a ControlNet.
     """
@@ -124,17 +124,17 @@ class SourceDenoiser(nn.Module):
 def _tokens(base: Source, options: ConvertOptions) -> int:
     if options.text_token_sequence_length is not None:
         return options.text_token_sequence_length
-    part: ComponentName = "text_encoder_2" if base.is_xl else "text_encoder"
-    return int(base.config(part)["max_position_embeddings"])
+    component: ComponentName = "text_encoder_2" if base.is_xl else "text_encoder"
+    return int(base.config(component)["max_position_embeddings"])
 
 
 def _added(config: Mapping[str, Any], pooled: int) -> int:
-    """How many numbers stand beside the pooled text: six in SDXL, five in its refiner."""
+    """Return how many numbers accompany the pooled text: six in SDXL, five in its refiner."""
     joint, each = config["projection_class_embeddings_input_dim"], config["addition_time_embed_dim"]
     count, rest = divmod(joint - pooled, each)
     if rest or count not in (5, 6):
         raise ConfigError(
-            f"beside the text the network is told {joint} numbers, of which the text encoder's pooled vector has {pooled}; the rest is six "
-            f"or five times {each} in SDXL and its refiner: the text encoder is of another model"
+            f"a network's {joint} added inputs must be the text encoder's pooled vector and six (SDXL) or five (refiner) times {each}, "
+            f"got a pooled vector of {pooled}; convert with the text encoder that belongs to the network"
         )
     return int(count)

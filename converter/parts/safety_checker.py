@@ -1,15 +1,15 @@
-"""The safety checker, with what follows from its scores.
+"""The safety checker, with the decisions that follow from its scores.
 
-Source: ``StableDiffusionSafetyChecker`` of diffusers 0.42.1: a concept that asks for special care lowers the bar for all others by 0.01.
-Scores are not rounded to three digits, as diffusers' are; apple/ml-stable-diffusion does not round them either.
+Source: ``StableDiffusionSafetyChecker`` of diffusers 0.42.1: a concept of special care lowers the threshold of all others by 0.01. Scores
+are not rounded to three digits as in diffusers; apple/ml-stable-diffusion does not round them either.
 """
 
 import torch
 from torch import nn
 
 from converter.interface import Tensor, fixed
-from converter.options import ConvertOptions
-from converter.parts.part import Part
+from converter.options import Precision
+from converter.parts.traceable import TraceablePart
 from converter.sizes import Sizes
 from converter.source import Source
 
@@ -31,12 +31,12 @@ class _SafetyChecker(nn.Module):
         return torch.where(flagged, torch.zeros_like(images), images), flagged.to(images.dtype), scores
 
 
-def build(source: Source, options: ConvertOptions, sizes: Sizes) -> Part:
-    """The checker in float32, for pictures of the first size."""
+def build(source: Source, sizes: Sizes, precision: Precision) -> TraceablePart:
+    """Build the checker in float32, for images of the first size."""
     (height, width), *_ = sizes.pictures
     vision = source.config("safety_checker")["vision_config"]
     side, channels = vision["image_size"], vision["num_channels"]
-    return Part(
+    return TraceablePart(
         role="safety_checker",
         module=_SafetyChecker(source.adapter("safety_checker")).eval(),
         inputs=(
@@ -51,5 +51,5 @@ def build(source: Source, options: ConvertOptions, sizes: Sizes) -> Part:
             Tensor(name="has_nsfw_concepts", text="1 if any concept scores above 0, else 0"),
             Tensor(name="concept_scores", text="Similarity to each concept less its threshold"),
         ),
-        precision=options.precision,
+        precision=precision,
     )

@@ -1,4 +1,4 @@
-"""CLIP's text encoders: the one of Stable Diffusion 1.x and 2.x, and the two of XL."""
+"""CLIP's text encoders: one in Stable Diffusion 1.x and 2.x, two in XL."""
 
 from typing import Literal
 
@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from converter.interface import Tensor, fixed
-from converter.options import ConvertOptions
-from converter.parts.part import Part
+from converter.options import Precision
+from converter.parts.traceable import TraceablePart
 from converter.source import Source
 
 __all__ = ["build"]
@@ -20,7 +20,7 @@ _POOLED = Tensor(
 
 
 class _TextEncoder(nn.Module):
-    """Ids as floats, because Core ML's runtime takes them so (apple/coremltools#1423): one cast, the first operation."""
+    """A text encoder that takes ids as floats, as Core ML's runtime does (apple/coremltools#1423); its first operation casts them."""
 
     def __init__(self, encoder: nn.Module, penultimate: bool) -> None:
         super().__init__()
@@ -31,14 +31,14 @@ class _TextEncoder(nn.Module):
         return (before if self.penultimate else last), pooled
 
 
-def build(source: Source, options: ConvertOptions, role: Literal["text_encoder", "text_encoder_2"]) -> Part:
-    """The encoder in float32. Masks are finite: the encoder's own attention is torch's fused one, whose mask coremltools bounds itself."""
+def build(source: Source, role: Literal["text_encoder", "text_encoder_2"], precision: Precision) -> TraceablePart:
+    """Build the encoder in float32. Masks stay finite: its attention is torch's fused one, whose mask coremltools bounds itself."""
     config = source.config(role)
     length = config["max_position_embeddings"]
-    return Part(
+    return TraceablePart(
         role=role,
         module=_TextEncoder(source.adapter(role), source.is_xl).eval(),
         inputs=(fixed("input_ids", (1, length), "float32", f"Numbers of the text's tokens, as many as {length}, padded at the end"),),
         outputs=(_PENULTIMATE if source.is_xl else _LAST, _POOLED),
-        precision=options.precision,
+        precision=precision,
     )

@@ -8,7 +8,7 @@ from torch import nn
 from converter.interface import Tensor, fixed, residual_name
 from converter.options import ConvertOptions
 from converter.parts.denoiser import SourceDenoiser, denoiser_inputs, residual_shapes
-from converter.parts.part import Part
+from converter.parts.traceable import TraceablePart
 from converter.rewrite import rewrite
 from converter.sizes import Sizes
 from converter.source import Source
@@ -17,13 +17,13 @@ __all__ = ["build"]
 
 
 class _UNet(nn.Module):
-    """Positional inputs in the package's order, for a network that is called by name.
+    """A module with positional inputs, in the package's order, around a network that is called by name.
 
     Parameters
     ----------
     network : nn.Module
     names : tuple of str
-        Of the inputs before a ControlNet's residuals.
+        The names of the inputs before a ControlNet's residuals.
     """
 
     def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
@@ -37,8 +37,8 @@ class _UNet(nn.Module):
 
 def build(
     source: Source, options: ConvertOptions, sizes: Sizes, role: Literal["unet", "control_unet", "refiner"], *, rewritten: bool = True
-) -> Part:
-    """The U-Net in float32, rewritten for Core ML or as the source has it."""
+) -> TraceablePart:
+    """Build the U-Net in float32, rewritten for Core ML or as the source has it."""
     config = source.config("unet")
     inputs = denoiser_inputs(config, options, sizes, source)
     if config["time_cond_proj_dim"] is not None:
@@ -49,7 +49,7 @@ def build(
         inputs = (*inputs, *_residuals(config, options.batch, sizes))
     adapter = source.adapter("unet")
     network = rewrite(adapter.module, options.attention) if rewritten else SourceDenoiser(adapter, controls=False)
-    return Part(
+    return TraceablePart(
         role=role,
         module=_UNet(network, names).eval(),
         inputs=inputs,

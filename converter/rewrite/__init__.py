@@ -1,4 +1,4 @@
-"""U-Nets and ControlNets of diffusers, written out as Core ML's compilers like them; the numbers stay the same."""
+"""Rewrite diffusers' U-Nets and ControlNets in the form that Core ML's compilers prefer; the numbers stay the same."""
 
 from typing import Any
 
@@ -16,23 +16,23 @@ __all__ = ["CoreMLControlNet", "CoreMLUNet", "rewrite"]
 
 
 def rewrite(module: Any, attention: Attention) -> nn.Module:
-    """The same network in the layout [n, channels, 1, pixels], its linear layers as 1x1 convolutions.
+    """Rewrite a network in the layout [n, channels, 1, pixels], with linear layers as 1x1 convolutions.
 
     Parameters
     ----------
     module : diffusers.UNet2DConditionModel or diffusers.ControlNetModel
-        In float32. It stays as it is and shares its weights with the result, except those of the queries, which are scaled.
+        In float32. It is not changed, and shares its weights with the result, except those of the queries, which are scaled.
     attention : Attention
 
     Returns
     -------
     CoreMLUNet or CoreMLControlNet
-        In evaluation mode, to be called with the inputs of the Core ML package by name. Traces with ``torch.jit.trace``, and converts with
-        coremltools, in this process: it holds one operation that coremltools is told about here.
+        In evaluation mode; called with the inputs of the Core ML package by name. It can be traced with ``torch.jit.trace`` and converted
+        with coremltools, in this process only: one of its operations is registered with coremltools here.
 
     Raises
     ------
-    ConfigError : the configuration has something that is not known here; the message names the key
+    ConfigError : an unsupported configuration; the message names the key
 
     Source: apple/ml-stable-diffusion at e12202c, ``unet.py``, for the form; the numbers are diffusers'.
     """
@@ -41,7 +41,7 @@ def rewrite(module: Any, attention: Attention) -> nn.Module:
     elif isinstance(module, ControlNetModel):
         kind = CoreMLControlNet
     else:
-        raise ConfigError(f"a UNet2DConditionModel or a ControlNetModel can be rewritten, got {type(module).__name__}")
+        raise ConfigError(f"a network to rewrite must be a UNet2DConditionModel or a ControlNetModel, got {type(module).__name__}")
     check_supported(module.config)
     register_channel_norm()
     return kind(module, Attention(attention)).eval().requires_grad_(False)

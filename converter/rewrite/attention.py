@@ -1,6 +1,6 @@
-"""Attention in the three forms that Apple's converter has; all compute softmax(q k^T / sqrt(d)) v of each head.
+"""Attention in the three forms of Apple's converter; each computes softmax(q k^T / sqrt(d)) v for every head.
 
-Scores are scaled by scaling the weights of the queries: one product less for each head, and scores that stay within half precision.
+The scale is applied to the weights of the queries: one product less per head, and scores that stay within half precision.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from converter.options import QUERIES_AT_A_TIME, Attention
-from converter.rewrite.fixed import fixed_size
-from converter.rewrite.pointwise import pointwise
+from converter.rewrite.layout import fixed_size, pointwise
 from sdrt.errors import ConfigError
 
 __all__ = ["HeadedAttention", "original", "split_einsum", "split_einsum_v2"]
@@ -21,7 +20,7 @@ Attend: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], to
 
 
 def original(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
-    """All heads in one product, best on a GPU."""
+    """Compute all heads in one product, which is best on a GPU."""
     n, channels = q.shape[0], q.shape[1]
     query, key, value = (x.reshape(n, heads, channels // heads, -1) for x in (q, k, v))
     weights = torch.einsum("bhcq,bhck->bhqk", query, key).softmax(dim=3)
@@ -29,7 +28,7 @@ def original(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> t
 
 
 def split_einsum(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
-    """Head by head, best on the Neural Engine."""
+    """Compute head by head, which is best on the Neural Engine."""
     size = q.shape[1] // heads
     keys = k.transpose(1, 3)
     parts = [slice(head * size, (head + 1) * size) for head in range(heads)]
@@ -37,9 +36,9 @@ def split_einsum(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) 
 
 
 def split_einsum_v2(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
-    """Head by head, and 512 queries at a time; the last run is what remains.
+    """Compute head by head, and 512 queries at a time; the last run has the remaining ones.
 
-    The runs are counted when the network is traced, so that the trace holds for that number of pixels alone.
+    The runs are counted when the network is traced, so the trace is valid for that number of pixels only.
     """
     size, length = q.shape[1] // heads, fixed_size(q, 3)
     if length <= QUERIES_AT_A_TIME:
@@ -55,7 +54,7 @@ def split_einsum_v2(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: in
 
 
 def _attend_head(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """One head: q [n, d, 1, queries], k [n, keys, 1, d], v [n, d, 1, keys] -> [n, d, 1, queries]."""
+    """Attend with one head: q [n, d, 1, queries], k [n, keys, 1, d], v [n, d, 1, keys] -> [n, d, 1, queries]."""
     weights = torch.einsum("bchq,bkhc->bkhq", q, k).softmax(dim=1)
     return torch.einsum("bkhq,bchk->bchq", weights, v)
 
@@ -84,13 +83,13 @@ class HeadedAttention(nn.Module):
         super().__init__()
         for name in ("group_norm", "spatial_norm", "norm_cross", "norm_q", "norm_k", "add_k_proj"):
             if getattr(attention, name, None) is not None:
-                raise ConfigError(f"attention has {name}, which cannot be rewritten for Core ML; convert another model")
+                raise ConfigError(f"attention must not have {name} to be rewritten for Core ML, got it; convert another model")
         self.heads: int = attention.heads
         self.attend = _ATTEND[kind]
         self.q = pointwise(attention.to_q, attention.scale)
         self.k, self.v, self.out = (pointwise(layer) for layer in (attention.to_k, attention.to_v, attention.to_out[0]))
 
     def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """Attention of x [n, channels, 1, pixels] to context [n, width, 1, length]."""
+        """Attend from x [n, channels, 1, pixels] to context [n, width, 1, length]."""
         out: torch.Tensor = self.out(self.attend(self.q(x), self.k(context), self.v(context), self.heads))
         return out

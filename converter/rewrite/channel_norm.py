@@ -1,7 +1,7 @@
-"""Layer normalisation over axis 1 of [n, channels, 1, pixels], as one operation of torch and one of Core ML.
+"""Layer normalisation over axis 1 of [n, channels, 1, pixels], as one operation in torch and one in Core ML.
 
-torch normalises trailing axes alone. Written out in pieces coremltools finds the pattern only if the bias comes before the weight, and so
-divided by it, which loses digits where a weight is small and ends in NaN where it is 0. An operation of its own has neither trouble.
+Torch only normalises trailing axes. For separate operations, coremltools recognises the pattern only if the bias precedes the weight and is
+therefore divided by it, which loses accuracy where a weight is small and gives NaN where it is 0. A dedicated operation avoids both.
 """
 
 from functools import cache
@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from converter.toolkit import toolkit
+from converter.tools import toolkit
 from sdrt.errors import ConfigError
 
 __all__ = ["ChannelNorm", "register_channel_norm"]
 
 _NAME = "sdrt::channel_norm"
-_LIBRARY: Any = torch.library.Library("sdrt", "DEF")  # type: ignore[no-untyped-call]  # its operations live as long as it does
+_LIBRARY: Any = torch.library.Library("sdrt", "DEF")  # type: ignore[no-untyped-call]  # its operations exist as long as it does
 _LIBRARY.define("channel_norm(Tensor x, Tensor weight, Tensor bias, float epsilon) -> Tensor")
 
 
@@ -35,7 +35,7 @@ class ChannelNorm(nn.Module):
     def __init__(self, norm: Any) -> None:
         super().__init__()
         if type(norm) is not nn.LayerNorm or norm.bias is None:
-            raise ConfigError(f"a layer normalisation with weight and bias can be rewritten, got {norm}; convert another model")
+            raise ConfigError(f"a layer normalisation must have weight and bias to be rewritten, got {norm}; convert another model")
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -45,7 +45,7 @@ class ChannelNorm(nn.Module):
 
 @cache
 def register_channel_norm() -> None:
-    """Tell coremltools' front end what the operation is in MIL: ``layer_norm`` over axis 1."""
+    """Register the operation with coremltools' front end, as MIL's ``layer_norm`` over axis 1."""
     mil = toolkit("coremltools.converters.mil")
 
     def sdrt_channel_norm(context: Any, node: Any) -> None:

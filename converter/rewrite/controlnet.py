@@ -1,4 +1,4 @@
-"""The whole ControlNet."""
+"""The rewritten ControlNet."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ from torch import nn
 from torch.nn import functional
 
 from converter.options import Attention
-from converter.rewrite.trunk import Trunk
+from converter.rewrite.stages import Trunk
 
 __all__ = ["CoreMLControlNet"]
 
 
 class _PictureEmbedding(nn.Module):
-    """diffusers' ControlNetConditioningEmbedding: a picture of pixels -> the size and channels of the first convolution's result."""
+    """diffusers' ControlNetConditioningEmbedding: from an image's pixels to the size and channels of the first convolution's result."""
 
     def __init__(self, embedding: Any, *, blue_first: bool) -> None:
         super().__init__()
         first = embedding.conv_in
         if blue_first:
-            # the weights are turned round instead of the picture
+            # Reversing the weights saves reversing the image.
             turned = nn.Conv2d(first.in_channels, first.out_channels, first.kernel_size, padding=first.padding)
             turned.weight, turned.bias = nn.Parameter(first.weight.detach().flip(1), requires_grad=False), first.bias
             first = turned
@@ -53,7 +53,7 @@ class CoreMLControlNet(nn.Module):
         time_ids: torch.Tensor | None = None,
         text_embeds: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """What to add to a U-Net's results; inputs as `CoreMLUNet` takes them.
+        """Return the residuals for a U-Net; inputs are those of `CoreMLUNet`.
 
         Parameters
         ----------
@@ -62,13 +62,13 @@ class CoreMLControlNet(nn.Module):
         Returns
         -------
         tuple of float32
-            One for each result of the way down, and the middle's last; [n, channels, 1, 1] where the configuration says
+            One for each result of the down path, then the middle's; [n, channels, 1, 1] if the configuration sets
             ``global_pool_conditions``.
         """
         time = self.trunk.time(timestep, time_ids, text_embeds)
         first = self.trunk.conv_in(sample) + self.embedding(controlnet_cond)
         x, results = self.trunk.down(first, time, encoder_hidden_states)
         results.append(self.trunk.through_middle(x, time, encoder_hidden_states))
-        # the mean first: it passes through a 1x1 convolution as it is
+        # The mean comes first, since a 1x1 convolution preserves it.
         wanted = [result.mean(dim=(2, 3), keepdim=True) if self.pooled else result for result in results]
         return tuple(out(each) for out, each in zip(self.outs, wanted, strict=True))

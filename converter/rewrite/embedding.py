@@ -1,7 +1,7 @@
-"""What the timestep, the guidance scale and SDXL's pooled text and numbers come to: one vector a picture.
+"""Embed the timestep, the guidance scale, and SDXL's pooled text and numbers in one vector for each image.
 
-Sines and cosines of angles up to 1000 radians need float32: half precision knows such an angle to half a radian. The angles are one product
-with constants, so that :mod:`converter.precision` finds all that has to stay float32 by walking back from ``sin`` and ``cos``.
+Sines and cosines of angles up to 1000 radians need float32: half precision resolves such an angle to half a radian. The angles are one
+product with constants, so `converter.precision` finds everything that must stay float32 by walking back from ``sin`` and ``cos``.
 """
 
 import math
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from converter.rewrite.pointwise import pointwise
+from converter.rewrite.layout import pointwise
 from sdrt.errors import ArrayContractError, ConfigError
 
 __all__ = ["TimeEmbedding", "Waves"]
@@ -28,9 +28,9 @@ class Waves(nn.Module):
         super().__init__()
         size: int = timesteps.num_channels
         if size % 2:
-            raise ConfigError(f"a number's embedding has as many sines as cosines; got a width of {size}: convert another model")
+            raise ConfigError(f"a number's embedding must have an even width, sines and cosines, got {size}; convert another model")
         half = size // 2
-        # diffusers' own float32 expression, so that every frequency has the same bits
+        # Diffusers' own float32 expression, so that every frequency has the same bits.
         exponents = -math.log(_LONGEST_PERIOD) * torch.arange(half, dtype=torch.float32)
         frequencies = timesteps.scale * torch.exp(exponents / (half - timesteps.downscale_freq_shift))
         self.register_buffer("frequencies", frequencies)
@@ -76,17 +76,17 @@ class TimeEmbedding(nn.Module):
         waves = self.time_waves(timestep)[:, :, None, None]
         if timestep_cond is not None:
             if self.guidance is None:
-                raise ArrayContractError("timestep_cond is for a model with time_cond_proj_dim in its configuration; leave it out")
+                raise ArrayContractError("timestep_cond must be left out for a model without time_cond_proj_dim, got one; drop it")
             waves = waves + self.guidance(timestep_cond[:, :, None, None])
         return functional.silu(self._with_text(self.time_layers(waves), time_ids, text_embeds))
 
     def _with_text(self, embedding: torch.Tensor, time_ids: torch.Tensor | None, text_embeds: torch.Tensor | None) -> torch.Tensor:
         if self.number_waves is None or self.added_layers is None:
             if time_ids is not None or text_embeds is not None:
-                raise ArrayContractError("time_ids and text_embeds are for models of SDXL's kind; leave them out")
+                raise ArrayContractError("time_ids and text_embeds must be left out for models other than SDXL, got them; drop them")
             return embedding
         if time_ids is None or text_embeds is None:
-            raise ArrayContractError("a model of SDXL's kind needs time_ids and text_embeds; give both")
+            raise ArrayContractError("time_ids and text_embeds must both be given for an SDXL model, got one or none; pass both")
         numbers = self.number_waves(time_ids).reshape(text_embeds.shape[0], -1)
         added: torch.Tensor = self.added_layers(torch.cat([text_embeds, numbers], dim=1)[:, :, None, None])
         return embedding + added

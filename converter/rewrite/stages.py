@@ -1,4 +1,4 @@
-"""Residual blocks, each with its transformer, and the ways between picture sizes."""
+"""Residual blocks with their transformers, the stages that they form, and the trunk shared by U-Nets and ControlNets."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from torch import nn
 from torch.nn import functional
 
 from converter.options import Attention
-from converter.rewrite.fixed import fixed_size
-from converter.rewrite.pointwise import pointwise
+from converter.rewrite.embedding import TimeEmbedding
+from converter.rewrite.layout import fixed_size, pointwise
 from converter.rewrite.transformer import SpatialTransformer
 
-__all__ = ["DownStage", "MiddleStage", "ResidualBlock", "UpStage"]
+__all__ = ["Trunk", "UpStage"]
 
 
 class ResidualBlock(nn.Module):
-    """diffusers' ResnetBlock2D; its time embedding [n, width, 1, 1] has gone through SiLU already, once for all blocks."""
+    """diffusers' ResnetBlock2D; its time embedding [n, width, 1, 1] has already passed through SiLU, once for all blocks."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class ResidualBlock(nn.Module):
 
 
 class _Layers(nn.Module):
-    """A stage's residual blocks and transformers; a stage may have no transformers."""
+    """A stage's residual blocks and transformers; some stages have no transformers."""
 
     def __init__(self, block: Any, kind: Attention) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _Layers(nn.Module):
 
 
 class DownStage(_Layers):
-    """A level on the way down: [n, in, h, w] -> what follows, and every result for the way up."""
+    """A stage of the down path: [n, in, h, w] -> its result, and every intermediate result for the up path."""
 
     def __init__(self, block: Any, kind: Attention) -> None:
         super().__init__(block, kind)
@@ -63,7 +63,7 @@ class DownStage(_Layers):
 
 
 class MiddleStage(_Layers):
-    """The smallest picture: a residual block, then pairs of a transformer and a residual block."""
+    """The middle stage, of the smallest size: a residual block, then pairs of a transformer and a residual block."""
 
     def forward(self, x: torch.Tensor, time: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         x = self.residual_blocks[0](x, time)
@@ -75,14 +75,14 @@ class MiddleStage(_Layers):
 
 
 class UpStage(_Layers):
-    """A level on the way up; takes as many results of the way down as it has residual blocks, the last first."""
+    """A stage of the up path; takes one result of the down path for each of its residual blocks, in reverse order."""
 
     def __init__(self, block: Any, kind: Attention) -> None:
         super().__init__(block, kind)
         self.upsampler = None if block.upsamplers is None else block.upsamplers[0].conv
 
     def forward(self, x: torch.Tensor, skips: list[torch.Tensor], time: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """``skips`` are all results that are left; those that are used are taken out, and the next one says how large the result is."""
+        """Compute the stage; removes the results it uses from ``skips``, whose next one then determines the size of this result."""
         for index in range(len(self.residual_blocks)):
             x = self.layer(index, torch.cat([x, skips.pop()], dim=1), time, context)
         if self.upsampler is not None:
@@ -90,14 +90,37 @@ class UpStage(_Layers):
         return x
 
 
+class Trunk(nn.Module):
+    """The first half of a network; ``middle`` is separate, since residuals are added before it."""
+
+    def __init__(self, module: Any, kind: Attention) -> None:
+        super().__init__()
+        self.conv_in = module.conv_in
+        self.time = TimeEmbedding(module)
+        self.down_stages = nn.ModuleList(DownStage(block, kind) for block in module.down_blocks)
+        self.middle = None if module.mid_block is None else MiddleStage(module.mid_block, kind)
+
+    def down(self, x: torch.Tensor, time: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Compute the down path; returns its result, and all intermediate ones including the first convolution's."""
+        results = [x]
+        for stage in self.down_stages:
+            x, more = stage(x, time, context)
+            results += more
+        return x, results
+
+    def through_middle(self, x: torch.Tensor, time: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = x if self.middle is None else self.middle(x, time, context)
+        return out
+
+
 def _strided(downsampler: Any) -> nn.Module:
     conv: nn.Module = downsampler.conv
-    # diffusers pads by hand, at the far sides alone, where the convolution does not
+    # Diffusers pads explicitly, and only at the far sides, if the convolution does not pad.
     return conv if downsampler.padding else nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), conv)
 
 
 def _twice_as_large(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Every pixel four times; one row or column less where the picture had an odd number of them on the way down."""
+    """Repeat every pixel twice in both directions; omit the last row or column if the down path had an odd number of them."""
     large = functional.interpolate(x, scale_factor=2.0, mode="nearest")
     height, width = fixed_size(like, 2), fixed_size(like, 3)
     fits = (fixed_size(large, 2), fixed_size(large, 3)) == (height, width)

@@ -1,4 +1,4 @@
-"""Which configurations can be rewritten: whatever would change the numbers and is not known here is refused by its key."""
+"""The configurations that can be rewritten; a value that would change the numbers, and is not handled, is refused by its key."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from sdrt.errors import ConfigError
 
 __all__ = ["check_supported"]
 
-# Keys that neither class has are skipped: a ControlNet has fewer than a U-Net.
+# Absent keys are skipped: a ControlNet has fewer than a U-Net.
 _ALLOWED: Mapping[str, tuple[Any, ...]] = {
     "act_fn": ("silu", "swish"),
     "addition_embed_type": (None, "text_time"),
@@ -37,16 +37,16 @@ _NEEDED = ("norm_num_groups",)
 
 
 def check_supported(config: Mapping[str, Any]) -> None:
-    """Refuse what the rewrite would leave out.
+    """Refuse a configuration that the rewrite does not handle.
 
     Parameters
     ----------
     config : mapping
-        Of a UNet2DConditionModel or ControlNetModel, as diffusers keeps it.
+        The configuration of a UNet2DConditionModel or ControlNetModel, in diffusers' form.
 
     Raises
     ------
-    ConfigError : the first key whose value is not known here
+    ConfigError : the first key whose value is not supported
     """
     for key, allowed in _ALLOWED.items():
         if key in config and config[key] not in allowed:

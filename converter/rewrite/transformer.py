@@ -1,4 +1,4 @@
-"""Transformers between residual blocks, over [n, channels, 1, pixels] from their first projection to their last."""
+"""Transformers between residual blocks, in the layout [n, channels, 1, pixels] from their first projection to their last."""
 
 from typing import Any
 
@@ -10,22 +10,20 @@ from torch.nn import functional
 from converter.options import Attention
 from converter.rewrite.attention import HeadedAttention
 from converter.rewrite.channel_norm import ChannelNorm
-from converter.rewrite.pointwise import pointwise
+from converter.rewrite.layout import pointwise
 from sdrt.errors import ConfigError
 
 __all__ = ["FeedForward", "SpatialTransformer", "TransformerBlock"]
 
 
 class FeedForward(nn.Module):
-    """diffusers' FeedForward: wider, GELU (of a gate, or of all), and back."""
+    """diffusers' FeedForward: widen, apply GELU (to a gate, or to everything), narrow."""
 
     def __init__(self, feed_forward: Any) -> None:
         super().__init__()
         inner = feed_forward.net[0]
         if type(inner) not in (GEGLU, GELU):
-            raise ConfigError(
-                f"a feed-forward layer with geglu or gelu can be rewritten, got {type(inner).__name__}; convert another model"
-            )
+            raise ConfigError(f"a feed-forward layer to rewrite must use geglu or gelu, got {type(inner).__name__}; convert another model")
         self.gated = type(inner) is GEGLU
         self.approximate = "none" if self.gated else inner.approximate
         self.inner, self.outer = pointwise(inner.proj), pointwise(feed_forward.net[2])
@@ -42,7 +40,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """diffusers' BasicTransformerBlock: attention to itself, attention to the condition, feed-forward."""
+    """diffusers' BasicTransformerBlock: self-attention, attention to the condition, feed-forward."""
 
     def __init__(self, block: Any, kind: Attention) -> None:
         super().__init__()
@@ -60,7 +58,7 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """diffusers' Transformer2DModel over a picture: [n, channels, h, w] and a condition [n, width, 1, length] -> [n, channels, h, w]."""
+    """diffusers' Transformer2DModel over feature maps: [n, channels, h, w] and a condition [n, width, 1, length] -> [n, channels, h, w]."""
 
     def __init__(self, transformer: Any, kind: Attention) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The whole U-Net."""
+"""The rewritten U-Net."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from converter.options import Attention
-from converter.rewrite.stages import UpStage
-from converter.rewrite.trunk import Trunk
+from converter.rewrite.stages import Trunk, UpStage
 from sdrt.errors import ArrayContractError
 
 __all__ = ["CoreMLUNet"]
@@ -35,7 +34,7 @@ class CoreMLUNet(nn.Module):
         timestep_cond: torch.Tensor | None = None,
         additional_residuals: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
-        """Predict.
+        """Return the prediction.
 
         Parameters
         ----------
@@ -43,11 +42,11 @@ class CoreMLUNet(nn.Module):
         timestep : float32[n]
         encoder_hidden_states : float32[n, width, 1, length]
         time_ids : float32[n, 6] (5 for SDXL's refiner), and text_embeds : float32[n, pooled width]
-            For models of SDXL's kind alone.
+            For SDXL models only.
         timestep_cond : float32[n, time_cond_proj_dim]
             The embedded guidance scale of latent consistency models.
         additional_residuals : sequence of float32
-            A ControlNet's: one for each result of the way down, and the middle's last; or none.
+            A ControlNet's: one for each result of the down path, then the middle's; or none.
 
         Returns
         -------
@@ -58,7 +57,7 @@ class CoreMLUNet(nn.Module):
         x, skips = self.trunk.down(first, time, encoder_hidden_states)
         residuals = list(additional_residuals)
         if residuals and len(residuals) != len(skips) + 1:
-            raise ArrayContractError(f"additional_residuals are {len(skips) + 1}, the middle's last, or none; got {len(residuals)}")
+            raise ArrayContractError(f"additional_residuals must be {len(skips) + 1} or none, got {len(residuals)}; pass all")
         x = self.trunk.through_middle(x, time, encoder_hidden_states)
         if residuals:
             x = x + residuals[-1]

@@ -1,7 +1,7 @@
-"""What a package is tried on: fixed and random inputs of the shapes that it declares.
+"""Make the inputs that a package is verified on: fixed and random ones, in the shapes that it declares.
 
-Every number is rounded to the type that the package declares for it, and the reference is given the rounded one: what the caller's own
-rounding does is no error of the conversion.
+Every number is rounded to the type that the package declares for it, and the reference receives the rounded number, so that rounding of the
+inputs does not count as an error of the conversion.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,23 +17,24 @@ from sdrt.models.mlpackage.mil import Operation, TensorType
 
 __all__ = ["TIMESTEPS", "Case", "cases_of"]
 
-# Of the training schedule: near its start, where t times a frequency has the fewest digits left, its middle, and the last of 50 steps.
+# Steps of the training schedule: near its start, where t times a frequency has the fewest digits left, its middle, and the last of 50
+# steps.
 TIMESTEPS = (981.0, 501.0, 21.0, 1.0)
 
 _CLIP_VOCABULARY = 49408
-_LATENT_FACTOR = 8  # pixels of a latent's edge, for SDXL's sizes; any number would do
+_LATENT_FACTOR = 8  # pixels along a latent's edge, for SDXL's sizes; any number would do
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One call.
+    """The inputs of one call.
 
     Parameters
     ----------
     name : str
-        For tables: ``random, t=981, sample 2x4x64x64``.
+        For tables, such as ``random, t=981, sample 2x4x64x64``.
     inputs : dict of arrays by the package's names
-        float32 or int32, values as the declared type holds them.
+        float32 or int32, holding values of the declared type.
     """
 
     name: str
@@ -41,30 +42,30 @@ class Case:
 
 
 def cases_of(chain: Chain, seed: int, timesteps: Sequence[float]) -> list[Case]:
-    """All calls of a package: each timestep and one fixed input at its own size, and one of each other size that it lists.
+    """Make all cases of a package: each timestep and one fixed input at its own size, and one case for each other size that it lists.
 
     Raises
     ------
-    ConversionError : an input that is neither an array nor has a shape
+    ConversionError : an input that is not an array, or has no shape
     """
     features = chain.inputs
     if bad := [feature.name for feature in features if feature.kind != "array" or not feature.shape]:
-        raise ConversionError(f"inputs of a verification are arrays with a shape; {', '.join(bad)} of this package is not one")
+        raise ConversionError(f"inputs of a verification must be arrays with a shape, got others for {', '.join(bad)}; give them shapes")
     names = [feature.name for feature in features]
     words = _vocabulary(chain.operations()) if "input_ids" in names else 0
     times: Sequence[float | None] = tuple(timesteps) if "timestep" in names else (None,)
     if not times:
-        raise ConversionError("a network that takes a timestep is tried on at least one; got none")
+        raise ConversionError("timesteps of a network that takes one must be at least one, got none; pass some")
     rng = np.random.default_rng(seed)
     own, *others = _sizes(features)
-    found = [_case("fixed", features, own, times[0], words, None)]
-    found += [_case("random", features, own, time, words, rng) for time in times]
-    found += [_case("random", features, shapes, times[-1], words, rng, sized=True) for shapes in others]
-    return found
+    cases = [_case("fixed", features, own, times[0], words, None)]
+    cases += [_case("random", features, own, time, words, rng) for time in times]
+    cases += [_case("random", features, shapes, times[-1], words, rng, sized=True) for shapes in others]
+    return cases
 
 
 def _sizes(features: Sequence[Feature]) -> list[tuple[tuple[int, ...], ...]]:
-    """Shapes of all inputs together, the package's own first: inputs that list theirs do so in one order."""
+    """Return the shapes of all inputs together, the package's own first: inputs that list several list them in the same order."""
     own = tuple(feature.shape for feature in features)
     count = max((len(feature.choices) for feature in features), default=0)
     listed = [
@@ -98,7 +99,7 @@ def _case(
 
 
 def _pixels(features: Sequence[Feature], shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
-    """Height and width of the picture, as SDXL is told them."""
+    """Return the height and width of the image, as SDXL receives them."""
     sample = next((shape for feature, shape in zip(features, shapes, strict=True) if feature.name == "sample"), (0, 0, 0, 0))
     return sample[-2] * _LATENT_FACTOR, sample[-1] * _LATENT_FACTOR
 
@@ -106,13 +107,13 @@ def _pixels(features: Sequence[Feature], shapes: Sequence[tuple[int, ...]]) -> t
 def _value(
     name: str, shape: tuple[int, ...], time: float | None, words: int, pixels: tuple[int, int], rng: np.random.Generator | None
 ) -> Array:
-    """What an input of this name is fed with: numbers of the kind that a pipeline gives it."""
+    """Make a value for an input of this name, of the kind that a pipeline passes."""
     if name == "timestep":
         return np.full(shape, time)
     if name == "input_ids":
         return _token_ids(shape, words, rng)
     if name == "time_ids":
-        # (height, width, top, left, height, width), or a refiner's with a score in the place of the last two; old packages have them flat
+        # (height, width, top, left, height, width), or a refiner's with a score instead of the last two; older packages have them flat.
         row = [*pixels, 0, 0, *(pixels if shape[-1] != 5 else (6.0,))]
         return np.resize(np.array(row, np.float64), shape)
     if name == "adjustment":
@@ -124,7 +125,7 @@ def _value(
 
 
 def _waves(shape: tuple[int, ...]) -> Array:
-    """Smooth values in [-1, 1], another wave in each channel: what no random draw looks like, and a picture does."""
+    """Return smooth values in [-1, 1], different in each channel: unlike a random draw, similar to an image."""
     size = int(np.prod(shape[1:]))
     wave = np.sin(np.arange(shape[0] * size, dtype=np.float64) * (2 * np.pi * 7.3 / max(size, 1)))
     slow = np.cos(np.arange(shape[0] * size, dtype=np.float64) * 0.37)
@@ -132,7 +133,7 @@ def _waves(shape: tuple[int, ...]) -> Array:
 
 
 def _token_ids(shape: tuple[int, ...], words: int, rng: np.random.Generator | None) -> Array:
-    """A prompt as CLIP's tokenizer gives it: start, words, end, and the end again to the full length; no words where nothing is drawn."""
+    """Return a prompt in the form of CLIP's tokenizer: start, words, end, and end tokens as padding; without a generator, no words."""
     ids = np.full(shape, words - 1)
     ids[:, 0] = words - 2
     if rng is not None:
@@ -143,7 +144,7 @@ def _token_ids(shape: tuple[int, ...], words: int, rng: np.random.Generator | No
 
 
 def _vocabulary(operations: Sequence[Operation]) -> int:
-    """Rows of the table of embeddings: of the first matrix that is gathered from."""
+    """Return the number of rows of the embedding table: the first matrix that is gathered from."""
     return next(_gathered_rows(operations), _CLIP_VOCABULARY)
 
 

@@ -1,4 +1,4 @@
-"""One package, or the halves of one, as a single network: what one half gives, the next one takes."""
+"""Run one package, or the halves of one, as a single network: the outputs of one half are inputs of the next."""
 
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from sdrt.models.mlpackage.mil import Operation
 
 __all__ = ["Chain"]
 
-# Weights of larger packages are widened again at each use: what all of them take as float32 is twice the package.
+# Weights of larger packages are widened again at each use, since all of them in float32 take twice the package's size.
 _KEPT_PACKAGE_BYTES = 2**29
 
 
 class Chain:
-    """Packages in the order in which they run.
+    """Packages in the order of execution.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ class Chain:
     precision : "float32" or "float16"
         See `sdrt.backends.coreml.MLProgram`.
     fuse : bool
-        False for walks over every operation.
+        False for walks that visit every operation.
 
     Raises
     ------
-    ModelError : a package is damaged
+    ModelError : a damaged package
     """
 
     def __init__(self, packages: Sequence[Path], precision: Precision = "float32", *, fuse: bool = True) -> None:
@@ -41,42 +41,42 @@ class Chain:
 
     @property
     def inputs(self) -> tuple[Feature, ...]:
-        """What has to be given: all that a package takes and none before it gives."""
+        """The inputs to pass: those of each package that no earlier one makes."""
         made: set[str] = set()
-        found: dict[str, Feature] = {}
+        inputs: dict[str, Feature] = {}
         for program in self._programs:
             for feature in program.inputs:
                 if feature.name not in made:
-                    found.setdefault(feature.name, feature)
+                    inputs.setdefault(feature.name, feature)
             made |= {feature.name for feature in program.outputs}
-        return tuple(found.values())
+        return tuple(inputs.values())
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """What comes out: all that a package gives and none after it takes."""
+        """The outputs: those of each package that no later one takes."""
         names = [feature.name for program in self._programs for feature in program.outputs]
         taken = {feature.name for program in self._programs for feature in program.inputs}
         return tuple(name for name in names if name not in taken)
 
     def operations(self) -> tuple[Operation, ...]:
-        """Those of all packages, constants included."""
+        """Return the operations of all packages, including constants."""
         return tuple(operation for program in self._programs for operation in program.operations())
 
     def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name."""
+        """Return outputs by name."""
         values: dict[str, Any] = dict(inputs)
         for program in self._programs:
             values |= program.predict(_taken(program, values))
         return {name: values[name] for name in self.output_names}
 
     def walk(self, inputs: Mapping[str, Array]) -> Generator[Given, None, None]:
-        """What each computation gives, package after package."""
+        """Yield the result of each computation, package by package."""
         values: dict[str, Any] = dict(inputs)
         for program in self._programs:
             values |= yield from program.walk(_taken(program, values))
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         for program in self._programs:
             program.close()
 

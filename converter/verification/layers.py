@@ -1,4 +1,4 @@
-"""What the layers of a torch module give, for comparison with the operations that they became."""
+"""Record the outputs of a torch module's layers, for comparison with the operations converted from them."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,30 +15,30 @@ __all__ = ["module_layers"]
 
 
 def module_layers(module: "nn.Module", call: Callable[[Mapping[str, Array]], Any]) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-    """A function from a network's inputs to the outputs of its layers, which takes as much memory as all of them together.
+    """Return a function from a network's inputs to the outputs of its layers; it needs memory for all of them together.
 
     Parameters
     ----------
     module : torch.nn.Module
-        What was traced: its paths are in the names of the package's weights.
+        The module that was traced: its paths are part of the names of the package's weights.
     call : callable
-        Runs the module on the package's inputs, as the reference of a verification does.
+        Runs the module on the package's inputs, like the reference of a verification.
 
     Returns
     -------
     callable
-        Gives arrays by module path with underscores for dots: of modules that own weights, give one tensor, and are called once.
+        Returns arrays by module path, with underscores for dots: for modules that own weights, return one tensor, and are called once.
     """
 
     def layers(inputs: Mapping[str, Array]) -> dict[str, Array]:
         calls: Counter[str] = Counter()
-        found: dict[str, Array] = {}
+        outputs: dict[str, Array] = {}
 
         def remember(name: str) -> Callable[[Any, Any, Any], None]:
             def hook(_: Any, __: Any, output: Any) -> None:
                 calls[name] += 1
                 if hasattr(output, "detach"):
-                    found[name] = np.array(output.detach().numpy())
+                    outputs[name] = np.array(output.detach().numpy())
 
             return hook
 
@@ -49,6 +49,6 @@ def module_layers(module: "nn.Module", call: Callable[[Mapping[str, Array]], Any
         finally:
             for handle in handles:
                 handle.remove()
-        return {name: value for name, value in found.items() if calls[name] == 1}
+        return {name: value for name, value in outputs.items() if calls[name] == 1}
 
     return layers

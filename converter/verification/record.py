@@ -1,9 +1,9 @@
-"""What a verification found, as plain data and as a table."""
+"""The result of a verification, as plain data and as a table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from converter.verification.births import Birth
+from converter.verification.error_origins import ErrorOrigin
 from sdrt.backends.coreml.executor import Precision
 from sdrt.errors import ConversionError
 from sdrt.models.coreml.names import Role
@@ -13,17 +13,17 @@ __all__ = ["Row", "Verification"]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One output of one call.
+    """The figures of one output of one call.
 
     Parameters
     ----------
     case : str
-        The inputs, in words.
+        The name of the inputs.
     precision : "float32" or "float16"
-        What was computed in: float32 is what the package means, float16 what half precision makes of it.
+        The precision of the executor: float32 is the package's meaning, float16 its result under half precision.
     output : str
     psnr : float
-        dB against the reference; -inf where the output is not finite.
+        dB against the reference; -inf if the output is not finite.
     max_error : float
     """
 
@@ -36,29 +36,29 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """Figures of a package against the network that it was made from.
+    """The figures of a package against the network that it was made from.
 
     Parameters
     ----------
     package : str
-        Its file, or the halves' files.
+        The file name of the package, or of its halves.
     role : Role
-    minimum_psnr : float
-        What every output has to reach, in dB.
+    min_psnr : float
+        The PSNR that every output must reach, in dB.
     rows : tuple of Row
         Every output of every call in every precision.
-    births : tuple of Birth
-        Operations by how much they let the error of the worst row grow, the worst first. Empty where all is well and they were not asked
-        for, or where there was nothing to compare with.
+    error_origins : tuple of ErrorOrigin
+        Operations by how much they let the error of the worst row grow, the worst first. Empty if the verification passed and none were
+        requested, or if there was nothing to compare with.
     unexplained : str
-        Why ``births`` is empty where it was wanted.
+        The reason for missing ``error_origins``.
     """
 
     package: str
     role: Role
-    minimum_psnr: float
+    min_psnr: float
     rows: tuple[Row, ...]
-    births: tuple[Birth, ...] = ()
+    error_origins: tuple[ErrorOrigin, ...] = ()
     unexplained: str = ""
 
     @property
@@ -68,33 +68,34 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether every output reaches what it has to."""
-        return self.worst.psnr >= self.minimum_psnr
+        """Whether every output reaches the required PSNR."""
+        return self.worst.psnr >= self.min_psnr
 
     def require(self) -> None:
-        """Return if all is well.
+        """Return if the verification passed.
 
         Raises
         ------
-        ConversionError : an output is below the bound; the message names the worst, its figure, and the operation where its error is born
+        ConversionError : an output is below the bound; the message names the worst, its figure, and the operation where its error
+        originates
         """
         if self.passed:
             return
         row = self.worst
-        blame = f"the error is born in {_verdict(self.births[0])}" if self.births else self.unexplained
+        blame = f"the error originates in {_verdict(self.error_origins[0])}" if self.error_origins else self.unexplained
         raise ConversionError(
-            f"{self.package}: {row.output} is to reach {self.minimum_psnr:g} dB against its source and has {row.psnr:.1f} dB "
+            f"{self.package}: {row.output} must reach {self.min_psnr:g} dB against its source, got {row.psnr:.1f} dB "
             f"({row.case}, computed in {row.precision}); {blame}"
         )
 
     def table(self) -> str:
-        """The worst figure of each output in each precision, and the operations where its error is born, where they are known."""
-        lines = [f"{self.package}: {self.role}, at least {self.minimum_psnr:g} dB: {'passed' if self.passed else 'FAILED'}"]
+        """Format the worst figure of each output in each precision, and the origins of its error, if known."""
+        lines = [f"{self.package}: {self.role}, at least {self.min_psnr:g} dB: {'passed' if self.passed else 'FAILED'}"]
         lines += _aligned(("output", "computed in", "worst PSNR", "max error", "at"), map(_cells, self._worst_rows()))
-        if self.births:
-            lines += ["", f"where the error of {self.worst.output} is born ({self.worst.case}, {self.worst.precision}):"]
+        if self.error_origins:
+            lines += ["", f"where the error of {self.worst.output} originates ({self.worst.case}, {self.worst.precision}):"]
             heads = ("operation", "value", "place", "error before", "error after", "growth")
-            lines += _aligned(heads, map(_birth_cells, self.births))
+            lines += _aligned(heads, map(_origin_cells, self.error_origins))
         return "\n".join(lines)
 
     def _worst_rows(self) -> list[Row]:
@@ -106,19 +107,19 @@ class Verification:
         return list(worst.values())
 
 
-def _verdict(birth: Birth) -> str:
-    if not birth.finite:
-        return f"{birth}, the first whose result is not finite"
-    return f"{birth}, whose relative error grows from {birth.error_in:.1e} to {birth.error_out:.1e}"
+def _verdict(origin: ErrorOrigin) -> str:
+    if not origin.finite:
+        return f"{origin}, the first whose result is not finite"
+    return f"{origin}, whose relative error grows from {origin.error_in:.1e} to {origin.error_out:.1e}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     return (row.output, row.precision, f"{row.psnr:.1f} dB", f"{row.max_error:.1e}", row.case)
 
 
-def _birth_cells(birth: Birth) -> tuple[str, ...]:
-    grown = f"{birth.growth:.1f}x" if birth.finite else "not finite"
-    return (birth.operation, birth.name, birth.place, f"{birth.error_in:.1e}", f"{birth.error_out:.1e}", grown)
+def _origin_cells(origin: ErrorOrigin) -> tuple[str, ...]:
+    grown = f"{origin.growth:.1f}x" if origin.finite else "not finite"
+    return (origin.operation, origin.name, origin.place, f"{origin.error_in:.1e}", f"{origin.error_out:.1e}", grown)
 
 
 def _aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -87,11 +87,11 @@ def test_what_is_stale_is_replaced_and_strangers_stay(tmp_path: Path) -> None:
 
 
 def test_what_lacks_is_said(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"has no package of 'maker/model' to bundle"):
+    with pytest.raises(MissingFileError, match=r"must hold a package of 'maker/model' to bundle"):
         bundle(tmp_path, NAME)
     _package(tmp_path, "text_encoder")
     (tmp_path / "vocab.json").write_text("{}")
-    with pytest.raises(MissingFileError, match=r"the text encoder needs merges.txt beside it"):
+    with pytest.raises(MissingFileError, match=r"a text encoder must have its vocabulary beside it, got no merges.txt"):
         bundle(tmp_path, NAME)
 
 
@@ -129,13 +129,13 @@ def test_a_compiler_that_fails_is_an_error_that_says_what_it_said(tmp_path: Path
     with pytest.raises(BackendError, match=r"failed \(1\): error: no such operation"):
         bundle(tmp_path, NAME, compiler=lambda source, into: compile_by_xcode(source, into, run=_Xcode(1)))
     assert not (tmp_path / "Resources" / "Unet.mlmodelc").exists()
-    with pytest.raises(BackendError, match=r"ended well and made no .*unet.mlmodelc"):
+    with pytest.raises(BackendError, match=r"succeeded without making .*unet.mlmodelc"):
         compile_by_xcode(package, tmp_path, run=_Xcode(writes=False))
 
     def missing(*_: Any, **__: Any) -> Any:
         raise FileNotFoundError("xcrun")
 
-    with pytest.raises(BackendError, match=r"xcrun cannot be started .*install Xcode"):
+    with pytest.raises(BackendError, match=r"compiling needs xcrun, got .*install Xcode"):
         compile_by_xcode(package, tmp_path, run=missing)
 
 

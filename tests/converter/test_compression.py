@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from converter.compression import Compression, LinearQuantization, Palettization, Pruning, compress
 from converter.compression.clustering import cluster, palettized_values
-from converter.compression.measuring import psnr
 from converter.compression.weights import find_weights
+from converter.verification.figures import psnr
 from sdrt.backends.coreml import describe
 from sdrt.backends.coreml.constants import Constants, KeptArrays
 from sdrt.errors import ConfigError
@@ -117,7 +117,10 @@ def test_more_bits_are_closer(package: Path, tmp_path: Path) -> None:
 def test_what_needs_a_newer_system_is_made_for_one_and_refused_for_an_older(
     package: Path, package18: Path, tmp_path: Path, compression: Compression, kind: dict[str, int]
 ) -> None:
-    with pytest.raises(ConfigError, match=r"iOS 18 or macOS 15 is needed .*specification 7\); convert it with --min-deployment-target"):
+    with pytest.raises(
+        ConfigError,
+        match=r"must have a deployment target of iOS 18 or macOS 15 .*, got specification 7; convert with --min-deployment-target",
+    ):
         compress(opened(package), compression)
     small = saved(compress(opened(package18), compression), tmp_path / "small.mlpackage")
     assert dict(describe(small).functions[0].compression) == kind
@@ -150,11 +153,11 @@ def test_small_weights_stay_and_a_model_of_small_ones_is_given_back(package: Pat
 
 def test_a_compressed_model_and_a_pipeline_are_refused(package: Path) -> None:
     small = compress(opened(package), Palettization(nbits=4))
-    with pytest.raises(ConfigError, match="compressed already; compress the one that was converted without"):
+    with pytest.raises(ConfigError, match="must be uncompressed, got compressed weights; use the model converted without"):
         compress(small, LinearQuantization())
     model = opened(package)
     pipeline = ct.models.MLModel(ct.utils.make_pipeline(model, model).get_spec(), weights_dir=model.weights_dir, skip_model_load=True)
-    with pytest.raises(ConfigError, match="a pipeline holds several models; compress the model before it is chunked"):
+    with pytest.raises(ConfigError, match="must be a single model, got a pipeline; compress the model before it is chunked"):
         compress(pipeline, LinearQuantization())
 
 

@@ -86,17 +86,17 @@ def test_every_flag_is_tried() -> None:
 
 
 WRONG = {
-    "--sizes 512": r"--sizes is WIDTHxHEIGHT, .* got '512'",
-    "--sizes 512x512,512x512": r"sizes are different ones",
-    "--sizes 512x512 --latent-h 64": r"both say the size",
-    "--latent-h 0": r"a height or width is at least 1",
-    "--quantize-nbits 6 --prune 0.5": r"in one way; got --quantize-nbits and --prune",
-    "--target-size big": r"--target-size is a number of bytes, or such as 900M or 1.5G; got 'big'",
-    "--merge-chunks-in-pipeline-model": r"ask for chunk too",
-    "--no-quantized": r"got precision 'float16'",
-    "--precision float32 --no-quantized --quantize-nbits 6": r"contradict each other",
-    "--chunk-unet --sizes 512x512,512x768": r"of several sizes cannot be cut in two",
-    "--prune 1.5": r"sparsity is above 0 and below 1",
+    "--sizes 512": r"--sizes must be WIDTHxHEIGHT, .* got '512'",
+    "--sizes 512x512,512x512": r"sizes must be different",
+    "--sizes 512x512 --latent-h 64": r"either by sizes or by the latents' sides",
+    "--latent-h 0": r"a height or width must be at least 1",
+    "--quantize-nbits 6 --prune 0.5": r"in one way, got --quantize-nbits and --prune",
+    "--target-size big": r"--target-size must be a number of bytes, or such as 900M or 1.5G, got 'big'",
+    "--merge-chunks-in-pipeline-model": r"set chunk too",
+    "--no-quantized": r"precision 'float32', got 'float16'",
+    "--precision float32 --no-quantized --quantize-nbits 6": r"must not both be set",
+    "--chunk-unet --sizes 512x512,512x768": r"to be cut in two must have one size",
+    "--prune 1.5": r"sparsity must be above 0 and below 1",
 }
 
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_used_says_why(flags: str) -> None:
 def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--model-version", "nano", "-o", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
-        "converter: nothing is asked for; pass parts, as --convert-unet --convert-text-encoder --convert-vae-decoder do\n"
+        "converter: a conversion must be asked for a network, got none; pass parts, as --convert-unet --convert-text-encoder --convert-vae-decoder do\n"
     )
     assert cli.main(["--model-version", str(tmp_path / "none"), "--convert-unet", "-o", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"converter: {tmp_path / 'none'}: no such folder")
@@ -131,7 +131,7 @@ def test_sdrt_convert_is_the_same_command(monkeypatch: pytest.MonkeyPatch, capsy
     arguments = sdrt_cli.parser().parse_args(["convert", "--model-version", "nano", "--convert-unet", "-o", "out"])
     assert cli.parse_options(arguments) == replace(DEFAULT, model="nano", parts=("unet",), out=Path("out"))
     assert sdrt_cli.main(["convert", "--model-version", "nano", "-o", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("sdrt: nothing is asked for")
+    assert capsys.readouterr().err.startswith("sdrt: a conversion must be asked for a network")
 
 
 def test_the_package_registers_the_command() -> None:
@@ -152,6 +152,6 @@ def test_a_command_that_cannot_be_loaded_names_the_extra_and_harms_no_other(
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    monkeypatch.setattr("converter.extra.find_spec", lambda name: None if name == "coremltools" else object())
+    monkeypatch.setattr("converter.tools.find_spec", lambda name: None if name == "coremltools" else object())
     assert cli.main(["--model-version", "nano", "--convert-unet", "-o", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "converter: the converter needs coremltools; install the extra: pip install 'sdrt[convert]'\n"

@@ -17,7 +17,7 @@ from converter import storing
 from converter.compression.settings import Palettization
 from converter.conversion import convert
 from converter.options import Attention, ConvertOptions
-from converter.progress import Step
+from converter.progress import ProgressUpdate
 from converter.report import Report
 from converter.sizes import parse_sizes, resolve_sizes
 from converter.source import model_name, open_source
@@ -80,7 +80,10 @@ def test_a_file_of_the_same_options_is_kept(done: ConvertOptions) -> None:
 def test_a_file_of_other_options_is_refused_or_made_anew(done: ConvertOptions, model_folder: Folders, tmp_path: Path) -> None:
     before = files_of(done.out)
     other = replace(done, parts=("text_encoder",), precision="float16")
-    with pytest.raises(ConversionError, match=r"was made with other options: precision is float32 instead of float16; pass --overwrite"):
+    with pytest.raises(
+        ConversionError,
+        match=r"must be a package made with these options, got one whose precision is float32 instead of float16; pass --overwrite",
+    ):
         convert(other)
     with pytest.raises(ConversionError, match=r"compression is None instead of .*'nbits': 6"):
         convert(replace(done, parts=("text_encoder",), compression=Palettization(nbits=6)))
@@ -93,12 +96,14 @@ def test_a_file_of_other_options_is_refused_or_made_anew(done: ConvertOptions, m
     # the same name and options, other weights
     source = shutil.copytree(model_folder("sd1"), tmp_path / "tiny-sd1")
     random_vae(VAES["sd1"], seed=99).save_pretrained(source / "vae")
-    with pytest.raises(ConversionError, match=r"vae_decoder.mlpackage: is there and was made with other options: source is "):
+    with pytest.raises(
+        ConversionError, match=r"vae_decoder.mlpackage: must be a package made with these options, got one whose source is "
+    ):
         convert(replace(done, model=str(source), parts=("vae_decoder",)))
 
 
 def test_another_models_folder_is_refused(done: ConvertOptions, model_folder: Folders) -> None:
-    with pytest.raises(ConversionError, match=r"holds the packages of 'tiny-sd1', and 'tiny-sd2' is asked for"):
+    with pytest.raises(ConversionError, match=r"must hold the packages of 'tiny-sd2' alone, got those of 'tiny-sd1'"):
         convert(replace(done, model=str(model_folder("sd2"))))
 
 
@@ -117,7 +122,7 @@ def test_what_fails_half_way_leaves_what_was_there(
 ) -> None:
     """A failure while a package is written, while it is looked at, and while it takes the place of an older one."""
     before = files_of(done.out)
-    monkeypatch.setattr("converter.conversion._model", lambda *_, **__: (_Saved(failure if stage == "save" else None), False))
+    monkeypatch.setattr("converter.conversion._converted", lambda *_, **__: (_Saved(failure if stage == "save" else None), False))
     if stage == "opens":
         monkeypatch.setattr("converter.conversion.check_opens", lambda _: _raise(failure))
     else:
@@ -158,7 +163,7 @@ def test_a_package_that_does_not_open_is_an_error(done: ConvertOptions) -> None:
     storing.check_opens(package)
     weights = next(package.rglob("weight.bin"))
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ConversionError, match=r"was written and does not open"):
+    with pytest.raises(ConversionError, match=r"must open after writing, got"):
         storing.check_opens(package)
 
 
@@ -232,7 +237,7 @@ def test_a_single_files_vocabulary_is_clips(tmp_path: Path, model_folder: Folder
 
 def test_nothing_is_printed_and_every_stage_told(model_folder: Folders, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No warning (each is an error in these tests), no bar, no line of the tools underneath."""
-    steps: list[Step] = []
+    steps: list[ProgressUpdate] = []
     convert(ConvertOptions(model=str(model_folder("sd1")), out=tmp_path, check=False, parts=("text_encoder",)), progress=steps.append)
     assert capfd.readouterr() == ("", "")
     assert [(step.stage, step.done, step.total) for step in steps] == [("reading", 0, 5), ("converting", 1, 5)]
@@ -246,7 +251,9 @@ def test_a_constant_that_is_not_finite_is_an_error(done: ConvertOptions) -> None
     # the last numbers of the file are the last record's
     data[-2:] = np.float16("inf").tobytes()
     weights.write_bytes(data)
-    with pytest.raises(ConversionError, match=r"text_encoder.mlpackage: 1 constants are not finite"):
+    with pytest.raises(
+        ConversionError, match=r"text_encoder.mlpackage: constants must be finite as the source's weights are, got 1 others"
+    ):
         storing.check_opens(package)
 
 
@@ -266,9 +273,9 @@ def test_a_weight_that_float16_cannot_hold_stays_float32(model_folder: Folders, 
 
 
 SIZES: dict[str, tuple[str, dict[str, Any]]] = {
-    "latent_height=9": (r"latents of 9x8 .* take multiples of 2, which are 16 pixels", {"latent_height": 9}),
-    "sizes=(64, 100)": (r"height and width are multiples of 16; got 64x100", {"sizes": ((64, 100),)}),
-    "sizes=(64, 72)": (r"latents of 8x9 .* cannot be halved as often as the U-Net does", {"sizes": ((64, 72),)}),
+    "latent_height=9": (r"latents must be multiples of 2, .* got 9x8 .* choose images in multiples of 16 pixels", {"latent_height": 9}),
+    "sizes=(64, 100)": (r"height and width must be multiples of 16, got 64x100", {"sizes": ((64, 100),)}),
+    "sizes=(64, 72)": (r"latents must be multiples of 2, as the U-Net halves them, got 8x9", {"sizes": ((64, 72),)}),
 }
 
 
@@ -292,15 +299,15 @@ def test_sizes_are_the_models_own_or_those_that_are_asked_for(model_folder: Fold
 
 def test_several_sizes_need_a_newer_system(model_folder: Folders, tmp_path: Path) -> None:
     options = ConvertOptions(model=str(model_folder("sd1")), out=tmp_path, parts=("vae_decoder",), sizes=((64, 64), (64, 128)))
-    with pytest.raises(ConfigError, match=r"several sizes need a deployment target of macOS14 or iOS17; got macOS13"):
+    with pytest.raises(ConfigError, match=r"the deployment target of several sizes must be macOS14 or iOS17 or later, got macOS13"):
         convert(options)
     several = replace(options, parts=("unet",), unet_support_controlnet=True, deployment_target="macOS14")
-    with pytest.raises(ConfigError, match=r"as a control_unet has them, need macOS15 or iOS18; got macOS14"):
+    with pytest.raises(ConfigError, match=r"a control_unet of several sizes must be macOS15 or iOS18, got macOS14"):
         convert(several)
-    with pytest.raises(ConfigError, match=r"takes pictures of one size"):
+    with pytest.raises(ConfigError, match=r"must be for one size of image"):
         convert(replace(options, parts=("safety_checker",), deployment_target="macOS14"))
     runs = replace(options, parts=("unet",), sizes=((256, 256), (256, 192)), attention=Attention.SPLIT_EINSUM_V2)
-    with pytest.raises(ConfigError, match=r"runs of 512 queries .* so a unet of up to 1024 takes one size; got 2: take SPLIT_EINSUM"):
+    with pytest.raises(ConfigError, match=r"a unet of 2 sizes and up to 1024 queries must not be SPLIT_EINSUM_V2.* choose SPLIT_EINSUM"):
         convert(replace(runs, deployment_target="macOS14"))
 
 
@@ -321,13 +328,15 @@ def test_one_model_for_several_sizes(model_folder: Folders, converted: Converted
 
 def test_what_the_model_has_not_cannot_be_converted(model_folder: Folders, tmp_path: Path) -> None:
     options = ConvertOptions(model=str(model_folder("sd2")), out=tmp_path)
-    with pytest.raises(ConfigError, match=r"tiny-sd2: has no safety_checker \(it has text_encoder, unet, vae_decoder, vae_encoder\)"):
+    with pytest.raises(
+        ConfigError, match=r"parts of tiny-sd2 must be among text_encoder, unet, vae_decoder, vae_encoder, got safety_checker"
+    ):
         convert(replace(options, parts=("safety_checker",)))
-    with pytest.raises(ConfigError, match=r"attends to text that is 48 wide; got text_encoder_hidden_size 768"):
+    with pytest.raises(ConfigError, match=r"text_encoder_hidden_size must be 48, .* got 768"):
         convert(replace(options, parts=("unet",), text_encoder_hidden_size=768))
-    with pytest.raises(ConfigError, match=r"parts are .*; got mmdit"):
+    with pytest.raises(ConfigError, match=r"parts must be among .*, got mmdit"):
         replace(options, parts=("mmdit",))
-    with pytest.raises(ConfigError, match=r"has no U-Net of tiny-sd2 to cut in two"):
+    with pytest.raises(ConfigError, match=r"must hold a U-Net of tiny-sd2 to cut in two"):
         convert(replace(options, chunk=True))
 
 
@@ -339,6 +348,6 @@ def test_names_come_from_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_told_before_anything_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("converter.extra.find_spec", lambda name: None if name == "diffusers" else object())
+    monkeypatch.setattr("converter.tools.find_spec", lambda name: None if name == "diffusers" else object())
     with pytest.raises(MissingExtraError, match=r"the converter needs diffusers; install the extra: pip install 'sdrt\[convert\]'"):
         convert(ConvertOptions(model=str(tmp_path / "nowhere"), out=tmp_path, parts=("unet",)))

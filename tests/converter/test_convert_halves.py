@@ -10,7 +10,7 @@ import pytest
 from converter.compression.settings import Palettization
 from converter.conversion import convert
 from converter.options import Attention, ConvertOptions
-from converter.progress import Step
+from converter.progress import ProgressUpdate
 from sdrt.backends.coreml import MLProgram, describe
 from sdrt.errors import ConversionError
 from tests.factories import Form
@@ -19,9 +19,9 @@ Folders = Callable[[Form], Path]
 
 
 @pytest.fixture(scope="module")
-def whole(model_folder: Folders, tmp_path_factory: pytest.TempPathFactory) -> tuple[ConvertOptions, list[Step]]:
+def whole(model_folder: Folders, tmp_path_factory: pytest.TempPathFactory) -> tuple[ConvertOptions, list[ProgressUpdate]]:
     """A U-Net of 8 bits in halves, and what was told of it."""
-    steps: list[Step] = []
+    steps: list[ProgressUpdate] = []
     options = ConvertOptions(
         model=str(model_folder("sd1")),
         out=tmp_path_factory.mktemp("halves"),
@@ -41,7 +41,7 @@ def whole(model_folder: Folders, tmp_path_factory: pytest.TempPathFactory) -> tu
     return options, steps
 
 
-def test_everything_is_there_and_remembers_its_options(whole: tuple[ConvertOptions, list[Step]]) -> None:
+def test_everything_is_there_and_remembers_its_options(whole: tuple[ConvertOptions, list[ProgressUpdate]]) -> None:
     options, _ = whole
     packages = sorted(options.out.glob("*.mlpackage"))
     assert len(packages) == 3
@@ -54,14 +54,14 @@ def test_everything_is_there_and_remembers_its_options(whole: tuple[ConvertOptio
     assert {"UnetChunk1.mlpackage", "UnetChunk2.mlpackage", "vocab.json", "merges.txt", "sdrt.json"} <= resources
 
 
-def test_stages_come_in_order(whole: tuple[ConvertOptions, list[Step]]) -> None:
+def test_stages_come_in_order(whole: tuple[ConvertOptions, list[ProgressUpdate]]) -> None:
     _, steps = whole
     stages = list(dict.fromkeys(step.stage for step in steps))
     assert stages == ["reading", "converting", "comparing with its source", "compressing", "cutting in two", "bundling"]
     assert all(0 <= step.done <= step.total for step in steps)
 
 
-def test_the_halves_together_are_the_whole(whole: tuple[ConvertOptions, list[Step]]) -> None:
+def test_the_halves_together_are_the_whole(whole: tuple[ConvertOptions, list[ProgressUpdate]]) -> None:
     options, _ = whole
     first, second = sorted(options.out.glob("*_chunk?.mlpackage"))
     generator = np.random.default_rng(3)
@@ -77,7 +77,7 @@ def test_the_halves_together_are_the_whole(whole: tuple[ConvertOptions, list[Ste
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
-def test_what_is_there_is_kept_and_cut_without_its_source(whole: tuple[ConvertOptions, list[Step]], tmp_path: Path) -> None:
+def test_what_is_there_is_kept_and_cut_without_its_source(whole: tuple[ConvertOptions, list[ProgressUpdate]], tmp_path: Path) -> None:
     """`--chunk-unet` alone: the model itself may be gone."""
     options, _ = whole
     assert [outcome.status for outcome in convert(replace(options, bundle=False)).outcomes] == ["kept"]
@@ -110,6 +110,6 @@ def test_a_network_that_is_not_its_source_is_not_left_behind(
         return real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(text_encoder, "build", honest)
-    with pytest.raises(ConversionError, match=r"is to reach 35 dB against its source and has \d+\.\d dB"):
+    with pytest.raises(ConversionError, match=r"must reach 35 dB against its source, got \d+\.\d dB"):
         convert(ConvertOptions(model=str(model_folder("sd1")), out=tmp_path, parts=("text_encoder",)))
     assert list(tmp_path.iterdir()) == []

@@ -184,7 +184,7 @@ def test_adapters_that_are_not_merged_are_refused() -> None:
         ("sd1", {"text_embeds": torch.zeros(2, 4)}, "SDXL"),
         ("sd1", {"timestep_cond": torch.zeros(2, 4)}, "time_cond_proj_dim"),
         ("sd1", {"additional_residual_0": torch.zeros(2, 32, 8, 8)}, "got 1"),
-        ("sdxl", {"time_ids": None}, "needs time_ids and text_embeds"),
+        ("sdxl", {"time_ids": None}, "time_ids and text_embeds must both be given"),
     ],
 )
 def test_inputs_that_do_not_belong_to_a_model_are_refused(form: Form, change: dict[str, Any], message: str) -> None:

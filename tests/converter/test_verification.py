@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from converter.verification import Row, Verification, module_layers, verify
-from converter.verification.births import Measured, births
 from converter.verification.cases import cases_of
 from converter.verification.chain import Chain
+from converter.verification.error_origins import Measured, error_origins
 from converter.verification.figures import psnr, relative_error
 from sdrt.arrays import Array
 from sdrt.backends.coreml import MLProgram
@@ -142,7 +142,7 @@ def test_a_good_package_passes_with_its_figures(made: Made) -> None:
     assert {(row.output, row.precision) for row in found.rows} == {(name, mode) for name in made.outputs for mode in ("float32", "float16")}
     # float16 weights alone cost more than float32 arithmetic ever does
     assert 45 < found.worst.psnr < 90
-    assert found.births == ()
+    assert found.error_origins == ()
     assert found.table().splitlines()[0] == f"model.mlpackage: {made.role}, at least 35 dB: passed"
 
 
@@ -154,8 +154,8 @@ def test_a_unet_is_tried_at_each_timestep_and_its_float16_is_worst_early(unet: M
     by_case = {row.case: row.psnr for row in found.rows if row.precision == "float16"}
     assert by_case["random, t=1"] > by_case["random, t=981"] + 3
     # this package has its timestep embedding in float16: t times a frequency has few digits left, and sine and cosine show it
-    assert len(found.births) == 3
-    assert {birth.operation for birth in found.births} & {"sin", "cos"}
+    assert len(found.error_origins) == 3
+    assert {origin.operation for origin in found.error_origins} & {"sin", "cos"}
     assert "where the error of noise_pred is born" in found.table()
 
 
@@ -164,7 +164,7 @@ def test_a_float32_package_is_computed_in_float32_alone(tmp_path: Path) -> None:
     path = convert(module, {"z": torch.randn(1, 4, 3, 3)}, ("image",), tmp_path)
     found = verify(reference(module, ["image"]), [path], role="vae_decoder")
     assert {row.precision for row in found.rows} == {"float32"}
-    with pytest.raises(ConversionError, match=r"verified in it; got precisions float16"):
+    with pytest.raises(ConversionError, match=r"must include it, got float16"):
         verify(reference(module, ["image"]), [path], role="vae_decoder", precisions=["float16"])
     assert found.worst.psnr > 100
 
@@ -181,7 +181,7 @@ def test_halves_are_one_network(unet: Made, tmp_path: Path) -> None:
     found = verify(unet.call, halves, role="unet", timesteps=(501, 1))
     with MLProgram(unet.path) as program:
         # in float32 the halves and the whole part by the order of sums alone
-        assert verify(program.predict, halves, role="unet", timesteps=(501,), precisions=["float32"], minimum_psnr=90).passed
+        assert verify(program.predict, halves, role="unet", timesteps=(501,), precisions=["float32"], min_psnr=90).passed
     for one, other in zip(found.rows, whole.rows, strict=True):
         assert (one.case, one.precision, one.output) == (other.case, other.precision, other.output)
         # the boundary is handed over in float32: the same numbers
@@ -206,8 +206,8 @@ def test_a_spoiled_weight_is_named_by_a_sibling(unet: Made, tmp_path: Path) -> N
     path = spoiled(unet.path, tmp_path, module)
     found = verify(unet.call, [path], role="unet", timesteps=(501,), sibling=[unet.path])
     assert not found.passed
-    assert (found.births[0].operation, found.births[0].name) == ("conv", operation(path, module).name)
-    with pytest.raises(ConversionError, match=rf"spoiled.mlpackage: noise_pred is to reach 35 dB .* born in conv '.*' \({module}\)"):
+    assert (found.error_origins[0].operation, found.error_origins[0].name) == ("conv", operation(path, module).name)
+    with pytest.raises(ConversionError, match=rf"spoiled.mlpackage: noise_pred must reach 35 dB .* originates in conv '.*' \({module}\)"):
         found.require()
     assert "FAILED" in found.table()
 
@@ -216,12 +216,12 @@ def test_a_spoiled_weight_is_named_by_the_layers_of_the_source(unet: Made, tmp_p
     module = "unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_v"
     path = spoiled(unet.path, tmp_path, module)
     found = verify(unet.call, [path], role="unet", timesteps=(501,), layers=module_layers(unet.module, unet.call))
-    assert found.births[0].place == module
+    assert found.error_origins[0].place == module
 
 
 def test_without_sibling_and_layers_it_is_said_what_is_missing(unet: Made, tmp_path: Path) -> None:
     path = spoiled(unet.path, tmp_path, "unet_conv_in")
-    with pytest.raises(ConversionError, match=r"the program itself differs from its source: pass sibling"):
+    with pytest.raises(ConversionError, match=r"the program itself differs from its source; pass sibling"):
         verify(unet.call, [path], role="unet", timesteps=(501,)).require()
 
 
@@ -234,8 +234,12 @@ def test_what_overflows_float16_is_named(tmp_path: Path) -> None:
     assert min(row.psnr for row in found.rows if row.precision == "float32") > 45
     # x over infinity is zero: the output is finite, and wrong
     assert np.isfinite(found.worst.psnr)
-    assert (found.births[0].operation, found.births[0].place, found.births[0].finite) == ("square", "after first", False)
-    with pytest.raises(ConversionError, match=r"born in square '.*' \(after first\), the first whose result is not finite"):
+    assert (found.error_origins[0].operation, found.error_origins[0].place, found.error_origins[0].finite) == (
+        "square",
+        "after first",
+        False,
+    )
+    with pytest.raises(ConversionError, match=r"originates in square '.*' \(after first\), the first whose result is not finite"):
         found.require()
 
 
@@ -253,15 +257,15 @@ def test_a_wrong_transposition_is_named(unet: Made, tmp_path: Path) -> None:
     (path / _MODEL).write_bytes(spec.SerializeToString())
     found = verify(unet.call, [path], role="unet", timesteps=(501,), sibling=[unet.path])
     assert not found.passed
-    assert (found.births[0].operation, found.births[0].name) == ("transpose", turned.outputs[0].name)
+    assert (found.error_origins[0].operation, found.error_origins[0].name) == ("transpose", turned.outputs[0].name)
 
 
 def test_a_reference_of_other_outputs_or_shapes_is_refused(unet: Made) -> None:
-    with pytest.raises(ConversionError, match=r"the package gives noise_pred, and its reference only noise; name outputs alike"):
+    with pytest.raises(ConversionError, match=r"a reference must return the package's outputs, got no noise_pred; name its outputs alike"):
         verify(reference(unet.module, ["noise"]), [unet.path], role="unet")
-    with pytest.raises(ConversionError, match=r"noise_pred of the package is \[2, 4, 8, 8\], and of its reference \[2, 4, 8\]"):
+    with pytest.raises(ConversionError, match=r"noise_pred must have its reference's shape, \[2, 4, 8\], got \[2, 4, 8, 8\]"):
         verify(lambda inputs: {"noise_pred": unet.call(inputs)["noise_pred"][..., 0]}, [unet.path], role="unet")
-    with pytest.raises(ConversionError, match=r"a verification needs a package"):
+    with pytest.raises(ConversionError, match=r"packages must be one package"):
         verify(unet.call, [], role="unet")
     with pytest.raises(ConversionError, match=r"at least one"):
         verify(unet.call, [unet.path], role="unet", timesteps=())
@@ -338,21 +342,21 @@ def test_an_error_that_does_not_persist_is_no_birth() -> None:
         _step("bad", ["apart"], 0.1),
         _step("out", ["bad"], 0.3),
     ]
-    found = births(steps, ["out"], 0.02)
+    found = error_origins(steps, ["out"], 0.02)
     assert found[0].name == "bad"
     assert next(birth for birth in found if birth.name == "mean").error_out == 2e-4
 
 
 def test_what_was_not_compared_hands_on_the_error_of_its_inputs() -> None:
     steps = [_step("bad", ["in"], 0.2), _step("unknown", ["bad"], None), _step("out", ["unknown"], 0.2)]
-    first, second = births(steps, ["out"], 0.02)
+    first, second = error_origins(steps, ["out"], 0.02)
     assert (first.name, second.name) == ("bad", "out")
     assert (second.error_in, second.growth) == (0.2, 1.0)
 
 
 def test_a_verification_is_judged_by_its_worst_row() -> None:
     rows = [Row(case="a", precision="float32", output="x", psnr=value, max_error=0.1) for value in (60.0, 34.9, 50.0)]
-    found = Verification(package="p", role="unet", minimum_psnr=35.0, rows=tuple(rows))
+    found = Verification(package="p", role="unet", min_psnr=35.0, rows=tuple(rows))
     assert not found.passed
     assert found.worst.psnr == 34.9
-    assert dataclasses.replace(found, minimum_psnr=34.9).passed
+    assert dataclasses.replace(found, min_psnr=34.9).passed

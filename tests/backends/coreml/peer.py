@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from converter.quiet import quiet
-from converter.shim import ct
+from converter.tools import conversion_toolkit, quiet
 from sdrt.backends.coreml.ops import OPERATIONS
 from sdrt.backends.numpy.team import Team
 
 with quiet():
     from coremltools.converters.mil import Builder as mb
+
+ct: Any = conversion_toolkit()
 
 __all__ = ["computed", "convert", "ct", "mb", "peer_value", "random_inputs", "worst_difference"]
 

@@ -1,10 +1,10 @@
-"""The operations in which an error is born.
+"""Find the operations where an error originates.
 
-Each operation's result is compared with what it should be, as the root mean square error over the root mean square of what is wanted. Two
-things make that a verdict. An error counts only as far as it persists: a mean near zero has a large relative error that no one notices once
-it is subtracted, so that an operation's error is bounded by that of whatever uses it, along the best path to an output. And the operation
-where the error is born is the one where it *grows* most over that of its inputs, wherever it is largest in the end. What turns infinite or
-NaN first leads, whatever else happens.
+Each operation's result is compared with the expected one, as the root mean square error over the root mean square of the expected values.
+Two rules turn this into a verdict. First, an error counts only as far as it persists: a mean near zero has a large relative error that
+becomes irrelevant once it is subtracted, so an operation's error is bounded by the error of its users, along the best path to an output.
+Second, the origin is the operation where the error *grows* most over that of its inputs, not the one where it ends up largest. The first
+result that becomes infinite or NaN ranks above everything else.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,16 +19,16 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml import Given
 from sdrt.models.mlpackage.mil import Operation
 
-__all__ = ["Birth", "Measured", "births", "measured_against_layers", "measured_against_walk"]
+__all__ = ["ErrorOrigin", "Measured", "error_origins", "measure_against_layers", "measure_against_walk"]
 
-# Parameters of operations that hold weights, of which converters name the module.
+# Parameters of operations that hold weights, whose names contain the module's.
 _WEIGHTS = ("weight", "gamma", "bias", "beta")
-# Errors of less than this share of what an output has in the end do not count as inherited.
+# Errors below this share of an output's final error do not count as inherited.
 _NEGLIGIBLE = 1 / 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Birth:
+class ErrorOrigin:
     """An operation, and the error that it adds.
 
     Parameters
@@ -36,15 +36,15 @@ class Birth:
     operation : str
         Its type, such as ``conv``.
     name : str
-        The value that it gives, by the program's name.
+        The name of its result in the program.
     place : str
-        The module whose weights it uses, with underscores for dots, or ``after`` the nearest one before it.
+        The module whose weights it uses, with underscores for dots, or ``after`` and the nearest such module before it.
     error_in, error_out : float
-        The relative error of its worst input and of its result, the latter no larger than what persists of it.
+        The relative error of its worst input, and of its result as far as it persists.
     growth : float
-        The second over the first, where errors too small to matter count as just that small.
+        Their ratio, where negligible errors count as the largest negligible one.
     finite : bool
-        False where the result is infinite or NaN and should not be.
+        False if the result is infinite or NaN, and should not be.
     """
 
     operation: str
@@ -61,68 +61,70 @@ class Birth:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One operation's relative error, or None where there is nothing to compare with; whether it turned infinite or NaN."""
+    """The relative error of one operation, or None without a comparison, and whether its result stayed finite."""
 
     operation: Operation
     error: float | None
     finite: bool = True
 
 
-def measured_against_walk(suspect: Chain, clean: Chain, inputs: Mapping[str, Array]) -> Iterator[Measured]:
-    """Compare two programs, operation by operation, of the same names and types; both run side by side.
+def measure_against_walk(suspect: Chain, clean: Chain, inputs: Mapping[str, Array]) -> Iterator[Measured]:
+    """Compare two programs operation by operation, by name and type, running side by side.
 
     Parameters
     ----------
     suspect, clean : Chain
-        The same program in two precisions, or with other weights.
+        The same program in two precisions, or with different weights.
     inputs : mapping
-        Of both.
+        The inputs of both.
     """
     shared = _keys(suspect) & _keys(clean)
     waiting: tuple[dict[str, Given], dict[str, Given]] = ({}, {})
     for pair in zip_longest(suspect.walk(inputs), clean.walk(inputs)):
-        for given, own in zip(pair, waiting, strict=True):
-            if given is None:
+        for result, queue in zip(pair, waiting, strict=True):
+            if result is None:
                 continue
-            if (given.operation.type, given.operation.name) in shared:
-                own[given.operation.name] = given
-            elif own is waiting[0]:
-                yield Measured(operation=given.operation, error=None)
-        ready = [given.operation.name for given in pair if given is not None and all(given.operation.name in own for own in waiting)]
+            if (result.operation.type, result.operation.name) in shared:
+                queue[result.operation.name] = result
+            elif queue is waiting[0]:
+                yield Measured(operation=result.operation, error=None)
+        ready = [
+            result.operation.name for result in pair if result is not None and all(result.operation.name in queue for queue in waiting)
+        ]
         for name in dict.fromkeys(ready):
-            yield _measured(waiting[0].pop(name), waiting[1].pop(name).values)
+            yield _compare(waiting[0].pop(name), waiting[1].pop(name).values)
 
 
-def measured_against_layers(suspect: Chain, layers: Mapping[str, Array], inputs: Mapping[str, Array]) -> Iterator[Measured]:
-    """Compare a program with the outputs of modules, by the names that its weights have; a module whose weights are used twice is left out.
+def measure_against_layers(suspect: Chain, layers: Mapping[str, Array], inputs: Mapping[str, Array]) -> Iterator[Measured]:
+    """Compare a program with the outputs of modules, by the names of its weights; modules whose weights are used twice are skipped.
 
     Parameters
     ----------
     suspect : Chain
     layers : mapping of arrays
-        By the module's path with underscores for dots.
+        By the module's path, with underscores for dots.
     inputs : mapping
     """
     modules = [module for operation in suspect.operations() if (module := _module(operation))]
     once = {module for module in modules if modules.count(module) == 1}
-    for given in suspect.walk(inputs):
-        module = _module(given.operation)
-        wanted = layers.get(module) if module in once else None
-        if wanted is None or wanted.size != given.values[0].size:
-            yield Measured(operation=given.operation, error=None)
+    for result in suspect.walk(inputs):
+        module = _module(result.operation)
+        expected = layers.get(module) if module in once else None
+        if expected is None or expected.size != result.values[0].size:
+            yield Measured(operation=result.operation, error=None)
         else:
-            yield _measured(given, (wanted.reshape(given.values[0].shape),))
+            yield _compare(result, (expected.reshape(result.values[0].shape),))
 
 
-def births(measured: Sequence[Measured], outputs: Iterable[str], allowed: float) -> list[Birth]:
-    """All operations by how much they let an error grow, the worst first.
+def error_origins(measured: Sequence[Measured], outputs: Iterable[str], allowed: float) -> list[ErrorOrigin]:
+    """List all operations by how much they let an error grow, the worst first.
 
     Parameters
     ----------
     measured : sequence of Measured
         In the program's order.
     outputs : iterable of str
-        The values that the network gives.
+        The outputs of the network.
     allowed : float
         The relative error that an output may have.
     """
@@ -131,7 +133,7 @@ def births(measured: Sequence[Measured], outputs: Iterable[str], allowed: float)
     ends = [inherited[name] for name in outputs if name in inherited and np.isfinite(inherited[name])]
     floor = min(allowed, max(ends, default=allowed) or allowed) * _NEGLIGIBLE
     places = _places(measured)
-    found, broken = [], False
+    origins, broken = [], False
     for item in measured:
         name = item.operation.name
         if item.error is None:
@@ -140,8 +142,8 @@ def births(measured: Sequence[Measured], outputs: Iterable[str], allowed: float)
         growth = persisting[name] / max(floor, before)
         first = not item.finite and not broken and persisting[name] > floor
         broken = broken or first
-        found.append(
-            Birth(
+        origins.append(
+            ErrorOrigin(
                 operation=item.operation.type,
                 name=name,
                 place=places[name],
@@ -151,21 +153,21 @@ def births(measured: Sequence[Measured], outputs: Iterable[str], allowed: float)
                 finite=not first,
             )
         )
-    return sorted(found, key=lambda birth: (birth.finite, -birth.growth))
+    return sorted(origins, key=lambda origin: (origin.finite, -origin.growth))
 
 
 def _keys(chain: Chain) -> set[tuple[str, str]]:
     return {(operation.type, operation.name) for operation in chain.operations()}
 
 
-def _measured(given: Given, wanted: Sequence[Array]) -> Measured:
-    pairs = list(zip(given.values, wanted, strict=False))
-    finite = all(found.dtype.kind != "f" or np.isfinite(found).all() or not np.isfinite(right).all() for found, right in pairs)
-    return Measured(operation=given.operation, error=max(relative_error(found, right) for found, right in pairs), finite=finite)
+def _compare(result: Given, expected: Sequence[Array]) -> Measured:
+    pairs = list(zip(result.values, expected, strict=False))
+    finite = all(value.dtype.kind != "f" or np.isfinite(value).all() or not np.isfinite(right).all() for value, right in pairs)
+    return Measured(operation=result.operation, error=max(relative_error(value, right) for value, right in pairs), finite=finite)
 
 
 def _inherited(measured: Iterable[Measured]) -> dict[str, float]:
-    """Each value's relative error; of what was not compared, that of its worst input."""
+    """Return each value's relative error; without a comparison, that of its operation's worst input."""
     errors: dict[str, float] = {}
     for item in measured:
         error = item.error
@@ -177,7 +179,7 @@ def _inherited(measured: Iterable[Measured]) -> dict[str, float]:
 
 
 def _persisting(measured: Sequence[Measured], outputs: set[str], inherited: Mapping[str, float]) -> dict[str, float]:
-    """How much of each operation's error reaches an output: the largest bottleneck over all paths there."""
+    """Return how much of each operation's error reaches an output: the largest bottleneck over all paths to one."""
     reaches: dict[str, float] = {}
     for item in reversed(measured):
         names = [output.name for output in item.operation.outputs]
@@ -191,23 +193,23 @@ def _persisting(measured: Sequence[Measured], outputs: set[str], inherited: Mapp
 
 def _places(measured: Iterable[Measured]) -> dict[str, str]:
     places: dict[str, str] = {}
-    behind: dict[str, str] = {}
+    last_module: dict[str, str] = {}
     for item in measured:
         operation = item.operation
         own = _module(operation)
-        nearest = own or next((behind[name] for name in operation.names() if name in behind), "")
+        nearest = own or next((last_module[name] for name in operation.names() if name in last_module), "")
         places[operation.name] = own or (f"after {nearest}" if nearest else "before any layer")
         if nearest:
-            behind.update({output.name: nearest for output in operation.outputs})
+            last_module.update({output.name: nearest for output in operation.outputs})
     return places
 
 
 def _module(operation: Operation) -> str:
-    """The module of an operation's weights, from the names that torch's converter gives them; empty where it has none."""
+    """Return the module of an operation's weights, from the names made by coremltools' torch front end; empty if there is none."""
     for parameter in _WEIGHTS:
         for argument in operation.inputs.get(parameter, ()):
             if isinstance(argument, str):
-                stem, found, _ = argument.rpartition("_weight" if parameter in ("weight", "gamma") else "_bias")
-                if found and stem:
+                stem, ending, _ = argument.rpartition("_weight" if parameter in ("weight", "gamma") else "_bias")
+                if ending and stem:
                     return stem
     return ""

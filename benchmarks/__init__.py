@@ -1,1 +1,1 @@
-"""Side by side with peers, in one process; figures as JSON with machine and versions. Run as ``python -m benchmarks.NAME``."""
+"""Compare sdrt with its peers in one process; results are JSON with machine and versions. Run as ``python -m benchmarks.NAME``."""

@@ -1,10 +1,10 @@
-"""One denoising step of Stable Diffusion 1.5 on every backend, beside diffusers as its users run it.
+"""One denoising step of Stable Diffusion 1.5 on every backend, compared with diffusers as its users run it.
 
     python -m benchmarks.backends [--size 512] [--repeats 5] [--only numpy,torch] [--small] [--out backends.json]
 
-The U-Net has random weights; a step is two rows (classifier-free guidance). Each candidate is opened alone and takes turns with diffusers
-in float32, so that whatever else the machine does meanwhile meets both: compare ratios, not seconds of different candidates. What is given
-as memory is the largest resident set while a candidate was opened and run, above what was resident before.
+The U-Net has random weights; a step is two rows (classifier-free guidance). Each candidate is opened alone and alternates with diffusers in
+float32, so that other load on the machine affects both equally: compare ratios, not seconds of different candidates. Memory is the largest
+resident set while a candidate is opened and run, above the resident memory before.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from sdrt.models import open_model
 
 __all__ = ["measure"]
 
-_SD15: Mapping[str, Any] = {"cross_attention_dim": 768}  # diffusers' defaults are the rest of Stable Diffusion 1.5
-# the same layers at a fifth of the width, to see that everything runs
+_SD15: Mapping[str, Any] = {"cross_attention_dim": 768}  # otherwise diffusers' defaults are Stable Diffusion 1.5
+# The same layers at a fifth of the width, to check that everything runs.
 _SMALL: Mapping[str, Any] = {"cross_attention_dim": 768, "block_out_channels": (64, 128, 256, 256)}
 _FOLDERS = ("text_encoder", "vae", "tokenizer", "scheduler")
 
@@ -41,7 +41,7 @@ _Step = Callable[[], Array]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A backend and how it is opened; None is diffusers' own module, called as its pipeline does."""
+    """A backend and the options to open it with; None is diffusers' own module, called as in its pipeline."""
 
     backend: str | None
     options: Mapping[str, Any]
@@ -64,10 +64,10 @@ _CANDIDATES: Mapping[str, Candidate] = {
 
 
 def measure(size: int, repeats: int, names: list[str], small: bool) -> Iterator[dict[str, Any]]:
-    """Seconds of a step for each candidate and for diffusers float32 in turns with it, their ratio, error, memory and preparation.
+    """Measure each candidate: seconds of a step, and of diffusers float32 alternating with it, ratio, error, memory and preparation.
 
-    What is known so far is given after each candidate: all of them take an hour, and a run that is stopped keeps what it has. Each carries
-    the commit that it was measured at.
+    Results so far are yielded after each candidate: all candidates take an hour, and an interrupted run keeps what it has. Each result
+    carries the commit it was measured at.
     """
     results: dict[str, Any] = {"size": size, "threads": torch.get_num_threads(), "small": small}
     with tempfile.TemporaryDirectory() as name:
@@ -90,7 +90,7 @@ def measure(size: int, repeats: int, names: list[str], small: bool) -> Iterator[
 
 
 def _race(candidate: Candidate, folder: Path, inputs: Mapping[str, Array], reference: _Step, repeats: int) -> dict[str, Any]:
-    """Both once without counting, then in turns."""
+    """Run both once without measuring, then alternately."""
     before = _reset_peak_memory()
     start = time.perf_counter()
     with _opened(candidate, folder, inputs) as step:
@@ -149,7 +149,7 @@ def _inputs(size: int) -> dict[str, Array]:
 
 
 def _reset_peak_memory() -> float:
-    """Make the peak start from here, and what is resident now in MiB; Linux lets a process do so for itself."""
+    """Reset the peak to the current memory, and return that in MiB; Linux allows a process to reset its own peak."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
@@ -165,7 +165,7 @@ def _status(key: str) -> float:
 
 
 def _kept(path: Path, small: bool, size: int) -> dict[str, Any]:
-    """What an earlier run on this machine, with these versions, has written."""
+    """Return the results that an earlier run on this machine, with these versions, has written."""
     if not path.is_file():
         return {}
     earlier, here = json.loads(path.read_text(encoding="utf-8")), machine()
@@ -175,7 +175,7 @@ def _kept(path: Path, small: bool, size: int) -> dict[str, Any]:
 
 
 def _names(text: str) -> list[str]:
-    """Candidates in the order asked for, so that those which take longest may come last."""
+    """Return candidates in the requested order, so that the slowest may come last."""
     asked = [name.strip() for name in text.split(",") if name.strip()]
     return [name for each in asked for name in _CANDIDATES if each in (name, name.split()[0])] if asked else list(_CANDIDATES)
 

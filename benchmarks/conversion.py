@@ -2,10 +2,10 @@
 
     python -m benchmarks.conversion [--attention SPLIT_EINSUM] [--size 512] [--small] [--check] [--folder DIR] [--out conversion.json]
 
-The weights are random, and in float16, as checkpoints are. Every stage is a process of its own, so that its peak of memory is its own:
-the largest resident set that the system reports when it ends, Python and its libraries included. Conversion is the command that users type;
-without ``--check`` it does not compare what it made. The executor then opens the package and runs it twice, two rows at the size asked for:
-the first run prepares the weights. The same call of the numpy backend, on the source, stands beside it.
+The weights are random, and in float16, as in checkpoints. Every stage is a separate process, so that its peak memory is its own: the
+largest resident set reported by the system at its end, including Python and its libraries. Conversion is the command that users type;
+without ``--check`` it does not compare its result. The executor then opens the package and runs it twice, on two rows at the requested
+size: the first run prepares the weights. The same call of the numpy backend, on the source, is measured for comparison.
 """
 
 import argparse
@@ -28,14 +28,14 @@ from sdrt.models import path
 
 __all__ = ["measure"]
 
-_SD15: Mapping[str, Any] = {"cross_attention_dim": 768}  # diffusers' defaults are the rest of Stable Diffusion 1.5
-# the same layers at a fifth of the width, to see that everything runs
+_SD15: Mapping[str, Any] = {"cross_attention_dim": 768}  # otherwise diffusers' defaults are Stable Diffusion 1.5
+# The same layers at a fifth of the width, to check that everything runs.
 _SMALL: Mapping[str, Any] = {"cross_attention_dim": 768, "block_out_channels": (64, 128, 256, 256)}
 _ATTENTIONS = ("ORIGINAL", "SPLIT_EINSUM", "SPLIT_EINSUM_V2")
 
 
 def measure(folder: Path, attention: str, size: int, *, small: bool, check: bool) -> dict[str, Any]:
-    """Seconds and MiB of conversion and of runs, and how far the two runs are apart."""
+    """Measure seconds and MiB of conversion and of runs, and the difference between the two runs' outputs."""
     source, converted = folder / "source", folder / "converted"
     results: dict[str, Any] = {"attention": attention, "size": size, "small": small, "checked": check}
     _staged("write", source, size, small)
@@ -48,17 +48,17 @@ def measure(folder: Path, attention: str, size: int, *, small: bool, check: bool
     results["package_mib"] = _mib(package)
     for name, model in (("executor", package), ("numpy", source)):
         results[name] = _staged(name, model, size, small, folder / f"{name}.npy")
-    found, wanted = np.load(folder / "executor.npy"), np.load(folder / "numpy.npy")
+    output, reference = np.load(folder / "executor.npy"), np.load(folder / "numpy.npy")
     results["executor_over_numpy"] = results["executor"]["second_seconds"] / results["numpy"]["second_seconds"]
-    results["psnr_db"] = float(20 * np.log10(np.abs(wanted).max() / np.sqrt(np.mean(np.square(found - wanted)))))
+    results["psnr_db"] = float(20 * np.log10(np.abs(reference).max() / np.sqrt(np.mean(np.square(output - reference)))))
     return results
 
 
-# ---- stages, each in a process of its own
+# ---- Stages, each in a separate process
 
 
 def _staged(stage: str, model: Path, size: int, small: bool, out: Path | None = None) -> dict[str, Any]:
-    """Run a stage of this file in a process of its own; what it prints, and what it took."""
+    """Run a stage of this file in a separate process; return what it prints, and its time and memory."""
     command = [sys.executable, "-m", "benchmarks.conversion", "--stage", stage, "--folder", str(model), "--size", str(size)]
     command += ["--small"] if small else []
     command += [] if out is None else ["--out", str(out)]
@@ -67,24 +67,24 @@ def _staged(stage: str, model: Path, size: int, small: bool, out: Path | None = 
 
 
 def _watched(command: Sequence[str]) -> tuple[dict[str, float], str]:
-    """Run a command to its end: its wall seconds and peak memory, and what it prints. What it tells on standard error passes through."""
+    """Run a command to its end, and return its wall seconds, its peak memory and its output. Its standard error passes through."""
     with tempfile.TemporaryFile("w+") as printed:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=printed, cwd=Path(__file__).parents[1])
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
-        # the process is over and waited for; its object is to know
+        # The process has ended and been waited for, which its object does not know yet.
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"{' '.join(command)}: ended with status {process.returncode}")
         printed.seek(0)
-        # Linux counts KiB, macOS bytes
+        # Linux counts KiB, macOS bytes.
         memory = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         return {"process_seconds": seconds, "peak_memory_mib": memory}, printed.read()
 
 
 def _write_source(folder: Path, size: int, *, small: bool) -> None:
-    """A model's folder: the embedded model's, with a U-Net of Stable Diffusion 1.5 in the place of its own."""
+    """Write a model folder: the embedded model's, with a U-Net of Stable Diffusion 1.5 instead of its own."""
     import torch
     from diffusers import UNet2DConditionModel
 
@@ -108,8 +108,8 @@ def _run_executor(package: Path, size: int, *, small: bool) -> tuple[dict[str, f
     start = time.perf_counter()
     with MLProgram(package) as model:
         opened = time.perf_counter()
-        given = {"sample": sample, "timestep": timestep, "encoder_hidden_states": text.transpose(0, 2, 1)[:, :, None, :]}
-        return _twice(lambda: model.predict(given)["noise_pred"], start, opened)
+        inputs = {"sample": sample, "timestep": timestep, "encoder_hidden_states": text.transpose(0, 2, 1)[:, :, None, :]}
+        return _twice(lambda: model.predict(inputs)["noise_pred"], start, opened)
 
 
 def _run_numpy(source: Path, size: int, *, small: bool) -> tuple[dict[str, float], Array]:
@@ -130,13 +130,13 @@ def _run_numpy(source: Path, size: int, *, small: bool) -> tuple[dict[str, float
 def _twice(call: Any, start: float, opened: float) -> tuple[dict[str, float], Array]:
     call()
     first = time.perf_counter()
-    found: Array = call()
+    output: Array = call()
     second = time.perf_counter()
-    return {"open_seconds": opened - start, "first_seconds": first - opened, "second_seconds": second - first}, found
+    return {"open_seconds": opened - start, "first_seconds": first - opened, "second_seconds": second - first}, output
 
 
 def _inputs(size: int, *, small: bool) -> tuple[Array, Array, Array]:
-    """Rounded to float16, which is what the package takes."""
+    """Make inputs rounded to float16, the package's input type."""
     rng = np.random.default_rng(0)
     shapes = ((2, 4, size // 8, size // 8), (2, 77, (_SMALL if small else _SD15)["cross_attention_dim"]))
     sample, text = (rng.standard_normal(shape, np.float32).astype(np.float16).astype(np.float32) for shape in shapes)
@@ -151,9 +151,9 @@ def _run_stage(stage: str, folder: Path, size: int, *, small: bool, out: Path | 
     if stage == "write":
         _write_source(folder, size, small=small)
         return
-    took, found = (_run_executor if stage == "executor" else _run_numpy)(folder, size, small=small)
+    took, output = (_run_executor if stage == "executor" else _run_numpy)(folder, size, small=small)
     if out is not None:
-        np.save(out, found)
+        np.save(out, output)
     print(json.dumps(took))
 
 
@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """The command line; with ``--stage``, one of the processes that it starts."""
+    """Run the command line; with ``--stage``, one of the processes that it starts."""
     arguments = _parser().parse_args()
     if arguments.stage is not None:
         _run_stage(arguments.stage, arguments.folder, arguments.size, small=arguments.small, out=arguments.out)

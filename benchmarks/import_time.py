@@ -1,4 +1,4 @@
-"""What `import sdrt` costs above `import numpy`, and what a first picture costs: fresh interpreters, one after the other."""
+"""Time of `import sdrt` above `import numpy`, and of a first picture, each in a fresh interpreter, one after the other."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ _PEAK = "; import resource, sys; sys.stdout.write(str(resource.getrusage(resourc
 
 
 def run(program: str) -> int:
-    """Run a program in a fresh interpreter; returns its peak memory in bytes."""
+    """Run a program in a fresh interpreter, and return its peak memory in bytes."""
     done = subprocess.run([sys.executable, "-c", program + _PEAK], check=True, capture_output=True, text=True)
     return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
 
@@ -30,7 +30,7 @@ def _note_peak(program: str, peaks: list[int]) -> None:
 
 
 def measure(repeats: int = 9) -> dict[str, Any]:
-    """Seconds and peak memory of each program, and what it takes above `import numpy` (aim for `import sdrt`: 0.060 s)."""
+    """Measure seconds and peak memory of each program, and the difference to `import numpy` (aim for `import sdrt`: 0.060 s)."""
     results: dict[str, Any] = {}
     for name, program in _PROGRAMS.items():
         peaks: list[int] = []

@@ -1,4 +1,4 @@
-"""What noise costs: each stream of sdrt beside the program whose numbers it gives, for the latents of one 512x512 picture and for more."""
+"""Time to draw noise: each stream of sdrt beside the program that it reproduces, for the latents of one 512x512 picture and for more."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ def _contenders(shape: tuple[int, ...]) -> dict[str, Callable[[], object]]:
 
 
 def measure(repeats: int = 50) -> dict[str, Any]:
-    """Seconds for one draw of each shape from each stream."""
+    """Measure the seconds for one draw of each shape from each stream."""
     return {
         label: {name: report.timed(run, repeats, warm_up=5) for name, run in _contenders(shape).items()} for label, shape in _SHAPES.items()
     }

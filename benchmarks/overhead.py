@@ -1,9 +1,9 @@
-"""What a step costs around the networks: the loop over a U-Net that answers at once, at 512x512 with classifier-free guidance.
+"""Time of a step outside the networks: the loop over a U-Net that answers at once, at 512x512 with classifier-free guidance.
 
     python -m benchmarks.overhead [--out overhead.json]
 
-Covers the sampler's step, guidance, the checks of every array, the batch of two rows, fresh noise and what is handed to the caller. What
-happens once in a run is left out: the text, the plan, the decoding.
+Includes the sampler's step, guidance, the checks of every array, the batch of two rows, fresh noise and the step object. Excludes what
+happens once in a run: the text, the plan, the decoding.
 """
 
 import statistics
@@ -28,7 +28,7 @@ _STEPS = 50
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A network that gives the same arrays at every call."""
+    """A network that returns the same arrays at every call."""
 
     signature: Signature
     compute: Callable[..., dict[str, Array]]
@@ -40,11 +40,11 @@ class _Prepared:
         return self
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 class _Instant:
-    """Opens networks whose outputs are there before they are asked for."""
+    """A backend whose networks have their outputs ready before any call."""
 
     name = "instant"
     option_names = ()
@@ -68,13 +68,13 @@ class _Instant:
 
 
 def measure(repeats: int = 5) -> dict[str, Any]:
-    """Milliseconds of a step for each scheduler, over the steps of some runs."""
+    """Measure the milliseconds of a step for each scheduler, over the steps of several runs."""
     with sdrt.load("nano", _Instant()) as pipe:
         return {name: _of_a_step([each for _ in range(repeats) for each in _intervals(pipe, name)]) for name in _SCHEDULERS}
 
 
 def _intervals(pipe: sdrt.Pipeline, scheduler: str) -> list[float]:
-    """Seconds from each step to the next; what is read of a step later, such as its x0, is not computed."""
+    """Return the seconds from each step to the next; lazy values of a step, such as its x0, are not computed."""
     steps = pipe.steps("a red circle", seed=1, num_inference_steps=_STEPS, scheduler=scheduler, height=_SIZE, width=_SIZE)
     times = [time.perf_counter() for _ in steps]
     return [later - sooner for sooner, later in pairwise(times)]

@@ -1,8 +1,8 @@
-"""The embedded model's picture from every backend and from every form of its Core ML packages, side by side.
+"""The embedded model's picture from every backend, and from every form of its Core ML packages, side by side.
 
     python -m benchmarks.pictures [--png docs/backends.png] [--out pictures.json]
 
-Converts the model anew for each form, draws one prompt with one seed, and states how close each picture is to the numpy backend's.
+Converts the model again for each form, draws one prompt with one seed, and reports how close each picture is to the numpy backend's.
 """
 
 import argparse
@@ -29,14 +29,14 @@ _LABEL = 44  # pixels below each picture
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a picture is drawn.
+class Variant:
+    """One way to draw a picture.
 
     Parameters
     ----------
     label : str
     options : mapping
-        Of `ConvertOptions`.
+        For `ConvertOptions`.
     compression : Compression or None
     """
 
@@ -45,27 +45,27 @@ class Way:
     compression: Compression | None = None
 
 
-_WAYS = (
-    Way("Core ML float32\nORIGINAL", {"precision": "float32", "float32_weights": True, "attention": Attention.ORIGINAL}),
-    Way("Core ML float32\nSPLIT_EINSUM", {"precision": "float32", "float32_weights": True}),
-    Way("Core ML float16\nORIGINAL", {"attention": Attention.ORIGINAL}),
-    Way("Core ML float16\nSPLIT_EINSUM, chunks", {"chunk": True}),
-    Way("Core ML float16\nSPLIT_EINSUM_V2", {"attention": Attention.SPLIT_EINSUM_V2}),
-    Way("Core ML float16\n8 bits", compression=Palettization(nbits=8)),
-    Way("Core ML float16\n6 bits", compression=Palettization(nbits=6)),
+_VARIANTS = (
+    Variant("Core ML float32\nORIGINAL", {"precision": "float32", "float32_weights": True, "attention": Attention.ORIGINAL}),
+    Variant("Core ML float32\nSPLIT_EINSUM", {"precision": "float32", "float32_weights": True}),
+    Variant("Core ML float16\nORIGINAL", {"attention": Attention.ORIGINAL}),
+    Variant("Core ML float16\nSPLIT_EINSUM, chunks", {"chunk": True}),
+    Variant("Core ML float16\nSPLIT_EINSUM_V2", {"attention": Attention.SPLIT_EINSUM_V2}),
+    Variant("Core ML float16\n8 bits", compression=Palettization(nbits=8)),
+    Variant("Core ML float16\n6 bits", compression=Palettization(nbits=6)),
 )
 
 
 def measure(png: Path | None) -> dict[str, Any]:
-    """PSNR in dB of each picture against the numpy backend's, by what drew it."""
+    """Return the PSNR in dB of each picture against the numpy backend's, by label."""
     pictures = {"numpy": _draw("nano", "numpy"), "torch": _draw("nano", "torch")}
-    for way in _WAYS:
-        print(way.label.replace("\n", ", "), flush=True)
+    for variant in _VARIANTS:
+        print(variant.label.replace("\n", ", "), flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            # compression is for trained weights with a bar of the caller's; what it costs is what is shown here
-            convert(ConvertOptions(model="nano", out=Path(folder), parts=_PARTS, compression=way.compression, **way.options))
-            # the precision that the package was made for: what the Neural Engine or GPU rounds
-            pictures[way.label] = _draw(folder, "coreml", precision=way.options.get("precision", "float16"))
+            # Compression is for trained weights and a bound of the caller's; here its loss is what is shown.
+            convert(ConvertOptions(model="nano", out=Path(folder), parts=_PARTS, compression=variant.compression, **variant.options))
+            # The precision that the package was made for, to which the Neural Engine or GPU rounds.
+            pictures[variant.label] = _draw(folder, "coreml", precision=variant.options.get("precision", "float16"))
     figures = {label: _psnr(picture, pictures["numpy"]) for label, picture in pictures.items() if label != "numpy"}
     if png is not None:
         png.parent.mkdir(exist_ok=True)
@@ -79,7 +79,7 @@ def _draw(model: str, backend: str, **options: Any) -> Array:
 
 
 def _psnr(picture: Array, reference: Array) -> float:
-    """20 log10(255 / rmse) of 8-bit pictures; equal ones are infinitely close, and JSON has no word for that."""
+    """Return 20 log10(255 / rmse) of 8-bit pictures; 999 for equal ones, since JSON has no infinity."""
     error = float(np.sqrt(np.mean((picture.astype(np.float64) - reference) ** 2)))
     return 20 * float(np.log10(255 / error)) if error else 999.0
 
@@ -102,7 +102,7 @@ if __name__ == "__main__":
     parser.add_argument("--png", type=Path, help="picture to write")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    found = measure(arguments.png)
-    print(json.dumps(found, indent=2))
+    results = measure(arguments.png)
+    print(json.dumps(results, indent=2))
     if arguments.out is not None:
-        write(arguments.out, "pictures", found)
+        write(arguments.out, "pictures", results)

@@ -1,4 +1,4 @@
-"""What every benchmark shares: the clock, the machine's description, and the JSON file."""
+"""The parts shared by all benchmarks: the clock, the machine's description, and the JSON file."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ __all__ = ["machine", "main", "timed", "write"]
 
 
 def timed(run: Callable[[], object], repeats: int, warm_up: int = 1) -> dict[str, float]:
-    """Wall seconds of a call: minimum and median of ``repeats``, after ``warm_up`` calls that do not count."""
+    """Return wall seconds of a call: minimum and median of ``repeats``, after ``warm_up`` calls that are not measured."""
     for _ in range(warm_up):
         run()
     seconds = []
@@ -27,7 +27,7 @@ def timed(run: Callable[[], object], repeats: int, warm_up: int = 1) -> dict[str
 
 
 def machine() -> dict[str, Any]:
-    """What `sdrt benchmark` says of the machine and the versions, and the commit that was measured."""
+    """Return the machine and the versions, as `sdrt benchmark` does, and the measured commit."""
     return {**this_machine(), "commit": _commit()}
 
 
@@ -39,7 +39,7 @@ def write(path: Path, name: str, results: Mapping[str, Any]) -> None:
 
 
 def main(name: str, measure: Callable[[], Mapping[str, Any]]) -> None:
-    """A benchmark's command line: measure, print, and write where ``--out`` says."""
+    """Run a benchmark's command line: measure, print, and write to ``--out``."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     out: Path | None = parser.parse_args().out

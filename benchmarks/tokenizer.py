@@ -1,8 +1,8 @@
-"""Tokenizing prompts that were never seen before: sdrt beside transformers, in one process.
+"""Tokenize prompts never seen before: sdrt beside transformers, in one process.
 
-Both make what a text encoder takes: a numpy array of 77 ids a prompt, padded and cut. Each repeat has its own prompts: a dozen words, as
-frequent as their places in CLIP's vocabulary say, and one in ten made up. ``cold`` starts with an empty cache of words, ``warm`` after
-4,000 other prompts.
+Both make a text encoder's input: a numpy array of 77 ids for each prompt, padded and cut. Each repeat has its own prompts: about a dozen
+words, as frequent as their ranks in CLIP's vocabulary suggest, and one in ten invented. ``cold`` starts with an empty cache of words,
+``warm`` after 4,000 other prompts.
 """
 
 import json
@@ -24,7 +24,7 @@ _ACCENTS = str.maketrans({"a": "à", "e": "é", "i": "ï", "o": "ö", "u": "û",
 
 
 def prompts(number: int, seed: int, *, accents: bool = False) -> list[str]:
-    """Prompts of 8 to 16 words; with ``accents`` most words are beyond ASCII."""
+    """Make prompts of 8 to 16 words; with ``accents``, most words are beyond ASCII."""
     draw = random.Random(seed)
     tokens = ClipVocabulary().tokens
     known = [token[:-4] for token in map(tokens.__getitem__, range(512, 40_000)) if token.endswith("</w>") and token[:-4].isalpha()]
@@ -55,13 +55,13 @@ def _peer(folder: Path) -> Callable[[list[str]], object]:
 
 
 def _chunker(folder: Path) -> Callable[[list[str]], object]:
-    """What ``generate`` does with each prompt: looks for weights and chunks."""
+    """Return the work that ``generate`` does for each prompt: parse weights, and split into chunks."""
     tokenizer = ClipTokenizer.load(folder)
     return lambda texts: [chunk_prompt(text, tokenizer) for text in texts]
 
 
 def _time(opened: list[Callable[[list[str]], object]], texts: list[list[str]]) -> dict[str, float]:
-    """One call a repeat, with its own prompts: the last of the openers again where there are fewer than prompts."""
+    """Time one call in each repeat, with its own prompts; if there are fewer openers than prompts, the last one is used again."""
     runs = iter([*zip(opened + opened[-1:] * (len(texts) - len(opened)), texts, strict=True)])
 
     def run() -> object:
@@ -72,7 +72,7 @@ def _time(opened: list[Callable[[list[str]], object]], texts: list[list[str]]) -
 
 
 def measure(repeats: int = 9) -> dict[str, Any]:
-    """Seconds for a batch of 1 and of 1,000 prompts, and for opening a tokenizer."""
+    """Measure the seconds for a batch of 1 and of 1,000 prompts, and for opening a tokenizer."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_folder(folder)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.unet [--out unet.json]
 
-Calls of the two alternate, so that whatever else the machine does meanwhile meets both. torch is float32, eager, without compilation.
+Calls alternate between the two, so that other load on the machine affects both equally. Torch runs in float32, eagerly, uncompiled.
 """
 
 import resource
@@ -26,12 +26,12 @@ from sdrt.models import open_model, path
 
 __all__ = ["measure"]
 
-_SD15: Mapping[str, Any] = {"cross_attention_dim": 768}  # diffusers' defaults are the rest of Stable Diffusion 1.5
+_SD15: Mapping[str, Any] = {"cross_attention_dim": 768}  # otherwise diffusers' defaults are Stable Diffusion 1.5
 _FOLDERS = ("text_encoder", "vae", "tokenizer", "scheduler")
 
 
 def measure() -> dict[str, Any]:
-    """Seconds of a call, min and median, for each network; the largest difference over the largest value; memory in MiB."""
+    """Measure each network: min and median seconds of a call, largest difference over the largest value, memory in MiB."""
     results: dict[str, Any] = {"threads": torch.get_num_threads()}
     with tempfile.TemporaryDirectory() as folder:
         results["sd15_unet_2x64x64"] = _stable_diffusion(Path(folder))
@@ -55,10 +55,10 @@ def _stable_diffusion(folder: Path) -> dict[str, Any]:
     first = bound(sample=sample, timestep=timestep)["noise_pred"]
     memory = _peak_memory() - before
     arrays = [torch.from_numpy(x) for x in (sample, timestep, condition)]
-    found = _race(lambda: bound(sample=sample, timestep=timestep)["noise_pred"], lambda: unet(*arrays).sample.numpy(), 5)
+    timing = _race(lambda: bound(sample=sample, timestep=timestep)["noise_pred"], lambda: unet(*arrays).sample.numpy(), 5)
     network.close()
     del first
-    return found | {"open_seconds": opened, "numpy_memory_mib": memory}
+    return timing | {"open_seconds": opened, "numpy_memory_mib": memory}
 
 
 def _nano_unet() -> dict[str, Any]:
@@ -86,9 +86,9 @@ def _inputs(size: int, width: int) -> tuple[Array, Array, Array]:
 
 
 def _race(ours: Callable[[], Array], theirs: Callable[[], Array], repeats: int) -> dict[str, Any]:
-    """Both once without counting, then in turns."""
+    """Run both once without measuring, then alternately."""
     with torch.inference_mode():
-        found, wanted = ours(), theirs()
+        output, reference = ours(), theirs()
         seconds: dict[str, list[float]] = {"numpy": [], "torch": []}
         for _ in range(repeats):
             for name, run in (("numpy", ours), ("torch", theirs)):
@@ -97,11 +97,11 @@ def _race(ours: Callable[[], Array], theirs: Callable[[], Array], repeats: int) 
                 seconds[name].append(time.perf_counter() - start)
     timing = {name: {"min": min(values), "median": statistics.median(values)} for name, values in seconds.items()}
     ratio = {key: timing["numpy"][key] / timing["torch"][key] for key in ("min", "median")}
-    return {**timing, "numpy_over_torch": ratio, "relative_difference": float(np.abs(found - wanted).max() / np.abs(wanted).max())}
+    return {**timing, "numpy_over_torch": ratio, "relative_difference": float(np.abs(output - reference).max() / np.abs(reference).max())}
 
 
 def _peak_memory() -> float:
-    """MiB that the process has held at most so far; Linux counts KiB, macOS bytes."""
+    """Return the MiB that the process has held at most so far; Linux counts KiB, macOS bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 

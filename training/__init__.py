@@ -1,1 +1,1 @@
-"""How the embedded model was made: drawing, captions, training, judging and export. Not part of the runtime."""
+"""How the embedded model was made: rendering, captions, training, judging and export. Not part of the runtime."""

@@ -1,6 +1,6 @@
-"""Captions for scenes: many wordings, synonyms, and sometimes silence about what goes without saying.
+"""Caption scenes in many wordings and synonyms, sometimes omitting what has its default value.
 
-What is left out has its default: position the centre, size medium, background white, colour red.
+The defaults are: position the centre, size medium, background white, colour red.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SIZE_WORDS: dict[Size, tuple[str, ...]] = {
 _VERTICAL = {"top": ("top", "top", "upper"), "bottom": ("bottom", "bottom", "lower")}
 _PREFIXES = ("a photo of", "a picture of", "a drawing of", "an image of", "an icon of", "an illustration of", "a painting of")
 _MANNERS = ("simple", "nice", "flat", "plain", "bright", "beautiful")
-_PLAIN_SHARE = 0.4  # of captions without prefix, manner or silence
+_PLAIN_SHARE = 0.4  # of captions, without prefix, manner or omissions
 
 
 def _article(phrase: str) -> str:
@@ -44,7 +44,7 @@ def _colour(rng: np.random.Generator, colour: Colour) -> str:
 
 
 def _item(rng: np.random.Generator, item: Item, size: str = "", manner: str = "", *, say_colour: bool = True) -> str:
-    """Size, colour and shape, without an article."""
+    """Name size, colour and shape, without an article."""
     colour = _colour(rng, item.colour) if say_colour else ""
     return " ".join(word for word in (manner, size, colour, choice(rng, _SHAPE_WORDS[item.shape])) if word)
 
@@ -79,7 +79,7 @@ def _pair(rng: np.random.Generator, scene: Scene, manner: str) -> str:
 
 
 def _with_background(rng: np.random.Generator, subject: str, place: str, colour: Colour) -> str:
-    """Put subject, place and background together in one of the usual orders."""
+    """Join subject, place and background in one of the usual orders."""
     name = _colour(rng, colour)
     behind = _article(f"{name} background")
     tail = f" {place}" if place else ""
@@ -97,12 +97,12 @@ def _with_background(rng: np.random.Generator, subject: str, place: str, colour:
 
 
 def caption(scene: Scene, rng: np.random.Generator, *, complete: bool = False) -> str:
-    """Some wording for a scene.
+    """Word a scene at random.
 
     Parameters
     ----------
     complete : bool
-        Name every colour and the background, without prefix or manner: what evaluation asks for.
+        Name every colour and the background, without prefix or manner, as evaluation needs it.
 
     >>> scene = Scene((Item("triangle", "red"),), "blue")
     >>> caption(scene, np.random.default_rng(2), complete=True)
@@ -130,7 +130,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, complete: bool = False) -
 
 
 def plain_caption(scene: Scene) -> str:
-    """The plainest complete wording of a scene; size and position are left out where they are the default.
+    """Word a scene as plainly as possible; size and position are omitted if they have their default.
 
     >>> plain_caption(Scene((Item("star", "red"),), "blue", "top left", "large"))
     'a large red star in the top left corner on a blue background'

@@ -1,4 +1,4 @@
-"""Checkpoints that an interruption cannot spoil: written under a temporary name, then renamed."""
+"""Write checkpoints that an interruption cannot spoil: under a temporary name first, then renamed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint at `path` in one step: a reader sees the old state or the new one, never a part."""
+    """Replace the checkpoint at `path` in one step: readers see the old state or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -21,7 +21,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The saved state (tensors on the CPU), or None where there is none yet."""
+    """Load the saved state (tensors on the CPU), or None if there is none yet."""
     if not path.exists():
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""A sheet of generated pictures with their prompts, to be looked at: numbers do not show everything.
+"""Make a sheet of generated pictures with their prompts, to be viewed: numbers do not show everything.
 
 python -m training.contact_sheet --model sdrt/models/nano --to training/contact_sheet.png
 """
@@ -17,9 +17,9 @@ from training.judge import Picture
 from training.scenes import PICTURE
 
 COLUMNS = 8
-_LABEL = 34  # pixels under each picture
-_LINE = 24  # letters in a line of the label
-_COLOURS = 255  # of the sheet's palette: keeps the file small
+_LABEL = 34  # pixels of label under each picture
+_LINE = 24  # characters in a line of the label
+_COLOURS = 255  # of the sheet's palette, which keeps the file small
 PROMPTS = (
     "a red circle on a blue background",
     "a heart",
@@ -41,7 +41,7 @@ PROMPTS = (
 
 
 def _lines(prompt: str) -> str:
-    """The prompt broken into lines that fit under a picture."""
+    """Break the prompt into lines that fit under a picture."""
     lines = [""]
     for word in (prompt or "(empty prompt)").split():
         if lines[-1] and len(lines[-1]) + 1 + len(word) > _LINE:
@@ -51,7 +51,7 @@ def _lines(prompt: str) -> str:
 
 
 def sheet(pictures: list[Picture], prompts: list[str]) -> Image.Image:
-    """Pictures in rows of `COLUMNS`, each with its prompt below."""
+    """Arrange pictures in rows of `COLUMNS`, each with its prompt below."""
     rows = -(-len(pictures) // COLUMNS)
     image = Image.new("RGB", (COLUMNS * (PICTURE + 4), rows * (PICTURE + _LABEL)), "white")
     pen = ImageDraw.Draw(image)
@@ -63,7 +63,7 @@ def sheet(pictures: list[Picture], prompts: list[str]) -> Image.Image:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--to", type=Path, required=True, help="PNG file")

@@ -2,9 +2,10 @@
 
     python -m training.distil_text --out DIR --minutes 4
 
-The teacher is the encoder that the U-Net was trained on. From the end of a loose prompt on, the student must give the states that the
-teacher gives to the plain and complete caption; before, where the rest cannot be known yet, those that it gives to the loose prompt
-itself. Ordinary captions and the empty prompt, which guidance needs unmoved, keep all their states. Writes DIR/text_distilled.
+The teacher is the encoder that the U-Net was trained with. From the end of a loose prompt on, the student must return the states that the
+teacher returns for the plain and complete caption; before the end, where the rest of the prompt is not known yet, those that it returns for
+the loose prompt itself. Ordinary captions, and the empty prompt, which guidance needs unchanged, keep all their states. Writes
+DIR/text_distilled.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from training.team import Team
 from training.train_text import token_ids
 
 _BATCH = 64
-_LOOSE_SHARE = 0.6  # of a batch; the rest keeps the states that it has
+_LOOSE_SHARE = 0.6  # of a batch; the states of the rest must not change
 _OPENINGS = ("", "", "", "a photo of ", "a picture of ", "an image of ", "draw ", "please draw ", "i want ", "show me ")
-_DETERMINERS = ("the ", "one ", "a cute ", "")  # in place of the article
+_DETERMINERS = ("the ", "one ", "a cute ", "")  # instead of the article
 _ENDINGS = ("", "", "", "", ".", "!", " please", ", simple", ", flat design", ", high quality", ", 4k")
 
 
 def loose_caption(rng: np.random.Generator) -> tuple[str, Scene]:
-    """A prompt as people type it, and the scene that it means once everything unsaid has its default."""
+    """Word a prompt as people type it, and return it with the scene it means once everything omitted has its default."""
     scene = sample(rng, pairs=0.25, unseen=False)
     says_background, says_colour = rng.random() < 0.35, rng.random() < 0.7
     if not says_background and all(item.colour != DEFAULT_BACKGROUND for item in scene.items):
@@ -58,14 +59,14 @@ def loose_caption(rng: np.random.Generator) -> tuple[str, Scene]:
 
 
 def run(out: Path, minutes: float) -> None:
-    """Train and write OUT/text_distilled."""
+    """Train, and write OUT/text_distilled."""
     torch.set_num_threads(1)
     tokenizer = load_tokenizer(out / "tokenizer")
     teacher, student = (CLIPTextModel.from_pretrained(out / "text_encoder").eval() for _ in range(2))
     rng = np.random.default_rng()
 
     def batch() -> tuple[list[str], list[str]]:
-        """What the student and what the teacher reads; the empty prompt comes first."""
+        """Return the texts for the student and for the teacher; the empty prompt comes first."""
         pairs = [("", "")]
         while len(pairs) < _BATCH:
             if rng.random() < _LOOSE_SHARE:
@@ -83,8 +84,8 @@ def run(out: Path, minutes: float) -> None:
         ended = (ids == tokenizer.eos_token_id)[:, :, None]
         with torch.no_grad():
             whole, partial = (teacher(texts).last_hidden_state for texts in (token_ids(tokenizer, meant), ids))
-            wanted = torch.where(ended, whole, partial)
-        squared = (student(ids).last_hidden_state - wanted) ** 2
+            targets = torch.where(ended, whole, partial)
+        squared = (student(ids).last_hidden_state - targets) ** 2
         return {"loss": squared.mean() + squared[0].mean(), "empty": squared[0].detach().mean()}
 
     settings = LoopSettings(checkpoint=out / "distilled.pt", minutes=minutes, learning_rate=3e-4, average=0.99, decay_from=0.3)

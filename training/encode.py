@@ -1,8 +1,8 @@
-"""Encode pictures and captions beforehand, so that the U-Net's training loop holds the U-Net alone.
+"""Encode pictures and captions in advance, so that training the U-Net needs no other network.
 
     python -m training.encode --out DIR --singles 10 --pairs 8
 
-Writes DIR/data/{single,pair}-NN/{latents,weights,states}.npy, `CHUNK` scenes each; finished chunks are kept, so a second call adds to them.
+Writes DIR/data/{single,pair}-NN/{latents,weights,states}.npy, `CHUNK` scenes each; finished chunks are kept, so a second run adds to them.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from training.train_text import token_ids
 
 CHUNK = 2048  # scenes in one folder
 CAPTIONS = 2  # wordings of each scene
-_CELL = 8  # pixels a side of one latent cell
+_CELL = 8  # pixels along a side of one latent cell
 _BATCH = 32
-_NEAR = 6.0  # pixels: a cell whose middle is nearer than this to an outline holds a part of it
-_ON_OUTLINE, _INSIDE = 5.0, 2.0  # weight of such cells, and of cells inside an object; elsewhere 1
+_NEAR = 6.0  # pixels: a cell whose centre is closer than this to an outline contains part of it
+_ON_OUTLINE, _INSIDE = 5.0, 2.0  # weights of such cells, and of cells inside an object; other cells have 1
 
 
 @dataclass(frozen=True)
 class Encoders:
-    """The frozen networks in front of the U-Net."""
+    """The frozen networks that make the U-Net's inputs."""
 
     vae: AutoencoderKL
     text: CLIPTextModel
@@ -43,7 +43,7 @@ class Encoders:
 
     @torch.no_grad()
     def latents(self, pictures: list[Field]) -> torch.Tensor:
-        """f32[n, 4, 16, 16], mean 0 and variance 1 a channel."""
+        """Encode pictures to f32[n, 4, 16, 16], with mean 0 and variance 1 in each channel."""
         batch = torch.from_numpy(np.stack(pictures)).to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             means = self.vae.encode(batch).latent_dist.mean
@@ -52,26 +52,26 @@ class Encoders:
 
     @torch.no_grad()
     def states(self, texts: list[str]) -> torch.Tensor:
-        """f32[n, 77, 128]."""
+        """Encode texts to f32[n, 77, 128]."""
         states: torch.Tensor = self.text(token_ids(self.tokenizer, texts)).last_hidden_state
         return states
 
 
 def load_encoders(out: Path, *, vae: Path | None = None, text: Path | None = None) -> Encoders:
-    """Read what the first two stages wrote; `vae` and `text` are folders of later versions."""
+    """Load the results of the first two stages; `vae` and `text` are folders of later versions."""
     autoencoder = AutoencoderKL.from_pretrained(vae or out / "vae").to(memory_format=torch.channels_last)
     text_encoder = CLIPTextModel.from_pretrained(text or out / "text_encoder")
     return Encoders(autoencoder.eval(), text_encoder.eval(), load_tokenizer(out / "tokenizer"))
 
 
 def cell_weights(nearest: Field) -> Field:
-    """Loss weight of each latent cell, f32[16, 16], from the distances f32[128, 128]: effort goes where the shape is decided."""
+    """Return the loss weight of each latent cell, f32[16, 16], from distances f32[128, 128]: effort goes where shape is decided."""
     middle = nearest[_CELL // 2 :: _CELL, _CELL // 2 :: _CELL]
     return np.where(np.abs(middle) < _NEAR, _ON_OUTLINE, np.where(middle < 0.0, _INSIDE, 1.0)).astype(np.float32)
 
 
 def write_chunk(folder: Path, encoders: Encoders, *, pairs: float, rng: np.random.Generator) -> None:
-    """Draw, caption and encode `CHUNK` training scenes into a folder that appears when it is complete."""
+    """Render, caption and encode `CHUNK` training scenes into a folder that appears when it is complete."""
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -92,10 +92,10 @@ def write_chunk(folder: Path, encoders: Encoders, *, pairs: float, rng: np.rando
 
 
 def run(out: Path, singles: int, pairs: int, team: Team) -> None:
-    """Write the chunks that are missing; the team's members take turns."""
+    """Write the missing chunks; the team's members share them."""
     encoders = load_encoders(out)
-    wanted = [("single", 0.0, index) for index in range(singles)] + [("pair", 1.0, index) for index in range(pairs)]
-    for kind, share, index in wanted[team.rank :: team.size]:
+    chunks = [("single", 0.0, index) for index in range(singles)] + [("pair", 1.0, index) for index in range(pairs)]
+    for kind, share, index in chunks[team.rank :: team.size]:
         folder = out / "data" / f"{kind}-{index:02d}"
         if not folder.exists():
             write_chunk(folder, encoders, pairs=share, rng=np.random.default_rng([index, int(share)]))
@@ -104,7 +104,7 @@ def run(out: Path, singles: int, pairs: int, team: Team) -> None:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--singles", type=int, default=10, help=f"chunks of {CHUNK} scenes with one object")

@@ -1,4 +1,4 @@
-"""Draw held-out scenes with diffusers' own pipeline and judge them.
+"""Generate held-out scenes with diffusers' own pipeline, and judge them.
 
 python -m training.evaluate --model sdrt/models/nano --singles 240 --pairs 200 --scheduler dpm --steps 20 --json scores.json
 """
@@ -41,14 +41,14 @@ class Drawer:
 
     @classmethod
     def load(cls, model: Path, scheduler: str, steps: int, guidance: float) -> Drawer:
-        """Load a model folder and swap the scheduler in by diffusers' own means."""
+        """Load a model folder, and replace its scheduler as diffusers recommends."""
         pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model)
         pipeline.scheduler = getattr(diffusers, SCHEDULERS[scheduler]).from_config(pipeline.scheduler.config)
         pipeline.set_progress_bar_config(disable=True)
         return cls(pipeline, steps, guidance)
 
     def draw(self, prompts: list[str], seeds: list[int]) -> list[Picture]:
-        """One picture u8[128, 128, 3] for each prompt and seed."""
+        """Generate one picture u8[128, 128, 3] for each prompt and seed."""
         pictures: list[Picture] = []
         for start in range(0, len(prompts), _BATCH):
             rows = slice(start, start + _BATCH)
@@ -64,7 +64,7 @@ class Drawer:
 
 
 def held_out_scenes(count: int, *, pairs: bool, seed: int) -> list[tuple[Scene, str]]:
-    """Different scenes that training never saw, with a caption each that names everything."""
+    """Sample different scenes that training never saw, each with a caption that names everything."""
     rng = np.random.default_rng(seed)
     scenes: dict[Scene, str] = {}
     while len(scenes) < count:
@@ -74,20 +74,20 @@ def held_out_scenes(count: int, *, pairs: bool, seed: int) -> list[tuple[Scene, 
 
 
 def loose_scenes(count: int, *, seed: int) -> list[tuple[Scene, str]]:
-    """Prompts as people type them, with what they mean; the wording is new to the U-Net, the scenes need not be."""
+    """Sample prompts as people type them, with the scenes they mean; the wording is new to the U-Net, the scenes need not be."""
     rng = np.random.default_rng(seed)
     drawn = (loose_caption(rng) for _ in range(count))
     return [(scene, text) for text, scene in drawn]
 
 
 def scores(verdicts: list[Verdict]) -> dict[str, float]:
-    """Per cent right, by part and in all."""
+    """Return the percentage of correct verdicts, in each aspect and overall."""
     parts = ("shape", "colour", "background", "position", "size", "all")
     return {part: round(100.0 * float(np.mean([getattr(verdict, part) for verdict in verdicts])), 2) for part in parts}
 
 
 def evaluate(drawer: Drawer, scenes: list[tuple[Scene, str]], first_seed: int) -> dict[str, Any]:
-    """Scores and failures over these scenes, one seed each from `first_seed` on."""
+    """Return scores and failures over these scenes, with one seed each from `first_seed` on."""
     began = time.monotonic()
     seeds = list(range(first_seed, first_seed + len(scenes)))
     pictures = drawer.draw([prompt for _, prompt in scenes], seeds)
@@ -101,7 +101,7 @@ def evaluate(drawer: Drawer, scenes: list[tuple[Scene, str]], first_seed: int) -
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--singles", type=int, default=240)

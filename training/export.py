@@ -1,8 +1,8 @@
-"""Put the trained parts together as a diffusers folder with half-precision weights.
+"""Combine the trained networks in a diffusers folder with half-precision weights.
 
     python -m training.export --out DIR --to sdrt/models/nano
 
-Works on an unfinished U-Net too. The folder is written beside its place and then renamed, so that readers never see half of it.
+An unfinished U-Net can be exported too. The folder is written beside its place and then renamed, so readers never see an incomplete one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MODEL_INDEX: dict[str, Any] = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
-# The last four are for schedulers that may be swapped in: a DDIM left to its default clips these latents and draws nothing.
+# The last four are for schedulers that may replace this one: a DDIM with its defaults clips these latents and draws nothing.
 SCHEDULER: dict[str, Any] = {
     "_class_name": "DPMSolverMultistepScheduler",
     "_diffusers_version": "0.42.1",
@@ -51,7 +51,7 @@ SCHEDULER: dict[str, Any] = {
     "solver_order": 2,
     "solver_type": "midpoint",
     "thresholding": False,
-    # from pure noise on, and steps that divide 1000 land where diffusers' DDIM and PNDM step to: every scheduler agrees with its peer there
+    # From pure noise on, steps that divide 1000 are those of diffusers' DDIM and PNDM: every scheduler agrees with its counterpart there.
     "timestep_spacing": "trailing",
     "trained_betas": None,
     "clip_sample": False,
@@ -70,7 +70,7 @@ DEFAULTS: dict[str, Any] = {
         "objects ('and', 'above', 'below'). Example: a red circle on a blue background."
     ),
 }
-# Of every tensor in Stable Diffusion\'s text encoder. transformers 5 reads it, but leaves it out when it writes.
+# Present in the configuration of every Stable Diffusion text encoder. Transformers 5 reads it, but does not write it.
 _TEXT_PREFIX = "text_model."
 
 
@@ -80,26 +80,26 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _forget_origin(config: Path) -> None:
-    """Take out of a configuration the local folder that diffusers notes in it."""
+    """Remove from a configuration the local folder that diffusers records in it."""
     settings = json.loads(config.read_text(encoding="utf-8"))
     _write_json(config, {key: value for key, value in settings.items() if key != "_name_or_path"})
 
 
 def _halve(weights: Path, prefix: str) -> None:
-    """Rewrite a safetensors file in float16. The configuration beside it keeps saying float32, so plain `from_pretrained` casts up."""
+    """Rewrite a safetensors file in float16. Its configuration still says float32, so a plain `from_pretrained` casts up."""
     tensors = {prefix + name.removeprefix(prefix): tensor.to(torch.float16).contiguous() for name, tensor in load_file(weights).items()}
     save_file(tensors, weights, metadata={"format": "pt"})
 
 
 def export(out: Path, to: Path, *, decoder: Path | None = None, text: Path | None = None) -> int:
-    """Write the model folder; returns its size in bytes.
+    """Write the model folder, and return its size in bytes.
 
     Parameters
     ----------
     decoder : Path, optional
-        Folder of the autoencoder to ship where it is not OUT/vae; it must share that one's encoder.
+        The folder of the autoencoder to ship instead of OUT/vae; it must have the same encoder.
     text : Path, optional
-        Folder of the text encoder to ship where it is not OUT/text_encoder.
+        The folder of the text encoder to ship instead of OUT/text_encoder.
     """
     encoders = load_encoders(out, vae=decoder, text=text)
     unfinished = to.with_name(to.name + ".unfinished")
@@ -115,14 +115,14 @@ def export(out: Path, to: Path, *, decoder: Path | None = None, text: Path | Non
     _write_json(unfinished / "sdrt.json", DEFAULTS)
     size = sum(path.stat().st_size for path in unfinished.rglob("*") if path.is_file())
     if size > SIZE_LIMIT:
-        raise ValueError(f"the model folder may have {SIZE_LIMIT} bytes, this one has {size}: make a network smaller")
+        raise ValueError(f"the model folder must have at most {SIZE_LIMIT} bytes, got {size}; make a network smaller")
     shutil.rmtree(to, ignore_errors=True)
     unfinished.rename(to)
     return size
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--to", type=Path, required=True, help="folder of the model")

@@ -1,6 +1,6 @@
-"""Say whether a picture shows a scene: reads shape, colour, background, place and size by fitting templates, without any network.
+"""Judge whether a picture shows a scene: shape, colour, background, place and size are read by fitting templates, without any network.
 
-The limits below were set on drawn pictures and on autoencoded ones, before any generated picture was judged. A picture is read first and
+The limits below were set on rendered and on autoencoded pictures, before any generated picture was judged. A picture is read first, and
 compared with the scene afterwards.
 """
 
@@ -16,41 +16,41 @@ from training.shapes import EXTENT, SHAPES, Field, Shape, coverage, distance
 
 Picture = npt.NDArray[np.uint8]
 
-_STEP = 2  # pixels a side of the squares that templates are compared on
+_STEP = 2  # pixels along a side of the squares on which templates are compared
 _COLOUR_LIMIT = 60.0  # RGB distance; the palette's closest colours are 82 apart
-_CONTRAST = 40.0  # RGB distance below which nothing stands out from the background
+_CONTRAST = 40.0  # RGB distance below which nothing is distinct from the background
 _FIT_LIMIT = 0.75  # intersection over union with the best template
-_PLACE_LIMIT = 9.0  # pixels either way; neighbouring positions are at least 18 apart
-_EVEN_INSIDE, _EVEN_OUTSIDE = 0.9, 0.97  # shares of the pixels that must have the one colour
-_EDGE = 3.0  # pixels on both sides of an outline that no colour is read from
-_BORDERS = (22.5, 32.5)  # radii between small, medium and large
-_PAIR_BORDERS = (16.0, 30.0)  # radii that an object of a pair may have
-_FRAME = 2  # pixels along the picture's edge that tell the background
+_PLACE_LIMIT = 9.0  # pixels in either direction; neighbouring positions are at least 18 apart
+_EVEN_INSIDE, _EVEN_OUTSIDE = 0.9, 0.97  # share of pixels that must have the same colour
+_EDGE = 3.0  # pixels on both sides of an outline that are not used to read colours
+_BORDERS = (22.5, 32.5)  # radii that separate small, medium and large
+_PAIR_BORDERS = (16.0, 30.0)  # smallest and largest radius of an object of a pair
+_FRAME = 2  # pixels along the picture's edge that determine the background
 
 
 @dataclass(frozen=True)
-class Found:
-    """One object as read from a picture."""
+class DetectedObject:
+    """One object, as read from a picture."""
 
     shape: Shape
     fit: float  # intersection over union with this shape's template
     x: float
     y: float
     radius: float
-    colour: Colour | None  # None: no colour of the palette, or not one colour
+    colour: Colour | None  # None: no colour of the palette, or several colours
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A whole picture as read: its background and, for each object of the layout, what was found there."""
+    """A whole picture, as read: its background, and the object found in each place of the layout."""
 
     background: Colour | None
-    objects: tuple[Found | None, ...]
+    objects: tuple[DetectedObject | None, ...]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is right about a picture. Of two objects, both must be."""
+    """Which aspects of a picture are correct; of two objects, both must be."""
 
     shape: bool
     colour: bool
@@ -60,20 +60,20 @@ class Verdict:
 
     @property
     def all(self) -> bool:
-        """Whether everything is right."""
+        """Whether every aspect is correct."""
         return self.shape and self.colour and self.background and self.position and self.size
 
 
 @dataclass(frozen=True)
 class _Region:
-    """A part of a picture that holds one object: its pixels f32[h, w, 3], and where it begins in the picture."""
+    """The part of a picture that holds one object: its pixels f32[h, w, 3], and its offset in the picture."""
 
     pixels: Field
     left: int
     top: int
 
     def distance(self, shape: Shape, x: float, y: float, radius: float, step: int = 1) -> Field:
-        """Distance to an outline at the middles of squares of `step` pixels a side."""
+        """Return the distance to an outline at the centres of squares of `step` pixels a side."""
         height, width = self.pixels.shape[:2]
         columns = np.arange(self.left + step / 2, self.left + width, step, dtype=np.float32) - np.float32(x)
         rows = np.arange(self.top + step / 2, self.top + height, step, dtype=np.float32) - np.float32(y)
@@ -81,7 +81,7 @@ class _Region:
 
 
 def name_colour(rgb: Field) -> Colour | None:
-    """The palette's nearest colour, or None where even that is far.
+    """Return the palette's nearest colour, or None if even that is too different.
 
     >>> name_colour(np.array([215, 50, 45], np.float32))
     'red'
@@ -92,12 +92,12 @@ def name_colour(rgb: Field) -> Colour | None:
 
 
 def _even_colour(pixels: Field, share: float) -> Colour | None:
-    """The colour of pixels f32[n, 3] if at least this share of them has it."""
+    """Return the colour of pixels f32[n, 3] if at least this share of them has it."""
     if len(pixels) == 0:
         return None
     middle = np.median(pixels, axis=0).astype(np.float32)
-    near = np.linalg.norm(pixels - middle, axis=1) < _COLOUR_LIMIT
-    return name_colour(middle) if near.mean() >= share else None
+    close = np.linalg.norm(pixels - middle, axis=1) < _COLOUR_LIMIT
+    return name_colour(middle) if close.mean() >= share else None
 
 
 def _overlap(mask: Field, template: Field) -> float:
@@ -105,10 +105,10 @@ def _overlap(mask: Field, template: Field) -> float:
 
 
 def _object_mask(region: _Region, background: Field) -> Field | None:
-    """How much of each pixel the object covers, 0..1, or None if nothing stands out.
+    """Return how much of each pixel the object covers, 0..1, or None if nothing is distinct from the background.
 
-    That is how far its colour lies on the way from the background's to the object's. The first and last quarter of the way count as the
-    ends: the faint haze that a decoder leaves would otherwise weigh more, over a whole picture, than a small object.
+    Coverage is how far a pixel's colour lies on the way from the background's to the object's. The first and last quarter of the way count
+    as its ends: otherwise, over a whole picture, the faint haze left by a decoder would outweigh a small object.
     """
     away = region.pixels - background
     contrast = np.linalg.norm(away, axis=2)
@@ -120,7 +120,7 @@ def _object_mask(region: _Region, background: Field) -> Field | None:
 
 
 def _fit(region: _Region, mask: Field, shape: Shape) -> tuple[float, float, float, float]:
-    """Best overlap of one shape's template with a mask: overlap, x, y, radius. Starts at the mask's box, then climbs."""
+    """Find the best overlap of one shape's template with a mask: overlap, x, y, radius. Starts from the mask's box, then climbs."""
     squares = mask.reshape(mask.shape[0] // _STEP, _STEP, mask.shape[1] // _STEP, _STEP).mean((1, 3))
     columns, rows = (np.flatnonzero((mask > 0.5).sum(axis) >= 2) for axis in (0, 1))
     if len(columns) == 0 or len(rows) == 0:
@@ -129,7 +129,7 @@ def _fit(region: _Region, mask: Field, shape: Shape) -> tuple[float, float, floa
     radius = max(6.0, (columns[-1] - columns[0] + rows[-1] - rows[0] + 2) / 4.0)
 
     def overlap(at: tuple[float, float, float]) -> float:
-        # A square that the outline crosses is covered in part: the ramp is as wide as the square.
+        # A square crossed by the outline is partly covered: the ramp is as wide as the square.
         return _overlap(squares, coverage(region.distance(shape, *at, step=_STEP) / np.float32(_STEP)))
 
     best, at = overlap((x, y, radius)), (float(x), float(y), float(radius))
@@ -148,7 +148,7 @@ def _fit(region: _Region, mask: Field, shape: Shape) -> tuple[float, float, floa
 _MOVES = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
 
 
-def _find(region: _Region, background: Field) -> Found | None:
+def _find(region: _Region, background: Field) -> DetectedObject | None:
     mask = _object_mask(region, background)
     if mask is None:
         return None
@@ -156,11 +156,11 @@ def _find(region: _Region, background: Field) -> Found | None:
     shape = max(fits, key=lambda name: fits[name][0])
     fit, x, y, radius = fits[shape]
     inside = region.distance(shape, x, y, radius) < -_EDGE
-    return Found(shape, fit, x, y, radius, _even_colour(region.pixels[inside], _EVEN_INSIDE))
+    return DetectedObject(shape, fit, x, y, radius, _even_colour(region.pixels[inside], _EVEN_INSIDE))
 
 
 def _regions(pixels: Field, layout: Layout) -> list[_Region]:
-    """The parts of the picture where the objects must be: the whole, or two halves."""
+    """Return the parts of the picture where the objects must be: the whole, or two halves."""
     half = PICTURE // 2
     if layout == "single":
         return [_Region(pixels, 0, 0)]
@@ -170,48 +170,48 @@ def _regions(pixels: Field, layout: Layout) -> list[_Region]:
 
 
 def read(picture: Picture, layout: Layout) -> Reading:
-    """Background and objects of a picture u8[128, 128, 3], looked for where the layout puts them."""
+    """Read background and objects from a picture u8[128, 128, 3], looking for objects where the layout puts them."""
     pixels = picture.astype(np.float32)
     inner = np.zeros(picture.shape[:2], np.bool_)
     inner[_FRAME:-_FRAME, _FRAME:-_FRAME] = True
     backdrop = np.median(pixels[~inner], axis=0).astype(np.float32)
     regions = _regions(pixels, layout)
-    found = [_find(region, backdrop) for region in regions]
+    detected = [_find(region, backdrop) for region in regions]
     empty = []
-    for region, thing in zip(regions, found, strict=True):
+    for region, thing in zip(regions, detected, strict=True):
         outside = np.ones(region.pixels.shape[:2], np.bool_)
         if thing:
             outside = region.distance(thing.shape, thing.x, thing.y, thing.radius) > _EDGE
         empty.append(region.pixels[outside])
-    return Reading(_even_colour(np.concatenate(empty), _EVEN_OUTSIDE), tuple(found))
+    return Reading(_even_colour(np.concatenate(empty), _EVEN_OUTSIDE), tuple(detected))
 
 
-def _well_placed(found: Found, scene: Scene, index: int) -> bool:
+def _well_placed(detected: DetectedObject, scene: Scene, index: int) -> bool:
     if scene.layout == "single":
-        x, y = anchor(scene.position, min(found.radius, PICTURE / 2.0 / EXTENT))
-        nearest = min(POSITIONS, key=lambda name: float(np.hypot(*np.subtract(anchor(name, found.radius), (found.x, found.y)))))
-        return nearest == scene.position and max(abs(found.x - x), abs(found.y - y)) <= _PLACE_LIMIT
+        x, y = anchor(scene.position, min(detected.radius, PICTURE / 2.0 / EXTENT))
+        nearest = min(POSITIONS, key=lambda name: float(np.hypot(*np.subtract(anchor(name, detected.radius), (detected.x, detected.y)))))
+        return nearest == scene.position and max(abs(detected.x - x), abs(detected.y - y)) <= _PLACE_LIMIT
     along, middle = PICTURE * (0.25 + 0.5 * index), PICTURE / 2.0
     x, y = (along, middle) if scene.layout == "beside" else (middle, along)
-    return max(abs(found.x - x), abs(found.y - y)) <= _PLACE_LIMIT
+    return max(abs(detected.x - x), abs(detected.y - y)) <= _PLACE_LIMIT
 
 
-def _well_sized(found: Found, scene: Scene) -> bool:
+def _well_sized(detected: DetectedObject, scene: Scene) -> bool:
     if scene.layout == "single":
-        return SIZES[int(np.searchsorted(_BORDERS, found.radius))] == scene.size
-    return _PAIR_BORDERS[0] <= found.radius <= _PAIR_BORDERS[1]
+        return SIZES[int(np.searchsorted(_BORDERS, detected.radius))] == scene.size
+    return _PAIR_BORDERS[0] <= detected.radius <= _PAIR_BORDERS[1]
 
 
 def compare(reading: Reading, scene: Scene) -> Verdict:
-    """What a reading has in common with the scene that the picture should show."""
-    found = reading.objects
-    pairs = list(zip(found, scene.items, strict=True))
+    """Compare a reading with the scene that the picture should show."""
+    detected = reading.objects
+    pairs = list(zip(detected, scene.items, strict=True))
     return Verdict(
         shape=all(thing is not None and thing.shape == item.shape and thing.fit >= _FIT_LIMIT for thing, item in pairs),
         colour=all(thing is not None and thing.colour == item.colour for thing, item in pairs),
         background=reading.background == scene.background,
-        position=all(thing is not None and _well_placed(thing, scene, index) for index, thing in enumerate(found)),
-        size=all(thing is not None and _well_sized(thing, scene) for thing in found),
+        position=all(thing is not None and _well_placed(thing, scene, index) for index, thing in enumerate(detected)),
+        size=all(thing is not None and _well_sized(thing, scene) for thing in detected),
     )
 
 

@@ -1,4 +1,4 @@
-"""The training loop that every stage shares: AdamW, warm-up and decay by the clock, moving average, checkpoints, resumption."""
+"""The training loop of all stages: AdamW, warm-up and decay by the clock, moving average, checkpoints, resumption."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LoopSettings:
     """How long and how fast a stage learns."""
 
     checkpoint: Path
-    minutes: float  # of wall time, earlier runs of the same stage counted in
+    minutes: float  # of wall time, including earlier runs of the same stage
     learning_rate: float
     weight_decay: float = 0.01
     average: float = 0.999  # decay of the moving average, per step
@@ -31,7 +31,7 @@ class LoopSettings:
 
 
 def _rate(settings: LoopSettings, step: int, progress: float) -> float:
-    """Factor on the learning rate."""
+    """Return the factor on the learning rate."""
     warm = min(1.0, (step + 1) / settings.warmup_steps)
     return warm * min(1.0, max(0.0, (1.0 - progress) / (1.0 - settings.decay_from)))
 
@@ -39,12 +39,12 @@ def _rate(settings: LoopSettings, step: int, progress: float) -> float:
 def train(
     parameters: list[torch.nn.Parameter], loss: Callable[[float], dict[str, torch.Tensor]], settings: LoopSettings, team: Team
 ) -> None:
-    """Learn until the time is over, then leave the moving average in the parameters.
+    """Train until the time is over, then leave the moving average in the parameters.
 
     Parameters
     ----------
     parameters : list of Parameter
-        What is learnt; nothing else is touched.
+        The parameters to train; nothing else is changed.
     loss : progress in 0..1 -> named scalars
         Draws its own batch. The entry "loss" is minimised, the others are logged.
     """

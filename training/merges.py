@@ -1,4 +1,4 @@
-"""A byte-level BPE vocabulary in CLIP's own form, learnt from the captions until every word is one token."""
+"""Learn a byte-level BPE vocabulary in CLIP's form from the captions, until every word is one token."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SAMPLED = 40_000  # captions that the words come from: the rarest word is met d
 
 
 def byte_letters() -> list[str]:
-    """One printable letter for each byte, in CLIP's order: printable bytes as they are, then the others from U+0100 on."""
+    """Return one printable character for each byte, in CLIP's order: printable bytes first, then the others from U+0100 on."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(len(others))]
 
 
 def caption_words() -> Counter[str]:
-    """How often each word occurs in training captions."""
+    """Count each word in training captions."""
     rng = np.random.default_rng(0)
     texts = (caption(sample(rng, pairs=0.4, unseen=False), rng) for _ in range(_SAMPLED))
     return Counter(word for text in texts for word in text.replace(",", " ").split())
@@ -44,7 +44,7 @@ def _merged(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
 
 
 def learn_merges(words: Counter[str]) -> list[tuple[str, str]]:
-    """The most frequent neighbours become one token, again and again, until every word is one.
+    """Merge the most frequent pair of neighbours into one token, repeatedly, until every word is one.
 
     >>> learn_merges(Counter({"on": 2, "one": 1}))
     [('o', 'n</w>'), ('o', 'n'), ('on', 'e</w>')]
@@ -64,14 +64,14 @@ def learn_merges(words: Counter[str]) -> list[tuple[str, str]]:
 
 
 def vocabulary(merges: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Token ids: bytes, bytes that end a word, merges, then start and end."""
+    """Return token ids: bytes, bytes that end a word, merges, then start and end."""
     letters = byte_letters()
     tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), START, END]
     return {token: index for index, token in enumerate(dict.fromkeys(tokens))}
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Learn and write vocab.json, merges.txt and the two configuration files. The end token also pads."""
+    """Learn the merges, and write vocab.json, merges.txt and the two configuration files. The end token also pads."""
     folder.mkdir(parents=True, exist_ok=True)
     merges = learn_merges(caption_words())
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
@@ -89,5 +89,5 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
-    """The tokenizer that `write_tokenizer` wrote, as transformers reads it."""
+    """Load the tokenizer written by `write_tokenizer` with transformers."""
     return CLIPTokenizer.from_pretrained(folder)

@@ -1,4 +1,4 @@
-"""What a picture shows (`Scene`), where exactly (`Placement`), how it looks (`render`), and which scenes training never sees."""
+"""What a picture shows (`Scene`), where exactly (`Placement`), how it is rendered, and which scenes are held out from training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZES: tuple[Size, ...] = get_args(Size)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 T = TypeVar("T")
 
-PICTURE = 128  # pixels a side
+PICTURE = 128  # pixels along a side
 PALETTE: dict[Colour, tuple[int, int, int]] = {
     "red": (220, 38, 38),
     "orange": (245, 140, 30),
@@ -37,18 +37,18 @@ PALETTE: dict[Colour, tuple[int, int, int]] = {
 }
 RADII: dict[Size, tuple[float, float]] = {"small": (16.0, 20.0), "medium": (25.0, 30.0), "large": (35.0, 40.0)}
 PAIR_RADII = (20.0, 26.0)
-CENTRE_JITTER = 3.0  # pixels either way
-COLOUR_JITTER = 6.0  # of 255, either way
-_OFFSET = 32.0  # of an off-centre position from the middle, pixels; less where the object would leave the picture
+CENTRE_JITTER = 3.0  # pixels in either direction
+COLOUR_JITTER = 6.0  # of 255, in either direction
+_OFFSET = 32.0  # pixels from the centre to an off-centre position; fewer if the object would not fit
 _MARGIN = 2.0  # pixels between an object and the picture's edge
 _HELD_OUT_SHARE = 0.1
-_CENTRED = 0.3  # share of single objects in the middle
-_WHITE = 0.16  # share of white backgrounds: enough pictures for captions that leave the background out
+_CENTRED = 0.3  # share of single objects in the centre
+_WHITE = 0.16  # share of white backgrounds, enough for captions that omit the background
 
 
 @dataclass(frozen=True)
 class Item:
-    """One object as the caption names it."""
+    """One object, as the caption names it."""
 
     shape: Shape
     colour: Colour
@@ -67,7 +67,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Disc:
-    """Where one object lies: centre and radius in pixels, colour as three numbers 0..255."""
+    """The geometry of one object: centre and radius in pixels, colour as three numbers 0..255."""
 
     shape: Shape
     x: float
@@ -78,14 +78,14 @@ class Disc:
 
 @dataclass(frozen=True)
 class Placement:
-    """Everything that drawing needs."""
+    """Everything needed to render a picture."""
 
     discs: tuple[Disc, ...]
     background: tuple[float, float, float]
 
 
 def held_out(scene: Scene) -> bool:
-    """Whether training must not see this combination; size is not part of it (position is, for single objects)."""
+    """Return whether this combination is held out from training; size does not count (position does, for single objects)."""
     parts = [f"{item.shape} {item.colour}" for item in scene.items] + [scene.background, scene.layout]
     if scene.layout == "single":
         parts.append(scene.position)
@@ -100,19 +100,19 @@ def _background(rng: np.random.Generator, avoid: set[Colour]) -> Colour:
 
 
 def choice(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options, evenly."""
+    """Return one of the options, with equal probabilities."""
     return options[int(rng.integers(len(options)))]
 
 
 def sample_single(rng: np.random.Generator) -> Scene:
-    """A single object, held out or not."""
+    """Sample a single object, held out or not."""
     item = Item(choice(rng, SHAPES), choice(rng, COLOURS))
     position: Position = "centre" if rng.random() < _CENTRED else choice(rng, POSITIONS[1:])
     return Scene((item,), _background(rng, {item.colour}), position, choice(rng, SIZES))
 
 
 def sample_pair(rng: np.random.Generator) -> Scene:
-    """Two objects that differ in shape or colour, held out or not."""
+    """Sample two objects that differ in shape or colour, held out or not."""
     first = Item(choice(rng, SHAPES), choice(rng, COLOURS))
     second = first
     while second == first:
@@ -121,7 +121,7 @@ def sample_pair(rng: np.random.Generator) -> Scene:
 
 
 def sample(rng: np.random.Generator, *, pairs: float, unseen: bool) -> Scene:
-    """A scene from the training side (`unseen` false) or the held-out side; `pairs` is the share with two objects."""
+    """Sample a scene for training (`unseen` false) or a held-out scene; `pairs` is the share with two objects."""
     draw = sample_pair if rng.random() < pairs else sample_single
     while held_out(scene := draw(rng)) != unseen:
         pass
@@ -129,7 +129,7 @@ def sample(rng: np.random.Generator, *, pairs: float, unseen: bool) -> Scene:
 
 
 def anchor(position: Position, radius: float) -> tuple[float, float]:
-    """Centre of an object of this radius at this position, before jitter: x, y in pixels."""
+    """Return the centre of an object of this radius at this position, before jitter: x, y in pixels."""
     middle = PICTURE / 2.0
     offset = min(_OFFSET, middle - EXTENT * radius - _MARGIN)
     x = middle + offset * (("right" in position) - ("left" in position))
@@ -161,7 +161,7 @@ def place(scene: Scene, rng: np.random.Generator) -> Placement:
 
 
 def render(placement: Placement, left: int = 0, top: int = 0, side: int = PICTURE) -> tuple[Field, Field]:
-    """Draw a square window of a picture.
+    """Render a square window of a picture.
 
     Returns
     -------
@@ -180,5 +180,5 @@ def render(placement: Placement, left: int = 0, top: int = 0, side: int = PICTUR
 
 
 def to_bytes(picture: Field) -> npt.NDArray[np.uint8]:
-    """f32[3, h, w] in -1..1 to u8[h, w, 3]."""
+    """Convert f32[3, h, w] in -1..1 to u8[h, w, 3]."""
     return np.asarray(np.round(np.clip(picture.transpose(1, 2, 0) * 127.5 + 127.5, 0.0, 255.0)), np.uint8)

@@ -1,7 +1,7 @@
-"""Shapes as signed distance functions, in pixels, y pointing down like picture rows.
+"""Shapes as signed distance functions, in pixels; y points down, like the rows of a picture.
 
-Every shape of radius r fits the box of half-width 1.1 r round its centre. Distances are negative inside and exact for polygons and circles.
-Source of the formulas: the "distance2d" functions of Inigo Quilez (polygon, heart), rewritten for arrays.
+Every shape of radius r fits the box of half-width 1.1 r around its centre. Distances are negative inside, and exact for polygons and
+circles. Source of the formulas: the "distance2d" functions of Inigo Quilez (polygon, heart), rewritten for arrays.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Shape = Literal["circle", "square", "triangle", "star", "heart", "cross", "ring"
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 Field = npt.NDArray[np.float32]
 
-EXTENT = 1.1  # half-width of the box that holds a shape of radius 1
+EXTENT = 1.1  # half-width of the box that contains a shape of radius 1
 RING_WIDTH = 0.4  # thickness of the ring's band, in radii
 _ARM = 0.36  # half-width of the cross's arms, in radii
-_STAR_INNER = 0.46  # inner over outer radius: fatter than a pentagram, so that small stars keep their points
+_STAR_INNER = 0.46  # inner over outer radius: larger than a pentagram's, so that small stars keep their points
 
 
 def _star_points() -> list[tuple[float, float]]:
@@ -40,7 +40,7 @@ _POLYGONS: dict[Shape, list[tuple[float, float]]] = {
 
 
 def _polygon(points: list[tuple[float, float]], x: Field, y: Field) -> Field:
-    """Exact distance to a closed polygon: nearest edge for the size, crossing rule for the sign."""
+    """Return the exact distance to a closed polygon: nearest edge for the size, crossing rule for the sign."""
     squared = np.full(np.broadcast_shapes(x.shape, y.shape), np.inf, np.float32)
     inside = np.zeros(squared.shape, np.bool_)
     for (ax, ay), (bx, by) in zip(points, points[-1:] + points[:-1], strict=True):
@@ -54,7 +54,7 @@ def _polygon(points: list[tuple[float, float]], x: Field, y: Field) -> Field:
 
 
 def _heart(x: Field, y: Field) -> Field:
-    """Heart of half-width 1.04 and half-height 0.95: two arcs over a square standing on its corner."""
+    """Return the distance to a heart of half-width 1.04 and half-height 0.95: two arcs over a square standing on its corner."""
     unit = 1.724  # scales the source's heart, 1.104 tall from its tip, to our radius
     px, py = np.abs(x) / unit, 0.552 - y / unit
     arc = np.hypot(px - 0.25, py - 0.75) - np.sqrt(2.0) / 4.0
@@ -64,7 +64,7 @@ def _heart(x: Field, y: Field) -> Field:
 
 
 def distance(shape: Shape, x: Field, y: Field, radius: float) -> Field:
-    """Signed distance to a shape's outline.
+    """Return the signed distance to a shape's outline.
 
     Parameters
     ----------
@@ -92,5 +92,5 @@ def distance(shape: Shape, x: Field, y: Field, radius: float) -> Field:
 
 
 def coverage(signed_distance: Field) -> Field:
-    """How much of each pixel the shape covers, 0..1: a one-pixel ramp across the outline."""
+    """Return how much of each pixel the shape covers, 0..1: a one-pixel ramp across the outline."""
     return np.asarray(np.clip(0.5 - signed_distance, 0.0, 1.0), np.float32)

@@ -1,4 +1,4 @@
-"""The command line that every stage of the training has: the run's folder and the minutes to learn."""
+"""The command line of every training stage: the run's folder, and the minutes to train."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["alone", "in_team"]
 
 
 def alone(description: str | None, run: Callable[[Path, float], None], minutes: float) -> None:
-    """Run a stage in this process, for ``--minutes`` (this many unless given)."""
+    """Run a stage in this process, for ``--minutes`` (default: the given number)."""
     options = _parser(description, minutes).parse_args()
     run(options.out, options.minutes)
 

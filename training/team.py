@@ -1,4 +1,4 @@
-"""Several one-thread processes that average their parameters now and then: on few cores faster than one process of many threads."""
+"""Run several one-thread processes that average their parameters periodically: on few cores, faster than one process of many threads."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-_PATIENCE = datetime.timedelta(hours=2)  # a member may be paused for long: that is no failure
+_PATIENCE = datetime.timedelta(hours=2)  # members may be paused for long, which is not a failure
 _RANK, _SIZE = "SDRT_TRAINING_RANK", "SDRT_TRAINING_SIZE"
 
 
 @dataclass(frozen=True)
 class Team:
-    """The place of this process among `size` equals."""
+    """The index of this process among `size` equal ones."""
 
     rank: int
     size: int
 
     def average(self, tensors: Sequence[torch.Tensor], elapsed: float) -> float:
-        """Replace the tensors by their mean over the team, in place; returns the mean of `elapsed`, the same in every member."""
+        """Replace the tensors by their mean over the team, in place; return the mean of `elapsed`, the same in every member."""
         if self.size == 1:
             return elapsed
         flat = torch.cat([t.reshape(-1) for t in tensors] + [torch.tensor([elapsed])])
@@ -36,20 +36,20 @@ class Team:
         return float(flat[-1])
 
     def leave(self) -> None:
-        """End the collective work of this process."""
+        """End this process's part in the team."""
         if self.size > 1:
             dist.destroy_process_group()
 
 
 def gather(module: str, processes: int, out: Path) -> Team | None:
-    """Start `processes` copies of this command and wait for them (returns None), or, in such a copy, join the others.
+    """Start `processes` copies of this command, and wait for them (returns None); in such a copy, join the others.
 
     Parameters
     ----------
     module : str
-        Dotted name of the module that is running, e.g. "training.train_vae".
+        The dotted name of the running module, such as "training.train_vae".
     out : Path
-        Folder for the rendezvous file.
+        The folder for the rendezvous file.
     """
     torch.set_num_threads(1)
     if _RANK in os.environ:

@@ -1,8 +1,8 @@
-"""Train the decoder further, on what it will meet: latents that the U-Net has cleaned. The encoder, and so the latents, stay as they are.
+"""Train the decoder further, on latents denoised by the U-Net. The encoder does not change, and so neither do the latents.
 
     python -m training.train_decoder --out DIR --minutes 10
 
-Writes DIR/decoder, the whole autoencoder with the better decoder. Resumes where it was interrupted.
+Writes DIR/decoder, the whole autoencoder with the improved decoder. Resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from training.train_vae import picture_loss, quality
 
 _BATCH = 6
 _PAIR_SHARE = 0.4
-_LAST_TIMESTEP = 250  # noise is added up to this step: beyond it the U-Net's guess of the outline is too vague to learn from
+_LAST_TIMESTEP = 250  # noise is added up to this step: beyond it, the U-Net's estimate of the outline is too vague to learn from
 
 
 def run(out: Path, minutes: float, team: Team) -> None:
-    """Train and write OUT/decoder."""
+    """Train, and write OUT/decoder."""
     encoders, unet = load_encoders(out), load_unet(out / "unet.pt").to(memory_format=torch.channels_last)
     vae = encoders.vae
     learnt = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     signal, noisiness = signal_and_noise()
-    rng = np.random.default_rng()  # fresh on purpose: members, and a resumed run, must not draw the same pictures
+    rng = np.random.default_rng()  # unseeded on purpose: members, and a resumed run, must not draw the same pictures
     torch.manual_seed(int(rng.integers(2**31)))
 
     def cleaned(latents: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        """The U-Net's guess of the latents after noise of a random, low timestep."""
+        """Return the U-Net's estimate of the latents after noise of a random, low timestep."""
         timesteps, noise = torch.randint(0, _LAST_TIMESTEP, (len(latents),)), torch.randn_like(latents)
         a, s = signal[timesteps][:, None, None, None], noisiness[timesteps][:, None, None, None]
         noisy = a * latents + s * noise

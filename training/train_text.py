@@ -1,9 +1,9 @@
-"""Train the text encoder alone, before any picture: its states must tell what a caption says.
+"""Train the text encoder alone, before any picture: its states must represent the content of a caption.
 
     python -m training.train_text --out DIR --minutes 4
 
-Linear heads read layout, shapes, colours, background, position and size from the states at the end token and at random later positions,
-so that the U-Net, which sees all 77 states, starts with meanings instead of searching for them. Writes DIR/tokenizer and DIR/text_encoder.
+Linear heads read layout, shapes, colours, background, position and size from the states at the end token and at random later positions, so
+the U-Net, which sees all 77 states, starts from meanings instead of having to find them. Writes DIR/tokenizer and DIR/text_encoder.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from training.team import Team
 
 HIDDEN = 128  # width of the states
 _BATCH = 96
-_LATER = 3  # positions after the end token that the heads read, besides the end token
-_NONE = 1  # one more class for the second object's shape and colour: there is none
+_LATER = 3  # positions after the end token that the heads read, in addition to it
+_NONE = 1  # one more class for the second object's shape and colour: no second object
 HEADS = [len(LAYOUTS), len(SHAPES), len(COLOURS), len(SHAPES) + _NONE, len(COLOURS) + _NONE, len(COLOURS), len(POSITIONS), len(SIZES)]
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """An untrained CLIP text model for this vocabulary."""
+    """Make an untrained CLIP text model for this vocabulary."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -51,13 +51,13 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
-    """i64[n, 77], padded and cut as diffusers' pipeline does."""
+    """Tokenize to i64[n, 77], padded and cut as in diffusers' pipeline."""
     ids: torch.Tensor = tokenizer(texts, padding="max_length", max_length=MAX_LENGTH, truncation=True, return_tensors="pt").input_ids
     return ids
 
 
 def labels(scene: Scene) -> list[int]:
-    """The class that each head must find."""
+    """Return the class that each head must predict."""
     first, second = scene.items[0], scene.items[1] if len(scene.items) > 1 else None
     return [
         LAYOUTS.index(scene.layout),
@@ -77,12 +77,12 @@ def _captions(rng: np.random.Generator, count: int, unseen: bool) -> tuple[list[
 
 
 def _answers(scores: torch.Tensor) -> torch.Tensor:
-    """Scores f32[n, p, sum of HEADS] to classes i64[n, p, heads]."""
+    """Convert scores f32[n, p, sum of HEADS] to classes i64[n, p, heads]."""
     return torch.stack([part.argmax(-1) for part in torch.split(scores, HEADS, -1)], -1)
 
 
 def run(out: Path, minutes: float) -> None:
-    """Train; write the tokenizer and the encoder; print the share of right answers on held-out scenes."""
+    """Train; write the tokenizer and the encoder; print the share of correct answers on held-out scenes."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if not (out / "tokenizer").exists():
@@ -92,7 +92,7 @@ def run(out: Path, minutes: float) -> None:
     rng = np.random.default_rng()
 
     def read(texts: list[str]) -> torch.Tensor:
-        """Scores at the end token and at a few random later positions: f32[n, 1 + _LATER, sum of HEADS]."""
+        """Return scores at the end token and at a few random later positions: f32[n, 1 + _LATER, sum of HEADS]."""
         ids = token_ids(tokenizer, texts)
         ends = (ids == tokenizer.eos_token_id).int().argmax(1)
         later = ends[:, None] + (torch.rand(len(texts), _LATER) * (MAX_LENGTH - ends)[:, None]).long()
@@ -103,19 +103,19 @@ def run(out: Path, minutes: float) -> None:
         return scores
 
     def loss(_progress: float) -> dict[str, torch.Tensor]:
-        texts, wanted = _captions(rng, _BATCH, unseen=False)
+        texts, targets = _captions(rng, _BATCH, unseen=False)
         scores = read(texts)
-        parts = zip(torch.split(scores, HEADS, -1), wanted.T, strict=True)
+        parts = zip(torch.split(scores, HEADS, -1), targets.T, strict=True)
         total = sum(functional.cross_entropy(part.mT, want[:, None].expand(-1, 1 + _LATER)) for part, want in parts)
-        right = (_answers(scores) == wanted[:, None]).all(-1).float().mean()
+        right = (_answers(scores) == targets[:, None]).all(-1).float().mean()
         return {"loss": torch.as_tensor(total), "right": right}
 
     settings = LoopSettings(checkpoint=out / "text.pt", minutes=minutes, learning_rate=1.5e-3, average=0.99, warmup_steps=50)
     train([*encoder.parameters(), *heads.parameters()], loss, settings, Team(0, 1))
     encoder.eval()
     with torch.no_grad():
-        texts, wanted = _captions(np.random.default_rng(1), 600, unseen=True)
-        right = (_answers(read(texts)) == wanted[:, None]).all(1).float().mean(0)
+        texts, targets = _captions(np.random.default_rng(1), 600, unseen=True)
+        right = (_answers(read(texts)) == targets[:, None]).all(1).float().mean(0)
     print("held-out scenes, share right by head:", [round(float(share), 4) for share in right], flush=True)
     encoder.save_pretrained(out / "text_encoder")
 

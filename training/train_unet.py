@@ -1,8 +1,8 @@
-"""Train the U-Net on encoded scenes: first single objects, then pairs among them.
+"""Train the U-Net on encoded scenes: single objects first, then also pairs.
 
     python -m training.train_unet --out DIR --minutes 60
 
-Reads DIR/data and DIR/text_encoder, writes DIR/unet.pt every two minutes and at the end. Resumes where it was interrupted.
+Reads DIR/data and DIR/text_encoder, writes DIR/unet.pt every two minutes and at the end. Resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from training.train_text import HIDDEN
 NUM_TRAIN_TIMESTEPS, BETA_START, BETA_END = 1000, 0.00085, 0.012  # Stable Diffusion's scaled-linear schedule
 _BATCH = 32
 _EMPTY_SHARE = 0.1  # of captions replaced by the empty one, for guidance
-_PAIRS_FROM, _PAIR_SHARE = 0.38, 0.4  # pairs join after this share of the time, and then make up this share of a batch
+_PAIRS_FROM, _PAIR_SHARE = 0.38, 0.4  # pairs start after this share of the time, and then make up this share of a batch
 _KNOTS = ((0.0, 0.07, 0.93, 1.0), (0.0, 250.0, 850.0, 1000.0))  # 86 % of the timesteps lie in 250..850, where shape is decided
 
 
 def new_unet() -> UNet2DConditionModel:
-    """An untrained U-Net: 3.4 M parameters, attention to the text at the 8x8 level and in the middle only."""
+    """Make an untrained U-Net: 3.4 M parameters, attention to the text only at the 8x8 level and in the middle."""
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=4,
@@ -48,10 +48,10 @@ def new_unet() -> UNet2DConditionModel:
 
 
 def load_unet(checkpoint: Path) -> UNet2DConditionModel:
-    """The moving average of the weights in a checkpoint, finished or not."""
+    """Load the moving average of the weights from a checkpoint, finished or not."""
     state = checkpoints.load(checkpoint)
     if state is None:
-        raise FileNotFoundError(f"{checkpoint}: no checkpoint; run training.train_unet first")
+        raise FileNotFoundError(f"{checkpoint}: must be a checkpoint, got no such file; run training.train_unet first")
     unet = new_unet()
     for parameter, average in zip(unet.parameters(), state["average"], strict=True):
         parameter.data.copy_(average)
@@ -59,14 +59,14 @@ def load_unet(checkpoint: Path) -> UNet2DConditionModel:
 
 
 def signal_and_noise() -> tuple[torch.Tensor, torch.Tensor]:
-    """sqrt(alpha_bar) and sqrt(1 - alpha_bar), f32[1000]."""
+    """Return sqrt(alpha_bar) and sqrt(1 - alpha_bar), f32[1000]."""
     betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, NUM_TRAIN_TIMESTEPS, dtype=torch.float64) ** 2
     alpha_bar = torch.cumprod(1.0 - betas, 0)
     return alpha_bar.sqrt().float(), (1.0 - alpha_bar).sqrt().float()
 
 
 def draw_timesteps(rng: np.random.Generator, count: int) -> torch.Tensor:
-    """Timesteps i64[n], stratified: one from each n-th part of their distribution."""
+    """Draw timesteps i64[n], stratified: one from each n-th part of their distribution."""
     even = (rng.permutation(count) + rng.random(count)) / count
     return torch.from_numpy(np.interp(even, *_KNOTS).astype(np.int64)).clamp(max=NUM_TRAIN_TIMESTEPS - 1)
 
@@ -82,23 +82,23 @@ class Shelf:
         """Map every finished chunk of this kind."""
         folders = sorted(path for path in data.glob(f"{kind}-*") if not path.name.endswith(".unfinished"))
         if not folders:
-            raise FileNotFoundError(f"{data}: no encoded scenes of kind {kind!r}; run training.encode first")
+            raise FileNotFoundError(f"{data}: must hold encoded scenes of kind {kind!r}, got none; run training.encode first")
         parts = ("latents", "weights", "states")
         return cls(tuple(tuple(np.load(f / f"{p}.npy", mmap_mode="r") for p in parts) for f in folders))
 
     def draw(self, rng: np.random.Generator) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-        """One scene: latents [4, 16, 16], weights [1, 16, 16], states [77, 128] of one of its captions."""
+        """Draw one scene: latents [4, 16, 16], weights [1, 16, 16], states [77, 128] of one of its captions."""
         latents, weights, states = self.chunks[int(rng.integers(len(self.chunks)))]
         row = int(rng.integers(len(latents)))
         return latents[row], weights[row], states[row, int(rng.integers(states.shape[1]))]
 
 
 def run(out: Path, minutes: float, team: Team) -> None:
-    """Train and write OUT/unet.pt."""
+    """Train, and write OUT/unet.pt."""
     torch.manual_seed(0)
     unet = new_unet().to(memory_format=torch.channels_last)
-    unet.set_attn_processor(AttnProcessor())  # its backward is faster than scaled_dot_product_attention's on a CPU
-    rng = np.random.default_rng()  # fresh on purpose: members, and a resumed run, must not draw the same batches
+    unet.set_attn_processor(AttnProcessor())  # its backward pass is faster than scaled_dot_product_attention's on a CPU
+    rng = np.random.default_rng()  # unseeded on purpose: members, and a resumed run, must not draw the same batches
     torch.manual_seed(int(rng.integers(2**31)))
     singles, pairs = Shelf.open(out / "data", "single"), Shelf.open(out / "data", "pair")
     empty = load_encoders(out).states([""])[0].numpy().astype(np.float16)

@@ -1,8 +1,8 @@
-"""Train the autoencoder on drawn pictures: 128x128 pixels to 16x16 cells of four channels.
+"""Train the autoencoder on rendered pictures: 128x128 pixels to 16x16 cells of four channels.
 
     python -m training.train_vae --out DIR --minutes 12
 
-Writes DIR/vae (diffusers layout, latents of mean 0 and variance 1 after `scaling_factor`). Resumes where it was interrupted.
+Writes DIR/vae (diffusers layout, latents of mean 0 and variance 1 after `scaling_factor`). Resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from training.scenes import PICTURE, Placement, place, render, sample
 from training.stage import in_team
 from training.team import Team
 
-WINDOW = 64  # pixels a side of the windows that the first part of the training sees
-_WINDOW_SHARE = 0.6  # of the time on windows round an outline, where nearly all the error is
-_EDGE_WEIGHT, _EDGE_WIDTH = 5.0, 2.5  # extra weight on an outline, and the pixels over which it falls by e
-_NOISE = (0.08, 0.12)  # deviation of the noise on the latents, first and last: makes them robust, in place of a KL term
-_PULL = 0.05  # weight that holds each channel near mean 0 and deviation 1
-_LOG_VARIANCE = -8.0  # of the exported encoder: its samples are its means, to within 0.02
-_MEASURED = 1024  # pictures that mean and deviation are measured on
+WINDOW = 64  # pixels along a side of the windows used in the first part of the training
+_WINDOW_SHARE = 0.6  # of the time, on windows around an outline, where nearly all the error is
+_EDGE_WEIGHT, _EDGE_WIDTH = 5.0, 2.5  # additional weight on an outline, and the pixels over which it falls by e
+_NOISE = (0.08, 0.12)  # standard deviation of noise on the latents, first and last: makes them robust, instead of a KL term
+_PULL = 0.05  # weight of the loss that keeps each channel near mean 0 and deviation 1
+_LOG_VARIANCE = -8.0  # of the exported encoder, whose samples equal its means to within 0.02
+_MEASURED = 1024  # pictures used to measure mean and deviation
 
 
 def new_vae() -> AutoencoderKL:
-    """An untrained autoencoder. Two norm groups: more wipe out flat colour at 16 channels."""
+    """Make an untrained autoencoder. Two norm groups: more would destroy flat colour at 16 channels."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -45,7 +45,7 @@ def new_vae() -> AutoencoderKL:
 
 
 def _corner(placement: Placement, rng: np.random.Generator) -> tuple[int, int]:
-    """Left and top of a window round a point of some object's outline."""
+    """Return left and top of a window around a point of some object's outline."""
     disc = placement.discs[int(rng.integers(len(placement.discs)))]
     turn = rng.uniform(0.0, 2.0 * np.pi)
     point = np.array([disc.x + disc.radius * np.cos(turn), disc.y + disc.radius * np.sin(turn)])
@@ -54,7 +54,7 @@ def _corner(placement: Placement, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def batch(rng: np.random.Generator, count: int, windows: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures f32[n, 3, s, s] and distances f32[n, 1, s, s], whole or as windows; training side only."""
+    """Return pictures f32[n, 3, s, s] and distances f32[n, 1, s, s], whole or as windows; training scenes only."""
     drawn = []
     for _ in range(count):
         placement = place(sample(rng, pairs=0.3, unseen=False), rng)
@@ -63,15 +63,15 @@ def batch(rng: np.random.Generator, count: int, windows: bool) -> tuple[torch.Te
     return pictures.to(memory_format=torch.channels_last), nearest[:, None]
 
 
-def picture_loss(drawn: torch.Tensor, wanted: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
-    """L1 + 2 L2, outlines weighted up, plus the L1 of the error averaged over 8x8 cells, which holds flat colour in place."""
+def picture_loss(drawn: torch.Tensor, target: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
+    """Return L1 + 2 L2, with more weight on outlines, plus the L1 of the error averaged over 8x8 cells, which keeps flat colour right."""
     weight = 1.0 + _EDGE_WEIGHT * torch.exp(-nearest.abs() / _EDGE_WIDTH)
-    error = drawn.float() - wanted
+    error = drawn.float() - target
     return (weight * (error.abs() + 2.0 * error**2)).mean() + functional.avg_pool2d(error, 8).abs().mean()
 
 
 def _fold(vae: AutoencoderKL, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-    """Make the encoder's means, times `scaling_factor`, have mean 0 and deviation 1, without changing any reconstruction."""
+    """Give the encoder's means, times `scaling_factor`, mean 0 and deviation 1, without changing any reconstruction."""
     factor = vae.config.scaling_factor
     channels = mean.numel()
     with torch.no_grad():
@@ -95,19 +95,19 @@ def _normalise(vae: AutoencoderKL, rng: np.random.Generator) -> None:
 
 @torch.no_grad()
 def quality(vae: AutoencoderKL, rng: np.random.Generator, count: int = 64) -> tuple[float, float]:
-    """PSNR in dB (peak 255) of held-in pictures through encoder and decoder: everywhere, and within 4 pixels of an outline."""
+    """Return the PSNR in dB (peak 255) of training pictures through encoder and decoder: overall, and within 4 pixels of an outline."""
     pictures, nearest = batch(rng, count, windows=False)
     restored = torch.cat([vae.decode(vae.encode(part).latent_dist.mean).sample for part in torch.split(pictures, 16)])
     squared = ((restored.clamp(-1.0, 1.0) - pictures) / 2.0) ** 2
-    near = (nearest.abs() < 4.0).expand_as(squared)
-    return float(-10.0 * squared.mean().log10()), float(-10.0 * squared[near].mean().log10())
+    near_outline = (nearest.abs() < 4.0).expand_as(squared)
+    return float(-10.0 * squared.mean().log10()), float(-10.0 * squared[near_outline].mean().log10())
 
 
 def run(out: Path, minutes: float, team: Team) -> None:
-    """Train and write OUT/vae."""
+    """Train, and write OUT/vae."""
     torch.manual_seed(0)
     vae = new_vae().to(memory_format=torch.channels_last)
-    rng = np.random.default_rng()  # fresh on purpose: members, and a resumed run, must not draw the same pictures
+    rng = np.random.default_rng()  # unseeded on purpose: members, and a resumed run, must not draw the same pictures
     torch.manual_seed(int(rng.integers(2**31)))
 
     def loss(progress: float) -> dict[str, torch.Tensor]:

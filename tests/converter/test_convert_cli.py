@@ -109,7 +109,8 @@ def test_what_cannot_be_used_says_why(flags: str) -> None:
 def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--model-version", "nano", "-o", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
-        "converter: a conversion must be asked for a network, got none; pass parts, as --convert-unet --convert-text-encoder --convert-vae-decoder do\n"
+        "converter: a conversion must be asked for a network, got none; "
+        "pass parts, as --convert-unet --convert-text-encoder --convert-vae-decoder do\n"
     )
     assert cli.main(["--model-version", str(tmp_path / "none"), "--convert-unet", "-o", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"converter: {tmp_path / 'none'}: no such folder")

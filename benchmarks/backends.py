@@ -176,8 +176,8 @@ def _kept(path: Path, small: bool, size: int) -> dict[str, Any]:
 
 def _names(text: str) -> list[str]:
     """Return candidates in the requested order, so that the slowest may come last."""
-    asked = [name.strip() for name in text.split(",") if name.strip()]
-    return [name for each in asked for name in _CANDIDATES if each in (name, name.split()[0])] if asked else list(_CANDIDATES)
+    requested = [name.strip() for name in text.split(",") if name.strip()]
+    return [name for each in requested for name in _CANDIDATES if each in (name, name.split()[0])] if requested else list(_CANDIDATES)
 
 
 if __name__ == "__main__":

@@ -82,18 +82,18 @@ def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "we
     units = [list(_units(section, tokenizer)) for section in sections]
     if len(units) > 1 and not units[-1]:
         del units[-1]
-    room = tokenizer.model_max_length - 2
+    capacity = tokenizer.model_max_length - 2
     rows: list[list[_Unit]] = []
     cut: list[int] = []
     for section in units:
-        if _size(section) <= room:
+        if _size(section) <= capacity:
             rows.append(section)
         elif long_prompts == "truncate":
             single = [_Unit((i,), unit.weight) for unit in section for i in unit.ids]
-            rows.append(single[:room])
-            cut += (i for unit in single[room:] for i in unit.ids)
+            rows.append(single[:capacity])
+            cut += (i for unit in single[capacity:] for i in unit.ids)
         else:
-            rows += _split(section, room, _comma(tokenizer))
+            rows += _split(section, capacity, _comma(tokenizer))
     return Chunks(*_arrays(rows, tokenizer), tokenizer.decode(cut))
 
 
@@ -115,14 +115,14 @@ def _comma(tokenizer: ClipTokenizer) -> tuple[int, ...]:
     return tuple(tokenizer.encode(",")[1:-1])
 
 
-def _split(units: Sequence[_Unit], room: int, comma: tuple[int, ...]) -> list[list[_Unit]]:
-    """Split units into rows of at most ``room`` tokens."""
+def _split(units: Sequence[_Unit], capacity: int, comma: tuple[int, ...]) -> list[list[_Unit]]:
+    """Split units into rows of at most ``capacity`` tokens."""
     rows: list[list[_Unit]] = [[]]
     for unit in units:
         row = rows[-1]
-        if _size(row) + len(unit.ids) > room:
+        if _size(row) + len(unit.ids) > capacity:
             phrase = [] if unit.ids == comma else _after_last_comma(row, comma)
-            if _size(phrase) + len(unit.ids) > room:
+            if _size(phrase) + len(unit.ids) > capacity:
                 phrase = []
             if phrase:
                 del row[-len(phrase) :]

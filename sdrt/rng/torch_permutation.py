@@ -10,8 +10,7 @@ from sdrt.rng.mt19937 import Mt19937
 
 __all__ = ["permutation"]
 
-# From this size on, the remainder of a 32-bit word would be visibly uneven: each position uses a 64-bit word, and the shuffle is another
-# one.
+# From this size on, the remainder of a 32-bit word would be visibly uneven: positions use 64-bit words, and another shuffle.
 _WIDE = (2**32 - 1) // 20
 _BLOCK = 1 << 20  # positions at a time, since they pass through Python lists
 

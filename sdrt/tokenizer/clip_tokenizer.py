@@ -143,9 +143,9 @@ class ClipTokenizer:
         for token, ids in embeddings.items():
             if not ids or ids.step != 1 or ids.start < self.vocab_size:
                 raise ConfigError(f"the ids of embedding {token!r} must be a run from {self.vocab_size} on, got {ids}; number them so")
-            if len(ids) > (room := self.model_max_length - 2):
+            if len(ids) > (capacity := self.model_max_length - 2):
                 raise ConfigError(
-                    f"an embedding must have at most {room} vectors, a chunk's size, got {len(ids)} for {token!r}; choose a smaller one"
+                    f"an embedding must have at most {capacity} vectors, a chunk's size, got {len(ids)} for {token!r}; choose a smaller one"
                 )
             for name in _names_of_vectors(token, len(ids)):
                 cleaned = normalize(name)

@@ -1,4 +1,4 @@
-"""Random models in every form, converted once a run; tests must not change what they are given."""
+"""Random models of every form, converted once per run; tests must not change them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.factories import (
     save_pipeline_folder,
 )
 
-# Two levels instead of four, one layer each: every operation takes its time to convert, and the forms differ in none of those that repeat.
+# Two levels instead of four, one layer each: every operation takes time to convert, and forms do not differ in repeated ones.
 _SHALLOW: dict[str, Any] = {
     "block_out_channels": (32, 64),
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -36,7 +36,7 @@ def _shallow(form: Form, unet: bool) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Form], Path]:
-    """A function that gives the folder of a model of this form, its U-Net a shallow one."""
+    """Return a function that makes the folder of a model of a form, with a shallow U-Net."""
     made: dict[Form, Path] = {}
 
     def make(form: Form) -> Path:
@@ -51,7 +51,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Form], P
 
 @pytest.fixture(scope="session")
 def controlnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Form], Path]:
-    """The same of a ControlNet, whose picture comes with blue first: channels that are mixed up show."""
+    """Return the same for a ControlNet, whose image has blue first, so that swapped channels show."""
     made: dict[Form, Path] = {}
 
     def make(form: Form) -> Path:
@@ -66,7 +66,7 @@ def controlnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[For
 
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Report]:
-    """A function that converts, once for the same options, without comparing: that is what the tests do."""
+    """Return a function that converts, once for equal options, without comparing: the tests do that."""
     made: dict[Any, Report] = {}
 
     def make(model: Path, **options: Any) -> Report:

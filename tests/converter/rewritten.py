@@ -1,4 +1,4 @@
-"""Networks, their rewritten forms, inputs of both, and packages of the latter."""
+"""Networks, their rewritten forms, inputs for both, and packages of the rewritten forms."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -37,19 +37,19 @@ _SMALL_XL: Mapping[str, Any] = {
 
 
 def small(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with two levels."""
+    """Return a configuration with two levels."""
     merged = {**config, **(_SMALL_XL if config.get("addition_embed_type") else _SMALL)}
-    # a ControlNet has no way up
+    # A ControlNet has no up path.
     return merged if "sample_size" in merged else {key: value for key, value in merged.items() if key != "up_block_types"}
 
 
 def column(condition: torch.Tensor) -> torch.Tensor:
-    """[n, length, width] as Core ML's models take it: [n, width, 1, length]."""
+    """Convert [n, length, width] to the layout of Core ML models: [n, width, 1, length]."""
     return condition.transpose(1, 2)[:, :, None]
 
 
 def inputs_of(module: Any, form: Form, size: tuple[int, int] = (8, 8), *, seed: int = 0, residuals: bool = False) -> Inputs:
-    """Inputs by the names that a package gives them, of two rows that differ."""
+    """Make inputs by the package's names, with two different rows."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> torch.Tensor:
@@ -67,7 +67,7 @@ def inputs_of(module: Any, form: Form, size: tuple[int, int] = (8, 8), *, seed: 
     if getattr(config, "time_cond_proj_dim", None):
         found["timestep_cond"] = draw(2, config.time_cond_proj_dim)
     if "conditioning_channels" in config:
-        # far brighter than a picture, so that it counts beside the latents
+        # Far brighter than an image, so that it matters beside the latents.
         found["controlnet_cond"] = 50 * torch.rand((2, 3, 8 * height, 8 * width), generator=generator)
     if residuals:
         shapes = [item.shape for item in _residuals(module, found)]
@@ -76,7 +76,7 @@ def inputs_of(module: Any, form: Form, size: tuple[int, int] = (8, 8), *, seed: 
 
 
 def _residuals(module: Any, found: Inputs) -> Sequence[torch.Tensor]:
-    """What a U-Net's way down and middle give, seen by hooks."""
+    """Return the results of a U-Net's down path and middle, recorded by hooks."""
     seen: list[torch.Tensor] = []
     handles = [module.conv_in.register_forward_hook(lambda _m, _i, out: seen.append(out))]
     handles += [block.register_forward_hook(lambda _m, _i, out: seen.extend(out[1])) for block in module.down_blocks]
@@ -88,7 +88,7 @@ def _residuals(module: Any, found: Inputs) -> Sequence[torch.Tensor]:
 
 
 def predicted(module: Any, found: Inputs) -> list[torch.Tensor]:
-    """What diffusers computes: the noise, or a ControlNet's residuals with the middle's last."""
+    """Return what diffusers computes: the noise, or a ControlNet's residuals with the middle's last."""
     added = {name: found[name] for name in ("text_embeds", "time_ids") if name in found}
     extra: dict[str, Any] = {"added_cond_kwargs": added} if added else {}
     extra |= {name: found[name] for name in ("timestep_cond", "controlnet_cond") if name in found}
@@ -100,7 +100,7 @@ def predicted(module: Any, found: Inputs) -> list[torch.Tensor]:
 
 
 class _Named(nn.Module):
-    """A rewritten network whose inputs come in order."""
+    """A rewritten network with positional inputs."""
 
     def __init__(self, module: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class _Named(nn.Module):
 
 
 def called(module: nn.Module, found: Inputs) -> list[torch.Tensor]:
-    """What a rewritten network computes from inputs by name."""
+    """Call a rewritten network with inputs by name."""
     result = _Named(module, list(found))(*found.values())
     return list(result) if isinstance(result, tuple) else [result]
 
@@ -130,7 +130,7 @@ def package(
 ) -> Path:
     """Trace a rewritten network, or any module, convert it, and save the package; all inputs are float32.
 
-    ``samples`` are the shapes of ``sample`` that it takes, where it takes more than one.
+    ``samples`` lists the shapes of ``sample``, if there are several.
     """
     shapes: dict[str, Any] = {name: tuple(value.shape) for name, value in found.items()}
     if samples:
@@ -153,6 +153,6 @@ def package(
 
 
 def decibels(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Peak signal to noise as Apple's converter counts it: apple/ml-stable-diffusion at e12202c, torch2coreml.py."""
+    """Return the peak signal-to-noise ratio of Apple's converter: apple/ml-stable-diffusion at e12202c, torch2coreml.py."""
     error = np.sqrt(np.mean(np.square(found.astype(np.float64) - wanted)))
     return float(20 * np.log10((np.abs(wanted).max() + 1e-5) / (error + 1e-10)))

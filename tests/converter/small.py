@@ -1,4 +1,4 @@
-"""A small network with all that compression and chunking have to tell apart, as a package."""
+"""A small network, as a package, with every case that compression and chunking distinguish."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = ["Small", "annotated", "inputs", "opened", "outputs", "saved", "small_
 
 
 class Small(nn.Module):
-    """An embedding that is looked up, convolutions, a long skip connection, attention, and weights below and above thresholds."""
+    """An embedding lookup, convolutions, a long skip connection, attention, and weights below and above thresholds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def opened(path: Path) -> Any:
 
 
 def annotated(path: Path) -> Any:
-    """A package's model that says all that a model can say of itself."""
+    """Open a package's model, with every kind of description filled in."""
     model = opened(path)
     model.author, model.license, model.version, model.short_description = "Ada", "OpenRAIL", "1.4", "A network"
     model.input_description["sample"], model.output_description["noise_pred"] = "Noisy latents", "The noise in them"

@@ -1,4 +1,4 @@
-"""The Resources folder, with a compiler that stands for Xcode's."""
+"""The Resources folder, with a substitute for Xcode's compiler."""
 
 import subprocess
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_what_lacks_is_said(tmp_path: Path) -> None:
 
 
 class _Xcode:
-    """Stands for ``subprocess.run`` of the compiler."""
+    """A substitute for ``subprocess.run`` of the compiler."""
 
     def __init__(self, code: int = 0, *, writes: bool = True) -> None:
         self.code, self.writes, self.commands = code, writes, list[list[str]]()

@@ -1,4 +1,4 @@
-"""Halves against the whole: the executor gives the same numbers, and nothing that a model says of itself is lost."""
+"""Halves compared with the whole: equal numbers in the executor, and all metadata kept."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from sdrt.errors import ConfigError, MissingFileError, ModelError
 from tests.backends.coreml.peer import ct, mb
 from tests.converter.small import annotated, inputs, opened, outputs, saved, small_package
 
-# coremltools leaves temporary folders to be cleaned up when its objects go
+# Coremltools leaves temporary folders that are removed with its objects.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -46,7 +46,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def _through(first: Path, second: Path, precision: Any) -> Array:
-    """What the second half makes of what the first one does."""
+    """Run the second half on the result of the first."""
     given: dict[str, Array] = inputs()
     with MLProgram(first, precision) as one, MLProgram(second, precision) as two:
         given |= one.predict({item.name: given[item.name] for item in one.inputs})
@@ -60,11 +60,11 @@ def test_halves_and_the_merged_model_equal_the_whole(package: Callable[[str], Pa
     first, second = chunk(whole, merge=False)
     (merged,) = chunk(whole, merge=True)
     assert [path.name for path in (first, second, merged)] == ["X_chunk1.mlpackage", "X_chunk2.mlpackage", "X_chunked_pipeline.mlpackage"]
-    # float16 passes through float32 unchanged
+    # float16 passes through float32 unchanged.
     exact = outputs(whole, "float16")
     np.testing.assert_array_equal(_through(first, second, "float16"), exact)
     np.testing.assert_array_equal(outputs(merged, "float16"), exact)
-    # operations that the border parts are not computed as one: another order of additions
+    # Operations separated by the boundary are not fused: additions in a different order.
     np.testing.assert_allclose(_through(first, second, "float32"), outputs(whole), rtol=0, atol=1e-5)
     np.testing.assert_allclose(outputs(merged), outputs(whole), rtol=0, atol=1e-5)
 
@@ -74,8 +74,8 @@ def test_halves_share_the_weights_as_they_are_stored(package: Callable[[str], Pa
     whole = package(form)
     first, second = chunk(whole, merge=False)
     sizes = [sum(file.stat().st_size for file in path.rglob("weight.bin")) for path in (whole, first, second)]
-    assert sizes[1] + sizes[2] == pytest.approx(sizes[0], abs=192)  # a second header, and what aligns each end
-    # the largest single weight, 42% of all, cannot be parted
+    assert sizes[1] + sizes[2] == pytest.approx(sizes[0], abs=192)  # a second header, and padding at each end
+    # The largest single weight, 42% of all, cannot be split.
     assert max(sizes[1:]) < 0.75 * sizes[0]
     counts = [sum(describe(path).functions[0].compression.values()) for path in (whole, first, second)]
     assert counts[1] + counts[2] == counts[0]
@@ -154,7 +154,7 @@ def test_a_weight_that_both_halves_need_is_in_both_and_counts_twice(tmp_path: Pa
     first, second = chunk(saved(model, tmp_path / "X.mlpackage"), merge=False)
     sizes = [next(path.rglob("weight.bin")).stat().st_size for path in (first, second)]
     assert sorted(round(size / 64**2 / 4) for size in sizes) == [1, 2]
-    # a linear layer's 64 times 64 numbers and its bias of 64, each with 64 bytes before it
+    # A linear layer's 64 times 64 numbers and its bias of 64, each after a header of 64 bytes.
     with pytest.raises(ConfigError, match=r"bytes, got (16,768 and 33,536|33,536 and 16,768);"):
         chunk(tmp_path / "X.mlpackage", merge=False, limit_bytes=30_000)
 

@@ -1,4 +1,4 @@
-"""Compression: coremltools' own decompression, the executor's outputs, and k-means against the exact method."""
+"""Compression: coremltools' own decompression, the executor's outputs, and k-means compared with the exact method."""
 
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from sdrt.models.mlpackage.package import open_package
 from tests.backends.coreml.peer import ct
 from tests.converter.small import annotated, opened, outputs, saved, small_package
 
-# coremltools leaves temporary folders to be cleaned up when its objects go
+# Coremltools leaves temporary folders that are removed with its objects.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 FEW = 500
-# first, down, q, k, v, middle and last: all that is multiplied; not the embedding's 2,400 numbers
+# first, down, q, k, v, middle and last: all weights of products; not the embedding's 2,400 numbers.
 WEIGHTS = 7
 
 
@@ -43,14 +43,14 @@ def package18(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _decompressed(path: Path) -> dict[str, Any]:
-    """The weights that coremltools itself gets back, by name."""
+    """Return the weights that coremltools itself decompresses, by name."""
     plain = cto.decompress_weights(opened(path))
     weights, numbers = find_weights(saved(plain, path.with_name("plain.mlpackage")), FEW)
     return {weight.name: numbers[weight.name] for weight in weights}
 
 
 def _constants(path: Path) -> dict[str, Any]:
-    """What the executor gets from each compressed weight, by name."""
+    """Return the executor's value of each compressed weight, by name."""
     found = open_package(path)
     assert found.model.program is not None
     block = found.model.program.functions["main"].block
@@ -86,9 +86,9 @@ def test_every_weight_is_stored_as_asked_and_read_as_coremltools_reads_it(
     assert dict(describe(small).functions[0].compression) == {kind: WEIGHTS}
     theirs = sorted(_decompressed(small).values(), key=lambda value: value.shape)
     ours = sorted(_constants(small).values(), key=lambda value: value.shape)
-    # k and v have one shape: their order among equals is the program's in both
+    # k and v have the same shape; among equals the order is the program's in both.
     for mine, other in zip(ours, theirs, strict=True):
-        # int8 times a scale is computed in float16 there: half of float16's last place, relative to the largest
+        # There, int8 times a scale is computed in float16: half a unit in its last place, relative to the largest.
         np.testing.assert_allclose(mine, other.astype(np.float32), rtol=0, atol=0 if "quantized" not in kind else 2**-11)
     assert psnr(outputs(small), outputs(package)) > 3
 
@@ -100,7 +100,7 @@ def test_more_bits_are_closer(package: Path, tmp_path: Path) -> None:
         for bits in (1, 2, 4, 6, 8)
     ]
     assert found == sorted(found)
-    # each bit halves the error, 6 dB; k-means of normal numbers is at 4.4 dB for the first and 34 dB for six of them (Max 1960)
+    # Each bit halves the error, 6 dB; k-means of normal numbers reaches 4.4 dB with one bit and 34 dB with six (Max 1960).
     assert found[0] > 5
     assert found[3] > 30
     assert found[4] > 42
@@ -128,7 +128,7 @@ def test_what_needs_a_newer_system_is_made_for_one_and_refused_for_an_older(
 
 
 def test_a_block_divides_the_inputs_or_the_weight_gets_eight_bits(package18: Path, tmp_path: Path) -> None:
-    """Linear layers of 24 and 48 inputs have blocks of 6 here, where int8 is as small; a convolution's window has 9 times as many."""
+    """Linear layers of 24 and 48 inputs have blocks of 6 here, for which int8 is as small; a convolution's window has 9 times as many."""
     small = saved(compress(opened(package18), LinearQuantization(nbits=4, block_size=7, min_elements=FEW)), tmp_path / "small.mlpackage")
     assert dict(describe(small).functions[0].compression) == {"quantized int4": 4, "quantized int8": 3}
 
@@ -186,8 +186,8 @@ def test_palettes_are_nearly_as_good_as_exact_ones(kind: str, nbits: int) -> Non
     best = float(np.sum(counts * (np.asarray(exact.centroids)[exact.clusters] - values.astype(np.float64)) ** 2))
     palette, indices = cluster(weight, nbits)
     ours = float(np.sum((palette.astype(np.float64)[indices] - weight.astype(np.float64)) ** 2))
-    # a tenth, 0.4 dB, where numbers are few or in heaps; what networks have is closer
-    # the palette is stored in float16, which costs up to half of its last place for every number
+    # A tenth, 0.4 dB, for few or concentrated numbers; networks' weights are closer.
+    # The palette is stored in float16, which costs up to half a unit in its last place for every number.
     rounding = weight.size * (float(np.abs(weight).max()) * 2**-11) ** 2
     assert ours <= best * (1.02 if kind in ("normal", "laplace") else 1.1) + rounding
 
@@ -207,7 +207,7 @@ def test_a_palette_holds_every_number_at_its_nearest_entry(numbers: list[float],
     got = palettized_values(weight, nbits)
     assert got.shape == weight.shape
     gaps = np.abs(weight.astype(np.float64) - used)
-    # rounding of centres, and of float32 to float16's bits, moves borders between groups
+    # Rounding of centres, and of float32 to float16's significant bits, moves borders between groups.
     slack = 2**-9 * np.abs(weight.astype(np.float64)).max() + 1e-6
     assert (np.abs(got.astype(np.float64) - weight.astype(np.float64))[:, 0] <= gaps.min(axis=1) + slack).all()
     if len(set(numbers)) <= 1 << nbits:

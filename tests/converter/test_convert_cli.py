@@ -1,4 +1,4 @@
-"""The command line: each flag becomes the option that it means, and what cannot be used says why."""
+"""The command line: each flag sets its option, and errors name the reason."""
 
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -51,7 +51,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--precision float32 --no-quantized": {"precision": "float32", "float32_weights": True},
     "--timestep-dtype float32": {"timestep_dtype": "float32"},
     "--latent-h 64 --latent-w 96": {"latent_height": 64, "latent_width": 96},
-    # WIDTHxHEIGHT there, (height, width) here
+    # WIDTHxHEIGHT on the command line, (height, width) in the options.
     "--sizes 512x512,512x768": {"sizes": ((512, 512), (768, 512))},
     "--compute-unit CPU_AND_NE": {"compute_unit": "CPU_AND_NE"},
     "--min-deployment-target iOS17": {"deployment_target": "iOS17"},
@@ -147,7 +147,7 @@ def test_a_command_that_cannot_be_loaded_names_the_extra_and_harms_no_other(
     assert sdrt_cli.main(["convert", "--model-version", "nano", "--convert-unet"]) == 2
     expected = "sdrt: sdrt convert needs package_that_is_nowhere; install the extra: pip install 'sdrt[convert]'"
     assert expected in capsys.readouterr().err
-    # a name that is taken stays with who has it
+    # A name that is already registered keeps its owner.
     assert sdrt_cli.main(["models"]) == 0
     assert "nano" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""What a conversion leaves on disk: whole packages with their metadata, sidecars that grow with them, and nothing half-written."""
+"""The files of a conversion: whole packages with metadata, sidecars that grow with them, and nothing incomplete."""
 
 import errno
 import json
@@ -36,7 +36,7 @@ FC1 = "encoder.layers.0.mlp.fc1.weight"
 
 @pytest.fixture
 def done(model_folder: Folders, converted: Converted, tmp_path: Path) -> ConvertOptions:
-    """A conversion's options, and its files in a folder of the test's own."""
+    """The options of a conversion, and its files in the test's own folder."""
     report = converted(model_folder("sd1"), parts=PARTS, precision="float32")
     out = shutil.copytree(report.packages[0].parent, tmp_path / "out")
     return ConvertOptions(model=str(model_folder("sd1")), out=out, check=False, parts=PARTS, precision="float32")
@@ -87,13 +87,13 @@ def test_a_file_of_other_options_is_refused_or_made_anew(done: ConvertOptions, m
         convert(other)
     with pytest.raises(ConversionError, match=r"compression is None instead of .*'nbits': 6"):
         convert(replace(done, parts=("text_encoder",), compression=Palettization(nbits=6)))
-    # the decoder's file does not depend on compression
+    # The decoder's file does not depend on compression.
     assert [each.status for each in convert(replace(done, parts=("vae_decoder",), compression=Palettization(nbits=6))).outcomes] == ["kept"]
     assert files_of(done.out).keys() == before.keys()
     report = convert(replace(other, overwrite=True))
     assert [outcome.status for outcome in report.outcomes] == ["made"]
     assert describe(report.packages[0]).user_defined["sdrt.precision"] == "float16"
-    # the same name and options, other weights
+    # The same name and options, with other weights.
     source = shutil.copytree(model_folder("sd1"), tmp_path / "tiny-sd1")
     random_vae(VAES["sd1"], seed=99).save_pretrained(source / "vae")
     with pytest.raises(
@@ -120,7 +120,7 @@ def test_another_models_folder_is_refused(done: ConvertOptions, model_folder: Fo
 def test_what_fails_half_way_leaves_what_was_there(
     done: ConvertOptions, monkeypatch: pytest.MonkeyPatch, failure: BaseException, raised: type[BaseException], text: str, stage: str
 ) -> None:
-    """A failure while a package is written, while it is looked at, and while it takes the place of an older one."""
+    """Fail while a package is written, while it is checked, and while it replaces an older one."""
     before = files_of(done.out)
     monkeypatch.setattr("converter.conversion._converted", lambda *_, **__: (_Saved(failure if stage == "save" else None), False))
     if stage == "opens":
@@ -196,7 +196,7 @@ def test_sidecars_describe_the_source(model_folder: Folders, done: ConvertOption
 def test_sidecars_grow_with_the_folder(
     model_folder: Folders, controlnet_folder: Folders, converted: Converted, done: ConvertOptions, tmp_path: Path
 ) -> None:
-    """A custom autoencoder's word stays when other parts are converted after it, and ControlNets add up."""
+    """A custom autoencoder's entries stay when other components are converted later, and ControlNets accumulate."""
     random_vae({**VAES["sd1"], "scaling_factor": 0.5}, seed=8).save_pretrained(tmp_path / "vae")
     convert(replace(done, parts=("vae_decoder",), vae=str(tmp_path / "vae"), overwrite=True))
     first = json.loads((done.out / "sdrt.json").read_text())["coreml"]
@@ -212,12 +212,12 @@ def test_sidecars_grow_with_the_folder(
 
 
 def test_a_single_files_vocabulary_is_clips(tmp_path: Path, model_folder: Folders) -> None:
-    """A model without a tokenizer's folder gets CLIP's files, which give the ids that sdrt's own tokenizer gives."""
+    """A model without a tokenizer folder gets CLIP's files, which give the ids of sdrt's own tokenizer."""
     from converter.sidecars import write_sidecars
     from converter.source import Source
 
     class Bare:
-        """A folder's model that says of its tokenizer what a checkpoint in one file says."""
+        """A folder's model with the tokenizer settings of a checkpoint in one file."""
 
         def __init__(self) -> None:
             self.model = open_model(model_folder("sd2"))
@@ -236,7 +236,7 @@ def test_a_single_files_vocabulary_is_clips(tmp_path: Path, model_folder: Folder
 
 
 def test_nothing_is_printed_and_every_stage_told(model_folder: Folders, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """No warning (each is an error in these tests), no bar, no line of the tools underneath."""
+    """No warnings (each is an error in these tests), no progress bars, no output of the underlying tools."""
     steps: list[ProgressUpdate] = []
     convert(ConvertOptions(model=str(model_folder("sd1")), out=tmp_path, check=False, parts=("text_encoder",)), progress=steps.append)
     assert capfd.readouterr() == ("", "")
@@ -244,11 +244,11 @@ def test_nothing_is_printed_and_every_stage_told(model_folder: Folders, tmp_path
 
 
 def test_a_constant_that_is_not_finite_is_an_error(done: ConvertOptions) -> None:
-    """Every package is looked at: a mask of -inf, or a weight that overflowed, would be found when a phone shows noise."""
+    """Every package is checked: otherwise a mask of -inf, or an overflowing weight, would be noticed when a phone shows noise."""
     package = done.out / "Stable_Diffusion_version_tiny-sd1_text_encoder.mlpackage"
     weights = next(package.rglob("weight.bin"))
     data = bytearray(weights.read_bytes())
-    # the last numbers of the file are the last record's
+    # The last numbers of the file belong to the last record.
     data[-2:] = np.float16("inf").tobytes()
     weights.write_bytes(data)
     with pytest.raises(
@@ -268,7 +268,7 @@ def test_a_weight_that_float16_cannot_hold_stays_float32(model_folder: Folders, 
         options: dict[str, Any] = {"parts": ("text_encoder",), "precision": precision, "check": False}
         (package,) = convert(ConvertOptions(model=str(folder), out=tmp_path / precision, **options)).packages
         found = MLProgram(package).predict({"input_ids": ids})["last_hidden_state"]
-        # the others are rounded to float16: a thousandth is two of its steps
+        # The others are rounded to float16: a thousandth is two of its steps.
         assert np.abs(found - wanted).max() <= 1e-3 * np.abs(wanted).max()
 
 
@@ -312,7 +312,7 @@ def test_several_sizes_need_a_newer_system(model_folder: Folders, tmp_path: Path
 
 
 def test_one_model_for_several_sizes(model_folder: Folders, converted: Converted) -> None:
-    """The decoder of nano's own kind, at each of its sizes; what is not listed is refused."""
+    """A decoder of nano's kind, at each of its sizes; other sizes are refused."""
     options: dict[str, Any] = {"precision": "float32", "float32_weights": True, "deployment_target": "macOS14"}
     report = converted(model_folder("sd1"), parts=("vae_decoder",), sizes=((64, 64), (64, 128)), **options)
     adapter = open_source(ConvertOptions(model=str(model_folder("sd1")), out=Path())).adapter("vae_decoder")

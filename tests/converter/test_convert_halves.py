@@ -1,4 +1,4 @@
-"""All of it at once: converted, compared, compressed, cut in two, bundled; and halves of what is there."""
+"""All steps together: converted, compared, compressed, cut in two, bundled; and halves of existing packages."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ Folders = Callable[[Form], Path]
 
 @pytest.fixture(scope="module")
 def whole(model_folder: Folders, tmp_path_factory: pytest.TempPathFactory) -> tuple[ConvertOptions, list[ProgressUpdate]]:
-    """A U-Net of 8 bits in halves, and what was told of it."""
+    """A U-Net of 8 bits in halves, and the reported progress."""
     steps: list[ProgressUpdate] = []
     options = ConvertOptions(
         model=str(model_folder("sd1")),
@@ -73,12 +73,12 @@ def test_the_halves_together_are_the_whole(whole: tuple[ConvertOptions, list[Pro
     both = {**given, **passed}
     found = two.predict({each.name: both[each.name] for each in two.inputs})["noise_pred"]
     wanted = model.predict(given)["noise_pred"]
-    # the cut is between operations that the executor may fuse in the whole
+    # The cut separates operations that the executor may fuse in the whole.
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
 def test_what_is_there_is_kept_and_cut_without_its_source(whole: tuple[ConvertOptions, list[ProgressUpdate]], tmp_path: Path) -> None:
-    """`--chunk-unet` alone: the model itself may be gone."""
+    """`--chunk-unet` alone: the source model need not exist any more."""
     options, _ = whole
     assert [outcome.status for outcome in convert(replace(options, bundle=False)).outcomes] == ["kept"]
     alone = replace(options, model="/nowhere/tiny-sd1", parts=(), bundle=False)
@@ -96,7 +96,7 @@ def test_what_is_there_is_kept_and_cut_without_its_source(whole: tuple[ConvertOp
 def test_a_network_that_is_not_its_source_is_not_left_behind(
     model_folder: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A converter that lost a layer: the comparison says so, and no file gets the name."""
+    """With a converter that loses a layer, the comparison fails, and no file gets the name."""
     from converter.parts import text_encoder
 
     plain = text_encoder._TextEncoder.forward
@@ -104,7 +104,7 @@ def test_a_network_that_is_not_its_source_is_not_left_behind(
     real = text_encoder.build
 
     def honest(*arguments: object) -> object:
-        """The reference is built last, and is as it should be."""
+        """Restore the real method before the reference, which is built last."""
         if list(tmp_path.rglob("*.mlpackage")):
             monkeypatch.setattr(text_encoder._TextEncoder, "forward", plain)
         return real(*arguments)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""LoRA files in every spelling: merged weights against W + strength · alpha/r · up·down, and outputs that move."""
+"""LoRA files in every naming: merged weights compared with W + strength · alpha/r · up·down, and outputs that change."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -40,12 +40,12 @@ def source_with(folder: Path, file: Path, strength: float = STRENGTH) -> Source:
 
 
 def halves(weight: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """down and up of a LoRA for a weight."""
+    """Return down and up of a LoRA for a weight."""
     return drawn(seed, RANK, *weight.shape[1:]), drawn(seed + 1, weight.shape[0], RANK, *([1] * (weight.ndim - 2)))
 
 
 def delta(down: torch.Tensor, up: torch.Tensor, scale: float) -> torch.Tensor:
-    """The sum of outer products, rank by rank: slow and plain."""
+    """Return the sum of outer products, rank by rank: slow and simple."""
     total = sum(torch.multiply(up[:, r].reshape(-1, *[1] * (down.ndim - 1)), down[r][None]) for r in range(down.shape[0]))
     return scale * torch.as_tensor(total)
 
@@ -78,13 +78,13 @@ def test_kohyas_names_are_merged_matrices_and_convolutions(model_folder: Folders
     }
     for name, value in weights_of(merged, "unet").items():
         assert torch.allclose(value, unet[name] + changed.get(name, 0), rtol=0, atol=1e-6), name
-    # without an alpha, it is the rank
+    # Without an alpha, alpha is the rank.
     wanted = text[f"{TEXT}.weight"] + delta(*halves(text[f"{TEXT}.weight"], 40), STRENGTH)
     assert torch.allclose(weights_of(merged, "text_encoder")[f"{TEXT}.weight"], wanted, rtol=0, atol=1e-6)
 
 
 def test_a_merged_unet_is_one_with_layers_beside_it(model_folder: Folders, tmp_path: Path) -> None:
-    """diffusers' U-Net where each layer's output gets up(down(x)) added, as an adapter that is not merged does; and it moves the output."""
+    """diffusers' U-Net with up(down(x)) added to each layer's output, like an unmerged adapter; it changes the output."""
     folder = model_folder("sd1")
     unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
     inputs = (drawn(1, 1, 4, 8, 8), torch.tensor([500.0]), drawn(2, 1, 9, 32))
@@ -105,7 +105,7 @@ def test_a_merged_unet_is_one_with_layers_beside_it(model_folder: Folders, tmp_p
         found = adapter(*inputs)[0]
     largest = wanted.abs().max()
     assert (before - wanted).abs().max() > 0.05 * largest
-    # float32: some hundred products of a network of this depth
+    # float32: several hundred products in a network of this depth.
     assert (found - wanted).abs().max() < 1e-5 * largest
 
 
@@ -157,12 +157,12 @@ def test_diffusers_first_spelling_and_the_text_encoders(model_folder: Folders, t
 
 
 def test_xl_under_the_original_codes_names(model_folder: Folders, tmp_path: Path) -> None:
-    """kohya's files for Stable Diffusion XL call the U-Net's blocks as the original code does, and have two text encoders."""
+    """kohya's files for Stable Diffusion XL name the U-Net's blocks as the original code does, and have two text encoders."""
     folder = model_folder("sdxl")
     plain = Source(model=open_model(folder), name="plain")
     unet, second = weights_of(plain, "unet"), weights_of(plain, "text_encoder_2")
     names = {
-        # with one layer a level, level k of the way down is blocks 1 + 2k and 2 + 2k, of the way up 2k and 2k + 1
+        # With one layer in each level, level k of the down path is blocks 1 + 2k and 2 + 2k; of the up path, 2k and 2k + 1.
         "lora_unet_input_blocks_3_1_transformer_blocks_1_attn2_to_k": "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_k",
         "lora_unet_input_blocks_4_0_op": "down_blocks.1.downsamplers.0.conv",
         "lora_unet_middle_block_0_in_layers_2": "mid_block.resnets.0.conv1",
@@ -197,7 +197,7 @@ def test_tuckers_form_of_a_convolution(model_folder: Folders, tmp_path: Path) ->
     save_file({f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up, f"{flat}.lora_mid.weight": middle}, file)
     found = weights_of(source_with(folder, file), "unet")[f"{CONV}.weight"]
     x = drawn(83, 1, into, 6, 6)
-    # what it stands for: three convolutions, one after another
+    # Its meaning: three convolutions, one after another.
     convolved = torch.conv2d(torch.conv2d(torch.conv2d(x, down), middle, padding=1), up)
     wanted = torch.conv2d(x, weight, padding=1) + STRENGTH * convolved
     assert torch.allclose(torch.conv2d(x, found, padding=1), wanted, rtol=0, atol=1e-4)

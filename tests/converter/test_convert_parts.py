@@ -1,4 +1,4 @@
-"""Each part of each form: converted on this machine, run by the executor, against diffusers' and transformers' own modules."""
+"""Every part of every form: converted on this machine, run by the executor, and compared with diffusers' and transformers' modules."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,15 +19,15 @@ Folders = Callable[[Form], Path]
 Converted = Callable[..., Report]
 Arrays = Mapping[str, np.ndarray]
 
-# What a conversion in float32 with float32 weights has to reach, and one in float16: half a step of float16 is 2**-12 of a value, 72 dB,
-# and a tiny network's dozens of layers lose some 15 of them; the worst here is 55.
+# The requirement in float32 with float32 weights, and in float16: half a step of float16 is 2**-12 of a value, 72 dB, and a tiny network's
+# dozens of layers lose about 15 dB; the worst here is 55.
 EXACT: dict[str, Any] = {"precision": "float32", "float32_weights": True}
 HALF: dict[str, Any] = {"precision": "float16"}
 BARS = ((EXACT, 100.0), (HALF, 50.0))
 
 
 def decibels(found: np.ndarray, wanted: np.ndarray) -> float:
-    """20 log10 of the largest value over the root mean square error, as Apple's converter counts it."""
+    """Return 20 log10 of the largest value over the root mean square error, as in Apple's converter."""
     error = np.sqrt(np.mean(np.square(found.astype(np.float64) - wanted)))
     return float(20 * np.log10(np.abs(wanted).max() / max(error, 1e-30)))
 
@@ -52,7 +52,7 @@ def tensors(given: Arrays) -> dict[str, torch.Tensor]:
 
 
 def as_half(x: np.ndarray) -> np.ndarray:
-    """What float16 inputs hold: so that a test compares networks, and not roundings of their inputs."""
+    """Round inputs to float16, so that a test compares networks, not roundings of their inputs."""
     return x.astype(np.float16).astype(np.float32)
 
 
@@ -85,7 +85,7 @@ def run_unet(unet: Any, given: dict[str, torch.Tensor], **residuals: Any) -> tor
 
 @pytest.mark.parametrize("form", ["sd1", "sd2", "inpaint", "lcm", "sdxl"])
 def test_a_unet_is_its_source(model_folder: Folders, converted: Converted, form: Form) -> None:
-    """float32 for every form; the forms differ in inputs and configuration, which precision has no part in."""
+    """float32 for every form; the forms differ in inputs and configuration, which do not depend on precision."""
     folder = model_folder(form)
     unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
     given = unet_inputs(unet.config, form)
@@ -130,7 +130,7 @@ def test_the_refiner_takes_five_numbers_and_the_bases_name(model_folder: Folders
 def test_a_controlnet_and_its_unet_are_their_sources(
     model_folder: Folders, controlnet_folder: Folders, converted: Converted, form: Form
 ) -> None:
-    """Residuals of the one feed the other, row by row (batch one), as apps do."""
+    """Residuals of one are inputs of the other, row by row (batch one), as in apps."""
     folder, control = model_folder(form), controlnet_folder(form)
     options: dict[str, Any] = {**EXACT, "batch": 1, "attention": "ORIGINAL", "timestep_dtype": "float32"}
     report = converted(folder, parts=("unet",), controlnets=(str(control),), unet_support_controlnet=True, **options)
@@ -161,7 +161,7 @@ def test_a_controlnet_and_its_unet_are_their_sources(
     assert ("timestep", "float32", (1,)) in inputs
     assert outputs == [(name, "float32") for name in residuals]
     assert_close(controller.predict({**given, "controlnet_cond": picture}), residuals, 100)
-    # the condition is seen: another picture, other residuals
+    # The condition is used: another image gives other residuals.
     other = controller.predict({**given, "controlnet_cond": 1 - picture})
     assert decibels(other["additional_residual_0"], residuals["additional_residual_0"].numpy()) < 80
     halved = {name: as_half(x.numpy()) for name, x in residuals.items()}
@@ -198,7 +198,7 @@ def test_text_encoders_are_their_sources(model_folder: Folders, converted: Conve
 
 @pytest.mark.parametrize("form", ["sd1", "sdxl"])
 def test_both_halves_of_the_autoencoder_are_their_sources(model_folder: Folders, converted: Converted, form: Form) -> None:
-    """float16 of Stable Diffusion 1.x; XL's stays float32 whatever is asked for, its inputs too."""
+    """float16 for Stable Diffusion 1.x; XL's stays float32 whatever is requested, and so do its inputs."""
     folder = model_folder(form)
     vae = AutoencoderKL.from_pretrained(folder / "vae").eval()
     report = converted(folder, parts=("vae_decoder", "vae_encoder"), **HALF)
@@ -230,7 +230,7 @@ def test_the_safety_checker_flags_as_its_source(model_folder: Folders, converted
         plain = cosine_distance(embedded, checker.concept_embeds) - checker.concept_embeds_weights
     worst = float(special.max())
     seen = set()
-    # below and above the bar of special care, with room for rounding
+    # Below and above the threshold of special care, with a margin for rounding.
     for adjustment in (-worst - 0.25, -worst + 0.25):
         adjusted = as_half(np.array([adjustment], np.float32))
         scores = plain + 0.01 * bool((special + torch.from_numpy(adjusted) > 0).any())
@@ -245,7 +245,7 @@ def test_the_safety_checker_flags_as_its_source(model_folder: Folders, converted
 
 
 def test_weights_are_half_as_large_in_a_computation_of_float32(model_folder: Folders, converted: Converted) -> None:
-    """float16 weights, computed with in float32: twice as small, and as close as their rounding lets them be."""
+    """float16 weights in a float32 computation: half the size, and as accurate as their rounding allows."""
     folder = model_folder("sd1")
     small = converted(folder, parts=("text_encoder",), precision="float32")
     large = converted(folder, parts=("text_encoder",), **EXACT)

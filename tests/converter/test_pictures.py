@@ -1,4 +1,4 @@
-"""The embedded model, converted and run here: the picture that its weights give on numpy, from every form of package."""
+"""The embedded model, converted and run here: every form of package draws the picture of the numpy backend."""
 
 import shutil
 from pathlib import Path
@@ -30,13 +30,13 @@ def wanted() -> Array:
 
 
 def converted(folder: Path, **options: Any) -> Path:
-    """Not compared with its source here: other tests do that."""
+    """Without comparing to the source: other tests do that."""
     convert(ConvertOptions(**{"model": "nano", "out": folder, "parts": PARTS, "check": False, **options}))
     return folder
 
 
 def compiled(folder: Path, resources: Path) -> Path:
-    """The same packages as a Mac's compiler leaves them in the Resources folder of Swift's package, and what lies beside them."""
+    """The same packages as a Mac's compiler leaves them in the Resources folder of Swift's package, with the files beside them."""
     for part in PARTS:
         package = folder / f"{file_stem(part, 'nano')}.mlpackage"
         write_compiled(package, resources / f"{RESOURCES[part][0]}.mlmodelc", bare=False)
@@ -57,7 +57,7 @@ def test_float32_packages_and_compiled_ones(tmp_path: Path, wanted: Array) -> No
 
 
 def test_float16_packages_whole_and_in_two_halves(tmp_path: Path, wanted: Array) -> None:
-    """In the arithmetic that hardware rounds; halves that are there go before the whole."""
+    """In the arithmetic that hardware rounds; existing halves are preferred to the whole."""
     folder = converted(tmp_path, chunk=True)
     halves = draw(folder, precision="float16")
     assert psnr(halves, wanted) > 40
@@ -77,6 +77,6 @@ def test_every_attention_in_both_precisions(tmp_path: Path, wanted: Array, atten
 @pytest.mark.slow
 @pytest.mark.parametrize("compression", [Palettization(nbits=8), Palettization(nbits=6), LinearQuantization(nbits=8)], ids=repr)
 def test_compressed_packages(tmp_path: Path, wanted: Array, compression: Any) -> None:
-    """What compression costs is the weights' own; these are trained, and stay close at this many bits."""
+    """Compression affects the weights only; these are trained, and stay close at this number of bits."""
     folder = converted(tmp_path, compression=compression)
     assert psnr(draw(folder, precision="float16"), wanted) > 35

@@ -1,4 +1,4 @@
-"""Mixed bits: what is measured, what is chosen, and what comes out."""
+"""Mixed bits: measurements, choices, and the results."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from sdrt.backends.coreml import MLProgram
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from tests.converter.small import annotated, opened, saved, small_package
 
-# coremltools leaves temporary folders to be cleaned up when its objects go
+# Coremltools leaves temporary folders that are removed with its objects.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -47,7 +47,7 @@ class _Counting:
 
 
 def _measured(original: Path, small: Path) -> float:
-    """The output's PSNR of two packages, each run whole."""
+    """Return the PSNR between the outputs of two packages, each run whole."""
     with OutputMeasure(original) as measure:
         given = measure.inputs
     with MLProgram(original) as one, MLProgram(small) as two:
@@ -56,7 +56,7 @@ def _measured(original: Path, small: Path) -> float:
 
 @pytest.mark.parametrize("bits", [1, 4, 8])
 def test_a_measured_weight_does_what_a_package_with_it_does(package: Path, tmp_path: Path, bits: int) -> None:
-    """In the program's order, which keeps what stands before, and against it, which begins anew."""
+    """In the program's order, which reuses earlier values, and against it, which starts again."""
     weights, numbers = find_weights(package, FEW)
     with OutputMeasure(package) as measure:
         forward = [measure({weight.name: palettized_values(numbers[weight.name], bits)}) for weight in weights]
@@ -67,7 +67,7 @@ def test_a_measured_weight_does_what_a_package_with_it_does(package: Path, tmp_p
     assert len(set(forward)) == len(weights)
     assert together < min(forward)
     small = saved(compress(opened(package), Palettization(nbits=bits, min_elements=FEW)), tmp_path / "small.mlpackage")
-    # the same values by the same kernels, whose sums may be parted otherwise
+    # The same values by the same kernels, whose sums may be split differently.
     assert _measured(package, small) == pytest.approx(together, abs=1e-2)
 
 
@@ -78,7 +78,7 @@ def test_a_size_is_reached_and_nearly_filled(package: Path, tmp_path: Path, shar
     small_model = compress(model, MixedBits(target_bytes=target, min_elements=FEW))
     small = saved(small_model, tmp_path / "small.mlpackage")
     size = weight_file(small).stat().st_size
-    # the smallest step between two widths of the smallest weight is below a twentieth
+    # The smallest step between two widths of the smallest weight is below a twentieth.
     assert 0.95 * target < size <= target
     said = json.loads(small_model.user_defined_metadata["sdrt.mixed_bits"])
     assert said["weight_bytes"] - 64 < size <= said["weight_bytes"]
@@ -95,11 +95,11 @@ def test_mixed_bits_beat_even_ones_of_the_same_size(package: Path, tmp_path: Pat
 @pytest.mark.parametrize("aim", [15.0, 25.0, 35.0])
 def test_a_psnr_is_reached_and_not_by_far(package: Path, tmp_path: Path, aim: float) -> None:
     recipe = make_recipe(package, MixedBits(min_psnr=aim, min_elements=FEW))
-    # one step of one weight of seven is worth up to two bits, 12 dB, of its own noise; less of all
+    # One step of one of seven weights changes its own noise by up to two bits, 12 dB; the total changes less.
     assert aim <= recipe.psnr < aim + 6
     small = saved(compress(opened(package), recipe), tmp_path / "small.mlpackage")
     assert _measured(package, small) == pytest.approx(recipe.psnr, abs=1e-2)
-    # nothing aligns what comes after the file's last record
+    # The end of the file's last record is not padded.
     assert recipe.weight_bytes - 64 < weight_file(small).stat().st_size <= recipe.weight_bytes
 
 
@@ -122,7 +122,7 @@ def test_a_run_that_was_interrupted_goes_on_where_it_ended(package: Path, tmp_pa
     assert [path.name for path in file.parent.iterdir()] == ["measurements.json"]
     second = _Counting(package)
     recipe = make_recipe(package, aim, measure=second, measurements=file)
-    # seven weights at five widths, and the choice itself
+    # Seven weights at five widths, and the choice itself.
     assert second.calls == 7 * 5 + 1 - 13
     third = _Counting(package)
     assert make_recipe(package, aim, measure=third, measurements=file) == recipe
@@ -167,7 +167,7 @@ def test_a_recipe_is_saved_read_and_applied_to_its_own_model_only(package: Path,
     recipe.save(tmp_path / "recipe.json")
     assert Recipe.load(tmp_path / "recipe.json") == recipe
     first = recipe.entries[0]
-    # another weight of the same name, shape and size: its digest is not the one
+    # Another weight of the same name, shape and size, with another digest.
     stranger = replace(recipe, entries=(replace(first, digest="0" * 64), *recipe.entries[1:]))
     with pytest.raises(ConfigError, match=r"must belong to this model, got one with 1 of 7 weights of another, '.*first_weight"):
         compress(opened(package), stranger)

@@ -1,4 +1,4 @@
-"""Rewritten U-Nets and ControlNets against diffusers' own, before and after conversion."""
+"""Rewritten U-Nets and ControlNets compared with diffusers' own, before and after conversion."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ from sdrt.models.mlpackage.mil import Operation, TensorType
 from tests.converter.rewritten import Inputs, called, decibels, inputs_of, package, predicted, small
 from tests.factories import CONTROLNETS, UNETS, Form, random_controlnet, random_unet, randomise
 
-# a network of some hundred float32 layers, summed in another order: 2.1e-6 was the most seen
+# A network of several hundred float32 layers, summed in another order: at most 2.1e-6 was seen.
 _SAME = 1e-5
 FORMS: tuple[Form, ...] = tuple(UNETS)
 CONTROLLED: tuple[Form, ...] = tuple(CONTROLNETS)
@@ -39,7 +39,7 @@ def _without_gradients() -> Iterator[None]:
 
 
 def _distance(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
-    """The largest difference of any output, each relative to its own largest value."""
+    """Return the largest difference of any output, each relative to its own largest value."""
     assert [one.shape for one in found] == [other.shape for other in wanted]
     return max(float((one - other).abs().max() / other.abs().max()) for one, other in zip(found, wanted, strict=True))
 
@@ -49,7 +49,7 @@ def _distance(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
 def test_a_rewritten_unet_is_diffusers_unet(form: Form, attention: Attention) -> None:
     module = random_unet(UNETS[form])
     rewritten = rewrite(module, attention)
-    # an even picture, and one that is odd at every level and not square
+    # An even size, and one that is odd at every level and not square.
     for size in ((8, 8), (9, 11)):
         found = inputs_of(module, form, size)
         assert _distance(called(rewritten, found), predicted(module, found)) <= _SAME
@@ -65,7 +65,7 @@ def test_a_rewritten_controlnet_is_diffusers_controlnet(form: Form, attention: A
 
 @pytest.mark.parametrize("size", [(32, 16), (26, 40), (33, 17)])
 def test_runs_of_512_queries_lose_none(size: tuple[int, int]) -> None:
-    """512 queries, 1040 and 561: one run, two and a rest of 16, one and a rest of 49."""
+    """512 queries, 1040 and 561: one run, two and a remainder of 16, one and a remainder of 49."""
     module = random_unet(small(UNETS["sd1"]))
     found = inputs_of(module, "sd1", size)
     assert _distance(called(rewrite(module, Attention.SPLIT_EINSUM_V2), found), predicted(module, found)) <= _SAME
@@ -84,7 +84,7 @@ def test_a_unet_adds_residuals(form: Form) -> None:
 
 @pytest.mark.parametrize("form", [*FORMS, "controlnet"])
 def test_every_input_moves_the_result(form: Any) -> None:
-    """Another value of any one input brings the result below 40 dB, by as much as it does with diffusers."""
+    """A different value of any one input brings the result below 40 dB, by as much as in diffusers."""
     module: Any = random_controlnet(CONTROLNETS["sdxl"]) if form == "controlnet" else random_unet(UNETS[form])
     kind: Form = "sdxl" if form == "controlnet" else form
     rewritten = rewrite(module, Attention.SPLIT_EINSUM)
@@ -170,7 +170,7 @@ def test_other_modules_are_refused() -> None:
 
 def test_adapters_that_are_not_merged_are_refused() -> None:
     class Adapted(nn.Linear):
-        """What a LoRA library puts in a layer's place."""
+        """The layer that a LoRA library substitutes."""
 
     module = random_unet(small(UNETS["sd1"]))
     module.down_blocks[0].attentions[0].transformer_blocks[0].attn1.to_q = Adapted(32, 32)
@@ -217,7 +217,7 @@ def test_the_three_forms_of_attention_are_one(heads: int, size: int, queries: in
     query, key, value = (x.reshape(2, heads, size, -1).transpose(2, 3) for x in (q, k, v))
     wanted = functional.scaled_dot_product_attention(query, key, value, scale=1.0).transpose(2, 3).reshape(q.shape)
     for attend in (original, split_einsum, split_einsum_v2):
-        # float64: some dozen roundings
+        # float64: several dozen roundings.
         assert torch.allclose(attend(q, k, v, heads), wanted, rtol=0, atol=1e-13)
 
 
@@ -234,7 +234,7 @@ def test_channels_are_normalised_also_where_a_weight_is_zero() -> None:
 
 @pytest.mark.parametrize("kind", ["geglu", "gelu", "gelu-approximate"])
 def test_feed_forward_layers(kind: str) -> None:
-    # the first of them names no layer in diffusers' own class, which therefore cannot be made
+    # The first of them has no layer in diffusers' own class, which therefore cannot be made.
     layer = PeerFeedForward(6, activation_fn="gelu-approximate" if kind == "gelu" else kind)
     if kind == "gelu":
         layer.net[0].approximate = "none"
@@ -248,12 +248,12 @@ def test_feed_forward_layers(kind: str) -> None:
 
 # The packages: each converted once, all small.
 Made = tuple[Path, Any, Inputs]
-_PICTURE = (24, 26)  # 624 pixels: a run of 512 and a rest of 112
+_PICTURE = (24, 26)  # 624 pixels: a run of 512 and a remainder of 112
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Precision, Attention], Made]:
-    """A function that gives a package, the network that it was made from, and inputs."""
+    """Return a function that makes a package, the network it was made from, and inputs."""
     kept: dict[tuple[str, Precision, Attention], Made] = {}
 
     def make(name: str, precision: Precision, attention: Attention) -> Made:
@@ -276,10 +276,10 @@ def _network(name: str) -> tuple[Any, Inputs, int]:
         module = random_unet(small(UNETS["sdxl"]))
         return module, inputs_of(module, "sdxl"), 1
     if name == "everything":
-        # in-painting's channels, a latent consistency model's guidance, and a ControlNet's residuals
+        # In-painting's channels, a latent consistency model's guidance, and a ControlNet's residuals.
         module = random_unet({**small(UNETS["inpaint"]), "time_cond_proj_dim": 24})
         return module, inputs_of(module, "inpaint", residuals=True), 1
-    # its middle, far smaller than a run of queries, goes without transformers: conversions take seconds each
+    # Its middle, far smaller than a run of queries, has no transformers: conversions take seconds each.
     module = random_unet({**small(UNETS["sd1"]), "mid_block_type": "UNetMidBlock2D"})
     return module, inputs_of(module, "sd1", _PICTURE), 1
 
@@ -295,11 +295,11 @@ packages = pytest.mark.parametrize(("name", "precision", "attention"), PACKAGES)
 
 @packages
 def test_a_package_is_diffusers_network_at_every_timestep(made: Any, name: str, precision: Precision, attention: Attention) -> None:
-    """Each operation rounded as the program rounds it, and late and fractional timesteps among the rest."""
+    """Each operation rounded as the program rounds it, including late and fractional timesteps."""
     path, module, found = made(name, precision, attention)
     program = MLProgram(path, precision=precision)
-    # each of some dozen layers rounds to 2**-11 of a value: 65 dB was the least seen; float32's bound is the epsilon of 1e-5 that
-    # coremltools adds to a variance of 1 where it scales a normalised group: 112 dB
+    # Each of several dozen layers rounds to 2**-11 of a value: at least 65 dB was seen; float32's bound is the epsilon of 1e-5 that
+    # coremltools adds to a variance of 1 when it scales a normalised group: 112 dB.
     bound = 108 if precision == "float32" else 60
     for timestep in (981.0, 785.954, 500.0, 1.0):
         at = found | {"timestep": torch.full((2,), timestep)}
@@ -323,7 +323,7 @@ def test_operations_are_those_that_are_meant(made: Any, name: str, precision: Pr
     assert counts["linear"] == 0
     split = attention is not Attention.ORIGINAL
     assert (counts["einsum"] > 0, counts["matmul"] > 0) == (split, not split)
-    # no scaling of scores, and sums of float32 alone
+    # No scaling of scores, and sums in float32 only.
     assert counts["softmax"] * 2 == counts["einsum"] + counts["matmul"]
     exact = [operation for operation in operations if operation.type in ("sin", "cos", "square", "sqrt", "reduce_mean", "real_div")]
     assert {_dtype(operation) for operation in exact} == {"fp32"}
@@ -355,13 +355,13 @@ def test_no_constant_is_infinite(made: Any, name: str, precision: Precision, att
 
 @packages
 def test_the_executor_knows_every_piece(made: Any, name: str, precision: Precision, attention: Attention) -> None:
-    """Fast kernels take norms, attention and feed-forward layers, in float16 packages with their casts too, and change nothing."""
+    """Fast kernels replace norms, attention and feed-forward layers, including their casts in float16 packages, without any change."""
     path, module, found = made(name, precision, attention)
     fused, plain = MLProgram(path), MLProgram(path, fuse=False)
     left = Counter(step.operation.type for stage in fused._stages for step in stage.executor.computations if _is_plain(step))
     pieces = {"softmax", "einsum", "matmul", "slice_by_index", "square", "reduce_mean", "batch_norm", "gelu", "split", "conv"}
     assert not left.keys() & pieces
-    # only the way up puts arrays side by side, and the time embedding its sines and cosines
+    # Only the up path concatenates arrays, and the time embedding its sines and cosines.
     ups = sum(len(block.resnets) for block in getattr(module, "up_blocks", ()))
     assert left["concat"] == ups + (3 if name == "sdxl" else 1)
     given_inputs = {key: value.numpy() for key, value in found.items()}
@@ -392,12 +392,12 @@ def test_one_package_for_pictures_of_several_sizes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_groups_far_from_their_mean_survive_half_precision(kept: bool, tmp_path: Path) -> None:
-    """Values 3000 apart, whose squares half precision cannot hold: 50 dB with the statistics in float32, noise without."""
+    """Values 3000 apart, whose squares exceed half precision: 50 dB with the statistics in float32, noise without."""
     torch.manual_seed(0)
     norm = nn.GroupNorm(2, 8).eval()
     randomise(norm)
     x = 3000 * torch.randn(2, 8, 6, 6) + 500
     path = package(norm, {"x": x}, ["y"], tmp_path / "norm.mlpackage", "float16", norms_in_float32=kept)
     found = MLProgram(path, precision="float16").predict({"x": x.numpy()})["y"]
-    # the input itself is rounded to half precision, which leaves 68 dB
+    # The input itself is rounded to half precision, which leaves 68 dB.
     assert (decibels(found, norm(x).numpy()) >= 50) is kept

@@ -1,4 +1,4 @@
-"""Verification: what is good passes with its figures, and what is spoiled fails by the name of the operation that was spoiled."""
+"""Verification: good packages pass with their figures, and spoiled ones fail with the name of the spoiled operation."""
 
 import dataclasses
 import gc
@@ -31,7 +31,7 @@ _MODEL = "Data/com.apple.CoreML/model.mlmodel"
 
 
 def reference(module: torch.nn.Module, outputs: Sequence[str]) -> Reference:
-    """A torch module as a function of arrays, inputs in the order of its arguments."""
+    """A torch module as a function of arrays, with inputs in the order of its arguments."""
 
     def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
         with torch.no_grad():
@@ -42,7 +42,7 @@ def reference(module: torch.nn.Module, outputs: Sequence[str]) -> Reference:
 
 
 class Normed(torch.nn.Module):
-    """A group norm between two convolutions: it squares what deviates from the mean, which leaves float16 above 255."""
+    """A group norm between two convolutions, which squares deviations from the mean; above 255 this exceeds float16."""
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Normed(torch.nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """A package, and the network that it was made from."""
+    """A package, and the network it was made from."""
 
     path: Path
     module: Any
@@ -88,7 +88,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """What takes a picture, in float16 throughout."""
+    """A network that takes an image, in float16 throughout."""
     module = Normed().eval()
     folder = tmp_path_factory.mktemp("picture")
     path = convert(module, {"x": torch.randn(1, 4, 3, 3)}, ("latent",), folder, precision="float16", input_dtypes={"x": np.float16})
@@ -102,7 +102,7 @@ def made(request: pytest.FixtureRequest) -> Made:
 
 
 def operation(path: Path, module: str) -> Operation:
-    """The operation that uses a module's weight."""
+    """Return the operation that uses a module's weight."""
     with MLProgram(path) as program:
         [found] = [
             each
@@ -113,7 +113,7 @@ def operation(path: Path, module: str) -> Operation:
 
 
 def spoiled(source: Path, folder: Path, module: str) -> Path:
-    """A copy whose weights of one module are in another order."""
+    """Make a copy in which the weights of one module are in another order."""
     path = folder / "spoiled.mlpackage"
     shutil.copytree(source, path)
     name = operation(source, module).inputs["weight"][0]
@@ -140,7 +140,7 @@ def test_a_good_package_passes_with_its_figures(made: Made) -> None:
     assert found.passed
     found.require()
     assert {(row.output, row.precision) for row in found.rows} == {(name, mode) for name in made.outputs for mode in ("float32", "float16")}
-    # float16 weights alone cost more than float32 arithmetic ever does
+    # float16 weights alone lose more than float32 arithmetic ever does.
     assert 45 < found.worst.psnr < 90
     assert found.error_origins == ()
     assert found.table().splitlines()[0] == f"model.mlpackage: {made.role}, at least 35 dB: passed"
@@ -153,7 +153,7 @@ def test_a_unet_is_tried_at_each_timestep_and_its_float16_is_worst_early(unet: M
     assert cases == ["fixed, t=981", "random, t=981", "random, t=501", "random, t=21", "random, t=1"]
     by_case = {row.case: row.psnr for row in found.rows if row.precision == "float16"}
     assert by_case["random, t=1"] > by_case["random, t=981"] + 3
-    # this package has its timestep embedding in float16: t times a frequency has few digits left, and sine and cosine show it
+    # The timestep embedding of this package is in float16: t times a frequency has few digits left, which sine and cosine reveal.
     assert len(found.error_origins) == 3
     assert {origin.operation for origin in found.error_origins} & {"sin", "cos"}
     assert "where the error of noise_pred is born" in found.table()
@@ -171,7 +171,7 @@ def test_a_float32_package_is_computed_in_float32_alone(tmp_path: Path) -> None:
 
 def test_halves_are_one_network(unet: Made, tmp_path: Path) -> None:
     with warnings.catch_warnings():
-        # it leaves two temporary folders to the garbage collector
+        # It leaves two temporary folders to the garbage collector.
         warnings.simplefilter("ignore")
         ct.models.utils.bisect_model(str(unet.path), str(tmp_path), check_output_correctness=False)
         gc.collect()
@@ -180,11 +180,11 @@ def test_halves_are_one_network(unet: Made, tmp_path: Path) -> None:
     whole = verify(unet.call, [unet.path], role="unet", timesteps=(501, 1))
     found = verify(unet.call, halves, role="unet", timesteps=(501, 1))
     with MLProgram(unet.path) as program:
-        # in float32 the halves and the whole part by the order of sums alone
+        # In float32 the halves and the whole differ only in the order of sums.
         assert verify(program.predict, halves, role="unet", timesteps=(501,), precisions=["float32"], min_psnr=90).passed
     for one, other in zip(found.rows, whole.rows, strict=True):
         assert (one.case, one.precision, one.output) == (other.case, other.precision, other.output)
-        # the boundary is handed over in float32: the same numbers
+        # Values cross the boundary in float32: the same numbers.
         assert one.psnr == pytest.approx(other.psnr, abs=1)
     assert found.package == " and ".join(path.name for path in halves)
 
@@ -230,9 +230,9 @@ def test_what_overflows_float16_is_named(tmp_path: Path) -> None:
     path = convert(module, {"z": torch.randn(1, 4, 3, 3)}, ("image",), tmp_path, precision="float16")
     found = verify(reference(module, ["image"]), [path], role="vae_decoder")
     assert not found.passed
-    # float32 arithmetic shows nothing of it
+    # float32 arithmetic shows no difference.
     assert min(row.psnr for row in found.rows if row.precision == "float32") > 45
-    # x over infinity is zero: the output is finite, and wrong
+    # x over infinity is zero: the output is finite, and wrong.
     assert np.isfinite(found.worst.psnr)
     assert (found.error_origins[0].operation, found.error_origins[0].place, found.error_origins[0].finite) == (
         "square",
@@ -252,7 +252,7 @@ def test_a_wrong_transposition_is_named(unet: Made, tmp_path: Path) -> None:
     name = turned.inputs["perm"].arguments[0].name
     perm = next(each for each in block.operations if each.outputs[0].name == name).attributes["val"].immediateValue.tensor.ints
     assert list(perm.values) == [0, 2, 3, 1]
-    # rows and columns are equal in number, so that no shape tells
+    # Rows and columns are equal in number, so shapes do not reveal it.
     perm.values[1], perm.values[2] = 3, 2
     (path / _MODEL).write_bytes(spec.SerializeToString())
     found = verify(unet.call, [path], role="unet", timesteps=(501,), sibling=[unet.path])
@@ -323,7 +323,7 @@ def test_psnr_is_apples_formula() -> None:
 def test_relative_error_of_what_cannot_be_compared() -> None:
     assert relative_error(np.ones((2, 3)), np.ones((3, 2))) == np.inf
     assert relative_error(np.array([np.nan, 1.0]), np.array([1.0, 1.0])) == np.inf
-    # a causal mask is infinite on both sides
+    # A causal mask is infinite on both sides.
     assert relative_error(np.array([-np.inf, 1.0]), np.array([-np.inf, 1.0])) == 0
     assert relative_error(np.array([1, 2, 3, 4]), np.array([1, 2, 3, 5])) == 0.25
 
@@ -334,7 +334,7 @@ def _step(name: str, inputs: Sequence[str], error: float | None) -> Measured:
 
 
 def test_an_error_that_does_not_persist_is_no_birth() -> None:
-    """A mean near zero is far off in its own scale; what it is subtracted from does not notice."""
+    """A mean near zero has a large relative error, which is irrelevant once it is subtracted."""
     steps = [
         _step("x", ["in"], 1e-4),
         _step("mean", ["x"], 0.9),

@@ -1,4 +1,4 @@
-"""Models that several tests share; tests must not write there."""
+"""Models shared by several tests; tests must not write to them."""
 
 from pathlib import Path
 

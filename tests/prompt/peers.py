@@ -1,4 +1,4 @@
-"""What prompts become in diffusers and transformers."""
+"""The processing of prompts in diffusers and transformers."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ def open_peer(folder: Path) -> Any:
         warnings.simplefilter("ignore")
         peer = diffusers.StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     peer.set_progress_bar_config(disable=True)
-    # diffusers 0.42.1 looks for the final norm in the module in which transformers 4 had it; past nn.Module, which would register a cycle
+    # diffusers 0.42.1 looks for the final norm in transformers 4's module; bypass nn.Module, which would register a cycle.
     peer.text_encoder.__dict__["text_model"] = peer.text_encoder
     return peer
 
 
 def draw(peer: Any, prompt: str, negative: str | None, seed: int, **settings: Any) -> np.ndarray:
-    """A picture; a negative prompt of None is for one that comes as ``negative_prompt_embeds``."""
+    """Draw an image; a negative prompt of None is passed as ``negative_prompt_embeds``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         generator = torch.Generator().manual_seed(seed)
@@ -30,13 +30,13 @@ def draw(peer: Any, prompt: str, negative: str | None, seed: int, **settings: An
 
 
 def skipped(peer: Any, text: str, clip_skip: int) -> torch.Tensor:
-    """diffusers' own states of one prompt, layers skipped."""
+    """Return diffusers' own states of one prompt, with layers skipped."""
     states, _ = peer.encode_prompt(text, "cpu", 1, do_classifier_free_guidance=False, clip_skip=clip_skip)
     return states  # type: ignore[no-any-return]
 
 
 def hidden_states(peer: Any, rows: Sequence[Sequence[tuple[str, float]]], *, keep_mean: bool = True) -> np.ndarray:
-    """Chunks of one prompt, given by hand as (text, weight), through transformers' tokenizer and encoder: float32[1, chunks*77, D]."""
+    """Encode chunks of one prompt, written by hand as (text, weight), with transformers: float32[1, chunks*77, D]."""
     tokenizer, states = peer.tokenizer, []
     for row in rows:
         ids, weights = [tokenizer.bos_token_id], [1.0]
@@ -58,5 +58,5 @@ def hidden_states(peer: Any, rows: Sequence[Sequence[tuple[str, float]]], *, kee
 
 
 def words(count: int, text: str = "red") -> str:
-    """A text of so many tokens."""
+    """Return a text of this many tokens."""
     return " ".join([text] * count)

@@ -1,4 +1,4 @@
-"""Where a prompt is split, and what becomes of each part."""
+"""Where a prompt is split, and the content of each row."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.prompt.peers import words
 
 
 def contents(text: str, tokenizer: ClipTokenizer, **options: Any) -> list[list[int]]:
-    """The ids of each row between its start and its first end token."""
+    """Return the ids of each row between its start token and its first end token."""
     chunks = chunk_prompt(text, tokenizer, **options)
     assert chunks.input_ids.dtype == np.int32
     assert chunks.input_ids.shape == chunks.weights.shape
@@ -65,23 +65,23 @@ def test_no_token_is_lost_and_none_is_moved(clip: ClipTokenizer, text: str) -> N
     rows = contents(text, clip)
     assert [i for row in rows for i in row] == clip.encode(text.replace("(circle:1.3)", "circle"))[1:-1]
     assert all(rows) or rows == [[]]
-    # nothing is moved further than the 20 tokens from the comma on
+    # Text moves at most the 20 tokens from the comma on.
     assert all(len(row) > 75 - 20 for row in rows[:-1])
 
 
 @pytest.mark.parametrize(
     ("text", "sizes"),
     [
-        # 56 + comma + 18: the full row's last 19 tokens hold the comma, so the phrase behind it moves
+        # 56 + comma + 18: the full row's last 19 tokens contain the comma, so the phrase after it moves.
         (f"{words(56)}, {words(18)} blue", [57, 19]),
-        # the comma is the 20th token from the end: the last that counts
+        # The comma is the 20th token from the end, the last that counts.
         (f"{words(55)}, {words(19)} blue", [56, 20]),
         (f"{words(54)}, {words(20)} blue", [75, 1]),
-        # a comma that ends the row, and one that is itself too much
+        # A comma at the end of the row, and a comma that itself does not fit.
         (f"{words(74)}, blue", [75, 1]),
         (f"{words(75)}, blue", [75, 2]),
         (f"{words(70)}, {words(4)}, blue", [75, 2]),
-        # nothing to do where the prompt fits
+        # Nothing to do if the prompt fits.
         (f"{words(56)}, {words(18)}", [75]),
     ],
 )

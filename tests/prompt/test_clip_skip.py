@@ -1,4 +1,4 @@
-"""Clip skip, as diffusers counts it."""
+"""Clip skip, counted as in diffusers."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ PROMPT, NEGATIVE = "a red circle", "blue"
 @pytest.mark.parametrize("form", ["sd1", "sd2"])
 @pytest.mark.parametrize("clip_skip", [0, 1, 2])
 def test_a_picture_equals_diffusers(models: dict[Form, Path], form: Form, clip_skip: int) -> None:
-    """Of which 0.42.1 skips layers for the prompt alone, so that the negative prompt is handed over as its own states."""
+    """Version 0.42.1 skips layers only for the prompt, so the negative prompt is passed as its own states."""
     pipe, peer = sdrt.load(models[form]), open_peer(models[form])
     negative = skipped(peer, NEGATIVE, clip_skip)
     want = draw(peer, PROMPT, None, 93, clip_skip=clip_skip, negative_prompt_embeds=negative, **QUICK)
@@ -57,7 +57,7 @@ def test_every_output_equals_transformers(models: dict[Form, Path], form: Form, 
 
 
 def test_the_negative_prompt_skips_too(models: dict[Form, Path], pipe: sdrt.Pipeline) -> None:
-    """A departure: diffusers 0.42.1 guides away from the states of another layer."""
+    """A departure: diffusers 0.42.1 guides away from the states of a different layer."""
     peer = open_peer(models["sd1"])
     [got] = pipe.generate(PROMPT, NEGATIVE, seed=93, clip_skip=1, **QUICK).images
     assert psnr(got, draw(peer, PROMPT, NEGATIVE, 93, clip_skip=1, **QUICK)) < 40

@@ -1,4 +1,4 @@
-"""Textual inversion: files, tokens, ids and pictures, beside diffusers."""
+"""Textual inversion: files, tokens, ids and images, compared with diffusers."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ FIRST = len(vocabulary())
 
 
 def vectors(seed: int, *shape: int, dtype: str = "float32") -> Any:
-    """As strong as the random model's own table."""
+    """As large as the random model's own table."""
     return (np.random.default_rng(seed).standard_normal(shape) / shape[-1] ** 0.5).astype(dtype)
 
 
@@ -88,7 +88,7 @@ def test_the_ids_follow_the_models_own(pair: tuple[sdrt.Pipeline, Any]) -> None:
 
 
 def test_any_case_gives_every_vector(pair: tuple[sdrt.Pipeline, Any]) -> None:
-    """A departure: diffusers looks for further vectors in the prompt as typed, and finds the first only."""
+    """A departure: diffusers looks for further vectors in the prompt as typed, and finds only the first."""
     pipe, peer = pair
     prompt = "MidJourney"
     assert pipe.tokenizer.encode(prompt) == pipe.tokenizer.encode("midjourney")
@@ -133,7 +133,7 @@ def test_settings_name_each_embedding_by_its_hash(pair: tuple[sdrt.Pipeline, Any
     sha256 = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     want = {"<cat-toy>": sha256["one"], "midjourney": sha256["many"], "<Half>": sha256["half"]}
     assert json.loads(text_chunks(settings, 5)["sdrt"])["embeddings"] == want
-    # AUTOMATIC1111 writes those that the prompts use, with twelve digits
+    # AUTOMATIC1111 writes those that the prompts use, with twelve digits.
     used = f'TI hashes: "midjourney: {sha256["many"][:12]}, <Half>: {sha256["half"][:12]}"'
     assert used in parameters_text(settings, 5)
     assert "TI hashes" not in parameters_text(pipe.generate("a circle", seed=5, **QUICK).settings, 5)
@@ -200,7 +200,7 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(
 
 
 def test_a_token_may_be_a_word_of_several_tokens(models: dict[Form, Path], tmp_path: Path) -> None:
-    """`red` is one token with its end of word, but `red` without one is none: diffusers allows it too."""
+    """`red` is a token only with its end of word; without it, diffusers allows the name too."""
     pipe = sdrt.load(models["sd1"], embeddings=[_bad_files(tmp_path)["red"]])
     assert pipe.tokenizer.encode("red")[1:-1] == [FIRST]
 

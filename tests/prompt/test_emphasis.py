@@ -1,4 +1,4 @@
-"""Weights on hidden states, and whole weighted pictures against an encoding by transformers."""
+"""Weights on hidden states, and whole weighted images compared with an encoding by transformers."""
 
 import threading
 from pathlib import Path
@@ -21,14 +21,14 @@ QUICK: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0}
 
 
 def encode(pipe: sdrt.Pipeline, text: str, emphasis: Any = "original") -> np.ndarray:
-    """The prompt's own rows, through the public parts."""
+    """Encode the prompt's own rows with the public functions."""
     chunks, empty = (chunk_prompt(each, pipe.tokenizer) for each in (text, ""))
     states, _ = encode_prompts(encoder_of(pipe), [chunks], empty, emphasis)
     return states
 
 
 def encoder_of(pipe: sdrt.Pipeline) -> Any:
-    """The text encoder as a function of ids alone."""
+    """Return the text encoder as a function of ids alone."""
     network = pipe._assembly.base.networks.get("text_encoder")
 
     def encode_ids(input_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +38,7 @@ def encoder_of(pipe: sdrt.Pipeline) -> Any:
     return encode_ids
 
 
-# The chunks and weights that each prompt means, written by hand.
+# The chunks and weights of each prompt, written by hand.
 MEANT: dict[str, list[list[tuple[str, float]]]] = {
     "a (red:1.4) circle": [[("a", 1.0), ("red", 1.4), ("circle", 1.0)]],
     "a ((red)) [circle] (blue:0)": [[("a", 1.0), ("red", 1.1 * 1.1), ("circle", 1 / 1.1), ("blue", 0.0)]],
@@ -55,7 +55,7 @@ def test_hidden_states_equal_those_built_with_transformers(models: dict[Form, Pa
     for text, rows in MEANT.items():
         want, got = hidden_states(peer, rows, keep_mean=emphasis == "original"), encode(pipe, text, emphasis)
         assert got.shape == want.shape
-        # the text encoder's own bound; 2e-5 is measured, where the two means are summed in other precisions
+        # The text encoder's own bound; 2e-5 is measured, since the two means are summed in different precisions.
         assert np.abs(got - want).max() < 1e-4 * np.abs(want).max(), text
         unweighted = hidden_states(peer, [[(piece, 1.0) for piece, _ in row] for row in rows])
         assert np.abs(want - unweighted).max() > 0.05 * np.abs(want).max()
@@ -90,7 +90,7 @@ def test_the_mean_of_each_chunk_stays(data: st.DataObject, chunks: int, dtype: s
     weights = np.array(data.draw(st.lists(st.lists(st.floats(0.1, 3), min_size=7, max_size=7), min_size=chunks, max_size=chunks)))
     result = emphasise(states, weights)
     assert result.dtype == states.dtype
-    # what is lost in a sum of 35 rounded terms of up to 10
+    # The loss in a sum of 35 rounded terms of up to 10.
     np.testing.assert_allclose(result.mean(axis=(1, 2)), states.mean(axis=(1, 2)), atol=1e-5 if dtype == "float32" else 1e-13)
     ratios = result / (states * weights[:, :, None])
     np.testing.assert_allclose(ratios, np.broadcast_to(ratios[:, :1, :1], ratios.shape), rtol=1e-5)
@@ -121,7 +121,7 @@ def test_prompts_of_other_lengths_are_padded_with_the_empty_prompt(pipe: sdrt.Pi
     np.testing.assert_allclose(pooled[0], encoder_of(pipe)(short.input_ids)[1][0], atol=1e-5)
     assert states.shape == (2, 3 * 77, 32)
     want = np.concatenate([encode(pipe, "red"), encode(pipe, ""), encode(pipe, "")], axis=1)
-    # another number of rows in one matrix product, which rounds otherwise
+    # A different number of rows in a matrix product rounds differently.
     np.testing.assert_allclose(states[:1], want, atol=1e-5)
     assert np.abs(states[0, 77:154] - states[1, 77:154]).max() > 0.1
 
@@ -193,7 +193,7 @@ def test_a_choice_that_is_none_is_named(pipe: sdrt.Pipeline, options: dict[str, 
 
 
 def test_weights_draw_the_embedded_models_square_round() -> None:
-    """Between two shapes the weighted one wins, the more the heavier: the square fills ever less of its box."""
+    """Of two shapes the weighted one wins, and more so with a larger weight: the square fills less and less of its box."""
     nano = sdrt.load("nano")
     draws = {w: nano.generate(f"a red (circle:{w}) square", seed=93, num_inference_steps=12).images[0] for w in (1, 1.4, 1.7, 2)}
     [plain] = nano.generate("a red circle square", seed=93, num_inference_steps=12).images
@@ -203,13 +203,13 @@ def test_weights_draw_the_embedded_models_square_round() -> None:
     assert likeness[1] < 40
     filled = [_filled(np.asarray(image, np.int16)) for image in draws.values()]
     assert filled == sorted(filled, reverse=True)
-    # a square fills its box, a circle pi/4 of it
+    # A square fills its box, a circle pi/4 of it.
     assert filled[0] > 0.95
     assert filled[-1] < 0.9
 
 
 def _filled(image: np.ndarray) -> float:
-    """How much of its bounding box the red shape fills."""
+    """Return how much of its bounding box the red shape fills."""
     red = (image[:, :, 0] - image[:, :, 1:].max(axis=2)) > 80
     rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
     return float(red.sum() / ((np.ptp(rows) + 1) * (np.ptp(columns) + 1)))

@@ -1,4 +1,4 @@
-"""The syntax of weighted prompts: what AUTOMATIC1111's parser gives, and what holds for any text."""
+"""The syntax of weighted prompts: the results of AUTOMATIC1111's parser, and properties for any text."""
 
 import re
 from itertools import pairwise
@@ -30,7 +30,7 @@ A1111: dict[str, list[tuple[str, float]]] = {
     ],
 }
 
-# Read off the rules of the module's docstring.
+# Derived from the rules in the module's docstring.
 OURS: dict[str, list[tuple[str, float]]] = {
     "": [("", 1.0)],
     "()": [("", 1.0)],
@@ -94,7 +94,7 @@ def test_an_escaped_text_is_that_text(text: str) -> None:
 
 @given(TEXTS)
 def test_only_syntax_is_lost(text: str) -> None:
-    """Whatever else stands in a prompt is there again, in its order, in pieces that are neither empty nor of their neighbour's weight."""
+    """All other text of a prompt is preserved in order, in pieces that are neither empty nor of their neighbour's weight."""
     sections = parse(text)
     words = re.sub(r"\bBREAK\b|[()\[\]\\\s]|:\s*[+-]?[.0-9]+\s*\)", "", text)
     found = "".join(piece.text for section in sections for piece in section)
@@ -107,7 +107,7 @@ def test_only_syntax_is_lost(text: str) -> None:
 
 @given(TEXTS)
 def test_brackets_round_a_whole_prompt_multiply_every_weight(text: str) -> None:
-    """Only for a prompt that closes what it opens: an open bracket would take the closing one for its own."""
+    """Only for a prompt that closes its brackets: an open bracket would take the closing one as its own."""
     safe = escape(text)
     inner = f"a ({safe} x:1.5) [y]"
     for around, factor in (("({})", 1.1), ("[{}]", 1 / 1.1), ("({}:0.3)", 0.3)):
@@ -139,5 +139,5 @@ def test_brackets_nest_a_hundred_deep() -> None:
 @settings(max_examples=20)
 @given(st.sampled_from(["(a:" + "1" * 50_000, ":" * 50_000, " " * 50_000 + "(", "(a:" + " " * 50_000, "\\" * 50_001]))
 def test_a_hostile_prompt_is_read_once(text: str) -> None:
-    """Each of these takes minutes where a pattern backtracks; nothing is timed, the suite would hang."""
+    """Each of these takes minutes if a pattern backtracks; nothing is timed, the suite would hang."""
     assert len(parse(text)) == 1

@@ -1,4 +1,4 @@
-"""The Brownian tree against torchsde, as diffusers' DPMSolverSDEScheduler reads it."""
+"""The Brownian tree compared with torchsde, as diffusers' DPMSolverSDEScheduler uses it."""
 
 import importlib
 import itertools
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="a torch build without AVX2 draws other normals"
 )
 
-LOW, HIGH = 0.03125, 14.625  # float32 numbers of six decimals: torchsde warns where rounding makes the interval smaller
+LOW, HIGH = 0.03125, 14.625  # float32 numbers of six decimals: torchsde warns if rounding makes the interval smaller
 times = st.floats(LOW, HIGH, width=32)
 shapes = st.sampled_from([(1, 4, 8, 8), (3,), (2, 3, 5)])
 
@@ -34,7 +34,7 @@ def theirs(shape: tuple[int, ...], seed: Any) -> Any:
 def test_increments_are_torchsdes_bit_for_bit_in_any_order(seed: int, shape: tuple[int, ...], queries: list[tuple[float, float]]) -> None:
     reference, ours = theirs(shape, seed), BrownianTree(shape, LOW, HIGH, seed)
     for ta, tb in queries:
-        if round(ta, 6) != round(tb, 6):  # torchsde splits a rounded point for ever smaller intervals
+        if round(ta, 6) != round(tb, 6):  # torchsde splits intervals without end for a point that rounds
             np.testing.assert_array_equal(ours.increment(ta, tb), reference.tree(ta, tb).numpy(), strict=True)
 
 
@@ -47,7 +47,7 @@ def karras(n: int) -> np.ndarray:
 @pytest.mark.parametrize("n", [2, 3, 11, 31])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_a_samplers_noise_is_diffusers(n: int, backwards: bool) -> None:
-    """Equal but for the square root of the step, which MKL may round wrongly: a unit in its last place, and one in the quotient's."""
+    """Equal except for the square root of the step, which MKL may round wrongly: one unit in its last place, and one in the quotient's."""
     sigmas = karras(n)[::-1] if backwards else karras(n)
     reference, ours = theirs((1, 4, 16, 16), 7), BrownianTree((1, 4, 16, 16), LOW, HIGH, 7)
     for a, b in itertools.pairwise(sigmas):
@@ -83,7 +83,7 @@ def test_each_picture_of_a_batch_is_what_it_is_alone() -> None:
 def test_the_motion_adds_up_and_has_the_variance_of_its_steps() -> None:
     tree = BrownianTree((40_000,), LOW, HIGH, 3)
     parts = [tree.increment(a, b) for a, b in ((0.5, 2.0), (2.0, 2.25), (2.25, 11.0))]
-    # float32 sums of some 25 terms of size 3
+    # float32 sums of about 25 terms of size 3.
     np.testing.assert_allclose(sum(parts), tree.increment(0.5, 11.0), rtol=0, atol=2e-5)
     for part, step in zip(parts, (1.5, 0.25, 8.75), strict=True):
         assert abs(part.var() / step - 1) < 0.03  # four standard deviations of a variance of 40,000 values
@@ -94,7 +94,7 @@ def test_the_motion_adds_up_and_has_the_variance_of_its_steps() -> None:
 
 
 def test_a_level_that_float32_moved_just_outside_is_the_end() -> None:
-    """diffusers asks at exp(log(sigma)) in float32; torchsde clamps, with a warning."""
+    """diffusers queries exp(log(sigma)) in float32; torchsde clamps it, with a warning."""
     tree = BrownianTree((3,), LOW, HIGH, 1)
     np.testing.assert_array_equal(tree.increment(LOW - 1e-7, HIGH + 5e-6), tree.increment(LOW, HIGH))
 

@@ -1,4 +1,4 @@
-"""The stream `nv` and its engine: published vectors, a second implementation in plain integers, and a card where there is one."""
+"""The stream `nv` and its engine: published vectors, a second implementation in plain integers, and a GPU if there is one."""
 
 import math
 
@@ -17,7 +17,7 @@ A100, RTX_3090 = 108 * 2048, 82 * 1536
 
 
 def encrypt(counter: list[int], key: int) -> list[int]:
-    """Philox 4x32-10 as the paper's formulas read, one counter at a time."""
+    """Philox 4x32-10 as the paper's formulas state it, one counter at a time."""
     x0, x1, x2, x3 = counter
     k0, k1 = key % 2**32, key >> 32
     for _ in range(10):
@@ -53,8 +53,8 @@ def test_many_counters_at_once_are_each_alone(counters: list[tuple[int, int, int
 def test_the_published_noise_of_seed_0() -> None:
     """The twelve values in the docstring of stable-diffusion-webui's modules/rng_philox.py, and the start of the next draw.
 
-    They were computed in float64 throughout. A card's float32 angle is off by up to 6e-7 (word, constant and angle are rounded), times a
-    radius of up to 2.7 here; 5.6e-7 is what comes of it.
+    They were computed in float64 throughout. A GPU's float32 angle is off by up to 6e-7 (word, constant and angle are rounded), times a
+    radius of up to 2.7 here; the result is off by 5.6e-7.
     """
     noise = sdrt.rng.stream("nv", 0)
     first = [
@@ -67,7 +67,7 @@ def test_the_published_noise_of_seed_0() -> None:
 
 
 def model(seed: int, sizes: list[int], threads: int, dtype: str) -> list[list[float]]:
-    """The grid-stride kernel as it is written: a loop over threads, each with its own cursor, in Python floats."""
+    """The grid-stride kernel as written: a loop over threads, each with its own cursor, in Python floats."""
     per = 2 if dtype == "float64" else 4
     turn = float(np.float32(2.3283064e-10) * np.float32(6.2831855))  # curand_globals.h, CURAND_2POW32_INV_2PI
     offset, results = 0, []
@@ -106,13 +106,13 @@ def model(seed: int, sizes: list[int], threads: int, dtype: str) -> list[list[fl
 def test_a_card_of_any_width_draws_as_its_kernel_is_written(seed: int, sizes: list[int], threads: int, dtype: str) -> None:
     noise = sdrt.rng.stream("nv", seed, threads=threads)
     for size, expected in zip(sizes, model(seed, sizes, threads, dtype), strict=True):
-        # float32: one rounding (2**-24). float64: libm and numpy may differ by a unit in each function, near pi by one of the angle.
+        # float32: one rounding (2**-24). float64: libm and numpy may differ by one unit in each function, and near pi by one of the angle.
         rtol, atol = (6e-8, 1e-14) if dtype == "float32" else (0.0, 4e-15)
         np.testing.assert_allclose(noise.normal(size, dtype), expected, rtol=rtol, atol=atol)
 
 
 def test_draws_that_fit_are_the_same_on_every_card_and_larger_ones_are_not() -> None:
-    """The reports of differing noise on A100 and RTX 3090 (pytorch issues 143086, 158398): the first difference is at the smaller width."""
+    """The reported differences of noise on A100 and RTX 3090 (pytorch issues 143086, 158398) start at the smaller width."""
     large, small = (sdrt.rng.stream("nv", 5, threads=threads) for threads in (A100, RTX_3090))
     a, b = large.normal(400_000), small.normal(400_000)
     differ = np.flatnonzero(a != b)
@@ -120,7 +120,7 @@ def test_draws_that_fit_are_the_same_on_every_card_and_larger_ones_are_not() -> 
     assert round(differ.size / a.size, 3) == 0.685
     unlimited = sdrt.rng.stream("nv", 5)
     np.testing.assert_array_equal(unlimited.normal(400_000)[:A100], a[:A100])
-    for noise in (large, small, unlimited):  # all have used one counter of each thread
+    for noise in (large, small, unlimited):  # each has used one counter of every thread
         assert noise.state["cursor"] == {"offset": 1}
 
 
@@ -149,7 +149,7 @@ def test_negative_seeds_wrap_at_64_bits(seed: int, same: int) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device to compare with")
 @pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-5), ("float16", 4e-3), ("float64", 1e-13)])
 def test_a_card_draws_the_same(dtype: str, atol: float) -> None:
-    """The card's fast sine is good to 2**-21 near 0 and to less up to 2 pi, times a radius of at most 6.7; float16 has 10 bits."""
+    """A GPU's fast sine is accurate to 2**-21 near 0 and less up to 2 pi, times a radius of at most 6.7; float16 has 10 bits."""
     card = torch.cuda.get_device_properties(0)
     threads = card.multi_processor_count * (card.max_threads_per_multi_processor // 256) * 256
     noise, generator = sdrt.rng.stream("nv", 93, threads=threads), torch.Generator("cuda").manual_seed(93)

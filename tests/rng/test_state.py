@@ -1,4 +1,4 @@
-"""Streams are saved, restored and advanced."""
+"""Saving, restoring and advancing streams."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from sdrt.rng.base import SeededStream
 
 MAKERS: dict[str, tuple[str, dict[str, int]]] = {name: (name, {}) for name in sdrt.rng.names()} | {"nv, narrow": ("nv", {"threads": 256})}
 every_stream = pytest.mark.parametrize("label", MAKERS)
-# 1 and 15 leave the second normal of a pair waiting; 1001 crosses a narrow card's width and is no multiple of 16.
+# 1 and 15 leave the second normal of a pair waiting; 1001 exceeds a narrow GPU's width and is not a multiple of 16.
 draws = st.lists(st.tuples(st.sampled_from([0, 1, 3, 15, 16, 33, 1001]), st.sampled_from(["float32", "float64", "float16"])), max_size=4)
 
 

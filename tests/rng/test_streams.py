@@ -1,4 +1,4 @@
-"""What holds for every stream, and the errors of the table."""
+"""Properties of every stream, and the errors of the table."""
 
 import copy
 import pickle
@@ -60,7 +60,7 @@ def test_numpy_refuses_seeds_that_numpy_refuses(seed: int) -> None:
 
 @every_stream
 def test_a_stream_is_a_cursor_of_its_own(name: str) -> None:
-    """Two streams of one seed do not disturb each other, nor numpy's global generator."""
+    """Two streams of one seed affect neither each other nor numpy's global generator."""
     np.random.seed(5)
     expected = np.random.RandomState(5).rand()
     first, second = sdrt.rng.stream(name, 8), sdrt.rng.stream(name, 8)

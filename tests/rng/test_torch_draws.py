@@ -1,4 +1,4 @@
-"""What a torch generator draws besides normals: rand, randint, randperm."""
+"""Other draws of a torch generator than normals: rand, randint, randperm."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_uniform_is_rand(size: int, dtype: str) -> None:
 
 
 def test_a_narrow_uniform_that_rounds_up_to_1_is_0_as_in_torch() -> None:
-    """A million bfloat16 values hold thousands of them: the trap is met."""
+    """A million bfloat16 values include thousands of them, so the trap is tested."""
     assert np.count_nonzero(TorchStream(0).uniform(1_000_000, "bfloat16") == 0) > 1000
 
 
@@ -76,7 +76,7 @@ def test_permutation_is_randperm(n: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [(2**32 - 1) // 20 - 1, (2**32 - 1) // 20])
 def test_permutation_is_randperm_on_both_sides_of_its_change(n: int) -> None:
-    """Needs 4 GB, and a minute or two a case."""
+    """Needs 4 GB, and one or two minutes for each case."""
     ours, generator = pair(5)
     assert np.array_equal(ours.permutation(n), torch.randperm(n, generator=generator).numpy())
     assert_at_the_same_place(ours, generator)

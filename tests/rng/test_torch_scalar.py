@@ -1,4 +1,4 @@
-"""The stream `torch-scalar` against torch itself without its vector code."""
+"""The stream `torch-scalar` compared with torch itself without its vector code."""
 
 import os
 import subprocess
@@ -41,19 +41,19 @@ def test_the_bound_that_the_documentation_states(dtype: str, size: int, scalar_t
     noise = sdrt.rng.stream("torch-scalar", size)
     found = np.concatenate([noise.normal(n, dtype) for n in (size, 5, 20)]).astype(np.float64)
     differ = found != expected
-    if dtype == "float64" or size < 16:  # no float32 kernel takes part, but in the last 20 values
+    if dtype == "float64" or size < 16:  # no float32 kernel is used, except for the last 20 values
         assert not differ[: size + 5].any()
     else:
-        # Measured 1.5 % on glibc: each of log, cos and sin rounds otherwise in up to 1 % of its values, and the products hide some of it.
+        # Measured 1.5 % on glibc: log, cos and sin each round differently in up to 1 % of their values, and the products hide some of it.
         assert differ.mean() < (0.025 if dtype == "float32" and size > 1000 else 0.06 if dtype == "float32" else 2e-5)
-        # One rounding each of the logarithm (its square root halves it), the angle function and the product: 3 units, and 1 of slack.
+        # One rounding each of the logarithm (halved by its square root), the angle function and the product: 3 units, plus 1 of slack.
         unit = np.spacing(np.abs(expected).astype(np.float16 if dtype == "float16" else np.float32)).astype(np.float64)
         unit = unit * 2.0**16 if dtype == "bfloat16" else unit
         assert np.all(np.abs(found - expected) <= (4 if dtype == "float32" else 1) * unit)
 
 
 def test_the_two_builds_differ_where_the_documentation_says() -> None:
-    """Otherwise the test above could not tell them apart: about 38 % of float32 values."""
+    """Otherwise the test above could not tell them apart: about 38 % of float32 values differ."""
     scalar: np.ndarray
     vector: np.ndarray
     scalar, vector = (sdrt.rng.stream(name, 3).normal(100_000) for name in ("torch-scalar", "torch"))

@@ -1,4 +1,4 @@
-"""The stream `torch` against torch.randn, bit for bit."""
+"""The stream `torch` compared with torch.randn, bit for bit."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ sizes = st.one_of(st.integers(0, 70), st.integers(0, 40_000))
 
 
 def theirs(count: int, dtype: str, generator: torch.Generator) -> np.ndarray:
-    """torch.randn; numpy has no bfloat16, whose values float32 holds exactly."""
+    """torch.randn; numpy has no bfloat16, whose values float32 represents exactly."""
     noise = torch.randn(count, dtype=DTYPES[dtype], generator=generator)
     return (noise.float() if dtype == "bfloat16" else noise).numpy()
 
@@ -62,7 +62,7 @@ def test_precisions_can_be_mixed_on_one_generator(seed: int, draws: list[tuple[i
 
 
 def test_half_precisions_take_other_words_than_float32_where_16_does_not_divide() -> None:
-    """What makes a cast of float32 noise wrong: at 33 values the last 16 come from the words after 32, not after 33."""
+    """Casting float32 noise is wrong: at 33 values the last 16 come from the words after 32, not after 33."""
     single, half = (sdrt.rng.stream("torch", 4).normal(33, dtype) for dtype in ("float32", "float16"))
     np.testing.assert_array_equal(single.astype(np.float16)[:17], half[:17])
     assert not np.isclose(single[17:], half[17:].astype(np.float32), atol=1e-2).any()
@@ -101,7 +101,7 @@ def test_the_published_latents_of_seed_0() -> None:
 
 @pytest.mark.parametrize("seed", [1753191, 2934939])
 def test_a_normal_of_zero_has_no_sign(seed: int) -> None:
-    """Seeds searched for: their first 16 words hold a radius of 0 beside a negative cosine, and one beside a negative sine."""
+    """Seeds found by search: their first 16 words hold a radius of 0 beside a negative cosine, and one beside a negative sine."""
     noise = sdrt.rng.stream("torch", seed).normal(16)
     assert np.count_nonzero(noise) == 14
     assert_follows_torch(seed, [16])

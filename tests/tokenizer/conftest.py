@@ -1,4 +1,4 @@
-"""Tokenizers that several tests share: both are costly to open, and neither changes."""
+"""Tokenizers shared by several tests: both are slow to open, and neither changes."""
 
 from pathlib import Path
 from typing import Any

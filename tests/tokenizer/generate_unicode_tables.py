@@ -1,10 +1,10 @@
-"""Make ``sdrt/tokenizer/unicode.bin``: ask Rust ``tokenizers`` about every character, and write down what it does.
+"""Make ``sdrt/tokenizer/unicode.bin``: query Rust ``tokenizers`` about every character, and record its behaviour.
 
     python -m tests.tokenizer.generate_unicode_tables
 
-Layout: one zlib stream; in it a line of JSON (UTF-8), then 1,114,112 ASCII bytes, one per code point: a letter for its kind.
-The line holds the source, the age of Unicode of each table, lower case, canonical decompositions and compositions (without Hangul), and
-the marks of each combining class. The command prints the SHA-256 of what it packs; the packed bytes depend on the zlib at hand as well.
+Layout: one zlib stream with a line of JSON (UTF-8), then 1,114,112 ASCII bytes, one per code point: a character for its kind.
+The line holds the source, the Unicode version of each table, lower case, canonical decompositions and compositions (without Hangul), and
+the marks of each combining class. The command prints the SHA-256 of the unpacked content; the packed bytes also depend on the zlib version.
 """
 
 import json
@@ -20,20 +20,20 @@ TABLES = Path(__file__).parents[2] / "sdrt" / "tokenizer" / "unicode.bin"
 CHARACTERS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 
-# A character that is new in a version of Unicode, by the property that tells it.
+# A character new in each version of Unicode, by the property that reveals it.
 LETTERS_SINCE = {"13.0": "\u08be", "14.0": "\u0870", "15.0": "\U0001e4d0", "15.1": "\U0002ebf0", "16.0": "\u1c89", "17.0": "\U000323b0"}
 CAPITALS_SINCE = {"13.0": "\ua7c7", "14.0": "\u2c2f", "16.0": "\u1c89", "17.0": "\U00016ea0"}
 MARKS_SINCE = {"8.0": "\u08e3", "9.0": "\u08d4", "10.0": "\u1df6", "11.0": "\u08d3", "12.0": "\u0eba"}
 
 
 def matching(pattern: str) -> set[str]:
-    """The characters that a regular expression of one character matches, in the dialect that the tokenizer's pattern is written in."""
+    """Return the characters that match a regular expression of one character, in the dialect of the tokenizer's pattern."""
     text = normalizers.Replace(Regex(pattern), "").normalize_str("".join(CHARACTERS))
     return set(CHARACTERS) - set(text)
 
 
 def shapes(letters: set[str], numbers: set[str], spaces: set[str]) -> str:
-    """The kind of each code point; the halves of surrogate pairs, which are no characters, count as signs."""
+    """Return the kind of each code point; surrogates, which are not characters, count as symbols."""
 
     def shape(c: str) -> str:
         return c if c.isascii() else "z" if c in letters else "0" if c in numbers else " " if c in spaces else "!"
@@ -42,12 +42,12 @@ def shapes(letters: set[str], numbers: set[str], spaces: set[str]) -> str:
 
 
 def changes(normalizer: normalizers.Normalizer) -> dict[str, str]:
-    """What a normalizer makes of each character that it changes."""
+    """Return the result of a normalizer for each character that it changes."""
     return {c: changed for c in CHARACTERS if (changed := normalizer.normalize_str(c)) != c}
 
 
 def compositions(decompositions: dict[str, str]) -> dict[str, str]:
-    """The pairs of characters that NFC joins: each composite splits into its last mark and what NFC makes of the rest."""
+    """Return the pairs of characters that NFC joins: each composite splits into its last mark and the NFC of the rest."""
     nfc = normalizers.NFC().normalize_str
     pairs = {nfc(parts[:-1]) + parts[-1]: c for c, parts in decompositions.items() if nfc(c) == c and nfc(parts) == c}
     assert all(len(pair) == 2 for pair in pairs)
@@ -55,16 +55,16 @@ def compositions(decompositions: dict[str, str]) -> dict[str, str]:
 
 
 def combining_classes() -> dict[int, str]:
-    """The marks of each combining class: a mark is of the class of those that it never changes places with.
+    """Return the marks of each combining class: a mark belongs to the class of those it never changes places with.
 
-    Python's own tables lend one mark to each class, so that it can be probed; all else is the peer's.
+    Python's own tables provide one mark for each class, as a probe; everything else comes from the peer.
     """
     nfd = normalizers.NFD().normalize_str
 
     def swaps(text: str) -> bool:
         return nfd(text) != text
 
-    lowest, highest = "\u0334", "\u0345"  # classes 1 and 240: nothing lies beyond
+    lowest, highest = "\u0334", "\u0345"  # classes 1 and 240, the extremes
     still = [c for c in CHARACTERS if not swaps(c)]
     marks_of_peer = [c for c in still if swaps(highest + c) or swaps(c + lowest)]
     lent: dict[int, str] = {}
@@ -78,14 +78,14 @@ def combining_classes() -> dict[int, str]:
 
 
 def latest(passing: dict[str, bool]) -> str:
-    """The last version whose witness passes; a later one may not pass where an earlier one fails."""
+    """Return the last version whose character passes; a later one must not pass if an earlier one fails."""
     versions = [name for name, passes in passing.items() if passes]
     assert list(passing)[: len(versions)] == versions
     return versions[-1]
 
 
 def tables() -> bytes:
-    """The file's content, before it is packed."""
+    """Return the file's content, before packing."""
     letters, numbers, spaces = matching(r"\p{L}"), matching(r"\p{N}"), matching(r"\s")
     lowercase = changes(normalizers.Lowercase())
     decompositions = {c: parts for c, parts in changes(normalizers.NFD()).items() if ord(c) not in HANGUL_SYLLABLES}

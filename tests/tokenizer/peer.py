@@ -13,7 +13,7 @@ BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
 def clip_files() -> dict[str, str]:
-    """``vocab.json`` and ``merges.txt`` as openai's model repositories have them."""
+    """Write ``vocab.json`` and ``merges.txt`` as in OpenAI's model repositories."""
     vocabulary = ClipVocabulary()
     ids = {token: i for i, token in vocabulary.tokens.items()}
     merges = "".join(f"{left} {right}\n" for left, right in vocabulary.merge_tokens)
@@ -21,7 +21,7 @@ def clip_files() -> dict[str, str]:
 
 
 def write_folder(folder: Path, files: Mapping[str, Any]) -> Path:
-    """Write a folder; what is not a str becomes JSON."""
+    """Write a folder; values other than str become JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
@@ -34,16 +34,16 @@ def open_peer(folder: Path) -> Any:
 
 
 def added(content: str, **flags: bool) -> dict[str, Any]:
-    """An added token as older files write it."""
+    """Return an added token in the form of older files."""
     return {"content": content, "lstrip": False, "normalized": True, "rstrip": False, "single_word": False} | flags
 
 
 def typed(content: str, **flags: bool) -> dict[str, Any]:
-    """The same as ``tokenizer_config.json`` writes it."""
+    """Return the same in the form of ``tokenizer_config.json``."""
     return {"__type": "AddedToken"} | added(content, **flags)
 
 
-# Tokens of one letter and a few merges: most characters are unknown.
+# Tokens of one letter and a few merges, so that most characters are unknown.
 TINY_TOKENS = ["a", "b", "c", "a</w>", "b</w>", "c</w>", "ab", "abc</w>", "aa", "aa</w>", "bc</w>", "!</w>", "'", "|", "<", BOS, EOS]
 TINY = {
     "vocab.json": {token: i for i, token in enumerate(TINY_TOKENS)},

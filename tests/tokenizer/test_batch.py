@@ -1,4 +1,4 @@
-"""Rows for a text encoder: padded, cut with the end token kept, and what was cut is told."""
+"""Rows for a text encoder: padded, or cut with the end token kept and the cut text reported."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ def rows(peer: Any, texts: list[str]) -> list[list[int]]:
 
 @pytest.mark.parametrize("tokens", [0, 1, 73, 74, 75, 76, 77, 78, 200])
 def test_rows_around_the_limit_equal_transformers(tokens: int, tokenizer: ClipTokenizer, peer: Any) -> None:
-    """Prompts of so many tokens, start and end not counted; 75 fit."""
+    """Prompts of this many tokens, without start and end; 75 fit."""
     text = " ".join(f"w{'o' * (k % 3)}rd"[:1] for k in range(tokens))
     batch = tokenizer.batch([text])
     assert len(tokenizer.encode(text)) == tokens + 2
@@ -36,14 +36,14 @@ def test_rows_around_the_limit_equal_transformers(tokens: int, tokenizer: ClipTo
 
 @pytest.mark.parametrize("tokens", [75, 76, 77, 78, 200])
 def test_prompts_of_so_many_ids_equal_transformers(tokens: int, tokenizer: ClipTokenizer, peer: Any) -> None:
-    """The same, start and end counted."""
+    """The same, counted with start and end."""
     text = "cat " * (tokens - 2)
     assert len(tokenizer.encode(text)) == tokens
     assert tokenizer.batch([text]).input_ids.tolist() == rows(peer, [text])
 
 
 def test_padding_of_stable_diffusion_2(tmp_path: Path) -> None:
-    """It pads with "!" (id 0), and each "!" of a prompt becomes that token."""
+    """It pads with "!" (id 0), so each "!" in a prompt becomes that token."""
     peer = open_peer(write_folder(tmp_path, {**clip_files(), "tokenizer_config.json": {"pad_token": "!", "model_max_length": 77}}))
     ours = ClipTokenizer.clip(pad_token="!")  # noqa: S106
     texts = ["a cat!", "wow!!! a!b", "", "x " * 100 + "!"]

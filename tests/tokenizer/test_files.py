@@ -1,4 +1,4 @@
-"""Folders: every form in which models come gives what transformers makes of it, and a broken one is named in one line."""
+"""Folders: every published form gives transformers' ids, and a broken one is named in one line."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ CONFIG_1 = {"bos_token": typed(BOS), "eos_token": typed(EOS), "unk_token": typed
 MAP_1 = {"bos_token": added(BOS), "eos_token": added(EOS), "unk_token": added(EOS), "pad_token": EOS}
 BY_ID = {"15": added(BOS, special=True), "16": added(EOS, special=True), "11": added("!</w>", normalized=False, special=True)}
 
-# What the files beside the vocabulary say; the first three are those of published models.
+# The settings beside the vocabulary; the first three are those of published models.
 FORMS: dict[str, dict[str, Any]] = {
     "stable diffusion 1": {"tokenizer_config.json": CONFIG_1, "special_tokens_map.json": MAP_1},
     "stable diffusion 2": {"tokenizer_config.json": CONFIG_1, "special_tokens_map.json": MAP_1 | {"pad_token": "!"}},
@@ -81,7 +81,7 @@ def assert_equal(ours: ClipTokenizer, peer: Any) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_equals_transformers(form: str, tmp_path: Path) -> None:
-    """As files of two generations, and as the one tokenizer.json that transformers saves."""
+    """As files of two generations, and as the single tokenizer.json that transformers saves."""
     folder = write_folder(tmp_path / "old", TINY | FORMS[form])
     peer = open_peer(folder)
     assert_equal(ClipTokenizer.load(folder), peer)
@@ -91,7 +91,7 @@ def test_every_form_equals_transformers(form: str, tmp_path: Path) -> None:
 
 
 def test_forms_differ(tmp_path: Path) -> None:
-    """The table above tests something: special tokens decide about ids of the same prompts."""
+    """The table above tests something: special tokens change the ids of the same prompts."""
     found = set()
     for number, files in enumerate(FORMS.values()):
         tokenizer = ClipTokenizer.load(write_folder(tmp_path / str(number), TINY | files))

@@ -1,4 +1,4 @@
-"""The ids are those of transformers and of Rust tokenizers: for each character that there is, and for text that hypothesis makes."""
+"""The ids are those of transformers and of Rust tokenizers, for every character and for text made by hypothesis."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +17,8 @@ from tests.tokenizer.texts import marked, prompts
 
 CHARACTERS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
-# SHA-256 of the ids (little-endian int32, prompt after prompt) of every character alone and between two letters. It needs no peer, so that
-# it holds sdrt to the same ids on every Python; the test after it holds them to the peer.
+# SHA-256 of the ids (little-endian int32, prompt after prompt) of every character alone and between two letters. It needs no peer, and so
+# requires the same ids on every Python; the test after it compares them with the peer.
 EVERY_CHARACTER = "70b9d87ea052ff58773938e030c1b24648ea893b067868e094c32873e95c2171"
 
 
@@ -34,7 +34,7 @@ def every_character(tokenizer: ClipTokenizer) -> dict[str, list[int]]:
 
 
 def test_every_character_has_its_recorded_ids(every_character: dict[str, list[int]]) -> None:
-    """Whatever Python this is, and whatever its unicodedata says."""
+    """Independent of the Python version and its unicodedata."""
     ids = np.array([i for row in every_character.values() for i in row], "<i4")
     assert sha256(ids.tobytes()).hexdigest() == EVERY_CHARACTER
 
@@ -42,7 +42,7 @@ def test_every_character_has_its_recorded_ids(every_character: dict[str, list[in
 def test_every_character_has_the_ids_of_the_peer(every_character: dict[str, list[int]], tokenizer: ClipTokenizer, peer: Any) -> None:
     """1,112,064 characters, alone and between letters."""
     rust = peer.backend_tokenizer
-    rust.no_truncation()  # a call that padded and cut leaves both switched on
+    rust.no_truncation()  # a call that padded and cut leaves both enabled
     rust.no_padding()
     texts = list(every_character)
     chunks = (texts[start : start + 256] for start in range(0, len(texts), 256))  # the peer's encodings are large
@@ -63,10 +63,10 @@ def test_encode_equals_transformers(tokenizer: ClipTokenizer, peer: Any, text: s
 
 @settings(max_examples=1000)
 @given(st.one_of(prompts, marked))
-@example("a\u030b\u0301")  # the first mark does not join the letter, and bars the second, of its class, from it
+@example("a\u030b\u0301")  # the first mark does not join the letter, and blocks the second, of its class, from it
 @example("a\u0334\u0323\u0301")
 def test_cleaning_equals_the_peers_normalizer(peer: Any, text: str) -> None:
-    """Character for character, the white space included."""
+    """Character by character, including white space."""
     assert normalize(text) == peer.backend_tokenizer.normalizer.normalize_str(text)
 
 
@@ -106,7 +106,7 @@ def _tiny(folder: Path) -> tuple[ClipTokenizer, Any]:
 @example([128, 129, 200, 49406], False)
 @example([27, 14, 86, 29, 320], False)
 def test_decode_equals_transformers(tokenizer: ClipTokenizer, peer: Any, ids: list[int], skip: bool) -> None:
-    """Bytes that are no UTF-8 and a split end-of-word mark included."""
+    """Including bytes that are not UTF-8 and a split end-of-word mark."""
     assert tokenizer.decode(ids, skip_special_tokens=skip) == peer.decode(ids, skip_special_tokens=skip)
 
 
@@ -118,12 +118,12 @@ def test_decoding_gives_the_cleaned_words_back(tokenizer: ClipTokenizer, text: s
 
 @pytest.mark.parametrize("length", [47, 48, 49, 200, 3000])
 def test_long_words_equal_transformers(tokenizer: ClipTokenizer, peer: Any, length: int) -> None:
-    """Around the place where the merge loop changes to a heap, and far beyond it."""
+    """Around the length at which the merge loop changes to a heap, and far beyond it."""
     for word in ("a" * length, "supercalifragilistic" * (length // 20 + 1), "\u00e9" * length, "!?" * length):
         assert tokenizer.encode(word) == peer(word).input_ids
 
 
 def test_long_words_in_time_that_grows_slowly(tokenizer: ClipTokenizer, peer: Any) -> None:
-    """A word of 200,000 letters would take minutes with a list that is searched at each merge."""
+    """A word of 200,000 letters would take minutes with a list searched at each merge."""
     text = "ab" * 100_000 + EOS
     assert tokenizer.encode(text) == peer(text).input_ids

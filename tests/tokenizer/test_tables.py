@@ -1,4 +1,4 @@
-"""The shipped data: Unicode tables as the peer behaves, and CLIP's vocabulary as OpenAI published it."""
+"""The shipped data: Unicode tables compared with the peer's behaviour, and CLIP's vocabulary with OpenAI's publication."""
 
 import json
 import zlib
@@ -15,7 +15,7 @@ ROOM = Path(sdrt.tokenizer.__file__).parent
 
 
 def test_tables_are_what_the_peer_does() -> None:
-    """All of them are asked for again, over every code point: kinds, lower case, decompositions, compositions, combining classes."""
+    """All of them are queried again, for every code point: kinds, lower case, decompositions, compositions, combining classes."""
     shipped, asked = zlib.decompress(TABLES.read_bytes()).partition(b"\n"), tables().partition(b"\n")
     old, new = json.loads(shipped[0]), json.loads(asked[0])
     del old["source"], new["source"]

@@ -33,7 +33,7 @@ composed = st.sampled_from(sorted([*_TABLES.decompositions, *_TABLES.composition
 jamo = st.one_of(st.characters(min_codepoint=0x1100, max_codepoint=0x11FF), st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3))
 anything = st.characters(exclude_categories=["Cs"])
 
-# Letters and marks that meet in all orders: marks of one class that block each other, and of several classes that are sorted.
+# Letters and marks in all orders: marks of one class, which block each other, and of several classes, which are sorted.
 marked = st.text(
     "aou\u0227\u1e69s \u0300\u0301\u0304\u0307\u0308\u030b\u0323\u0327\u0328\u031b\u0334\u0345\u3099\u304b\u1100\u1161\u11a8\uac00",
     max_size=8,

@@ -1,4 +1,4 @@
-"""Captions say what the scene holds, and training never meets what evaluation asks for."""
+"""Captions describe their scene, and training never sees the scenes that evaluation uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.scenes import COLOURS, Item, Scene, held_out, sample, sample_singl
 
 
 def test_hold_out_splits_the_combinations() -> None:
-    """Both sides draw only their own scenes, and no combination of one is ever drawn by the other."""
+    """Both sides sample only their own scenes, and no combination belongs to both."""
     rng = np.random.default_rng(0)
     seen = {sample(rng, pairs=0.5, unseen=False) for _ in range(3000)}
     unseen = {sample(rng, pairs=0.5, unseen=True) for _ in range(1000)}
@@ -24,7 +24,7 @@ def test_hold_out_splits_the_combinations() -> None:
 
 
 def test_a_tenth_is_held_out() -> None:
-    """The rule keeps about 10 % of single-object combinations back."""
+    """The rule holds out about 10 % of single-object combinations."""
     rng = np.random.default_rng(1)
     share = np.mean([held_out(sample_single(rng)) for _ in range(5000)])
     assert 0.08 < share < 0.13
@@ -49,7 +49,7 @@ def test_complete_captions_name_every_colour() -> None:
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_only_defaults_are_left_unsaid(colour: str) -> None:
-    """A caption without a colour word is about a red object on white, and about nothing else."""
+    """A caption without a colour word is only used for a red object on white."""
     rng = np.random.default_rng(4)
     scene = Scene((Item("heart", colour),), "white" if colour != "white" else "red")  # type: ignore[arg-type]
     texts = [caption(scene, rng).split() for _ in range(300)]

@@ -1,4 +1,4 @@
-"""Checkpoints survive interruptions, and the loop goes on from them."""
+"""Checkpoints survive interruptions, and the loop continues from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_nothing_saved_is_none(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_state(tmp_path: Path) -> None:
-    """If writing breaks off, the last checkpoint is whole and no temporary file stays."""
+    """If writing is interrupted, the last checkpoint is whole and no temporary file remains."""
     path = tmp_path / "deep" / "stage.pt"
     checkpoints.save(path, {"step": 1})
     with pytest.raises(Exception, match="pickle"):
@@ -28,7 +28,7 @@ def test_a_failed_write_leaves_the_old_state(tmp_path: Path) -> None:
 
 
 def test_the_loop_resumes(tmp_path: Path) -> None:
-    """A second run with more time starts from the first one's weights, moving average and step, and learns on."""
+    """A second run with more time starts from the first one's weights, moving average and step, and keeps learning."""
     target = torch.tensor([3.0, -2.0])
     seen: list[float] = []
 

@@ -1,4 +1,4 @@
-"""The judge accepts drawn pictures and rejects wrong ones, part by part."""
+"""The judge accepts rendered pictures and rejects wrong ones, aspect by aspect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _drawn(scene: Scene, seed: int = 0) -> Picture:
 
 @pytest.mark.parametrize("pairs", [0.0, 1.0])
 def test_drawn_pictures_are_right(pairs: float) -> None:
-    """Every drawn picture passes, whatever it shows."""
+    """Every rendered picture passes, whatever it shows."""
     rng = np.random.default_rng(int(pairs))
     for seed in range(24):
         scene = sample(rng, pairs=pairs, unseen=bool(seed % 2))
@@ -28,7 +28,7 @@ def test_drawn_pictures_are_right(pairs: float) -> None:
 
 
 def test_mild_noise_is_forgiven() -> None:
-    """A little noise, as a decoder may leave, changes no verdict."""
+    """A little noise, such as a decoder leaves, changes no verdict."""
     rng = np.random.default_rng(0)
     scene = Scene((Item("star", "yellow"),), "blue")
     noisy = np.clip(_drawn(scene) + rng.normal(0.0, 6.0, (128, 128, 3)), 0, 255).astype(np.uint8)
@@ -64,7 +64,7 @@ def test_a_wrong_colour_or_background_is_rejected() -> None:
     ],
 )
 def test_a_wrong_place_or_size_is_rejected(scene: Scene, claim: dict[str, str], wrong: str) -> None:
-    """The picture of one scene fails as another in just the part that differs."""
+    """The picture of one scene fails as another one only in the aspect that differs."""
     verdict = judge(_drawn(scene), replace(scene, **claim))  # type: ignore[arg-type]
     assert not getattr(verdict, wrong)
     assert (verdict.shape, verdict.colour, verdict.background) == (True, True, True)
@@ -90,7 +90,7 @@ def test_spoiled_pictures_are_rejected() -> None:
 
 
 def test_a_blob_is_no_star() -> None:
-    """What lies between two shapes is rejected even where the right shape fits it best."""
+    """A form between two shapes is rejected even if the right shape fits it best."""
     scene = Scene((Item("cross", "black"),), "white", size="large")
     discs = tuple(Disc("circle", x, y, 12.0, (20.0, 20.0, 20.0)) for x, y in ((50, 50), (78, 78), (64, 64)))
     blob = Placement(discs, (245.0, 245.0, 245.0))

@@ -1,4 +1,4 @@
-"""The learnt vocabulary in CLIP's form."""
+"""The learnt vocabulary, in CLIP's form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.merges import END, START, byte_letters, caption_words, learn_merge
 
 
 def test_merges_by_hand() -> None:
-    """Two words, worked out on paper."""
+    """Two words, worked out by hand."""
     assert learn_merges(Counter({"on": 2, "one": 1})) == [("o", "n</w>"), ("o", "n"), ("on", "e</w>")]
 
 
@@ -24,7 +24,7 @@ def test_ids_begin_with_the_bytes_and_end_with_the_two_marks() -> None:
 
 
 def test_every_word_is_one_token(tmp_path: Path) -> None:
-    """Each word of the captions reads as start, one token, end; unknown words still read, and case does not matter."""
+    """Each word of the captions tokenizes to start, one token, end; unknown words also work, and case does not matter."""
     write_tokenizer(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     assert all(len(tokenizer(word).input_ids) == 3 for word in caption_words())

@@ -11,7 +11,7 @@ from training.shapes import EXTENT, SHAPES, Shape, distance
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_lies_in_its_box_and_fills_a_good_part_of_it(shape: Shape) -> None:
-    """Nothing is drawn outside EXTENT radii, and no shape is a speck."""
+    """Nothing is rendered outside EXTENT radii, and no shape is a speck."""
     axis = np.linspace(-2.0, 2.0, 401, dtype=np.float32)
     inside = distance(shape, axis[None, :] * 10.0, axis[:, None] * 10.0, 10.0) < 0.0
     rows, columns = np.nonzero(inside)
@@ -29,7 +29,7 @@ def test_distance_grows_by_one_a_pixel(shape: Shape) -> None:
 
 
 def test_hand_checked_distances() -> None:
-    """Circle and square at points whose distance is plain."""
+    """Circle and square at points whose distance is obvious."""
     x, y = np.array([0.0, 30.0, 20.0], np.float32), np.zeros(3, np.float32)
     assert distance("circle", x, y, 20.0) == pytest.approx([-20.0, 10.0, 0.0], abs=1e-4)
     assert distance("square", x, y, 25.0) == pytest.approx([-22.0, 8.0, -2.0], abs=1e-4)

@@ -158,7 +158,9 @@ def _passable(kind: Any) -> bool:
 def _bytes(kind: Any) -> int:
     size = _BYTES.get(kind.tensorType.dataType)
     if size is None:
-        raise ModelError(f"a value passed between models must be float16, float32 or int32, got element type {kind.tensorType.dataType}")
+        raise ModelError(
+            f"a value passed between models must be float16, float32 or int32, got element type {kind.tensorType.dataType}; leave it whole"
+        )
     for dimension in kind.tensorType.dimensions:
         size *= dimension.constant.size
     return size

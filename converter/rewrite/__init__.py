@@ -41,7 +41,9 @@ def rewrite(module: Any, attention: Attention) -> nn.Module:
     elif isinstance(module, ControlNetModel):
         kind = CoreMLControlNet
     else:
-        raise ConfigError(f"a network to rewrite must be a UNet2DConditionModel or a ControlNetModel, got {type(module).__name__}")
+        raise ConfigError(
+            f"a network to rewrite must be a UNet2DConditionModel or a ControlNetModel, got {type(module).__name__}; pass one of those"
+        )
     check_supported(module.config)
     register_channel_norm()
     return kind(module, Attention(attention)).eval().requires_grad_(False)

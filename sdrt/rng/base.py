@@ -95,7 +95,9 @@ class BaseStream(ABC):
             self._resume(before)
             if isinstance(error, ConfigError):
                 raise
-            raise ConfigError(f"a state of a {self.name!r} stream must be the dict of its .state, got a damaged one ({error})") from error
+            raise ConfigError(
+                f"a state of a {self.name!r} stream must be the dict of its .state, got a damaged one ({error}); pass that dict"
+            ) from error
 
     @abstractmethod
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:

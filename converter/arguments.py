@@ -1,0 +1,211 @@
+"""The flags of a conversion: Apple's, plus sdrt's own; and their translation to options."""
+
+import argparse
+from pathlib import Path
+from typing import Any, get_args
+
+from converter.compression.settings import Compression, LinearQuantization, MixedBits, Palettization, Pruning
+from converter.options import Attention, ComputeUnit, ConvertOptions, DeploymentTarget
+from converter.sizes import parse_sizes
+from sdrt.errors import ConfigError
+
+__all__ = ["add_arguments", "parse_options"]
+
+DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+_PARTS = (
+    ("unet", "the U-Net"),
+    ("text_encoder", "the text encoder, or both of Stable Diffusion XL"),
+    ("vae_decoder", "the autoencoder's half that makes images"),
+    ("vae_encoder", "the autoencoder's half that reads images"),
+    ("safety_checker", "the safety checker"),
+)
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add all flags of a conversion to a parser."""
+    for add in (_add_source, _add_parts, _add_form, _add_numbers, _add_compression, _add_output):
+        add(command)
+
+
+def parse_options(arguments: argparse.Namespace) -> ConvertOptions:
+    """Translate arguments to options.
+
+    Raises
+    ------
+    ConfigError : arguments that contradict each other or cannot be parsed
+    """
+    parts = tuple(name for name, _ in _PARTS if getattr(arguments, f"convert_{name}"))
+    return ConvertOptions(
+        model=arguments.model_version,
+        out=arguments.o,
+        parts=parts,
+        controlnets=tuple(arguments.convert_controlnet),
+        refiner=arguments.refiner_version,
+        vae=arguments.custom_vae_version,
+        loras=tuple(map(_parse_lora, arguments.lora)),
+        attention=Attention(arguments.attention_implementation),
+        unet_support_controlnet=arguments.unet_support_controlnet,
+        batch=1 if arguments.unet_batch_one else 2,
+        sizes=() if arguments.sizes is None else parse_sizes(arguments.sizes),
+        latent_height=arguments.latent_h,
+        latent_width=arguments.latent_w,
+        text_token_sequence_length=arguments.text_token_sequence_length,
+        text_encoder_hidden_size=arguments.text_encoder_hidden_size,
+        precision=arguments.precision,
+        float32_weights=arguments.no_quantized,
+        timestep_dtype=arguments.timestep_dtype,
+        compression=_parse_compression(arguments),
+        chunk=arguments.chunk_unet,
+        merge_chunks=arguments.merge_chunks_in_pipeline_model,
+        compute_unit=arguments.compute_unit,
+        deployment_target=arguments.min_deployment_target,
+        check=arguments.check_output_correctness,
+        min_psnr=arguments.correctness_psnr,
+        bundle=arguments.bundle_resources_for_swift_cli,
+        overwrite=arguments.overwrite,
+        cache_dir=arguments.cache_dir,
+        variant=arguments.variant,
+        prediction_type=arguments.prediction_type,
+        pickled=arguments.pickled,
+    )
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("the source")
+    group.add_argument(
+        "--model-version",
+        default=DEFAULT_MODEL,
+        metavar="MODEL",
+        help=f"a repository of the Hub, a folder in diffusers' layout, a checkpoint in one file, or nano (default {DEFAULT_MODEL})",
+    )
+    group.add_argument("--refiner-version", metavar="MODEL", help="an SDXL refiner, whose U-Net is converted too")
+    group.add_argument("--custom-vae-version", metavar="VAE", help="an autoencoder that replaces the model's own")
+    group.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:STRENGTH]",
+        help="a LoRA to merge into the weights (default strength 1); may be repeated",
+    )
+    # Apple's converter has to be told this; here, the model's own files say it.
+    group.add_argument("--xl-version", action="store_true", help="accepted but not needed: Stable Diffusion XL is recognised by its files")
+    group.add_argument("--cache-dir", type=Path, metavar="DIR", help="where repositories of the Hub are stored")
+    group.add_argument("--variant", metavar="NAME", help="weights of this variant, such as fp16")
+    group.add_argument("--prediction-type", choices=("epsilon", "v_prediction"), help="what a checkpoint in one file predicts")
+    group.add_argument(
+        "--pickled", choices=("refuse", "weights_only"), default="refuse", help="weights_only lets torch read tensors from pickles"
+    )
+
+
+def _add_parts(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("what is converted")
+    for name, text in _PARTS:
+        group.add_argument(f"--convert-{name.replace('_', '-')}", action="store_true", help=text)
+    group.add_argument("--convert-controlnet", nargs="*", default=[], metavar="NAME", help="ControlNets: repositories or folders")
+    group.add_argument(
+        "--unet-support-controlnet", action="store_true", help="the U-Net takes, and then requires, a ControlNet's residuals"
+    )
+    group.add_argument(
+        "--chunk-unet",
+        action="store_true",
+        help="cut the U-Net in two files, each under 1 GB; without --convert-unet, cut the existing one",
+    )
+    group.add_argument("--merge-chunks-in-pipeline-model", action="store_true", help="with --chunk-unet: both halves in one file")
+
+
+def _add_form(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("inputs and layout")
+    group.add_argument(
+        "--attention-implementation",
+        choices=tuple(Attention),
+        default=Attention.SPLIT_EINSUM,
+        help="ORIGINAL for GPUs, SPLIT_EINSUM for the Neural Engine, SPLIT_EINSUM_V2 for that of phones (default SPLIT_EINSUM)",
+    )
+    group.add_argument("--unet-batch-one", action="store_true", help="one row in each call instead of two")
+    group.add_argument(
+        "--sizes",
+        metavar="WIDTHxHEIGHT,...",
+        help="in pixels; several sizes make one model for all of them (default: the model's own size)",
+    )
+    group.add_argument("--latent-h", type=int, metavar="N", help="rows of the latents: an eighth of the image's height")
+    group.add_argument("--latent-w", type=int, metavar="N", help="columns of the latents")
+    group.add_argument("--text-token-sequence-length", type=int, metavar="N", help="tokens that the U-Net takes (default 77)")
+    group.add_argument("--text-encoder-hidden-size", type=int, metavar="N", help="width of the text, checked against the U-Net's own")
+    group.add_argument(
+        "--timestep-dtype",
+        choices=("float16", "float32"),
+        default="float16",
+        help="dtype of the U-Net's timestep (default float16, as Apple's)",
+    )
+
+
+def _add_numbers(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("numbers and machines")
+    group.add_argument("--precision", choices=("float16", "float32"), default="float16", help="precision of computation (default float16)")
+    group.add_argument("--no-quantized", action="store_true", help="with --precision float32: weights in float32 too, not in float16")
+    group.add_argument("--compute-unit", choices=get_args(ComputeUnit), default="ALL", help="the units that a Mac may use (default ALL)")
+    group.add_argument(
+        "--min-deployment-target",
+        choices=get_args(DeploymentTarget),
+        default="macOS13",
+        help="the oldest supported system (default macOS13)",
+    )
+
+
+def _add_compression(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("compression of U-Net, ControlNets and text encoders", "at most one of these")
+    group.add_argument("--quantize-nbits", type=int, choices=(1, 2, 3, 4, 6, 8), help="palettes of 2^N values; 3 needs macOS15 or iOS18")
+    group.add_argument("--quantize-linear", type=int, choices=(4, 8), help="integers: 8 bits, or 4 (macOS15 or iOS18)")
+    group.add_argument("--prune", type=float, metavar="SHARE", help="the share of weights to set to zero, such as 0.5")
+    group.add_argument("--target-size", metavar="SIZE", help="palettes of mixed bits whose weights fit this size: bytes, or 900M, 1.5G")
+    group.add_argument("--min-psnr", type=float, metavar="DB", help="palettes of mixed bits whose output reaches this PSNR")
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("output")
+    group.add_argument("-o", type=Path, default=Path(), metavar="DIR", help="the folder to write to (default: the current one)")
+    group.add_argument("--overwrite", action="store_true", help="replace files made with other options")
+    group.add_argument(
+        "--check-output-correctness",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compare each package with the source's own network (default: yes)",
+    )
+    group.add_argument("--correctness-psnr", type=float, metavar="DB", help="the PSNR that the comparison must reach (default 35)")
+    group.add_argument("--bundle-resources-for-swift-cli", action="store_true", help="write the Resources folder of Apple's Swift package")
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no file names")
+
+
+def _parse_lora(text: str) -> tuple[str, float]:
+    # A path may contain colons; the text after the last one is a strength if it reads as a number.
+    file, colon, strength = text.rpartition(":")
+    if not colon:
+        return text, 1.0
+    try:
+        return file, float(strength)
+    except ValueError:
+        return text, 1.0
+
+
+def _parse_compression(arguments: argparse.Namespace) -> Compression | None:
+    ways: dict[str, tuple[Any, Any]] = {
+        "--quantize-nbits": (arguments.quantize_nbits, lambda nbits: Palettization(nbits=nbits)),
+        "--quantize-linear": (arguments.quantize_linear, lambda nbits: LinearQuantization(nbits=nbits)),
+        "--prune": (arguments.prune, lambda share: Pruning(sparsity=share)),
+        "--target-size": (arguments.target_size, lambda size: MixedBits(target_bytes=_parse_bytes(size))),
+        "--min-psnr": (arguments.min_psnr, lambda psnr: MixedBits(min_psnr=psnr)),
+    }
+    chosen = {flag: make(value) for flag, (value, make) in ways.items() if value is not None}
+    if len(chosen) > 1:
+        raise ConfigError(f"weights must be compressed in one way, got {' and '.join(chosen)}; leave out all but one")
+    return next(iter(chosen.values()), None)
+
+
+def _parse_bytes(text: str) -> int:
+    number = text.upper().removesuffix("B")
+    unit = number[-1:] if number[-1:] in _UNITS else ""
+    try:
+        return int(float(number.removesuffix(unit)) * _UNITS[unit])
+    except (ValueError, OverflowError):
+        raise ConfigError(f"--target-size must be a number of bytes, or such as 900M or 1.5G, got {text!r}; write it so") from None

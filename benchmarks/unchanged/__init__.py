@@ -1,1 +1,1 @@
-"""Two checkouts, one run: whether every seed still gives the same bytes."""
+"""Run two checkouts in one go, and report whether every seed still gives the same bytes."""

@@ -2,9 +2,9 @@
 
     python -m benchmarks.unchanged PATH/OF/THE/OTHER/CHECKOUT [--only samplers pictures] [--out unchanged.json]
 
-Every sampler's name, noise stream, option and job draws from fixed seeds in both, on the embedded model and on random ones, with one thread
-and with two; token ids, noise and the weights and programs of converted packages are compared besides. A change of any byte here is a
-breaking change. Stored digests would not do: float32 results differ in their last bits from one processor to the next.
+Both checkouts draw from fixed seeds with every sampler name, noise stream, option and job, on the embedded model and on random ones, with
+one thread and with two; token ids, noise, and the weights and programs of converted packages are compared too. Any changed byte is a
+breaking change. Stored digests would not do: the last bits of float32 results differ between processors.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from benchmarks.unchanged.models import save_models
 HERE = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("cases.py")
 
-# Every group, and the thread counts of the numpy backend with which it runs.
+# Every group, with the thread counts of the numpy backend to run it with.
 GROUPS: dict[str, tuple[int, ...]] = {"tokens": (1,), "noise": (1,), "samplers": (1,), "pictures": (1, 2), "jobs": (1, 2), "packages": (1,)}
 
 
@@ -33,7 +33,7 @@ def digests(checkout: Path, models: Path, work: Path, group: str, threads: int) 
     subprocess.run(command, check=True, cwd=work, env=environment)
     found = json.loads(out.read_text())
     if Path(found["checkout"]) != checkout:
-        raise SystemExit(f"{checkout}: its package was not imported, {found['checkout']}'s was; pass a checkout's root")
+        raise SystemExit(f"{checkout}: its package must be the imported one, got {found['checkout']}'s; pass a checkout's root")
     cases: dict[str, str] = found["cases"]
     return cases
 

@@ -1,9 +1,9 @@
-"""What one checkout makes of fixed seeds, as SHA-256 by the name of the case: a script that uses only what every version offers.
+"""Compute what one checkout makes of fixed seeds, as SHA-256 by case name; this script only uses names that every version has.
 
     PYTHONPATH=CHECKOUT python -P cases.py MODELS OUT GROUP THREADS
 
-writes to OUT, as JSON, which checkout ran and its cases. A case that is refused is recorded by the name of its error, so that a refusal
-that comes or goes shows too.
+writes to OUT, as JSON, the checkout that ran and its cases. A refused case is recorded by the name of its error, so that a new or lost
+refusal shows too.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Random models in every form that both checkouts draw from: made once, from the tests' own factories."""
+"""Make the random models of every form that both checkouts use, once, from the tests' own factories."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ __all__ = ["save_models"]
 
 _FORMS: tuple[Form, ...] = ("sd1", "sd2", "inpaint", "lcm", "sdxl", "sdxl-refiner")
 
-# U-Nets of two levels, for conversion: every operation takes its time there, and the forms differ in none of those that repeat.
+# U-Nets of two levels, for conversion: every operation takes time to convert, and forms do not differ in repeated ones.
 _SHALLOW = {"block_out_channels": (32, 64), "layers_per_block": 1}
 
 
 def save_models(root: Path) -> None:
-    """Write a model folder for each form, two ControlNets, and the shallow models that are converted."""
+    """Write a model folder for each form, two ControlNets, and shallow models to convert."""
     for form in _FORMS:
         save_pipeline_folder(root / form, form, safety_checker=form == "sd1")
     for form, seed in (("sd1", 0), ("sd1", 1), ("sdxl", 0)):
@@ -29,7 +29,7 @@ def save_models(root: Path) -> None:
 
 
 def _save_controlnet(folder: Path, form: Form, seed: int) -> None:
-    """Write a ControlNet whose picture is seen: random layers alone would drown it in their biases."""
+    """Write a ControlNet whose image matters: in one of random layers alone, their biases would outweigh it."""
     network = random_controlnet(CONTROLNETS[form], seed)
     with torch.no_grad():
         for name, tensor in network.controlnet_cond_embedding.named_parameters():

@@ -156,7 +156,7 @@ def test_a_unet_is_tried_at_each_timestep_and_its_float16_is_worst_early(unet: M
     # The timestep embedding of this package is in float16: t times a frequency has few digits left, which sine and cosine reveal.
     assert len(found.error_origins) == 3
     assert {origin.operation for origin in found.error_origins} & {"sin", "cos"}
-    assert "where the error of noise_pred is born" in found.table()
+    assert "where the error of noise_pred originates" in found.table()
 
 
 def test_a_float32_package_is_computed_in_float32_alone(tmp_path: Path) -> None:

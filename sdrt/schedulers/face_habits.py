@@ -12,24 +12,14 @@ from sdrt.schedulers.grids.sigmas import SIGMA_FLAGS
 __all__ = ["VARIANCE_EXPLODING", "shown_sigmas", "shown_timesteps"]
 
 # Classes whose samples are x / alpha: those that diffusers took from k-diffusion, and sdrt's own in their manner.
-VARIANCE_EXPLODING = frozenset(
-    {
-        "DPMPP2MCFGPPScheduler",
-        "DPMPP2SAncestralScheduler",
-        "DPMSolverSDEScheduler",
-        "EulerAncestralCFGPPScheduler",
-        "EulerAncestralDiscreteScheduler",
-        "EulerCFGPPScheduler",
-        "EulerDiscreteScheduler",
-        "HeunDiscreteScheduler",
-        "KDPM2AncestralDiscreteScheduler",
-        "KDPM2DiscreteScheduler",
-        "LMSDiscreteScheduler",
-        "ResMultistepAncestralScheduler",
-        "ResMultistepScheduler",
-        "RestartScheduler",
-    }
-)
+# fmt: off
+VARIANCE_EXPLODING = frozenset((
+    "DPMPP2MCFGPPScheduler", "DPMPP2SAncestralScheduler", "DPMSolverSDEScheduler", "EulerAncestralCFGPPScheduler",
+    "EulerAncestralDiscreteScheduler", "EulerCFGPPScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "ResMultistepAncestralScheduler",
+    "ResMultistepScheduler", "RestartScheduler",
+))
+# fmt: on
 
 # Classes that leave fractional timesteps in float64; the others have them in float32.
 _FLOAT64_TIMESTEPS = frozenset({"CMStochasticIterativeScheduler", "DPMSolverSDEScheduler"})

@@ -51,10 +51,17 @@ def _row(name: str, sampler: str, order: int, about: str, *aliases: str, stochas
 
 _DPM = "DPMSolverMultistep"
 _EDM_DPM = "EDMDPMSolverMultistep"
-_PLUS: dict[str, Any] = {"algorithm_type": "dpmsolver++"}
-_SDE: dict[str, Any] = {"algorithm_type": "sde-dpmsolver++"}
+_2ND: dict[str, Any] = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+_3RD: dict[str, Any] = _2ND | {"solver_order": 3}
+_2ND_SDE: dict[str, Any] = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "stochastic": True}
+_3RD_SDE: dict[str, Any] = _2ND_SDE | {"solver_order": 3}
+_NOISE_2ND: dict[str, Any] = {"algorithm_type": "dpmsolver", "solver_order": 2, "final_sigmas_type": "sigma_min"}
+_UNCLIP: dict[str, Any] = {"beta_schedule": "squaredcos_cap_v2", "stochastic": True}
+_SA: dict[str, Any] = {"algorithm_type": "data_prediction", "stochastic": True}
+_KARRAS: dict[str, Any] = {"use_karras_sigmas": True}
 
 _DPM2A = ("dpm 2 a", "dpm2 ancestral", "dpm 2 ancestral", "k dpm 2 ancestral")
+_FLOW_HEUN = ("flow match heun", "flow match heun discrete")
 _2SA = ("dpm++ 2s ancestral", "dpm++2s a")
 
 # Any name may take an ending, which says how the noise levels of a run are chosen ("euler karras", "heun sgm uniform").
@@ -75,27 +82,15 @@ _ENDINGS: tuple[str, ...] = (*_ENDING_KINDS, *_ENDING_SPACINGS)
 
 _ROWS = (
     _row("ddim", "DDIM", 1, "the classic: deterministic, with eta a share of fresh noise", "DDIMParallelScheduler"),
-    _row(
-        "ddim trailing", "DDIM", 1, "DDIM from the very last timestep on, as distilled and zero-SNR models ask", timestep_spacing="trailing"
-    ),
+    _row("ddim trailing", "DDIM", 1, "DDIM from the last timestep on, as distilled and zero-SNR models ask", timestep_spacing="trailing"),
     _row("ddim inverse", "DDIMInverse", 1, "from a picture to the noise that DDIM turns into it"),
     _row("ddpm", "DDPM", 1, "the original: fresh noise at every step, for many steps", "DDPMParallelScheduler", stochastic=True),
     _row("pndm", "PNDM", 2, "what Stable Diffusion 1.x shipped with; Runge-Kutta start unless the model's configuration skips it"),
     _row("plms", "PNDM", 2, "PNDM without the Runge-Kutta start: one call more than steps", skip_prk_steps=True),
     _row("iplms", "IPNDM", 2, "PLMS over a schedule of its own, for v-diffusion's velocity models alone"),
     _row("lcm", "LCM", 0, "latent consistency models: 2 to 8 steps of a distilled model", stochastic=True),
-    _row(
-        "tcd", "TCD", 0, "trajectory consistency models: few steps of a distilled model, eta sets the share of fresh noise", stochastic=True
-    ),
-    _row(
-        "unclip",
-        "UnCLIP",
-        1,
-        "DDPM over the cosine schedule, for unCLIP's parts",
-        "UnCLIPScheduler",
-        stochastic=True,
-        beta_schedule="squaredcos_cap_v2",
-    ),
+    _row("tcd", "TCD", 0, "trajectory consistency models: 2 to 8 steps, eta sets the share of fresh noise", stochastic=True),
+    _row("unclip", "UnCLIP", 1, "DDPM over the cosine schedule, for unCLIP's parts", "UnCLIPScheduler", **_UNCLIP),
     _row("euler", "Euler", 1, "one plain step a call: quick and predictable", "euler discrete"),
     _row("euler karras", "Euler", 1, "Euler with more of its steps at low noise", use_karras_sigmas=True),
     _row("euler a", "EulerAncestral", 1, "Euler with fresh noise at every step: varied, never settles", "euler ancestral", stochastic=True),
@@ -118,96 +113,33 @@ _ROWS = (
     _row("euler_ancestral_cfg_pp", "EulerAncestralCFGPP", 1, "CFG++ with fresh noise at every step", "euler a cfg++", stochastic=True),
     _row("dpmpp_2m_cfg_pp", "DPMPP2MCFGPP", 2, "CFG++ with DPM-Solver++ 2M steps"),
     _row("dpmsolver++", _DPM, 2, "DPM-Solver++ multistep as the model's configuration has it: few steps", "dpm solver multistep"),
-    _row("dpm++ 2m", _DPM, 2, "DPM-Solver++ of second order: a good default at 20 to 30 steps", solver_order=2, **_PLUS),
-    _row("dpm++ 2m karras", _DPM, 2, "the same with more steps at low noise", solver_order=2, use_karras_sigmas=True, **_PLUS),
-    _row("dpm++ 3m", _DPM, 2, "DPM-Solver++ with third differences: smaller errors than 2m, no higher order", solver_order=3, **_PLUS),
-    _row("dpm++ 3m karras", _DPM, 2, "the same with more steps at low noise", solver_order=3, use_karras_sigmas=True, **_PLUS),
-    _row(
-        "dpm++ 2m sde",
-        _DPM,
-        2,
-        "the same as 2m with fresh noise: more detail, never settles",
-        "dpm++ 2m sde gpu",
-        stochastic=True,
-        solver_order=2,
-        **_SDE,
-    ),
-    _row(
-        "dpm++ 2m sde karras",
-        _DPM,
-        2,
-        "the same with more steps at low noise",
-        stochastic=True,
-        solver_order=2,
-        use_karras_sigmas=True,
-        **_SDE,
-    ),
-    _row(
-        "dpm++ 2m sde heun", _DPM, 2, "another form of its second-order term", stochastic=True, solver_order=2, solver_type="heun", **_SDE
-    ),
-    _row(
-        "dpm++ 3m sde",
-        _DPM,
-        3,
-        "the same with third differences: for 30 steps and more",
-        "dpm++ 3m sde gpu",
-        stochastic=True,
-        solver_order=3,
-        **_SDE,
-    ),
-    _row(
-        "dpm++ 3m sde karras",
-        _DPM,
-        3,
-        "the same with more steps at low noise",
-        stochastic=True,
-        solver_order=3,
-        use_karras_sigmas=True,
-        **_SDE,
-    ),
-    _row(
-        "dpm 2m", _DPM, 2, "DPM-Solver, which expands the noise", solver_order=2, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"
-    ),
+    _row("dpm++ 2m", _DPM, 2, "DPM-Solver++ of second order: a good default at 20 to 30 steps", **_2ND),
+    _row("dpm++ 2m karras", _DPM, 2, "the same with more steps at low noise", **_2ND, **_KARRAS),
+    _row("dpm++ 3m", _DPM, 2, "DPM-Solver++ with third differences: smaller errors than 2m, no higher order", **_3RD),
+    _row("dpm++ 3m karras", _DPM, 2, "the same with more steps at low noise", **_3RD, **_KARRAS),
+    _row("dpm++ 2m sde", _DPM, 2, "the same as 2m with fresh noise: more detail, never settles", "dpm++ 2m sde gpu", **_2ND_SDE),
+    _row("dpm++ 2m sde karras", _DPM, 2, "the same with more steps at low noise", **_2ND_SDE, **_KARRAS),
+    _row("dpm++ 2m sde heun", _DPM, 2, "another form of its second-order term", solver_type="heun", **_2ND_SDE),
+    _row("dpm++ 3m sde", _DPM, 3, "the same with third differences: for 30 steps and more", "dpm++ 3m sde gpu", **_3RD_SDE),
+    _row("dpm++ 3m sde karras", _DPM, 3, "the same with more steps at low noise", **_3RD_SDE, **_KARRAS),
+    _row("dpm 2m", _DPM, 2, "DPM-Solver, which expands the noise", **_NOISE_2ND),
     _row("flow euler", "FlowEuler", 1, "Euler for flow models (Stable Diffusion 3, FLUX)", "flow match euler", "flow match euler discrete"),
-    _row(
-        "flow heun",
-        "FlowHeun",
-        2,
-        "Heun for flow models: two calls a step, smaller errors",
-        "flow match heun",
-        "flow match heun discrete",
-    ),
+    _row("flow heun", "FlowHeun", 2, "Heun for flow models: two calls a step, smaller errors", *_FLOW_HEUN),
     _row("flow lcm", "FlowLCM", 1, "for flow models distilled to a few steps, fresh noise at each", "flow match lcm", stochastic=True),
     _row("edm euler", "EDMEuler", 1, "Euler for models with EDM's scalings (Playground 2.5, CosXL)"),
-    _row("edm dpm++ 2m", _EDM_DPM, 2, "DPM-Solver++ of second order for models with EDM's scalings", solver_order=2, **_PLUS),
-    _row("edm dpm++ 3m", _EDM_DPM, 2, "the same with third differences: smaller errors, no higher order", solver_order=3, **_PLUS),
-    _row(
-        "edm dpm++ 2m sde",
-        _EDM_DPM,
-        1,
-        "the same of second order with fresh noise at every step",
-        stochastic=True,
-        solver_order=2,
-        algorithm_type="sde-dpmsolver++",
-    ),
+    _row("edm dpm++ 2m", _EDM_DPM, 2, "DPM-Solver++ of second order for models with EDM's scalings", **_2ND),
+    _row("edm dpm++ 3m", _EDM_DPM, 2, "the same with third differences: smaller errors, no higher order", **_3RD),
+    _row("edm dpm++ 2m sde", _EDM_DPM, 1, "the same of second order with fresh noise at every step", **_2ND_SDE),
     _row("cm", "ConsistencyModel", 1, "for consistency models: 1 to 4 steps", "consistency", "consistency models", stochastic=True),
     _row("dpmsolver++ inverse", "DPMSolverMultistepInverse", 2, "DPM-Solver++ from a picture to its noise, for editing"),
     _row("dpmsolver++ singlestep", "DPMSolverSinglestep", 2, "DPM-Solver++ that starts anew every other call", "dpm solver singlestep"),
-    _row("dpm++ 2s", "DPMSolverSinglestep", 2, "the same, of second order", solver_order=2, **_PLUS),
-    _row("dpm++ 3s", "DPMSolverSinglestep", 3, "three calls a step: for unguided runs", solver_order=3, **_PLUS),
+    _row("dpm++ 2s", "DPMSolverSinglestep", 2, "the same, of second order", **_2ND),
+    _row("dpm++ 3s", "DPMSolverSinglestep", 3, "three calls a step: for unguided runs", **_3RD),
     _row("deis", "DEISMultistep", 2, "exponential Adams steps over the noise: smooth at 10 to 20 steps", "deis multistep"),
     _row("unipc", "UniPCMultistep", 3, "predicts and corrects without further calls: 5 to 15 steps", "uni_pc", "unipc multistep"),
     _row("unipc bh1", "UniPCMultistep", 3, "UniPC with B(h) = h: for few steps without guidance", "uni_pc_bh1", solver_type="bh1"),
     _row("unipc bh2", "UniPCMultistep", 3, "UniPC with B(h) = exp(h) - 1: for guided runs", "uni_pc_bh2", solver_type="bh2"),
-    _row(
-        "sa-solver",
-        "SASolver",
-        2,
-        "Adams with fresh noise in the middle of the run: 20 steps and more",
-        "sa_solver",
-        stochastic=True,
-        algorithm_type="data_prediction",
-    ),
+    _row("sa-solver", "SASolver", 2, "Adams with fresh noise in the middle of the run: 20 steps and more", "sa_solver", **_SA),
 )
 
 

@@ -316,8 +316,7 @@ class Sampler(ABC):
         ``c`` is the call's entry of ``plan.coefficients``: :class:`Weights`, unless the sampler overrides this.
         """
         start = state.x if state.step_start is None else state.step_start
-        weights, arrays = (c.x, c.start, *c.stages, c.output), (state.x, start, *state.stage_outputs, output)
-        x = linear_combination(weights, arrays) if noise is None else linear_combination((*weights, c.noise), (*arrays, noise))
+        x = linear_combination((c.x, c.start, *c.stages, c.output, c.noise), (state.x, start, *state.stage_outputs, output, noise))
         return state.advance(x) if c.ends else state.advance(x, stage_outputs=(*state.stage_outputs, output), step_start=start)
 
     def _advance_guided(self, c: Any, state: State, output: Float, unconditional: Float, noise: Float | None) -> State:  # noqa: ARG002

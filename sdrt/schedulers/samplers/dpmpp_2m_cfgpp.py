@@ -69,10 +69,8 @@ class DPMPP2MCFGPP(Sampler):
             change=level_next.alpha * change,
         )
 
-    def _advance(self, c: DPMPP2MCFGPPCall, state: State, output: Float, noise: Float | None) -> State:  # noqa: ARG002
-        x0 = to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma)
-        change = c.change if state.history else 0.0
-        return self._move(state, (c.x, c.guided + c.unguided + change), (state.x, x0), change, x0)
+    def _advance(self, c: DPMPP2MCFGPPCall, state: State, output: Float, noise: Float | None) -> State:
+        return self._advance_guided(c, state, output, output, noise)
 
     def _advance_guided(
         self,
@@ -83,11 +81,11 @@ class DPMPP2MCFGPP(Sampler):
         noise: Float | None,  # noqa: ARG002
     ) -> State:
         guided = to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma)
-        x0 = to_x0(self.prediction_type, state.x, unconditional, c.alpha, c.sigma)
-        change = c.change if state.history else 0.0
-        return self._move(state, (c.x, c.guided, c.unguided + change), (state.x, guided, x0), change, x0)
-
-    def _move(self, state: State, weights: tuple[float, ...], arrays: tuple[Float, ...], change: float, x0: Float) -> State:
-        """Add what x0 was before, and remember what it is now."""
-        x = linear_combination((*weights, *(-change for _ in state.history)), (*arrays, *state.history))
+        change, last = (c.change, state.history[0]) if state.history else (0.0, None)
+        if unconditional is output:  # no guidance: one x0 is both
+            x0, terms = guided, [(c.guided + c.unguided + change, guided)]
+        else:
+            x0 = to_x0(self.prediction_type, state.x, unconditional, c.alpha, c.sigma)
+            terms = [(c.guided, guided), (c.unguided + change, x0)]
+        x = linear_combination(*zip((c.x, state.x), *terms, (-change, last), strict=True))
         return state.advance(x, history=(x0,))

@@ -116,6 +116,6 @@ class DPMSolverSinglestep(Sampler):
         order = min(len(c.updates), len(state.history) + 1)
         start = state.x if order == 1 or state.step_start is None else state.step_start
         u = c.updates[order - 1]
-        weights, arrays = (u.sample, *u.predictions), (start, *(m, *state.history[::-1])[: len(u.predictions)])
-        x = linear_combination(weights, arrays) if noise is None else linear_combination((*weights, u.noise), (*arrays, noise))
+        known = (m, *state.history[::-1])[: len(u.predictions)]
+        x = linear_combination((u.sample, *u.predictions, u.noise), (start, *known, noise))
         return state.advance(x, history=(*state.history, m)[-(self.solver_order - 1) :] if self.solver_order > 1 else (), step_start=start)

@@ -53,9 +53,7 @@ class EulerCFGPP(Sampler):
     def _advance_guided(self, c: Weights, state: State, output: Float, unconditional: Float, noise: Float | None) -> State:
         guided = c.step.x0 * x0_weights(self.prediction_type, c.alpha, c.sigma)[1]
         unguided = c.step.eps * eps_weights(self.prediction_type, c.alpha, c.sigma)[1]
-        weights, arrays = (c.x, guided, unguided, c.noise), (state.x, output, unconditional)
-        x = linear_combination(weights[:3], arrays) if noise is None else linear_combination(weights, (*arrays, noise))
-        return state.advance(x)
+        return state.advance(linear_combination((c.x, guided, unguided, c.noise), (state.x, output, unconditional, noise)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,8 +88,7 @@ class FlowHeun(Sampler):
 
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
         # diffusers' order of operations: the first slope is taken back last
-        arrays = (state.x, output, state.x if noise is None else noise, *state.stage_outputs)
-        x = linear_combination((c.x, c.output, 0.0 if noise is None else c.noise, *c.stages), arrays)
+        x = linear_combination((c.x, c.output, c.noise, *c.stages), (state.x, output, noise, *state.stage_outputs))
         return state.advance(x) if c.ends else state.advance(x, stage_outputs=(output,))
 
     def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:

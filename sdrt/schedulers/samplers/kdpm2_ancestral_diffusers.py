@@ -21,7 +21,7 @@ class DiffusersKDPM2Ancestral(KDPM2Ancestral):
         """
         if self.eta != 1:
             return super()._split(ratios)
-        now, then = ratios[:-1], ratios[1:]
-        up = np.sqrt(then * then * (now * now - then * then) / (now * now))
-        down = np.sqrt(np.maximum(then * then - up * up, 0))
+        start, end = ratios[:-1], ratios[1:]
+        up = np.sqrt(end * end * (start * start - end * end) / (start * start))
+        down = np.sqrt(np.maximum(end * end - up * up, 0))
         return down.astype(np.float64), up.astype(np.float64)

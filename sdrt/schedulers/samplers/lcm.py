@@ -52,12 +52,12 @@ class LCM(Sampler):
         timesteps = self.grid.timesteps(request)
         draws = self.grid.draws(request, len(timesteps))
         real = real_type(self.numerics)
-        now = self.grid.alpha_bar()[timesteps].astype(real)
+        alpha_bar = self.grid.alpha_bar()[timesteps].astype(real)
         # A last step that draws, as diffusers makes one, ends where it began.
-        then = np.append(now[1:], now[-1] if draws[-1] else real(1))
-        levels = levels_between(timesteps, now, then, self.prediction_type, self.bound)
+        alpha_bar_next = np.append(alpha_bar[1:], alpha_bar[-1] if draws[-1] else real(1))
+        levels = levels_between(timesteps, alpha_bar, alpha_bar_next, self.prediction_type, self.bound)
         c_skip, c_out = self._boundary(timesteps.astype(real))
-        numbers = (np.sqrt(then) * c_out, np.sqrt(then) * c_skip, np.sqrt(1 - then))
+        numbers = (np.sqrt(alpha_bar_next) * c_out, np.sqrt(alpha_bar_next) * c_skip, np.sqrt(1 - alpha_bar_next))
         steps = [LinearStep(x0=x0, x=x, noise=noise) for x0, x, noise in zip(*(column.tolist() for column in numbers), strict=True)]
         calls = [
             step.fold_x0(*x0_weights(self.prediction_type, stop.alpha, stop.sigma), stop)

@@ -75,8 +75,8 @@ class ResMultistep(Sampler):
     def _advance(self, c: ResMultistepCall, state: State, output: Float, noise: Float | None) -> State:
         x0 = to_x0(self.prediction_type, state.x, output, c.alpha, c.sigma)
         change = c.change if state.history else 0.0
-        weights, arrays = (c.x, c.x0 + change, *(-change for _ in state.history)), (state.x, x0, *state.history)
-        x = linear_combination(weights, arrays) if noise is None else linear_combination((*weights, c.noise), (*arrays, noise))
+        x0_last = state.history[0] if state.history else None
+        x = linear_combination((c.x, c.x0 + change, -change, c.noise), (state.x, x0, x0_last, noise))
         return state.advance(x, history=(x0,))
 
 

@@ -24,14 +24,10 @@ def bounded_step(
     """
     step = c.step
     x0 = bound(to_x0(prediction, x, output, c.alpha, c.sigma))
-    terms = [(step.x0, x0)]
+    eps = None
     if step.eps:
         eps = to_eps("sample", x, x0, c.alpha, c.sigma) if eps_of_bound else to_eps(prediction, x, output, c.alpha, c.sigma)
-        terms.append((step.eps, eps))
-    terms.append((step.x, x))
-    if noise is not None:
-        terms.append((c.noise, noise))
-    return linear_combination(*zip(*terms, strict=True))
+    return linear_combination((step.x0, step.eps, step.x, c.noise), (x0, eps, x, noise))
 
 
 def advance_bounded(self: Sampler, c: Weights, state: State, output: Float, noise: Float | None) -> State:

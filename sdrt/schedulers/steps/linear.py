@@ -135,17 +135,17 @@ def plan_of(stops: Sequence[Level], calls: Sequence[Any], init_scale: float = 1.
     )
 
 
-def linear_combination(weights: Sequence[float], arrays: Sequence[Float]) -> Float:
-    """Return the sum of weight times array, from left to right, in a fresh array; terms of weight 0 cost nothing.
+def linear_combination(weights: Sequence[float], arrays: Sequence[Float | None]) -> Float:
+    """Return the sum of weight times array, from left to right, in a fresh array; terms of weight 0 or of no array cost nothing.
 
-    Skipping them may change the sign of an exact zero, and nothing else.
+    Skipping them may change the sign of an exact zero, and nothing else. The first array is there always.
     """
     total = product = None
     for weight, array in zip(weights, arrays, strict=True):
-        if weight:
+        if weight and array is not None:
             if total is None:
                 total = array * weight
             else:
                 product = np.multiply(array, weight, out=product)
                 np.add(total, product, out=total)
-    return arrays[0] * weights[0] if total is None else total
+    return np.zeros_like(arrays[0]) if total is None else total

@@ -75,9 +75,9 @@ class PosteriorVariance:
 
 def posterior_calls(levels: TableLevels, betas: Float, prediction: Prediction, variance: PosteriorVariance) -> Iterator[PosteriorCall]:
     """Return the numbers of every step; ``betas`` f[n] lie between where it starts and where it ends."""
-    now, then = levels.alpha_bars, levels.ends
-    x0, x = np.sqrt(then) * betas / (1 - now), np.sqrt(1 - betas) * (1 - then) / (1 - now)
-    small = np.maximum((1 - then) / (1 - now) * betas, now.dtype.type(_LEAST_VARIANCE))
+    alpha_bar, alpha_bar_next = levels.alpha_bars, levels.ends
+    x0, x = np.sqrt(alpha_bar_next) * betas / (1 - alpha_bar), np.sqrt(1 - betas) * (1 - alpha_bar_next) / (1 - alpha_bar)
+    small = np.maximum((1 - alpha_bar_next) / (1 - alpha_bar) * betas, alpha_bar.dtype.type(_LEAST_VARIANCE))
     deviations = np.sqrt(betas if variance.kind in ("fixed_large", "fixed_large_log") else small)
     centers, slopes = variance.log_deviation(np.log(small), np.log(np.maximum(betas, small)))
     for stop, *numbers in zip(levels.stops, *(column.tolist() for column in (x0, x, deviations, centers, slopes)), strict=True):

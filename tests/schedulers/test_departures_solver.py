@@ -215,6 +215,7 @@ def test_an_inverse_flow_rises() -> None:
     ours, theirs = run_face(flow, 10), run_peer(flow, 10)
     assert (np.diff(levels(ours)) > 0).all()
     assert (np.diff(levels(theirs)) <= 0).all()
+    np.testing.assert_allclose(levels(run_face(flow, 10, compat="diffusers")), levels(theirs), rtol=1e-6)
 
 
 def test_an_inverse_run_takes_rising_timesteps_alone() -> None:

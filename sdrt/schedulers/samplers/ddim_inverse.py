@@ -37,7 +37,7 @@ class DDIMInverse(Sampler):
 
     def _plan(self, request: Request) -> Plan:
         timesteps = self._rising(request)
-        ends = self.grid.alpha_bar_at(timesteps)
+        ends = self.grid.alpha_bar_at_calls(timesteps)
         levels = levels_between(timesteps, self._starts(timesteps, request), ends, "sample")
         if self.prediction_type == "sample" and levels.sigmas.min() == 0:
             raise ConfigError("a predicted x0 says nothing about noise where there is none; set set_alpha_to_one false")

@@ -100,7 +100,7 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     """
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         if not isinstance(text, str):
-            raise ConfigError(f"{name} is one text; got {type(text).__name__}: call generate once for each prompt")
+            raise ConfigError(f"{name} must be one text, got {type(text).__name__}; call generate once for each prompt")
     base = assembly.base
     rng, sampler_rng = _streams(options)
     scheduler = options.get("scheduler")
@@ -204,7 +204,7 @@ def _check_size(settings: Settings, scale: int) -> None:
     for name, pixels in (("height", settings.height), ("width", settings.width)):
         if pixels % scale:
             nearest = max(1, round(pixels / scale)) * scale
-            raise ConfigError(f"{name} is a multiple of {scale} for this model; got {pixels}: try {nearest}")
+            raise ConfigError(f"{name} must be a multiple of {scale} for this model, got {pixels}; try {nearest}")
 
 
 def _check_limits(limits: ModelLimits, settings: Settings) -> None:
@@ -212,7 +212,7 @@ def _check_limits(limits: ModelLimits, settings: Settings) -> None:
     size = (settings.height, settings.width)
     if limits.sizes and size not in limits.sizes:
         allowed = ", ".join(f"{height}x{width}" for height, width in limits.sizes)
-        raise ConfigError(f"this model's packages draw pictures of {allowed} (height x width); got {size[0]}x{size[1]}: take one of those")
+        raise ConfigError(f"height x width must be {allowed}, as this model's packages draw, got {size[0]}x{size[1]}; take one of those")
     if limits.num_tokens and settings.long_prompts == "chunk":
         raise ConfigError(
             f"this model's packages take {limits.num_tokens} tokens, and long_prompts='chunk' needs room for more; leave it out, which cuts"

@@ -39,7 +39,9 @@ def choose_sampler(
     """
     sampler = _sampler(model, scheduler, numerics, compat)
     if sampler.inverse:
-        raise ConfigError(f"{sampler.name} leads from a picture to its noise, and generate from noise to a picture; choose another one")
+        raise ConfigError(
+            f"scheduler must lead from noise to a picture, got {sampler.name}, which leads from a picture to its noise; choose another one"
+        )
     if compat is not None and sampler.compat != compat:
         sampler = sampler.with_compat(compat)
     return sampler if eta is None else sampler.with_options(eta=eta)

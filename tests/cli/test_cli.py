@@ -87,7 +87,7 @@ def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None
         (["generate", "a", "--scheduler", "eular"], "eular"),
         (["generate", "a", "--rng", "dice"], "dice"),
         (["generate", "a", "--steps", "0"], "num_inference_steps must be a whole number of at least 1, got 0"),
-        (["generate", "a", "--height", "100"], "height is a multiple of 8 for this model; got 100: try 96"),
+        (["generate", "a", "--height", "100"], "height must be a multiple of 8 for this model, got 100; try 96"),
         (["generate", "--prompts", "no/such.txt"], "--prompts no/such.txt: cannot be read"),
         (["generate", "a", "-o", "no/such/a.png"], "no/such: no such folder"),
         (["inspect", "no/such.png"], "no/such.png: cannot be read"),

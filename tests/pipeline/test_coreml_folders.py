@@ -270,7 +270,9 @@ def test_what_cannot_be_is_said_at_once(tree: TREE, sources: Callable[[Form], Pa
     with pytest.raises(ConfigError, match=r"tokenizer is for folders of Core ML packages, leave it out"):
         sdrt.load(sources("sd1"), tokenizer=sources("sd1"))
     with sdrt.load(folder, backend="coreml") as pipe:
-        with pytest.raises(ConfigError, match=r"draw pictures of 64x64 \(height x width\); got 128x64: take one of those"):
+        with pytest.raises(
+            ConfigError, match=r"height x width must be 64x64, as this model's packages draw, got 128x64; take one of those"
+        ):
             pipe.generate(PROMPT, height=128, **QUICK)
         with pytest.raises(ConfigError, match=r"packages take 77 tokens, and long_prompts='chunk' needs room"):
             pipe.generate(PROMPT, long_prompts="chunk", **QUICK)

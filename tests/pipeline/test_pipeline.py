@@ -178,7 +178,7 @@ def test_float64_all_the_way(folder: Path) -> None:
         ({"num_inference_steps": 1001}, r"1000.*1001"),
         ({"guidance_scale": math.nan}, r"guidance_scale must be a finite number, got nan"),
         ({"guidance_rescale": 1.5}, r"guidance_rescale must be a finite number in \[0, 1\], got 1\.5"),
-        ({"height": 60}, r"height is a multiple of 8 for this model; got 60: try 64"),
+        ({"height": 60}, r"height must be a multiple of 8 for this model, got 60; try 64"),
         ({"width": 0}, r"width must be a whole number of at least 1, got 0"),
         ({"scheduler": "eular"}, r"eular"),
         ({"scheduler": "euler", "eta": 0.5}, r"EulerDiscreteScheduler has no step option eta, got 0.5; leave it out"),
@@ -187,7 +187,7 @@ def test_float64_all_the_way(folder: Path) -> None:
         ({"rng": "dice"}, r"numpy, nv, torch.*dice"),
         ({"seed": "lucky"}, r"seed must be a whole number, got 'lucky'"),
         ({"seed": 2**32, "rng": "numpy"}, r"4294967296"),
-        ({"prompt": ["a", "b"]}, r"prompt is one text; got list"),
+        ({"prompt": ["a", "b"]}, r"prompt must be one text, got list"),
     ],
     ids=str,
 )

@@ -96,7 +96,7 @@ def _inpaint(options: GenerateOptions) -> tuple[Picture, Picture]:
     image, mask_image = options.get("image"), options.get("mask_image")
     for name, picture in zip(_PICTURE_OPTIONS, (image, mask_image), strict=True):
         if picture is None:
-            raise ConfigError(f"this model in-paints, and needs image and mask_image; {name} is not given")
+            raise ConfigError(f"image and mask_image must be given to this model, which in-paints, got no {name}; pass both")
     return image, mask_image  # type: ignore[return-value]  # neither is None
 
 
@@ -104,7 +104,7 @@ def _control_images(given: Any, count: int) -> tuple[Picture, ...]:
     pictures: tuple[Picture, ...] = () if given is None else tuple(given) if isinstance(given, list | tuple) else (given,)
     if len(pictures) != count:
         has = f"has {count} ControlNets" if count else "has no ControlNet: sdrt.load(..., controlnet=folder) gives it one"
-        raise ConfigError(f"control_image is a picture for each ControlNet; got {len(pictures)}, and this pipeline {has}")
+        raise ConfigError(f"control_image must be a picture for each ControlNet, got {len(pictures)}; this pipeline {has}")
     return pictures
 
 
@@ -113,7 +113,7 @@ def _sizes(options: GenerateOptions) -> dict[str, Any]:
     for name in _SIZE_OPTIONS:
         if (pair := options.get(name)) is not None:
             if not isinstance(pair, Sequence) or len(pair) != 2:
-                raise ConfigError(f"{name} is a pair of pixels, height or top first; got {pair!r}")
+                raise ConfigError(f"{name} must be a pair of pixels, height or top first, got {pair!r}; write (1024, 1024)")
             given[name] = tuple(int(number) for number in pair)
     for name in _SCORE_OPTIONS:
         if (score := options.get(name)) is not None:
@@ -124,7 +124,7 @@ def _sizes(options: GenerateOptions) -> dict[str, Any]:
 def _refiner_start(given: float | None) -> float:
     start = _DEFAULT_REFINER_START if given is None else float(given)
     if not 0 < start <= 1:
-        raise ConfigError(f"refiner_start is a share of the noise levels in (0, 1]; got {start}")
+        raise ConfigError(f"refiner_start must be a share of the noise levels in (0, 1], got {start}; 0.8 is usual")
     return start
 
 

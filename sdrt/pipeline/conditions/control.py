@@ -72,7 +72,7 @@ def resolve_control_settings(
     ]
     for first, last in zip(columns[1], columns[2], strict=True):
         if not 0 <= first < last <= 1:
-            raise ConfigError(f"a ControlNet acts from control_guidance_start to control_guidance_end, 0 to 1; got {first} to {last}")
+            raise ConfigError(f"control_guidance_start and _end must rise within [0, 1], got {first} to {last}; 0 and 1 are the whole run")
     return tuple(ControlSettings(conditioning_scale=s, guidance_start=a, guidance_end=b) for s, a, b in zip(*columns, strict=True))
 
 
@@ -81,5 +81,7 @@ def _each(name: str, given: float | Sequence[float] | None, default: float, coun
         return [default] * count
     values = [float(value) for value in given] if isinstance(given, Sequence) else [float(given)] * count
     if len(values) != count:
-        raise ConfigError(f"{name} is one number, or one for each of {count} ControlNets; got {len(values)}")
+        raise ConfigError(
+            f"{name} must be one number, or one for each of {count} ControlNets, got {len(values)}; leave some out, or add the others"
+        )
     return values

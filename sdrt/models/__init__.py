@@ -114,7 +114,7 @@ def open_model(
             if value is not None:
                 raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
         own = None if tokenizer is None else Path(tokenizer).expanduser()
-        return CoreMLFolder(place, name, layout=layout, tokenizer=own, given=read_config_overrides(config))
+        return CoreMLFolder(place, name, layout=layout, tokenizer=own, config_overrides=read_config_overrides(config))
     if tokenizer is not None or config is not None:
         option = "config" if tokenizer is None else "tokenizer"
         raise ConfigError(

@@ -33,7 +33,7 @@ def read_config(component: ComponentName, file: Path) -> dict[str, Any]:
     return COMPONENTS[component].complete(config)
 
 
-def read_weights(component: ComponentName, found: WeightFiles) -> ComponentTensors:
+def read_weights(component: ComponentName, weights: WeightFiles) -> ComponentTensors:
     """Read the names of the weights in a component's folder, as canonical ones.
 
     Raises
@@ -41,4 +41,4 @@ def read_weights(component: ComponentName, found: WeightFiles) -> ComponentTenso
     MissingFileError, WeightsError, MissingExtraError : a file is missing, or cannot be used
     """
     canonical_name = COMPONENTS[component].canonical_name
-    return ComponentTensors(found.files, lambda stored: (Place(canonical_name(stored)),), found.index)
+    return ComponentTensors(weights.files, lambda stored: (Place(canonical_name(stored)),), weights.index)

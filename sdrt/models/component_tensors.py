@@ -127,7 +127,7 @@ class ComponentTensors(Mapping[str, Array]):
 
     def release(self) -> None:
         """Let go of the memory that reading the map has taken; arrays stay valid, and what is asked for again is read again."""
-        for map_ in {id(found): found for _, tensor in self._tensors.values() if (found := _map_of(tensor))}.values():
+        for map_ in {id(mapped): mapped for _, tensor in self._tensors.values() if (mapped := _map_of(tensor))}.values():
             if hasattr(mmap, "MADV_DONTNEED"):
                 map_.madvise(mmap.MADV_DONTNEED)
 
@@ -159,8 +159,8 @@ class ComponentTensors(Mapping[str, Array]):
 
 
 def _check_index(file: Path, tensors: Iterable[StoredTensor], index: Mapping[str, Path]) -> None:
-    there = {tensor.name for tensor in tensors}
-    if absent := next((name for name, shard in index.items() if shard == file and name not in there), None):
+    names = {tensor.name for tensor in tensors}
+    if absent := next((name for name, shard in index.items() if shard == file and name not in names), None):
         raise WeightsError(f"{file}: tensor {absent!r} is missing, which the index says is in this file; fetch both again")
 
 

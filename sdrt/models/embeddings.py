@@ -67,9 +67,9 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
         raise WeightsError(f"{file}: would have to be unpickled, which can run code: convert it to safetensors first")
     weights = ComponentTensors([file])
     if len(weights) != 1:
-        found = ", ".join(weights) or "none"
+        names = ", ".join(weights) or "none"
         xl = " (clip_l and clip_g are Stable Diffusion XL's)" if {"clip_l", "clip_g"} & set(weights) else ""
-        raise WeightsError(f"{file}: an embedding must be one tensor, under its token or {_A1111_KEY}, got {found}{xl}; take another file")
+        raise WeightsError(f"{file}: an embedding must be one tensor, under its token or {_A1111_KEY}, got {names}{xl}; take another file")
     [name] = weights
     shape = weights[name].shape
     vectors = weights.take(name, shape)

@@ -27,17 +27,17 @@ def fingerprint(paths: Iterable[Path]) -> str:
     ------
     OSError : a file cannot be read
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in _files(paths):
         with file.open("rb") as stream:
             size = stream.seek(0, io.SEEK_END)
-            found.update(size.to_bytes(8, "big"))
+            digest.update(size.to_bytes(8, "big"))
             stream.seek(0)
-            found.update(stream.read(_HEAD))
+            digest.update(stream.read(_HEAD))
             for k in range(_BLOCKS) if size > _HEAD else ():
                 stream.seek(_HEAD + (size - _HEAD) * k // _BLOCKS)
-                found.update(stream.read(_BLOCK))
-    return found.hexdigest()[:16]
+                digest.update(stream.read(_BLOCK))
+    return digest.hexdigest()[:16]
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -48,13 +48,13 @@ class ModelFolder(StoredModel):
     def __post_init__(self) -> None:
         if not self.path.is_dir():
             raise MissingFileError(f"{self.path}: no such folder; pass a folder in diffusers' layout, 'nano', or a repository's name")
-        there = {entry.name for entry in self.path.iterdir() if entry.is_dir()}
+        folders = {entry.name for entry in self.path.iterdir() if entry.is_dir()}
         # The refiner of Stable Diffusion XL has the second text encoder only.
-        encoders = [each for each in ("text_encoder", "text_encoder_2") if each in there] or ["text_encoder"]
+        encoders = [each for each in ("text_encoder", "text_encoder_2") if each in folders] or ["text_encoder"]
         tokenizers = [each.replace("text_encoder", "tokenizer") for each in encoders]
         for needed in (*encoders, "unet", "vae", *tokenizers, "scheduler"):
-            if needed not in there:
-                found = ", ".join(sorted(there)) or "no folders"
+            if needed not in folders:
+                found = ", ".join(sorted(folders)) or "no folders"
                 raise MissingFileError(f"{self.path}: has no {needed}/ (found: {found}); {self._expectation()}")
         if self.variant is not None:
             have = {component: variants_in(self.path / COMPONENTS[component].folder) for component in self.own_components}

@@ -78,10 +78,10 @@ class SingleFileModel(StoredModel):
     @cached_property
     def own_components(self) -> tuple[ComponentName, ...]:
         """The components in the file."""
-        there: set[ComponentName] = {"unet", *(encoder.component for encoder in self.release.encoders)}
+        components: set[ComponentName] = {"unet", *(encoder.component for encoder in self.release.encoders)}
         if self._below(VAE):
-            there |= {"vae_decoder", "vae_encoder"}
-        return tuple(component for component in COMPONENTS if component in there)
+            components |= {"vae_decoder", "vae_encoder"}
+        return tuple(component for component in COMPONENTS if component in components)
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """Derive the configuration from the component's shapes.
@@ -151,8 +151,8 @@ class SingleFileModel(StoredModel):
         if _V_MARK in self._shapes:
             return "v_prediction"
         metadata = {} if self.path.suffix.lower() in PICKLE_SUFFIXES else read_metadata(self.path)
-        if said := _MODELSPEC.get(metadata.get("modelspec.prediction_type", "")):
-            return said
+        if stated := _MODELSPEC.get(metadata.get("modelspec.prediction_type", "")):
+            return stated
         four = self._shapes[f"{UNET}input_blocks.0.0.weight"][1] == 4
         return self.release.scheduler["prediction_type"] if four else "epsilon"
 

@@ -64,8 +64,8 @@ class StoredModel(ABC):
     @property
     def components(self) -> tuple[ComponentName, ...]:
         """The components that can be opened."""
-        there = {*self.own_components, *(component for override in self.overrides for component in override.components)}
-        return tuple(component for component in COMPONENTS if component in there)
+        components = {*self.own_components, *(component for override in self.overrides for component in override.components)}
+        return tuple(component for component in COMPONENTS if component in components)
 
     def config(self, component: ComponentName) -> Mapping[str, Any]:
         """Return the component's configuration over the defaults of its class.

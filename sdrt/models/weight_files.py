@@ -38,8 +38,8 @@ class WeightFiles:
 
 def variants_in(folder: Path) -> tuple[str, ...]:
     """Return the variants that a component's folder has weights of, sorted: ``("fp16", "non_ema")``."""
-    found = (_VARIANT.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
-    return tuple(sorted({match[1] for match in found if match}))
+    matches = (_VARIANT.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
+    return tuple(sorted({match[1] for match in matches if match}))
 
 
 def find_weights(folder: Path, variant: str | None, pickled: Pickled) -> WeightFiles:

@@ -74,10 +74,9 @@ def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
     inside = model.layout.controlnet(str(name))
     paths = inside or ((path,) if is_package(path) and path.exists() else None)
     if paths is None:
-        there = ", ".join(model.layout.controlnets) or "none"
+        own = ", ".join(model.layout.controlnets) or "none"
         raise ConfigError(
-            f"{model.layout.path}: controlnet must be one of its own ({there}) or the path of a package, got {str(name)!r}; "
-            "pass one of those"
+            f"{model.layout.path}: controlnet must be one of its own ({own}) or the path of a package, got {str(name)!r}; pass one of those"
         )
     if "control_unet" not in model.layout.roles:
         raise ConfigError(f"{model.layout.path}: its U-Net takes no ControlNet; convert it with --unet-support-controlnet")

@@ -54,14 +54,14 @@ def read_config_overrides(config: str | Path | Mapping[str, Any] | None) -> Conf
         )
     files = {folder: path / folder / "config.json" for folder in _FOLDERS}
     scheduler = path / "scheduler" / "scheduler_config.json"
-    found = {name: read_json(file) for name, file in files.items() if file.is_file()}
+    configs = {name: read_json(file) for name, file in files.items() if file.is_file()}
     if scheduler.is_file():
-        found["scheduler"] = read_json(scheduler)
-    if not found:
+        configs["scheduler"] = read_json(scheduler)
+    if not configs:
         raise ConfigError(
             f"{path}: has no scheduler/scheduler_config.json and no component's config.json; pass a folder in diffusers' layout"
         )
-    return _from_mapping(found)
+    return _from_mapping(configs)
 
 
 def _from_mapping(config: Mapping[str, Any]) -> ConfigOverrides:

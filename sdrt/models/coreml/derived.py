@@ -55,29 +55,29 @@ def derived_config(component: ComponentName, ports: Mapping[ComponentName, Ports
 
 def _denoiser(ports: Ports) -> dict[str, Any]:
     sample, states = ports.shape("sample"), ports.shape("encoder_hidden_states")
-    found: dict[str, Any] = {
+    config: dict[str, Any] = {
         "in_channels": sample[1],
         "sample_size": sample[2] if sample[2] == sample[3] else list(sample[2:]),
         "cross_attention_dim": states[1] if len(states) == 4 else states[-1],
     }
     if predicted := ports.shape("noise_pred"):
-        found["out_channels"] = predicted[1]
+        config["out_channels"] = predicted[1]
     if condition := ports.shape("timestep_cond"):
-        found["time_cond_proj_dim"] = condition[-1]
+        config["time_cond_proj_dim"] = condition[-1]
     if ids := ports.shape("time_ids"):
         # the first converters laid the rows of both guidance's halves end to end
         count = ids[-1] if len(ids) == 2 else ids[0] // sample[0]
-        found |= text_time_config(ports.shape("text_embeds")[-1], count, _TIME_EMBED)
-    return found
+        config |= text_time_config(ports.shape("text_embeds")[-1], count, _TIME_EMBED)
+    return config
 
 
 def _text_encoder(component: ComponentName, ports: Ports) -> dict[str, Any]:
     states = ports.shape("last_hidden_state") or ports.shape("hidden_embeds")
     pooled, ids = ports.shape("pooled_outputs"), ports.shape("input_ids")
-    found: dict[str, Any] = {"hidden_size": states[-1], "max_position_embeddings": ids[-1]}
+    config: dict[str, Any] = {"hidden_size": states[-1], "max_position_embeddings": ids[-1]}
     if component == "text_encoder_2" and pooled:
-        found |= {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": pooled[-1]}
-    return found
+        config |= {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": pooled[-1]}
+    return config
 
 
 def _vae(ports: Mapping[ComponentName, Ports]) -> dict[str, Any]:

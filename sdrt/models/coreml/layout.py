@@ -57,11 +57,11 @@ def find_layout(path: Path) -> Layout | None:
     """
     if not path.is_dir() or is_package(path) or (path / "model_index.json").is_file():
         return None
-    if here := _read(path):
-        return here
-    below = [found for folder in _nested(path) if (found := _read(folder))]
+    if layout := _read(path):
+        return layout
+    below = [layout for folder in _nested(path) if (layout := _read(folder))]
     if len(below) > 1:
-        raise ConfigError(f"{path}: several folders hold Core ML packages; pass one of {', '.join(str(found.path) for found in below)}")
+        raise ConfigError(f"{path}: several folders hold Core ML packages; pass one of {', '.join(str(layout.path) for layout in below)}")
     return below[0] if below else None
 
 
@@ -88,10 +88,10 @@ def _read(folder: Path) -> Layout | None:
 
 def _stems(folder: Path) -> dict[str, Path]:
     """Return the packages of a folder by stem."""
-    found: dict[str, Path] = {}
+    stems: dict[str, Path] = {}
     for suffix in reversed(PACKAGE_SUFFIXES):
-        found |= {path.name.removesuffix(suffix): path for path in sorted(folder.glob(f"*{suffix}"))}
-    return found
+        stems |= {path.name.removesuffix(suffix): path for path in sorted(folder.glob(f"*{suffix}"))}
+    return stems
 
 
 def _base(stem: str) -> str:
@@ -103,16 +103,16 @@ def _base(stem: str) -> str:
 
 def _converted(folder: Path, stems: Mapping[str, Path]) -> dict[Role, tuple[Path, ...]]:
     """Find the packages whose names begin with PREFIX."""
-    found: dict[Role, tuple[Path, ...]] = {}
+    roles: dict[Role, tuple[Path, ...]] = {}
     models: set[str] = set()
     for base in sorted({_base(stem) for stem in stems if stem.startswith(PREFIX)}):
         for role, suffix in SUFFIXES.items():
             if base.endswith(f"_{suffix}") and (paths := _whole(folder, stems, base, "_chunk")):
                 models.add(base.removeprefix(PREFIX).removesuffix(f"_{suffix}"))
-                found[role] = paths
+                roles[role] = paths
     if len(models) > 1:
         raise ModelError(f"{folder}: holds packages of several models ({', '.join(sorted(models))}); give each a folder of its own")
-    return found
+    return roles
 
 
 def _resource(folder: Path, stems: Mapping[str, Path], role: Role) -> tuple[Path, ...]:
@@ -125,13 +125,13 @@ def _resource(folder: Path, stems: Mapping[str, Path], role: Role) -> tuple[Path
 def _whole(folder: Path, stems: Mapping[str, Path], base: str, mark: str) -> tuple[Path, ...]:
     """Return both halves, else the merged halves, else the network in one piece."""
     halves = [f"{base}{mark}{number}" for number in _CHUNKS]
-    there = [half for half in halves if half in stems]
-    if len(there) == len(halves):
+    present = [half for half in halves if half in stems]
+    if len(present) == len(halves):
         return tuple(stems[half] for half in halves)
     for stem in (f"{base}_chunked_pipeline", base):
         if stem in stems:
             return (stems[stem],)
-    if there:
+    if present:
         missing = next(half for half in halves if half not in stems)
-        raise MissingFileError(f"{folder}: has {stems[there[0]].name} and no {missing}; a network in halves needs both, convert it again")
+        raise MissingFileError(f"{folder}: has {stems[present[0]].name} and no {missing}; a network in halves needs both, convert it again")
     return ()

@@ -40,7 +40,7 @@ class CoreMLFolder(StoredModel):
         See :class:`~sdrt.models.stored_model.StoredModel`.
     layout : Layout
         Which package is for what.
-    given : ConfigOverrides
+    config_overrides : ConfigOverrides
         Configurations that go before the folder's own.
     tokenizer : Path or None
         A tokenizer's folder, or a model's with ``tokenizer/`` in it, in the place of the folder's own.
@@ -53,14 +53,14 @@ class CoreMLFolder(StoredModel):
     """
 
     layout: Layout = field(default_factory=lambda: Layout(path=Path(), roles={}))
-    given: ConfigOverrides = field(default_factory=ConfigOverrides)
+    config_overrides: ConfigOverrides = field(default_factory=ConfigOverrides)
     tokenizer: Path | None = None
     refining: bool = False
 
     def __post_init__(self) -> None:
-        there = self.own_components
-        if "unet" not in there or not {"text_encoder", "text_encoder_2"} & set(there):
-            lacking = "U-Net" if "unet" not in there else "text encoder"
+        components = self.own_components
+        if "unet" not in components or not {"text_encoder", "text_encoder_2"} & set(components):
+            lacking = "U-Net" if "unet" not in components else "text encoder"
             raise MissingFileError(
                 f"{self.layout.path}: has no package of a {lacking} (found: {', '.join(self.layout.roles)}); convert it into this folder"
             )
@@ -103,8 +103,8 @@ class CoreMLFolder(StoredModel):
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """Return what was given, else what ``sdrt.json`` says, else what the packages' shapes say."""
         key = "refiner" if self.refining and component == "unet" and "refiner" in self.layout.roles else component
-        if key == component and component in self.given.components:
-            return dict(self.given.components[component])
+        if key == component and component in self.config_overrides.components:
+            return dict(self.config_overrides.components[component])
         if key in self.sidecar.configs:
             return COMPONENTS[component].complete(self.sidecar.configs[key])
         return derived_config(component, self.ports)
@@ -154,8 +154,8 @@ class CoreMLFolder(StoredModel):
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:
         """What was given, else ``scheduler_config.json``, else that of Stable Diffusion 1.x or XL as published."""
-        if self.given.scheduler is not None:
-            return self.given.scheduler
+        if self.config_overrides.scheduler is not None:
+            return self.config_overrides.scheduler
         if self._scheduler_file.is_file():
             return read_json(self._scheduler_file)
         return self._release.scheduler
@@ -201,14 +201,14 @@ class CoreMLFolder(StoredModel):
     @property
     def _assumed(self) -> Mapping[str, str]:
         kind = self._release.name
-        found = {}
+        assumed = {}
         if self.tokenizer_path is None:
-            found["tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
-        if self.given.scheduler is None and not self._scheduler_file.is_file():
-            found["scheduler"] = f"that of {kind}, for want of a scheduler_config.json"
-        if "vae_decoder" not in self.sidecar.configs and "vae_decoder" not in self.given.components:
-            found["scaling_factor"] = f"that of {kind}, for want of an sdrt.json"
-        return found
+            assumed["tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
+        if self.config_overrides.scheduler is None and not self._scheduler_file.is_file():
+            assumed["scheduler"] = f"that of {kind}, for want of a scheduler_config.json"
+        if "vae_decoder" not in self.sidecar.configs and "vae_decoder" not in self.config_overrides.components:
+            assumed["scaling_factor"] = f"that of {kind}, for want of an sdrt.json"
+        return assumed
 
     @property
     def _release(self) -> Release:

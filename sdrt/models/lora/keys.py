@@ -83,11 +83,11 @@ def parse_key(stored: str) -> Key | None:
 
 
 def _dotted(component: ComponentName, rest: str) -> Key | None:
-    if found := _PROCESSOR_END.fullmatch(rest):
-        name = "to_out.0" if found["name"] == "to_out" else found["name"]
-        return Key(component, f"{found['module']}.{name}", False, _SIDES[found["side"]])
-    if found := _DOTTED_END.fullmatch(rest):
-        return Key(component, found["module"], False, _LETTERS[found["letter"]] if found["letter"] else _SIDES[found["side"]])
+    if match := _PROCESSOR_END.fullmatch(rest):
+        name = "to_out.0" if match["name"] == "to_out" else match["name"]
+        return Key(component, f"{match['module']}.{name}", False, _SIDES[match["side"]])
+    if match := _DOTTED_END.fullmatch(rest):
+        return Key(component, match["module"], False, _LETTERS[match["letter"]] if match["letter"] else _SIDES[match["side"]])
     if rest.endswith(".alpha"):
         return Key(component, rest.removesuffix(".alpha"), False, "alpha")
     return None

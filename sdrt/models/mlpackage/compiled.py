@@ -38,23 +38,23 @@ def read_compiled(path: Path) -> ModelSpec:
     except UnicodeDecodeError:
         raise ModelError(f"{file}: is no UTF-8 text; fetch the model again") from None
     program = parse_program(text, str(file))
-    found = read_json(path / "metadata.json") if (path / "metadata.json").exists() else None
-    entry = found[0] if isinstance(found, list) and found else found
-    said: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
-    version = said.get("specificationVersion")
-    return ModelSpec(specification=version if isinstance(version, int) else 0, description=_description(program, said), program=program)
+    content = read_json(path / "metadata.json") if (path / "metadata.json").exists() else None
+    entry = content[0] if isinstance(content, list) and content else content
+    metadata: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
+    version = metadata.get("specificationVersion")
+    return ModelSpec(specification=version if isinstance(version, int) else 0, description=_description(program, metadata), program=program)
 
 
-def _description(program: Program, said: Mapping[str, Any]) -> Description:
-    inputs = {item["name"]: item for item in _objects(said.get("inputSchema")) if isinstance(item.get("name"), str)}
+def _description(program: Program, metadata: Mapping[str, Any]) -> Description:
+    inputs = {item["name"]: item for item in _objects(metadata.get("inputSchema")) if isinstance(item.get("name"), str)}
     interfaces = {name: _interface(function, inputs) for name, function in program.functions.items()}
     words = {"short_description": "shortDescription", "version": "version", "author": "author", "license": "license"}
-    user = said.get("userDefinedMetadata")
+    user = metadata.get("userDefinedMetadata")
     return Description(
         main=next(iter(interfaces.values())),
         functions=interfaces if len(interfaces) > 1 else {},
         default_function="main" if "main" in interfaces else next(iter(interfaces)),
-        metadata={key: said[word] for key, word in words.items() if isinstance(said.get(word), str) and said[word]},
+        metadata={key: metadata[word] for key, word in words.items() if isinstance(metadata.get(word), str) and metadata[word]},
         user_defined={key: str(value) for key, value in user.items()} if isinstance(user, dict) else {},
     )
 
@@ -63,16 +63,16 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _interface(function: Function, said: Mapping[str, Mapping[str, Any]]) -> Interface:
+def _interface(function: Function, metadata: Mapping[str, Mapping[str, Any]]) -> Interface:
     made = {output.name: output for operation in function.block.operations for output in operation.outputs}
     outputs = (made.get(name, Typed(name, TensorType("fp32", ()))) for name in function.block.outputs)
     return Interface(
-        inputs=tuple(_feature(item, said.get(item.name, {})) for item in function.inputs),
+        inputs=tuple(_feature(item, metadata.get(item.name, {})) for item in function.inputs),
         outputs=tuple(_feature(item, {}) for item in outputs),
     )
 
 
-def _feature(item: Typed, said: Mapping[str, Any]) -> Feature:
+def _feature(item: Typed, metadata: Mapping[str, Any]) -> Feature:
     if not isinstance(item.type, TensorType):
         return Feature(name=item.name, kind="list")
     dtype = NUMPY[item.type.dtype].name if item.type.dtype in NUMPY else ""
@@ -82,16 +82,16 @@ def _feature(item: Typed, said: Mapping[str, Any]) -> Feature:
         name=item.name,
         dtype=dtype,
         shape=() if open_shape else fixed,
-        choices=tuple(_shapes(said.get("enumeratedShapes"))) if open_shape else (),
-        ranges=tuple(_ranges(said.get("shapeRange"))) if open_shape else (),
-        text=said["shortDescription"] if isinstance(said.get("shortDescription"), str) else "",
+        choices=tuple(_shapes(metadata.get("enumeratedShapes"))) if open_shape else (),
+        ranges=tuple(_ranges(metadata.get("shapeRange"))) if open_shape else (),
+        text=metadata["shortDescription"] if isinstance(metadata.get("shortDescription"), str) else "",
     )
 
 
 def _shapes(text: Any) -> list[tuple[int, ...]]:
     """``"[[1, 4, 64, 64], [1, 4, 96, 96]]"`` or the same as text in a list."""
-    found = [] if not isinstance(text, str) else _SHAPE.findall(text)
-    return [tuple(int(word) for word in re.findall(r"-?\d+", shape)) for shape in found]
+    shapes = [] if not isinstance(text, str) else _SHAPE.findall(text)
+    return [tuple(int(word) for word in re.findall(r"-?\d+", shape)) for shape in shapes]
 
 
 def _ranges(text: Any) -> list[Range]:

@@ -41,7 +41,7 @@ class Symbols:
         kind, symbol = self._kind, self._symbol
         self._next()
         if kind == "string":
-            return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), symbol[1:-1])
+            return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), symbol[1:-1])
         if symbol in ("true", "false"):
             return symbol == "true"
         if kind == "number" or symbol in ("inf", "nan"):
@@ -64,13 +64,13 @@ class Symbols:
 
     def _list(self, opening: str, closing: str, item: Callable[[], _Item]) -> list[_Item]:
         self._mark(opening)
-        found: list[_Item] = []
+        items: list[_Item] = []
         while self._symbol != closing:
-            found.append(item())
+            items.append(item())
             if self._symbol != closing:
                 self._mark(",")
         self._mark(closing)
-        return found
+        return items
 
     def _skip_brackets(self, opening: str, closing: str) -> None:
         self._mark(opening)
@@ -100,15 +100,15 @@ class Symbols:
     def _next(self) -> None:
         if self._kind == "end":
             self._fail("the text is cut off")
-        found = _SYMBOL.match(self._text, self._at)
-        if found is None:
+        match = _SYMBOL.match(self._text, self._at)
+        if match is None:
             if self._text[self._at :].strip():
                 self._fail(f"{self._text[self._at :].strip()[:20]!r} is not understood")
             self._kind, self._symbol = "end", "the end"
             return
-        self._at = found.end()
-        self._kind = found.lastgroup or ""
-        self._symbol = found[self._kind]
+        self._at = match.end()
+        self._kind = match.lastgroup or ""
+        self._symbol = match[self._kind]
 
     def _fail(self, problem: str) -> Never:
         raise self._problem(problem)

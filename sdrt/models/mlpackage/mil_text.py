@@ -185,8 +185,8 @@ class _Parser(Symbols):
             items = self._list(self._symbol, {"{": "}", "(": ")", "[": "]"}[self._symbol], self._nested)
             self._depth -= 1
             return Value(TupleType(()), tuple(items))
-        found = np.array(self._scalar(), dtype=object)
-        return Value(TensorType("string", ()), found)
+        text = np.array(self._scalar(), dtype=object)
+        return Value(TensorType("string", ()), text)
 
     def _blob(self) -> Blob:
         self._word("BLOBFILE")
@@ -206,7 +206,7 @@ class _Parser(Symbols):
         """Parse the scalars of nested brackets, in order."""
         if self._symbol != "[":
             return [self._scalar()]
-        found: list[Any] = []
+        scalars: list[Any] = []
         depth = 0
         while True:
             if self._symbol == "[":
@@ -216,11 +216,11 @@ class _Parser(Symbols):
                 depth -= 1
                 self._next()
                 if depth == 0:
-                    return found
+                    return scalars
             elif self._symbol == ",":
                 self._next()
             else:
-                found.append(self._scalar())
+                scalars.append(self._scalar())
 
     def _array(self, kind: TensorType, flat: list[Any]) -> Array:
         if None in kind.shape:

@@ -114,39 +114,39 @@ class Message:
 
     def integers(self, number: int) -> list[int]:
         """Read a repeated int32, int64, enum or bool field, packed or not."""
-        found: list[int] = []
+        numbers: list[int] = []
         for kind, value in self._fields.get(number, ()):
             if kind == 0 and isinstance(value, int):
-                found.append(_signed(value))
+                numbers.append(_signed(value))
             elif isinstance(value, memoryview):
-                found.extend(map(_signed, self._varints(value)))
+                numbers.extend(map(_signed, self._varints(value)))
             else:
                 self.fail(f"field {number} should hold integers, and holds {_KINDS[kind]}")
-        return found
+        return numbers
 
     def packed(self, number: int, size: int) -> bytes:
         """Read the bytes of a repeated float (``size`` 4) or double (8) field, packed or not."""
-        found: list[bytes] = []
+        runs: list[bytes] = []
         for kind, value in self._fields.get(number, ()):
             if isinstance(value, memoryview):
                 if len(value) % size:
                     self.fail(f"field {number} holds {len(value)} bytes, which are not whole numbers of {size}")
-                found.append(bytes(value))
+                runs.append(bytes(value))
             elif kind == (5 if size == 4 else 1):
-                found.append(value.to_bytes(size, "little"))
+                runs.append(value.to_bytes(size, "little"))
             else:
                 self.fail(f"field {number} should hold numbers of {size} bytes, and holds {_KINDS[kind]}")
-        return b"".join(found)
+        return b"".join(runs)
 
     def _of_kind(self, number: int, kind: int) -> list[int]:
         return [value for value in self._values(number, kind) if isinstance(value, int)]
 
     def _values(self, number: int, kind: int) -> list[int | memoryview]:
-        found = self._fields.get(number, [])
-        for have, _ in found:
+        fields = self._fields.get(number, [])
+        for have, _ in fields:
             if have != kind:
                 self.fail(f"field {number} should be {_KINDS[kind]}, and is {_KINDS[have]}")
-        return [value for _, value in found]
+        return [value for _, value in fields]
 
     def _decode(self, run: memoryview) -> str:
         try:

@@ -210,12 +210,12 @@ def _numbers(message: Message, dtype: str, count: int) -> Array:
             message.fail("a constant has no numbers")
         return np.empty(0, NUMPY.get(dtype, np.dtype(object)))
     values = message.message(field, "values")
-    found: Any
+    numbers: Any
     match field:
         case 1:
-            found = np.frombuffer(values.packed(1, 4), "<f4")
+            numbers = np.frombuffer(values.packed(1, 4), "<f4")
         case 6:
-            found = np.frombuffer(values.packed(1, 8), "<f8")
+            numbers = np.frombuffer(values.packed(1, 8), "<f8")
         case 4:
             if dtype != "string":
                 message.fail(f"a constant of {dtype} holds strings")
@@ -223,12 +223,12 @@ def _numbers(message: Message, dtype: str, count: int) -> Array:
         case 7:
             return _from_bytes(message, b"".join(bytes(run) for run in values.runs(1)), dtype, count)
         case _:
-            found = np.array(values.integers(1), np.int64)
+            numbers = np.array(values.integers(1), np.int64)
     if dtype == "string":
         message.fail("a constant of strings holds numbers")
     # a number that the type cannot hold is damage too, but no reason to warn
     with np.errstate(all="ignore"):
-        return np.asarray(found).astype(NUMPY[dtype])
+        return np.asarray(numbers).astype(NUMPY[dtype])
 
 
 def _from_bytes(message: Message, data: bytes, dtype: str, count: int) -> Array:

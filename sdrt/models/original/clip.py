@@ -62,10 +62,10 @@ def open_clip_places(stored: str, layers: int, *, projects: bool) -> tuple[Place
     """
     if stored in _OPEN_CLIP:
         return (_OPEN_CLIP[stored],) if projects or stored != "text_projection" else ()
-    if (found := _JOINT.fullmatch(stored)) and int(found[1]) < layers:
-        return tuple(Place(f"encoder.layers.{found[1]}.self_attn.{name}.{found[2]}", form) for name, form in _THIRDS.items())
-    if (found := _BLOCK.fullmatch(stored)) and int(found[1]) < layers and found[2] in _BLOCK_LAYERS:
-        return (Place(f"encoder.layers.{found[1]}.{_BLOCK_LAYERS[found[2]]}.{found[3]}"),)
+    if (match := _JOINT.fullmatch(stored)) and int(match[1]) < layers:
+        return tuple(Place(f"encoder.layers.{match[1]}.self_attn.{name}.{match[2]}", form) for name, form in _THIRDS.items())
+    if (match := _BLOCK.fullmatch(stored)) and int(match[1]) < layers and match[2] in _BLOCK_LAYERS:
+        return (Place(f"encoder.layers.{match[1]}.{_BLOCK_LAYERS[match[2]]}.{match[3]}"),)
     return ()
 
 

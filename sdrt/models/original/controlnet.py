@@ -18,7 +18,7 @@ _HINT = re.compile(r"input_hint_block\.(\d+)\.(weight|bias)")
 
 def hint_layers(shapes: Shapes) -> list[int]:
     """Return the indices of the convolutions that embed the picture, in order; activations stand between them."""
-    return sorted(int(found[1]) for name in shapes if (found := _HINT.fullmatch(name)) and found[2] == "weight")
+    return sorted(int(match[1]) for name in shapes if (match := _HINT.fullmatch(name)) and match[2] == "weight")
 
 
 def controlnet_name(stored: str, layers: int, last_hint: int) -> str | None:
@@ -35,14 +35,14 @@ def controlnet_name(stored: str, layers: int, last_hint: int) -> str | None:
     >>> controlnet_name("input_hint_block.4.bias", 2, 14), controlnet_name("zero_convs.3.0.weight", 2, 14)
     ('controlnet_cond_embedding.blocks.1.bias', 'controlnet_down_blocks.3.weight')
     """
-    if found := _HINT.fullmatch(stored):
-        at = int(found[1])
+    if match := _HINT.fullmatch(stored):
+        at = int(match[1])
         module = "conv_in" if at == 0 else "conv_out" if at == last_hint else f"blocks.{at // 2 - 1}"
-        return f"controlnet_cond_embedding.{module}.{found[2]}"
-    if found := _ZERO_CONV.fullmatch(stored):
-        return f"controlnet_down_blocks.{found[1]}.{found[2]}"
-    if found := _MIDDLE_OUT.fullmatch(stored):
-        return f"controlnet_mid_block.{found[1]}"
+        return f"controlnet_cond_embedding.{module}.{match[2]}"
+    if match := _ZERO_CONV.fullmatch(stored):
+        return f"controlnet_down_blocks.{match[1]}.{match[2]}"
+    if match := _MIDDLE_OUT.fullmatch(stored):
+        return f"controlnet_mid_block.{match[1]}"
     return shared_name(stored, layers)
 
 

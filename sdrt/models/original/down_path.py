@@ -66,12 +66,12 @@ def shared_name(stored: str, layers: int) -> str | None:
     module, _, kind = stored.rpartition(".")
     if module in _STEM:
         return f"{_STEM[module]}.{kind}"
-    if found := _DOWN.fullmatch(stored):
-        level, at = divmod(int(found[1]) - 1, layers + 1)
-        return f"down_blocks.{level}.{block_name(found[2], at)}"
-    if found := _MIDDLE.fullmatch(stored):
+    if match := _DOWN.fullmatch(stored):
+        level, at = divmod(int(match[1]) - 1, layers + 1)
+        return f"down_blocks.{level}.{block_name(match[2], at)}"
+    if match := _MIDDLE.fullmatch(stored):
         # residual block, transformer, residual block
-        return f"mid_block.{block_name(found[2], int(found[1]) // 2)}"
+        return f"mid_block.{block_name(match[2], int(match[1]) // 2)}"
     return None
 
 
@@ -109,7 +109,7 @@ class DownPath:
         ------
         ModelError : the levels are not alike, or there is no cross-attention: another architecture
         """
-        widths = {int(found[1]): shape[0] for name, shape in shapes.items() if (found := _RESNET_CONV.fullmatch(name))}
+        widths = {int(match[1]): shape[0] for name, shape in shapes.items() if (match := _RESNET_CONV.fullmatch(name))}
         depths = transformer_depths(shapes)
         downsamplers = [block for block in range(1, max(widths, default=0)) if f"input_blocks.{block}.0.op.weight" in shapes]
         edges = [0, *downsamplers, max(widths, default=0) + 1]
@@ -151,7 +151,7 @@ def transformer_depths(shapes: Shapes) -> dict[str, int]:
     """How many transformer blocks stand in each block that has some: ``{"input_blocks.1": 1, "middle_block.1": 1}``."""
     depths: dict[str, int] = {}
     for name in shapes:
-        if found := _DEPTH.fullmatch(name):
-            block = f"{found[1]}.{found[2]}"
-            depths[block] = max(depths.get(block, 0), int(found[3]) + 1)
+        if match := _DEPTH.fullmatch(name):
+            block = f"{match[1]}.{match[2]}"
+            depths[block] = max(depths.get(block, 0), int(match[3]) + 1)
     return depths

@@ -26,9 +26,9 @@ def unet_name(stored: str, layers: int) -> str | None:
     module, _, kind = stored.rpartition(".")
     if module in _OUT:
         return f"{_OUT[module]}.{kind}"
-    if found := _UP.fullmatch(stored):
-        level, at = divmod(int(found[1]), layers + 1)
-        return f"up_blocks.{level}.{block_name(found[2], at)}"
+    if match := _UP.fullmatch(stored):
+        level, at = divmod(int(match[1]), layers + 1)
+        return f"up_blocks.{level}.{block_name(match[2], at)}"
     return shared_name(stored, layers)
 
 

@@ -36,25 +36,25 @@ def vae_place(stored: str, levels: int) -> Place | None:
     >>> vae_place("encoder.mid.attn_1.q.weight", levels=4)
     Place(name='encoder.mid_block.attentions.0.to_q.weight', form='matrix')
     """
-    if found := _BLOCK.fullmatch(stored):
-        return Place(f"{_level(found[1], int(found[2]), levels)}.resnets.{found[3]}.{_resnet(found[4])}")
-    if found := _SAMPLER.fullmatch(stored):
-        return Place(f"{_level(found[1], int(found[2]), levels)}.{found[3]}samplers.0.conv.{found[4]}")
-    if found := _MIDDLE_BLOCK.fullmatch(stored):
-        return Place(f"{found[1]}.mid_block.resnets.{int(found[2]) - 1}.{_resnet(found[3])}")
-    if found := _MIDDLE_ATTENTION.fullmatch(stored):
+    if match := _BLOCK.fullmatch(stored):
+        return Place(f"{_level(match[1], int(match[2]), levels)}.resnets.{match[3]}.{_resnet(match[4])}")
+    if match := _SAMPLER.fullmatch(stored):
+        return Place(f"{_level(match[1], int(match[2]), levels)}.{match[3]}samplers.0.conv.{match[4]}")
+    if match := _MIDDLE_BLOCK.fullmatch(stored):
+        return Place(f"{match[1]}.mid_block.resnets.{int(match[2]) - 1}.{_resnet(match[3])}")
+    if match := _MIDDLE_ATTENTION.fullmatch(stored):
         # its projections are convolutions over one pixel there, matrices here
-        form: Form = "matrix" if found[2] != "norm" and found[3] == "weight" else "whole"
-        return Place(f"{found[1]}.mid_block.attentions.0.{_ATTENTION[found[2]]}.{found[3]}", form)
-    if found := _ENDS.fullmatch(stored):
+        form: Form = "matrix" if match[2] != "norm" and match[3] == "weight" else "whole"
+        return Place(f"{match[1]}.mid_block.attentions.0.{_ATTENTION[match[2]]}.{match[3]}", form)
+    if match := _ENDS.fullmatch(stored):
         return Place(stored.replace(".norm_out.", ".conv_norm_out."))
     return None
 
 
 def vae_levels(shapes: Shapes) -> int:
     """Count the levels of the decoder."""
-    found = (_BLOCK.fullmatch(name) for name in shapes)
-    return 1 + max((int(match[2]) for match in found if match and match[1] == "decoder"), default=-1)
+    blocks = (_BLOCK.fullmatch(name) for name in shapes)
+    return 1 + max((int(match[2]) for match in blocks if match and match[1] == "decoder"), default=-1)
 
 
 def vae_config(file: Path, shapes: Shapes, scaling_factor: float) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 from sdrt.errors import ConfigError
 from sdrt.models import open_model
 from sdrt.models.components import COMPONENTS
-from sdrt.models.families import EncodedText, LatentFormat, MicroConditions, family_of
+from sdrt.models.coreml.derived import assumed_release
+from sdrt.models.families import RELEASES, EncodedText, LatentFormat, MicroConditions, Release, family_of
 from tests.factories import ADDED, UNETS, VAES, Form, normal, save_pipeline_folder
 
 SIZES = MicroConditions(original_size=(11, 12), crops_coords_top_left=(13, 14), target_size=(15, 16), aesthetic_score=7.0)
@@ -96,3 +97,21 @@ def test_the_native_size_is_that_of_the_latents_in_pixels(pristine: dict[str, Pa
     assert family.native_size(model.config("unet"), latents) == (side * latents.pixels, side * latents.pixels)
     assert family.native_size({"sample_size": [3, 5]}, latents) == (3 * latents.pixels, 5 * latents.pixels)
     assert family.native_size({"sample_size": None}, latents) == (64 * latents.pixels, 64 * latents.pixels)
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_no_published_scheduler_clips_latents(release: Release) -> None:
+    """A sampler that is chosen by name takes this key of the model's own scheduler, and diffusers' default would clip x0 to [-1, 1]."""
+    assert release.scheduler["clip_sample"] is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "refining", "name"),
+    [
+        (None, False, "Stable Diffusion 1.x"),
+        ("text_time", False, "Stable Diffusion XL"),
+        ("text_time", True, "Stable Diffusion XL's refiner"),
+    ],
+)
+def test_packages_that_come_alone_are_taken_for_a_release(kind: str | None, refining: bool, name: str) -> None:
+    assert assumed_release({"addition_embed_type": kind}, refining=refining).name == name

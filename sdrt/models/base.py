@@ -77,7 +77,7 @@ class Model(Protocol):
         ...
 
     def files(self, component: ComponentName) -> tuple[Path, ...]:
-        """The files, or folders of files, that hold the component's weights."""
+        """Return the files, or folders of files, that hold the component's weights."""
         ...
 
     def where(self, component: ComponentName) -> Path:

@@ -54,7 +54,7 @@ class StoredModel(ABC):
         """Return the weights of an own component by canonical name."""
 
     def own_files(self, component: ComponentName) -> tuple[Path, ...]:
-        """The files, or folders of files, that hold the weights of an own component."""
+        """Return the files, or folders of files, that hold the weights of an own component."""
         return self.own_tensors(component).files
 
     @abstractmethod
@@ -103,7 +103,7 @@ class StoredModel(ABC):
         return override.where(component) if override else self.own_where(component)
 
     def files(self, component: ComponentName) -> tuple[Path, ...]:
-        """The files, or folders of files, that hold the component's weights; embeddings have their own."""
+        """Return the files, or folders of files, that hold the component's weights; embeddings have their own."""
         override = self._override(component)
         return override.files(component) if override else self.own_files(component)
 

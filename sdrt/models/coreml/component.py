@@ -55,7 +55,7 @@ class CoreMLControlNet(StoredModel):
         raise holds_programs(self.path)
 
     def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 it has one component
-        """The package, or its halves."""
+        """Return the package, or its halves."""
         return self.paths
 
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 it has one component

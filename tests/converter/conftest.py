@@ -24,14 +24,21 @@ _SHALLOW: dict[str, Any] = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
     "layers_per_block": 1,
 }
-_SHALLOW_UNET: dict[str, Any] = {**_SHALLOW, "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
+_SHALLOW_XL: dict[str, Any] = {
+    **_SHALLOW,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "transformer_layers_per_block": (1, 2),
+    "attention_head_dim": (2, 4),
+}
+# These two differ from sd1 in what goes in alone.
+_NO_MIDDLE: dict[str, Any] = {"mid_block_type": "UNetMidBlock2D"}
 
 
 def _shallow(form: Form, unet: bool) -> dict[str, Any]:
-    if form in ("sdxl", "sdxl-refiner"):
-        return {"layers_per_block": 1}
+    config = _SHALLOW_XL if form in ("sdxl", "sdxl-refiner") else _SHALLOW
+    up = {"up_block_types": [kind.replace("Down", "Up") for kind in reversed(config["down_block_types"])]} if unet else {}
     heads = {"attention_head_dim": (1, 2)} if form == "sd2" else {}
-    return {**(_SHALLOW_UNET if unet else _SHALLOW), **heads}
+    return {**config, **up, **heads, **(_NO_MIDDLE if form in ("inpaint", "lcm") else {})}
 
 
 @pytest.fixture(scope="session")

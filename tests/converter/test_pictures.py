@@ -21,7 +21,7 @@ PARTS: tuple[Role, ...] = ("unet", "text_encoder", "vae_decoder")
 
 def draw(model: str | Path, backend: str = "coreml", prompt: str = "a red circle on a blue background", **options: Any) -> Array:
     with sdrt.load(model, backend, **options) as pipe:
-        return np.asarray(pipe.generate(prompt, seed=93, num_inference_steps=10).images[0])
+        return np.asarray(pipe.generate(prompt, seed=93, num_inference_steps=5).images[0])
 
 
 @pytest.fixture(scope="module")

@@ -38,9 +38,16 @@ def packages(tmp_path_factory: pytest.TempPathFactory, sources: Callable[[Form],
     root = tmp_path_factory.mktemp("packages")
 
     @cache
-    def package(form: Form, role: Role, precision: str = "float32", batch: int = 2) -> Path:
+    def converted(form: Form, role: Role, precision: str, batch: int) -> Path:
         folder = root / f"{form}-{precision}-{batch}"
         return save_package(sources(form), folder, role, form, precision=precision, batch=batch)
+
+    def package(form: Form, role: Role, precision: str = "float32", batch: int = 2) -> Path:
+        if "unet" in role:
+            return converted(form, role, precision, batch)
+        # rows are the U-Net's alone, and these forms have the other components in common, weights too
+        same = ("inpaint", "lcm", "sdxl") if role.startswith("vae") else ("inpaint", "lcm")
+        return converted("sd1" if form in same else form, role, precision, 1)
 
     return package
 
@@ -108,8 +115,8 @@ def test_halves_are_chained_and_come_first(tree: TREE, merge: bool) -> None:
 
 def test_one_half_without_the_other_is_an_error(tree: TREE) -> None:
     folder = tree("sd1", SD1)
-    save_chunks(folder / f"{file_stem('unet', NAME)}.mlpackage")
-    shutil.rmtree(folder / f"{file_stem('unet', NAME)}_chunk2.mlpackage")
+    stem = file_stem("unet", NAME)
+    shutil.move(folder / f"{stem}.mlpackage", folder / f"{stem}_chunk1.mlpackage")
     with pytest.raises(MissingFileError, match=r"has .*_unet_chunk1.mlpackage and no .*_unet_chunk2; a network in halves needs both"):
         sdrt.load(folder, backend="coreml")
 

@@ -185,19 +185,22 @@ for name in ("torch", "coremltools", "google", "google.protobuf", "scipy", "diff
     sys.modules[name] = None
 import numpy as np
 from sdrt.backends.coreml import MLProgram, describe
-inputs = dict(np.load(sys.argv[2]))
-describe(sys.argv[1])
-for precision in ("float32", "float16"):
-    np.savez(f"{sys.argv[3]}-{precision}.npz", **MLProgram(sys.argv[1], precision=precision).predict(inputs))
+folder, *paths = sys.argv[1:]
+for index, path in enumerate(paths):
+    inputs = dict(np.load(f"{folder}/{index}.npz"))
+    describe(path)
+    for precision in ("float32", "float16"):
+        np.savez(f"{folder}/{index}-{precision}.npz", **MLProgram(path, precision=precision).predict(inputs))
 """
-    for kind in ("unet", "text_encoder", "vae_decoder", "split_attention"):
-        path, _, inputs = package(kind, "float16")
-        np.savez(tmp_path / "inputs.npz", allow_pickle=True, **{name: value.numpy() for name, value in inputs.items()})
-        command = [sys.executable, "-c", code, str(path), str(tmp_path / "inputs.npz"), str(tmp_path / kind)]
-        root = Path(__file__).parents[3]
-        subprocess.run(command, check=True, cwd=root, env=os.environ | {"PYTHONPATH": str(root)})
+    given = [package(kind, "float16") for kind in ("unet", "text_encoder", "vae_decoder", "split_attention")]
+    for index, (_, _, inputs) in enumerate(given):
+        np.savez(tmp_path / f"{index}.npz", allow_pickle=True, **{name: value.numpy() for name, value in inputs.items()})
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", code, str(tmp_path), *(str(path) for path, _, _ in given)]
+    subprocess.run(command, check=True, cwd=root, env=os.environ | {"PYTHONPATH": str(root)})
+    for index, (path, _, inputs) in enumerate(given):
         for precision in ("float32", "float16"):
-            found = np.load(tmp_path / f"{kind}-{precision}.npz")
+            found = np.load(tmp_path / f"{index}-{precision}.npz")
             here = MLProgram(path, precision=precision).predict(inputs)
             assert sorted(found) == sorted(here)
             assert all(np.array_equal(found[name], here[name]) for name in here)

@@ -88,7 +88,7 @@ def test_fast(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run all tests and ask how much of both packages they reach; pyproject.toml has the floor."""
+    """Run all tests and tell how much of both packages they reach, line by line and branch by branch."""
     session.install(*PINNED, "-e", ".[test]", "pytest-cov>=6.0")
     session.run("pytest", "--cov", "--cov-report=term:skip-covered", *session.posargs)
 

@@ -1,7 +1,7 @@
 """What diffusers 0.42.1's EDMEulerScheduler does otherwise."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -29,5 +29,5 @@ class DiffusersEDMEuler(EDMEuler):
             kept = stop_next.sigma / raised
             step = LinearStep(x=kept, x0=1 - kept).fold_x0(*self.x0_weights(1.0, raised), stop)
             fresh = step.x * self.churn.s_noise * math.sqrt(raised**2 - stop.sigma**2)
-            steps.append(replace(step, noise=fresh))
+            steps.append(step._replace(noise=fresh))
         return self._scaled_plan(stops, steps, tuple((gammas > 0).tolist()), raised=1.0)

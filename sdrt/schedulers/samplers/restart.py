@@ -83,8 +83,8 @@ class Restart(Sampler):
         fresh = back_at.alpha * float(np.sqrt(back_at.ratio**2 - reached.ratio**2)) * self.s_noise
         w = call.step.fold(self.prediction_type, call)
         stages = tuple(lift * weight for weight in w.stages)
-        raised: Weights = replace(w, x=lift * w.x, output=lift * w.output, start=lift * w.start, stages=stages, noise=fresh)
-        return replace(call, step=raised, draws=True)
+        raised: Weights = w._replace(x=lift * w.x, output=lift * w.output, start=lift * w.start, stages=stages, noise=fresh)
+        return call._replace(step=raised, draws=True)
 
     def _intervals(self, n: int, *, own_stops: bool) -> tuple[RestartInterval, ...]:
         """Return where a run of n steps goes back."""

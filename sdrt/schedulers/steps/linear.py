@@ -2,11 +2,12 @@
 
 A sampler states its step as its paper does, in the predicted clean sample and the predicted noise; :meth:`LinearStep.fold` works out what
 that means for the network's output, once for a plan; :func:`linear_combination` is all that is left to do with arrays.
+
+The records are named tuples, which a plan of many calls makes in a third of the time that frozen dataclasses take.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,7 @@ from sdrt.schedulers.core.run import Level, Plan
 __all__ = ["LinearCall", "LinearStep", "Weights", "linear_combination", "linear_plan", "plan_of"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LinearStep:
+class LinearStep(NamedTuple):
     """x' = x * sample + scale * (x0 * x0_hat + eps * eps_hat) + noise * z, as the algorithm states it.
 
     Where the step began with another call, ``start`` * (the sample there) + ``start_eps`` * (the noise predicted there) come on top.
@@ -49,15 +49,14 @@ class LinearStep:
         if call.start is None:
             return weights
         e, f = eps_weights(prediction, call.start.alpha, call.start.sigma)
-        return replace(weights, start=self.start + self.start_eps * e, stages=(self.start_eps * f,))
+        return weights._replace(start=self.start + self.start_eps * e, stages=(self.start_eps * f,))
 
     def fold_x0(self, a: float, b: float, at: Level) -> "Weights":
         """Put x0_hat = a * x + b * output in at a level, for a step that does not look at eps_hat."""
         return Weights(x=self.x0 * a + self.x, output=self.x0 * b, noise=self.noise, alpha=at.alpha, sigma=at.sigma, step=self)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Weights:
+class Weights(NamedTuple):
     """The numbers of one call: x' = x * sample + start * step_start + stages * stage_outputs + output * output + noise * z."""
 
     x: float
@@ -75,8 +74,7 @@ class Weights:
         return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class LinearCall:
+class LinearCall(NamedTuple):
     """One network call: where it is made, and the step that follows from its output."""
 
     at: Level

@@ -62,6 +62,8 @@ class SpatialTransformer(nn.Module):
 
     def __init__(self, transformer: Any, kind: Attention) -> None:
         super().__init__()
+        # diffusers' own layers take pixels as a sequence then
+        self.linear_projection: bool = type(transformer.proj_in) is nn.Linear
         self.norm = transformer.norm
         self.proj_in, self.proj_out = pointwise(transformer.proj_in), pointwise(transformer.proj_out)
         self.blocks = nn.ModuleList(TransformerBlock(block, kind) for block in transformer.transformer_blocks)

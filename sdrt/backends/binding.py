@@ -44,6 +44,15 @@ class BoundNetwork(ABC):
         For messages.
     signature : Signature
         Names, dtypes and shapes of what the network takes and gives, bound inputs included.
+
+    Attributes
+    ----------
+    _component, _signature
+        As given.
+    _constants : mapping
+        All inputs that are bound, as copies.
+    _parent : BoundNetwork or None
+        What it was bound from.
     """
 
     def __init__(self, component: str, signature: Signature) -> None:
@@ -51,9 +60,9 @@ class BoundNetwork(ABC):
         self._signature = signature
         self._constants: Mapping[str, Array] = {}
         self._parent: BoundNetwork | None = None
-        # one lock for a network and all that is bound from it
-        self._lock = threading.Lock()
-        self._calls, self._closed, self._released = 0, False, False
+        # nobody else's: one lock for a network and all that is bound from it, and how many calls run
+        self.__lock = threading.Lock()
+        self.__calls, self.__closed, self.__released = 0, False, False
 
     @property
     def signature(self) -> Signature:
@@ -63,7 +72,7 @@ class BoundNetwork(ABC):
     @property
     def closed(self) -> bool:
         """Whether it, or what it was bound from, is closed."""
-        return any(network._closed for network in self._lineage())
+        return any(network.__closed for network in self._lineage())
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
         """Run once on every input that is not bound.
@@ -90,7 +99,7 @@ class BoundNetwork(ABC):
             copies = {name: x.copy() for name, x in constants.items()}
             bound = copy.copy(self)
             bound._parent = self
-            bound._calls, bound._closed, bound._released = 0, False, False
+            bound.__calls, bound.__closed, bound.__released = 0, False, False
             bound._constants = bound._ordered({**self._constants, **copies})
             bound._bind(copies)
             return bound
@@ -133,7 +142,7 @@ class BoundNetwork(ABC):
 
     def close(self) -> None:
         """Give the memory back; closing twice is fine."""
-        self._closed = True
+        self.__closed = True
         self._release_when_idle()
 
     @abstractmethod
@@ -170,17 +179,17 @@ class BoundNetwork(ABC):
     def _in_use(self) -> Iterator[None]:
         """Keep the network, and what it is bound from, while a call runs."""
         lineage = self._lineage()
-        with self._lock:
+        with self.__lock:
             if self.closed:
                 raise BackendError(f"{self._component}: this network is closed; open the model again to use it")
             for network in lineage:
-                network._calls += 1
+                network.__calls += 1
         try:
             yield
         finally:
-            with self._lock:
+            with self.__lock:
                 for network in lineage:
-                    network._calls -= 1
+                    network.__calls -= 1
             for network in lineage:
                 network._release_when_idle()
 
@@ -189,10 +198,10 @@ class BoundNetwork(ABC):
         return [self] if self._parent is None else [self, *self._parent._lineage()]
 
     def _release_when_idle(self) -> None:
-        with self._lock:
-            if not self._closed or self._calls or self._released:
+        with self.__lock:
+            if not self.__closed or self.__calls or self.__released:
                 return
-            self._released = True
+            self.__released = True
         self._constants = {}
         self._release()
 

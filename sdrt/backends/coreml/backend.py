@@ -1,6 +1,6 @@
 """The backend ``coreml``: opens the packages of a model's components."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from sdrt.backends.coreml.network import CoreMLNetwork, LazyRole
 from sdrt.backends.coreml.options import CoreMLOptions
 from sdrt.backends.coreml.runner import open_runner
 from sdrt.backends.coreml.signatures import narrowed
+from sdrt.backends.coreml.tracing import TraceablePackages
 from sdrt.errors import ConfigError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder
 from sdrt.models.coreml.ports import read_ports
+from sdrt.models.coreml.traced_values import TracedValue
 
 __all__ = ["CoreMLBackend"]
 
@@ -47,7 +49,7 @@ class CoreMLBackend:
         own = CoreMLOptions.read(options)
         holder = _holder(component, model)
         roles = holder.roles(component)
-        opened = {role: self._role(paths, own) for role, paths in roles.items()}
+        opened = {role: self._role(paths, holder.traced_values(role), own) for role, paths in roles.items()}
         controlled = opened.pop("control_unet", None)
         plain = next(iter(opened.values()), None)
         first = plain or controlled
@@ -65,8 +67,9 @@ class CoreMLBackend:
         first.get()
         return network
 
-    def _role(self, paths: Sequence[Path], own: CoreMLOptions) -> LazyRole:
-        return LazyRole(read_ports(paths), lambda: open_runner(paths, own))
+    def _role(self, paths: tuple[Path, ...], values: Mapping[str, TracedValue], own: CoreMLOptions) -> LazyRole:
+        traceable = TraceablePackages(paths, values, own.precision or "float32", own.threads)
+        return LazyRole(read_ports(paths), lambda: open_runner(paths, own), traceable)
 
 
 def _holder(component: ComponentName, model: Model) -> CoreMLFolder | CoreMLControlNet:

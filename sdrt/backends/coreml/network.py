@@ -1,7 +1,7 @@
 """A network of Core ML packages behind the canonical contract: any number of rows, float32, the contract's names."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -11,6 +11,7 @@ from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.coreml.adapters import Adapter, default_shape, laid_out, verdicts
 from sdrt.backends.coreml.runner import Runner
 from sdrt.backends.coreml.signatures import rows_of
+from sdrt.backends.coreml.tracing import TraceablePackages
 from sdrt.errors import ArrayContractError, BackendError
 from sdrt.models.components import ComponentName
 from sdrt.models.coreml.ports import Ports
@@ -28,10 +29,11 @@ class LazyRole:
     ----------
     ports : Ports
     opener : callable
+    traceable : TraceablePackages
     """
 
-    def __init__(self, ports: Ports, opener: Callable[[], Runner]) -> None:
-        self.ports = ports
+    def __init__(self, ports: Ports, opener: Callable[[], Runner], traceable: TraceablePackages) -> None:
+        self.ports, self.traceable = ports, traceable
         self._opener = opener
         self._runner: Runner | None = None
         self._lock = threading.Lock()
@@ -85,13 +87,11 @@ class CoreMLNetwork(BoundNetwork):
         ------
         ArrayContractError : arrays have different numbers of rows
         """
-        count = self._count(inputs)
-        groups = {**self._packed, **self._pack({name: x for name, x in inputs.items() if name not in self._constants})}
-        role = self._role(inputs)
-        runner, rows, fillers = role.get(), self._rows(role.ports, count), self._fillers(role.ports, inputs)
+        count, role = self._count(inputs), self._role(inputs)
+        runner = role.get()
         outputs: dict[str, list[Array]] = {}
-        for index in range(-(-count // rows)):
-            results = runner.predict({**{name: each[index] for name, each in groups.items()}, **fillers})
+        for call in self._calls(role, inputs, count):
+            results = runner.predict(call)
             for name, package_name in self._adapter.found_outputs(role.ports).items():
                 outputs.setdefault(name, []).append(results[package_name])
         return {name: self._canonical(name, values, count) for name, values in outputs.items()}
@@ -101,6 +101,16 @@ class CoreMLNetwork(BoundNetwork):
         if self._constants:
             self._count(self._constants)
         self._packed = {**self._packed, **self._pack(constants)}
+
+    def _trace_names(self) -> tuple[str, ...]:
+        return tuple(next(role for role in (self._plain, self._controlled) if role is not None).traceable.values)
+
+    def _trace(self, names: Collection[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the executor, whoever runs the network: rows that fill up the last group are cut off again."""
+        count, role = self._count(inputs), self._role(inputs)
+        computed = -(-count // self._rows(role.ports, count)) * self._rows(role.ports, count)
+        values = role.traceable.trace(self._calls(role, inputs, count), names)
+        return {name: value[: len(value) * count // computed].copy() for name, value in values.items()}
 
     def _release(self) -> None:
         self._packed = {}
@@ -116,6 +126,13 @@ class CoreMLNetwork(BoundNetwork):
         if role is None:
             raise BackendError(f"{self._component}: has no package that takes {', '.join(inputs)}; convert one into this folder")
         return role
+
+    def _calls(self, role: LazyRole, inputs: Mapping[str, Array], count: int) -> Iterator[dict[str, Array]]:
+        """Give what a package takes, for one group of rows after another."""
+        groups = {**self._packed, **self._pack({name: x for name, x in inputs.items() if name not in self._constants})}
+        fillers = self._fillers(role.ports, inputs)
+        for index in range(-(-count // self._rows(role.ports, count))):
+            yield {**{name: each[index] for name, each in groups.items()}, **fillers}
 
     def _count(self, inputs: Mapping[str, Array]) -> int:
         counts = {len(value) for value in inputs.values()}

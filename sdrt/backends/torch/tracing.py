@@ -11,7 +11,7 @@ from torch import nn
 from sdrt.backends.torch.adapter import Adapter
 from sdrt.models.components import ComponentName
 
-__all__ = ["trace", "trace_names"]
+__all__ = ["module_paths", "trace", "trace_names"]
 
 # What keeps its value for itself: what is no layer, and activations that several layers share.
 _SILENT = (nn.ModuleList, nn.Dropout, nn.SiLU, nn.Identity)
@@ -19,7 +19,7 @@ _SILENT = (nn.ModuleList, nn.Dropout, nn.SiLU, nn.Identity)
 
 def trace_names(component: ComponentName, adapter: Adapter) -> tuple[str, ...]:
     """List the module paths whose values `trace` gives."""
-    return tuple(_paths(component, adapter))
+    return tuple(module_paths(component, adapter))
 
 
 def trace(
@@ -36,7 +36,7 @@ def trace(
     -------
     dict of tensors, in the order in which they are made; of what is a tuple, the first
     """
-    paths = _paths(component, adapter)
+    paths = module_paths(component, adapter)
     copied: Any = copy.deepcopy(adapter, {id(tensor): tensor for tensor in (*adapter.parameters(), *adapter.buffers())})
     # a trace holds the values of all rows together in any case
     copied.row_by_row = False
@@ -54,7 +54,7 @@ def _record(values: dict[str, torch.Tensor], name: str, _: nn.Module, __: Any, o
     values.setdefault(name, output.clone())
 
 
-def _paths(component: ComponentName, adapter: Adapter) -> dict[str, str]:
+def module_paths(component: ComponentName, adapter: Adapter) -> dict[str, str]:
     """Map diffusers' paths to those within the adapter."""
     spell = _SPELLINGS.get(component, _plain)
     named = {spell(path): path for path, module in adapter.named_modules() if path and not isinstance(module, _SILENT)}

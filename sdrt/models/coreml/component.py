@@ -1,7 +1,7 @@
 """A ControlNet that is a Core ML package, within a model's folder or by itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from sdrt.models.coreml.layout import is_package
 from sdrt.models.coreml.model import CoreMLFolder, holds_programs
 from sdrt.models.coreml.names import Role
 from sdrt.models.coreml.ports import read_ports
+from sdrt.models.coreml.traced_values import TracedValue
 from sdrt.models.stored_model import StoredModel
 
 __all__ = ["CoreMLControlNet", "find_controlnet"]
@@ -30,14 +31,21 @@ class CoreMLControlNet(StoredModel):
         The package, or its halves.
     stored : mapping or None
         The configuration that the model's ``sdrt.json`` has of it.
+    values : mapping
+        Where it computes what diffusers' modules give, as that file has it.
     """
 
     paths: tuple[Path, ...] = ()
     stored: Mapping[str, Any] | None = None
+    values: Mapping[str, TracedValue] = field(default_factory=dict)
 
     def roles(self, component: ComponentName) -> Mapping[Role, tuple[Path, ...]]:
         """Its packages."""
         return {"controlnet": self.paths} if component == "controlnet" else {}
+
+    def traced_values(self, role: Role) -> Mapping[str, TracedValue]:
+        """Return where the package computes what diffusers' modules give; empty where nothing is said."""
+        return self.values if role == "controlnet" else {}
 
     @property
     def own_components(self) -> tuple[ComponentName, ...]:
@@ -81,4 +89,4 @@ def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
     if "control_unet" not in model.layout.roles:
         raise ConfigError(f"{model.layout.path}: its U-Net takes no ControlNet; convert it with --unet-support-controlnet")
     stem = paths[0].name.removesuffix(paths[0].suffix)
-    return CoreMLControlNet(paths[0], stem, paths=paths, stored=model.sidecar.controlnet(stem))
+    return CoreMLControlNet(paths[0], stem, paths=paths, stored=model.sidecar.controlnet(stem), values=model.sidecar.traced_values(stem))

@@ -16,6 +16,7 @@ from sdrt.models.coreml.layout import Layout
 from sdrt.models.coreml.names import Role
 from sdrt.models.coreml.ports import Ports, read_ports
 from sdrt.models.coreml.sidecar import Sidecar
+from sdrt.models.coreml.traced_values import TracedValue
 from sdrt.models.embeddings import Embedding
 from sdrt.models.families import SDXL, LatentFormat, Release
 from sdrt.models.folder import checked_defaults
@@ -76,6 +77,10 @@ class CoreMLFolder(StoredModel):
                 return {"refiner": refiner}
         roles = (package.role for package in COMPONENTS[component].packages if package.role != "refiner")
         return {role: self.layout.roles[role] for role in roles if role in self.layout.roles}
+
+    def traced_values(self, role: Role) -> Mapping[str, TracedValue]:
+        """Return where the package of a role computes what diffusers' modules give; empty where no converter of ours made it."""
+        return self.sidecar.traced_values(role)
 
     def as_refiner(self) -> Self:
         """Return the same folder as its refiner; its only U-Net may be one.

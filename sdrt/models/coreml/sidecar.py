@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ModelError
+from sdrt.models.coreml.traced_values import TracedValue, read_traced_values
 from sdrt.models.json_file import read_json
 
 __all__ = ["FORMAT", "SIDECAR", "Sidecar"]
@@ -53,6 +54,10 @@ class Sidecar:
     def controlnet(self, stem: str) -> Mapping[str, Any] | None:
         """Return the configuration of a ControlNet by the stem of its file; None where there is none."""
         return self.section("controlnets").get(stem)
+
+    def traced_values(self, key: str) -> dict[str, TracedValue]:
+        """Return where a package computes what diffusers' modules give, by its role or a ControlNet's stem; empty where nothing is said."""
+        return read_traced_values(self.file, self.section("traces").get(key, {}))
 
     def section(self, key: str) -> Mapping[str, Any]:
         """Return the object under a key of ``coreml``; empty where there is none."""

@@ -19,10 +19,10 @@ from sdrt.backends.coreml.constants import Constants, KeptArrays
 from sdrt.backends.coreml.executor import Executor, plain_computations
 from sdrt.backends.coreml.patterns import fused_computations
 from sdrt.backends.coreml.place import Place, failing
-from sdrt.backends.coreml.predicting import accepted
-from sdrt.backends.coreml.step import Run, checked
+from sdrt.backends.coreml.predicting import cast_inputs
+from sdrt.backends.coreml.step import Run, check_outputs
 from sdrt.backends.numpy.blas import one_thread
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.errors import ModelError
 from sdrt.host import usable_cores
 from sdrt.models.mlpackage.features import Feature
@@ -80,8 +80,8 @@ class OutputMeasure:
         for index, step in enumerate(self._computations):
             for name in step.names():
                 self._readers.setdefault(name, index)
-        self._team = Team(usable_cores())
-        taken = accepted(path.name, features, own)
+        self._team = ThreadTeam(usable_cores())
+        taken = cast_inputs(path.name, features, own)
         self.inputs = own
         self._inputs = {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in taken.items()}
         self._place, self._values = 0, dict(self._inputs)
@@ -134,7 +134,7 @@ class OutputMeasure:
                 place = Place(self._function.name, step.operation)
                 with failing(place):
                     results = step.compute(run)
-                for output, value in zip(step.operation.outputs, checked(place, results, rounded=False), strict=True):
+                for output, value in zip(step.operation.outputs, check_outputs(place, results, rounded=False), strict=True):
                     values[output.name] = value
                 for name in (*step.names(), *(output.name for output in step.operation.outputs)):
                     if self._last.get(name, -1) <= index and name not in kept:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml import Given, MLProgram, describe
+from sdrt.backends.coreml import OpResult, MLProgram, describe
 from sdrt.backends.coreml.executor import Precision
 from sdrt.models.mlpackage.features import Feature
 from sdrt.models.mlpackage.mil import Operation
@@ -69,7 +69,7 @@ class Chain:
             values |= program.predict(_taken(program, values))
         return {name: values[name] for name in self.output_names}
 
-    def walk(self, inputs: Mapping[str, Array]) -> Generator[Given, None, None]:
+    def walk(self, inputs: Mapping[str, Array]) -> Generator[OpResult, None, None]:
         """Yield the result of each computation, package by package."""
         values: dict[str, Any] = dict(inputs)
         for program in self._programs:

@@ -16,7 +16,7 @@ import numpy as np
 from converter.verification.chain import Chain
 from converter.verification.figures import relative_error
 from sdrt.arrays import Array
-from sdrt.backends.coreml import Given
+from sdrt.backends.coreml import OpResult
 from sdrt.models.mlpackage.mil import Operation
 
 __all__ = ["ErrorOrigin", "Measured", "error_origins", "measure_against_layers", "measure_against_walk"]
@@ -79,7 +79,7 @@ def measure_against_walk(suspect: Chain, clean: Chain, inputs: Mapping[str, Arra
         The inputs of both.
     """
     shared = _keys(suspect) & _keys(clean)
-    waiting: tuple[dict[str, Given], dict[str, Given]] = ({}, {})
+    waiting: tuple[dict[str, OpResult], dict[str, OpResult]] = ({}, {})
     for pair in zip_longest(suspect.walk(inputs), clean.walk(inputs)):
         for result, queue in zip(pair, waiting, strict=True):
             if result is None:
@@ -160,7 +160,7 @@ def _keys(chain: Chain) -> set[tuple[str, str]]:
     return {(operation.type, operation.name) for operation in chain.operations()}
 
 
-def _compare(result: Given, expected: Sequence[Array]) -> Measured:
+def _compare(result: OpResult, expected: Sequence[Array]) -> Measured:
     pairs = list(zip(result.values, expected, strict=False))
     finite = all(value.dtype.kind != "f" or np.isfinite(value).all() or not np.isfinite(right).all() for value, right in pairs)
     return Measured(operation=result.operation, error=max(relative_error(value, right) for value, right in pairs), finite=finite)

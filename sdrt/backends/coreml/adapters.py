@@ -69,7 +69,7 @@ def adapter_of(component: ComponentName, ports: Ports) -> Adapter:
     return _ADAPTERS[component]
 
 
-def laid_out(spec: TensorSpec, feature: Feature, value: Array) -> Array:
+def to_package_layout(spec: TensorSpec, feature: Feature, value: Array) -> Array:
     """Rows of an array as a package takes them.
 
     Text states f[n,L,D] become (n,D,1,L) where the package has four dimensions; the numbers of SDXL's sizes are laid end to end where it
@@ -101,7 +101,7 @@ def default_shape(feature: Any) -> Shape:
     return first
 
 
-def verdicts(values: Sequence[Array]) -> Array:
+def nsfw_flags(values: Sequence[Array]) -> Array:
     """bool[n] of what a safety checker says, one number a picture in any shape."""
     flat: Array = np.concatenate([np.asarray(value).reshape(len(value), -1).max(axis=1) > 0.5 for value in values])
     return flat

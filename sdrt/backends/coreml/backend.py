@@ -12,7 +12,7 @@ from sdrt.backends.coreml.adapters import adapter_of
 from sdrt.backends.coreml.network import CoreMLNetwork, LazyRole
 from sdrt.backends.coreml.options import CoreMLOptions
 from sdrt.backends.coreml.runner import open_runner
-from sdrt.backends.coreml.signatures import narrowed
+from sdrt.backends.coreml.signatures import narrow_signature
 from sdrt.backends.coreml.tracing import TraceablePackages
 from sdrt.errors import ConfigError
 from sdrt.models.base import Model
@@ -61,7 +61,7 @@ class CoreMLBackend:
         if component == "controlnet":
             # how many residuals there are is what the package says
             wanted = replace(wanted, outputs=())
-        found: Signature = narrowed(owner, wanted, first.ports, adapter, None if controlled is None else controlled.ports)
+        found: Signature = narrow_signature(owner, wanted, first.ports, adapter, None if controlled is None else controlled.ports)
         network = CoreMLNetwork(component, found, adapter, plain, controlled)
         # loaded now, so that what fails does so here; the role that takes residuals waits until there are some
         first.get()

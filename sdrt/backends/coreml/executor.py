@@ -10,20 +10,20 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants
 from sdrt.backends.coreml.ops import OPERATIONS
 from sdrt.backends.coreml.place import Place, failing
-from sdrt.backends.coreml.step import Computation, OperationStep, Run, checked
+from sdrt.backends.coreml.step import Computation, OperationStep, Run, check_outputs
 from sdrt.backends.numpy.blas import one_thread
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.errors import ModelError
 from sdrt.models.mlpackage.dtypes import NUMPY, largest_tensor_bytes, size_of
 from sdrt.models.mlpackage.mil import Function, Operation, TensorType
 
-__all__ = ["Executor", "Given", "Precision", "plain_computations"]
+__all__ = ["Executor", "OpResult", "Precision", "plain_computations"]
 
 Precision: TypeAlias = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class OpResult:
     """What one computation gave.
 
     Parameters
@@ -71,7 +71,7 @@ class Executor:
         """What a run computes, in order."""
         return tuple(step.computation for step in self._steps)
 
-    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs from all inputs, floats as float32 (or as float64 where a program has such).
 
         Raises
@@ -85,12 +85,12 @@ class Executor:
                 self._advance(run, values, step)
         return {name: run.get(name) for name in self._function.block.outputs}
 
-    def walk(self, team: Team, inputs: Mapping[str, Array]) -> Generator[Given, None, dict[str, Array]]:
+    def walk(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> Generator[OpResult, None, dict[str, Array]]:
         """The same, handing out what each computation gave; two walks may go side by side.
 
         Returns
         -------
-        generator of Given, whose value is what `run` gives
+        generator of OpResult, whose value is what `run` gives
 
         Raises
         ------
@@ -102,7 +102,7 @@ class Executor:
             # entered for each step alone: what a generator enters stays entered for its caller
             with one_thread(), np.errstate(all="ignore"):
                 results = self._advance(run, values, step)
-            yield Given(step.computation.operation, results)
+            yield OpResult(step.computation.operation, results)
         return {name: run.get(name) for name in self._function.block.outputs}
 
     def _advance(self, run: Run, values: dict[str, Array], step: _Step) -> tuple[Array, ...]:
@@ -111,7 +111,7 @@ class Executor:
         place = Place(self._function.name, operation)
         with failing(place):
             results = step.computation.compute(run)
-        results = checked(place, results, rounded=step.rounded)
+        results = check_outputs(place, results, rounded=step.rounded)
         for output, value in zip(operation.outputs, results, strict=True):
             values[output.name] = value
         for name in step.frees:

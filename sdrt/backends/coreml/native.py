@@ -13,7 +13,7 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.backends.coreml.compiled_cache import compiled
-from sdrt.backends.coreml.predicting import accepted
+from sdrt.backends.coreml.predicting import cast_inputs
 from sdrt.errors import BackendError, MissingExtraError
 from sdrt.models.coreml.names import ComputeUnit
 from sdrt.models.mlpackage.package import read_interface
@@ -61,7 +61,7 @@ class NativeRunner:
         if self._model is None:
             raise BackendError(f"{self._path}: this model is closed; open it again to use it")
         kinds = {feature.name: feature.dtype for feature in self.inputs}
-        values = accepted(self._path.name, self.inputs, inputs)
+        values = cast_inputs(self._path.name, self.inputs, inputs)
         cast = {name: np.ascontiguousarray(value, kinds[name] or "float32") for name, value in values.items()}
         try:
             found = self._model.predict(cast)

@@ -8,7 +8,7 @@ import numpy as np
 
 from sdrt.arrays import Array, Signature, TensorSpec
 from sdrt.backends.binding import BoundNetwork
-from sdrt.backends.coreml.adapters import Adapter, default_shape, laid_out, verdicts
+from sdrt.backends.coreml.adapters import Adapter, default_shape, nsfw_flags, to_package_layout
 from sdrt.backends.coreml.runner import Runner
 from sdrt.backends.coreml.signatures import rows_of
 from sdrt.backends.coreml.tracing import TraceablePackages
@@ -157,7 +157,7 @@ class CoreMLNetwork(BoundNetwork):
         short = -len(value) % rows
         padded = np.concatenate([value, np.repeat(value[-1:], short, axis=0)]) if short else value
         feature = ports.inputs[spec.name]
-        return [laid_out(spec, feature, padded[start : start + rows]) for start in range(0, len(padded), rows)]
+        return [to_package_layout(spec, feature, padded[start : start + rows]) for start in range(0, len(padded), rows)]
 
     def _fillers(self, ports: Ports, given: Mapping[str, Array]) -> dict[str, Array]:
         """Zeros for what the contract does not know, and for residuals where nobody gives them."""
@@ -166,6 +166,6 @@ class CoreMLNetwork(BoundNetwork):
 
     def _canonical(self, name: str, values: Sequence[Array], count: int) -> Array:
         if name == "has_nsfw":
-            return verdicts(values)[:count]
+            return nsfw_flags(values)[:count]
         whole = values[0] if len(values) == 1 else np.concatenate(values)
         return np.array(whole[:count], np.float32, order="C")

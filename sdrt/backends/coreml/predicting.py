@@ -9,10 +9,10 @@ from sdrt.arrays import Array
 from sdrt.errors import ArrayContractError
 from sdrt.models.mlpackage.features import Feature
 
-__all__ = ["accepted", "given_back"]
+__all__ = ["cast_inputs", "cast_output"]
 
 
-def accepted(owner: str, features: Sequence[Feature], inputs: Mapping[str, Any]) -> dict[str, Array]:
+def cast_inputs(owner: str, features: Sequence[Feature], inputs: Mapping[str, Any]) -> dict[str, Array]:
     """The arrays that a program computes with, floats as float32.
 
     Raises
@@ -52,7 +52,7 @@ def _held(dtype: str) -> np.dtype[Any]:
     return np.dtype(np.float32) if dtype in ("float16", "") else np.dtype(dtype)
 
 
-def given_back(value: Array, dtype: str, precision: str) -> Array:
+def cast_output(value: Array, dtype: str, precision: str) -> Array:
     """An output of its own memory, in the declared type; float16 stays float32 where float16 is ignored."""
     if dtype in ("", "float16"):
         dtype = "float16" if dtype and precision == "float16" else value.dtype.name

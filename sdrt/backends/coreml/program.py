@@ -10,11 +10,11 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants, KeptArrays
 from sdrt.backends.coreml.describe import Summary, summarize
-from sdrt.backends.coreml.executor import Executor, Given, Precision, plain_computations
+from sdrt.backends.coreml.executor import Executor, OpResult, Precision, plain_computations
 from sdrt.backends.coreml.patterns import fused_computations
-from sdrt.backends.coreml.predicting import accepted, given_back
+from sdrt.backends.coreml.predicting import cast_inputs, cast_output
 from sdrt.backends.numpy.blas import one_thread
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.errors import BackendError, ConfigError, ModelError
 from sdrt.host import usable_cores
 from sdrt.models.mlpackage.features import Description, Feature, Interface
@@ -81,7 +81,7 @@ class MLProgram:
         self._package = open_package(path)
         self._precision: Precision = precision
         self._kept = KeptArrays(keep_weights)
-        self._team: Team | None = Team(threads or usable_cores())
+        self._team: ThreadTeam | None = ThreadTeam(threads or usable_cores())
         self._stages = tuple(self._load(self._package, self._package.model, function, fuse, "0"))
         interface = self._package.model.description.interface(self._stages[0].function.name)
         self._interface = interface if interface.outputs else self._stages[-1].interface
@@ -150,13 +150,13 @@ class MLProgram:
         BackendError : the model is closed
         """
         team = self._open_team()
-        values = accepted(str(self._package.path.name), self.inputs, inputs)
+        values = cast_inputs(str(self._package.path.name), self.inputs, inputs)
         with one_thread():
             for stage in self._stages:
                 values |= stage.run(team, values)
-        return self._given_back(values)
+        return self._cast_outputs(values)
 
-    def walk(self, inputs: Mapping[str, Any]) -> Generator[Given, None, dict[str, Array]]:
+    def walk(self, inputs: Mapping[str, Any]) -> Generator[OpResult, None, dict[str, Array]]:
         """Run the model once, handing out what each computation gives as soon as it is there.
 
         The walk of a program that was opened with ``fuse=False`` goes over its operations one by one, in their order. Two programs may be
@@ -169,7 +169,7 @@ class MLProgram:
 
         Returns
         -------
-        generator of Given, whose value is what `predict` gives
+        generator of OpResult, whose value is what `predict` gives
 
         Raises
         ------
@@ -180,7 +180,7 @@ class MLProgram:
         >>> for given in MLProgram("unet.mlpackage", fuse=False).walk(inputs):         # doctest: +SKIP
         ...     print(given.operation.type, given.operation.name, given.values[0].std())
         """
-        return self._walk(self._open_team(), accepted(str(self._package.path.name), self.inputs, inputs))
+        return self._walk(self._open_team(), cast_inputs(str(self._package.path.name), self.inputs, inputs))
 
     def trace(self, inputs: Mapping[str, Any], names: Collection[str]) -> dict[str, Array]:
         """Some of the values inside, by the names that the program gives them.
@@ -223,20 +223,20 @@ class MLProgram:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _open_team(self) -> Team:
+    def _open_team(self) -> ThreadTeam:
         if self._team is None:
             raise BackendError(f"{self._package.path}: this model is closed; open it again to use it")
         return self._team
 
-    def _walk(self, team: Team, values: dict[str, Array]) -> Generator[Given, None, dict[str, Array]]:
+    def _walk(self, team: ThreadTeam, values: dict[str, Array]) -> Generator[OpResult, None, dict[str, Array]]:
         for stage in self._stages:
             values |= yield from stage.walk(team, values)
-        return self._given_back(values)
+        return self._cast_outputs(values)
 
-    def _given_back(self, values: Mapping[str, Array]) -> dict[str, Array]:
+    def _cast_outputs(self, values: Mapping[str, Array]) -> dict[str, Array]:
         names = [feature.name for feature in self.outputs] or list(self._stages[-1].function.block.outputs)
         kinds = {feature.name: feature.dtype for feature in self.outputs}
-        return {name: given_back(values[name], kinds.get(name, ""), self._precision) for name in names if name in values}
+        return {name: cast_output(values[name], kinds.get(name, ""), self._precision) for name in names if name in values}
 
     def _load(self, package: Package, model: ModelSpec, function: str | None, fuse: bool, key: str) -> "list[_Stage]":
         if model.program is not None:
@@ -261,10 +261,10 @@ class _Stage:
         self.interface = interface
         self.executor = executor
 
-    def run(self, team: Team, values: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, values: Mapping[str, Array]) -> dict[str, Array]:
         return self.executor.run(team, self._taken(values))
 
-    def walk(self, team: Team, values: Mapping[str, Array]) -> Generator[Given, None, dict[str, Array]]:
+    def walk(self, team: ThreadTeam, values: Mapping[str, Array]) -> Generator[OpResult, None, dict[str, Array]]:
         return self.executor.walk(team, self._taken(values))
 
     def _taken(self, values: Mapping[str, Array]) -> dict[str, Array]:

@@ -9,12 +9,12 @@ from sdrt.errors import ModelError
 from sdrt.models.coreml.ports import Ports
 from sdrt.models.mlpackage.features import Feature
 
-__all__ = ["narrowed", "rows_of"]
+__all__ = ["narrow_signature", "rows_of"]
 
 _RESIDUAL = "additional_residual_"
 
 
-def narrowed(owner: Path, wanted: Signature, ports: Ports, adapter: Adapter, optional: Ports | None) -> Signature:
+def narrow_signature(owner: Path, wanted: Signature, ports: Ports, adapter: Adapter, optional: Ports | None) -> Signature:
     """The signature of a component's packages.
 
     Parameters

@@ -10,12 +10,12 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml.constants import Constants
 from sdrt.backends.coreml.ops import Operator
 from sdrt.backends.coreml.place import Place
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.errors import ModelError
 from sdrt.models.mlpackage.dtypes import FLOATS, NUMPY, largest_tensor_bytes
 from sdrt.models.mlpackage.mil import Argument, Operation, TensorType
 
-__all__ = ["Computation", "OperationStep", "Run", "checked"]
+__all__ = ["Computation", "OperationStep", "Run", "check_outputs"]
 
 _LARGEST = largest_tensor_bytes()
 
@@ -31,7 +31,7 @@ class Run:
     """
 
     constants: Constants
-    team: Team
+    team: ThreadTeam
     values: Mapping[str, Array]
 
     def get(self, argument: Argument) -> Array:
@@ -94,7 +94,7 @@ class OperationStep:
             raise ValueError(f"its result of shape {list(shape)} takes {size} bytes, more than half of this machine's memory")
 
 
-def checked(place: Place, values: tuple[Array, ...], *, rounded: bool) -> tuple[Array, ...]:
+def check_outputs(place: Place, values: tuple[Array, ...], *, rounded: bool) -> tuple[Array, ...]:
     """Results as they are declared: shape and kind checked, float16 rounded if asked for.
 
     Raises

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml.executor import Given, Precision
+from sdrt.backends.coreml.executor import OpResult, Precision
 from sdrt.backends.coreml.program import MLProgram
 from sdrt.errors import ConfigError
 from sdrt.models.coreml.traced_values import TracedValue
@@ -90,7 +90,7 @@ def _run(programs: Iterable[MLProgram], inputs: Mapping[str, Array], wanted: Col
     return kept
 
 
-def _watch(walk: Generator[Given, None, dict[str, Array]], wanted: Collection[str], kept: dict[str, Array]) -> dict[str, Array]:
+def _watch(walk: Generator[OpResult, None, dict[str, Array]], wanted: Collection[str], kept: dict[str, Array]) -> dict[str, Array]:
     while True:
         try:
             result = next(walk)

@@ -11,7 +11,7 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.backends.numpy.activations import EXPONENT_SCALE, exponential
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import split
 
 __all__ = ["attend"]
@@ -28,7 +28,7 @@ class _Block:
     queries: slice
 
 
-def attend(team: Team, q: Float, k: Float, v: Float, heads: int, *, causal: bool = False) -> Float:
+def attend(team: ThreadTeam, q: Float, k: Float, v: Float, heads: int, *, causal: bool = False) -> Float:
     """softmax(q k^T / sqrt(d)) v for each head.
 
     Parameters
@@ -67,11 +67,11 @@ def attend(team: Team, q: Float, k: Float, v: Float, heads: int, *, causal: bool
                 team, queries[at.image, at.heads, :, run], packed, value, longest, run.start if causal else None
             )
 
-    team.each(block, blocks, 4.0 * n * length * count * (width + 16 * heads))
+    team.map_blocks(block, blocks, 4.0 * n * length * count * (width + 16 * heads))
     return out.reshape(n, length, width)
 
 
-def _attend_block(team: Team, queries: Float, keys: Float, values: Float, longest: float, first: int | None) -> Float:
+def _attend_block(team: ThreadTeam, queries: Float, keys: Float, values: Float, longest: float, first: int | None) -> Float:
     """Attention of a few queries to all keys.
 
     Parameters

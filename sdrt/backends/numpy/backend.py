@@ -13,7 +13,7 @@ from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.backends.numpy.program import PerRow, Program
 from sdrt.backends.numpy.safety_checker import SafetyChecker
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.text_encoder import TextEncoder
 from sdrt.backends.numpy.unet import UNet
 from sdrt.backends.numpy.vae import VaeDecoder, VaeEncoder
@@ -52,7 +52,7 @@ class NumpyBackend:
         ModelError : a file is missing or damaged, or a tensor does not fit the configuration
         """
         config = model.config(component)
-        team = Team(options.threads or usable_cores())
+        team = ThreadTeam(options.threads or usable_cores())
         program = _load(component, model, options, component_options)
         return NumpyNetwork(component, signature(component, config, options.numerics), program, team)
 

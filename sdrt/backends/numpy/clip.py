@@ -10,7 +10,7 @@ from sdrt.backends.numpy.configs import TowerConfig
 from sdrt.backends.numpy.linear import Linear, parts
 from sdrt.backends.numpy.norm import LayerNorm
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 
 __all__ = ["ClipLayer"]
 
@@ -57,7 +57,7 @@ class ClipLayer:
         """A tower's layers, below its encoder's path."""
         return tuple(cls.load(source.at("layers", index), config, causal=causal) for index in range(config.num_hidden_layers))
 
-    def __call__(self, team: Team, x: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float) -> Float:
         """float[n, length, width] -> the same."""
         q, k, v = parts(self.to_qkv(team, self.layer_norm1(team, x)), 3)
         x = self.out_proj(team, attend(team, q, k, v, self.heads, causal=self.causal), x)

@@ -13,9 +13,9 @@ from sdrt.backends.numpy.conv import Conv3x3, padded_copy
 from sdrt.backends.numpy.denoiser_configs import ControlNetConfig
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import Tile, tiles
-from sdrt.backends.numpy.trunk import Bound, Trunk
+from sdrt.backends.numpy.trunk import BoundInputs, Trunk
 from sdrt.errors import ArrayContractError
 
 __all__ = ["ControlNet", "HintEmbedding"]
@@ -52,7 +52,7 @@ class HintEmbedding:
         """How many times the picture is as high and wide as the latents."""
         return 1 << len(self.blocks) // 2
 
-    def __call__(self, team: Team, picture: Float) -> Float:
+    def __call__(self, team: ThreadTeam, picture: Float) -> Float:
         """float[n, C, H, W] -> float[n, h, w, channels], half as high and wide for each stride."""
         x = (picture[:, ::-1] if self.blue_first else picture).transpose(0, 2, 3, 1)
         for index, conv in enumerate((self.conv_in, *self.blocks)):
@@ -61,12 +61,12 @@ class HintEmbedding:
         return self.conv_out(team, padded_copy(team, x))
 
 
-def _silu(team: Team, x: Float) -> None:
+def _silu(team: ThreadTeam, x: Float) -> None:
     def block(tile: Tile) -> None:
         part = x[tile.images, tile.rows]
         silu(part, team.scratch, part)
 
-    team.each(block, tiles(*x.shape[:3], max(1, _NUMBERS // x.shape[3])), _FLOPS * x.size)
+    team.map_blocks(block, tiles(*x.shape[:3], max(1, _NUMBERS // x.shape[3])), _FLOPS * x.size)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class ControlNet:
     controlnet_down_blocks: tuple[Linear, ...]
     controlnet_mid_block: Linear
     pooled: bool
-    bound: Bound = field(default_factory=Bound)
+    bound: BoundInputs = field(default_factory=BoundInputs)
     hint: Float | None = None
 
     @classmethod
@@ -107,14 +107,14 @@ class ControlNet:
             pooled=config.global_pool_conditions,
         )
 
-    def with_constants(self, team: Team, constants: Mapping[str, Array]) -> Self:
+    def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Self:
         """The same network with everything computed that these inputs alone decide: the picture's embedding among it."""
         bound, hint, picture = self.trunk.bind(team, self.bound, constants), self.hint, constants.get("controlnet_cond")
         if hint is None and picture is not None:
             hint = self.hint_embedding(team, picture)
         return replace(self, bound=bound, hint=hint)
 
-    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All inputs of the signature -> `additional_residual_0` and so on.
 
         Raises

@@ -12,7 +12,7 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.backends.numpy.source import Mapped, Source, Weight, read
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import Tile, split, tiles
 from sdrt.backends.numpy.winograd import Winograd, worth_winograd
 
@@ -51,7 +51,9 @@ class Conv3x3:
         """The same weights for the faster way, four times as large; made when first needed."""
         return Winograd.from_weight(read(self.packed))
 
-    def __call__(self, team: Team, padded: Float, *, stride: int = 1, shift: Float | None = None, residual: Float | None = None) -> Float:
+    def __call__(
+        self, team: ThreadTeam, padded: Float, *, stride: int = 1, shift: Float | None = None, residual: Float | None = None
+    ) -> Float:
         """float[n, h, w, in], padded already and C-contiguous -> float[n, (h-3)//stride+1, (w-3)//stride+1, out].
 
         Parameters
@@ -81,7 +83,7 @@ class Conv3x3:
                 y[...] = (gathered @ weight[:, part]).reshape(y.shape)
             self._finish(y, tile, part, shift, residual)
 
-        team.each(block, [(tile, part) for tile in pieces for part in columns], 2.0 * out.size * depth)
+        team.map_blocks(block, [(tile, part) for tile in pieces for part in columns], 2.0 * out.size * depth)
         return out
 
     def _finish(self, y: Float, tile: Tile, part: slice, shift: Float | None, residual: Float | None) -> None:
@@ -91,7 +93,7 @@ class Conv3x3:
             y += residual[tile.images, tile.rows, :, part]
 
 
-def _gather(team: Team, padded: Float, tile: Tile, shape: tuple[int, ...], stride: int) -> Float:
+def _gather(team: ThreadTeam, padded: Float, tile: Tile, shape: tuple[int, ...], stride: int) -> Float:
     """The neighbourhoods of a block's pixels, float[pixels, 9 * in]."""
     channels = padded.shape[3]
     image, row, pixel, number = padded.strides
@@ -107,7 +109,7 @@ def _gather(team: Team, padded: Float, tile: Tile, shape: tuple[int, ...], strid
     return gathered.reshape(-1, 9 * channels)
 
 
-def padded_like(team: Team, shape: tuple[int, ...], dtype: np.dtype[np.floating], before: int = 1) -> tuple[Float, Float]:
+def padded_like(team: ThreadTeam, shape: tuple[int, ...], dtype: np.dtype[np.floating], before: int = 1) -> tuple[Float, Float]:
     """A scratch array for pictures of this NHWC shape inside a frame of zeros, and its inside.
 
     Parameters
@@ -125,7 +127,7 @@ def padded_like(team: Team, shape: tuple[int, ...], dtype: np.dtype[np.floating]
     return whole, whole[:, before : height + before, before : width + before]
 
 
-def padded_copy(team: Team, x: Float, before: int = 1) -> Float:
+def padded_copy(team: ThreadTeam, x: Float, before: int = 1) -> Float:
     """``x`` inside a frame of zeros, in scratch memory."""
     whole, inside = padded_like(team, x.shape, x.dtype, before)
     inside[...] = x

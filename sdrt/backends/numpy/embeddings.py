@@ -11,7 +11,7 @@ from sdrt.backends.numpy.activations import silu
 from sdrt.backends.numpy.denoiser_configs import AddedConfig
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.errors import ArrayContractError
 from sdrt.models.components import ComponentName
 from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS
@@ -70,7 +70,7 @@ class TwoProducts:
     def load(cls, source: Source, size_in: int, size_out: int) -> Self:
         return cls(Linear.load(source.at("linear_1"), size_in, size_out), Linear.load(source.at("linear_2"), size_out, size_out))
 
-    def __call__(self, team: Team, x: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float) -> Float:
         hidden = self.linear_1(team, x)
         silu(hidden, team.scratch, hidden)
         return self.linear_2(team, hidden)
@@ -96,7 +96,7 @@ class TimeEmbedding:
         cond_proj = None if condition_size is None else Linear.load(source.at("cond_proj"), condition_size, features, bias=False)
         return cls(time_proj, cond_proj, TwoProducts.load(source, features, size))
 
-    def __call__(self, team: Team, inputs: Mapping[str, Array]) -> Float:
+    def __call__(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> Float:
         """`timestep` float[n], and `timestep_cond` where the network has it -> float[n, size]."""
         waves = self.time_proj(inputs["timestep"])
         return self.products(team, waves if self.cond_proj is None else self.cond_proj(team, inputs["timestep_cond"], waves))
@@ -125,7 +125,7 @@ class AddedEmbedding:
         products = TwoProducts.load(source, config.joint_size, size)
         return cls(component, replace(time_proj, size=config.time_size), products, config.joint_size)
 
-    def __call__(self, team: Team, text_embeds: Float, time_ids: Float) -> Float:
+    def __call__(self, team: ThreadTeam, text_embeds: Float, time_ids: Float) -> Float:
         """float[n, P], float[n, k] -> float[n, size].
 
         Raises

@@ -8,7 +8,7 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.backends.numpy.source import Mapped, Source, Weight, read
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import split
 
 __all__ = ["Linear", "parts", "row_and_column_blocks"]
@@ -54,7 +54,7 @@ class Linear:
         """float[in, out]; made now where it stays in its file, so ask once a call."""
         return read(self.packed)
 
-    def __call__(self, team: Team, x: Float, residual: Float | None = None) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, residual: Float | None = None) -> Float:
         """float[..., in] -> float[..., out], plus ``residual`` of the output's shape."""
         rows, weight = x.reshape(-1, x.shape[-1]), self.weight()
         out = np.empty((rows.shape[0], weight.shape[1]), x.dtype)
@@ -69,7 +69,7 @@ class Linear:
             if more is not None:
                 y += more[at, columns]
 
-        team.each(block, row_and_column_blocks(team.threads, *out.shape), 2.0 * out.size * rows.shape[1])
+        team.map_blocks(block, row_and_column_blocks(team.threads, *out.shape), 2.0 * out.size * rows.shape[1])
         return out.reshape(*x.shape[:-1], out.shape[1])
 
 

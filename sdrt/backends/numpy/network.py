@@ -9,7 +9,7 @@ from sdrt.arrays import Array, Signature
 from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.numpy.blas import one_thread
 from sdrt.backends.numpy.program import Bindable, Program
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tracing import trace, trace_names
 
 __all__ = ["NumpyNetwork"]
@@ -18,7 +18,7 @@ __all__ = ["NumpyNetwork"]
 class NumpyNetwork(BoundNetwork):
     """A program behind the contract, with the threads that a call may use."""
 
-    def __init__(self, component: str, signature: Signature, program: Program, team: Team) -> None:
+    def __init__(self, component: str, signature: Signature, program: Program, team: ThreadTeam) -> None:
         super().__init__(component, signature)
         self._program, self._team = program, team
         # a trace computes what is bound too, and records it

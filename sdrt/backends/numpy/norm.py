@@ -13,7 +13,7 @@ from sdrt.arrays import Float
 from sdrt.backends.numpy.activations import silu
 from sdrt.backends.numpy.conv import padded_like
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import Tile, split, tiles
 
 __all__ = ["GroupNorm", "LayerNorm"]
@@ -45,7 +45,7 @@ class GroupNorm:
     def load(cls, source: Source, channels: int, groups: int, eps: float, *, is_sequence: bool = False) -> Self:
         return cls(source.take("weight", channels), source.take("bias", channels), groups, eps, is_sequence)
 
-    def __call__(self, team: Team, x: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float) -> Float:
         """float[n, h, w, c] -> the same."""
         out = np.empty_like(x)
         scale, shift = self._affine(team, x)
@@ -55,10 +55,10 @@ class GroupNorm:
             np.multiply(x[tile.images, tile.rows], scale[tile.images], out=y)
             y += shift[tile.images]
 
-        team.each(block, _blocks(x), _FLOPS * x.size)
+        team.map_blocks(block, _blocks(x), _FLOPS * x.size)
         return out
 
-    def silu_padded(self, team: Team, x: Float) -> Float:
+    def silu_padded(self, team: ThreadTeam, x: Float) -> Float:
         """float[n, h, w, c] -> silu(norm(x)) in a frame of zeros, float[n, h+2, w+2, c] in scratch memory."""
         whole, inside = padded_like(team, x.shape, x.dtype)
         scale, shift = self._affine(team, x)
@@ -71,10 +71,10 @@ class GroupNorm:
             y += shift[tile.images]
             silu(y, scratch, inside[tile.images, tile.rows])
 
-        team.each(block, _blocks(x), _FLOPS * x.size)
+        team.map_blocks(block, _blocks(x), _FLOPS * x.size)
         return whole
 
-    def _affine(self, team: Team, x: Float) -> tuple[Float, Float]:
+    def _affine(self, team: ThreadTeam, x: Float) -> tuple[Float, Float]:
         """Norm(x) = x * scale + shift, both float[n, 1, 1, c]."""
         n, channels = x.shape[0], x.shape[3]
         pixels = x.shape[1] * x.shape[2]
@@ -95,7 +95,7 @@ class GroupNorm:
             squares[index, tile.images] = np.add.reduce(apart, axis=1)
             counts[index, tile.images] = part.shape[1]
 
-        team.each(block, enumerate(blocks), _FLOPS * x.size)
+        team.map_blocks(block, enumerate(blocks), _FLOPS * x.size)
         grouped = (len(blocks), n, self.groups, channels // self.groups)
         means, squares, counts = means.reshape(grouped), squares.reshape(grouped), counts[..., None]
         numbers = pixels * grouped[3]
@@ -128,7 +128,7 @@ class LayerNorm:
     def load(cls, source: Source, channels: int, eps: float) -> Self:
         return cls(source.take("weight", channels), source.take("bias", channels), eps)
 
-    def __call__(self, team: Team, x: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float) -> Float:
         """float[..., channels] -> the same."""
         out = np.empty_like(x)
         rows, results = x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
@@ -142,7 +142,7 @@ class LayerNorm:
             y *= self.weight
             y += self.bias
 
-        team.each(block, split(rows.shape[0], -(-x.size // _NUMBERS)), _FLOPS * x.size)
+        team.map_blocks(block, split(rows.shape[0], -(-x.size // _NUMBERS)), _FLOPS * x.size)
         return out
 
 

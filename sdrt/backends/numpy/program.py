@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 
 __all__ = ["Bindable", "PerRow", "Program"]
 
@@ -15,7 +15,7 @@ __all__ = ["Bindable", "PerRow", "Program"]
 class Program(Protocol):
     """What a network computes, on arrays of the signature."""
 
-    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs from all inputs."""
         ...
 
@@ -26,7 +26,7 @@ class PerRow:
 
     program: Program
 
-    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         rows = len(next(iter(inputs.values())))
         # no row at all is the program's own business
         found = [self.program.run(team, {name: x[row : row + 1] for name, x in inputs.items()}) for row in range(max(1, rows))]
@@ -37,6 +37,6 @@ class PerRow:
 class Bindable(Protocol):
     """A program of which a part depends on some of the inputs alone."""
 
-    def with_constants(self, team: Team, constants: Mapping[str, Array]) -> Program:
+    def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Program:
         """The same program with that part computed from all that is fixed so far; it is given these inputs again when it runs."""
         ...

@@ -10,7 +10,7 @@ from sdrt.backends.numpy.conv import Conv3x3, padded_copy, padded_like
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import GroupNorm
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 
 __all__ = ["Downsample", "Resnet", "Upsample"]
 
@@ -37,7 +37,7 @@ class Resnet:
             conv_shortcut=None if size_in == size_out else Linear.load(source.at("conv_shortcut"), size_in, size_out, kernel=(1, 1)),
         )
 
-    def __call__(self, team: Team, x: Float, time: Float | None = None) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, time: Float | None = None) -> Float:
         """float[n, h, w, in] -> float[n, h, w, out]; ``time`` float[n, time_size], silu already applied."""
         shift = self.time_emb_proj(team, time) if self.time_emb_proj is not None and time is not None else None
         hidden = self.conv1(team, self.norm1.silu_padded(team, x), shift=shift)
@@ -62,7 +62,7 @@ class Downsample:
     def load(cls, source: Source, channels: int, before: int) -> Self:
         return cls(Conv3x3.load(source.at("conv"), channels, channels), before)
 
-    def __call__(self, team: Team, x: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float) -> Float:
         return self.conv(team, padded_copy(team, x, self.before), stride=2)
 
 
@@ -76,7 +76,7 @@ class Upsample:
     def load(cls, source: Source, channels: int) -> Self:
         return cls(Conv3x3.load(source.at("conv"), channels, channels))
 
-    def __call__(self, team: Team, x: Float, size: tuple[int, int] | None = None) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, size: tuple[int, int] | None = None) -> Float:
         """float[n, h, w, c] -> float[n, 2h, 2w, c], or of the height and width ``size``."""
         n, height, width, channels = x.shape
         tall, wide = size or (2 * height, 2 * width)

@@ -12,7 +12,7 @@ from sdrt.backends.numpy.configs import SafetyCheckerConfig
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import LayerNorm
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 
 __all__ = ["SafetyChecker"]
 
@@ -76,7 +76,7 @@ class SafetyChecker:
             special_concepts=Concepts.load(source, "special_care_embeds", _SPECIAL_CONCEPTS, joint),
         )
 
-    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         patches = self._patches(inputs["clip_input"])
         x = np.empty((len(patches), 1 + patches.shape[1], len(self.class_embedding)), patches.dtype)
         x[:, 0] = self.class_embedding

@@ -8,7 +8,7 @@ from sdrt.arrays import Float
 from sdrt.backends.numpy.denoiser_configs import TrunkConfig
 from sdrt.backends.numpy.resnet import Downsample, Resnet, Upsample
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.transformer import Condition, CrossAttention, Transformer2D
 
 __all__ = ["Stage"]
@@ -76,7 +76,7 @@ class Stage:
             upsampler=Upsample.load(source.at("upsamplers", 0), channels) if up else None,
         )
 
-    def layer(self, team: Team, index: int, x: Float, time: Float, condition: Condition) -> Float:
+    def layer(self, team: ThreadTeam, index: int, x: Float, time: Float, condition: Condition) -> Float:
         """Residual block and transformer of this index."""
         x = self.resnets[index](team, x, time)
         return self.attentions[index](team, x, condition) if index < len(self.attentions) else x

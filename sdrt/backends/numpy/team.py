@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from sdrt.arrays import Float
 
-__all__ = ["Scratch", "Team"]
+__all__ = ["Scratch", "ThreadTeam"]
 
 _Block = TypeVar("_Block")
 
@@ -41,7 +41,7 @@ class Scratch:
         return np.ndarray(shape, dtype, buffer)
 
 
-class Team:
+class ThreadTeam:
     """At most ``threads`` threads, the caller's among them.
 
     Parameters
@@ -64,7 +64,7 @@ class Team:
             scratch = self._local.scratch = Scratch()
         return scratch
 
-    def each(self, work: Callable[[_Block], None], blocks: Iterable[_Block], flops: float) -> None:
+    def map_blocks(self, work: Callable[[_Block], None], blocks: Iterable[_Block], flops: float) -> None:
         """Call ``work`` once for each block, in any order, and return when all are done; ``flops`` estimates all of it together."""
         queue = deque(blocks)
         helpers = min(self.threads, len(queue)) - 1 if flops > _WORTH_SHARING * _FLOPS_A_SECOND else 0

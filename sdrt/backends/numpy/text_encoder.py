@@ -12,7 +12,7 @@ from sdrt.backends.numpy.configs import TextEncoderConfig
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import LayerNorm
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.errors import ArrayContractError
 from sdrt.models.components import ComponentName
 
@@ -83,7 +83,7 @@ class TextEncoder:
             clip_skip=clip_skip,
         )
 
-    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run all layers.
 
         Raises

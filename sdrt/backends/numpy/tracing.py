@@ -21,7 +21,7 @@ from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.program import PerRow, Program
 from sdrt.backends.numpy.resnet import Downsample, Resnet, Upsample
 from sdrt.backends.numpy.stage import Stage
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.text_encoder import TextEmbeddings, TextEncoder
 from sdrt.backends.numpy.transformer import CrossAttention, FeedForward, SelfAttention, Transformer2D, TransformerBlock
 from sdrt.backends.numpy.trunk import Trunk
@@ -72,7 +72,7 @@ def trace_names(program: Program) -> tuple[str, ...]:
     return tuple(_sources(program))
 
 
-def trace(program: Program, team: Team, inputs: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
+def trace(program: Program, team: ThreadTeam, inputs: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
     """Run a program once for the values of these modules.
 
     Parameters
@@ -215,7 +215,7 @@ class _RecordingLinear(Linear):
     inner: Linear
     record: _Record
 
-    def __call__(self, team: Team, x: Float, residual: Float | None = None) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, residual: Float | None = None) -> Float:
         value = self.inner(team, x)
         # diffusers' linear layers take the pixels of a picture as a sequence
         is_sequence = value.ndim == 4 and not self.is_conv
@@ -227,7 +227,9 @@ class _RecordingConv3x3(Conv3x3):
     inner: Conv3x3
     record: _Record
 
-    def __call__(self, team: Team, padded: Float, *, stride: int = 1, shift: Float | None = None, residual: Float | None = None) -> Float:
+    def __call__(
+        self, team: ThreadTeam, padded: Float, *, stride: int = 1, shift: Float | None = None, residual: Float | None = None
+    ) -> Float:
         self.record(self.inner(team, padded, stride=stride))
         return self.inner(team, padded, stride=stride, shift=shift, residual=residual)
 
@@ -236,12 +238,12 @@ class _RecordingGroupNorm(GroupNorm):
     inner: GroupNorm
     record: _Record
 
-    def __call__(self, team: Team, x: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float) -> Float:
         value = self.inner(team, x)
         self.record(value.reshape(value.shape[0], -1, value.shape[3]).transpose(0, 2, 1) if self.is_sequence else value)
         return value
 
-    def silu_padded(self, team: Team, x: Float) -> Float:
+    def silu_padded(self, team: ThreadTeam, x: Float) -> Float:
         self(team, x)
         return self.inner.silu_padded(team, x)
 
@@ -250,7 +252,7 @@ class _RecordingFeedForward(FeedForward):
     inner: FeedForward
     record: _Record
 
-    def gated(self, team: Team, x: Float) -> Float:
+    def gated(self, team: ThreadTeam, x: Float) -> Float:
         value = self.inner.gated(team, x)
         self.record(value)
         # the kernel reads this product's weight, and never makes its value

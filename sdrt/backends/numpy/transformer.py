@@ -12,7 +12,7 @@ from sdrt.backends.numpy.attention import attend
 from sdrt.backends.numpy.linear import Linear, parts, row_and_column_blocks
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 
 __all__ = ["Condition", "CrossAttention", "FeedForward", "SelfAttention", "Transformer2D", "TransformerBlock"]
 
@@ -31,7 +31,7 @@ class Condition:
     states: Float
     computed: Mapping["CrossAttention", Float] = field(default_factory=dict)
 
-    def keys_and_values(self, team: Team, attention: "CrossAttention") -> list[Float]:
+    def keys_and_values(self, team: ThreadTeam, attention: "CrossAttention") -> list[Float]:
         """For one attention, two times float[n, length, its width]."""
         found = self.computed.get(attention)
         return parts(attention.to_kv(team, self.states) if found is None else found, 2)
@@ -55,7 +55,7 @@ class SelfAttention:
         products = [Linear.load(source.at(name), width, width, bias=bias) for name in ("to_q", "to_k", "to_v")]
         return cls(Linear.joined(products), Linear.load(source.at("to_out", 0), width, width), heads)
 
-    def __call__(self, team: Team, x: Float, residual: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, residual: Float) -> Float:
         """float[n, length, width] -> the same, plus ``residual``."""
         q, k, v = parts(self.to_qkv(team, x), 3)
         return self.to_out(team, attend(team, q, k, v, self.heads), residual)
@@ -81,7 +81,7 @@ class CrossAttention:
         to_q = Linear.load(source.at("to_q"), width, width, bias=False)
         return cls(to_q, Linear.joined(products), Linear.load(source.at("to_out", 0), width, width), heads)
 
-    def __call__(self, team: Team, x: Float, residual: Float, condition: Condition) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, residual: Float, condition: Condition) -> Float:
         """float[n, length, width] -> the same, plus ``residual``."""
         k, v = condition.keys_and_values(team, self)
         return self.to_out(team, attend(team, self.to_q(team, x), k, v, self.heads), residual)
@@ -98,11 +98,11 @@ class FeedForward:
     def load(cls, source: Source, width: int) -> Self:
         return cls(Linear.load(source.at("net", 0, "proj"), width, 8 * width), Linear.load(source.at("net", 2), 4 * width, width))
 
-    def __call__(self, team: Team, x: Float, residual: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, residual: Float) -> Float:
         """float[n, length, width] -> the same, plus ``residual``."""
         return self.out(team, self.gated(team, x), residual)
 
-    def gated(self, team: Team, x: Float) -> Float:
+    def gated(self, team: ThreadTeam, x: Float) -> Float:
         """float[n, length, width] -> float[n, length, 4 * width], between the two products."""
         rows = x.reshape(-1, x.shape[-1])
         weight, bias = self.proj.weight(), self.proj.bias
@@ -122,7 +122,7 @@ class FeedForward:
                 gate += bias[gates]
             geglu(value, gate, scratch, y)
 
-        team.each(block, row_and_column_blocks(team.threads, *hidden.shape), 4.0 * hidden.size * rows.shape[1])
+        team.map_blocks(block, row_and_column_blocks(team.threads, *hidden.shape), 4.0 * hidden.size * rows.shape[1])
         return hidden.reshape(*x.shape[:-1], size)
 
 
@@ -149,7 +149,7 @@ class TransformerBlock:
             ff=FeedForward.load(source.at("ff"), width),
         )
 
-    def __call__(self, team: Team, x: Float, condition: Condition) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, condition: Condition) -> Float:
         """float[n, length, width] -> the same."""
         normed = self.norm1(team, x)
         x = self.attn1(team, normed, x, condition) if isinstance(self.attn1, CrossAttention) else self.attn1(team, normed, x)
@@ -189,7 +189,7 @@ class Transformer2D:
         for block in self.transformer_blocks:
             yield from block.cross_attentions()
 
-    def __call__(self, team: Team, x: Float, condition: Condition) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, condition: Condition) -> Float:
         """float[n, h, w, c] -> the same."""
         n, height, width, _ = x.shape
         pixels = self.proj_in(team, self.norm(team, x))

@@ -11,16 +11,16 @@ from sdrt.backends.numpy.denoiser_configs import TrunkConfig
 from sdrt.backends.numpy.embeddings import AddedEmbedding, TimeEmbedding, Timesteps
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.stage import Stage
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.transformer import Condition
 from sdrt.errors import ArrayContractError
 from sdrt.models.components import ComponentName
 
-__all__ = ["Bound", "Trunk"]
+__all__ = ["BoundInputs", "Trunk"]
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundInputs:
     """What depends on the inputs alone that are fixed for a run; None for what is not fixed.
 
     Parameters
@@ -71,7 +71,7 @@ class Trunk:
                 f"{self.component} input: rows differ: {first} has {rows[first]}, {', '.join(others)}; pass as many of each"
             )
 
-    def bind(self, team: Team, bound: Bound, constants: Mapping[str, Array], other_stages: Iterable[Stage] = ()) -> Bound:
+    def bind(self, team: ThreadTeam, bound: BoundInputs, constants: Mapping[str, Array], other_stages: Iterable[Stage] = ()) -> BoundInputs:
         """What depends on ``constants`` alone, over what is there already; ``other_stages`` attend to the condition too."""
         self.check_rows(constants)
         condition, added = bound.condition, bound.added
@@ -80,12 +80,12 @@ class Trunk:
             condition = Condition(states, {attention: attention.to_kv(team, states) for attention in attentions})
         if added is None and self.add_embedding is not None and {"text_embeds", "time_ids"} <= constants.keys():
             added = self.add_embedding(team, constants["text_embeds"], constants["time_ids"])
-        return Bound(condition, added)
+        return BoundInputs(condition, added)
 
-    def condition(self, bound: Bound, inputs: Mapping[str, Array]) -> Condition:
+    def condition(self, bound: BoundInputs, inputs: Mapping[str, Array]) -> Condition:
         return bound.condition or Condition(inputs["encoder_hidden_states"])
 
-    def time(self, team: Team, bound: Bound, inputs: Mapping[str, Array]) -> Float:
+    def time(self, team: ThreadTeam, bound: BoundInputs, inputs: Mapping[str, Array]) -> Float:
         """float[n, time_size]: everything embedded as every residual block takes it, silu applied."""
         time = self.time_embedding(team, inputs)
         if bound.added is not None:
@@ -95,7 +95,7 @@ class Trunk:
         silu(time, team.scratch, time)
         return time
 
-    def down(self, team: Team, x: Float, time: Float, condition: Condition) -> tuple[Float, list[Float]]:
+    def down(self, team: ThreadTeam, x: Float, time: Float, condition: Condition) -> tuple[Float, list[Float]]:
         """From what the first convolution made to the middle's result, and what each block on the way made, ``x`` first."""
         skips = [x]
         for block in self.down_blocks:

@@ -12,8 +12,8 @@ from sdrt.backends.numpy.denoiser_configs import UNetConfig
 from sdrt.backends.numpy.norm import GroupNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.stage import Stage
-from sdrt.backends.numpy.team import Team
-from sdrt.backends.numpy.trunk import Bound, Trunk
+from sdrt.backends.numpy.team import ThreadTeam
+from sdrt.backends.numpy.trunk import BoundInputs, Trunk
 from sdrt.errors import ArrayContractError
 
 __all__ = ["UNet"]
@@ -25,7 +25,7 @@ class UNet:
 
     Parameters
     ----------
-    bound : Bound
+    bound : BoundInputs
         What a run's constants have become, see `with_constants`.
     """
 
@@ -34,7 +34,7 @@ class UNet:
     up_blocks: tuple[Stage, ...]
     conv_norm_out: GroupNorm
     conv_out: Conv3x3
-    bound: Bound = field(default_factory=Bound)
+    bound: BoundInputs = field(default_factory=BoundInputs)
 
     @classmethod
     def load(cls, source: Source, config: UNetConfig) -> Self:
@@ -47,11 +47,11 @@ class UNet:
             conv_out=Conv3x3.load(source.at("conv_out"), first, config.out_channels),
         )
 
-    def with_constants(self, team: Team, constants: Mapping[str, Array]) -> Self:
+    def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Self:
         """The same network with the condition's keys and values, and SDXL's added embedding, computed where the constants decide them."""
         return replace(self, bound=self.trunk.bind(team, self.bound, constants, self.up_blocks))
 
-    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All inputs of the signature -> `noise_pred`.
 
         Raises

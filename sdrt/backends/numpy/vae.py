@@ -13,7 +13,7 @@ from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import GroupNorm
 from sdrt.backends.numpy.resnet import Downsample, Resnet, Upsample
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.transformer import SelfAttention
 
 __all__ = ["Level", "MidBlock", "PixelAttention", "VaeDecoder", "VaeEncoder"]
@@ -33,7 +33,7 @@ class PixelAttention:
         norm = GroupNorm.load(source.at("group_norm"), channels, groups, _EPS, is_sequence=True)
         return cls(norm, SelfAttention.load(source, channels, 1, bias=True))
 
-    def __call__(self, team: Team, x: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float) -> Float:
         """float[n, h, w, c] -> the same."""
         n, height, width, channels = x.shape
         normed = self.group_norm(team, x).reshape(n, height * width, channels)
@@ -53,7 +53,7 @@ class MidBlock:
         attention = PixelAttention.load(source.at("attentions", 0), channels, groups) if config.mid_block_add_attention else None
         return cls(tuple(Resnet.load(source.at("resnets", index), channels, channels, groups, _EPS) for index in (0, 1)), attention)
 
-    def __call__(self, team: Team, x: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float) -> Float:
         """float[n, h, w, c] -> the same."""
         x = self.resnets[0](team, x)
         if self.attention is not None:
@@ -69,7 +69,7 @@ class Level:
     downsampler: Downsample | None = None
     upsampler: Upsample | None = None
 
-    def __call__(self, team: Team, x: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float) -> Float:
         for resnet in self.resnets:
             x = resnet(team, x)
         if self.downsampler is not None:
@@ -113,7 +113,7 @@ class VaeDecoder:
             conv_out=Conv3x3.load(path.at("conv_out"), channels[-1], config.out_channels),
         )
 
-    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         z = np.ascontiguousarray(inputs["z"].transpose(0, 2, 3, 1))
         if self.post_quant_conv is not None:
             z = self.post_quant_conv(team, z)
@@ -153,7 +153,7 @@ class VaeEncoder:
             quant_conv=Linear.load(source.at("quant_conv"), moments, moments, kernel=(1, 1)) if config.use_quant_conv else None,
         )
 
-    def run(self, team: Team, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         x = self.conv_in(team, padded_copy(team, inputs["x"].transpose(0, 2, 3, 1)))
         for level in self.down_blocks:
             x = level(team, x)

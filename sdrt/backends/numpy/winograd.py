@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import Tile, split
 
 __all__ = ["Winograd", "worth_winograd"]
@@ -56,7 +56,7 @@ class Winograd:
         points = np.kron(evaluate, evaluate).astype(weight.dtype)
         return cls((points @ weight.reshape(9, -1)).reshape(36, rows // 9, channels))
 
-    def __call__(self, team: Team, padded: Float, out: Float, finish: Callable[[Float, Tile], None]) -> None:
+    def __call__(self, team: ThreadTeam, padded: Float, out: Float, finish: Callable[[Float, Tile], None]) -> None:
         """Padded float32[n, h+2, w+2, in] -> out float32[n, h, w, out], both C-contiguous.
 
         Parameters
@@ -71,7 +71,9 @@ class Winograd:
         for run in split(len(rows), -(-len(rows) // together)):
             self._rows(team, padded, out, finish, rows[run])
 
-    def _rows(self, team: Team, padded: Float, out: Float, finish: Callable[[Float, Tile], None], rows: Sequence[tuple[int, int]]) -> None:
+    def _rows(
+        self, team: ThreadTeam, padded: Float, out: Float, finish: Callable[[Float, Tile], None], rows: Sequence[tuple[int, int]]
+    ) -> None:
         """Some rows of tiles: all their pixels' values at the points, the products, the results."""
         depth, channels = self.weight.shape[1:]
         across = out.shape[2] // _SIDE
@@ -94,9 +96,9 @@ class Winograd:
             _interpolate_row(team, part, out[image, tile.rows])
             finish(out[tile.images, tile.rows], tile)
 
-        team.each(evaluate, range(len(rows)), _FLOPS * values.size)
-        team.each(multiply, range(36), 2.0 * products.size * depth)
-        team.each(interpolate, range(len(rows)), _FLOPS * products.size)
+        team.map_blocks(evaluate, range(len(rows)), _FLOPS * values.size)
+        team.map_blocks(multiply, range(36), 2.0 * products.size * depth)
+        team.map_blocks(interpolate, range(len(rows)), _FLOPS * products.size)
 
 
 def _evaluation() -> Float:
@@ -105,7 +107,7 @@ def _evaluation() -> Float:
     return np.array([*rows, [0.0, 0.0, 1.0]])
 
 
-def _evaluate_row(team: Team, pixels: Float, values: Float) -> None:
+def _evaluate_row(team: ThreadTeam, pixels: Float, values: Float) -> None:
     """A row of tiles at the points: float[6, w+2, c] -> float[6, 6, tiles, c]."""
     scratch, across = team.scratch, values.shape[2]
     down = scratch.take("winograd down", pixels.shape, pixels.dtype)
@@ -136,7 +138,7 @@ def _evaluate(d: Float, v: Float, spare: Float) -> None:
         np.subtract(even, odd, out=minus)
 
 
-def _interpolate_row(team: Team, products: Float, out: Float) -> None:
+def _interpolate_row(team: ThreadTeam, products: Float, out: Float) -> None:
     """A row of tiles from the points: float[6, 6, tiles, channels] -> float[4, w, channels]."""
     scratch, (_, _, across, channels) = team.scratch, products.shape
     down = scratch.take("winograd down", (4, *products.shape[1:]), products.dtype)

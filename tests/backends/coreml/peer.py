@@ -10,7 +10,7 @@ import torch
 
 from converter.tools import conversion_toolkit, quiet
 from sdrt.backends.coreml.ops import OPERATIONS
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 
 with quiet():
     from coremltools.converters.mil import Builder as mb
@@ -82,7 +82,7 @@ def computed(name: str, arguments: Mapping[str, Any]) -> Any:
     assert operator.parameters >= {operator.renamed.get(key, key) for key in arguments}
     values = {operator.renamed.get(key, key): _as_arrays(value) for key, value in arguments.items()}
     with np.errstate(all="ignore"):
-        result = operator.function(Team(1), **values) if operator.team else operator.function(**values)
+        result = operator.function(ThreadTeam(1), **values) if operator.team else operator.function(**values)
     if operator.sizes is not None:
         assert operator.sizes(**values) == result.shape
     return result

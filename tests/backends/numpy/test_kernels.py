@@ -13,7 +13,7 @@ from sdrt.backends.numpy.attention import attend
 from sdrt.backends.numpy.conv import Conv3x3, padded_copy
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
-from sdrt.backends.numpy.team import Scratch, Team
+from sdrt.backends.numpy.team import Scratch, ThreadTeam
 from sdrt.backends.numpy.tiles import split, tiles
 from sdrt.backends.numpy.winograd import worth_winograd
 from tests.backends.numpy.reference import relative_error
@@ -23,8 +23,8 @@ BOUND = {"float32": 2e-6, "float64": 1e-14}
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
-def team(request: pytest.FixtureRequest) -> Team:
-    return Team(request.param)
+def team(request: pytest.FixtureRequest) -> ThreadTeam:
+    return ThreadTeam(request.param)
 
 
 def _attention(q: Array, k: Array, v: Array, heads: int, causal: bool) -> Array:
@@ -39,7 +39,7 @@ def _attention(q: Array, k: Array, v: Array, heads: int, causal: bool) -> Array:
     ("queries", "keys", "causal"),
     [*((n, n, causal) for n in (1, 5, 77, 1100) for causal in (False, True)), (300, 77, False), (600, 2500, False)],
 )
-def test_attention(team: Team, dtype: str, queries: int, keys: int, causal: bool) -> None:
+def test_attention(team: ThreadTeam, dtype: str, queries: int, keys: int, causal: bool) -> None:
     """One block or many of queries and of keys; a causal mask is for as many of both."""
     q, k, v = (normal(i, 2, length, 24, dtype=dtype) for i, length in enumerate((queries, keys, keys)))
     assert relative_error(attend(team, q, k, v, 3, causal=causal), _attention(q, k, v, 3, causal)) < BOUND[dtype]
@@ -47,7 +47,7 @@ def test_attention(team: Team, dtype: str, queries: int, keys: int, causal: bool
 
 @pytest.mark.parametrize("scale", [30.0, 300.0])
 @pytest.mark.parametrize("causal", [False, True])
-def test_attention_with_logits_far_beyond_exp(team: Team, scale: float, causal: bool) -> None:
+def test_attention_with_logits_far_beyond_exp(team: ThreadTeam, scale: float, causal: bool) -> None:
     """Logits of thousands, as float16 models with large activations have them, neither overflow nor vanish."""
     q, k, v = scale * normal(0, 1, 1500, 16), normal(1, 1, 1500, 16), normal(2, 1, 1500, 16)
     k[:, 1200] *= 20
@@ -58,7 +58,7 @@ def test_attention_with_logits_far_beyond_exp(team: Team, scale: float, causal: 
     assert relative_error(attend(team, q, k, v, 2, causal=causal), found) < 1e-2
 
 
-def test_attention_of_parts_of_a_wider_array(team: Team) -> None:
+def test_attention_of_parts_of_a_wider_array(team: ThreadTeam) -> None:
     """Queries, keys and values may be columns of one product."""
     joined = normal(0, 2, 70, 3 * 16)
     q, k, v = np.split(joined, 3, axis=2)
@@ -94,7 +94,7 @@ def _normed(x: Array, axes: tuple[int, ...]) -> Array:
 
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_norms(team: Team, offset: float, dtype: str) -> None:
+def test_norms(team: ThreadTeam, offset: float, dtype: str) -> None:
     """A mean that is a thousand deviations away costs no more digits than it costs the input itself."""
     x = (normal(0, 3, 40, 30, 48) + offset).astype(dtype)
     weight, bias = normal(1, 48, dtype=dtype), normal(2, 48, dtype=dtype)
@@ -114,7 +114,7 @@ def test_norms(team: Team, offset: float, dtype: str) -> None:
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("shape", [(1, 1, 1, 3), (2, 5, 7, 4), (1, 70, 33, 8), (5, 4, 4, 130)])
-def test_convolution(team: Team, stride: int, shape: tuple[int, int, int, int]) -> None:
+def test_convolution(team: ThreadTeam, stride: int, shape: tuple[int, int, int, int]) -> None:
     """One block, many blocks, several pictures a block; with what is added to each picture and to each pixel."""
     n, _, _, channels = shape
     x, weight, bias = normal(0, *shape, dtype="float64"), normal(1, 6, channels, 3, 3, dtype="float64"), normal(2, 6, dtype="float64")
@@ -131,7 +131,7 @@ def test_convolution(team: Team, stride: int, shape: tuple[int, int, int, int]) 
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 32, 96), (3, 32, 40, 100), (2, 96, 64, 128)])
-def test_convolution_by_winograd(team: Team, shape: tuple[int, int, int, int]) -> None:
+def test_convolution_by_winograd(team: ThreadTeam, shape: tuple[int, int, int, int]) -> None:
     """Large pictures in float32 take the way with fewer products: within a few units of float32's last place of the largest value."""
     n, _, _, channels = shape
     x, weight, bias = normal(0, *shape), normal(1, 9 * channels, 97) / np.float32(3 * channels**0.5), normal(2, 97)
@@ -149,7 +149,7 @@ def test_convolution_by_winograd(team: Team, shape: tuple[int, int, int, int]) -
 
 
 @pytest.mark.parametrize("rows", [1, 2, 130, 1300])
-def test_linear(team: Team, rows: int) -> None:
+def test_linear(team: ThreadTeam, rows: int) -> None:
     """Rows or columns split, with bias and residual or without."""
     x, weight, bias, residual = normal(0, rows, 33), normal(1, 33, 200), normal(2, 200), normal(3, rows, 200)
     assert relative_error(Linear(weight, bias)(team, x, residual), x @ weight + bias + residual) < 1e-6
@@ -177,17 +177,17 @@ def test_split_is_even(total: int, parts: int) -> None:
 
 def test_a_failure_in_a_block_reaches_the_caller() -> None:
     """Whichever thread meets it, and the team works on afterwards."""
-    team = Team(3)
+    team = ThreadTeam(3)
 
     def work(block: int) -> None:
         if block == 7:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        team.each(work, range(20), 1e12)
+        team.map_blocks(work, range(20), 1e12)
     done: list[int] = []
-    team.each(done.append, range(20), 1e12)
+    team.map_blocks(done.append, range(20), 1e12)
     assert sorted(done) == list(range(20))
     team.close()
-    team.each(done.append, range(20), 1e12)
+    team.map_blocks(done.append, range(20), 1e12)
     assert len(done) == 40

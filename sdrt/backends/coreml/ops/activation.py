@@ -11,7 +11,7 @@ from sdrt.backends.coreml.ops.spread import spread
 from sdrt.backends.numpy.activations import gelu as exact_gelu
 from sdrt.backends.numpy.activations import quick_gelu as sigmoid_gelu
 from sdrt.backends.numpy.activations import silu as exact_silu
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 
 __all__ = ["gelu", "silu", "softmax"]
 
@@ -19,7 +19,7 @@ _COST = 12.0  # additions that an exponential and a division take
 
 
 @operation("relu", team=True)
-def relu(team: Team, x: Array) -> Array:
+def relu(team: ThreadTeam, x: Array) -> Array:
     """max(x, 0)."""
     return spread(team, lambda piece, out: np.maximum(piece, 0, out=out), x)
 
@@ -73,7 +73,7 @@ def scaled_tanh(x: Array, alpha: Array, beta: Array) -> Array:
 
 
 @operation("sigmoid", team=True)
-def sigmoid(team: Team, x: Array) -> Array:
+def sigmoid(team: ThreadTeam, x: Array) -> Array:
     """1 / (1 + e**-x)."""
 
     def piece_sigmoid(piece: Array, out: Array) -> None:
@@ -111,13 +111,13 @@ def softsign(x: Array) -> Array:
 
 
 @operation("silu", team=True)
-def silu(team: Team, x: Array) -> Array:
+def silu(team: ThreadTeam, x: Array) -> Array:
     """X / (1 + e**-x)."""
     return spread(team, lambda piece, out: exact_silu(piece, team.scratch, out), x, cost=_COST)
 
 
 @operation("gelu", team=True)
-def gelu(team: Team, x: Array, mode: Array | str = "EXACT") -> Array:
+def gelu(team: ThreadTeam, x: Array, mode: Array | str = "EXACT") -> Array:
     """X Phi(x), Phi the normal distribution; the other modes approximate it by a hyperbolic tangent or a sigmoid."""
     match text(mode):
         case "EXACT":
@@ -146,7 +146,7 @@ def gelu(team: Team, x: Array, mode: Array | str = "EXACT") -> Array:
 
 
 @operation("softmax", team=True)
-def softmax(team: Team, x: Array, axis: Array | int = -1) -> Array:
+def softmax(team: ThreadTeam, x: Array, axis: Array | int = -1) -> Array:
     """e**x over its sum along an axis."""
     along = axis_of(axis, x.ndim)
     last = np.moveaxis(x, along, -1)
@@ -163,7 +163,7 @@ def softmax(team: Team, x: Array, axis: Array | int = -1) -> Array:
         run(slice(None))
     else:
         lead = max(1, -(-x.shape[0] // max(1, team.threads)))
-        team.each(run, [slice(start, start + lead) for start in range(0, last.shape[0], lead)], 8.0 * _COST * x.size)
+        team.map_blocks(run, [slice(start, start + lead) for start in range(0, last.shape[0], lead)], 8.0 * _COST * x.size)
     return out
 
 

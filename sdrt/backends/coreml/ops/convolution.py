@@ -16,7 +16,7 @@ from sdrt.backends.coreml.ops.registry import Shape, operation
 from sdrt.backends.coreml.ops.windows import Windows, windows_of
 from sdrt.backends.numpy.conv import Conv3x3
 from sdrt.backends.numpy.linear import Linear
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 
 __all__ = ["conv", "conv_transpose", "nhwc", "pack3x3"]
 
@@ -44,7 +44,7 @@ def _conv_shape(
 
 @operation("conv", sizes=_conv_shape, team=True)
 def conv(
-    team: Team,
+    team: ThreadTeam,
     x: Array,
     weight: Array,
     bias: Array | None = None,
@@ -90,7 +90,9 @@ def pack3x3(weight: Array) -> Array:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
 
 
-def conv3x3(team: Team, kernel: Conv3x3, x: Array, windows: Windows, shift: Array | None = None, residual: Array | None = None) -> Array:
+def conv3x3(
+    team: ThreadTeam, kernel: Conv3x3, x: Array, windows: Windows, shift: Array | None = None, residual: Array | None = None
+) -> Array:
     """A 3x3 convolution of float[n, in, h, w] by the numpy backend's kernel; `shift` and `residual` as there, NHWC."""
     picture = x.transpose(0, 2, 3, 1)
     (top, bottom), (left, right) = windows.pads
@@ -109,7 +111,7 @@ def nhwc(x: Array) -> Array:
     return np.ascontiguousarray(np.moveaxis(x, 1, -1))
 
 
-def _by_taps(team: Team, padded: Array, weight: Array, bias: Array, windows: Windows, groups: int) -> Array:
+def _by_taps(team: ThreadTeam, padded: Array, weight: Array, bias: Array, windows: Windows, groups: int) -> Array:
     """Any convolution, as a sum of products, one for each place of the kernel: float[n, *sizes, in] -> float[n, *counts, out]."""
     n, channels, per_group = padded.shape[0], weight.shape[0], weight.shape[1]
     out = np.empty((n, *windows.counts, channels), padded.dtype)
@@ -194,7 +196,7 @@ def _transposed_shape(
 
 @operation("conv_transpose", sizes=_transposed_shape, team=True)
 def conv_transpose(
-    team: Team,
+    team: ThreadTeam,
     x: Array,
     weight: Array,
     bias: Array | None = None,

@@ -10,7 +10,7 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml.ops.arguments import number, text
 from sdrt.backends.coreml.ops.registry import Shape, operation
 from sdrt.backends.coreml.ops.spread import spread
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.models.mlpackage.dtypes import NUMPY
 
 __all__ = ["cast", "select"]
@@ -22,7 +22,7 @@ def _broadcast(x: Array, y: Array) -> Shape:
 
 def _binary(name: str, function: Callable[..., Any], dtype: Any = None) -> None:
     @operation(name, sizes=_broadcast, team=True)
-    def binary(team: Team, x: Array, y: Array) -> Array:
+    def binary(team: ThreadTeam, x: Array, y: Array) -> Array:
         return spread(team, function, x, y, dtype=dtype or np.result_type(x.dtype, y.dtype))
 
 
@@ -55,7 +55,7 @@ for _name, _function in _RELATIONS.items():
 
 
 @operation("real_div", sizes=_broadcast, team=True)
-def real_div(team: Team, x: Array, y: Array) -> Array:
+def real_div(team: ThreadTeam, x: Array, y: Array) -> Array:
     """X / y. Of integers the quotient is cut to an integer; MIL leaves that open, and no converter writes it."""
     if x.dtype.kind in "iu":
         quotient: Array = np.trunc(np.true_divide(x, y)).astype(x.dtype)
@@ -65,7 +65,7 @@ def real_div(team: Team, x: Array, y: Array) -> Array:
 
 def _unary(name: str, function: Callable[..., Any], cost: float = 1.0) -> None:
     @operation(name, team=True)
-    def unary(team: Team, x: Array) -> Array:
+    def unary(team: ThreadTeam, x: Array) -> Array:
         return spread(team, function, x, cost=cost)
 
 
@@ -130,7 +130,7 @@ def inverse(x: Array, epsilon: Array | float = 1e-4) -> Array:
 
 
 @operation("clip", team=True)
-def clip(team: Team, x: Array, alpha: Array, beta: Array) -> Array:
+def clip(team: ThreadTeam, x: Array, alpha: Array, beta: Array) -> Array:
     """X cut to [alpha, beta]; beta wins where they cross."""
     low, high = _like(alpha, x), _like(beta, x)
 

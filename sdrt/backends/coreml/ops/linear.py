@@ -8,14 +8,14 @@ from sdrt.backends.coreml.ops.arguments import flag, text
 from sdrt.backends.coreml.ops.registry import Shape, operation
 from sdrt.backends.numpy.attention import attend
 from sdrt.backends.numpy.linear import Linear
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import split
 
 __all__ = ["einsum", "linear", "matmul", "scaled_dot_product_attention"]
 
 
 @operation("linear", sizes=lambda x, weight, bias=None: (*x.shape[:-1], weight.shape[0]), team=True)
-def linear(team: Team, x: Array, weight: Array, bias: Array | None = None) -> Array:
+def linear(team: ThreadTeam, x: Array, weight: Array, bias: Array | None = None) -> Array:
     """X @ weight^T + bias: float[..., in], float[out, in], float[out] -> float[..., out]."""
     if x.dtype.kind != "f":
         whole = x @ weight.T
@@ -31,7 +31,7 @@ def _matmul_shape(x: Array, y: Array, transpose_x: Array | bool = False, transpo
 
 
 @operation("matmul", sizes=_matmul_shape, team=True)
-def matmul(team: Team, x: Array, y: Array, transpose_x: Array | bool = False, transpose_y: Array | bool = False) -> Array:
+def matmul(team: ThreadTeam, x: Array, y: Array, transpose_x: Array | bool = False, transpose_y: Array | bool = False) -> Array:
     """Products of the last two axes, each transposed first where asked for; the axes before them broadcast."""
     left, right = _oriented(x, transpose_x), _oriented(y, transpose_y)
     if left.ndim < 2 or right.ndim < 2 or left.dtype.kind != "f":
@@ -48,7 +48,7 @@ def matmul(team: Team, x: Array, y: Array, transpose_x: Array | bool = False, tr
         index, run = where
         np.matmul(lefts[places[index]][run], rights[places[index]], out=flat[index, run])
 
-    team.each(block, [(index, run) for index in range(len(places)) for run in rows], 2.0 * out.size * left.shape[-1])
+    team.map_blocks(block, [(index, run) for index in range(len(places)) for run in rows], 2.0 * out.size * left.shape[-1])
     return out
 
 
@@ -70,7 +70,7 @@ def einsum(values: tuple[Array, ...], equation: Array) -> Array:
 
 
 @operation("scaled_dot_product_attention", team=True)
-def scaled_dot_product_attention(team: Team, query: Array, key: Array, value: Array, attn_mask: Array | None = None) -> Array:
+def scaled_dot_product_attention(team: ThreadTeam, query: Array, key: Array, value: Array, attn_mask: Array | None = None) -> Array:
     """softmax(query key^T / sqrt(d) + mask) value; a mask of bool takes part where it is true.
 
     Parameters
@@ -97,7 +97,7 @@ def scaled_dot_product_attention(team: Team, query: Array, key: Array, value: Ar
     return matmul(team, scores, value)
 
 
-def fast_attention(team: Team, query: Array, key: Array, value: Array) -> Array:
+def fast_attention(team: ThreadTeam, query: Array, key: Array, value: Array) -> Array:
     """softmax(query key^T / sqrt(d)) value by the numpy backend's kernel: float[..., heads, length, d] of equal leading axes."""
     lead, heads = query.shape[:-3], query.shape[-3]
     q, k, v = (_side_by_side(part) for part in (query, key, value))

@@ -7,14 +7,14 @@ from sdrt.backends.coreml.ops.arguments import axes_of, integer, number
 from sdrt.backends.coreml.ops.registry import operation
 from sdrt.backends.coreml.ops.spread import spread
 from sdrt.backends.numpy.norm import LayerNorm
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 
 __all__ = ["batch_norm", "layer_norm"]
 
 
 @operation("batch_norm", team=True)
 def batch_norm(
-    team: Team,
+    team: ThreadTeam,
     x: Array,
     mean: Array,
     variance: Array,
@@ -47,7 +47,7 @@ def instance_norm(x: Array, gamma: Array | None = None, beta: Array | None = Non
 
 @operation("layer_norm", team=True)
 def layer_norm(
-    team: Team,
+    team: ThreadTeam,
     x: Array,
     axes: Array | None = None,
     gamma: Array | None = None,

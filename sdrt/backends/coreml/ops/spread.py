@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.numpy.team import Team
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import split
 
 __all__ = ["in_memory_order", "spread"]
@@ -18,7 +18,7 @@ _NUMBERS = 2**16  # numbers a piece: what a core's second-level cache holds of t
 _FLOPS = 8.0  # what a number costs, in products' time, where the function is as cheap as an addition
 
 
-def spread(team: Team, function: Callable[..., Any], *arrays: Array, dtype: Any = None, cost: float = 1.0) -> Array:
+def spread(team: ThreadTeam, function: Callable[..., Any], *arrays: Array, dtype: Any = None, cost: float = 1.0) -> Array:
     """``function(*arrays)`` with numpy's broadcasting.
 
     Parameters
@@ -46,7 +46,7 @@ def spread(team: Team, function: Callable[..., Any], *arrays: Array, dtype: Any 
         def run(at: slice) -> None:
             function(*(array if array is None or array.ndim == 0 else array[at] for array in flat), out=target[at])
 
-        team.each(run, pieces, _FLOPS * cost * out.size)
+        team.map_blocks(run, pieces, _FLOPS * cost * out.size)
         return out
     axis = max(range(out.ndim), key=lambda index: (out.shape[index] > 1, out.strides[index]))
     wide = [np.broadcast_to(array, shape) for array in arrays]
@@ -55,7 +55,7 @@ def spread(team: Team, function: Callable[..., Any], *arrays: Array, dtype: Any 
         where = (slice(None),) * axis + (at,)
         function(*(array[where] for array in wide), out=out[where])
 
-    team.each(slab, split(shape[axis], -(-out.size // _NUMBERS)), _FLOPS * cost * out.size)
+    team.map_blocks(slab, split(shape[axis], -(-out.size // _NUMBERS)), _FLOPS * cost * out.size)
     return out
 
 

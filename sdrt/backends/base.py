@@ -57,7 +57,7 @@ class Network(Protocol):
         ...
 
     def bind(self, **constants: Array) -> Self:
-        """The same network with some inputs fixed for a run: moved once, and what depends on them alone computed once."""
+        """Return the same network with some inputs fixed for a run: moved once, and what depends on them alone computed once."""
         ...
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ class CheckedNetwork:
         return outputs
 
     def bind(self, **constants: Array) -> Self:
-        """The same network with some inputs fixed for a run."""
+        """Return the same network with some inputs fixed for a run."""
         # an unknown name is left out of the specs, so that the check reports it
         specs = tuple(spec for spec in self._unbound(self.signature.inputs) if spec.name in constants)
         check_arrays(f"{self.component} bound input", specs, constants, self._unbound(self.signature.optional))
@@ -87,7 +87,7 @@ class CheckedNetwork:
         self.network.close()
 
     def float_dtype(self) -> np.dtype[np.floating]:
-        """The dtype of floating arrays on this network's seam."""
+        """Return the dtype of floating arrays on this network's seam."""
         specs = (*self.signature.outputs, *self.signature.inputs)
         return next(dtype for dtype in map(np.dtype, (spec.dtype for spec in specs)) if dtype.kind == "f")
 
@@ -125,7 +125,7 @@ class NetworkPool:
 
     @contextmanager
     def using(self, component: ComponentName, options: ComponentOptions = PLAIN) -> Iterator[CheckedNetwork]:
-        """The network of ``component`` for as long as the context lasts; opened if it is not.
+        """Keep the network of ``component`` open for as long as the context lasts.
 
         Parameters, errors: as :meth:`get`.
         """
@@ -158,7 +158,7 @@ class NetworkPool:
             return (component, options) in self._networks
 
     def get(self, component: ComponentName, options: ComponentOptions = PLAIN) -> CheckedNetwork:
-        """The network of ``component``, opened if it is not; it stays open.
+        """Return the network of ``component``, opened if it is not; it stays open.
 
         Parameters
         ----------
@@ -176,7 +176,7 @@ class NetworkPool:
             return self._opened(component, options)
 
     def _opened(self, component: ComponentName, options: ComponentOptions) -> CheckedNetwork:
-        """The same, for a caller that holds the lock."""
+        """Open or find the network, for a caller that holds the lock."""
         if self._closed:
             raise BackendError("the pipeline is closed; make a new one with sdrt.load")
         key = (component, options)

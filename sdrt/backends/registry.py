@@ -51,7 +51,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Backend:
-    """The backend of this name; the same object every time.
+    """Return the backend of this name; the same object every time.
 
     Raises
     ------

@@ -35,7 +35,7 @@ class Adapter:
     fillers: tuple[str, ...] = field(default=())
 
     def found_outputs(self, ports: Ports) -> dict[str, str]:
-        """The contract's outputs that the packages have, with the packages' names of them."""
+        """Find the contract's outputs that the packages have, with the packages' names for them."""
         found: dict[str, str] = {}
         for name, spellings in self.outputs.items():
             if there := next((each for each in spellings if each in ports.outputs), None):
@@ -62,7 +62,7 @@ _ADAPTERS: Mapping[ComponentName, Adapter] = {
 
 
 def adapter_of(component: ComponentName, ports: Ports) -> Adapter:
-    """The adapter of a component; a ControlNet's outputs are however many it has."""
+    """Return the adapter of a component; a ControlNet's has as many outputs as its package."""
     if component == "controlnet":
         count = sum(name.startswith("additional_residual_") for name in ports.outputs)
         return Adapter(outputs={f"additional_residual_{index}": (f"additional_residual_{index}",) for index in range(count)})
@@ -83,7 +83,7 @@ def to_package_layout(spec: TensorSpec, feature: Feature, value: Array) -> Array
 
 
 def canonical_shape(spec: TensorSpec, shape: Shape) -> Shape:
-    """The shape, rows included, that the contract gives an array which a package takes in this one."""
+    """Return the contract's shape, rows included, of an array that a package takes in this shape."""
     if spec.name == "encoder_hidden_states" and len(shape) == 4:
         return (shape[0], shape[3], shape[1])
     if spec.name == "time_ids" and len(shape) == 1:
@@ -93,7 +93,7 @@ def canonical_shape(spec: TensorSpec, shape: Shape) -> Shape:
 
 
 def default_shape(feature: Any) -> Shape:
-    """A feature's shape, or the first of those that it may have."""
+    """Return a feature's shape, or the first of those that it may have."""
     if feature.shape:
         shape: Shape = feature.shape
         return shape

@@ -73,7 +73,7 @@ class CoreMLBackend:
 
 
 def _holder(component: ComponentName, model: Model) -> CoreMLFolder | CoreMLControlNet:
-    """The model, or the one laid over it, whose packages run a component."""
+    """Find the model, or the one laid over it, whose packages run a component."""
     for each in (*getattr(model, "overrides", ()), model):
         if component in each.components and isinstance(each, CoreMLFolder | CoreMLControlNet):
             return each

@@ -20,7 +20,7 @@ def cache_folder() -> Path:
 
 
 def content_key(path: Path) -> str:
-    """The SHA-256 of a package's files and their names: a package that was converted anew has another."""
+    """Compute the SHA-256 of a package's files and their names: a package that is converted again has another."""
     found = hashlib.sha256()
     for file in sorted(each for each in path.rglob("*") if each.is_file()):
         found.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
@@ -31,7 +31,7 @@ def content_key(path: Path) -> str:
 
 
 def compiled(path: Path, ct: Any) -> Path:
-    """The compiled form of a package, from the cache or made now.
+    """Return the compiled form of a package, from the cache or made now.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class KeptArrays:
         return self._bytes
 
     def get(self, key: Hashable, make: Callable[[], tuple[Any, int]]) -> Any:
-        """The value of this key; ``make`` gives it and its size in bytes where it is not there."""
+        """Return the value of this key; ``make`` computes it and its size in bytes if it is not kept."""
         with self._lock:
             if key in self._arrays:
                 self._arrays.move_to_end(key)
@@ -90,13 +90,13 @@ class Constants:
         return name in self._makers
 
     def shape(self, name: str) -> tuple[int | None, ...]:
-        """A constant's declared shape; nothing is decoded."""
+        """Return a constant's declared shape; nothing is decoded."""
         operation, index = self._makers[name]
         kind = operation.outputs[index].type
         return kind.shape if isinstance(kind, TensorType) else ()
 
     def get(self, name: str) -> Array:
-        """The constant of this name, floats as float32."""
+        """Return the constant of this name, floats as float32."""
         if name in self._small:
             found: Array = self._small[name]
             return found
@@ -107,17 +107,17 @@ class Constants:
         return value
 
     def argument(self, argument: Argument) -> Array | None:
-        """An argument's array if it is a constant, else None."""
+        """Return an argument's array if it is a constant, else None."""
         if isinstance(argument, Value):
             return self._widened(argument)
         return self.get(argument) if argument in self._makers else None
 
     def prepared(self, name: str, form: str, make: Callable[[Array], tuple[Any, int]]) -> Any:
-        """A constant in another form, kept as well; ``make`` gives the form and its size in bytes."""
+        """Return a constant in another form, kept as well; ``make`` computes the form and its size in bytes."""
         return self._kept.get((self._function, name, form), lambda: make(self._uncached(name)))
 
     def _uncached(self, name: str) -> Array:
-        """A constant that is wanted in another form only: the plain one is not kept."""
+        """Return a constant that is needed in another form only: the plain one is not kept."""
         operation, index = self._makers[name]
         return self._small[name] if name in self._small else self._make(operation)[index]
 
@@ -144,7 +144,7 @@ class Constants:
             return tuple(value.astype(np.float32) if value.dtype == np.float16 else value for value in results)
 
     def _operand(self, argument: Argument) -> Array:
-        """An operand of a compressed constant: as it is stored."""
+        """Return an operand of a compressed constant as it is stored."""
         if isinstance(argument, Value):
             return self._raw(argument)
         operation, index = self._makers[argument]

@@ -79,7 +79,7 @@ def describe(path: str | Path) -> Summary:
 
 
 def summarize(package: Package) -> Summary:
-    """What a package holds. Weights are not read, and unknown operations are counted like others."""
+    """Describe what a package holds. Weights are not read, and unknown operations are counted like others."""
     model = package.model
     functions = tuple(_functions(model, 0))
     first, last = functions[0], functions[-1]
@@ -137,7 +137,7 @@ def _all(block: Block) -> Iterator[Operation]:
 
 
 def _compression(operation: Operation) -> str | None:
-    """The kind and width of a compressed constant."""
+    """Name the kind and width of a compressed constant."""
     kind = operation.type.removeprefix("constexpr_")
     if kind == operation.type or kind == "cast":
         return None

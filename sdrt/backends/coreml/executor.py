@@ -86,7 +86,7 @@ class Executor:
         return {name: run.get(name) for name in self._function.block.outputs}
 
     def walk(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> Generator[OpResult, None, dict[str, Array]]:
-        """The same, handing out what each computation gave; two walks may go side by side.
+        """Run like `run`, and hand out the results of each computation; two walks may go side by side.
 
         Returns
         -------

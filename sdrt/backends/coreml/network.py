@@ -41,7 +41,7 @@ class LazyRole:
         self._closed = False
 
     def get(self) -> Runner:
-        """The runner; BackendError once it is closed."""
+        """Return the runner, opened if it is not; BackendError once it is closed."""
         with self._lock:
             if self._closed:
                 raise BackendError("this network is closed; open the model again to use it")

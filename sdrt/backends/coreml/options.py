@@ -82,7 +82,7 @@ class CoreMLOptions:
 
 
 def recorded(given: BackendOptions) -> dict[str, str]:
-    """What the settings of a picture say of these options; ConfigError as of `CoreMLOptions.read`."""
+    """Describe these options for the settings of a picture; ConfigError as of `CoreMLOptions.read`."""
     options = CoreMLOptions.read(given)
     runner = "Core ML" if options.native else f"executor, {options.precision or 'float32'}"
     return {"compute_unit": options.compute_unit, "runner": runner}

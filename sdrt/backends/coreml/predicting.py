@@ -13,7 +13,7 @@ __all__ = ["cast_inputs", "cast_output"]
 
 
 def cast_inputs(owner: str, features: Sequence[Feature], inputs: Mapping[str, Any]) -> dict[str, Array]:
-    """The arrays that a program computes with, floats as float32.
+    """Cast what is given to the arrays that a program computes with, floats as float32.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def _held(dtype: str) -> np.dtype[Any]:
 
 
 def cast_output(value: Array, dtype: str, precision: str) -> Array:
-    """An output of its own memory, in the declared type; float16 stays float32 where float16 is ignored."""
+    """Copy an output in the declared type; float16 stays float32 where float16 is ignored."""
     if dtype in ("", "float16"):
         dtype = "float16" if dtype and precision == "float16" else value.dtype.name
     with np.errstate(over="ignore", invalid="ignore"):

@@ -118,15 +118,15 @@ class MLProgram:
         return self._kept.bytes
 
     def computation_names(self) -> frozenset[str]:
-        """The kinds of computation that a run takes: ``OperationStep`` for an operation by itself, else what was recognised."""
+        """List the kinds of computation that a run takes: ``OperationStep`` for an operation by itself, else the recognised pattern."""
         return frozenset(type(item).__name__ for stage in self._stages for item in stage.executor.computations)
 
     def operations(self) -> tuple[Operation, ...]:
-        """What the package itself holds, constants included, all models of a pipeline after one another."""
+        """List the package's own operations, constants included, all models of a pipeline after one another."""
         return tuple(operation for stage in self._stages for operation in stage.function.block.operations)
 
     def describe(self) -> Summary:
-        """Inputs, outputs, operations, compression and size, as plain data; no weight is read."""
+        """Describe inputs, outputs, operations, compression and size, as plain data; no weight is read."""
         return summarize(self._package)
 
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
@@ -183,7 +183,7 @@ class MLProgram:
         return self._walk(self._open_team(), cast_inputs(str(self._package.path.name), self.inputs, inputs))
 
     def trace(self, inputs: Mapping[str, Any], names: Collection[str]) -> dict[str, Array]:
-        """Some of the values inside, by the names that the program gives them.
+        """Run the model once for some of the values inside, by the program's own names.
 
         Parameters
         ----------

@@ -15,7 +15,7 @@ _RESIDUAL = "additional_residual_"
 
 
 def narrow_signature(owner: Path, wanted: Signature, ports: Ports, adapter: Adapter, optional: Ports | None) -> Signature:
-    """The signature of a component's packages.
+    """Narrow a component's signature to what its packages take and give.
 
     Parameters
     ----------

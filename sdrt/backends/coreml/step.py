@@ -35,7 +35,7 @@ class Run:
     values: Mapping[str, Array]
 
     def get(self, argument: Argument) -> Array:
-        """An argument's array."""
+        """Return an argument's array."""
         if isinstance(argument, str) and argument in self.values:
             return self.values[argument]
         found = self.constants.argument(argument)
@@ -53,7 +53,7 @@ class Computation(Protocol):
         ...
 
     def names(self) -> list[str]:
-        """The values that it reads, constants included."""
+        """List the values that it reads, constants included."""
         ...
 
     def compute(self, run: Run) -> tuple[Array, ...]:

@@ -54,7 +54,7 @@ class ClipLayer:
 
     @classmethod
     def load_all(cls, source: Source, config: TowerConfig, *, causal: bool) -> tuple[Self, ...]:
-        """A tower's layers, below its encoder's path."""
+        """Load a tower's layers, below its encoder's path."""
         return tuple(cls.load(source.at("layers", index), config, causal=causal) for index in range(config.num_hidden_layers))
 
     def __call__(self, team: ThreadTeam, x: Float) -> Float:

@@ -24,7 +24,7 @@ class ConfigReader:
         return ConfigError(f"{self.file}: {key} is {self.values[key]!r}; the numpy backend runs {supported}")
 
     def only(self, key: str, *allowed: object) -> Any:
-        """The value of ``key``, which must be one of these."""
+        """Read the value of ``key``, which must be one of these."""
         value = self.values[key]
         # True == 1 for Python, but a configuration that says so means something else
         if not any(type(value) is type(choice) and value == choice for choice in allowed):
@@ -38,7 +38,7 @@ class ConfigReader:
         return int(value)
 
     def divisor(self, key: str, *multiples: int) -> int:
-        """A whole number that divides all of these."""
+        """Read a whole number that divides all of these."""
         value = self.values[key]
         if not is_count(value) or any(multiple % value for multiple in multiples):
             raise self.refuse(key, f"a divisor of {', '.join(map(str, dict.fromkeys(multiples)))}")
@@ -60,7 +60,7 @@ class ConfigReader:
         return tuple(value)
 
     def per_level(self, key: str, levels: int) -> tuple[int, ...]:
-        """A number for each level, from one number for all or a list."""
+        """Read a number for each level, from one number for all or a list."""
         value = self.values[key]
         values = (value,) * levels if not isinstance(value, Sequence) else tuple(value)
         if len(values) != levels or not all(is_count(entry) for entry in values):
@@ -75,7 +75,7 @@ class ConfigReader:
         return values
 
     def kinds(self, key: str, levels: int, choices: Mapping[str, bool]) -> tuple[bool, ...]:
-        """What each level's block type stands for."""
+        """Read what each level's block type stands for."""
         value = self.values[key]
         if not isinstance(value, Sequence) or len(value) != levels or not all(entry in choices for entry in value):
             raise self.refuse(key, f"{levels} blocks, as many as block_out_channels has, each {' or '.join(choices)}")

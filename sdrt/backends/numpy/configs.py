@@ -58,7 +58,7 @@ class TowerConfig:
 
     @staticmethod
     def values(reader: ConfigReader) -> dict[str, Any]:
-        """These fields, checked."""
+        """Read and check these fields."""
         hidden_size = reader.integer("hidden_size")
         return {
             "hidden_size": hidden_size,

@@ -108,7 +108,7 @@ class ControlNet:
         )
 
     def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Self:
-        """The same network with everything computed that these inputs alone decide: the picture's embedding among it."""
+        """Return the same network with everything computed that these inputs alone decide, the picture's embedding among it."""
         bound, hint, picture = self.trunk.bind(team, self.bound, constants), self.hint, constants.get("controlnet_cond")
         if hint is None and picture is not None:
             hint = self.hint_embedding(team, picture)

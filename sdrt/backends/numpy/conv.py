@@ -94,7 +94,7 @@ class Conv3x3:
 
 
 def _gather(team: ThreadTeam, padded: Float, tile: Tile, shape: tuple[int, ...], stride: int) -> Float:
-    """The neighbourhoods of a block's pixels, float[pixels, 9 * in]."""
+    """Gather the neighbourhoods of a block's pixels, float[pixels, 9 * in]."""
     channels = padded.shape[3]
     image, row, pixel, number = padded.strides
     view = np.ndarray(
@@ -110,7 +110,7 @@ def _gather(team: ThreadTeam, padded: Float, tile: Tile, shape: tuple[int, ...],
 
 
 def padded_like(team: ThreadTeam, shape: tuple[int, ...], dtype: np.dtype[np.floating], before: int = 1) -> tuple[Float, Float]:
-    """A scratch array for pictures of this NHWC shape inside a frame of zeros, and its inside.
+    """Make a scratch array for pictures of this NHWC shape inside a frame of zeros, and return it with its inside.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class TrunkConfig:
 
     @staticmethod
     def values(reader: ConfigReader) -> dict[str, Any]:
-        """The fields that both classes read alike, checked."""
+        """Read and check the fields that both classes have."""
         for key in ("encoder_hid_dim", "encoder_hid_dim_type", "num_attention_heads", "class_embed_type", "num_class_embeds"):
             reader.only(key, None)
         reader.only("act_fn", "silu", "swish")

@@ -78,7 +78,7 @@ def _side_by_side(weights: list[Weight]) -> Float:
 
 
 def parts(joined: Float, count: int) -> list[Float]:
-    """The outputs of products that were joined to one: views of equal width along the last axis."""
+    """Split the output of joined products: views of equal width along the last axis."""
     width = joined.shape[-1] // count
     return [joined[..., index * width : (index + 1) * width] for index in range(count)]
 

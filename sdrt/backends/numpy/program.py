@@ -38,5 +38,5 @@ class Bindable(Protocol):
     """A program of which a part depends on some of the inputs alone."""
 
     def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Program:
-        """The same program with that part computed from all that is fixed so far; it is given these inputs again when it runs."""
+        """Return the same program with that part computed from all that is fixed so far; it is given these inputs again when it runs."""
         ...

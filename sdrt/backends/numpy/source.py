@@ -35,11 +35,11 @@ class Source:
     checked: bool = False
 
     def at(self, *names: str | int) -> "Source":
-        """The weights of a module below this one."""
+        """Return the weights of a module below this one."""
         return replace(self, path=".".join(map(str, (self.path, *names) if self.path else names)))
 
     def stored(self, name: str, *shape: int) -> Array:
-        """A tensor of this module as its file has it, a view of the file.
+        """Return a tensor of this module as its file has it, a view of the file.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class Source:
         return self.weights[full] if self.checked else self.weights.take(full, shape)
 
     def take(self, name: str, *shape: int) -> Float:
-        """A tensor of this module in the network's dtype; a view of the file where it has that dtype already.
+        """Return a tensor of this module in the network's dtype; a view of the file if it has that dtype already.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class Source:
         return found
 
     def packed(self, pack: Callable[["Source"], Float]) -> "Weight":
-        """What ``pack`` makes of this module's tensors, once and for all, or, where weights stay in their file, anew at each use.
+        """Pack this module's tensors once and for all, or, if weights stay in their file, at each use.
 
         Raises
         ------
@@ -85,7 +85,7 @@ Weight: TypeAlias = Float | Mapped
 
 
 def read(weight: Weight) -> Float:
-    """The numbers; a mapped weight is read and widened here, and what was read before it is let go."""
+    """Return the numbers; a mapped weight is read and widened here, and the one read before it is released."""
     if not isinstance(weight, Mapped):
         return weight
     weight.source.weights.release()

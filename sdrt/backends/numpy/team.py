@@ -31,7 +31,7 @@ class Scratch:
         self._buffers: dict[str, npt.NDArray[np.uint8]] = {}
 
     def take(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Float:
-        """An array of this shape, C-contiguous, with whatever was there before."""
+        """Return an array of this shape, C-contiguous and not initialised."""
         count = dtype.itemsize
         for size in shape:
             count *= size

@@ -72,7 +72,7 @@ class Trunk:
             )
 
     def bind(self, team: ThreadTeam, bound: BoundInputs, constants: Mapping[str, Array], other_stages: Iterable[Stage] = ()) -> BoundInputs:
-        """What depends on ``constants`` alone, over what is there already; ``other_stages`` attend to the condition too."""
+        """Compute what depends on ``constants`` alone and is not bound yet; ``other_stages`` attend to the condition too."""
         self.check_rows(constants)
         condition, added = bound.condition, bound.added
         if condition is None and (states := constants.get("encoder_hidden_states")) is not None:

@@ -48,7 +48,7 @@ class UNet:
         )
 
     def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Self:
-        """The same network with the condition's keys and values, and SDXL's added embedding, computed where the constants decide them."""
+        """Compute the condition's keys and values, and SDXL's added embedding, as far as the constants decide them."""
         return replace(self, bound=self.trunk.bind(team, self.bound, constants, self.up_blocks))
 
     def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -78,7 +78,7 @@ class UNet:
 
 
 def _add_residuals(x: Float, skips: list[Float], residuals: Sequence[Float]) -> Float:
-    """A ControlNet's residuals on what the way down left behind, in place, and on the middle's result, which is returned.
+    """Add a ControlNet's residuals to the skips of the way down, in place, and to the middle's result, which is returned.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class Winograd:
         return cls((points @ weight.reshape(9, -1)).reshape(36, rows // 9, channels))
 
     def __call__(self, team: ThreadTeam, padded: Float, out: Float, finish: Callable[[Float, Tile], None]) -> None:
-        """Padded float32[n, h+2, w+2, in] -> out float32[n, h, w, out], both C-contiguous.
+        """Convolve padded float32[n, h+2, w+2, in] into out float32[n, h, w, out], both C-contiguous.
 
         Parameters
         ----------
@@ -74,7 +74,7 @@ class Winograd:
     def _rows(
         self, team: ThreadTeam, padded: Float, out: Float, finish: Callable[[Float, Tile], None], rows: Sequence[tuple[int, int]]
     ) -> None:
-        """Some rows of tiles: all their pixels' values at the points, the products, the results."""
+        """Convolve some rows of tiles: evaluate their pixels at the points, multiply, interpolate the results."""
         depth, channels = self.weight.shape[1:]
         across = out.shape[2] // _SIDE
         count = len(rows) * across
@@ -108,7 +108,7 @@ def _evaluation() -> Float:
 
 
 def _evaluate_row(team: ThreadTeam, pixels: Float, values: Float) -> None:
-    """A row of tiles at the points: float[6, w+2, c] -> float[6, 6, tiles, c]."""
+    """Evaluate a row of tiles at the points: float[6, w+2, c] -> float[6, 6, tiles, c]."""
     scratch, across = team.scratch, values.shape[2]
     down = scratch.take("winograd down", pixels.shape, pixels.dtype)
     spare = scratch.take("winograd spare", (2, max(down[0].size, values[0].size)), pixels.dtype)
@@ -139,7 +139,7 @@ def _evaluate(d: Float, v: Float, spare: Float) -> None:
 
 
 def _interpolate_row(team: ThreadTeam, products: Float, out: Float) -> None:
-    """A row of tiles from the points: float[6, 6, tiles, channels] -> float[4, w, channels]."""
+    """Interpolate a row of tiles from the points: float[6, 6, tiles, channels] -> float[4, w, channels]."""
     scratch, (_, _, across, channels) = team.scratch, products.shape
     down = scratch.take("winograd down", (4, *products.shape[1:]), products.dtype)
     spare = scratch.take("winograd spare", (4, products[0].size), products.dtype)

@@ -18,7 +18,7 @@ __all__ = ["convert", "digest", "keep"]
 
 
 def convert(module: Any, inputs: Mapping[str, Array]) -> Any:
-    """An ``openvino.Model`` of a torch module.
+    """Convert a torch module to an ``openvino.Model``.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def convert(module: Any, inputs: Mapping[str, Array]) -> Any:
 
 
 def digest(component: ComponentName, model: Model, options: ComponentOptions) -> str:
-    """What a conversion depends on, as a name: configuration, every weight by its content, and the versions that take part.
+    """Hash what a conversion depends on: configuration, every weight by its content, and the versions of the packages.
 
     Content, as files keep their names when a LoRA or an embedding is laid over them, and their dates when they are copied.
     """

@@ -57,7 +57,7 @@ class OpenVinoOptions:
         )
 
     def properties(self) -> dict[str, str | int]:
-        """The same in OpenVINO's terms."""
+        """Return the options in OpenVINO's terms."""
         own: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": self.hint, "PERFORMANCE_HINT": "LATENCY"}
         return own if self.threads is None else own | {"INFERENCE_NUM_THREADS": self.threads}
 

@@ -108,7 +108,7 @@ class Programs:
         return compiled
 
     def _model(self, inputs: Mapping[str, Array]) -> Any:
-        """The component for inputs of these names and any size, as a copy that may be changed."""
+        """Return the component for inputs of these names and any size, as a copy that may be changed."""
         names = tuple(inputs)
         if self._key is not None and (kept := self._folder(self._key, names) / "model.xml").is_file():
             return self._core.read_model(str(kept))

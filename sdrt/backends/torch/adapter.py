@@ -23,5 +23,5 @@ class Adapter(nn.Module):
         """Raise ArrayContractError for values that the module would stumble over."""
 
     def prepare(self, constants: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What a bound network keeps in place of these inputs: what depends on them alone, computed."""
+        """Compute what a bound network keeps in place of these inputs: what depends on them alone."""
         return constants

@@ -39,7 +39,7 @@ def open_module(
     mapped: bool = False,
     row_by_row: bool = False,
 ) -> Adapter:
-    """A component as a torch module whose ``forward`` takes the inputs of its signature by name and gives its outputs as a tuple.
+    """Open a component as a torch module whose ``forward`` takes the signature's inputs by name and gives its outputs as a tuple.
 
     Parameters
     ----------

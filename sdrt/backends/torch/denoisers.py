@@ -35,7 +35,7 @@ class Denoiser(Adapter):
         self.condition_width, self.number_width = condition_width, number_width
 
     def refuse(self, inputs: Mapping[str, Array]) -> None:
-        """A pooled text whose width does not go with the count of numbers; the signature can only list both."""
+        """Refuse a pooled text whose width does not go with the count of numbers; the signature can only list both."""
         if self.condition_width is None or self.number_width is None or not {"text_embeds", "time_ids"} <= inputs.keys():
             return
         pooled, count = inputs["text_embeds"].shape[1], inputs["time_ids"].shape[1]

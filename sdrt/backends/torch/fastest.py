@@ -48,7 +48,7 @@ class Fastest:
 
 
 def fastest_options(machine: Machine) -> Fastest:
-    """The fastest settings for a machine; no setting that only pays after a long warm-up.
+    """Choose the fastest settings for a machine, none of them with a long warm-up.
 
     >>> fastest_options(Machine(processor="a processor", flags=frozenset({"amx_bf16"}))).options["dtype"]
     'bfloat16'
@@ -67,7 +67,7 @@ def fastest_options(machine: Machine) -> Fastest:
 
 
 def this_machine() -> Machine:
-    """What this machine has.
+    """Describe this machine.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _chosen(device: str, dtype: str, reason: str) -> Fastest:
 
 
 def _flags() -> frozenset[str]:
-    """What torch says of the processor; before torch 2.12 or so it could not tell, and Linux can."""
+    """Ask torch for the processor's features, and Linux as well: torch before 2.12 or so does not know them."""
     import torch
 
     ask = getattr(torch.cpu, "get_capabilities", None)

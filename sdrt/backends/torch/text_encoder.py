@@ -33,7 +33,7 @@ class TextEncoder(Adapter):
         self.last, self.vocab_size, self.clip_skip = layers - clip_skip, vocab_size, clip_skip
 
     def refuse(self, inputs: Mapping[str, Array]) -> None:
-        """An id that the table lacks: on a CUDA device, torch's own check would take the whole process with it."""
+        """Refuse an id that the table lacks: on a CUDA device, torch's own check would end the whole process."""
         ids = inputs.get("input_ids")
         if ids is not None and ids.size and not 0 <= ids.min() <= ids.max() < self.vocab_size:
             raise ArrayContractError(

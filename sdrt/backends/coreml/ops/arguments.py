@@ -10,7 +10,7 @@ __all__ = ["axes_of", "axis_of", "flag", "integer", "integers", "number", "text"
 
 
 def integer(value: Any) -> int:
-    """A whole number; ValueError where there is none, or several."""
+    """Read a whole number; ValueError if there is none, or several."""
     found = np.asarray(value)
     if found.size != 1 or found.dtype.kind not in "iubf":
         raise ValueError(f"one whole number is expected, got {found.dtype}{list(found.shape)}")
@@ -23,22 +23,22 @@ def integers(value: Any) -> tuple[int, ...]:
 
 
 def number(value: Any) -> float:
-    """A real number."""
+    """Read a real number."""
     return float(np.asarray(value).reshape(()))
 
 
 def flag(value: Any) -> bool:
-    """A truth value."""
+    """Read a truth value."""
     return bool(np.asarray(value).reshape(()))
 
 
 def text(value: Any) -> str:
-    """A string."""
+    """Read a string."""
     return str(np.asarray(value, dtype=object).reshape(()))
 
 
 def axis_of(value: Any, rank: int) -> int:
-    """An axis counted from the front; ValueError where there is none.
+    """Count an axis from the front; ValueError if there is no such axis.
 
     >>> axis_of(-1, 4), axis_of(2, 4)
     (3, 2)

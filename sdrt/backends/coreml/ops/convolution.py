@@ -93,7 +93,7 @@ def pack3x3(weight: Array) -> Array:
 def conv3x3(
     team: ThreadTeam, kernel: Conv3x3, x: Array, windows: Windows, shift: Array | None = None, residual: Array | None = None
 ) -> Array:
-    """A 3x3 convolution of float[n, in, h, w] by the numpy backend's kernel; `shift` and `residual` as there, NHWC."""
+    """Convolve float[n, in, h, w] by the numpy backend's 3x3 kernel; `shift` and `residual` as there, NHWC."""
     picture = x.transpose(0, 2, 3, 1)
     (top, bottom), (left, right) = windows.pads
     n, height, width, channels = picture.shape
@@ -127,7 +127,7 @@ def _by_taps(team: ThreadTeam, padded: Array, weight: Array, bias: Array, window
 
 
 def _at_tap(weight: Array, tap: tuple[int, ...]) -> Array:
-    """The matrix of a kernel's place: the first two axes."""
+    """Return the matrix of one place of a kernel: the first two axes."""
     for index in tap:
         weight = weight[:, :, index]
     return weight
@@ -150,7 +150,7 @@ def _transposed(
     dilations: Array | None,
     output_shape: Array | None,
 ) -> tuple[Windows, tuple[int, ...]]:
-    """The convolution that this one transposes, and the size of its input."""
+    """Find the convolution that this one transposes, and the size of its input."""
     if x.ndim < 3 or weight.ndim != x.ndim:
         raise ValueError(f"x has a batch, channels and spatial axes, weight as many; got {x.ndim} and {weight.ndim} axes")
     rank = x.ndim - 2
@@ -207,7 +207,7 @@ def conv_transpose(
     dilations: Array | None = None,
     groups: Array | int = 1,
 ) -> Array:
-    """The gradient of a convolution: each number of ``x`` adds a kernel to the result.
+    """Compute the gradient of a convolution: each number of ``x`` adds a kernel to the result.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ def range_1d(end: Array, start: Array, step: Array) -> Array:
 
 @operation("cumsum")
 def cumsum(x: Array, axis: Array | int = 0, exclusive: Array | bool = False, reverse: Array | bool = False) -> Array:
-    """Running sums along an axis: with or without the number itself, from the front or from the back."""
+    """Compute running sums along an axis: with or without the number itself, from the front or from the back."""
     along = axis_of(axis, x.ndim)
     way = np.flip(x, along) if flag(reverse) else x
     sums = np.cumsum(way, axis=along, dtype=np.float64 if x.dtype.kind == "f" else None)

@@ -107,7 +107,7 @@ def exp2(x: Array) -> Array:
 
 @operation("erf")
 def erf(x: Array) -> Array:
-    """The error function, number by number from the C library: exact, and slow; converters write ``gelu`` where they can."""
+    """Compute the error function number by number with the C library: exact, and slow; converters write ``gelu`` where they can."""
     return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(x)).astype(x.dtype)
 
 
@@ -165,7 +165,7 @@ def cast(x: Array, dtype: Array) -> Array:
 
 @operation("select", sizes=lambda cond, a, b: np.broadcast_shapes(cond.shape, a.shape, b.shape))
 def select(cond: Array, a: Array, b: Array) -> Array:
-    """A where ``cond`` is true, else b."""
+    """Select a where ``cond`` is true, else b."""
     return np.asarray(np.where(cond.astype(bool), a, b)).astype(a.dtype, copy=False)
 
 

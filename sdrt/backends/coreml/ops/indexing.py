@@ -66,7 +66,7 @@ _MODES: dict[str, np.ufunc] = {
 
 
 def _write(data: Array, where: Any, updates: Array, mode: Array | str) -> Array:
-    """``data`` with numbers written, or combined with what was there one after another where a place comes twice."""
+    """Write numbers into a copy of ``data``, or combine them with it one after another where a place occurs twice."""
     kind = text(mode)
     out = data.copy()
     if kind == "update":
@@ -121,7 +121,7 @@ def topk(
     return_indices: Array | bool = True,
     output_indices_dtype: Array | str = "int32",
 ) -> tuple[Array, ...]:
-    """The greatest numbers of an axis (the least if ascending), and where they stand."""
+    """Find the greatest numbers of an axis (the least if ascending), and their indices."""
     along, count = axis_of(axis, x.ndim), integer(k)
     count = x.shape[along] if count == -1 else count
     if not 0 <= count <= x.shape[along]:
@@ -149,7 +149,7 @@ def _one_hot_shape(
 def one_hot(
     indices: Array, one_hot_vector_size: Array, axis: Array | int = -1, on_value: Array | float = 1, off_value: Array | float = 0
 ) -> Array:
-    """A new axis with ``on_value`` at the index and ``off_value`` elsewhere; an index outside the axis turns nothing on."""
+    """Make a new axis with ``on_value`` at the index and ``off_value`` elsewhere; an index outside the axis sets nothing."""
     at = axis_of(axis, indices.ndim + 1)
     hot = np.expand_dims(indices, at) == np.arange(integer(one_hot_vector_size)).reshape(-1, *[1] * (indices.ndim - at))
     kind = on_value.dtype if isinstance(on_value, np.ndarray) else np.dtype(np.int32)

@@ -54,7 +54,7 @@ def matmul(team: ThreadTeam, x: Array, y: Array, transpose_x: Array | bool = Fal
 
 @operation("einsum")
 def einsum(values: tuple[Array, ...], equation: Array) -> Array:
-    """The one pattern that MIL has, in any letters: ``nchw,nwhu->nchu``, a product of axes 1 and 3 for each n and h, which broadcast.
+    """Compute MIL's one pattern, in any letters: ``nchw,nwhu->nchu``, a product of axes 1 and 3 for each n and h, which broadcast.
 
     Three axes stand for n = 1. The equation may name the operands' axes in any way that spells this product.
     """

@@ -25,7 +25,7 @@ def max_pool(
     pad: Array | None = None,
     ceil_mode: Array | bool = False,
 ) -> Array:
-    """The greatest number of each window; padding never wins."""
+    """Take the greatest number of each window; padding is never taken."""
     windows = _windows(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     view = windows.view(windows.padded(x, -np.inf))
     return np.asarray(view.max(axis=tuple(range(x.ndim, view.ndim))))
@@ -41,7 +41,7 @@ def avg_pool(
     exclude_padding_from_average: Array | bool = False,
     ceil_mode: Array | bool = False,
 ) -> Array:
-    """The mean of each window, padding counted as zeros or not counted; what ``ceil_mode`` adds beyond the padding never counts."""
+    """Take the mean of each window, padding counted as zeros or not counted; what ``ceil_mode`` adds beyond the padding never counts."""
     windows = _windows(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     view = windows.view(windows.padded(x))
     axes = tuple(range(x.ndim, view.ndim))
@@ -65,7 +65,7 @@ def l2_pool(
     pad: Array | None = None,
     ceil_mode: Array | bool = False,
 ) -> Array:
-    """The root of the sum of squares of each window."""
+    """Take the root of the sum of squares of each window."""
     windows = _windows(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     view = windows.view(windows.padded(np.square(x, dtype=np.float64)))
     return np.asarray(np.sqrt(view.sum(axis=tuple(range(x.ndim, view.ndim))))).astype(x.dtype)

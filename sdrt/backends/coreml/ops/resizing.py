@@ -75,7 +75,7 @@ def _resized(
 def resize(
     x: Array, shape: Array, resized_dims: Array, interpolation_mode: Array | str = "LINEAR", sampling_mode: Array | str = "DEFAULT"
 ) -> Array:
-    """The last axes get the sizes at the end of ``shape``, where 0 keeps what there is."""
+    """Give the last axes the sizes at the end of ``shape``, where 0 keeps the present size."""
     wide = x if x.ndim > 1 else x[None]
     target = _resized(x, shape, resized_dims)
     sizes = (target if x.ndim > 1 else (1, *target))[-2:]

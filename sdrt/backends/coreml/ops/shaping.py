@@ -22,7 +22,7 @@ def reshape(x: Array, shape: Array) -> Array:
 def reshape_like(
     x: Array, ref_tensors: tuple[Array, ...], begins: tuple[Array, ...], ends: tuple[Array, ...], end_masks: tuple[Array, ...]
 ) -> Array:
-    """The shape that some axes of other arrays make side by side."""
+    """Make a shape of some axes of other arrays side by side."""
     target: list[int] = []
     for other, begin, end, mask in zip(ref_tensors, begins, ends, end_masks, strict=True):
         target += other.shape[integer(begin) : None if flag(mask) else integer(end)]
@@ -37,7 +37,7 @@ def transpose(x: Array, perm: Array) -> Array:
 
 @operation("expand_dims", moves=True)
 def expand_dims(x: Array, axes: Array) -> Array:
-    """New axes of one number; the axes count in the result."""
+    """Insert axes of length 1; ``axes`` count in the result."""
     return np.expand_dims(x, axes_of(axes, x.ndim + np.asarray(axes).size))
 
 
@@ -171,7 +171,7 @@ def batch_to_space(x: Array, block_shape: Array, crops: Array) -> Array:
 
 @operation("shape")
 def shape_of(x: Array) -> Array:
-    """The sizes of the axes, int32."""
+    """Return the sizes of the axes, int32."""
     return np.array(x.shape, np.int32)
 
 

@@ -88,7 +88,7 @@ def slice_by_size(x: Array, begin: Array, size: Array) -> Array:
 
 
 def _around(x: Array, pad: Array) -> list[tuple[int, int]]:
-    """Pads count from the last axis; axes before them have none."""
+    """Return the padding of every axis; ``pad`` counts from the last axis, and axes before it have none."""
     given = integers(pad)
     if len(given) % 2 or len(given) > 2 * x.ndim or min(given, default=0) < 0:
         raise ValueError(f"pad has two numbers, at least 0, for some of the last of {x.ndim} axes; got {list(given)}")
@@ -101,7 +101,7 @@ def _padded_shape(x: Array, pad: Array, mode: Array | str = "constant", constant
 
 @operation("pad", sizes=_padded_shape, moves=True)
 def pad(x: Array, pad: Array, mode: Array | str = "constant", constant_val: Array | float = 0.0) -> Array:
-    """A frame of one value, of the picture mirrored about its edge, or of its edge repeated; kept in memory order."""
+    """Pad with one value, with the picture mirrored about its edge, or with its edge repeated; the memory order is kept."""
     around = _around(x, pad)
     kind = text(mode)
     if kind == "constant":
@@ -115,7 +115,7 @@ def pad(x: Array, pad: Array, mode: Array | str = "constant", constant_val: Arra
 
 @operation("band_part", moves=True)
 def band_part(x: Array, lower: Array | int = -1, upper: Array | int = -1) -> Array:
-    """The last two axes' matrices with zeros outside a band round the diagonal; a negative bound keeps that whole side."""
+    """Set the last two axes' matrices to zero outside a band round the diagonal; a negative bound keeps that whole side."""
     below, above = integer(lower), integer(upper)
     row, column = np.ogrid[: x.shape[-2], : x.shape[-1]]
     kept = ((row - column <= below) | (below < 0)) & ((column - row <= above) | (above < 0))

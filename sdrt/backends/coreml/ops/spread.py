@@ -66,7 +66,7 @@ def in_memory_order(x: Array) -> Array | None:
 
 
 def _strides_like(out: Array, array: Array) -> tuple[int, ...]:
-    """The strides that ``array`` would have if it lay in memory as ``out`` does; axes of one number do not count."""
+    """Compute the strides that ``array`` would have if it lay in memory as ``out`` does; axes of length 1 do not count."""
     return tuple(
         own if size == 1 else stride // out.itemsize * array.itemsize
         for own, stride, size in zip(array.strides, out.strides, array.shape, strict=True)

@@ -21,7 +21,7 @@ __all__ = ["fused_computations"]
 
 
 def fused_computations(function: Function, constants: Constants, plain: Sequence[Computation]) -> list[Computation]:
-    """The same function in fewer and faster computations.
+    """Return the same function in fewer and faster computations.
 
     Parameters
     ----------

@@ -128,7 +128,7 @@ def _match(graph: Graph, softmax: Operation) -> tuple[list[Operation], Attention
 
 
 def _scaled(graph: Graph, softmax: Operation) -> tuple[list[Operation], float, Argument | None]:
-    """What the scores are multiplied by, and the product before that."""
+    """Find the factor of the scores, and the product before it."""
     scores = first(softmax, "x")
     times = graph.operation(scores, "mul")
     if times is None or graph.user(times.name) is None:
@@ -196,7 +196,7 @@ def _match_heads(graph: Graph, concat: Operation, heads: dict[str, HeadStep]) ->
 
 
 def _joined(graph: Graph, concat: Operation, heads: dict[str, HeadStep], axes: tuple[float, float]) -> list[HeadStep] | None:
-    """The heads that are put one after another along an axis, and used for nothing else; None if there is anything else."""
+    """Find the heads that are put one after another along an axis and used for nothing else; None if there is anything else."""
     parts = [heads.get(name) if isinstance(name, str) else None for name in concat.inputs["values"]]
     steps = [part for part in parts if part is not None and graph.maker(part.operation.name) is part]
     if len(steps) < 2 or len(steps) != len(parts) or graph.scalar(first(concat, "axis")) not in axes:
@@ -205,7 +205,7 @@ def _joined(graph: Graph, concat: Operation, heads: dict[str, HeadStep], axes: t
 
 
 def _whole(graph: Graph, names: list[str], axis: int, *, equal: bool = False) -> str | None:
-    """The array whose parts along an axis these are, one after another and nothing else; None if they are not, or not equally wide."""
+    """Find the array whose parts along an axis these are, one after another and nothing else; None unless they are equally wide."""
     cuts = [cut for cut in (graph.operation(name, "slice_by_index") for name in names) if cut is not None]
     sources = {first(cut, "x") for cut in cuts}
     if len(cuts) != len(names) or len(sources) != 1:

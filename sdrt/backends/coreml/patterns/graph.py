@@ -40,7 +40,7 @@ class Graph:
             self._enter(index, computation)
 
     def computations(self) -> list[Computation]:
-        """What is left, in order; what nobody uses is left out."""
+        """List the remaining computations in order, without those whose values nobody uses."""
         for index in sorted(self._order, reverse=True):
             computation = self._order[index]
             names = [output.name for output in computation.operation.outputs]
@@ -53,25 +53,25 @@ class Graph:
         return [step for _, step in sorted(self._order.items()) if isinstance(step, OperationStep) and step.operation.type == kind]
 
     def maker(self, argument: Argument | None) -> Computation | None:
-        """What makes a value; None for constants and inputs."""
+        """Find the step that makes a value; None for constants and inputs."""
         return self._makers.get(argument) if isinstance(argument, str) else None
 
     def operation(self, argument: Argument | None, kind: str) -> Operation | None:
-        """The plain operation of this type that makes a value, or None."""
+        """Find the plain operation of this type that makes a value, or None."""
         found = self.maker(argument)
         return found.operation if isinstance(found, OperationStep) and found.operation.type == kind else None
 
     def users(self, name: str) -> list[Computation]:
-        """What uses a value, once for each use."""
+        """List the steps that use a value, once for each use."""
         return self._users.get(name, [])
 
     def user(self, name: str) -> Computation | None:
-        """The only thing that uses a value, or None where there are several, or it is given back."""
+        """Find the only step that uses a value; None if there are several, or if the function returns it."""
         users = self.users(name)
         return users[0] if len(users) == 1 and name not in self._kept else None
 
     def sole(self, name: str, kind: str) -> Operation | None:
-        """The plain operation of this type that alone uses a value, or None."""
+        """Find the plain operation of this type that alone uses a value, or None."""
         found = self.user(name)
         return found.operation if isinstance(found, OperationStep) and found.operation.type == kind else None
 
@@ -81,16 +81,16 @@ class Graph:
         return name not in self._kept and all(user.operation.name in names for user in self.users(name))
 
     def scalar(self, argument: Argument | None) -> float | None:
-        """A constant of one number, or None."""
+        """Read a constant of one number, or None."""
         found = self.small(argument)
         return float(found.reshape(())) if found is not None and found.size == 1 and found.dtype.kind in "iuf" else None
 
     def small(self, argument: Argument | None) -> Array | None:
-        """A constant's array, or None. For parameters, not for weights: the array is made."""
+        """Read a constant's array, or None. For parameters, not for weights: the array is made."""
         return None if argument is None else self.constants.argument(argument)
 
     def attempt(self, match: Callable[["Graph", Operation], _Found | None], operation: Operation) -> _Found | None:
-        """What ``match`` finds; nothing where an operation's parameters make no sense: that is told, with its place, when it runs."""
+        """Return what ``match`` finds; None if an operation's parameters make no sense: that is an error with its place when it runs."""
         try:
             return match(self, operation)
         except (ValueError, TypeError, IndexError, KeyError):
@@ -119,7 +119,7 @@ class Graph:
 
 
 def without_float_casts(function: Function, computations: Sequence[Computation]) -> list[Computation]:
-    """The same without casts from float to float, which change nothing where float16 is ignored."""
+    """Drop casts from float to float, which change nothing where float16 is ignored."""
     floats = {item.name for item in function.inputs if isinstance(item.type, TensorType) and item.type.dtype in FLOATS}
     for computation in computations:
         floats |= {out.name for out in computation.operation.outputs if isinstance(out.type, TensorType) and out.type.dtype in FLOATS}
@@ -147,13 +147,13 @@ def _renamed(computation: Computation, alias: Mapping[str, str]) -> Computation:
 
 
 def sizes(operation: Operation | None) -> tuple[int | None, ...]:
-    """The declared shape of an operation's first output; empty where there is none."""
+    """Return the declared shape of an operation's first output; empty if there is none."""
     kind = operation.outputs[0].type if operation is not None and operation.outputs else None
     return kind.shape if isinstance(kind, TensorType) else ()
 
 
 def first(operation: Operation, parameter: str) -> Argument | None:
-    """An operation's argument, or None where it is left out."""
+    """Return an operation's argument, or None if it is left out."""
     given = operation.inputs.get(parameter, ())
     return given[0] if given else None
 

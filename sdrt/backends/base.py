@@ -38,7 +38,7 @@ class BackendOptions:
     def __post_init__(self) -> None:
         float_dtype(self.numerics)
         if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"threads is at least 1, or None for all cores; got {self.threads}")
+            raise ConfigError(f"threads must be at least 1, or None for all cores, got {self.threads}; pass another number")
 
 
 class Network(Protocol):

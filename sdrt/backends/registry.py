@@ -63,7 +63,7 @@ def get(name: str) -> Backend:
         return _built_in(name)
     points = [point for point in _plug_ins() if point.name == name]
     if not points:
-        raise ConfigError(f"backends are {', '.join(names())}; got {name!r}")
+        raise ConfigError(f"backend must be {', '.join(names())}, got {name!r}; choose one of those, or install its plug-in")
     if len(points) > 1:
         raise ConfigError(f"backend {name!r} is registered by {' and '.join(sorted(map(_origin, points)))}; uninstall all but one")
     return _plug_in(points[0])

@@ -31,7 +31,7 @@ def test_numpy_is_built_in_and_the_same_object_every_time() -> None:
 
 def test_an_unknown_name_lists_the_known_ones(plug_ins: list[EntryPoint]) -> None:
     plug_ins.append(entry("fake", "tests.fake_backend:FakeBackend"))
-    with pytest.raises(ConfigError, match=r"backends are numpy, torch, coreml, fake; got 'nump'"):
+    with pytest.raises(ConfigError, match=r"backend must be numpy, torch, coreml, fake, got 'nump'"):
         registry.get("nump")
 
 
@@ -76,5 +76,5 @@ def test_a_plug_in_cannot_take_a_built_in_name(plug_ins: list[EntryPoint]) -> No
 def test_options_are_checked_on_construction() -> None:
     with pytest.raises(ConfigError, match=r"numerics must be 'float32' or 'float64', got 'float16'"):
         BackendOptions(numerics="float16")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"threads is at least 1, or None for all cores; got 0"):
+    with pytest.raises(ConfigError, match=r"threads must be at least 1, or None for all cores, got 0"):
         BackendOptions(threads=0)

@@ -121,7 +121,7 @@ def test_what_cannot_run_is_told_and_the_rest_is_measured(tmp_path: Path, capsys
     ("argv", "message"),
     [
         (["--model", "no/such"], "nothing could be measured: no/such: no such folder"),
-        (["--backend", "abacus"], "backends are numpy"),
+        (["--backend", "abacus"], "backend must be numpy"),
         (["--backend", "numpy,"], "--backend must be names between commas, got 'numpy,'"),
         (["--steps", "0"], "steps must be at least 1, got 0"),
         (["--repeats", "0"], "repeats must be at least 1, got 0"),

@@ -80,7 +80,7 @@ def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None
     [
         (["generate"], "the prompt must be a text, a file (--prompts) or a picture's (--from), got none; pass one of them"),
         (["generate", "a", "--model", "no/such"], "no/such: no such folder, and the Hub does not give it either"),
-        (["generate", "a", "--backend", "abacus"], "backends are numpy"),
+        (["generate", "a", "--backend", "abacus"], "backend must be numpy"),
         (["generate", "a", "--backend", "unet="], "--backend must be a name or component=name,component=name, got 'unet='"),
         (["generate", "a", "--backend", "u=numpy"], "got u; correct the name"),
         (["generate", "a", "--numerics", "float8"], "numerics must be 'float32' or 'float64', got 'float8'; choose one of those"),

@@ -64,11 +64,11 @@ class CoreMLOptions:
         given = options.extra
         unit, precision, on_load = given.get("compute_unit", "ALL"), given.get("precision"), given.get("on_load")
         if unit not in COMPUTE_UNITS:
-            raise ConfigError(f"compute_unit is {', '.join(COMPUTE_UNITS)}; got {unit!r}")
+            raise ConfigError(f"compute_unit must be {', '.join(COMPUTE_UNITS)}, got {unit!r}; choose one of those")
         if precision not in ("float32", "float16", None):
-            raise ConfigError(f"precision is 'float32' or 'float16'; got {precision!r}")
+            raise ConfigError(f"precision must be 'float32' or 'float16', got {precision!r}; choose one of those")
         if on_load is not None and not callable(on_load):
-            raise ConfigError(f"on_load is a function of one LoadEvent, or None; got {on_load!r}")
+            raise ConfigError(f"on_load must be a function of one LoadEvent or None, got {on_load!r}; pass a callable")
         if options.numerics != "float32":
             raise ConfigError(
                 "numerics='float64' is for backends with weights; a Core ML package computes in the types that it was made in"

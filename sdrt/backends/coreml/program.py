@@ -73,11 +73,11 @@ class MLProgram:
         fuse: bool = True,
     ) -> None:
         if precision not in ("float32", "float16"):
-            raise ConfigError(f"precision is 'float32' or 'float16'; got {precision!r}")
+            raise ConfigError(f"precision must be 'float32' or 'float16', got {precision!r}; choose one of those")
         if threads is not None and threads < 1:
-            raise ConfigError(f"threads is at least 1, or None for all cores; got {threads}")
+            raise ConfigError(f"threads must be at least 1, or None for all cores, got {threads}; pass another number")
         if keep_weights is not None and keep_weights < 0:
-            raise ConfigError(f"keep_weights is at least 0 bytes, or None to keep all; got {keep_weights}")
+            raise ConfigError(f"keep_weights must be at least 0 bytes, or None to keep all, got {keep_weights}; pass another number")
         self._package = open_package(path)
         self._precision: Precision = precision
         self._kept = KeptArrays(keep_weights)
@@ -286,5 +286,5 @@ class _Stage:
 def _function(package: Package, model: ModelSpec, program: Program, name: str | None) -> Function:
     wanted = name or model.description.default_function or ("main" if "main" in program.functions else next(iter(program.functions)))
     if wanted not in program.functions:
-        raise ConfigError(f"{package.path}: its functions are {', '.join(program.functions)}; got {wanted!r}")
+        raise ConfigError(f"{package.path}: function must be {', '.join(program.functions)}, got {wanted!r}; choose one of those")
     return program.functions[wanted]

@@ -54,12 +54,15 @@ class OpenVinoNetwork(BoundNetwork):
             width, count = given["text_embeds"].shape[1], given["time_ids"].shape[1]
             room = config["projection_class_embeddings_input_dim"] - count * config["addition_time_embed_dim"]
             if width != room:
-                raise ArrayContractError(f"{self._component} input: {count} time_ids leave room for text_embeds {room} wide; got {width}")
+                raise ArrayContractError(
+                    f"{self._component} input: text_embeds must be {room} wide beside {count} time_ids, got {width}; "
+                    "SDXL's base takes 6 numbers, its refiner 5"
+                )
         if "sample" in given:
             stride = latent_multiple(config)
             if any(size % stride for size in given["sample"].shape[2:]):
                 height, width = given["sample"].shape[2:]
                 raise ArrayContractError(
-                    f"{self._component} input: OpenVINO runs a sample whose sides are multiples of {stride}; got {height}x{width}: "
+                    f"{self._component} input: sample must have sides that are multiples of {stride} for OpenVINO, got {height}x{width}; "
                     f"choose a picture whose sides are multiples of {8 * stride}, or backend 'torch'"
                 )

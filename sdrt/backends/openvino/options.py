@@ -47,7 +47,7 @@ class OpenVinoOptions:
             raise ConfigError("the openvino backend computes in float32 or less; for numerics='float64' take backend 'numpy' or 'torch'")
         dtype = options.extra.get("dtype") or "float32"
         if dtype not in _HINTS:
-            raise ConfigError(f"dtype is {', '.join(_HINTS)}; got {dtype!r}")
+            raise ConfigError(f"dtype must be {', '.join(_HINTS)}, got {dtype!r}; choose one of those")
         folder = options.extra.get("cache_dir", _user_cache())
         return cls(
             device=str(options.extra.get("device") or "CPU").upper(),

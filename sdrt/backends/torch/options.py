@@ -74,9 +74,9 @@ def _device(value: Any) -> torch.device:
     try:
         device = torch.device(value)
     except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"device is cpu, cuda, cuda:<index> or mps; got {value!r}") from error
+        raise ConfigError(f"device must be cpu, cuda, cuda:<index> or mps, got {value!r}; choose one of those") from error
     if device.type not in _DEVICES:
-        raise ConfigError(f"device is cpu, cuda, cuda:<index> or mps; got {value!r}")
+        raise ConfigError(f"device must be cpu, cuda, cuda:<index> or mps, got {value!r}; choose one of those")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {value!r} is not here: torch {torch.__version__} finds no CUDA device; take device='cpu'")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
@@ -97,7 +97,7 @@ def _dtype(value: Any, numerics: str, device: torch.device) -> torch.dtype:
     if name is None:
         return torch.float32
     if name not in _DTYPES:
-        raise ConfigError(f"dtype is {', '.join(_DTYPES)}; got {value!r} (float64 is numerics='float64')")
+        raise ConfigError(f"dtype must be {', '.join(_DTYPES)}, got {value!r}; choose one of those, or numerics='float64'")
     if name == "float16" and device.type == "cpu":
         raise ConfigError("dtype 'float16' is for cuda and mps; on cpu take 'bfloat16' or 'float32'")
     return _DTYPES[name]
@@ -106,12 +106,12 @@ def _dtype(value: Any, numerics: str, device: torch.device) -> torch.dtype:
 def _switch(given: Any, name: str) -> bool | None:
     value: bool | None = given.get(name)
     if value is not None and not isinstance(value, bool):
-        raise ConfigError(f"{name} is True, False or None, which leaves it to the backend; got {value!r}")
+        raise ConfigError(f"{name} must be True, False or None, got {value!r}; None leaves it to the backend")
     return value
 
 
 def _callback(value: Any) -> Callable[[CompileEvent], None] | None:
     if value is not None and not callable(value):
-        raise ConfigError(f"on_compile is a function of one CompileEvent, or None; got {value!r}")
+        raise ConfigError(f"on_compile must be a function of one CompileEvent or None, got {value!r}; pass a callable")
     callback: Callable[[CompileEvent], None] | None = value
     return callback

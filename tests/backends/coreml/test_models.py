@@ -146,9 +146,9 @@ def test_a_closed_model_says_so(package: Packages) -> None:
 
 def test_settings_are_checked(package: Packages) -> None:
     path, _, _ = package("layers")
-    with pytest.raises(ConfigError, match=r"precision is 'float32' or 'float16'; got 'half'"):
+    with pytest.raises(ConfigError, match=r"precision must be 'float32' or 'float16', got 'half'"):
         MLProgram(path, precision="half")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"its functions are main; got 'other'"):
+    with pytest.raises(ConfigError, match=r"function must be main, got 'other'"):
         MLProgram(path, function="other")
 
 

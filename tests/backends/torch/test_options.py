@@ -98,15 +98,15 @@ def test_threads_are_as_before_after_a_call(sd1: Path, monkeypatch: pytest.Monke
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"device": "tpu"}, "device is cpu, cuda, cuda:<index> or mps; got 'tpu'"),
-    ({"device": 1.5}, "device is cpu, cuda, cuda:<index> or mps; got 1.5"),
-    ({"device": "meta"}, "device is cpu, cuda, cuda:<index> or mps; got 'meta'"),
-    ({"dtype": "float8"}, "dtype is float32, bfloat16, float16; got 'float8'"),
+    ({"device": "tpu"}, "device must be cpu, cuda, cuda:<index> or mps, got 'tpu'"),
+    ({"device": 1.5}, "device must be cpu, cuda, cuda:<index> or mps, got 1.5"),
+    ({"device": "meta"}, "device must be cpu, cuda, cuda:<index> or mps, got 'meta'"),
+    ({"dtype": "float8"}, "dtype must be float32, bfloat16, float16, got 'float8'"),
     ({"dtype": "float64"}, "float64 is numerics='float64'"),
     ({"dtype": "float16"}, "dtype 'float16' is for cuda and mps; on cpu take 'bfloat16' or 'float32'"),
-    ({"compile": "yes"}, "compile is True, False or None, which leaves it to the backend; got 'yes'"),
-    ({"channels_last": 1}, "channels_last is True, False or None, which leaves it to the backend; got 1"),
-    ({"on_compile": 3}, "on_compile is a function of one CompileEvent, or None; got 3"),
+    ({"compile": "yes"}, "compile must be True, False or None, got 'yes'"),
+    ({"channels_last": 1}, "channels_last must be True, False or None, got 1"),
+    ({"on_compile": 3}, "on_compile must be a function of one CompileEvent or None, got 3"),
 ]
 
 

@@ -141,7 +141,7 @@ def gelu(team: ThreadTeam, x: Array, mode: Array | str = "EXACT") -> Array:
                 np.multiply(0.5 * piece, 1 + np.tanh(inner), out=out)
 
         case other:
-            raise ValueError(f"gelu's mode is EXACT, TANH_APPROXIMATION or SIGMOID_APPROXIMATION; got {other!r}")
+            raise ValueError(f"mode must be EXACT, TANH_APPROXIMATION or SIGMOID_APPROXIMATION, got {other!r}")
     return spread(team, piece_gelu, x, cost=3 * _COST)
 
 

@@ -18,7 +18,7 @@ __all__: list[str] = []
 def constexpr_cast(source_val: Array, output_dtype: Array) -> Array:
     """Another element type, of floats alone."""
     if text(output_dtype) not in ("fp32", "fp16"):
-        raise ValueError(f"constexpr_cast gives fp32 or fp16; got {text(output_dtype)!r}")
+        raise ValueError(f"output_dtype must be fp32 or fp16, got {text(output_dtype)!r}")
     return source_val.astype(np.float32)
 
 
@@ -55,7 +55,7 @@ def constexpr_lut_to_dense(indices: Array, lut: Array, shape: Array | None = Non
         bits = int(lut.size).bit_length() - 1
         target = integers(shape)
         if lut.ndim != 1 or 2**bits != lut.size or (bits != 8 and f"uint{bits}" not in SUB_BYTE_BITS):
-            raise ValueError(f"a table has 2, 4, 8, 16, 64 or 256 numbers; got {list(lut.shape)}")
+            raise ValueError(f"lut must have 2, 4, 8, 16, 64 or 256 numbers, got {list(lut.shape)}")
         if min(target, default=1) < 0 or indices.size != -(-size_of(target) * bits // 8):
             raise ValueError(f"{size_of(target)} indices of {bits} bits do not fit {indices.size} bytes")
         flat = indices if bits == 8 else unpack_bits(indices, f"uint{bits}", size_of(target))

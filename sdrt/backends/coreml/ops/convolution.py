@@ -25,7 +25,7 @@ def _conv_windows(
     x: Array, weight: Array, strides: Array | None, pad_type: Array | str, pad: Array | None, dilations: Array | None
 ) -> Windows:
     if x.ndim < 3 or weight.ndim != x.ndim:
-        raise ValueError(f"x has a batch, channels and spatial axes, weight as many; got {x.ndim} and {weight.ndim} axes")
+        raise ValueError(f"x and weight must have batch, channels and as many spatial axes each, got {x.ndim} and {weight.ndim} axes")
     return windows_of(x.shape[2:], weight.shape[2:], strides=strides, pad_type=pad_type, pad=pad, dilations=dilations)
 
 
@@ -152,7 +152,7 @@ def _transposed(
 ) -> tuple[Windows, tuple[int, ...]]:
     """Find the convolution that this one transposes, and the size of its input."""
     if x.ndim < 3 or weight.ndim != x.ndim:
-        raise ValueError(f"x has a batch, channels and spatial axes, weight as many; got {x.ndim} and {weight.ndim} axes")
+        raise ValueError(f"x and weight must have batch, channels and as many spatial axes each, got {x.ndim} and {weight.ndim} axes")
     rank = x.ndim - 2
     steps = (1,) * rank if strides is None else integers(strides)
     spread = (1,) * rank if dilations is None else integers(dilations)
@@ -164,14 +164,14 @@ def _transposed(
     if kind == "custom":
         given = (0,) * (2 * rank) if pad is None else integers(pad)
         if len(given) != 2 * rank or min(given) < 0:
-            raise ValueError(f"pad has two numbers, at least 0, for each of {rank} axes; got {given}")
+            raise ValueError(f"pad must have two numbers, at least 0, for each of {rank} axes, got {given}")
         pads = list(zip(given[::2], given[1::2], strict=True))
     elif kind in ("valid", "same", "same_lower"):
         goal = wanted or (full if kind == "valid" else [size * step for size, step in zip(x.shape[2:], steps, strict=True)])
         cut = [max(0, have - want) if kind != "valid" else 0 for have, want in zip(full, goal, strict=True)]
         pads = [((both + (kind == "same_lower")) // 2, both - (both + (kind == "same_lower")) // 2) for both in cut]
     else:
-        raise ValueError(f"pad_type is valid, custom, same or same_lower; got {kind!r}")
+        raise ValueError(f"pad_type must be valid, custom, same or same_lower, got {kind!r}")
     sizes = tuple(wanted or [have - before - after for have, (before, after) in zip(full, pads, strict=True)])
     if min(sizes) < 1 or any(size > have - before + step for size, have, (before, _), step in zip(sizes, full, pads, steps, strict=True)):
         raise ValueError(f"a result of {sizes} cannot come from {tuple(full)} cut by {pads}")

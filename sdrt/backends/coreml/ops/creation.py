@@ -27,7 +27,7 @@ def fill_like(ref_tensor: Array, value: Array = _ZERO) -> Array:
 def _range_shape(end: Array, start: Array, step: Array) -> Shape:
     low, high, by = (float(item.reshape(())) for item in (start, end, step))
     if by == 0 or not np.isfinite([low, high, by]).all():
-        raise ValueError(f"range_1d counts from {low} to {high} by a step that is not 0; got {by}")
+        raise ValueError(f"step must not be 0 from {low} to {high}, got {by}")
     return (max(0, int(np.ceil((high - low) / by))),)
 
 

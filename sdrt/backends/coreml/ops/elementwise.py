@@ -152,7 +152,7 @@ def cast(x: Array, dtype: Array) -> Array:
     """Another element type. Floats are cut towards zero to become integers; anything but 0 is true."""
     name = text(dtype)
     if name not in NUMPY:
-        raise ValueError(f"cast knows {', '.join(NUMPY)}; got {name!r}")
+        raise ValueError(f"dtype must be {', '.join(NUMPY)}, got {name!r}")
     target = NUMPY[name]
     # a float16 value is held in float32, and rounded by whoever called
     if target.kind == "f":

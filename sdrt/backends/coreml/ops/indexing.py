@@ -74,7 +74,7 @@ def _write(data: Array, where: Any, updates: Array, mode: Array | str) -> Array:
     elif kind in _MODES:
         _MODES[kind].at(out, where, updates)
     else:
-        raise ValueError(f"mode is update, {', '.join(_MODES)}; got {kind!r}")
+        raise ValueError(f"mode must be update, {', '.join(_MODES)}, got {kind!r}")
     return out
 
 
@@ -125,7 +125,7 @@ def topk(
     along, count = axis_of(axis, x.ndim), integer(k)
     count = x.shape[along] if count == -1 else count
     if not 0 <= count <= x.shape[along]:
-        raise ValueError(f"k is at most {x.shape[along]}, the numbers of the axis; got {count}")
+        raise ValueError(f"k must be at most {x.shape[along]}, the length of the axis, got {count}")
     order = np.argsort(x if flag(ascending) else _descending(x), axis=along, kind="stable")
     places = np.take(order, np.arange(count), axis=along)
     values = np.take_along_axis(x, places, along)

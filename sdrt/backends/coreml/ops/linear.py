@@ -61,10 +61,10 @@ def einsum(values: tuple[Array, ...], equation: Array) -> Array:
     left, right = values
     terms = text(equation).replace(" ", "").replace("->", ",").split(",")
     if len(terms) != 3 or any(len(term) != array.ndim or len(set(term)) != len(term) for term, array in zip(terms, values, strict=False)):
-        raise ValueError(f"einsum's equation names each axis once; got {text(equation)!r} for {left.ndim} and {right.ndim} axes")
+        raise ValueError(f"equation must name each axis once, got {text(equation)!r} for {left.ndim} and {right.ndim} axes")
     lead, (c, h, w), (summed, height, u) = terms[0][:-3], list(terms[0][-3:]), list(terms[1][-3:])
     if (summed, height) != (w, h) or terms[1][:-3] != lead or terms[2] != f"{lead}{c}{h}{u}":
-        raise ValueError(f"einsum multiplies as nchw,nwhu->nchu does; got {text(equation)!r}")
+        raise ValueError(f"equation must be of the form nchw,nwhu->nchu, got {text(equation)!r}")
     product = np.matmul(np.swapaxes(left, -3, -2), np.swapaxes(right, -3, -2))
     return np.asarray(np.swapaxes(product, -3, -2))
 

@@ -80,7 +80,7 @@ def local_response_norm(x: Array, size: Array, alpha: Array | float = 1e-4, beta
     """X / (k + alpha / size * sum of squares of ``size`` neighbouring channels)**beta, as torch places the window."""
     width = integer(size)
     if width < 1:
-        raise ValueError(f"size is at least 1; got {width}")
+        raise ValueError(f"size must be at least 1, got {width}")
     around = [(0, 0)] * x.ndim
     around[1] = (width // 2, (width - 1) // 2)
     squares = np.pad(np.square(x, dtype=np.float64), around)

@@ -20,7 +20,7 @@ def _scaled(
 ) -> Shape:
     factors = number(scale_factor_height), number(scale_factor_width)
     if not all(0 < factor < 2**31 for factor in factors):
-        raise ValueError(f"scale factors are positive; got {factors}")
+        raise ValueError(f"scale factors must be positive, got {factors}")
     return (*x.shape[:-2], *(math.floor(size * factor) for size, factor in zip(x.shape[-2:], factors, strict=True)))
 
 
@@ -66,7 +66,7 @@ def _resized(
 ) -> Shape:
     count, sizes = integer(resized_dims), integers(shape)
     if not 0 <= count <= min(2, len(sizes), x.ndim):
-        raise ValueError(f"resize changes at most the last two axes here; got {count}")
+        raise ValueError(f"shape must change at most the last two axes, got {count}")
     wanted = sizes[len(sizes) - count :]
     return (*x.shape[: x.ndim - count], *(want or have for want, have in zip(wanted, x.shape[x.ndim - count :], strict=True)))
 
@@ -82,7 +82,7 @@ def resize(
     if text(interpolation_mode) == "LINEAR":
         return _linear(wide, sizes, text(sampling_mode)).reshape(target)
     if text(interpolation_mode) != "NEAREST_NEIGHBOR":
-        raise ValueError(f"interpolation_mode is LINEAR or NEAREST_NEIGHBOR; got {text(interpolation_mode)!r}")
+        raise ValueError(f"interpolation_mode must be LINEAR or NEAREST_NEIGHBOR, got {text(interpolation_mode)!r}")
     rows, columns = (
         np.floor(_grid(have, want, text(sampling_mode)) + (0.5 if text(sampling_mode) != "DEFAULT" else 0.0)).astype(np.int64)
         for have, want in zip(wide.shape[-2:], sizes, strict=True)
@@ -114,7 +114,7 @@ def _nearest(x: Array, rows: Array, columns: Array) -> Array:
 def _grid(have: int, to: int, mode: str) -> Float:
     """Where a picture's row or column of ``have`` pixels is sampled for ``to`` pixels, float64[to] in [0, have - 1]."""
     if mode not in _MODES:
-        raise ValueError(f"sampling_mode is {', '.join(_MODES)}; got {mode!r}")
+        raise ValueError(f"sampling_mode must be {', '.join(_MODES)}, got {mode!r}")
     index = np.arange(to, dtype=np.float64)
     if mode == "ALIGN_CORNERS" and to == 1:
         points = np.array([(have - 1) / 2])

@@ -90,7 +90,7 @@ def split(x: Array, axis: Array, num_splits: Array | None = None, split_sizes: A
 def _tile_shape(x: Array, reps: Array) -> Shape:
     times = integers(reps)
     if len(times) != x.ndim or min(times, default=1) < 0:
-        raise ValueError(f"reps has a number for each of {x.ndim} axes; got {list(times)}")
+        raise ValueError(f"reps must have a number for each of {x.ndim} axes, got {list(times)}")
     return tuple(size * count for size, count in zip(x.shape, times, strict=True))
 
 
@@ -178,5 +178,5 @@ def shape_of(x: Array) -> Array:
 def _factor(value: Array) -> int:
     factor = integer(value)
     if factor < 1:
-        raise ValueError(f"a block has at least one pixel; got {factor}")
+        raise ValueError(f"block_size must be at least 1, got {factor}")
     return factor

@@ -91,7 +91,7 @@ def _around(x: Array, pad: Array) -> list[tuple[int, int]]:
     """Return the padding of every axis; ``pad`` counts from the last axis, and axes before it have none."""
     given = integers(pad)
     if len(given) % 2 or len(given) > 2 * x.ndim or min(given, default=0) < 0:
-        raise ValueError(f"pad has two numbers, at least 0, for some of the last of {x.ndim} axes; got {list(given)}")
+        raise ValueError(f"pad must have two numbers, at least 0, for some of the last of {x.ndim} axes, got {list(given)}")
     return [(0, 0)] * (x.ndim - len(given) // 2) + list(zip(given[::2], given[1::2], strict=True))
 
 
@@ -109,7 +109,7 @@ def pad(x: Array, pad: Array, mode: Array | str = "constant", constant_val: Arra
         framed = np.pad(x.transpose(order), [around[axis] for axis in order], constant_values=number(constant_val))
         return framed.transpose(np.argsort(order))
     if kind not in ("reflect", "replicate"):
-        raise ValueError(f"pad's mode is constant, reflect or replicate; got {kind!r}")
+        raise ValueError(f"mode must be constant, reflect or replicate, got {kind!r}")
     return np.pad(x, around, "edge" if kind == "replicate" else "reflect")
 
 

@@ -86,10 +86,10 @@ def windows_of(
     elif kind == "custom":
         given = (0,) * (2 * rank) if pad is None else integers(pad)
         if len(given) != 2 * rank or min(given, default=0) < 0:
-            raise ValueError(f"pad has two numbers, at least 0, for each of {rank} axes; got {given}")
+            raise ValueError(f"pad must have two numbers, at least 0, for each of {rank} axes, got {given}")
         pads = list(zip(given[::2], given[1::2], strict=True))
     else:
-        raise ValueError(f"pad_type is valid, custom, same or same_lower; got {kind!r}")
+        raise ValueError(f"pad_type must be valid, custom, same or same_lower, got {kind!r}")
     counts = []
     for axis, (size, step, window) in enumerate(zip(sizes, steps, wide, strict=True)):
         before, after = pads[axis]

@@ -61,8 +61,8 @@ class CoreMLBackend:
         if component == "controlnet":
             # how many residuals there are is what the package says
             wanted = replace(wanted, outputs=())
-        found: Signature = narrow_signature(owner, wanted, first.ports, adapter, None if controlled is None else controlled.ports)
-        network = CoreMLNetwork(component, found, adapter, plain, controlled)
+        narrow: Signature = narrow_signature(owner, wanted, first.ports, adapter, None if controlled is None else controlled.ports)
+        network = CoreMLNetwork(component, narrow, adapter, plain, controlled)
         # loaded now, so that what fails does so here; the role that takes residuals waits until there are some
         first.get()
         return network

@@ -21,13 +21,13 @@ def cache_folder() -> Path:
 
 def content_key(path: Path) -> str:
     """Compute the SHA-256 of a package's files and their names: a package that is converted again has another."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for file in sorted(each for each in path.rglob("*") if each.is_file()):
-        found.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
+        hasher.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
         with file.open("rb") as stream:
             while block := stream.read(_BLOCK):
-                found.update(block)
-    return found.hexdigest()
+                hasher.update(block)
+    return hasher.hexdigest()
 
 
 def compiled(path: Path, ct: Any) -> Path:

@@ -98,8 +98,8 @@ class Constants:
     def get(self, name: str) -> Array:
         """Return the constant of this name, floats as float32."""
         if name in self._small:
-            found: Array = self._small[name]
-            return found
+            constant: Array = self._small[name]
+            return constant
         operation, index = self._makers[name]
         value: Array = self._kept.get((self._function, name), lambda: self._counted(operation, index))
         if value.nbytes <= _SMALL:
@@ -151,9 +151,9 @@ class Constants:
         return self._raw(operation.attributes["val"]) if operation.type == "const" else self._make(operation)[index]
 
     def _widened(self, value: Value) -> Array:
-        found = self._raw(value)
+        array = self._raw(value)
         with np.errstate(invalid="ignore"):
-            return found.astype(np.float32) if found.dtype == np.float16 else found
+            return array.astype(np.float32) if array.dtype == np.float16 else array
 
     def _raw(self, value: Value) -> Array:
         if isinstance(value.data, Blob):

@@ -160,10 +160,10 @@ def _type(operation: Operation, name: str) -> TensorType | None:
 
 
 def _shape(operation: Operation, name: str) -> tuple[int, ...]:
-    found = _type(operation, name)
-    return tuple(size or 0 for size in found.shape) if found is not None else ()
+    kind = _type(operation, name)
+    return tuple(size or 0 for size in kind.shape) if kind is not None else ()
 
 
 def _dtype(operation: Operation, name: str) -> str:
-    found = _type(operation, name)
-    return found.dtype if found is not None else ""
+    kind = _type(operation, name)
+    return kind.dtype if kind is not None else ""

@@ -64,13 +64,13 @@ class NativeRunner:
         values = cast_inputs(self._path.name, self.inputs, inputs)
         cast = {name: np.ascontiguousarray(value, kinds[name] or "float32") for name, value in values.items()}
         try:
-            found = self._model.predict(cast)
+            outputs = self._model.predict(cast)
         except RuntimeError as error:
             raise BackendError(
                 f"{self._path}: Core ML fails to predict ({error}); 'Error computing NN outputs' means that memory is short: close other "
                 "programs, take a U-Net in halves, or reduce_memory=True"
             ) from error
-        return {feature.name: np.array(found[feature.name]) for feature in self.outputs if feature.name in found}
+        return {feature.name: np.array(outputs[feature.name]) for feature in self.outputs if feature.name in outputs}
 
     def close(self) -> None:
         """Let the model go; twice is fine."""

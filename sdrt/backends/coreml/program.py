@@ -201,14 +201,14 @@ class MLProgram:
         ------
         ConfigError : a value of this name is never made
         """
-        found: dict[str, Array] = {}
-        for given in self.walk(inputs):
-            for output, value in zip(given.operation.outputs, given.values, strict=True):
+        values: dict[str, Array] = {}
+        for result in self.walk(inputs):
+            for output, value in zip(result.operation.outputs, result.values, strict=True):
                 if output.name in names:
-                    found[output.name] = np.array(value, order="C")
-        if missing := [name for name in names if name not in found]:
+                    values[output.name] = np.array(value, order="C")
+        if missing := [name for name in names if name not in values]:
             raise ConfigError(f"{self._package.path}: no computation gives {', '.join(missing)}; with fuse=False there are more")
-        return found
+        return values
 
     def close(self) -> None:
         """Give the memory back; twice is fine."""
@@ -240,12 +240,12 @@ class MLProgram:
 
     def _load(self, package: Package, model: ModelSpec, function: str | None, fuse: bool, key: str) -> "list[_Stage]":
         if model.program is not None:
-            found = _function(package, model, model.program, function)
-            constants = Constants(f"{key}.{found.name}", found.block, package.blobs, self._kept)
-            plain = plain_computations(found, constants)
-            computations = fused_computations(found, constants, plain) if fuse and self._precision == "float32" else plain
-            interface = model.description.interface(found.name)
-            return [_Stage(found, interface, Executor(found, constants, self._precision, computations))]
+            chosen = _function(package, model, model.program, function)
+            constants = Constants(f"{key}.{chosen.name}", chosen.block, package.blobs, self._kept)
+            plain = plain_computations(chosen, constants)
+            computations = fused_computations(chosen, constants, plain) if fuse and self._precision == "float32" else plain
+            interface = model.description.interface(chosen.name)
+            return [_Stage(chosen, interface, Executor(chosen, constants, self._precision, computations))]
         packages = package.stages or (package,) * len(model.models)
         stages: list[_Stage] = []
         for index, (stage, inner) in enumerate(zip(packages, model.models, strict=True)):

@@ -64,12 +64,12 @@ class ChainedRunner:
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Run them one after the other."""
         values = dict(inputs)
-        found: dict[str, Array] = {}
+        outputs: dict[str, Array] = {}
         for runner in self._runners:
             names = {feature.name for feature in runner.inputs}
-            found = runner.predict({name: value for name, value in values.items() if name in names})
-            values |= found
-        return found
+            outputs = runner.predict({name: value for name, value in values.items() if name in names})
+            values |= outputs
+        return outputs
 
     def close(self) -> None:
         """Close them all."""

@@ -40,13 +40,13 @@ def narrow_signature(owner: Path, wanted: Signature, ports: Ports, adapter: Adap
     if missing := sorted(known - taken):
         raise ModelError(f"{owner}: does not take {', '.join(missing)}, which the model's configuration asks for; it is another model's")
     inputs = tuple(_input(owner, spec, ports.inputs[spec.name]) for spec in wanted.inputs)
-    found = adapter.found_outputs(ports)
-    if not found:
+    package_names = adapter.found_outputs(ports)
+    if not package_names:
         raise ModelError(
             f"{owner}: gives {', '.join(ports.outputs)}; expected one of {', '.join(adapter.outputs)}: it is another network's"
         )
     specs = {spec.name: spec for spec in wanted.outputs}
-    outputs = tuple(_output(owner, specs.get(name), name, ports.outputs[package]) for name, package in found.items())
+    outputs = tuple(_output(owner, specs.get(name), name, ports.outputs[package]) for name, package in package_names.items())
     residuals = () if optional is None else tuple(name for name in optional.inputs if name.startswith(_RESIDUAL))
     ordered = sorted(residuals, key=lambda name: int(name.removeprefix(_RESIDUAL)))
     return Signature(

@@ -38,10 +38,10 @@ class Run:
         """Return an argument's array."""
         if isinstance(argument, str) and argument in self.values:
             return self.values[argument]
-        found = self.constants.argument(argument)
-        if found is None:
+        array = self.constants.argument(argument)
+        if array is None:
             raise ModelError(f"the value {argument!r} is gone before its last use; this is a mistake of the executor, please report it")
-        return found
+        return array
 
 
 class Computation(Protocol):

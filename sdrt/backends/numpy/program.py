@@ -29,8 +29,8 @@ class PerRow:
     def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         rows = len(next(iter(inputs.values())))
         # no row at all is the program's own business
-        found = [self.program.run(team, {name: x[row : row + 1] for name, x in inputs.items()}) for row in range(max(1, rows))]
-        return {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
+        per_row = [self.program.run(team, {name: x[row : row + 1] for name, x in inputs.items()}) for row in range(max(1, rows))]
+        return {name: np.concatenate([outputs[name] for outputs in per_row]) for name in per_row[0]}
 
 
 @runtime_checkable

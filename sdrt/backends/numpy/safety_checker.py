@@ -39,8 +39,8 @@ class Concepts:
 
     def scores(self, embeds: Float) -> Float:
         """float[n, width], of length 1 -> float[n, count]: cosines less the thresholds; above 0 is too near."""
-        found: Float = embeds @ self.directions.T - self.thresholds
-        return found
+        scores: Float = embeds @ self.directions.T - self.thresholds
+        return scores
 
 
 @dataclass(frozen=True)
@@ -99,5 +99,5 @@ class SafetyChecker:
 def _normalised(x: Float) -> Float:
     """Rows of length 1; torch's `normalize` divides by no less than 1e-12."""
     lengths = np.sqrt(np.square(x).sum(axis=1, keepdims=True))
-    found: Float = x / np.maximum(lengths, np.asarray(1e-12, x.dtype))
-    return found
+    normalised: Float = x / np.maximum(lengths, np.asarray(1e-12, x.dtype))
+    return normalised

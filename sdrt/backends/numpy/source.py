@@ -55,8 +55,8 @@ class Source:
         ------
         WeightsError : it is missing, of another shape, or not finite
         """
-        found: Float = self.stored(name, *shape).astype(self.dtype, copy=False)
-        return found
+        tensor: Float = self.stored(name, *shape).astype(self.dtype, copy=False)
+        return tensor
 
     def packed(self, pack: Callable[["Source"], Float]) -> "Weight":
         """Pack this module's tensors once and for all, or, if weights stay in their file, at each use.

@@ -33,8 +33,8 @@ class Condition:
 
     def keys_and_values(self, team: ThreadTeam, attention: "CrossAttention") -> list[Float]:
         """For one attention, two times float[n, length, its width]."""
-        found = self.computed.get(attention)
-        return parts(attention.to_kv(team, self.states) if found is None else found, 2)
+        both = self.computed.get(attention)
+        return parts(attention.to_kv(team, self.states) if both is None else both, 2)
 
 
 @dataclass(frozen=True)

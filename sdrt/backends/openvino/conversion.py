@@ -44,8 +44,8 @@ def convert(module: Any, inputs: Mapping[str, Array]) -> Any:
             self.module = module
 
         def forward(self, *arrays: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            found: tuple[torch.Tensor, ...] = self.module(**dict(zip(names, arrays, strict=True)))
-            return found
+            outputs: tuple[torch.Tensor, ...] = self.module(**dict(zip(names, arrays, strict=True)))
+            return outputs
 
     examples = tuple(torch.from_numpy(x.copy()) for x in inputs.values())
     with warnings.catch_warnings(), torch.no_grad():
@@ -65,13 +65,13 @@ def digest(component: ComponentName, model: Model, options: ComponentOptions) ->
 
     config = {name: value for name, value in model.config(component).items() if not name.startswith("_")}
     versions = [openvino.__version__, torch.__version__, diffusers.__version__]
-    found = hashlib.blake2b(json.dumps([component, config, options.chosen(), versions], sort_keys=True).encode(), digest_size=16)
+    hasher = hashlib.blake2b(json.dumps([component, config, options.chosen(), versions], sort_keys=True).encode(), digest_size=16)
     weights = model.tensors(component)
     for name in sorted(weights):
         tensor = np.ascontiguousarray(weights[name])
-        found.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
-        found.update(tensor.reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+        hasher.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
+        hasher.update(tensor.reshape(-1).view(np.uint8).data)
+    return hasher.hexdigest()
 
 
 def keep(converted: Any, folder: Path) -> Path:

@@ -79,8 +79,8 @@ class Programs:
                 self._compiled[key] = _Compiled(self._compile(inputs, sized))
             compiled = self._compiled[key]
             request = compiled.idle.pop() if compiled.idle else compiled.model.create_infer_request()
-        found = request.infer(list(inputs.values()))
-        outputs = [found[index].copy() for index in range(len(found))]
+        results = request.infer(list(inputs.values()))
+        outputs = [results[index].copy() for index in range(len(results))]
         with self._lock:
             compiled.idle.append(request)
         return outputs

@@ -66,10 +66,10 @@ class UNet(Denoiser):
         if residuals:
             *down, middle = (residuals[f"additional_residual_{index}"] for index in range(len(residuals)))
             extra |= {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}
-        found: tuple[torch.Tensor, ...] = self.module(
+        outputs: tuple[torch.Tensor, ...] = self.module(
             sample, timestep, encoder_hidden_states, timestep_cond=timestep_cond, return_dict=False, **extra
         )
-        return found
+        return outputs
 
 
 class ControlNet(Denoiser):

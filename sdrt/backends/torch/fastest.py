@@ -61,8 +61,8 @@ def fastest_options(machine: Machine) -> Fastest:
         return _chosen("cuda", "float32", f"{machine.cuda} has no matrix units for float16; {_COMPILE}")
     if machine.mps:
         return _chosen("mps", "float16", "Metal moves half the bytes in float16")
-    if found := [flag for flag in _BFLOAT16_FLAGS if flag in machine.flags]:
-        return _chosen("cpu", "bfloat16", f"{machine.processor} has bfloat16 units ({found[0]}); {_COMPILE}")
+    if units := [flag for flag in _BFLOAT16_FLAGS if flag in machine.flags]:
+        return _chosen("cpu", "bfloat16", f"{machine.processor} has bfloat16 units ({units[0]}); {_COMPILE}")
     return _chosen("cpu", "float32", f"{machine.processor} has no bfloat16 units, so that bfloat16 would be slower")
 
 

@@ -42,8 +42,8 @@ class TextEncoder(Adapter):
             )
 
     def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found = self.module(input_ids, output_hidden_states=True, return_dict=True)
-        states = found.hidden_states
-        last = self.final_layer_norm(states[self.last]) if self.clip_skip else found.last_hidden_state
-        pooled = found.text_embeds if "text_embeds" in found else found.pooler_output
+        output = self.module(input_ids, output_hidden_states=True, return_dict=True)
+        states = output.hidden_states
+        last = self.final_layer_norm(states[self.last]) if self.clip_skip else output.last_hidden_state
+        pooled = output.text_embeds if "text_embeds" in output else output.pooler_output
         return last, states[self.last - 1], pooled

@@ -11,10 +11,10 @@ __all__ = ["axes_of", "axis_of", "flag", "integer", "integers", "number", "text"
 
 def integer(value: Any) -> int:
     """Read a whole number; ValueError if there is none, or several."""
-    found = np.asarray(value)
-    if found.size != 1 or found.dtype.kind not in "iubf":
-        raise ValueError(f"one whole number is expected, got {found.dtype}{list(found.shape)}")
-    return int(found.reshape(()))
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "iubf":
+        raise ValueError(f"one whole number is expected, got {array.dtype}{list(array.shape)}")
+    return int(array.reshape(()))
 
 
 def integers(value: Any) -> tuple[int, ...]:

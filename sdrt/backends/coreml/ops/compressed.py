@@ -147,11 +147,11 @@ def _looked_up(indices: Array, lut: Array, vector_axis: Array | None) -> Array:
         (np.arange(size) // (size // small)).reshape([-1 if axis == at else 1 for axis in range(rank)])
         for at, (size, small) in enumerate(zip(indices.shape, lut.shape[:rank], strict=True))
     ]
-    found = lut[(*tables, indices.astype(np.int64))]
+    looked_up = lut[(*tables, indices.astype(np.int64))]
     if lut.shape[-1] == 1:
-        return np.asarray(found[..., 0])
+        return np.asarray(looked_up[..., 0])
     axis = axis_of(vector_axis, rank) if vector_axis is not None else 0
-    return np.moveaxis(np.asarray(found), -1, axis + 1).reshape(*indices.shape[:axis], -1, *indices.shape[axis + 1 :])
+    return np.moveaxis(np.asarray(looked_up), -1, axis + 1).reshape(*indices.shape[:axis], -1, *indices.shape[axis + 1 :])
 
 
 def _spread_out(numbers: Array, mask: Array) -> Array:

@@ -50,8 +50,8 @@ for _name, _function in _REDUCTIONS.items():
 def _index(name: str, function: Callable[..., Any]) -> None:
     @operation(name)
     def index(x: Array, axis: Array | int = -1, keep_dims: Array | bool = False, output_dtype: Array | str = "int32") -> Array:
-        found = function(x, axis=axis_of(axis, x.ndim), keepdims=flag(keep_dims))
-        return np.asarray(found).astype(NUMPY[text(output_dtype).lower()])
+        reduced = function(x, axis=axis_of(axis, x.ndim), keepdims=flag(keep_dims))
+        return np.asarray(reduced).astype(NUMPY[text(output_dtype).lower()])
 
 
 # of several extremes, the first

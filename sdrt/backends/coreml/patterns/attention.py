@@ -98,9 +98,9 @@ def _attend_heads(run: Run, q: str, k: str, v: str, heads: int, scale: float) ->
 def fuse_attentions(graph: Graph) -> None:
     """Replace every softmax between two matrix products."""
     for step in graph.each("softmax"):
-        found = graph.attempt(_match, step.operation)
-        if found is not None:
-            graph.replace(*found)
+        fused = graph.attempt(_match, step.operation)
+        if fused is not None:
+            graph.replace(*fused)
 
 
 def _match(graph: Graph, softmax: Operation) -> tuple[list[Operation], AttentionStep] | None:
@@ -143,10 +143,10 @@ def fuse_heads(graph: Graph) -> None:
     """Replace attention that is written head by head, then a head's runs of queries, then all heads that are put side by side."""
     heads: dict[str, HeadStep] = {}
     for step in graph.each("softmax"):
-        found = graph.attempt(_match_head, step.operation)
-        if found is not None:
-            graph.replace(*found)
-            heads[found[1].operation.name] = found[1]
+        fused = graph.attempt(_match_head, step.operation)
+        if fused is not None:
+            graph.replace(*fused)
+            heads[fused[1].operation.name] = fused[1]
     for step in graph.each("concat"):
         whole = graph.attempt(lambda graph, operation: _match_runs(graph, operation, heads), step.operation)
         if whole is not None:
@@ -235,8 +235,8 @@ def _begins(graph: Graph, cut: Operation, axis: int, start: int) -> bool:
 
 
 def _flag(graph: Graph, operation: Operation, name: str) -> bool:
-    found = graph.small(first(operation, name))
-    return found is not None and bool(found)
+    value = graph.small(first(operation, name))
+    return value is not None and bool(value)
 
 
 def _turn(x: Array, turned: bool) -> Array:

@@ -89,9 +89,9 @@ def fuse_sigmoid_gates(graph: Graph) -> None:
 def fuse_feed_forwards(graph: Graph) -> None:
     """Replace diffusers' GEGLU feed-forward: layer, split, gelu, product, layer, residual. Runs after products are replaced."""
     for step in graph.each("gelu"):
-        found = graph.attempt(_feed_forward, step.operation)
-        if found is not None:
-            graph.replace(*found)
+        fused = graph.attempt(_feed_forward, step.operation)
+        if fused is not None:
+            graph.replace(*fused)
 
 
 def _feed_forward(graph: Graph, activation: Operation) -> tuple[list[Operation], FeedForwardStep] | None:

@@ -58,8 +58,8 @@ class Graph:
 
     def operation(self, argument: Argument | None, kind: str) -> Operation | None:
         """Find the plain operation of this type that makes a value, or None."""
-        found = self.maker(argument)
-        return found.operation if isinstance(found, OperationStep) and found.operation.type == kind else None
+        step = self.maker(argument)
+        return step.operation if isinstance(step, OperationStep) and step.operation.type == kind else None
 
     def users(self, name: str) -> list[Computation]:
         """List the steps that use a value, once for each use."""
@@ -72,8 +72,8 @@ class Graph:
 
     def sole(self, name: str, kind: str) -> Operation | None:
         """Find the plain operation of this type that alone uses a value, or None."""
-        found = self.user(name)
-        return found.operation if isinstance(found, OperationStep) and found.operation.type == kind else None
+        step = self.user(name)
+        return step.operation if isinstance(step, OperationStep) and step.operation.type == kind else None
 
     def only_in(self, name: str, members: Iterable[Operation]) -> bool:
         """Whether nothing but these operations uses a value."""
@@ -82,8 +82,8 @@ class Graph:
 
     def scalar(self, argument: Argument | None) -> float | None:
         """Read a constant of one number, or None."""
-        found = self.small(argument)
-        return float(found.reshape(())) if found is not None and found.size == 1 and found.dtype.kind in "iuf" else None
+        array = self.small(argument)
+        return float(array.reshape(())) if array is not None and array.size == 1 and array.dtype.kind in "iuf" else None
 
     def small(self, argument: Argument | None) -> Array | None:
         """Read a constant's array, or None. For parameters, not for weights: the array is made."""
@@ -158,6 +158,6 @@ def first(operation: Operation, parameter: str) -> Argument | None:
     return given[0] if given else None
 
 
-def equal_numbers(found: Array | None, wanted: Sequence[int]) -> bool:
+def equal_numbers(array: Array | None, wanted: Sequence[int]) -> bool:
     """Whether a constant holds exactly these whole numbers."""
-    return found is not None and np.asarray(found).reshape(-1).tolist() == list(wanted)
+    return array is not None and np.asarray(array).reshape(-1).tolist() == list(wanted)

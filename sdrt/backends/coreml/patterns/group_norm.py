@@ -44,9 +44,9 @@ class GroupNormStep:
 def fuse_group_norms(graph: Graph) -> None:
     """Replace every group normalisation."""
     for step in graph.each("real_div"):
-        found = graph.attempt(_match, step.operation)
-        if found is not None:
-            graph.replace(*found)
+        fused = graph.attempt(_match, step.operation)
+        if fused is not None:
+            graph.replace(*fused)
 
 
 def _match(graph: Graph, divide: Operation) -> tuple[list[Operation], GroupNormStep] | None:
@@ -77,16 +77,16 @@ def _match(graph: Graph, divide: Operation) -> tuple[list[Operation], GroupNormS
         return None
     weight, bias, last = np.ones(channels, np.float32), np.zeros(channels, np.float32), back
     affine = graph.sole(back.name, "batch_norm")
-    if affine is not None and (found := _affine(graph, affine, channels)) is not None:
-        (weight, bias), last = found, affine
+    if affine is not None and (constants := _affine(graph, affine, channels)) is not None:
+        (weight, bias), last = constants, affine
         members.append(affine)
     return members, GroupNormStep(last, source, GroupNorm(weight, bias, groups, epsilon))
 
 
 def _reduces(graph: Graph, reduction: Operation, axes: range) -> bool:
-    found = graph.small(first(reduction, "axes"))
+    reduced = graph.small(first(reduction, "axes"))
     rank = axes.stop
-    counted = None if found is None else np.sort(np.asarray(found).reshape(-1) % rank)
+    counted = None if reduced is None else np.sort(np.asarray(reduced).reshape(-1) % rank)
     keep = graph.small(first(reduction, "keep_dims"))
     return equal_numbers(counted, axes) and keep is not None and bool(keep)
 

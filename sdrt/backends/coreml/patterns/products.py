@@ -109,9 +109,9 @@ def fuse_products(graph: Graph) -> None:
     """Replace convolutions of one group and 1x1 or 3x3 pixels, and linear layers; take additions after them along."""
     for kind, match in (("conv", _conv), ("linear", _linear)):
         for step in graph.each(kind):
-            found = graph.attempt(match, step.operation)
-            if found is not None:
-                members, product = found
+            fused = graph.attempt(match, step.operation)
+            if fused is not None:
+                members, product = fused
                 graph.replace(members, product)
                 _take_additions(graph, product)
 

@@ -3,7 +3,7 @@
 import gc
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -21,9 +21,11 @@ from converter.storing import check_opens, move_into_place, workplace
 from converter.tools import require_packages
 from sdrt.errors import ConfigError, ConversionError
 from sdrt.models.coreml.names import Role, file_stem
+from sdrt.models.coreml.traced_values import TracedValue
 
 if TYPE_CHECKING:
     from converter.parts.traceable import TraceablePart
+    from converter.tracing import ConvertedModel
     from converter.verification import Verification
 
 __all__ = ["convert"]
@@ -88,10 +90,11 @@ class _Reporter:
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """What came of a package: its comparisons, each with its name, and the reason if there was none."""
+    """What came of a package: its comparisons, each with its name, the reason if there was none, and its values by module path."""
 
     verifications: "tuple[tuple[str, Verification], ...]" = ()
     unverified: str = ""
+    values: Mapping[str, TracedValue] = field(default_factory=dict)
 
 
 def _convert(options: ConvertOptions, report: _Reporter) -> tuple[Outcome, ...]:
@@ -102,14 +105,18 @@ def _convert(options: ConvertOptions, report: _Reporter) -> tuple[Outcome, ...]:
     plan = plan_jobs(source, sizes, options)
     report.packages = len(plan.jobs)
     up_to_date = {job.stem: _is_up_to_date(job) for job in plan.jobs}
-    outcomes = []
+    outcomes: list[Outcome] = []
+    traces: dict[str, Mapping[str, TracedValue]] = {}
     for number, job in enumerate(plan.jobs):
         report.number = number
         with workplace(options.out) as work:
-            outcomes.append(_finish(job, up_to_date[job.stem], work, report))
+            outcome, values = _finish(job, up_to_date[job.stem], work, report)
+        outcomes.append(outcome)
+        if values:
+            traces[job.stem if job.role == "controlnet" else job.role] = values
         gc.collect()
     made = [job.component for job, outcome in zip(plan.jobs, outcomes, strict=True) if outcome.status == "made" and job.source is source]
-    write_sidecars(options.out, source, sizes, converted=made, refiner=plan.refiner, controlnets=plan.controlnets)
+    write_sidecars(options.out, source, sizes, converted=made, refiner=plan.refiner, controlnets=plan.controlnets, traces=traces)
     return tuple(outcomes)
 
 
@@ -141,8 +148,8 @@ def _is_up_to_date(job: Job) -> bool:
     raise ConversionError(f"{path}: must be a package made with these options, got {state}; pass --overwrite, or another folder with -o")
 
 
-def _finish(job: Job, up_to_date: bool, work: Path, report: _Reporter) -> Outcome:
-    """Make a package unless it is up to date, cut it in two if requested, and move everything into place."""
+def _finish(job: Job, up_to_date: bool, work: Path, report: _Reporter) -> tuple[Outcome, Mapping[str, TracedValue]]:
+    """Make a package unless it is up to date, cut it in two if requested, and move everything into place; return its values too."""
     options = job.options
     path = _package_path(options.out, job.stem)
     made = _Made()
@@ -158,14 +165,18 @@ def _finish(job: Job, up_to_date: bool, work: Path, report: _Reporter) -> Outcom
         if not (up_to_date and _were_made_with(half_paths, job.build_options)):
             status = "chunked" if up_to_date else "made"
             verifications += _cut(job.role, path, work, options, report)
-    return Outcome(role=job.role, packages=(path, *half_paths), status=status, verifications=verifications, unverified=made.unverified)
+    packages = (path, *half_paths)
+    outcome = Outcome(role=job.role, packages=packages, status=status, verifications=verifications, unverified=made.unverified)
+    return outcome, made.values
 
 
 def _make(job: Job, path: Path, report: _Reporter) -> _Made:
     """Convert, compress and compare a network, and store it."""
     options = job.options
     verifications: list[tuple[str, Verification]] = []
-    model, checkable = _converted(job, report)
+    converted, checkable = _converted(job, report)
+    model, values = converted.model, converted.values
+    del converted
     model.save(str(path))
     check_opens(path)
     checking = options.check and checkable
@@ -183,10 +194,10 @@ def _make(job: Job, path: Path, report: _Reporter) -> _Made:
             min_psnr = _NOISE if options.min_psnr is None else options.min_psnr
             verifications.append(("compressed", check_package(job, path, report_check, min_psnr=min_psnr, sibling=[before])))
     unverified = "memory cannot hold the network twice" if options.check and not checkable else ""
-    return _Made(verifications=tuple(verifications), unverified=unverified)
+    return _Made(verifications=tuple(verifications), unverified=unverified, values=values)
 
 
-def _converted(job: Job, report: _Reporter) -> tuple[Any, bool]:
+def _converted(job: Job, report: _Reporter) -> "tuple[ConvertedModel, bool]":
     """Return the network as a Core ML model with its metadata, and whether memory suffices to compare it with its source."""
     from converter.metadata import describe_part
     from converter.tracing import to_coreml
@@ -196,16 +207,16 @@ def _converted(job: Job, report: _Reporter) -> tuple[Any, bool]:
     part: TraceablePart = job.rewritten()
     checkable = memory_suffices(part.module)
     report(job.stem, "converting")
-    model = to_coreml(
+    converted = to_coreml(
         part,
         target=options.deployment_target,
         compute_unit=options.compute_unit,
         half_weights=not (options.float32_weights or job.compressed),
     )
-    describe_part(model, part, job)
+    describe_part(converted.model, part, job)
     del part
     gc.collect()
-    return model, checkable
+    return converted, checkable
 
 
 def _compress(model: Any, job: Job, path: Path, report: _Reporter) -> None:

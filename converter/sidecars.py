@@ -12,6 +12,7 @@ from converter.storing import write_text
 from sdrt.errors import ConversionError, ModelError
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.sidecar import FORMAT, SIDECAR
+from sdrt.models.coreml.traced_values import TracedValue, store_traced_values
 from sdrt.models.json_file import read_json
 from sdrt.tokenizer.clip_vocabulary import ClipVocabulary
 from sdrt.tokenizer.files import read_settings
@@ -40,6 +41,7 @@ def write_sidecars(
     converted: Sequence[ComponentName],
     refiner: Source | None,
     controlnets: Mapping[str, Source],
+    traces: Mapping[str, Mapping[str, TracedValue]],
 ) -> None:
     """Write ``vocab.json``, ``merges.txt``, ``scheduler_config.json`` and ``sdrt.json``, which keeps entries of earlier conversions.
 
@@ -52,6 +54,8 @@ def write_sidecars(
         What this conversion made: its configurations replace those of an earlier one.
     refiner : Source or None
     controlnets : mapping of file stem to Source
+    traces : mapping of role, or of a ControlNet's file stem, to the values of a package
+        By module path, of the packages that this conversion made.
     """
     vocab, merges = _vocabulary(source)
     write_text(out / "vocab.json", vocab)
@@ -62,6 +66,7 @@ def write_sidecars(
     if refiner is not None:
         ours["configs"]["refiner"] = dict(refiner.config("unet"))
     ours["controlnets"] = {stem: dict(each.config("controlnet")) for stem, each in controlnets.items()}
+    ours["traces"] = {key: store_traced_values(values) for key, values in traces.items()}
     whole = {**_preferences(source, sizes), "coreml": _merge(ours, earlier.get("coreml") or {}, converted)}
     if earlier and "unet" not in converted:
         whole |= {key: value for key, value in earlier.items() if key != "coreml"}
@@ -92,6 +97,7 @@ def _merge(ours: dict[str, Any], earlier: Mapping[str, Any], converted: Sequence
     if "refiner" in ours["configs"]:
         kept.pop("refiner", None)
     merged = {**ours, "configs": {**ours["configs"], **kept}, "controlnets": {**earlier.get("controlnets", {}), **ours["controlnets"]}}
+    merged["traces"] = {**earlier.get("traces", {}), **ours["traces"]}
     if earlier and "unet" not in converted:
         merged["sizes"] = earlier.get("sizes", ours["sizes"])
     if earlier and "vae_decoder" not in converted:

@@ -12,7 +12,7 @@ from torch import nn
 
 from sdrt.backends.torch.adapter import Adapter
 from sdrt.backends.torch.tracing import module_paths
-from sdrt.models.components import ComponentName
+from sdrt.models.coreml.names import Role
 from sdrt.models.coreml.traced_values import TracedValue, ValueLayout
 
 __all__ = ["map_values"]
@@ -57,19 +57,19 @@ _RENAMED = tuple(
 _OTHER_VALUES = re.compile(r"|time|.*\.attn\d\.q")
 
 
-def map_values(component: ComponentName, module: nn.Module, traced: Any, program: Any) -> dict[str, TracedValue]:
+def map_values(role: Role, module: nn.Module, traced: Any, program: Any) -> dict[str, TracedValue]:
     """Map diffusers' module paths to values of a program.
 
     Parameters
     ----------
-    component : ComponentName
+    role : Role
     module : nn.Module
         The traced module: around the source's adapter, or around a rewritten network.
     traced : torch.jit.ScriptModule
     program : coremltools' Program
         Not yet let go of by its model.
     """
-    places = _places(component, module)
+    places = _places(role, module)
     operations = _operations(program)
     entries: dict[str, TracedValue] = {}
     for path, values in _values(traced).items():
@@ -79,14 +79,14 @@ def map_values(component: ComponentName, module: nn.Module, traced: Any, program
     return entries
 
 
-def _places(component: ComponentName, module: nn.Module) -> dict[str, list[tuple[str, ValueLayout]]]:
+def _places(role: Role, module: nn.Module) -> dict[str, list[tuple[str, ValueLayout]]]:
     """Map paths within the traced module, in each spelling that torch may use, to diffusers' paths and the layout there."""
     modules = dict(module.named_modules(remove_duplicate=False))
     named: dict[nn.Module, list[tuple[str, ValueLayout]]] = {}
     for path, each in modules.items():
         if isinstance(each, Adapter):
             # what a text model gives is not the last that it computes
-            own = {name: inner for name, inner in module_paths(component, each).items() if name != "text_model"}
+            own = {name: inner for name, inner in module_paths(role, each).items() if name != "text_model"}
             named |= {each.get_submodule(inner): [(name, "same")] for name, inner in own.items()}
         elif path.startswith("network."):
             named[each] = list(_rewritten(path.removeprefix("network."), modules))

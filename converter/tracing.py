@@ -1,5 +1,7 @@
 """Trace a torch module, and convert the trace to a Core ML model with coremltools."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,32 @@ from converter.options import ComputeUnit, DeploymentTarget
 from converter.parts.traceable import TraceablePart
 from converter.precision import compute_precision
 from converter.tools import conversion_toolkit, quiet, validated_once
+from converter.trace_map import map_values
 from sdrt.errors import ConversionError
+from sdrt.models.coreml.traced_values import TracedValue
 
-__all__ = ["to_coreml"]
+__all__ = ["ConvertedModel", "to_coreml"]
 
 _DTYPES = {"float16": np.float16, "float32": np.float32}
 
 
-def to_coreml(part: TraceablePart, *, target: DeploymentTarget, compute_unit: ComputeUnit, half_weights: bool) -> Any:
+@dataclass(frozen=True, kw_only=True)
+class ConvertedModel:
+    """The result of converting a part.
+
+    Parameters
+    ----------
+    model : coremltools.models.MLModel
+        Its weights are in a temporary folder.
+    values : mapping
+        The program's names of what diffusers' modules give, by module path.
+    """
+
+    model: Any
+    values: Mapping[str, TracedValue]
+
+
+def to_coreml(part: TraceablePart, *, target: DeploymentTarget, compute_unit: ComputeUnit, half_weights: bool) -> ConvertedModel:
     """Trace a part and convert it; the part's module is not needed afterwards.
 
     Parameters
@@ -29,10 +49,6 @@ def to_coreml(part: TraceablePart, *, target: DeploymentTarget, compute_unit: Co
         For a part that does not require one itself.
     half_weights : bool
         Whether the weights of a computation in float32 are stored in float16.
-
-    Returns
-    -------
-    coremltools.models.MLModel, its weights in a temporary folder
 
     Raises
     ------
@@ -56,9 +72,10 @@ def to_coreml(part: TraceablePart, *, target: DeploymentTarget, compute_unit: Co
                     skip_model_load=True,
                 )
             model._mil_program.validate(check_essential_scope=True)
+            values = map_values(part.role, part.module, traced, model._mil_program)
             # Everything still needed is on disk; keeping the program would keep every weight in memory too.
             model._mil_program = None
-            return model
+            return ConvertedModel(model=model, values=values)
         except (MemoryError, OSError):
             raise
         except Exception as error:  # torch and coremltools raise exceptions of any kind

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sdrt.arrays import Array
-from sdrt.backends.coreml import OpResult, MLProgram, describe
+from sdrt.backends.coreml import MLProgram, OpResult, describe
 from sdrt.backends.coreml.executor import Precision
 from sdrt.models.mlpackage.features import Feature
 from sdrt.models.mlpackage.mil import Operation

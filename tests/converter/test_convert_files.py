@@ -177,7 +177,9 @@ def test_sidecars_describe_the_source(model_folder: Folders, done: ConvertOption
     assert said["configs"].keys() == set(model.components)
     for part, config in said["configs"].items():
         assert config == json.loads(json.dumps(dict(model.config(part))))
-    del said["configs"]
+    assert all(traces.keys() <= {"same", "sequence", "vector", "rows"} for traces in said["traces"].values())
+    assert said["traces"].keys() == set(done.parts)
+    del said["configs"], said["traces"]
     assert said == {
         "format": 1,
         "name": "tiny-sd1",
@@ -228,7 +230,7 @@ def test_a_single_files_vocabulary_is_clips(tmp_path: Path, model_folder: Folder
 
     source = Source(model=Bare(), name="bare")  # type: ignore[arg-type]
     sizes = resolve_sizes(source, ConvertOptions(model="bare", out=tmp_path))
-    write_sidecars(tmp_path, source, sizes, converted=("unet",), refiner=None, controlnets={})
+    write_sidecars(tmp_path, source, sizes, converted=("unet",), refiner=None, controlnets={}, traces={})
     text = "A naïve café, 4k — 日本の山 🎨!"
     assert list(ClipTokenizer.load(tmp_path).encode(text)) == list(ClipTokenizer.clip().encode(text))
     assert json.loads((tmp_path / "sdrt.json").read_text())["coreml"]["pad_tokens"] == {"text_encoder": "!"}

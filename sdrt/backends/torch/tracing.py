@@ -54,7 +54,7 @@ def _record(values: dict[str, torch.Tensor], name: str, _: nn.Module, __: Any, o
     values.setdefault(name, output.clone())
 
 
-def module_paths(component: ComponentName, adapter: Adapter) -> dict[str, str]:
+def module_paths(component: str, adapter: Adapter) -> dict[str, str]:
     """Map diffusers' paths to those within the adapter."""
     spell = _SPELLINGS.get(component, _plain)
     named = {spell(path): path for path, module in adapter.named_modules() if path and not isinstance(module, _SILENT)}
@@ -77,7 +77,7 @@ def _controlnet(path: str) -> str:
     return f"controlnet_cond_{path}" if path.startswith("embedding") else _plain(path)
 
 
-_SPELLINGS: Mapping[ComponentName, Callable[[str], str]] = {
+_SPELLINGS: Mapping[str, Callable[[str], str]] = {
     "controlnet": _controlnet,
     "text_encoder": _text,
     "text_encoder_2": _text,

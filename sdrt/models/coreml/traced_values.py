@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from sdrt.arrays import Array
 from sdrt.errors import ModelError
 
-__all__ = ["TracedValue", "ValueLayout", "read_traced_values"]
+__all__ = ["TracedValue", "ValueLayout", "read_traced_values", "store_traced_values"]
 
 # How a package lays a value out, from which diffusers' own layout follows: the same; [n, D, h, w] for [n, h*w, D]; [n, D, 1, 1] for [n, D];
 # [n, k, D] for [n*k, D].
@@ -46,17 +46,37 @@ class TracedValue:
         return value
 
 
-def read_traced_values(file: Path, entries: Any) -> dict[str, TracedValue]:
-    """Read what ``sdrt.json`` says of one package: module paths with [name, layout].
+def read_traced_values(file: Path, stored: Any) -> dict[str, TracedValue]:
+    """Read what ``sdrt.json`` says of one package.
+
+    Parameters
+    ----------
+    file : Path
+        For the message.
+    stored : mapping
+        Of each layout, module paths and the program's names.
 
     Raises
     ------
     ModelError : it is damaged
     """
-    if not isinstance(entries, Mapping) or not all(_is_entry(entry) for entry in entries.values()):
-        raise ModelError(f"{file}: coreml.traces must hold [name, layout] for each module, got something else; convert the model again")
-    return {path: TracedValue(*entry) for path, entry in entries.items()}
+    layouts = get_args(ValueLayout)
+    if not isinstance(stored, Mapping) or not all(layout in layouts and _are_names(names) for layout, names in stored.items()):
+        raise ModelError(f"{file}: coreml.traces must hold names by module path for each of {', '.join(layouts)}; convert the model again")
+    return {path: TracedValue(name, layout) for layout, names in stored.items() for path, name in names.items()}
 
 
-def _is_entry(entry: Any) -> bool:
-    return isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) and entry[1] in get_args(ValueLayout)
+def store_traced_values(values: Mapping[str, TracedValue]) -> dict[str, dict[str, str]]:
+    """Write what `read_traced_values` reads.
+
+    >>> store_traced_values({"conv_in": TracedValue("x_1"), "mid_block.attentions.0.proj_in": TracedValue("x_2", "sequence")})
+    {'same': {'conv_in': 'x_1'}, 'sequence': {'mid_block.attentions.0.proj_in': 'x_2'}}
+    """
+    stored: dict[str, dict[str, str]] = {}
+    for path, value in values.items():
+        stored.setdefault(value.layout, {})[path] = value.name
+    return stored
+
+
+def _are_names(names: Any) -> bool:
+    return isinstance(names, Mapping) and all(isinstance(name, str) for name in names.values())

@@ -59,6 +59,7 @@ def test_links_of_the_documents_lead_somewhere() -> None:
         "CONTRIBUTING.md",
         "SECURITY.md",
         "docs/faq.md",
+        "docs/how-to-add.md",
         "docs/stability.md",
         "training/README.md",
     ):

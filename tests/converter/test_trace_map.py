@@ -157,4 +157,5 @@ def test_a_map_that_is_damaged_or_of_another_package_says_so(packages: Callable[
     unmapped = described({})
     name = unmapped.trace_names[-1]
     assert "decoder" not in unmapped.trace_names
-    assert np.array_equal(unmapped.trace([name], **inputs)[name], unmapped(**inputs)["image"])
+    # a trace runs operations one by one, where a run fuses some
+    np.testing.assert_allclose(unmapped.trace([name], **inputs)[name], unmapped(**inputs)["image"], rtol=0, atol=1e-5)

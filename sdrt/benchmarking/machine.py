@@ -37,7 +37,7 @@ def reset_peak_memory() -> bool:
 
 
 def peak_memory_mib() -> float | None:
-    """The largest resident set since the last reset (MiB); None where the system does not tell."""
+    """Return the largest resident set since the last reset (MiB), or None where the system does not tell."""
     try:
         lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

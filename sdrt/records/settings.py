@@ -271,7 +271,7 @@ def _check_type(name: str, value: object, annotation: Any) -> None:
 
 
 def _whole(value: object) -> int | None:
-    """A Python int from any integer type, numpy's included; None for what is none, True and False among them."""
+    """Return a Python int of any integer type, numpy's included, or None for anything else, bools included."""
     try:
         return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:

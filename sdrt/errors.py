@@ -3,7 +3,6 @@
 ::
 
     SdrtError
-    SdrtError
     ├── ConfigError            (ValueError)        an unusable setting, name or configuration
     ├── ArrayContractError     (TypeError)         an array whose shape, dtype or values break its contract, NaN included
     ├── ModelError             (ValueError)        an unusable model folder
@@ -12,7 +11,8 @@
     ├── BackendError           (RuntimeError)      an unknown, broken or closed backend
     │   └── MissingExtraError  (ImportError)       an optional package that is not installed
     ├── ConversionError        (ValueError)        a conversion that cannot be done, or whose result is not close enough
-└── ImageError             (ValueError)        an image that cannot be read or written
+    └── ImageError             (ValueError)        an image that cannot be read or written
+
 Each message is one line: the rule, the offending value, the fix.
 """
 

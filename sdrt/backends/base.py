@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Protocol, Self, runtime_checkable
 
 from sdrt.arrays import Array, Numerics, Signature, float_dtype
@@ -37,8 +38,10 @@ class BackendOptions:
 
     def __post_init__(self) -> None:
         float_dtype(self.numerics)
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"threads must be at least 1, or None for all cores, got {self.threads}; pass another number")
+        if self.threads is not None and (not isinstance(self.threads, Integral) or self.threads < 1):
+            raise ConfigError(
+                f"threads must be a whole number of at least 1, or None for all cores, got {self.threads!r}; pass such a number"
+            )
 
 
 class Network(Protocol):

@@ -240,4 +240,8 @@ def _by_part(backend: str | Backend | Mapping[str, str | Backend]) -> dict[Compo
 
 
 def _resolve(backend: str | Backend) -> Backend:
-    return registry.get(backend) if isinstance(backend, str) else backend
+    if isinstance(backend, str):
+        return registry.get(backend)
+    if not hasattr(backend, "open"):
+        raise ConfigError(f"backend must be a name, a Backend, or a mapping by component, got {type(backend).__name__}; pass one of those")
+    return backend

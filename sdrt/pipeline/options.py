@@ -144,7 +144,7 @@ def given_options(arguments: Mapping[str, Any], others: Mapping[str, Any]) -> Ge
     """
     names = GenerateOptions.__annotations__
     if unknown := sorted(others.keys() - OldSpellings.__annotations__.keys()):
-        raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(names)}, on_step")
+        raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(names)}")
     # the frames between the caller and the warning: this function, and the method that calls it
     return plain_options({**others, **{name: arguments[name] for name in names}}, stacklevel=4)
 

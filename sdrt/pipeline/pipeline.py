@@ -1,6 +1,7 @@
 """From prompt to picture: the pipeline, which makes a run of each call and hands it to the one loop."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Self, Unpack
 
 from sdrt.arrays import Float, Numerics
@@ -206,10 +207,12 @@ class Pipeline:
         ArrayContractError : a network returned NaN, or an array of another shape than its contract says
         """
         steps = Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)), on_progress)
-        for step in steps:
-            if on_step is not None and on_step(step) is False:
-                steps.cancel()
-        return steps.result()
+        # an error of on_step releases the networks now, and not when the last traceback that holds this frame goes
+        with closing(steps):
+            for step in steps:
+                if on_step is not None and on_step(step) is False:
+                    steps.cancel()
+            return steps.result()
 
     def steps(
         self,

@@ -196,6 +196,11 @@ def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]
     rng, sampler_rng = (
         stream_from_state(choice) if isinstance(choice, Mapping) else choice for choice in (options.get("rng"), options.get("sampler_rng"))
     )
+    for name, choice in (("rng", rng), ("sampler_rng", sampler_rng)):
+        if not (choice is None or isinstance(choice, str) or hasattr(choice, "normal")):
+            raise ConfigError(
+                f"{name} must be the name of a noise stream, a stream or its state, got {type(choice).__name__}; pass one of those"
+            )
     # the same object twice is one stream that goes on
     return "torch" if rng is None else rng, None if sampler_rng is rng and not isinstance(rng, str) else sampler_rng
 

@@ -65,8 +65,11 @@ def _sampler(model: Model, scheduler: SchedulerChoice | None, numerics: Numerics
             return sampler_from_config(scheduler, options.pop("numerics", numerics), compat).with_options(**options)
         case DiffusersScheduler():
             return scheduler.sampler
-        case _:
+        case Sampler():
             return scheduler
+    raise ConfigError(
+        f"scheduler must be a name, a configuration, or an object of sdrt.schedulers, got {type(scheduler).__name__}; pass one of those"
+    )
 
 
 def scheduler_name(scheduler: SchedulerChoice | None, sampler: Sampler) -> str:

@@ -82,8 +82,10 @@ class Step:
             raise ConfigError(f"kind must be {' or '.join(map(repr, get_args(PreviewKind)))}, got {kind!r}; leave it out")
         if image is None:
             return self._decode(self.x0)
-        if not 0 <= image < (count := len(self.latents)):
-            raise ConfigError(f"image must be in [0, {count - 1}], got {image}; leave it out for all {count}")
+        count = len(self.latents)
+        if image not in range(count):
+            raise ConfigError(f"image must be in [0, {count - 1}], got {image!r}; leave it out for all {count}")
+        image = int(image)
         return self._decode(self.x0[image : image + 1])[0]
 
     def __repr__(self) -> str:

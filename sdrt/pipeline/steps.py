@@ -79,7 +79,8 @@ class Steps(Iterator[Step]):
 
     def cancel(self) -> None:
         """End the call before its next piece of work, from any thread; one that is over stays as it is."""
-        self._cancelled.set()
+        if self._result is None:
+            self._cancelled.set()
 
     def close(self) -> None:
         """Cancel and release the networks at once; for the thread that iterates."""

@@ -4,6 +4,7 @@ import importlib.metadata
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 
+import numpy as np
 import pytest
 
 from sdrt.backends import BackendOptions, registry
@@ -76,5 +77,7 @@ def test_a_plug_in_cannot_take_a_built_in_name(plug_ins: list[EntryPoint]) -> No
 def test_options_are_checked_on_construction() -> None:
     with pytest.raises(ConfigError, match=r"numerics must be 'float32' or 'float64', got 'float16'"):
         BackendOptions(numerics="float16")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"threads must be at least 1, or None for all cores, got 0"):
-        BackendOptions(threads=0)
+    for threads in (0, 2.5, "2"):
+        with pytest.raises(ConfigError, match=f"threads must be a whole number of at least 1, or None for all cores, got {threads!r}"):
+            BackendOptions(threads=threads)  # type: ignore[arg-type]
+    assert BackendOptions(threads=np.int64(2)).threads == 2  # type: ignore[arg-type]

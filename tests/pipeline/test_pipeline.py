@@ -172,7 +172,7 @@ def test_float64_all_the_way(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stepps": 3}, r"unknown option stepps; the options are seed, num_images, .*on_step"),
+        ({"stepps": 3}, r"unknown option stepps; the options are seed, num_images, .*compat$"),
         ({"num_images": 0}, r"num_images must be a whole number of at least 1, got 0"),
         ({"num_inference_steps": 2.5}, r"num_inference_steps must be a whole number of at least 1, got 2\.5"),
         ({"num_inference_steps": 1001}, r"1000.*1001"),
@@ -181,10 +181,13 @@ def test_float64_all_the_way(folder: Path) -> None:
         ({"height": 60}, r"height must be a multiple of 8 for this model, got 60; try 64"),
         ({"width": 0}, r"width must be a whole number of at least 1, got 0"),
         ({"scheduler": "eular"}, r"eular"),
+        ({"scheduler": 3}, r"scheduler must be a name, a configuration, or an object of sdrt\.schedulers, got int"),
         ({"scheduler": "euler", "eta": 0.5}, r"EulerDiscreteScheduler has no step option eta, got 0.5; leave it out"),
         ({"eta": 1.5}, r"eta must be in \[0, 1\].*got 1\.5"),
         ({"compat": "comfy"}, r"compat must be diffusers or apple, got 'comfy'"),
         ({"rng": "dice"}, r"numpy, nv, torch.*dice"),
+        ({"rng": 3}, r"rng must be the name of a noise stream, a stream or its state, got int"),
+        ({"sampler_rng": 3}, r"sampler_rng must be the name of a noise stream, a stream or its state, got int"),
         ({"seed": "lucky"}, r"seed must be a whole number, got 'lucky'"),
         ({"seed": 2**32, "rng": "numpy"}, r"4294967296"),
         ({"prompt": ["a", "b"]}, r"prompt must be one text, got list"),
@@ -257,6 +260,12 @@ def test_options_of_a_backend_reach_it_and_unknown_ones_are_refused(folder: Path
         sdrt.load(folder, backend, gliter="much")
     with pytest.raises(ConfigError, match=r"backend must be given for components among text_encoder, .*, safety_checker, got u_net"):
         sdrt.load(folder, {"u_net": backend})
+
+
+@pytest.mark.parametrize("backend", [3, ["fake"], {"unet": 3}], ids=str)
+def test_what_is_no_backend_is_refused(folder: Path, backend: Any) -> None:
+    with pytest.raises(ConfigError, match=r"backend must be a name, a Backend, or a mapping by component, got (int|list)"):
+        sdrt.load(folder, backend)
 
 
 def test_parts_may_run_on_different_backends(folder: Path) -> None:

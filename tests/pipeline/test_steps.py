@@ -147,8 +147,9 @@ def test_one_image_of_a_batch_is_decoded(pipe: sdrt.Pipeline) -> None:
     assert len(every) == 3
     for k in range(3):
         assert step.decode(k).tobytes() == every[k].tobytes() == step.preview[k].tobytes()
-    with pytest.raises(ConfigError, match=r"image must be in \[0, 2\], got 3; leave it out for all 3"):
-        step.decode(3)
+    for image in (3, -1, "1"):
+        with pytest.raises(ConfigError, match=rf"image must be in \[0, 2\], got {image!r}; leave it out for all 3"):
+            step.decode(image)  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match="kind must be 'vae', got 'taesd'"):
         step.decode(kind="taesd")  # type: ignore[call-overload]
 
@@ -264,9 +265,24 @@ def test_leaving_the_loop_releases_the_networks(folder: Path) -> None:
     assert all(network.closed for network in backend.opened)
 
 
+def test_an_error_of_a_callback_releases_the_networks(folder: Path) -> None:
+    def fail(_: object) -> None:
+        raise LookupError
+
+    for callback in ("on_step", "on_progress"):
+        backend = FakeBackend()
+        pipe = sdrt.load(folder, backend, reduce_memory=True)
+        # the error is kept, and so is the frame of generate
+        with pytest.raises(LookupError) as kept:
+            pipe.generate(PROMPT, **QUICK, **{callback: fail})
+        assert all(network.closed for network in backend.opened)
+        assert kept.value.__traceback__ is not None
+
+
 def test_a_call_that_is_over_cannot_be_cancelled(pipe: sdrt.Pipeline) -> None:
     steps = pipe.steps(PROMPT, **QUICK)
     result = steps.result()
     steps.cancel()
     assert steps.result() is result
     assert not result.cancelled
+    assert not steps.cancelled

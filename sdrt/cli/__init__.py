@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from sdrt._version import __version__
 from sdrt.cli import benchmark, generate, inspect, listing, plug_ins
@@ -16,9 +17,16 @@ from sdrt.errors import SdrtError
 __all__ = ["main", "parser"]
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments, as every other error is said; commands' parsers are of this class too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"sdrt: {message}; '{self.prog} --help' shows what it takes\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the whole command line's parser; each command's ``run`` takes the parsed namespace."""
-    top = argparse.ArgumentParser(prog="sdrt", description="Stable Diffusion in plain numpy, on the backend of your choice.")
+    top: argparse.ArgumentParser = _Parser(prog="sdrt", description="Stable Diffusion in plain numpy, on the backend of your choice.")
     top.add_argument("--version", action="version", version=f"sdrt {__version__}")
     top.add_argument("-v", "--verbose", action="store_true", help="report on standard error what is being done")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")

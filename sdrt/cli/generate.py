@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GenerateCommand", "add_command"]
 
+# Endings that ask for a picture of another format; any other name is a folder's.
+_OTHER_PICTURES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".tif", ".tiff", ".webp")
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateCommand:
@@ -110,6 +113,8 @@ def run(command: GenerateCommand) -> None:
     from sdrt.images.files import make_folder
 
     is_file = command.output.suffix.lower() == ".png"
+    if command.output.suffix.lower() in _OTHER_PICTURES and not command.output.is_dir():
+        raise ConfigError(f"-o must be a folder, or a file ending in .png, got {command.output}; write PNG, which carries the settings")
     if is_file and len(command.prompts) > 1:
         raise ConfigError(f"-o must be a folder for {len(command.prompts)} prompts, got the file {command.output}; pass a folder")
     if is_file and not command.output.parent.is_dir():

@@ -101,6 +101,8 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
     ------
     ConfigError : arguments that contradict each other, or cannot be read
     """
+    if arguments.fast and arguments.backend not in (None, "torch"):
+        raise ConfigError(f"--fast chooses the torch backend, got --backend {arguments.backend} too; leave one of them out")
     given = {name: getattr(arguments, name) for name in (*_LOAD, *_SWITCHES)}
     return ModelChoice(
         model=arguments.model,

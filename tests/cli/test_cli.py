@@ -89,6 +89,14 @@ def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None
         (["generate", "a", "--steps", "0"], "num_inference_steps must be a whole number of at least 1, got 0"),
         (["generate", "a", "--height", "100"], "height must be a multiple of 8 for this model, got 100; try 96"),
         (["generate", "--prompts", "no/such.txt"], "--prompts no/such.txt: cannot be read"),
+        (
+            ["generate", "a", "--fast", "--backend", "numpy"],
+            "--fast chooses the torch backend, got --backend numpy too; leave one of them out",
+        ),
+        (
+            ["generate", "a", "-o", "a.jpg"],
+            "-o must be a folder, or a file ending in .png, got a.jpg; write PNG, which carries the settings",
+        ),
         (["generate", "a", "-o", "no/such/a.png"], "no/such: no such folder"),
         (["inspect", "no/such.png"], "no/such.png: cannot be read"),
     ],
@@ -100,6 +108,27 @@ def test_an_error_is_one_line_and_status_2(
     monkeypatch.chdir(tmp_path)
     assert message in errors(capsys, *argv)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "the following arguments are required: COMMAND; 'sdrt --help' shows what it takes"),
+        (["draw"], "argument COMMAND: invalid choice: 'draw'"),
+        (["generate", "a", "--steps", "2.5"], "invalid int value: '2.5'; 'sdrt generate --help' shows what it takes"),
+        (["generate", "a", "b"], "unrecognized arguments: b; 'sdrt --help' shows what it takes"),
+        (["convert", "--model-version"], "expected one argument; 'sdrt convert --help' shows what it takes"),
+    ],
+    ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else None,
+)
+def test_arguments_that_cannot_be_read_are_one_line_too(capsys: pytest.CaptureFixture[str], argv: list[str], message: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert err.startswith("sdrt: ")
+    assert message in err
+    assert err.count("\n") == 1
 
 
 def test_an_empty_file_of_prompts_and_one_file_for_many_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -269,12 +269,13 @@ def test_an_error_of_a_callback_releases_the_networks(folder: Path) -> None:
     def fail(_: object) -> None:
         raise LookupError
 
-    for callback in ("on_step", "on_progress"):
+    callbacks: tuple[dict[str, Any], ...] = ({"on_step": fail}, {"on_progress": fail})
+    for callback in callbacks:
         backend = FakeBackend()
         pipe = sdrt.load(folder, backend, reduce_memory=True)
         # the error is kept, and so is the frame of generate
         with pytest.raises(LookupError) as kept:
-            pipe.generate(PROMPT, **QUICK, **{callback: fail})
+            pipe.generate(PROMPT, **QUICK, **callback)
         assert all(network.closed for network in backend.opened)
         assert kept.value.__traceback__ is not None
 

@@ -1,4 +1,4 @@
-"""Backends: whatever runs the networks, behind one seam."""
+"""Backends run the networks; this package holds their protocols, their contract and the built-in ones."""
 
 from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwork
 from sdrt.backends.binding import BoundNetwork

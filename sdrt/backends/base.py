@@ -1,4 +1,4 @@
-"""The seam between the runtime and whatever runs the networks: two protocols and the options that every backend understands."""
+"""The seam between the runtime and the backends that run networks: the protocols, and the options of every backend."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -16,17 +16,17 @@ __all__ = ["Backend", "BackendOptions", "Network", "TraceableNetwork"]
 
 @dataclass(frozen=True, kw_only=True)
 class BackendOptions:
-    """How a backend is to run its networks.
+    """How a backend runs its networks.
 
     Parameters
     ----------
     numerics : "float32" or "float64"
-        The dtype of the seam, and the least precision of every product behind it.
+        The dtype of the seam, and the minimum precision of every computation behind it.
     threads : int or None
-        Upper bound of the threads that one call uses; None leaves it to the backend (the cores that this process may use).
+        Upper bound on the threads of one call; None leaves it to the backend (the cores that this process may use).
     low_memory : bool
-        Whether to trade speed for a small peak: weights stay mapped as they are stored and are widened where they are used, attention is
-        computed in slices. A backend that has no such way runs as ever.
+        Whether to trade speed for less peak memory: weights stay mapped as stored and are widened at each use, attention is computed in
+        slices. A backend without such a mode ignores it.
     extra : mapping
         The backend's own options, already checked against its ``option_names``.
     """
@@ -45,11 +45,11 @@ class BackendOptions:
 
 
 class Network(Protocol):
-    """A pure function over named arrays. It may be called from several threads; its outputs never alias inputs or workspaces."""
+    """A pure function over named arrays. Several threads may call it; its outputs never alias inputs or workspaces."""
 
     @property
     def signature(self) -> Signature:
-        """Names, dtypes and shapes of what it takes and gives."""
+        """Names, dtypes and shapes of its inputs and outputs."""
         ...
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
@@ -60,30 +60,30 @@ class Network(Protocol):
         ...
 
     def bind(self, **constants: Array) -> Self:
-        """Return the same network with some inputs fixed for a run: moved once, and what depends on them alone computed once."""
+        """Return the same network with some inputs fixed for a run; values that depend on them alone are computed once."""
         ...
 
     def close(self) -> None:
-        """Give the memory back; closing twice is fine, calling afterwards raises BackendError."""
+        """Free the memory. Closing twice is fine; calling afterwards raises BackendError."""
         ...
 
 
 @runtime_checkable
 class TraceableNetwork(Network, Protocol):
-    """A network that can be looked into. :class:`~sdrt.backends.BoundNetwork` is one, if only by saying that it knows no names."""
+    """A network that returns inner values. Every :class:`~sdrt.backends.BoundNetwork` is one, though its ``trace_names`` may be empty."""
 
     @property
     def trace_names(self) -> tuple[str, ...]:
-        """The inner values that `trace` gives, by their modules' paths in diffusers."""
+        """The inner values that `trace` returns, by the paths of their modules in diffusers."""
         ...
 
     def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]:
-        """Run once for inner values, in the layout of diffusers' modules; an unknown name is a ConfigError with those that are near."""
+        """Run once and return inner values, in the layout of diffusers' modules; an unknown name raises ConfigError with similar names."""
         ...
 
 
 class Backend(Protocol):
-    """Opens networks."""
+    """Open networks."""
 
     @property
     def name(self) -> str:
@@ -92,7 +92,7 @@ class Backend(Protocol):
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """The options of its own that it takes in ``BackendOptions.extra``."""
+        """The backend's own options, which it takes in ``BackendOptions.extra``."""
         ...
 
     @property
@@ -110,11 +110,11 @@ class Backend(Protocol):
         options : BackendOptions
             How to run it.
         component_options : ComponentOptions
-            What to compute; those that `component_options` does not name have their defaults.
+            What to compute; options that `component_options` does not list have their defaults.
 
         Raises
         ------
-        ConfigError : an option or a configuration that this backend cannot do
+        ConfigError : this backend does not support an option or the configuration
         ModelError : the folder does not fit; the message names file and tensor
         """
         ...

@@ -1,6 +1,6 @@
-"""What every network does around its numbers: the names it takes, the inputs that are bound, its end.
+"""The network protocol without the computation: checked names, bound inputs, closing.
 
-A backend's network subclasses :class:`BoundNetwork` and computes:
+A backend's network subclasses :class:`BoundNetwork` and adds the computation:
 
 >>> import numpy as np
 >>> class Doubling(BoundNetwork):
@@ -33,26 +33,26 @@ __all__ = ["BoundNetwork"]
 
 
 class BoundNetwork(ABC):
-    """Keep the protocol of :class:`sdrt.backends.Network` for a backend that writes `_run`, and other hooks where it wants.
+    """Implement the protocol of :class:`sdrt.backends.Network` for a backend that writes `_run`, and other hooks if needed.
 
-    Closing a network ends those that were bound from it; closing a bound one ends only that. A call that runs meanwhile ends undisturbed:
-    memory is released when the last one has.
+    Closing a network also closes those that were bound from it; closing a bound one closes only that. Running calls finish undisturbed:
+    memory is released after the last one.
 
     Parameters
     ----------
     component : str
         For messages.
     signature : Signature
-        Names, dtypes and shapes of what the network takes and gives, bound inputs included.
+        Names, dtypes and shapes of the network's inputs and outputs, bound inputs included.
 
     Attributes
     ----------
     _component, _signature
-        As given.
+        The arguments.
     _constants : mapping
-        All inputs that are bound, as copies.
+        Copies of all bound inputs.
     _parent : BoundNetwork or None
-        What it was bound from.
+        The network that it was bound from.
     """
 
     def __init__(self, component: str, signature: Signature) -> None:
@@ -60,27 +60,27 @@ class BoundNetwork(ABC):
         self._signature = signature
         self._constants: Mapping[str, Array] = {}
         self._parent: BoundNetwork | None = None
-        # nobody else's: one lock for a network and all that is bound from it, and how many calls run
+        # private to this class: one lock for a network and all that are bound from it, and the number of running calls
         self.__lock = threading.Lock()
         self.__calls, self.__closed, self.__released = 0, False, False
 
     @property
     def signature(self) -> Signature:
-        """Names, dtypes and shapes of what it takes and gives, bound inputs included."""
+        """Names, dtypes and shapes of the inputs and outputs, bound inputs included."""
         return self._signature
 
     @property
     def closed(self) -> bool:
-        """Whether it, or what it was bound from, is closed."""
+        """Whether it, or a network that it was bound from, is closed."""
         return any(network.__closed for network in self._lineage())
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
-        """Run once on every input that is not bound.
+        """Run once on all inputs that are not bound.
 
         Raises
         ------
         BackendError : the network is closed
-        ArrayContractError : an input is missing, unknown or bound already, or only some of the optional ones are given
+        ArrayContractError : an input is missing, unknown or already bound, or only some of the optional ones are passed
         """
         with self._in_use():
             self._check_names(inputs)
@@ -92,7 +92,7 @@ class BoundNetwork(ABC):
         Raises
         ------
         BackendError : the network is closed
-        ArrayContractError : an input is unknown or bound already, or only some of the optional ones are given
+        ArrayContractError : an input is unknown or already bound, or only some of the optional ones are passed
         """
         with self._in_use():
             self._check_names(constants, partly=True)
@@ -106,7 +106,7 @@ class BoundNetwork(ABC):
 
     @property
     def trace_names(self) -> tuple[str, ...]:
-        """The inner values that `trace` gives, by module path; none where the network cannot be looked into.
+        """The inner values that `trace` returns, by module path; empty for a network that returns none.
 
         Raises
         ------
@@ -116,23 +116,23 @@ class BoundNetwork(ABC):
             return self._trace_names()
 
     def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]:
-        """Run once for inner values, as diffusers' modules give them.
+        """Run once and return inner values, as diffusers' modules compute them.
 
         Parameters
         ----------
         names : collection of str
-            Of `trace_names`: paths as in diffusers, such as ``down_blocks.0.resnets.1``, and ``text_model.encoder.layers.3`` of both kinds
-            of text encoders.
+            Names from `trace_names`: paths as in diffusers, such as ``down_blocks.0.resnets.1``, or ``text_model.encoder.layers.3`` for
+            either text encoder.
         **inputs
             As for a call.
 
         Returns
         -------
-        dict of arrays by name, in the order in which they are made: in torch's layout, float[n, C, h, w] or float[n, L, D]
+        dict of arrays by name, in the order of their computation and in torch's layout: float[n, C, h, w] or float[n, L, D]
 
         Raises
         ------
-        ConfigError : a name is unknown; the message has those that are near
+        ConfigError : a name is unknown; the message has similar names
         BackendError, ArrayContractError : as a call
         """
         with self._in_use():
@@ -141,43 +141,43 @@ class BoundNetwork(ABC):
             return self._trace(names, self._ordered({**self._constants, **inputs})) if names else {}
 
     def close(self) -> None:
-        """Give the memory back; closing twice is fine."""
+        """Free the memory; closing twice is fine."""
         self.__closed = True
         self._release_when_idle()
 
     @abstractmethod
     def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Compute all outputs, as memory of their own.
+        """Compute all outputs, in arrays of their own.
 
         Parameters
         ----------
         inputs : mapping
-            Every input, the bound ones included, and all or none of the optional ones, in the signature's order.
+            All inputs, bound ones included, and all or none of the optional ones, in the signature's order.
         """
 
-    def _bind(self, constants: Mapping[str, Array]) -> None:  # noqa: B027 a network that computes nothing ahead has nothing to do
-        """Compute what depends on inputs alone that are fixed; called on the new network, a shallow copy of the one it is bound from.
+    def _bind(self, constants: Mapping[str, Array]) -> None:  # noqa: B027 a network that precomputes nothing has nothing to do
+        """Compute values that depend on fixed inputs alone; called on the new network, a shallow copy of the one it is bound from.
 
         Parameters
         ----------
         constants : mapping
-            What is fixed now, copies already; `_constants` holds these and what was fixed before.
+            Copies of the inputs that are fixed now; `_constants` holds these and the earlier ones.
         """
 
     def _trace_names(self) -> tuple[str, ...]:
-        """List what `_trace` can give."""
+        """List the names that `_trace` can return."""
         return ()
 
     def _trace(self, names: Collection[str], inputs: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ARG002 for those that have any
-        """Compute inner values, at least one, all of them listed by `_trace_names`; inputs as `_run` has them."""
+        """Compute one or more inner values that `_trace_names` lists; `inputs` as in `_run`."""
         return {}
 
-    def _release(self) -> None:  # noqa: B027 arrays and the like go by themselves
-        """Let go of memory; called once, when the network is closed and no call runs. What was bound shares the rest with its parent."""
+    def _release(self) -> None:  # noqa: B027 arrays and the like are freed by themselves
+        """Release memory; called once, when the network is closed and no call runs. A bound network shares its weights with its parent."""
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
-        """Keep the network, and what it is bound from, while a call runs."""
+        """Keep the network, and those that it is bound from, open while a call runs."""
         lineage = self._lineage()
         with self.__lock:
             if self.closed:
@@ -194,7 +194,7 @@ class BoundNetwork(ABC):
                 network._release_when_idle()
 
     def _lineage(self) -> "list[BoundNetwork]":
-        """List this network and those that it was bound from."""
+        """List this network and the ones that it was bound from."""
         return [self] if self._parent is None else [self, *self._parent._lineage()]
 
     def _release_when_idle(self) -> None:
@@ -212,7 +212,7 @@ class BoundNetwork(ABC):
         return {spec.name: arrays[spec.name] for spec in (*self._signature.inputs, *self._signature.optional) if spec.name in arrays}
 
     def _check_names(self, arrays: Mapping[str, Array], *, partly: bool = False) -> None:
-        """Refuse arrays that are missing (some may be, with `partly`), unknown or bound already, and optional ones that are incomplete."""
+        """Refuse arrays that are missing (unless `partly`), unknown or already bound, and an incomplete set of optional ones."""
         required, optional = self._free(self._signature.inputs), self._free(self._signature.optional)
         wanted = {name for name in required if name in arrays or not partly}
         if arrays.keys() not in (wanted, wanted.union(optional)):
@@ -228,5 +228,5 @@ class BoundNetwork(ABC):
         known = self._trace_names()
         for name in names:
             if name not in known:
-                near = ", ".join(get_close_matches(name, known, n=3)) or f"{len(known)} others"
-                raise ConfigError(f"{self._component}: names must be among trace_names, got {name!r}; it has {near}")
+                similar = ", ".join(get_close_matches(name, known, n=3)) or f"{len(known)} others"
+                raise ConfigError(f"{self._component}: names must be among trace_names, got {name!r}; it has {similar}")

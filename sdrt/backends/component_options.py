@@ -1,4 +1,4 @@
-"""What a network can be asked to do differently, whichever backend runs it: part of the contract, as its inputs and outputs are."""
+"""Options that change what a network computes, whichever backend runs it: part of the contract, like its inputs and outputs."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
@@ -12,27 +12,27 @@ __all__ = ["PLAIN", "ComponentOptions", "check_component_options"]
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentOptions:
-    """The options of one network, fixed when it is opened. A backend names those that it has in ``Backend.component_options``.
+    """The options of one network, fixed when it is opened. A backend lists the ones that it supports in ``Backend.component_options``.
 
     Parameters
     ----------
     clip_skip : int, at least 0
-        Text encoders: with k, ``last_hidden_state`` is what layer n - k of n gives, after the final norm, and ``penultimate_hidden_state``
-        the raw states one layer before that; ``pooled`` is of the last layer always. Other components ignore it.
+        Text encoders: with k, ``last_hidden_state`` is the output of layer n - k of n after the final norm, ``penultimate_hidden_state``
+        the raw states one layer earlier, and ``pooled`` always that of the last layer. Other components ignore it.
 
     Raises
     ------
-    ConfigError : a value that no network can take
+    ConfigError : a value that no network supports
     """
 
     clip_skip: int = 0
 
     def __post_init__(self) -> None:
         if self.clip_skip < 0:
-            raise ConfigError(f"clip_skip must be at least 0, got {self.clip_skip}; 0 leaves no layer out")
+            raise ConfigError(f"clip_skip must be at least 0, got {self.clip_skip}; 0 skips no layer")
 
     def chosen(self) -> dict[str, Any]:
-        """Collect the options that ask for something, by name.
+        """Collect the options that differ from their defaults, by name.
 
         >>> ComponentOptions(clip_skip=2).chosen(), ComponentOptions().chosen()
         ({'clip_skip': 2}, {})
@@ -40,14 +40,14 @@ class ComponentOptions:
         return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default}
 
 
-# A network as its model describes it.
+# The options of a network as its model describes it.
 PLAIN = ComponentOptions()
 
 
 def check_component_options(
     component: ComponentName, config: Mapping[str, Any], options: ComponentOptions, backend: str, supported: Collection[str]
 ) -> None:
-    """Raise ConfigError unless a backend can open a component with these options; nothing is opened.
+    """Raise ConfigError unless a backend can open a component with these options; open nothing.
 
     Parameters
     ----------
@@ -73,5 +73,5 @@ def check_component_options(
             )
     if options.clip_skip and options.clip_skip >= (layers := config["num_hidden_layers"]):
         raise ConfigError(
-            f"clip_skip must be below {layers}, the layers of this model's {component}, got {options.clip_skip}; leave fewer layers out"
+            f"clip_skip must be below {layers}, the layers of this model's {component}, got {options.clip_skip}; skip fewer layers"
         )

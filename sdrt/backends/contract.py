@@ -1,7 +1,7 @@
-"""The canonical contract of every component: what goes in and comes out, read from the model's own configuration.
+"""The canonical contract of every component: its inputs and outputs, derived from the model's own configuration.
 
 A backend hides its own layout and dtype behind these signatures; the runtime checks both sides of each call against them. A backend whose
-networks were fixed elsewhere (Core ML) may lack outputs, and its safety checker gives ``has_nsfw`` bool[n] in the place of scores.
+networks were fixed elsewhere (Core ML) may lack outputs, and its safety checker returns ``has_nsfw`` bool[n] instead of special scores.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def signature(component: ComponentName, config: Mapping[str, Any], numerics: Num
     config : mapping
         The component's ``config.json``, with the defaults of its diffusers or transformers class filled in.
     numerics : "float32" or "float64"
-        The promise of precision, which fixes the dtype of every floating array on the seam.
+        The promised precision, which fixes the dtype of every floating array on the seam.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The networks of one model, opened when first needed, with every array checked on its way in and out."""
+"""The networks of one model, opened when first needed, with every input and output checked."""
 
 import threading
 from collections import Counter
@@ -19,21 +19,21 @@ from sdrt.models.components import COMPONENTS, ComponentName
 __all__ = ["CheckedNetwork", "NetworkPool"]
 
 
-# The backends whose components the table states; what other packages' backends run, they say themselves.
+# The backends whose components the table lists; backends of other packages raise for a component themselves.
 _TABLED = frozenset(name for component in COMPONENTS.values() for name in component.backends)
 
 
 @dataclass(frozen=True)
 class CheckedNetwork:
-    """A network whose inputs and outputs are checked against its signature: the one place where a backend's mistakes surface by name.
+    """Check the inputs and outputs of a network against its signature: the one place where a backend's mistakes surface by name.
 
     Parameters
     ----------
     component : str
-        For the messages.
+        Its name, for messages.
     network : Network
     bound : frozenset of str
-        Inputs that are fixed already.
+        Inputs that are already fixed.
     """
 
     component: str
@@ -67,11 +67,11 @@ class CheckedNetwork:
 
     @property
     def trace_names(self) -> tuple[str, ...]:
-        """The inner values that `trace` gives; none where the network cannot be looked into."""
+        """The inner values that `trace` returns; empty for a network that returns none."""
         return self.network.trace_names if isinstance(self.network, TraceableNetwork) else ()
 
     def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]:
-        """Run once for inner values, see :meth:`sdrt.backends.BoundNetwork.trace`.
+        """Run once and return inner values, see :meth:`sdrt.backends.BoundNetwork.trace`.
 
         Raises
         ------
@@ -96,14 +96,14 @@ class CheckedNetwork:
 
 
 class NetworkPool:
-    """Networks by component; safe in threads.
+    """Open, share and close networks by component; safe in threads.
 
     Parameters
     ----------
     model : Model
     backends, options : mapping by component
     keep_loaded : bool
-        Whether a network that nobody uses stays open for the next call. If not, only those in use take memory.
+        Whether an idle network stays open for the next call. If not, only networks in use take memory.
     """
 
     def __init__(
@@ -143,9 +143,9 @@ class NetworkPool:
                 idle.close()
 
     def check(self, component: ComponentName, options: ComponentOptions) -> None:
-        """Raise ConfigError unless a component can be opened with these options; nothing is opened.
+        """Raise ConfigError unless a component can be opened with these options; open nothing.
 
-        The message names the component, the option, and the backend that does not have one of them.
+        The message names the component, the option, and the backend that lacks support.
         """
         backend, runners = self._backends[component], COMPONENTS[component].backends
         if backend.name in _TABLED and backend.name not in runners:
@@ -153,30 +153,30 @@ class NetworkPool:
         check_component_options(component, self.model.config(component), options, backend.name, backend.component_options)
 
     def is_open(self, component: ComponentName, options: ComponentOptions = PLAIN) -> bool:
-        """Whether :meth:`get` would open nothing."""
+        """Return whether the network is open, so that :meth:`get` opens nothing."""
         with self._lock:
             return (component, options) in self._networks
 
     def get(self, component: ComponentName, options: ComponentOptions = PLAIN) -> CheckedNetwork:
-        """Return the network of ``component``, opened if it is not; it stays open.
+        """Return the network of ``component``, opened if necessary; it stays open.
 
         Parameters
         ----------
         component : ComponentName
         options : ComponentOptions
-            Fixed when the component is opened, so that other options are another network.
+            Fixed when the component is opened, so other options mean another network.
 
         Raises
         ------
         ConfigError : as :meth:`check`
-        BackendError : the components are closed for good
+        BackendError : the pool is closed for good
         ModelError : the folder does not fit
         """
         with self._lock:
             return self._opened(component, options)
 
     def _opened(self, component: ComponentName, options: ComponentOptions) -> CheckedNetwork:
-        """Open or find the network, for a caller that holds the lock."""
+        """Open or find the network; the caller holds the lock."""
         if self._closed:
             raise BackendError("the pipeline is closed; make a new one with sdrt.load")
         key = (component, options)

@@ -1,7 +1,7 @@
-"""Which backends there are: those built in, and those that other packages register in the entry-point group ``sdrt.backends``.
+"""The backends: those built in, and those that other packages register in the entry-point group ``sdrt.backends``.
 
-An entry point names a callable without arguments (a class will do) that gives a :class:`~sdrt.backends.base.Backend`. It is loaded on first
-use: a broken plug-in is named when it is asked for, and harms no other.
+An entry point names a callable without arguments (a class will do) that returns a :class:`~sdrt.backends.base.Backend`. It is loaded on
+first use, so a broken plug-in is reported by name when it is used, and affects no other.
 """
 
 import importlib
@@ -37,7 +37,7 @@ class BackendStatus:
     origin : str
         ``built in``, or the distribution that registers it.
     problem : str or None
-        Why it cannot be used here.
+        Why it cannot be used here; None if it can.
     """
 
     name: str
@@ -46,7 +46,7 @@ class BackendStatus:
 
 
 def names() -> tuple[str, ...]:
-    """All backends by name, the built-in ones first; nothing is imported."""
+    """List all backends by name, the built-in ones first; import none."""
     return (*_BUILT_IN, *sorted({point.name for point in _plug_ins()} - set(_BUILT_IN)))
 
 
@@ -57,7 +57,7 @@ def get(name: str) -> Backend:
     ------
     ConfigError : no backend has this name, or two packages register it
     MissingExtraError : it needs a package that is not installed
-    BackendError : it cannot be imported, or is no backend
+    BackendError : it cannot be imported, or is not a backend
     """
     if name in _BUILT_IN:
         return _built_in(name)
@@ -70,7 +70,7 @@ def get(name: str) -> Backend:
 
 
 def status() -> tuple[BackendStatus, ...]:
-    """Every backend, and whether it can be used here; imports them all."""
+    """List every backend, and whether it can be used here; import them all."""
     plug_ins = _plug_ins()
     rows = []
     for name in names():
@@ -89,7 +89,7 @@ def _problem(name: str) -> str | None:
 
 
 def _plug_ins() -> "tuple[EntryPoint, ...]":
-    # imported here: it brings the standard library's mail parser, and built-in backends do without
+    # imported here because it loads the standard library's mail parser, which built-in backends do not need
     from importlib.metadata import entry_points
 
     return tuple(entry_points(group=GROUP))

@@ -1,4 +1,4 @@
-"""Guidance: which rows a denoiser is asked for, and how its predictions become one. One way a file, over ``base``."""
+"""Guidance: which rows a denoiser predicts, and how they combine into one prediction. One method a file, over ``base``."""
 
 from sdrt.guidance.base import Call, Guidance, Guided, Row, split_rows
 from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance

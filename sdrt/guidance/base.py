@@ -1,7 +1,7 @@
-"""What a guidance is: the rows that a denoiser is asked for, and how its predictions become the one that a sampler takes.
+"""The protocol of guidance: which rows a denoiser predicts, and how they combine into the one prediction that a sampler takes.
 
 A batch of the denoiser holds the rows of a guidance one kind after the other, each with one sample for every image. The order of
-:attr:`Guidance.rows` is that of the batch: conditions are laid out by it, predictions are split by it, and nothing else states it.
+:attr:`Guidance.rows` alone defines that layout: conditions are laid out and predictions are split by it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,20 +12,20 @@ from sdrt.arrays import Array, Float
 
 __all__ = ["Call", "Guidance", "Guided", "Row", "split_rows"]
 
-# What the rows of one kind are told.
+# The kinds of rows, by the text that conditions them.
 Row: TypeAlias = Literal["negative", "prompt"]
 
 
 @dataclass(frozen=True)
 class Call:
-    """Which denoiser call of a run is under way.
+    """The position of a denoiser call in its run.
 
     Parameters
     ----------
     index, num_calls : int
-        Counted from the call at which the run starts, so that ``index / num_calls`` is the share of the run that is over.
+        Counted from the call at which the run starts, so that ``index / num_calls`` is the fraction of the run that is done.
     timestep : float
-        As the networks are told it, in steps of the training schedule.
+        The networks' input, in steps of the training schedule.
     """
 
     index: int
@@ -35,14 +35,14 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Guided:
-    """What a sampler's step takes.
+    """The predictions that a sampler's step takes.
 
     Parameters
     ----------
     output : float[n,C,h,w]
         The prediction that the step follows.
     unconditional : float[n,C,h,w] or None
-        The prediction without the prompt, for samplers that look at both (CFG++).
+        The prediction without the prompt, for samplers that use both (CFG++).
     """
 
     output: Float
@@ -50,23 +50,23 @@ class Guided:
 
 
 class Guidance(Protocol):
-    """A way to make one prediction of several."""
+    """Combine the predictions of several rows into one."""
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The kinds of rows that it needs, in the order in which they stand in the batch."""
+        """The kinds of rows that it needs, in their order in the batch."""
 
     @property
     def unet_inputs(self) -> Mapping[str, Array]:
-        """What the U-Net is told of the guidance, beside the rows' conditions: one row for all."""
+        """Further inputs of the U-Net, one row for all: LCM's embedded scale."""
 
     def __call__(self, predictions: Float, call: Call, /) -> Guided:
-        """Make one prediction.
+        """Combine the predictions.
 
         Parameters
         ----------
         predictions : float[rows * n,C,h,w]
-            The denoiser's output, laid out by :attr:`rows`; left as it is.
+            The denoiser's output, laid out by :attr:`rows`; not modified.
         call : Call
 
         Returns
@@ -76,7 +76,7 @@ class Guidance(Protocol):
 
 
 def split_rows(predictions: Float, rows: Sequence[Row]) -> dict[Row, Float]:
-    """Split a batch by its kinds of rows: views float[n,C,h,w].
+    """Split a batch by its kinds of rows, into views float[n,C,h,w].
 
     >>> import numpy as np
     >>> split_rows(np.array([1.0, 2.0, 3.0, 4.0]), ("negative", "prompt"))

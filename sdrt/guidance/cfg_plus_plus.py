@@ -1,6 +1,6 @@
-"""CFG++: the sampler renoises with the prediction without the prompt, so that it is handed both.
+"""CFG++: the sampler renoises with the unconditional prediction, so it takes both predictions.
 
-Source: Chung et al. 2024 (arXiv:2406.08070), algorithm 2. Where the step uses which prediction is the sampler's business.
+Source: Chung et al. 2024 (arXiv:2406.08070), algorithm 2. The sampler decides where its step uses which prediction.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ __all__ = ["CFGPlusPlusGuidance"]
 
 @dataclass(frozen=True)
 class CFGPlusPlusGuidance:
-    """Another guidance, handed on beside the prediction without the prompt.
+    """Pass on the prediction of another guidance together with the unconditional one.
 
     Parameters
     ----------
     guidance : Guidance
-        With a row ``negative``, whatever its scale: the usual ones lie in [0, 1].
+        One with a row ``negative``; its scale usually lies in [0, 1].
     """
 
     guidance: Guidance
@@ -35,5 +35,5 @@ class CFGPlusPlusGuidance:
         return self.guidance.unet_inputs
 
     def __call__(self, predictions: Float, call: Call, /) -> Guided:
-        """Guide, and hand on the prediction without the prompt."""
+        """Guide, and pass on the unconditional prediction."""
         return replace(self.guidance(predictions, call), unconditional=split_rows(predictions, self.rows)["negative"])

@@ -1,4 +1,4 @@
-"""Which guidance a run has."""
+"""Choose the guidance of a run."""
 
 from sdrt.guidance.base import Guidance
 from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
@@ -20,9 +20,9 @@ def choose_guidance(
     scale, rescale : float
         The settings ``guidance_scale`` and ``guidance_rescale``.
     embedding_size : int or None
-        Length of the embedding by which the U-Net is told the scale; None for one that is not.
+        Length of the embedding in which the U-Net takes the scale; None for a U-Net without one.
     needs_unconditional : bool
-        Whether the sampler looks at the prediction without the prompt too (CFG++), at every scale.
+        Whether the sampler also uses the unconditional prediction (CFG++), at every scale.
 
     >>> choose_guidance(1.0), choose_guidance(7.5)
     (Unguided(), ClassifierFreeGuidance(scale=7.5))

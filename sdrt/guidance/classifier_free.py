@@ -15,7 +15,7 @@ __all__ = ["ClassifierFreeGuidance", "guide", "is_guided"]
 
 @dataclass(frozen=True)
 class ClassifierFreeGuidance:
-    """uncond + scale * (cond - uncond).
+    """Compute uncond + scale * (cond - uncond).
 
     Parameters
     ----------
@@ -29,15 +29,15 @@ class ClassifierFreeGuidance:
     scale: float
 
     def __call__(self, predictions: Float, _call: Call, /) -> Guided:
-        """Extrapolate."""
-        of = split_rows(predictions, self.rows)
-        return Guided(guide(of["negative"], of["prompt"], self.scale))
+        """Extrapolate from the unconditional prediction through the conditional one."""
+        split = split_rows(predictions, self.rows)
+        return Guided(guide(split["negative"], split["prompt"], self.scale))
 
 
 def is_guided(guidance_scale: float) -> bool:
-    """Whether a scale needs the unconditional rows at all.
+    """Return whether a scale needs the unconditional rows at all.
 
-    At 1 the two predictions cancel out, and below 1 diffusers takes the conditional one alone: one row an image is enough.
+    At 1 the unconditional prediction cancels out, and below 1 diffusers uses the conditional one alone: one row per image is enough.
 
     >>> is_guided(7.5), is_guided(1.0), is_guided(0.0)
     (True, False, False)
@@ -46,7 +46,7 @@ def is_guided(guidance_scale: float) -> bool:
 
 
 def guide(uncond: Float, cond: Float, guidance_scale: float) -> Float:
-    """Extrapolate from ``uncond`` through ``cond``, arrays of one shape and dtype; a new array.
+    """Extrapolate from ``uncond`` through ``cond``, arrays of one shape and dtype, into a new array.
 
     >>> import numpy as np
     >>> guide(np.array([1.0]), np.array([3.0]), 2.0)

@@ -1,4 +1,4 @@
-"""Embedded guidance: the scale is an input of the U-Net, which was distilled from a guided one (LCM), so that one row an image is enough.
+"""Embedded guidance: the scale is an input of the U-Net, which was distilled from a guided one (LCM), so one row per image is enough.
 
 Source: Meng et al. 2023 (arXiv:2210.03142); Luo et al. 2023 (arXiv:2310.04378), section 4.2.
 """
@@ -17,7 +17,7 @@ __all__ = ["EmbeddedGuidance", "guidance_embedding"]
 
 @dataclass(frozen=True)
 class EmbeddedGuidance:
-    """Tell the U-Net the scale.
+    """Pass the scale to the U-Net as an embedding.
 
     Parameters
     ----------
@@ -37,22 +37,22 @@ class EmbeddedGuidance:
         return {"timestep_cond": guidance_embedding(self.scale, self.size)}
 
     def __call__(self, predictions: Float, _call: Call, /) -> Guided:
-        """Pass the predictions on: the U-Net has applied the scale."""
+        """Pass the predictions on, to which the U-Net has already applied the scale."""
         return Guided(predictions)
 
 
 def guidance_embedding(guidance_scale: float, size: int) -> Float:
-    """Return the sines and cosines that tell a guidance-distilled U-Net the scale.
+    """Return the sines and cosines that encode the scale for a guidance-distilled U-Net.
 
     Parameters
     ----------
     guidance_scale : float
     size : int
-        Of the U-Net's ``time_cond_proj_dim``.
+        ``time_cond_proj_dim`` of the U-Net's configuration.
 
     Returns
     -------
-    f64[1,size]; a last odd column is zero
+    f64[1,size]; for an odd size the last column is zero
 
     Source: diffusers 0.42.1 ``get_guidance_scale_embedding`` with w = guidance_scale - 1, which computes it in float32.
     """

@@ -1,4 +1,4 @@
-"""Guidance rescale: guidance widens the spread of a prediction, and so overexposes pictures; draw the spread back.
+"""Guidance rescale: guidance increases the deviation of a prediction, which overexposes pictures; reduce it again.
 
 Source: Lin et al. 2024 (arXiv:2305.08891), equations 15 and 16.
 """
@@ -14,14 +14,14 @@ __all__ = ["RescaledGuidance", "rescale"]
 
 @dataclass(frozen=True)
 class RescaledGuidance:
-    """Another guidance, its prediction rescaled towards the deviation of the one with the prompt.
+    """Rescale the prediction of another guidance towards the deviation of the conditional one.
 
     Parameters
     ----------
     guidance : Guidance
-        With a row ``prompt``.
+        One with a row ``prompt``.
     amount : float in [0, 1]
-        phi of the paper: 0 changes nothing, 1 gives the deviation of the prediction with the prompt.
+        phi of the paper: 0 changes nothing, 1 gives the deviation of the conditional prediction.
     """
 
     guidance: Guidance
@@ -45,7 +45,7 @@ class RescaledGuidance:
 
 
 def rescale(guided: Float, cond: Float, amount: float) -> Float:
-    """Draw the deviation of ``guided`` back to that of ``cond``, image by image.
+    """Bring the deviation of ``guided`` back to that of ``cond``, image by image.
 
     The deviation is that of a sample (ddof 1), as torch takes it.
     """

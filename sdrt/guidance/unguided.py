@@ -1,4 +1,4 @@
-"""No guidance: the prediction with the prompt is the one that the sampler takes."""
+"""No guidance: the sampler takes the prediction with the prompt as it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ __all__ = ["Unguided"]
 
 @dataclass(frozen=True)
 class Unguided:
-    """One row an image, which halves the work of a call."""
+    """Predict one row per image, which halves the work of a call."""
 
     rows: ClassVar[tuple[Row, ...]] = ("prompt",)
     unet_inputs: ClassVar[Mapping[str, Array]] = {}

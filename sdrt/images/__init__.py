@@ -1,4 +1,4 @@
-"""Pictures: floats to bytes, PNG files written whole or not at all, and the pictures that a caller passes in."""
+"""Pictures: conversion from floats to bytes, atomic PNG files, and the input pictures of a call."""
 
 from sdrt.images.files import picture_name, save_new_png
 from sdrt.images.grid import grid

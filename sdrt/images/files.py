@@ -1,4 +1,4 @@
-"""Files of pictures: what they are called, and a PNG that takes no other file's place."""
+"""Files of pictures: names, and saving a PNG that never replaces another file."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ __all__ = ["make_folder", "picture_name", "save_new_png"]
 
 
 def picture_name(title: str, seed: int) -> str:
-    """Return a file name that tells prompt and seed, good on every file system.
+    """Return a file name with prompt and seed that is valid on every file system.
 
     >>> picture_name("A red circle, 50% wide!", 93)
     'a_red_circle_50_wide.93.png'
@@ -32,7 +32,7 @@ def save_new_png(image: "Image", file: Path, text: Mapping[str, str]) -> Path:
     Parameters
     ----------
     file : Path
-        The name to take, or where it is taken the first free one of ``name-2.png``, ``name-3.png``, ...
+        The preferred name; if it is taken, the first free one of ``name-2.png``, ``name-3.png``, ...
 
     Returns
     -------
@@ -41,18 +41,18 @@ def save_new_png(image: "Image", file: Path, text: Mapping[str, str]) -> Path:
 
     Raises
     ------
-    ImageError : the folder is not there, or cannot be written
+    ImageError : the folder does not exist, or cannot be written
     """
     with written_png(image, file, text) as temporary:
         return next(candidate for candidate in _numbered(file) if _put_in_place(temporary, candidate))
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, unless it is there.
+    """Create a folder and its parents, unless it exists.
 
     Raises
     ------
-    ImageError : it cannot be made
+    ImageError : it cannot be created
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,13 +69,13 @@ def _numbered(file: Path) -> Iterator[Path]:
 
 
 def _put_in_place(temporary: Path, file: Path) -> bool:
-    """Give a finished file its name, in one act that fails where the name is taken; return whether it has it."""
+    """Give a finished file its name atomically, unless the name is taken; return whether it succeeded."""
     try:
         file.hardlink_to(temporary)
     except FileExistsError:
         return False
     except (OSError, NotImplementedError):
-        # a file system without hard links: the name is taken by an empty file first
+        # a file system without hard links: reserve the name with an empty file first
         try:
             file.open("xb").close()
         except FileExistsError:

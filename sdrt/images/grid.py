@@ -1,4 +1,4 @@
-"""Several pictures as one."""
+"""Several pictures in one image."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ __all__ = ["grid"]
 
 
 def grid(images: "Sequence[Image]", gap: int = 4) -> "Image":
-    """Lay pictures of one size out in rows, as square as their number allows; a single one is returned as it is.
+    """Arrange pictures of one size in a grid, as square as possible; a single one is returned as it is.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pictures that a caller passes in: their pixels as floats of the right size, and their digest.
+"""Input pictures of a call: their pixels as floats of the right size, and their digest.
 
 Source: diffusers 0.42.1 ``VaeImageProcessor.preprocess``: resized by Lanczos, then scaled.
 """
@@ -32,7 +32,7 @@ def to_unit(name: str, picture: Picture, height: int, width: int) -> F32:
 
 
 def to_mask(name: str, picture: Picture, height: int, width: int) -> F32:
-    """Return a picture as a mask, resized: f32[1,1,height,width], 1 where it is at least half white, else 0."""
+    """Return a picture as a mask, resized: f32[1,1,height,width], 1 for pixels of at least half white, else 0."""
     pixels = np.asarray(_resized(name, picture, height, width).convert("L"), np.float32) / np.float32(255)
     return (pixels >= 0.5).astype(np.float32)[None, None]
 

@@ -1,4 +1,4 @@
-"""Pictures: from the decoder's floats to bytes, and to PNG files that carry their settings."""
+"""Convert the decoder's floats to bytes, and write and read PNG files that carry their settings."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ def to_bytes(image: Float) -> U8:
 
     Parameters
     ----------
-    image : float[n,3,H,W], nominally in [-1, 1]; what lies outside is clipped
+    image : float[n,3,H,W], nominally in [-1, 1]; values outside are clipped
 
     Returns
     -------
@@ -44,7 +44,7 @@ def to_pil(image: Float) -> "list[Image]":
 
 
 def save_png(image: "Image", file: Path, text: Mapping[str, str]) -> None:
-    """Write a PNG with text chunks, whole or not at all, in the place of a file that has its name.
+    """Write a PNG with text chunks, whole or not at all, replacing a file of that name.
 
     Raises
     ------
@@ -56,9 +56,9 @@ def save_png(image: "Image", file: Path, text: Mapping[str, str]) -> None:
 
 @contextmanager
 def written_png(image: "Image", file: Path, text: Mapping[str, str]) -> Iterator[Path]:
-    """Write a PNG with text chunks under a temporary name beside ``file``; whoever enters puts it into its place.
+    """Write a PNG with text chunks under a temporary name beside ``file``; the ``with`` body moves it into place.
 
-    The temporary name is gone afterwards, whatever happens.
+    The temporary name is removed afterwards, whatever happens.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def read_text(file: Path) -> dict[str, str]:
     except ImageError:
         raise  # it is a ValueError too
     except UnidentifiedImageError as error:
-        raise ImageError(f"{file}: must be a PNG, got no picture; pass another file") from error
+        raise ImageError(f"{file}: must be a PNG, got another kind of file; pass a picture") from error
     except (OSError, SyntaxError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ImageError(f"{file}: cannot be read ({reason}); pass a whole PNG file") from error

@@ -1,4 +1,4 @@
-"""What :func:`sdrt.load` puts together: a model, its ControlNets, its refiner, and how pictures are decoded and checked."""
+"""The object that :func:`sdrt.load` builds: a model, its ControlNets, its refiner, and the settings for decoding and checking pictures."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -22,7 +22,7 @@ __all__ = ["Assembly"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Assembly:
-    """Models and networks, opened when first needed.
+    """Hold the models and networks of a pipeline; networks are opened when first needed.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Assembly:
     vae_tiling : bool
         Whether pictures larger than the autoencoder was trained for are decoded tile by tile.
     safety_checker : bool
-        Whether the model's safety checker looks at every picture.
+        Whether the model's safety checker inspects every picture.
     remarks : mapping
         For the record of every picture, see `Settings`.
     """
@@ -62,21 +62,21 @@ class Assembly:
 
     @cached_property
     def weights(self) -> Mapping[str, str]:
-        """What tells the weights of each component from others, for the record; those that cannot be read are told when they are opened."""
-        found = dict(_fingerprints(self.base.model, self.base.drawing_components))
+        """Fingerprints of each component's weights, for the record. Unreadable weights are left out; opening them raises the error."""
+        marks = dict(_fingerprints(self.base.model, self.base.drawing_components))
         if self.refiner is not None:
-            parts = [each for each in self.refiner.drawing_components if each != "vae_decoder"]
-            found |= {f"refiner.{component}": mark for component, mark in _fingerprints(self.refiner.model, parts)}
+            components = [each for each in self.refiner.drawing_components if each != "vae_decoder"]
+            marks |= {f"refiner.{component}": mark for component, mark in _fingerprints(self.refiner.model, components)}
         for k, controlnet in enumerate(self.controlnets):
-            found |= {f"{component}.{k}": mark for component, mark in _fingerprints(controlnet.model, ["controlnet"])}
-        return found
+            marks |= {f"{component}.{k}": mark for component, mark in _fingerprints(controlnet.model, ["controlnet"])}
+        return marks
 
     def load(self) -> None:
-        """Open now what drawing needs."""
+        """Open every network that drawing needs."""
         for component in self.base.drawing_components:
             self.base.networks.get(component)
         if self.refiner is not None:
-            # its pictures are decoded by the base model
+            # the base model decodes the refiner's latents
             for component in self.refiner.drawing_components:
                 if component != "vae_decoder":
                     self.refiner.networks.get(component)
@@ -88,7 +88,7 @@ class Assembly:
         return self.base.decode(latents, tiled=self.vae_tiling)
 
     def check(self, images: "list[Image]") -> "tuple[list[Image], tuple[bool, ...] | None]":
-        """Return the pictures, with those blackened that the safety checker flags, and its flags; None where none is asked."""
+        """Return the pictures, flagged ones blackened, and the safety checker's flags; None where the pipeline uses no checker."""
         if not self.safety_checker:
             return images, None
         with self.base.networks.using("safety_checker") as checker:

@@ -1,4 +1,4 @@
-"""One call of the loop: the U-Net with all that is fixed for a run, and what ControlNets add at each call."""
+"""The denoiser of a run: a U-Net with its fixed inputs bound, and the ControlNets whose residuals are added at each call."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ __all__ = ["Conditions", "Denoiser"]
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
-    """What the networks of a run are told.
+    """The inputs of a run's networks other than sample and timestep.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Conditions:
 
 @dataclass(frozen=True, eq=False)
 class _BoundNetworks:
-    """Networks with the conditions of some rows of the batch bound."""
+    """Networks with the conditions of a slice of the batch bound."""
 
     rows: slice
     unet: CheckedNetwork
@@ -55,10 +55,10 @@ class Denoiser:
         As many as ``conditions.controls``.
     conditions : Conditions
     rows : sequence of Row
-        Of the guidance: the batch holds these one after the other, each with a sample for every image.
+        The rows of the guidance. The batch holds one kind after the other, each with a sample for every image.
     num_images : int
     sequential : bool
-        Whether samples go through the networks one after the other: a fraction of the memory, and slower.
+        Whether samples go through the networks one after the other, which takes less memory and is slower.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class Denoiser:
         ]
 
     def __call__(self, sample: Float, call: Call) -> Float:
-        """Ask for the prediction of every row.
+        """Predict every row.
 
         Parameters
         ----------
         sample : float[n,C,h,w]
-            Scaled as the U-Net takes it.
+            Already scaled for the U-Net.
         call : Call
 
         Returns
@@ -111,7 +111,7 @@ class Denoiser:
         return np.concatenate([samples.astype(self._dtype, copy=False)] * self._copies)
 
     def _repeated(self, rows: Iterable[Float], num_images: int) -> Float:
-        """Lay out one row of each kind for the batch."""
+        """Repeat one row of each kind for every image of the batch."""
         return np.concatenate([np.repeat(row.astype(self._dtype, copy=False), num_images, axis=0) for row in rows])
 
     def _bind(

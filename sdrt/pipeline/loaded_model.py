@@ -1,4 +1,4 @@
-"""A model with its networks and tokenizers: what its family describes is carried out here."""
+"""A model with its networks and tokenizers: encode prompts and decode latents as its family describes."""
 
 from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property
@@ -27,7 +27,7 @@ __all__ = ["LoadedModel"]
 
 
 class LoadedModel:
-    """A model with its networks behind it, opened when first needed.
+    """Run a model's networks, opened when first needed.
 
     Parameters
     ----------
@@ -59,11 +59,11 @@ class LoadedModel:
 
     @property
     def guidance_size(self) -> int | None:
-        """How many numbers tell its denoiser the guidance scale (LCM); None for one that is guided by rows."""
+        """The length of the guidance embedding (LCM); None for a denoiser that is guided by rows."""
         return self.family.guidance_size(self._denoiser)
 
     def native_size(self) -> tuple[int, int]:
-        """Return height and width in pixels that the denoiser was trained for."""
+        """Return the height and width in pixels that the denoiser was trained on."""
         return self.family.native_size(self._denoiser, self.latent_format)
 
     @cached_property
@@ -90,7 +90,7 @@ class LoadedModel:
         return (*self.tokenizers, self.family.denoiser, "vae_decoder", *encoder)
 
     def denoising_networks(self, settings: Settings, rows: Sequence[Row]) -> list[tuple[ComponentName, ComponentOptions]]:
-        """Return the networks that a run needs before its pictures are decoded, each with its options, in the order of their use."""
+        """Return the networks that a run needs before it decodes, each with its options, in the order of their use."""
         options = dict.fromkeys(text_encoder_options(settings, row) for row in rows)
         encoder: tuple[ComponentName, ...] = ("vae_encoder",) if self.inpaints else ()
         others = [(component, PLAIN) for component in (*encoder, self.family.denoiser)]
@@ -113,7 +113,7 @@ class LoadedModel:
 
         Raises
         ------
-        ConfigError : the text encoders are another model's
+        ConfigError : the text encoders do not fit the denoiser
         """
         texts = [
             encode_text(self.networks, encoder, prompts[encoder.component], settings, rows=rows) for encoder in self.family.text_encoders
@@ -126,7 +126,7 @@ class LoadedModel:
         return {row: {name: value[k : k + 1] for name, value in inputs.items()} for k, row in enumerate(rows)}
 
     def decode(self, latents: Float, *, tiled: bool) -> "Generator[Image, None, None]":
-        """Decode latents float[n,C,h,w] one at a time, so that a batch needs no more memory than one."""
+        """Decode latents float[n,C,h,w] one at a time, so that a batch needs no more memory than one image."""
         latent_format = self.latent_format
         with self.networks.using("vae_decoder") as decoder:
             for k in range(len(latents)):

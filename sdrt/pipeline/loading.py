@@ -30,7 +30,7 @@ __all__ = ["load"]
 
 _CORE_ML = "coreml"
 
-# Options that every backend understands, beside the name of its own ones.
+# The options that every backend takes, beside those in its option_names.
 _COMMON_OPTIONS = ("threads",)
 
 
@@ -67,38 +67,38 @@ def load(
     backend : str, Backend, or mapping by component
         Which backend runs the networks; components that a mapping leaves out run on ``numpy``.
     numerics : "float32" or "float64"
-        float32 is fast; float64 is the truth that the other is measured against.
+        float32 is fast; float64 is the reference that float32 is measured against.
     embeddings : mapping from token to file, or sequence of files or of Embedding
         Textual inversions (safetensors), read now. In a sequence, a file's token is the name of its tensor, or the file's own name without
         the ending where that is ``emb_params``.
     controlnet : str or Path, or sequence of them
-        Folders of ControlNets; each takes a picture in ``generate(control_image=...)``. With Core ML the name of one in the model's folder,
-        or the path of a package.
+        Folders of ControlNets; each takes a picture in ``generate(control_image=...)``. With Core ML: the name of one in the
+        model's folder, or the path of a package.
     refiner : str or Path, optional
         An SDXL refiner's model, which takes over near the end of a run. A folder of Core ML packages may hold both.
     vae : str, Path or None
-        A VAE in the place of the model's own: its folder, its repository, or its file with the key names of the original code.
+        A VAE that replaces the model's own: its folder, its repository, or a file with the key names of the original code.
     variant : str or None
-        Weights of a folder in this variant, such as ``"fp16"``; components that have none of it give their plain ones.
+        The variant of a folder's weights, such as ``"fp16"``; components without that variant use their plain weights.
     prediction_type : "epsilon", "v_prediction" or None
-        What the U-Net of a checkpoint in one file predicts, which its weights do not tell; None is what the file's metadata say, else
-        "v_prediction" for Stable Diffusion 2.x and "epsilon" for the others.
+        What the U-Net of a single-file checkpoint predicts; its weights do not show it. None: the file's metadata, else "v_prediction" for
+        Stable Diffusion 2.x and "epsilon" for the others.
     pickled : "refuse" or "weights_only"
-        What to do about weights that would have to be unpickled (``.bin``, ``.ckpt``, ``.pt``, ``.pth``): "weights_only" lets torch read
-        tensors from them and nothing else, and needs the extra ``torch``.
+        How to treat pickled weights (``.bin``, ``.ckpt``, ``.pt``, ``.pth``): "weights_only" lets torch read tensors from them and nothing
+        else, and needs the extra ``torch``.
     reduce_memory : bool
-        One network in memory at a time, each in its backend's small-memory mode, and pictures decoded tile by tile.
+        Keep one network in memory at a time, each in its backend's low-memory mode, and decode large pictures tile by tile.
     vae_tiling : bool, optional
         Whether pictures larger than the autoencoder was trained for are decoded tile by tile; None: if ``reduce_memory`` is set.
     safety_checker : bool
-        Whether the model's safety checker looks at every picture, and blackens what it flags.
+        Whether the model's safety checker inspects every picture and blackens those that it flags.
     tokenizer : str, Path or None
         For Core ML packages without a vocabulary beside them: a tokenizer's folder, or a model's that has one. None is CLIP's own.
     config : str, Path, mapping or None
-        For Core ML packages without configurations beside them: a folder in diffusers' layout, or a scheduler's configuration. None is
-        what the packages' shapes say, and Stable Diffusion 1.x (or XL) as published; the settings of each picture record what was assumed.
+        For Core ML packages without configurations beside them: a folder in diffusers' layout, or a scheduler's configuration. None infers
+        them from the packages' shapes, and from Stable Diffusion 1.x (or XL) as published; each picture's settings record the assumptions.
     **backend_options
-        ``threads``, and whatever the backend takes beside it. With a mapping, each option goes to the backends that know it.
+        ``threads``, and the backend's own options. With several backends, each option goes to those that have it.
 
     Raises
     ------
@@ -121,21 +121,21 @@ def load(
         opened = opened.with_override(open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled))
     if safety_checker and "safety_checker" not in opened.components:
         raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the component's folder")
-    chosen = _by_part(backend)
+    chosen = _by_component(backend)
     _check_programs(opened, chosen)
     options = _options(chosen, numerics, backend_options, low_memory=reduce_memory)
     keep_loaded = not reduce_memory
     base = LoadedModel(opened.with_embeddings(_read_embeddings(embeddings)), chosen, options, keep_loaded=keep_loaded)
     if embeddings:
-        # built now, so that a token that is taken already is told here
+        # built now, so that a token that is already taken raises here
         _ = base.tokenizers
     controls = [controlnet] if isinstance(controlnet, str | Path) else controlnet
     refining = None
     if refiner is not None:
-        found = open_model(refiner, variant=variant, pickled=pickled)
-        found = found.as_refiner() if isinstance(found, CoreMLFolder) else found
-        _check_programs(found, chosen)
-        refining = LoadedModel(found, chosen, options, keep_loaded=keep_loaded)
+        stored = open_model(refiner, variant=variant, pickled=pickled)
+        stored = stored.as_refiner() if isinstance(stored, CoreMLFolder) else stored
+        _check_programs(stored, chosen)
+        refining = LoadedModel(stored, chosen, options, keep_loaded=keep_loaded)
         if not (base.family.takes_sizes and refining.family.takes_sizes):
             raise ConfigError(
                 f"refiner must be an SDXL model's, for an SDXL model, got {refining.model.path} for {base.model.path}; leave it out"
@@ -161,19 +161,19 @@ def load(
 
 
 def _options(
-    chosen: Mapping[ComponentName, Backend], numerics: Numerics, given: Mapping[str, Any], *, low_memory: bool
+    chosen: Mapping[ComponentName, Backend], numerics: Numerics, passed: Mapping[str, Any], *, low_memory: bool
 ) -> dict[ComponentName, BackendOptions]:
-    """Every component's options, checked against what its backend takes."""
+    """Return the options of every component, checked against those of its backend."""
     distinct = {each.name: each for each in chosen.values()}
     known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
-    if unknown := sorted(set(given) - set(known)):
+    if unknown := sorted(set(passed) - set(known)):
         raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
     return {
         component: BackendOptions(
             numerics=numerics,
-            threads=given.get("threads"),
+            threads=passed.get("threads"),
             low_memory=low_memory,
-            extra={name: given[name] for name in each.option_names if name in given},
+            extra={name: passed[name] for name in each.option_names if name in passed},
         )
         for component, each in chosen.items()
     }
@@ -203,18 +203,18 @@ def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend])
 
 
 def _remarks(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
-    """Return what the record says of Core ML."""
+    """Return the remarks of the record: Core ML's options, its rounding of inputs, and assumed configurations."""
     if not isinstance(model, CoreMLFolder):
         return {}
     from sdrt.backends.coreml.options import recorded
 
     limits = model.limits
-    told = {"timesteps": "rounded to float16"} if limits.timestep_dtype == "float16" else {}
-    return {**recorded(options["unet"]), **told, **{f"assumed {name}": text for name, text in limits.assumed.items()}}
+    rounding = {"timesteps": "rounded to float16"} if limits.timestep_dtype == "float16" else {}
+    return {**recorded(options["unet"]), **rounding, **{f"assumed {name}": text for name, text in limits.assumed.items()}}
 
 
 def _scaling_factor(model: StoredModel) -> float:
-    """Return the factor of the model's own VAE: a VAE in one file that takes its place does not say its own."""
+    """Return the factor of the model's own VAE, for a single-file VAE that replaces it and does not state one."""
     if isinstance(model, SingleFileModel):
         return model.release.scaling_factor
     return float(model.config("vae_decoder")["scaling_factor"])
@@ -230,7 +230,7 @@ def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path 
     return [each if isinstance(each, Embedding) else read_embedding(each) for each in embeddings]
 
 
-def _by_part(backend: str | Backend | Mapping[str, str | Backend]) -> dict[ComponentName, Backend]:
+def _by_component(backend: str | Backend | Mapping[str, str | Backend]) -> dict[ComponentName, Backend]:
     if not isinstance(backend, Mapping):
         one = _resolve(backend)
         return dict.fromkeys(COMPONENTS, one)

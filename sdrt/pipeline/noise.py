@@ -1,7 +1,7 @@
-"""Whose noise a run draws, and in which order: each image's from a stream of its own, or all from one.
+"""The noise of a run and its order: each image draws from a stream of its own, or all draw from one.
 
-The order is part of the contract. An image's stream gives its latents first, then whatever its sampler asks for, step by step. A sampler's
-noise may come from a second stream instead, as other programs have it (AUTOMATIC1111's "ENSD", stable-diffusion.cpp's ``--sampler-rng``).
+The order is part of the contract. An image's stream yields its latents first, then the sampler's noise, step by step. The sampler may use
+a second stream instead, as in other programs (AUTOMATIC1111's "ENSD", stable-diffusion.cpp's ``--sampler-rng``).
 """
 
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ NoiseChoice: TypeAlias = str | NoiseStream
 
 @dataclass(frozen=True, eq=False)
 class RunNoise:
-    """The noise of one run.
+    """Draw the noise of one run.
 
     Parameters
     ----------
     initial : streams that draw the latents
         One for each image, which draws [C,h,w]; or one for all, which draws [n,C,h,w] at once, as a single generator in diffusers does.
-    fresh : streams that draw what the sampler asks for
-        The same objects where the sampler goes on with the image's own stream.
+    fresh : streams that draw the sampler's noise
+        The same objects as ``initial`` where the sampler continues the image's own stream.
     num_images : int
     brownian_seeds : ints
-        Of the Brownian paths, for samplers whose noise is an increment of one.
+        The seeds of the Brownian paths, for samplers whose noise is an increment of one.
     """
 
     initial: tuple[NoiseStream, ...]
@@ -49,14 +49,14 @@ class RunNoise:
         return _draw(self.initial, self.num_images, shape)
 
     def paths(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...] | None = None) -> BrownianTree | None:
-        """Return the Brownian paths that this plan walks along, one an image; None for a plan that has none.
+        """Return the Brownian paths of this plan, one per image; None for a plan without one.
 
-        ``seed`` is the one that the sampler's settings fix, ``Sampler.brownian_seed``.
+        ``seed`` is ``Sampler.brownian_seed``, which the sampler's settings may fix.
         """
         return plan.brownian((self.num_images, *shape), self.brownian_seeds if seed is None else seed)
 
     def step(self, plan: Plan, index: int, paths: BrownianTree | None, shape: tuple[int, ...]) -> Float | None:
-        """Draw what call ``index`` needs: float32[n, *shape], or None where it needs nothing."""
+        """Draw the noise of call ``index``: float32[n, *shape], or None for a call without noise."""
         if not plan.draws[index]:
             return None
         return _draw(self.fresh, self.num_images, shape) if paths is None else paths.normal_between(*plan.intervals[index])
@@ -68,12 +68,12 @@ def open_noise(rng: NoiseChoice, sampler_rng: NoiseChoice | None, seed: int, sam
     Parameters
     ----------
     rng : str or stream
-        A name: image k draws from the stream of ``seed + k``. A stream: all images draw from this one object, which moves on.
+        A name: image k draws from the stream of ``seed + k``. A stream: all images draw from this one object and advance it.
     sampler_rng : str, stream or None
-        The same for what the sampler asks for; None: the stream of the image goes on.
+        The same for the sampler's noise; None: it continues the image's own stream.
     sampler_seed : int or None
-        The seed of the second stream; None: ``seed``. A second stream of the same name and seed would repeat the latents as noise, so that
-        then too the image's stream goes on.
+        The seed of the second stream; None: ``seed``. A second stream of the same name and seed would repeat the latents as noise, so the
+        sampler continues the image's stream then too.
 
     Raises
     ------
@@ -84,12 +84,16 @@ def open_noise(rng: NoiseChoice, sampler_rng: NoiseChoice | None, seed: int, sam
     if isinstance(sampler_rng, str) or (sampler_rng is None and sampler_seed is not None):
         name = sampler_rng if isinstance(sampler_rng, str) else rng
         if not isinstance(name, str):
-            raise ConfigError(f"sampler_seed needs a stream to seed, and rng is a {name.name!r} stream itself; name one with sampler_rng")
+            raise ConfigError(
+                f"sampler_seed must come with a named stream, got rng as a {name.name!r} stream object; name one with sampler_rng"
+            )
         fresh = initial if (name, second) == (rng, seed) else _open(name, second, num_images)
     elif sampler_rng is None:
         fresh = initial
     elif sampler_seed is not None:
-        raise ConfigError(f"sampler_rng is a stream with the seed {sampler_rng.seed}, got sampler_seed {sampler_seed} too; leave that out")
+        raise ConfigError(
+            f"sampler_rng must be a name beside sampler_seed, got a stream object and sampler_seed {sampler_seed}; leave one out"
+        )
     else:
         fresh = (sampler_rng,)
     return RunNoise(initial, fresh, num_images, tuple(second + k for k in range(num_images)))
@@ -101,9 +105,9 @@ def choice_name(choice: NoiseChoice | None) -> str | None:
 
 
 def shared_states(**choices: NoiseChoice | None) -> dict[str, Any]:
-    """Return where the streams stand that were handed over as objects, by the option that did so."""
-    handed = {key: choice for key, choice in choices.items() if choice is not None and not isinstance(choice, str)}
-    return {key: each.state if isinstance(each, BaseStream) else {"stream": each.name, "seed": each.seed} for key, each in handed.items()}
+    """Return the states of the streams that were passed as objects, by option."""
+    streams = {key: choice for key, choice in choices.items() if choice is not None and not isinstance(choice, str)}
+    return {key: each.state if isinstance(each, BaseStream) else {"stream": each.name, "seed": each.seed} for key, each in streams.items()}
 
 
 def _open(choice: NoiseChoice, seed: int, num_images: int) -> tuple[NoiseStream, ...]:

@@ -1,6 +1,6 @@
-"""What belongs to each option beside its type: its flags, how its value is written there, and where it stands in the record of a picture.
+"""The options of ``generate`` in one table: their flags, how a flag writes the value, and their place in the record of a picture.
 
-The command line is built from this table. It imports nothing, so that ``sdrt --help`` does not either.
+The command line is built from this table, which imports nothing of sdrt so that ``sdrt --help`` stays fast.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Option:
     name : str
         The keyword.
     kind : Kind
-        How a value is written on the command line. ``numbers`` and ``pictures`` may be given again; a ``group`` cannot be written there:
-        each option that it holds has a flag of its own.
+        How a value is written on the command line. The flags of ``numbers`` and ``pictures`` may be repeated; a ``group`` has no flag,
+        because each option in it has one of its own.
     flags : tuple of str
     help : str
-        For ``sdrt generate --help``: what it does, and its default in parentheses.
+        For ``sdrt generate --help``: the effect, and the default in parentheses.
     record : str
         The field of ``Settings``, or ``conditions.KEY`` in it; empty for a group.
     section : str

@@ -1,6 +1,6 @@
-"""The options of a call, as types: what ``generate``, ``steps`` and ``resolve`` take, and the older and grouped forms that mean the same.
+"""The options of ``generate``, ``steps`` and ``resolve`` as types, and the older and grouped forms that mean the same.
 
-:meth:`sdrt.Pipeline.generate` documents each option; :mod:`sdrt.pipeline.option_table` says how it is written on the command line.
+:meth:`sdrt.Pipeline.generate` documents each option; :mod:`sdrt.pipeline.option_table` has its form on the command line.
 """
 
 import warnings
@@ -41,7 +41,7 @@ SchedulerName: TypeAlias = Literal[
 if TYPE_CHECKING:
     SchedulerChoice: TypeAlias = SchedulerName | str | Mapping[str, Any] | Sampler | DiffusersScheduler
 else:
-    # help() writes an alias out, all sixty names of it
+    # help() would write out all sixty names of the alias
     SchedulerChoice = str | Mapping[str, Any] | Sampler | DiffusersScheduler
 NoiseSource: TypeAlias = str | NoiseStream | Mapping[str, Any]
 GuidanceBatching: TypeAlias = Literal["batched", "sequential"]
@@ -49,7 +49,7 @@ GuidanceBatching: TypeAlias = Literal["batched", "sequential"]
 
 @dataclass(frozen=True, kw_only=True)
 class ControlNetInput:
-    """The picture that one ControlNet follows, with its strength: one value of ``control_image`` in place of four options.
+    """Group the picture that one ControlNet follows with its strength: one value of ``control_image`` replaces four options.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class ControlNetInput:
 
 @dataclass(frozen=True, kw_only=True)
 class SDXLSizes:
-    """The sizes and scores that SDXL's U-Nets are told (micro-conditioning), in place of five options; None leaves one at its default.
+    """Group SDXL's micro-conditioning (sizes and scores), in place of five options; None leaves one at its default.
 
     Parameters
     ----------
@@ -134,18 +134,18 @@ def given_options(arguments: Mapping[str, Any], others: Mapping[str, Any]) -> Ge
     Parameters
     ----------
     arguments : mapping
-        What a method of the pipeline was called with; what is no option is left out.
+        The arguments of a pipeline method; those that are not options are ignored.
     others : mapping
-        Keywords that the method does not name.
+        Keywords that the method does not declare.
 
     Raises
     ------
-    ConfigError : a keyword that is no option
+    ConfigError : an unknown option
     """
     names = GenerateOptions.__annotations__
     if unknown := sorted(others.keys() - OldSpellings.__annotations__.keys()):
         raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(names)}")
-    # the frames between the caller and the warning: this function, and the method that calls it
+    # two frames stand between the caller and the warning: this function, and the method that calls it
     return plain_options({**others, **{name: arguments[name] for name in names}}, stacklevel=4)
 
 
@@ -158,11 +158,11 @@ def plain_options(options: Mapping[str, Any], stacklevel: int = 3) -> GenerateOp
     ----------
     options : mapping
     stacklevel : int
-        Which frame a DeprecationWarning is shown for, as :func:`warnings.warn` counts them; 3 is the caller's caller.
+        The frame that a DeprecationWarning points to, as :func:`warnings.warn` counts them; 3 is the caller's caller.
 
     Raises
     ------
-    ConfigError : ``cfg`` with a number, which means ``guidance_scale``; or a group beside an option that it holds
+    ConfigError : ``cfg`` is a number, which means ``guidance_scale``; or a group comes with an option that it holds
     """
     plain = {name: value for name, value in options.items() if value is not None}
     if (cfg := plain.pop("cfg", None)) is not None:
@@ -179,7 +179,7 @@ def plain_options(options: Mapping[str, Any], stacklevel: int = 3) -> GenerateOp
 
 
 def _spread(plain: dict[str, Any], group: str, held: Mapping[str, Any]) -> None:
-    """Put the options that a group holds beside the others."""
+    """Add the options of a group to the others."""
     if twice := sorted(name for name in held if name in plain and name != group):
         raise ConfigError(f"{', '.join(twice)} must be given once, got a second value in {group}; leave one of them out")
     plain.update(held)
@@ -195,7 +195,7 @@ def _sizes_of(sizes: SDXLSizes | None) -> dict[str, Any]:
 
 
 def _controls_of(pictures: Any) -> dict[str, Any]:
-    """Return pictures and strengths of ControlNets apart; nothing where only pictures are given."""
+    """Split ControlNet inputs into the four plain options; empty if ``pictures`` holds plain pictures alone."""
     each = list(pictures) if isinstance(pictures, list | tuple) else [pictures]
     if not any(isinstance(one, ControlNetInput) for one in each):
         return {}

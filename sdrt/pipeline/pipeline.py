@@ -1,4 +1,4 @@
-"""From prompt to picture: the pipeline, which makes a run of each call and hands it to the one loop."""
+"""The pipeline: its methods turn a prompt and options into a run of the one loop."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -35,15 +35,15 @@ __all__ = ["GenerateOptions", "Pipeline", "Result", "Step"]
 
 
 class Pipeline:
-    """A model, its tokenizers and its networks; made by :func:`sdrt.load`, never by hand.
+    """Draw pictures with a model, its tokenizers and its networks; :func:`sdrt.load` constructs it.
 
-    Networks are opened when first needed, or all at once by :meth:`load`. Any number of threads may call one pipeline; :meth:`unload` and
-    :meth:`close` are for when no call is running.
+    Networks are opened when first needed, or all at once by :meth:`load`. Any number of threads may call one pipeline; call :meth:`unload`
+    and :meth:`close` only while no other call is running.
 
     Attributes
     ----------
     model : Model
-        What is on disk: name, configurations, weights.
+        The model on disk: name, configurations, weights.
     backends : mapping from component to the backend's name
     numerics : "float32" or "float64"
     """
@@ -53,7 +53,7 @@ class Pipeline:
 
     @property
     def model(self) -> Model:
-        """What is on disk: name, configurations, weights."""
+        """The model on disk: name, configurations, weights."""
         return self._assembly.base.model
 
     @property
@@ -63,7 +63,7 @@ class Pipeline:
 
     @property
     def numerics(self) -> Numerics:
-        """The promise of precision."""
+        """The precision that the pipeline was loaded with."""
         return self._assembly.numerics
 
     # ---- drawing
@@ -128,16 +128,16 @@ class Pipeline:
         num_images : int
             How many images to draw in one batch.
         num_inference_steps : int, optional
-            How many denoising steps to take. None: what the model's folder says (``sdrt.json``), else 50.
+            How many denoising steps to take. None: the model's own number (in ``sdrt.json``), else 50.
         guidance_scale : float, optional
-            Strength of classifier-free guidance. 1 or less turns it off and halves the work. None: what the model's folder says, else 7.5.
+            Strength of classifier-free guidance. 1 or less turns it off and halves the work. None: the model's own scale, else 7.5.
         guidance_rescale : float
             How far to bring the standard deviation of the guided prediction back to that of the conditional one, from 0 (not at all) to 1.
             Try 0.7 for models with zero terminal signal-to-noise ratio.
         guidance_batching : "batched" or "sequential"
             Send all rows (each image with and without the prompt) through the U-Net together, or one after the other in less memory.
         height : int, optional
-            Pixels. None: what the model's folder says, else the size that the U-Net was trained for.
+            Pixels. None: the model's own size in ``sdrt.json``, else the size that the U-Net was trained on.
         width : int, optional
             As ``height``.
         scheduler : str, mapping, Sampler or DiffusersScheduler, optional
@@ -193,7 +193,7 @@ class Pipeline:
             Reproduce the known bugs of that implementation in the scheduler. "diffusers" also reads prompts as diffusers does (see
             ``prompt_syntax`` and ``long_prompts``), and applies ``clip_skip`` to the prompt alone.
         **old_spellings
-            What 0.1.0 wrote: ``cfg`` for ``guidance_batching``. It works, with a DeprecationWarning.
+            Names of 0.1.0: ``cfg`` for ``guidance_batching``. They work, with a DeprecationWarning.
 
         Returns
         -------
@@ -201,10 +201,10 @@ class Pipeline:
 
         Raises
         ------
-        ConfigError : an option that does not exist, does not fit the model, or has a value out of its range
-        ImageError : ``image``, ``mask_image`` or ``control_image`` is no picture
+        ConfigError : an option is unknown, does not fit the model, or is out of range
+        ImageError : ``image``, ``mask_image`` or ``control_image`` is not a picture
         ModelError : the model's folder is incomplete or damaged
-        ArrayContractError : a network returned NaN, or an array of another shape than its contract says
+        ArrayContractError : a network returned NaN, or an array of another shape than its contract
         """
         steps = Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)), on_progress)
         # an error of on_step releases the networks now, and not when the last traceback that holds this frame goes
@@ -253,10 +253,10 @@ class Pipeline:
         compat: Compat = None,
         **old_spellings: Unpack[OldSpellings],
     ) -> Steps:
-        """Return the loop under :meth:`generate`, one :class:`Step` after the other.
+        """Return the loop of :meth:`generate` as an iterator of :class:`Step`.
 
-        Leaving the loop cancels; :meth:`Steps.result` ends it and decodes. Options are checked here, and the noise of the start is drawn;
-        networks are opened when the first step is asked for.
+        Leaving the loop cancels; :meth:`Steps.result` finishes it and decodes. This call checks the options and draws the initial noise;
+        the first iteration opens the networks.
 
         Parameters, errors: those of :meth:`generate`, which documents each.
 
@@ -312,12 +312,12 @@ class Pipeline:
         Returns
         -------
         Settings
-            What :meth:`generate` would record; a seed that was not given is drawn.
+            What :meth:`generate` would record, with a random seed if none is passed.
         """
         return self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)).settings
 
     def decode(self, latents: Float) -> "list[Image]":
-        """Decode latents one at a time, so that a batch needs no more memory than one.
+        """Decode latents one at a time, so that a batch needs no more memory than one image.
 
         Parameters
         ----------
@@ -331,17 +331,17 @@ class Pipeline:
     # ---- the model in memory
 
     def load(self) -> Self:
-        """Open now what drawing needs; returns the pipeline."""
+        """Open every network that drawing needs, and return the pipeline."""
         self._assembly.load()
         return self
 
     def unload(self) -> None:
-        """Give the networks' memory back; the next call opens them again."""
+        """Close the networks to free their memory; the next call opens them again."""
         for pool in self._assembly.pools:
             pool.unload()
 
     def close(self) -> None:
-        """Give everything back; calls afterwards raise BackendError."""
+        """Close the networks for good; later calls raise BackendError."""
         for pool in self._assembly.pools:
             pool.close()
 
@@ -353,7 +353,7 @@ class Pipeline:
 
     @property
     def tokenizer(self) -> ClipTokenizer:
-        """The model's tokenizer; of two, the first."""
+        """The model's tokenizer; the first of SDXL's two."""
         return next(iter(self._assembly.base.tokenizers.values()))
 
     def __repr__(self) -> str:

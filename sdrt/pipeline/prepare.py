@@ -1,4 +1,4 @@
-"""From a resolved call to its run: noise for the start is drawn, networks are opened, prompts and pictures are encoded."""
+"""From a resolved call to its run: draw the initial noise, open the networks, encode prompts and pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -24,13 +24,13 @@ __all__ = ["Drawn", "draw", "prepare"]
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What a run draws before its first call.
+    """The noise that a run draws before its first call.
 
     Parameters
     ----------
     start : Start
     posterior : float32[n,C,h,w] or None
-        Noise of the VAE's posterior of a given picture.
+        Noise for the VAE's posterior of an input picture.
     """
 
     start: Start
@@ -38,18 +38,18 @@ class Drawn:
 
 
 def draw(assembly: Assembly, resolved: Resolved) -> Drawn:
-    """Draw the noise of the start, then that of a given picture's posterior: the order of diffusers."""
+    """Draw the noise of the start, then that of an input picture's posterior: the order of diffusers."""
     noise, shape = resolved.noise, resolved.latents_shape
     start = from_noise(noise, resolved.plan, shape, float_dtype(assembly.numerics))
     return Drawn(start, None if resolved.inpaint is None else noise.posterior(shape))
 
 
 def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) -> Run:
-    """Open the networks, encode what they are told, and lay out the phases.
+    """Open the networks, encode their conditions, and lay out the phases.
 
     Raises
     ------
-    Cancelled : before a network is opened, or a prompt or picture encoded
+    Cancelled : the caller cancelled before a network was opened, or a prompt or picture encoded
     """
     settings, guidance, base = resolved.settings, resolved.guidance, assembly.base
     for open_network in report.each("load", list(_closed_networks(assembly, resolved))):
@@ -82,7 +82,7 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
 
 
 def _closed_networks(assembly: Assembly, resolved: Resolved) -> Iterator[Callable[[], object]]:
-    """Yield a way to open each network that denoising needs, is not open yet, and would stay open."""
+    """Yield a function that opens each network that denoising needs, that is not open yet, and that would stay open."""
     wanted = [
         (model.networks, component, options)
         for model in (assembly.models if resolved.refiner_begins is not None else (assembly.base,))
@@ -97,7 +97,7 @@ def _closed_networks(assembly: Assembly, resolved: Resolved) -> Iterator[Callabl
 def _networks(
     model: LoadedModel, controlnets: Sequence[NetworkPool], conditions: Conditions, guidance: Guidance, settings: Settings
 ) -> Callable[[], AbstractContextManager[Denoiser]]:
-    """Return the way to open a model's denoiser under these conditions."""
+    """Return a function that opens a model's denoiser under these conditions."""
 
     @contextmanager
     def opened() -> Iterator[Denoiser]:

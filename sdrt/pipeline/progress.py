@@ -1,4 +1,4 @@
-"""How far a call is, told before each piece of its work; and the way to end it there."""
+"""Progress of a call, reported before each piece of its work, and cancelling between two pieces."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +14,17 @@ Stage: TypeAlias = Literal["load", "encode", "denoise", "decode"]
 
 @dataclass(frozen=True)
 class Progress:
-    """A piece of work that begins now.
+    """A piece of work that is about to begin.
 
     Parameters
     ----------
     stage : "load", "encode", "denoise" or "decode"
-        Open the networks that drawing needs, where they are not open yet; encode prompts and given pictures; call the denoiser; decode
-        the pictures. With ``reduce_memory`` there is no "load": networks are opened inside the stages that use them. The decoder is opened
-        by the first picture.
+        Open the networks that drawing needs and that are not open yet; encode prompts and input pictures; call the denoiser; decode the
+        pictures. With ``reduce_memory`` there is no "load": each stage opens its own networks. The first "decode" opens the decoder.
     index : int
-        Pieces of this stage that are done.
+        How many pieces of this stage are done.
     total : int
-        Pieces of this stage: networks, texts and pictures, calls, or images.
+        How many pieces this stage has: networks, texts and pictures, calls, or images.
     """
 
     stage: Stage
@@ -36,19 +35,19 @@ class Progress:
 OnProgress: TypeAlias = Callable[[Progress], bool | None]
 
 
-class Cancelled(Exception):  # noqa: N818  # it is no error, and never leaves the pipeline
-    """A call was cancelled before a piece of its work."""
+class Cancelled(Exception):  # noqa: N818  # it is not an error, and never leaves the pipeline
+    """Signal that a call was cancelled before a piece of its work."""
 
 
 class Report:
-    """Tells a callback of each piece, and ends the call where that, or anybody, has cancelled it.
+    """Report each piece to a callback, and end the call once the callback or another thread has cancelled it.
 
     Parameters
     ----------
     on_progress : callable or None
-        Returning False cancels.
+        Its return value False cancels.
     cancelled : threading.Event
-        Set by whoever cancels, from any thread.
+        Set to cancel, from any thread.
     """
 
     def __init__(self, on_progress: OnProgress | None, cancelled: threading.Event) -> None:
@@ -56,11 +55,11 @@ class Report:
         self._cancelled = cancelled
 
     def __call__(self, stage: Stage, index: int, total: int) -> None:
-        """Tell of a piece that begins now.
+        """Report a piece that is about to begin.
 
         Raises
         ------
-        Cancelled : the piece must not begin
+        Cancelled : the call is cancelled, and the piece must not begin
         """
         if not self._cancelled.is_set() and self._on_progress is not None and self._on_progress(Progress(stage, index, total)) is False:
             self._cancelled.set()
@@ -68,7 +67,7 @@ class Report:
             raise Cancelled
 
     def each(self, stage: Stage, pieces: Sequence[T]) -> Iterator[T]:
-        """Yield the pieces of a stage, telling of each."""
+        """Yield the pieces of a stage, reporting each."""
         for index, piece in enumerate(pieces):
             self(stage, index, len(pieces))
             yield piece

@@ -1,4 +1,4 @@
-"""From the options of a call to its settings and all the objects that its run is made of: nothing reads the options after this."""
+"""Resolve a call: its options become settings and all the objects of its run; nothing reads the options afterwards."""
 
 import logging
 import secrets
@@ -34,23 +34,23 @@ log = logging.getLogger("sdrt")
 
 T = TypeVar("T")
 
-# What a run takes where neither the caller nor the model's folder says.
+# The defaults of a run where neither the caller nor the model's folder sets a value.
 _DEFAULT_STEPS = 50
 _DEFAULT_GUIDANCE = 7.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Resolved:
-    """A call, checked and complete, before any network is opened and any noise is drawn.
+    """A call, checked and complete, before any network is opened or any noise is drawn.
 
     Parameters
     ----------
     settings : Settings
-        The record of all that decides the pictures.
+        The record of everything that decides the pictures.
     sampler : Sampler
     plan : Plan
     timesteps : i64[calls] or f64[calls]
-        The plan's, as the networks are told them.
+        The plan's timesteps, rounded as the networks take them.
     guidance : Guidance
     noise : RunNoise
     latents_shape : (C, h, w)
@@ -62,7 +62,7 @@ class Resolved:
     controls : tuple of Control
         One for each ControlNet.
     refiner_begins : int or None
-        The call at which the refiner takes over; None where it never does.
+        The call at which the refiner takes over; None if it never does.
     """
 
     settings: Settings
@@ -85,7 +85,7 @@ class Resolved:
 
     @property
     def truncated(self) -> tuple[str, str]:
-        """What does not fit of the prompt and of the negative prompt."""
+        """The parts of the prompt and of the negative prompt that do not fit."""
         *_, last = self.prompts[0].values()
         return last.truncated
 
@@ -95,8 +95,8 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
 
     Raises
     ------
-    ConfigError : an option that does not exist, does not fit the model, or cannot be used
-    ImageError : a picture that is none
+    ConfigError : an option is unknown, does not fit the model, or is out of range
+    ImageError : an option is not a picture where it must be one
     """
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         if not isinstance(text, str):
@@ -192,7 +192,7 @@ def _settings(
 
 
 def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:
-    """Return the streams of the latents and of the scheduler; a recorded state becomes the stream that it is of."""
+    """Return the streams of the latents and of the scheduler; a recorded state becomes its stream."""
     rng, sampler_rng = (
         stream_from_state(choice) if isinstance(choice, Mapping) else choice for choice in (options.get("rng"), options.get("sampler_rng"))
     )
@@ -201,7 +201,7 @@ def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]
             raise ConfigError(
                 f"{name} must be the name of a noise stream, a stream or its state, got {type(choice).__name__}; pass one of those"
             )
-    # the same object twice is one stream that goes on
+    # the same object twice is one stream, which the sampler continues
     return "torch" if rng is None else rng, None if sampler_rng is rng and not isinstance(rng, str) else sampler_rng
 
 
@@ -213,37 +213,37 @@ def _check_size(settings: Settings, scale: int) -> None:
 
 
 def _check_limits(limits: ModelLimits, settings: Settings) -> None:
-    """Refuse what the model's networks cannot take, before anything runs."""
+    """Refuse sizes and prompts that the model's networks cannot take, before anything runs."""
     size = (settings.height, settings.width)
     if limits.sizes and size not in limits.sizes:
         allowed = ", ".join(f"{height}x{width}" for height, width in limits.sizes)
-        raise ConfigError(f"height x width must be {allowed}, as this model's packages draw, got {size[0]}x{size[1]}; take one of those")
+        raise ConfigError(f"height x width must be {allowed} for this model's packages, got {size[0]}x{size[1]}; take one of those")
     if limits.num_tokens and settings.long_prompts == "chunk":
         raise ConfigError(
-            f"this model's packages take {limits.num_tokens} tokens, and long_prompts='chunk' needs room for more; leave it out, which cuts"
+            f"long_prompts must be 'truncate' for this model's packages of {limits.num_tokens} tokens, got 'chunk'; leave it out"
         )
 
 
 def _refiner_begins(plan: Plan, sampler: Sampler, refiner_start: float) -> int | None:
-    """Return the call at which the refiner takes over: the first step below its share of the noise levels, as diffusers counts it."""
+    """Return the call at which the refiner takes over: the first step below its fraction of the noise levels, as diffusers counts it."""
     cutoff = round(sampler.num_train_timesteps * (1 - refiner_start))
     return next((i for i in plan.starts if plan.timesteps[i] < cutoff), None)
 
 
 def _network_timesteps(timesteps: Array, *dtypes: str) -> Array:
-    """Return the timesteps that networks are told: float16 holds whole numbers to 2048, and rounds those that lie between two stops.
+    """Return the timesteps as the networks take them: float16 holds whole numbers to 2048, and rounds fractional timesteps.
 
-    The sampler keeps its own noise levels, which the rounding does not move.
+    The sampler keeps its own noise levels, which this rounding does not change.
     """
     if "float16" not in dtypes:
         return timesteps
     rounded = timesteps.astype(np.float16).astype(timesteps.dtype)
-    for exact, near in zip(timesteps.tolist(), rounded.tolist(), strict=True):
-        if exact != near:
-            log.info("the packages take timesteps as float16: %g becomes %g", exact, near)
+    for exact, nearest in zip(timesteps.tolist(), rounded.tolist(), strict=True):
+        if exact != nearest:
+            log.info("the packages take timesteps as float16: %g becomes %g", exact, nearest)
     return rounded
 
 
 def _first(*values: T | None) -> T:
-    """Return the first value that is given."""
+    """Return the first value that is not None."""
     return next(value for value in values if value is not None)

@@ -1,4 +1,4 @@
-"""What drawing gives back at its end: the images with their record."""
+"""The result of a call: the images with their record."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,26 +19,26 @@ __all__ = ["Result"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What ``generate`` returns; a notebook shows its images.
+    """The images that ``generate`` returns, with their record; a notebook displays them.
 
     Parameters
     ----------
     images : list of PIL.Image.Image
-        Empty if the run was cancelled, also while it was decoding: no image leaves before the safety checker has seen it.
+        Empty if the run was cancelled, even while decoding: no image is returned before the safety checker has seen it.
     latents : float[n,C,h,w]
-        The latents that the images were decoded from; if cancelled, those of the last step, which :meth:`Pipeline.decode` draws.
+        The latents that the images were decoded from; if cancelled, those of the last step, for :meth:`Pipeline.decode`.
     seeds : tuple of int
-        Image by image.
+        The seed of each image.
     settings : Settings
-        Every setting of the run, defaults filled in.
+        Every setting of the run, with defaults filled in.
     truncated : tuple of str
-        What was cut from the prompt and from the negative prompt; two empty texts unless ``long_prompts`` is ``truncate``.
+        The text dropped from the prompt and from the negative prompt; two empty texts unless ``long_prompts`` is ``truncate``.
     cancelled : bool
         Whether ``on_step`` or ``on_progress`` returned False, or :meth:`Steps.cancel` was called, before the last image was decoded.
     flagged : tuple of bool, or None
-        Image by image, whether the safety checker blackened it; None where none was asked.
+        For each image, whether the safety checker blackened it; None for a pipeline without a checker.
     step_seconds : tuple of float
-        Of each step that was made, see `Step.seconds`.
+        The time of each step, see `Step.seconds`.
     """
 
     images: "list[Image]"
@@ -53,14 +53,15 @@ class Result:
     def save(self, folder: str | Path = ".", *, title: str | None = None) -> list[Path]:
         """Write each image as a PNG that carries its record.
 
-        A file is written whole or not at all, and never over another one: ``a_red_circle.93-2.png`` is the next name.
+        A file is written whole or not at all, and never replaces another: after ``a_red_circle.93.png``
+        comes ``a_red_circle.93-2.png``.
 
         Parameters
         ----------
         folder : str or Path
-            Made if it is not there.
+            Created if it does not exist.
         title : str, optional
-            What the names begin with, followed by the image's seed. None: the prompt.
+            The beginning of each name, before the image's seed. None: the prompt.
 
         Returns
         -------
@@ -69,7 +70,7 @@ class Result:
 
         Raises
         ------
-        ImageError : the folder cannot be made or written
+        ImageError : the folder cannot be created or written
         """
         folder = Path(folder)
         make_folder(folder)
@@ -80,7 +81,7 @@ class Result:
         ]
 
     def _repr_png_(self) -> bytes | None:
-        """Show a notebook the image, or the batch side by side; nothing where there is none."""
+        """Return the image, or the batch as a grid, for a notebook; None if there is no image."""
         if not self.images:
             return None
         stream = BytesIO()

@@ -1,7 +1,7 @@
 """A run and its one loop: a start, and phases that each have networks, conditions and a guidance of their own.
 
-The loop stands once, as a generator: progress, previews and cancelling are what a caller does between two of its steps. It reads nothing
-but the run, and keeps its state in its own frame, so that runs on one pipeline, from one thread or several, do not know of each other.
+The loop exists once, as a generator: a caller shows progress, previews or cancels between two of its steps. It reads nothing but the run
+and keeps its state in its own frame, so that runs on one pipeline, from one thread or several, are independent.
 """
 
 import time
@@ -23,16 +23,16 @@ __all__ = ["Phase", "Run", "denoise"]
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """From one call on: these networks under these conditions, and this guidance.
+    """A stretch of a run with its networks, their conditions and a guidance.
 
     Parameters
     ----------
     begins : int
-        The phase's first call, counted in the plan. It ends where the next phase begins; one that ends before the run starts is left out.
+        The phase's first call, counted in the plan. The next phase ends it. A phase that ends before the run starts is skipped.
     guidance : Guidance
         Its rows are those of the denoiser.
-    networks : callable that gives a context manager
-        Opens the denoiser, for as long as the phase lasts.
+    networks : callable that returns a context manager
+        Opens the denoiser for as long as the phase lasts.
     """
 
     begins: int
@@ -42,7 +42,7 @@ class Phase:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """All that the loop reads.
+    """Everything that the loop reads.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ class Run:
     sampler : Sampler
     plan : Plan
     timesteps : i64[calls] or f64[calls]
-        The plan's, as the networks are told them.
+        The plan's timesteps, rounded as the networks take them.
     start : Start
     noise : RunNoise
     phases : sequence of Phase
-        By ``begins``, rising; the first begins at or before ``start.at``.
+        In rising order of ``begins``; the first begins at or before ``start.at``.
     decode : callable
-        Makes pictures of latents, for previews.
+        Decodes latents to pictures, for previews.
     """
 
     settings: Settings
@@ -70,9 +70,9 @@ class Run:
 
 
 def denoise(run: Run) -> Generator[Step, None, None]:
-    """Walk through a run: one denoiser call, one sampler step, one Step.
+    """Iterate over a run: one denoiser call, one sampler step, one Step.
 
-    Networks are open from the first step that is asked for until the generator ends or is closed.
+    Networks stay open from the first step until the generator ends or is closed.
     """
     sampler, plan, start = run.sampler, run.plan, run.start
     shape = start.latents.shape[1:]
@@ -94,7 +94,7 @@ def denoise(run: Run) -> Generator[Step, None, None]:
 
 
 def _calls_by_phase(run: Run) -> Iterator[tuple[Phase, range]]:
-    """Yield the phases that the run enters, each with the plan's calls that belong to it."""
+    """Yield the phases that the run enters, each with its calls of the plan."""
     ends = [*(phase.begins for phase in run.phases[1:]), run.plan.num_calls]
     for phase, end in zip(run.phases, ends, strict=True):
         if calls := range(max(phase.begins, run.start.at), end):

@@ -1,4 +1,4 @@
-"""The safety checker: what Stable Diffusion 1.x's own network says of pictures, and what becomes of those that it flags.
+"""The safety checker of Stable Diffusion 1.x: flag pictures by its network's scores, and blacken the flagged ones.
 
 Source: diffusers 0.42.1 ``StableDiffusionSafetyChecker``; transformers 5 ``CLIPImageProcessor``.
 """
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["blacken", "clip_input", "flag", "is_flagged"]
 
-# Of the pictures that CLIP was trained on, by colour: mean and deviation, where the model's feature extractor does not say.
+# The mean and deviation of each colour in CLIP's training pictures, for a model whose feature extractor does not state them.
 _COLOURS: Mapping[str, Sequence[float]] = {
     "image_mean": (0.48145466, 0.4578275, 0.40821073),
     "image_std": (0.26862954, 0.26130258, 0.27577711),
 }
 
-_ADJUSTMENT = 0.01  # every concept's score rises by this once a special one is found
-_DIGITS = 3  # scores are rounded before they are judged
+_ADJUSTMENT = 0.01  # raises every score once a special concept is found
+_DIGITS = 3  # scores are rounded to this many before the comparison
 
 
 def flag(checker: CheckedNetwork, images: "Sequence[Image]", extractor: Mapping[str, Any]) -> tuple[bool, ...]:
-    """Judge whether each picture is flagged.
+    """Decide for each picture whether it is flagged.
 
     Parameters
     ----------
@@ -39,25 +39,25 @@ def flag(checker: CheckedNetwork, images: "Sequence[Image]", extractor: Mapping[
 
     Raises
     ------
-    ModelError : the extractor has other than three numbers for the colours
+    ModelError : the extractor does not have three numbers for the colours
     """
     size = checker.signature.inputs[0].shape[2]
     if not isinstance(size, int):
         size = 224
-    found = checker(clip_input=clip_input(images, size, extractor).astype(checker.float_dtype(), copy=False))
-    if "has_nsfw" in found:
-        # a Core ML package judges by itself
-        return tuple(found["has_nsfw"].tolist())
-    return tuple(is_flagged(*scores) for scores in zip(found["concept_scores"], found["special_scores"], strict=True))
+    outputs = checker(clip_input=clip_input(images, size, extractor).astype(checker.float_dtype(), copy=False))
+    if "has_nsfw" in outputs:
+        # a Core ML package decides by itself
+        return tuple(outputs["has_nsfw"].tolist())
+    return tuple(is_flagged(*scores) for scores in zip(outputs["concept_scores"], outputs["special_scores"], strict=True))
 
 
 def is_flagged(concept_scores: Float, special_scores: Float) -> bool:
-    """Judge one picture.
+    """Decide whether one picture is flagged.
 
     Parameters
     ----------
     concept_scores : float[17], special_scores : float[3]
-        Similarity to each concept, less that concept's threshold.
+        Similarity to each concept, minus that concept's threshold.
 
     >>> is_flagged(np.array([-0.005]), np.array([-1.0])), is_flagged(np.array([-0.005]), np.array([0.2]))
     (False, True)
@@ -70,7 +70,7 @@ def is_flagged(concept_scores: Float, special_scores: Float) -> bool:
 
 
 def blacken(images: "Sequence[Image]", flagged: Sequence[bool]) -> "list[Image]":
-    """Return the pictures, with black ones of the same size in the place of those that are flagged."""
+    """Return the pictures, each flagged one replaced by a black one of the same size."""
     from PIL import Image
 
     return [Image.new(image.mode, image.size) if bad else image for image, bad in zip(images, flagged, strict=True)]

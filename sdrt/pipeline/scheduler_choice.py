@@ -1,4 +1,4 @@
-"""Which scheduler a call has, and how its run is laid out."""
+"""Choose the scheduler of a call, and lay out its run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ from sdrt.schedulers.grids.flow_shift import mu_of_size
 
 __all__ = ["beyond_config", "choose_sampler", "image_seq_len", "lay_out", "scheduler_name"]
 
-# Latents a side of the patches in which the sizes of a dynamic shift are counted: those of SD3 and FLUX.
+# Side, in latents, of the patches by which a dynamic shift counts sizes: those of SD3 and FLUX.
 _PATCH = 2
 
-# What a configuration says of its dynamic shift.
+# The keys of a configuration that define its dynamic shift.
 _SHIFT_KEYS = ("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len")
 
 
@@ -29,18 +29,18 @@ def choose_sampler(
     scheduler : str, mapping, Sampler, DiffusersScheduler or None
         As :meth:`sdrt.Pipeline.generate` takes it.
     compat : Compat
-        Whose defects it reproduces; None leaves it as it is.
+        The implementation whose bugs it reproduces; None keeps the sampler's own.
     eta : float or None
-        None leaves it as it is.
+        None keeps the sampler's own.
 
     Raises
     ------
-    ConfigError : an unknown name, a sampler for models of another kind, or an option that it does not have
+    ConfigError : an unknown name, a sampler for another kind of model, or an option that the sampler lacks
     """
     sampler = _sampler(model, scheduler, numerics, compat)
     if sampler.inverse:
         raise ConfigError(
-            f"scheduler must lead from noise to a picture, got {sampler.name}, which leads from a picture to its noise; choose another one"
+            f"scheduler must lead from noise to a picture, got {sampler.name}, which goes from a picture to its noise; choose another one"
         )
     if compat is not None and sampler.compat != compat:
         sampler = sampler.with_compat(compat)
@@ -56,7 +56,7 @@ def _sampler(model: Model, scheduler: SchedulerChoice | None, numerics: Numerics
             named = sampler_from_name(scheduler, own, numerics, compat)
             if (named.alpha_bar() is None) != (sampler_from_config(own).alpha_bar() is None):
                 raise ConfigError(
-                    f"{named.name} is for models of another kind than this one, which was trained for {own.get('_class_name')}; "
+                    f"scheduler must fit this model, which was trained for {own.get('_class_name')}, got {named.name}; "
                     "choose another name, or pass a whole scheduler configuration"
                 )
             return named
@@ -73,14 +73,14 @@ def _sampler(model: Model, scheduler: SchedulerChoice | None, numerics: Numerics
 
 
 def scheduler_name(scheduler: SchedulerChoice | None, sampler: Sampler) -> str:
-    """Return the name that was asked for, in this call or in the one whose record is played back; else the class."""
+    """Return the name that the caller chose, in this call or in the recorded one; else the class."""
     if isinstance(scheduler, Mapping):
         return str(scheduler.get("_sdrt", {}).get("name", sampler.name))
     return scheduler if isinstance(scheduler, str) else sampler.name
 
 
 def beyond_config(scheduler: SchedulerChoice | None, sampler: Sampler, numerics: Numerics) -> dict[str, Any]:
-    """Return what distinguishes a sampler from the one that its configuration makes; eta has a setting of its own."""
+    """Return the options that distinguish a sampler from the one that its configuration builds; eta has a setting of its own."""
     if scheduler is None or isinstance(scheduler, str):
         return {}
     own, plain = (
@@ -91,21 +91,21 @@ def beyond_config(scheduler: SchedulerChoice | None, sampler: Sampler, numerics:
 
 
 def lay_out(sampler: Sampler, num_inference_steps: int, patches: int) -> Plan:
-    """Lay out the run of a picture of so many patches: a dynamic shift of noise levels follows from them.
+    """Lay out the run of a picture with this number of patches, which determines a dynamic shift of the noise levels.
 
     Raises
     ------
-    ConfigError : a number of steps that the sampler cannot make
+    ConfigError : the sampler cannot make this number of steps
     """
     config = sampler.config
     if not config.get("use_dynamic_shifting"):
         return sampler.plan(num_inference_steps)
-    # a solver's configuration has no sizes of its own; pipelines of diffusers take FLUX's for it, as mu_of_size does
+    # a solver's configuration has no sizes of its own; diffusers' pipelines then use FLUX's, as mu_of_size does
     return sampler.plan(num_inference_steps, mu=mu_of_size(patches, **{key: config[key] for key in _SHIFT_KEYS if key in config}))
 
 
 def image_seq_len(rows: int, columns: int) -> int:
-    """Return how many patches latents of this size have.
+    """Return the number of patches in latents of this size.
 
     >>> image_seq_len(128, 128)
     4096

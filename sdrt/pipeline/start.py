@@ -1,6 +1,6 @@
-"""Where a run starts: from noise alone, or from latents with as much noise as belongs to a later call.
+"""The start of a run: noise alone, or latents with the amount of noise of a later call.
 
-Who draws first is decided here: of each image's stream, the noise of the start comes before all that a sampler asks for.
+The order of draws begins here: each image's stream yields the noise of the start before any of the sampler's.
 """
 
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ __all__ = ["Keep", "Start", "from_latents", "from_noise", "keep_nothing"]
 
 
 class Keep(Protocol):
-    """What of a given picture is put back while a run goes on: in-painting with a U-Net that sees no mask."""
+    """Restore part of an input picture after each call: in-painting with a U-Net that sees no mask."""
 
     def __call__(self, plan: Plan, state: State, /) -> State:
-        """Put back what is kept.
+        """Restore the kept part.
 
         Parameters
         ----------
         plan : Plan
         state : State
-            After a call: the sample stands at stop ``state.position``, and a step is over where that is one of ``plan.starts`` or
+            The state after a call: the sample is at stop ``state.position``, and a step is complete if that is one of ``plan.starts`` or
             ``plan.num_calls``.
 
         Returns
         -------
-        State, ``state`` itself where nothing is put back
+        State; ``state`` itself if nothing is restored
         """
 
 
@@ -41,14 +41,14 @@ def keep_nothing(_plan: Plan, state: State, /) -> State:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where a run starts.
+    """The first sample of a run, and the part to restore after each call.
 
     Parameters
     ----------
     latents : float[n,C,h,w]
         The sample at call ``at``; its dtype is that of the run.
     at : int
-        A call that begins a step.
+        The first call, which must begin a step.
     keep : Keep
         Called after every call.
     """
@@ -59,18 +59,18 @@ class Start:
 
 
 def from_noise(draws: RunNoise, plan: Plan, shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> Start:
-    """Start at the first call with noise alone, one sample of ``shape`` (C, h, w) an image."""
+    """Start at the first call with noise alone: one sample of ``shape`` (C, h, w) per image."""
     return Start(draws.latents(shape).astype(dtype, copy=False) * plan.init_scale)
 
 
 def from_latents(draws: RunNoise, sampler: Sampler, plan: Plan, at: int, clean: Float) -> Start:
-    """Start at call ``at`` with latents and the noise that belongs there.
+    """Start at call ``at`` with latents and the noise of that stop.
 
     Parameters
     ----------
     at : int
         One of ``plan.starts``.
     clean : float[n,C,h,w]
-        Latents of pictures, encoded or a caller's own; their dtype is that of the run.
+        Latents of pictures, encoded or passed by the caller; the run has their dtype.
     """
     return Start(sampler.add_noise(plan, clean, draws.latents(clean.shape[1:]), at), at)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodeLatents", "PreviewKind", "Step"]
 
-# Makes a picture of each sample: float[n,C,h,w] -> n pictures.
+# Decodes each sample to a picture: float[n,C,h,w] -> n pictures.
 DecodeLatents: TypeAlias = "Callable[[Float], list[Image]]"
 
 PreviewKind: TypeAlias = Literal["vae"]
@@ -22,20 +22,20 @@ PreviewKind: TypeAlias = Literal["vae"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Step:
-    """One network call that is over.
+    """One completed network call.
 
     Parameters
     ----------
     index : int
-        From 0.
+        Counted from 0.
     num_steps : int
         Network calls in the whole run; more than ``num_inference_steps`` for schedulers that call twice.
     timestep : float
         The noise level that the network saw, in steps of the training schedule.
     latents : float[n,C,h,w]
-        What the step left behind, read-only, in the scale in which x = alpha * x0 + sigma * noise.
+        The sample after the step, read-only, in the scale x = alpha * x0 + sigma * noise.
     seconds : float
-        Of the networks' call and the sampler's step; opening networks is not counted.
+        Time of the network call and the sampler's step, without opening networks.
     """
 
     index: int
@@ -48,7 +48,7 @@ class Step:
 
     @cached_property
     def x0(self) -> Float:
-        """float[n,C,h,w]: the image's latents as the networks predicted them in this step; computed when first read."""
+        """The clean latents that the networks predicted in this step: float[n,C,h,w], computed when first read."""
         return self._state.x0
 
     @cached_property
@@ -61,22 +61,22 @@ class Step:
     @overload
     def decode(self, image: int, kind: PreviewKind = "vae") -> "Image": ...
     def decode(self, image: int | None = None, kind: PreviewKind = "vae") -> "list[Image] | Image":
-        """Draw what the networks predicted in this step, ``x0``.
+        """Decode the prediction of this step, ``x0``.
 
         Parameters
         ----------
         image : int or None
-            Which image of the batch; None: all of them.
+            The image of the batch; None: all of them.
         kind : "vae"
-            What decodes: the model's own decoder.
+            The decoder: the model's own.
 
         Returns
         -------
-        list of PIL.Image.Image, or the one image that was asked for
+        list of PIL.Image.Image, or one image if ``image`` is set
 
         Raises
         ------
-        ConfigError : an image that is not in the batch, or an unknown kind
+        ConfigError : ``image`` is not in the batch, or ``kind`` is unknown
         """
         if kind not in get_args(PreviewKind):
             raise ConfigError(f"kind must be {' or '.join(map(repr, get_args(PreviewKind)))}, got {kind!r}; leave it out")

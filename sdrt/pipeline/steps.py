@@ -1,4 +1,4 @@
-"""A call under way: what :meth:`Pipeline.steps` returns, and what :meth:`Pipeline.generate` runs to its end."""
+"""The running call that :meth:`Pipeline.steps` returns, and that :meth:`Pipeline.generate` finishes."""
 
 import logging
 import threading
@@ -24,10 +24,10 @@ log = logging.getLogger("sdrt")
 
 
 class Steps(Iterator[Step]):
-    """The steps of one call, and what is known of it; made by :meth:`Pipeline.steps`.
+    """Iterate over the steps of one call; made by :meth:`Pipeline.steps`.
 
     Iterating opens networks, encodes the prompts, and then makes one step after the other. Leaving the loop early is enough to cancel:
-    networks are released when the object goes, or by :meth:`close`. :meth:`result` makes the steps that are left and decodes.
+    networks are released with the object, or by :meth:`close`. :meth:`result` makes the remaining steps and decodes.
 
     One thread iterates; :meth:`cancel` may be called from any.
     """
@@ -48,7 +48,7 @@ class Steps(Iterator[Step]):
             log.warning("the prompt is too long: %r was cut off", cut)
         log.debug("prepared %s", self.settings)
 
-    # ---- what is known before the first step
+    # ---- known before the first step
 
     @property
     def settings(self) -> Settings:
@@ -57,12 +57,12 @@ class Steps(Iterator[Step]):
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seed of each image, drawn where none was given."""
+        """The seed of each image, random if the caller passed none."""
         return self._resolved.seeds
 
     @property
     def truncated(self) -> tuple[str, str]:
-        """What was cut from the prompt and from the negative prompt."""
+        """The text dropped from the prompt and from the negative prompt."""
         return self._resolved.truncated
 
     @property
@@ -74,16 +74,16 @@ class Steps(Iterator[Step]):
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody has cancelled."""
+        """Whether the call was cancelled."""
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """End the call before its next piece of work, from any thread; one that is over stays as it is."""
+        """End the call before its next piece of work; any thread may call this. A finished call stays as it is."""
         if self._result is None:
             self._cancelled.set()
 
     def close(self) -> None:
-        """Cancel and release the networks at once; for the thread that iterates."""
+        """Cancel and release the networks at once; only the iterating thread may call this."""
         self.cancel()
         self._loop.close()
 
@@ -100,7 +100,7 @@ class Steps(Iterator[Step]):
         return step
 
     def result(self) -> Result:
-        """Make the steps that are left, and decode the images; a second call returns the same result.
+        """Make the remaining steps, and decode the images; a second call returns the same result.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class Steps(Iterator[Step]):
 
         Raises
         ------
-        ArrayContractError, BackendError, ... : as :meth:`Pipeline.generate`; once a step has failed, its error each time
+        ArrayContractError, BackendError, ... : as :meth:`Pipeline.generate`; after a failed step, its error again on every call
         """
         if self._error is not None:
             raise self._error
@@ -149,7 +149,7 @@ class Steps(Iterator[Step]):
 
 
 def _walk(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) -> Generator[Step, None, None]:
-    """Prepare the run, and make its steps; apart from `Steps`, which would hold itself through it and outlive a loop that is left."""
+    """Prepare the run and make its steps. A method of `Steps` would make a reference cycle, which outlives a loop that is left."""
     run = prepare(assembly, resolved, drawn, report)
     num_steps = run.plan.num_calls - run.start.at
     with closing(denoise(run)) as steps:

@@ -1,4 +1,4 @@
-"""Decoding latents tile by tile, so that the memory that it takes does not grow with the picture."""
+"""Decode latents tile by tile, so that memory does not grow with the size of the picture."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from sdrt.backends.pool import CheckedNetwork
 
 __all__ = ["tiled_decode"]
 
-_OVERLAP = 0.25  # share of a tile's side that it has in common with the next
+_OVERLAP = 0.25  # fraction of a tile's side that it shares with the next tile
 
 
 def tiled_decode(decoder: CheckedNetwork, z: Float, tile: int, scale: int) -> Float:
@@ -18,15 +18,15 @@ def tiled_decode(decoder: CheckedNetwork, z: Float, tile: int, scale: int) -> Fl
     decoder : CheckedNetwork
         The component ``vae_decoder``.
     z : float[n,C,h,w]
-        Latents no larger than a tile are decoded at once.
+        Latents no larger than a tile are decoded in one call.
     tile : int (pixels)
         Side of a tile.
     scale : int
-        Pixels a latent.
+        Pixels per latent, along each side.
 
     Returns
     -------
-    float[n,3,H,W]; near a seam a pixel is a mixture of what two tiles say, which do not see each other's surroundings
+    float[n,3,H,W]; pixels near a seam blend two tiles, neither of which sees the surroundings of the other
 
     Source: diffusers 0.42.1 ``AutoencoderKL.tiled_decode``.
     """

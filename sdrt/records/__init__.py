@@ -1,4 +1,4 @@
-"""The record of a picture: every setting that decides it, as one frozen dataclass and as text inside the PNG."""
+"""The record of a picture: every setting that determines it, as one frozen dataclass and as text inside the PNG."""
 
 from sdrt.records.formats import read_png_record
 from sdrt.records.png_metadata import parameters_text, text_chunks

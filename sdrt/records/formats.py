@@ -1,4 +1,4 @@
-"""A record as values of JSON: its formats, and where it lies in a PNG."""
+"""The JSON form of a record: its format versions, and reading it from a PNG."""
 
 import json
 import math
@@ -16,14 +16,14 @@ FORMAT = 2
 
 
 def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a record in today's format, whichever format it has.
+    """Return the fields of a record in the current format, whichever format it has.
 
     Raises
     ------
-    ConfigError : no mapping, or a format that a newer sdrt writes
+    ConfigError : not a mapping, or a format that only a newer sdrt reads
     """
     if not isinstance(record, Mapping):
-        raise ConfigError(f"a record must be a mapping, got {type(record).__name__}; pass what Settings.to_dict gave")
+        raise ConfigError(f"a record must be a mapping, got {type(record).__name__}; pass the result of Settings.to_dict")
     fields = dict(record)
     version = fields.pop("format", 1)
     if version not in range(1, FORMAT + 1):
@@ -35,20 +35,20 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
             fields["emphasis"] = "no_norm"
         streams = fields.get("shared_streams")
         if isinstance(streams, Mapping) and len(streams) == 2 and streams["rng"] == streams["sampler_rng"]:
-            # one object was handed over twice: the scheduler's noise goes on where the latents' ends
+            # one object was passed twice: the scheduler's noise continues after that of the latents
             fields |= {"shared_streams": {"rng": streams["rng"]}, "sampler_rng": None}
-    # the place of one image in its call, which text_chunks adds
+    # the index of one image in its call, which text_chunks adds
     fields.pop("image", None)
     return fields
 
 
 def to_json_values(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping whose infinities are text, for JSON has none."""
+    """Return the mapping with infinities and NaN as text, because JSON has neither."""
     return {key: str(value) if isinstance(value, float) and not math.isfinite(value) else value for key, value in mapping.items()}
 
 
 def from_json_values(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what :func:`to_json_values` was given.
+    """Undo :func:`to_json_values`.
 
     >>> from_json_values(to_json_values({"sigma_max": float("inf"), "beta_schedule": "linear"}))
     {'sigma_max': inf, 'beta_schedule': 'linear'}
@@ -57,15 +57,15 @@ def from_json_values(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_png_record(file: Path) -> dict[str, Any]:
-    """Return the record inside a PNG, in the format in which it was written.
+    """Return the record inside a PNG, in its original format.
 
     Raises
     ------
-    ImageError : no PNG, one without a record, or a damaged record
+    ImageError : the file is not a PNG, has no record, or has a damaged one
     """
     text = read_text(file)
     if "sdrt" not in text:
-        raise ImageError(f"{file}: must hold a record of sdrt, got none; it is lost when a tool saves a picture without its text")
+        raise ImageError(f"{file}: must hold a record of sdrt, got none; pass the original file, since some tools drop a picture's text")
     try:
         record = json.loads(text["sdrt"])
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""From a record back to the options that draw its pictures, and to what only the caller still has: pictures and arrays of noise."""
+"""Turn a record back into options, and check the pictures and noise arrays that the caller must pass again."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from sdrt.records.formats import from_json_values
 
 __all__ = ["PICTURES", "checked_picture", "recorded_scheduler", "recorded_stream"]
 
-# The conditions that are pictures, of which a record holds the digests.
+# The conditions that are pictures; a record holds their digests.
 PICTURES = ("image", "mask_image", "control_image")
 
 
 def recorded_scheduler(name: str, config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration that also says under which name it was asked for, and what was set beyond it.
+    """Return a scheduler's configuration, extended by the name that the caller chose and the options beyond the configuration.
 
     The key ``_sdrt`` holds both. diffusers and :func:`sdrt.schedulers.from_config` ignore keys that begin with an underscore.
     """
@@ -23,7 +23,7 @@ def recorded_scheduler(name: str, config: Mapping[str, Any], options: Mapping[st
 
 
 def checked_picture(name: str, recorded: Any, picture: Any) -> Any:
-    """Return a picture, or a list of them, that has the recorded digest.
+    """Return a picture, or a list of them, after checking it against the recorded digest.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def checked_picture(name: str, recorded: Any, picture: Any) -> Any:
 
     Raises
     ------
-    ConfigError : no picture is passed, or another one than was recorded
+    ConfigError : no picture is passed, or not the recorded one
     """
     wanted = [recorded] if isinstance(recorded, str) else list(recorded)
     if picture is None:
@@ -49,11 +49,11 @@ def checked_picture(name: str, recorded: Any, picture: Any) -> Any:
 
 
 def recorded_stream(name: str, state: Mapping[str, Any], stream: Any) -> Any:
-    """Return what draws the noise of a recorded stream: its state, or the stream that a caller made again, put to that state.
+    """Return the source of a recorded stream's noise: its state, or the caller's stream restored to that state.
 
     Raises
     ------
-    ConfigError : noise that the record cannot make, and no stream is passed; or one of other noise
+    ConfigError : the record cannot recreate the noise and no stream is passed, or the stream has other noise
     """
     if stream is not None:
         stream.restore(state)

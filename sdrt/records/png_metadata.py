@@ -1,4 +1,4 @@
-"""Settings as text inside a picture: whole, as JSON under ``sdrt``, and in AUTOMATIC1111's one-text form under ``parameters``."""
+"""Settings as text chunks of a PNG: complete JSON under ``sdrt``, and AUTOMATIC1111's plain text under ``parameters``."""
 
 import json
 from typing import Any
@@ -14,10 +14,10 @@ def text_chunks(settings: Settings, seed: int) -> dict[str, str]:
     Parameters
     ----------
     settings : Settings
-        Of the whole call.
+        The settings of the whole call.
     seed : int
-        Of this picture. The record holds it with ``num_images`` 1, and so draws this picture alone; but where all pictures of a call drew
-        from one stream, it holds the whole call, and ``image`` says which of its pictures this is.
+        The seed of this picture. The record holds it with ``num_images`` 1, and so draws this picture alone. If all pictures of a call drew
+        from one stream, the record holds the whole call, and ``image`` is the index of this picture.
     """
     alone: dict[str, Any] = settings.to_dict()
     if not settings.shared_streams:
@@ -46,14 +46,14 @@ def parameters_text(settings: Settings, seed: int) -> str:
     if settings.sampler_rng is not None:
         pairs["Sampler RNG"] = settings.sampler_rng
     if settings.sampler_seed is not None:
-        # what A1111 calls the eta noise seed delta: the second stream's seed counts from the picture's
+        # A1111's eta noise seed delta: the second stream's seed relative to the picture's
         pairs["ENSD"] = settings.sampler_seed - settings.seed
     if settings.guidance_rescale:
         pairs["CFG rescale"] = f"{settings.guidance_rescale:g}"
     if settings.eta:
         pairs["Eta"] = f"{settings.eta:g}"
     if settings.clip_skip:
-        # counted from 1 there: 1 leaves no layer out
+        # A1111 counts from 1: 1 skips no layer
         pairs["Clip skip"] = settings.clip_skip + 1
     if settings.emphasis != "original":
         pairs["Emphasis"] = "No norm"

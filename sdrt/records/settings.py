@@ -1,4 +1,4 @@
-"""Everything that decides what a picture looks like, in one frozen record that can be stored and played back."""
+"""Every setting that determines a picture, in one frozen record that can be stored and played back."""
 
 import math
 import operator
@@ -19,30 +19,30 @@ __all__ = ["Settings"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of one call of ``generate``, with every default filled in: on the same model they draw the same pictures.
+    """Record the settings of one call of ``generate``, defaults filled in: the same model draws the same pictures from them.
 
     Parameters
     ----------
     prompt, negative_prompt : str
     seed : int
-        Of the first image; image k has ``seed + k``.
+        The seed of the first image; image k has ``seed + k``.
     num_images : int, at least 1
     num_inference_steps : int, at least 1
     guidance_scale : float
-        1 or less: no guidance.
+        1 or less turns guidance off.
     guidance_rescale : float in [0, 1]
     guidance_batching : "batched" or "sequential"
-        Whether all rows went through the U-Net together, or one after the other.
+        Whether the rows went through the U-Net together or one after the other.
     eta : float, at least 0
-        The scheduler's amount of fresh noise; 0 where it has no such option.
+        The scheduler's amount of fresh noise; 0 if it has no such option.
     height, width : int (pixels)
     conditions : mapping
-        Options that only some models have: pictures as the SHA-256 of their pixels, strengths of ControlNets, SDXL's sizes, where the
-        refiner took over.
+        Options of some models only: pictures as the SHA-256 of their pixels, strengths of ControlNets, SDXL's sizes, the start of the
+        refiner.
     scheduler : str
-        The name that the caller gave, else the class of the configuration.
+        The name that the caller passed, else the class of the configuration.
     scheduler_config : mapping
-        Every setting of the scheduler in diffusers' keys.
+        Every setting of the scheduler, in diffusers' keys.
     compat : "diffusers", "apple" or None
         The implementation whose known bugs the scheduler reproduces.
     rng : str
@@ -52,12 +52,12 @@ class Settings:
     sampler_seed : int or None
         The seed of that stream; None: ``seed``.
     shared_streams : mapping
-        For each option that was a stream object: the state in which the call took it over. Empty: each image has its own stream.
+        The state of each option that was a stream object, at the start of the call. Empty: each image has its own stream.
     prompt_syntax : "weighted" or "plain"
         Whether brackets and ``BREAK`` in a prompt are syntax or text.
     long_prompts : "chunk" or "truncate"
     emphasis : "original" or "no_norm"
-        How weights of words are applied.
+        How the weights of words are applied.
     clip_skip : int, at least 0
         How many of the text encoder's last layers were skipped.
     embeddings : mapping
@@ -67,16 +67,16 @@ class Settings:
         The backend that ran each component.
     numerics : "float32" or "float64"
     version : str
-        Of sdrt.
+        The version of sdrt.
     remarks : mapping
-        What a backend of fixed networks (Core ML) was told and does to its inputs, and what its model's folder did not say and was
-        assumed; empty with others.
+        Core ML only: the backend's options, its rounding of inputs, and the settings that were assumed because the model's folder lacks
+        them.
     scheduler_options : mapping
-        What was set on a scheduler that was passed as an object, beyond its configuration: ``s_churn``, ``order`` and their like.
+        Options of a scheduler object that its configuration does not hold: ``s_churn``, ``order`` and the like.
     vae_tiling : bool
         Whether large pictures were decoded tile by tile.
     weights : mapping
-        What tells the weights of each component from others: :func:`sdrt.models.fingerprint.fingerprint`.
+        A fingerprint of each component's weights: :func:`sdrt.models.fingerprint.fingerprint`.
     """
 
     prompt: str
@@ -124,24 +124,24 @@ class Settings:
             value = _whole(getattr(self, name))
             if value is None or value < minimum:
                 span = f" of at least {minimum}" if math.isfinite(minimum) else ""
-                raise ConfigError(f"{name} must be a whole number{span}, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be a whole number{span}, got {getattr(self, name)!r}; pass such a number")
             object.__setattr__(self, name, value)
         if self.guidance_batching not in ("batched", "sequential"):
-            raise ConfigError(f"guidance_batching must be 'batched' or 'sequential', got {self.guidance_batching!r}")
+            raise ConfigError(f"guidance_batching must be 'batched' or 'sequential', got {self.guidance_batching!r}; choose one of those")
         if self.sampler_seed is not None and _whole(self.sampler_seed) is None:
-            raise ConfigError(f"sampler_seed must be a whole number, or None for the image's own, got {self.sampler_seed!r}")
+            raise ConfigError(f"sampler_seed must be a whole number, got {self.sampler_seed!r}; leave it out for the image's own seed")
         for name, low, high in (("guidance_scale", -math.inf, math.inf), ("guidance_rescale", 0.0, 1.0), ("eta", 0.0, math.inf)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
                 span = f" in [{low:g}, {high:g}]" if math.isfinite(high) else f" of at least {low:g}" if math.isfinite(low) else ""
-                raise ConfigError(f"{name} must be a finite number{span}, got {value!r}")
+                raise ConfigError(f"{name} must be a finite number{span}, got {value!r}; pass such a number")
 
     # ---- as JSON
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as values of strict JSON, which :meth:`from_dict` reads.
 
-        JSON has no infinity: one in a scheduler's configuration becomes text that ``float()`` reads.
+        JSON has no infinity: in a scheduler's configuration it becomes text that ``float()`` reads.
         """
         record = {"format": FORMAT} | asdict(self)
         for name in ("scheduler_config", "scheduler_options"):
@@ -150,16 +150,16 @@ class Settings:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_dict` returned, in this version of sdrt or an older one.
+        """Read the result of :meth:`to_dict`, of this version of sdrt or an older one.
 
         Parameters
         ----------
         record : mapping
-            It may have been JSON in between, or the text ``sdrt`` in a PNG.
+            Also after a round trip through JSON, or from the text ``sdrt`` in a PNG.
 
         Raises
         ------
-        ConfigError : a field that is missing, unknown or of another type, or a format that a newer sdrt writes
+        ConfigError : a field is missing, unknown or of another type, or only a newer sdrt reads the format
 
         >>> Settings.from_dict({"format": 3})
         Traceback (most recent call last):
@@ -168,7 +168,10 @@ class Settings:
         values = upgraded(record)
         known = {each.name: each for each in fields(cls)}
         if unknown := sorted(values.keys() - known.keys()):
-            raise ConfigError(f"a record has no field {', '.join(unknown)}; was it written by a newer sdrt ({record.get('version')})?")
+            written = record.get("version")
+            raise ConfigError(
+                f"a record must have known fields, got {', '.join(unknown)}, written by sdrt {written}; update sdrt to read it"
+            )
         needed = [name for name, each in known.items() if each.default_factory is MISSING and each.default is MISSING]
         if missing := [name for name in needed if name not in values]:
             raise ConfigError(f"a record must have the field {', '.join(missing)}, got none; take a whole record")
@@ -183,11 +186,11 @@ class Settings:
     def from_png(cls, file: str | Path) -> Self:
         """Read the record inside a PNG that sdrt wrote.
 
-        The record of one picture of a batch draws that picture alone, which may round differently in its last bits.
+        The record of one picture of a batch draws that picture alone; its last bits may round differently.
 
         Raises
         ------
-        ImageError : the file cannot be read, or holds no record
+        ImageError : the file cannot be read, or has no record
         ConfigError : as :meth:`from_dict`
         """
         return cls.from_dict(read_png_record(Path(file)))
@@ -205,32 +208,32 @@ class Settings:
     ) -> dict[str, Any]:
         """Return the arguments that draw these pictures again: ``pipe.generate(**settings.options())``.
 
-        The pipeline must have the same model, backends and numerics. A record holds the digests of pictures and of noise that was given as
-        arrays, and neither pixels nor noise: pass those again, and they are compared.
+        The pipeline must have the same model, backends and numerics. A record holds digests of input pictures and noise arrays, not the
+        data itself: pass those again, and they are checked.
 
         Parameters
         ----------
         image, mask_image, control_image : Picture, or a sequence of them, optional
             The pictures that the record names.
         rng, sampler_rng : NoiseStream, optional
-            A stream of the arrays that were given; it is put where it stood.
+            A stream of the same arrays; it is restored to its recorded position.
 
         Returns
         -------
         dict
-            Values of JSON, but for what was passed here.
+            Values of JSON, except for the arguments of this method.
 
         Raises
         ------
-        ConfigError : something that the record does not hold is not passed, or is not what was recorded
+        ConfigError : an input that the record cannot recreate is not passed, or is not the recorded one
         """
         passed = {"image": image, "mask_image": mask_image, "control_image": control_image}
         if needless := [name for name, value in passed.items() if value is not None and name not in self.conditions]:
-            raise ConfigError(f"the record has no {', '.join(needless)}; leave it out")
+            raise ConfigError(f"pictures must be ones that the record names, got {', '.join(needless)} too; leave it out")
         pictures = {name: checked_picture(name, self.conditions[name], passed[name]) for name in PICTURES if name in self.conditions}
         streams = {"rng": rng, "sampler_rng": sampler_rng}
         if needless := [name for name, stream in streams.items() if stream is not None and name not in self.shared_streams]:
-            raise ConfigError(f"the record has no shared stream {', '.join(needless)}; leave it out")
+            raise ConfigError(f"streams must be ones that the record shares, got {', '.join(needless)} too; leave it out")
         shared = {name: recorded_stream(name, state, streams[name]) for name, state in self.shared_streams.items()}
         plain = {name: getattr(self, name) for name in _PLAIN_OPTIONS}
         scheduler = recorded_scheduler(self.scheduler, self.scheduler_config, self.scheduler_options)
@@ -262,7 +265,7 @@ _PLAIN_OPTIONS = (
 
 
 def _check_type(name: str, value: object, annotation: Any) -> None:
-    """Check a field of a record; numbers are left to the settings themselves."""
+    """Check the type of a field of a record; the settings check numbers themselves."""
     kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     allowed = tuple(get_origin(kind) or kind for kind in kinds)
     if not {int, float} & set(allowed) and not isinstance(value, allowed):

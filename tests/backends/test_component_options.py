@@ -49,9 +49,9 @@ def test_other_options_are_another_network_and_equal_ones_the_same(folder: Path)
 
 
 def test_values_that_no_network_can_take_are_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"clip_skip must be at least 0, got -1; 0 leaves no layer out"):
+    with pytest.raises(ConfigError, match=r"clip_skip must be at least 0, got -1; 0 skips no layer"):
         ComponentOptions(clip_skip=-1)
     backend = FakeBackend()
-    with pytest.raises(ConfigError, match=r"clip_skip must be below 3, the layers of this model's text_encoder, got 3; leave fewer"):
+    with pytest.raises(ConfigError, match=r"clip_skip must be below 3, the layers of this model's text_encoder, got 3; skip fewer"):
         pool(folder, backend).get("text_encoder", ComponentOptions(clip_skip=3))
     assert backend.opened == []

@@ -73,7 +73,11 @@ def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"no picture", "got no picture"), (b"\x89PNG\r\n\x1a\n", "got no picture|cannot be read"), (None, "cannot be read")],
+    [
+        (b"no picture", "got another kind of file"),
+        (b"\x89PNG\r\n\x1a\n", "got another kind of file|cannot be read"),
+        (None, "cannot be read"),
+    ],
 )
 def test_what_is_no_png_is_one_clear_error(tmp_path: Path, content: bytes | None, message: str) -> None:
     file = tmp_path / "a.png"

@@ -277,11 +277,9 @@ def test_what_cannot_be_is_said_at_once(tree: TREE, sources: Callable[[Form], Pa
     with pytest.raises(ConfigError, match=r"tokenizer is for folders of Core ML packages, leave it out"):
         sdrt.load(sources("sd1"), tokenizer=sources("sd1"))
     with sdrt.load(folder, backend="coreml") as pipe:
-        with pytest.raises(
-            ConfigError, match=r"height x width must be 64x64, as this model's packages draw, got 128x64; take one of those"
-        ):
+        with pytest.raises(ConfigError, match=r"height x width must be 64x64 for this model's packages, got 128x64; take one of those"):
             pipe.generate(PROMPT, height=128, **QUICK)
-        with pytest.raises(ConfigError, match=r"packages take 77 tokens, and long_prompts='chunk' needs room"):
+        with pytest.raises(ConfigError, match=r"long_prompts must be 'truncate' for this model's packages of 77 tokens, got 'chunk'"):
             pipe.generate(PROMPT, long_prompts="chunk", **QUICK)
         with pytest.raises(
             ConfigError,

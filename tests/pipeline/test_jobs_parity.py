@@ -192,7 +192,7 @@ def test_in_painting_draws_each_image_as_alone(models: Any) -> None:
 
 
 def test_a_model_that_in_paints_asks_for_its_pictures_and_others_refuse_them(models: Any) -> None:
-    with pytest.raises(ConfigError, match="image and mask_image must be given to this model, which in-paints, got no mask_image"):
+    with pytest.raises(ConfigError, match="image and mask_image must be set for this in-painting model, got no mask_image"):
         sdrt.load(models("inpaint")).generate(PROMPT, image=picture(1))
     with pytest.raises(ConfigError, match="image, mask_image are for a model that in-paints, of 9 channels; leave it out"):
         sdrt.load(models("sd1")).generate(PROMPT, image=picture(1), mask_image=mask())

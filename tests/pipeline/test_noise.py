@@ -98,9 +98,11 @@ def test_a_stream_goes_on_from_call_to_call_and_the_settings_say_from_where(pipe
 
 
 def test_a_seed_beside_a_stream_that_has_one_is_refused(pipe: sdrt.Pipeline) -> None:
-    with pytest.raises(ConfigError, match="sampler_rng is a stream with the seed 3, got sampler_seed 4 too"):
+    with pytest.raises(
+        ConfigError, match="sampler_rng must be a name beside sampler_seed, got a stream object and sampler_seed 4; leave one out"
+    ):
         draw(pipe, sampler_rng=rng.stream("nv", 3), sampler_seed=4)
-    with pytest.raises(ConfigError, match="sampler_seed needs a stream to seed, and rng is a 'nv' stream itself"):
+    with pytest.raises(ConfigError, match="sampler_seed must come with a named stream, got rng as a 'nv' stream object; name one"):
         draw(pipe, rng=rng.stream("nv", 3), sampler_seed=4)
 
 

@@ -1,1 +1,1 @@
-"""What the U-Net is told beside the sample and the timestep: texts, sizes, guidance, pictures to keep and pictures to follow."""
+"""The inputs of the denoiser besides sample and timestep: texts, sizes, pictures to in-paint and pictures to follow."""

@@ -1,4 +1,4 @@
-"""What a call chooses of its conditions beside the prompts: pictures, ControlNets, SDXL's sizes, the refiner's share."""
+"""The conditions of a call besides its prompts: pictures, ControlNets, SDXL's sizes, the start of the refiner."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _SCORE_OPTIONS = ("aesthetic_score", "negative_aesthetic_score")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConditionChoices:
-    """Conditions that fit the pipeline; pictures as they were given.
+    """Conditions that fit the pipeline, with pictures as the caller passed them.
 
     Parameters
     ----------
@@ -32,11 +32,11 @@ class ConditionChoices:
     control_settings : tuple of ControlSettings
         One for each picture.
     sizes : mapping
-        The fields of `MicroConditions` that were given.
+        The fields of `MicroConditions` that the caller set.
     refiner_start : float
-        Share of the noise levels after which the refiner takes over, where there is one.
+        Fraction of the noise levels after which a refiner takes over.
     refines : bool
-        Whether that share was given or is needed, and so stands in the record.
+        Whether the record holds that fraction: the caller set it, or there is a refiner.
     """
 
     inpaint: tuple[Picture, Picture] | None
@@ -65,11 +65,11 @@ class ConditionChoices:
 
 
 def choose_conditions(assembly: Assembly, options: GenerateOptions) -> ConditionChoices:
-    """Read the options of conditions.
+    """Read the options that set conditions.
 
     Raises
     ------
-    ConfigError : an option that this pipeline has no use for, or one that it needs and lacks, or a value out of its range
+    ConfigError : an option does not fit this pipeline, is missing, or is out of range
     """
     base, count, refines = assembly.base, len(assembly.controlnets), assembly.refiner is not None
     _refuse(options, _PICTURE_OPTIONS, "a model that in-paints, of 9 channels", fits=base.inpaints)
@@ -96,12 +96,12 @@ def _inpaint(options: GenerateOptions) -> tuple[Picture, Picture]:
     image, mask_image = options.get("image"), options.get("mask_image")
     for name, picture in zip(_PICTURE_OPTIONS, (image, mask_image), strict=True):
         if picture is None:
-            raise ConfigError(f"image and mask_image must be given to this model, which in-paints, got no {name}; pass both")
+            raise ConfigError(f"image and mask_image must be set for this in-painting model, got no {name}; pass both")
     return image, mask_image  # type: ignore[return-value]  # neither is None
 
 
-def _control_images(given: Any, count: int) -> tuple[Picture, ...]:
-    pictures: tuple[Picture, ...] = () if given is None else tuple(given) if isinstance(given, list | tuple) else (given,)
+def _control_images(value: Any, count: int) -> tuple[Picture, ...]:
+    pictures: tuple[Picture, ...] = () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
     if len(pictures) != count:
         has = f"has {count} ControlNets" if count else "has no ControlNet: sdrt.load(..., controlnet=folder) gives it one"
         raise ConfigError(f"control_image must be a picture for each ControlNet, got {len(pictures)}; this pipeline {has}")
@@ -109,26 +109,26 @@ def _control_images(given: Any, count: int) -> tuple[Picture, ...]:
 
 
 def _sizes(options: GenerateOptions) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+    sizes: dict[str, Any] = {}
     for name in _SIZE_OPTIONS:
         if (pair := options.get(name)) is not None:
             if not isinstance(pair, Sequence) or len(pair) != 2:
                 raise ConfigError(f"{name} must be a pair of pixels, height or top first, got {pair!r}; write (1024, 1024)")
-            given[name] = tuple(int(number) for number in pair)
+            sizes[name] = tuple(int(number) for number in pair)
     for name in _SCORE_OPTIONS:
         if (score := options.get(name)) is not None:
-            given[name] = float(score)  # type: ignore[arg-type]
-    return given
+            sizes[name] = float(score)  # type: ignore[arg-type]
+    return sizes
 
 
-def _refiner_start(given: float | None) -> float:
-    start = _DEFAULT_REFINER_START if given is None else float(given)
+def _refiner_start(value: float | None) -> float:
+    start = _DEFAULT_REFINER_START if value is None else float(value)
     if not 0 < start <= 1:
-        raise ConfigError(f"refiner_start must be a share of the noise levels in (0, 1], got {start}; 0.8 is usual")
+        raise ConfigError(f"refiner_start must be a fraction of the noise levels in (0, 1], got {start}; 0.8 is usual")
     return start
 
 
 def _refuse(options: GenerateOptions, names: Sequence[str], whose: str, *, fits: bool) -> None:
-    given = [name for name in names if options.get(name) is not None]
-    if given and not fits:
-        raise ConfigError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for {whose}; leave it out, or load such a model")
+    passed = [name for name in names if options.get(name) is not None]
+    if passed and not fits:
+        raise ConfigError(f"{', '.join(passed)} {'is' if len(passed) == 1 else 'are'} for {whose}; leave it out, or load such a model")

@@ -1,4 +1,4 @@
-"""ControlNets: networks that read a picture (edges, a pose, depth) and add to what the U-Net computes.
+"""ControlNets: networks that read a picture (edges, a pose, depth) and add residuals inside the U-Net.
 
 Source: Zhang et al. 2023 (arXiv:2302.05543); diffusers 0.42.1 ``StableDiffusionControlNetPipeline``.
 """
@@ -16,21 +16,21 @@ __all__ = ["BoundControlNet", "Control", "ControlSettings", "residuals", "resolv
 
 @dataclass(frozen=True, kw_only=True)
 class ControlSettings:
-    """How strongly one ControlNet leads, and when."""
+    """The strength of one ControlNet, and the part of the run in which it acts."""
 
     conditioning_scale: float = 1.0
-    guidance_start: float = 0.0  # share of the run before which it is left out
-    guidance_end: float = 1.0  # and after which
+    guidance_start: float = 0.0  # fraction of the run at which it begins to act
+    guidance_end: float = 1.0  # fraction at which it stops
 
     def acts(self, call: Call) -> bool:
-        """Whether the ControlNet has a say in this call."""
+        """Return whether the ControlNet acts in this call."""
         start, end = call.index / call.num_calls, (call.index + 1) / call.num_calls
         return self.guidance_start <= start and end <= self.guidance_end
 
 
 @dataclass(frozen=True, eq=False)
 class Control:
-    """What one ControlNet is told: a picture f32[1,3,H,W] in [0, 1], and its settings."""
+    """The picture of one ControlNet, f32[1,3,H,W] in [0, 1], and its settings."""
 
     picture: F32
     settings: ControlSettings
@@ -45,7 +45,7 @@ class BoundControlNet:
 
 
 def residuals(controlnets: Sequence[BoundControlNet], call: Call, **inputs: Array) -> dict[str, Float]:
-    """Ask every ControlNet that acts in this call, and add up their residuals; empty where none acts."""
+    """Run every ControlNet that acts in this call, and add up their residuals; empty if none acts."""
     total: dict[str, Float] = {}
     for controlnet in controlnets:
         if not controlnet.settings.acts(call):
@@ -59,11 +59,11 @@ def residuals(controlnets: Sequence[BoundControlNet], call: Call, **inputs: Arra
 def resolve_control_settings(
     count: int, scale: float | Sequence[float] | None, start: float | Sequence[float] | None, end: float | Sequence[float] | None
 ) -> tuple[ControlSettings, ...]:
-    """Return the settings of ``count`` ControlNets, from one number for all or one for each.
+    """Return the settings of ``count`` ControlNets; each option is one number for all, or one for each.
 
     Raises
     ------
-    ConfigError : the wrong number of values, or a share of the run outside [0, 1]
+    ConfigError : the wrong number of values, or a fraction of the run outside [0, 1]
     """
     columns = [
         _each("controlnet_conditioning_scale", scale, 1.0, count),
@@ -76,10 +76,10 @@ def resolve_control_settings(
     return tuple(ControlSettings(conditioning_scale=s, guidance_start=a, guidance_end=b) for s, a, b in zip(*columns, strict=True))
 
 
-def _each(name: str, given: float | Sequence[float] | None, default: float, count: int) -> list[float]:
-    if given is None:
+def _each(name: str, value: float | Sequence[float] | None, default: float, count: int) -> list[float]:
+    if value is None:
         return [default] * count
-    values = [float(value) for value in given] if isinstance(given, Sequence) else [float(given)] * count
+    values = [float(number) for number in value] if isinstance(value, Sequence) else [float(value)] * count
     if len(values) != count:
         raise ConfigError(
             f"{name} must be one number, or one for each of {count} ControlNets, got {len(values)}; leave some out, or add the others"

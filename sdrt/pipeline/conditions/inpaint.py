@@ -1,4 +1,4 @@
-"""In-painting by a U-Net of 9 channels: beside the sample it sees the mask, and the latents of the picture outside of it."""
+"""In-painting with a U-Net of 9 channels, which also takes the mask and the latents of the picture outside the mask."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ __all__ = ["InpaintPictures", "inpaint_channels", "inpaint_pictures"]
 
 @dataclass(frozen=True, eq=False)
 class InpaintPictures:
-    """A picture and its mask, in the size of the run.
+    """A picture and its mask, resized to the size of the run.
 
     Parameters
     ----------
     image : f32[1,3,H,W] in [-1, 1]
     mask : f32[1,1,H,W]
-        1 where the picture is drawn anew, else 0.
+        1 where the picture is redrawn, else 0.
     """
 
     image: F32
@@ -39,12 +39,12 @@ def inpaint_pictures(image: Picture, mask_image: Picture, height: int, width: in
 
 
 def inpaint_channels(networks: NetworkPool, pictures: InpaintPictures, noise: Float, latent_format: LatentFormat) -> Float:
-    """Return the channels that are appended to every sample.
+    """Return the channels to append to every sample.
 
     Parameters
     ----------
     noise : float32[n,C,h,w]
-        Of the posterior of the masked picture.
+        Noise for the posterior of the masked picture.
     latent_format : LatentFormat
 
     Returns

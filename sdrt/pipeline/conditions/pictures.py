@@ -8,12 +8,12 @@ __all__ = ["sample_posterior"]
 
 
 def sample_posterior(moments: Float, noise: Float) -> Float:
-    """Draw latents from what the VAE encoder says of a picture.
+    """Draw latents from the posterior that the VAE encoder computed.
 
     Parameters
     ----------
     moments : float[1,2C,h,w]
-        Means, then logarithms of variances, which are held in [-30, 20].
+        Means, then logarithms of variances, which are clipped to [-30, 20].
     noise : float[n,C,h,w], standard normal
 
     Returns

@@ -1,4 +1,4 @@
-"""Prompts through the text encoders of a family; what becomes of their outputs, the family says."""
+"""Tokenize prompts and run the text encoders of a family; the family turns the outputs into conditions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class TokenizedPrompts:
     Parameters
     ----------
     rows : mapping
-        The text of each row that a guidance may ask for.
+        The text of each kind of row.
     empty : Chunks
-        The empty prompt, which fills up shorter ones.
+        The empty prompt, which pads shorter ones.
     """
 
     rows: Mapping[Row, Chunks]
@@ -36,7 +36,7 @@ class TokenizedPrompts:
 
     @property
     def truncated(self) -> tuple[str, str]:
-        """What did not fit of the prompt and of the negative prompt."""
+        """The parts of the prompt and of the negative prompt that did not fit."""
         return self.rows["prompt"].truncated, self.rows["negative"].truncated
 
 
@@ -68,21 +68,21 @@ def text_encoder_options(settings: Settings, row: Row) -> ComponentOptions:
 def encode_text(
     networks: NetworkPool, encoder: TextEncoder, prompts: TokenizedPrompts, settings: Settings, *, rows: Sequence[Row]
 ) -> EncodedText:
-    """Encode the texts of a guidance's rows by one text encoder; rows of the same options go through it together.
+    """Encode the texts of a guidance's rows with one text encoder; rows with the same options go through it together.
 
     Parameters
     ----------
     networks : NetworkPool
     encoder : TextEncoder
-        Of the model's family.
+        A text encoder of the model's family.
     prompts : TokenizedPrompts
     settings : Settings
     rows : sequence of Row
-        Of the guidance.
+        The rows of the guidance.
 
     Raises
     ------
-    ConfigError : the network lacks one of the outputs that the family asks for
+    ConfigError : the network lacks an output that the family needs
     """
     count = max(len(prompts.rows[row].input_ids) for row in rows)
     wanted = (encoder.states, "pooled")

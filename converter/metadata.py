@@ -57,6 +57,7 @@ def annotate(description: Any, like: Any) -> None:
 def compression_text(compression: Compression | None) -> str:
     """Return the compression in one line.
 
+    >>> from converter.compression import Palettization
     >>> compression_text(None), compression_text(Palettization(nbits=6))
     ('none', 'Palettization(nbits=6, min_elements=2048)')
     """

@@ -78,5 +78,5 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
     if token is None:
         token = file.stem if name == _A1111_KEY else name
     if not token.strip():
-        raise ConfigError(f"{file}: the token of an embedding must be text, got {token!r}; pass another one")
+        raise ConfigError(f"{file}: an embedding's token must be text, got {token!r}; pass another one")
     return Embedding(token, np.atleast_2d(vectors), file)

@@ -21,6 +21,7 @@ from converter.progress import ProgressUpdate
 from converter.report import Report
 from converter.sizes import parse_sizes, resolve_sizes
 from converter.source import model_name, open_source
+from converter.tracing import ConvertedModel
 from sdrt.backends.coreml import MLProgram, describe
 from sdrt.errors import ConfigError, ConversionError, MissingExtraError
 from sdrt.models import open_model
@@ -121,8 +122,8 @@ def test_what_fails_half_way_leaves_what_was_there(
     done: ConvertOptions, monkeypatch: pytest.MonkeyPatch, failure: BaseException, raised: type[BaseException], text: str, stage: str
 ) -> None:
     """Fail while a package is written, while it is checked, and while it replaces an older one."""
-    before = files_of(done.out)
-    monkeypatch.setattr("converter.conversion._converted", lambda *_, **__: (_Saved(failure if stage == "save" else None), False))
+    before, saved = files_of(done.out), _Saved(failure if stage == "save" else None)
+    monkeypatch.setattr("converter.conversion._converted", lambda *_, **__: (ConvertedModel(model=saved, values={}), False))
     if stage == "opens":
         monkeypatch.setattr("converter.conversion.check_opens", lambda _: _raise(failure))
     else:

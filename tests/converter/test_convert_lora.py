@@ -164,7 +164,7 @@ def test_xl_under_the_original_codes_names(model_folder: Folders, tmp_path: Path
     names = {
         # With one layer in each level, level k of the down path is blocks 1 + 2k and 2 + 2k; of the up path, 2k and 2k + 1.
         "lora_unet_input_blocks_3_1_transformer_blocks_1_attn2_to_k": "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_k",
-        "lora_unet_input_blocks_4_0_op": "down_blocks.1.downsamplers.0.conv",
+        "lora_unet_input_blocks_2_0_op": "down_blocks.0.downsamplers.0.conv",
         "lora_unet_middle_block_0_in_layers_2": "mid_block.resnets.0.conv1",
         "lora_unet_output_blocks_1_0_emb_layers_1": "up_blocks.0.resnets.1.time_emb_proj",
         "lora_unet_time_embed_0": "time_embedding.linear_1",

@@ -207,7 +207,7 @@ def test_a_token_may_be_a_word_of_several_tokens(models: dict[Form, Path], tmp_p
 
 @pytest.mark.parametrize("token", ["", " ", " <x>", "<x>\n"])
 def test_a_token_is_text_without_blanks_at_its_ends(models: dict[Form, Path], files: dict[str, Path], token: str) -> None:
-    with pytest.raises(ConfigError, match=r"the token of an embedding must be text"):
+    with pytest.raises(ConfigError, match=r"an embedding's token must be text"):
         sdrt.load(models["sd1"], embeddings={token: files["one"]})
 
 

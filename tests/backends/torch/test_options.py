@@ -102,7 +102,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"device": 1.5}, "device must be cpu, cuda, cuda:<index> or mps, got 1.5"),
     ({"device": "meta"}, "device must be cpu, cuda, cuda:<index> or mps, got 'meta'"),
     ({"dtype": "float8"}, "dtype must be float32, bfloat16, float16, got 'float8'"),
-    ({"dtype": "float64"}, "float64 is numerics='float64'"),
+    ({"dtype": "float64"}, "or numerics='float64'"),
     ({"dtype": "float16"}, "dtype 'float16' is for cuda and mps; on cpu take 'bfloat16' or 'float32'"),
     ({"compile": "yes"}, "compile must be True, False or None, got 'yes'"),
     ({"channels_last": 1}, "channels_last must be True, False or None, got 1"),

@@ -1,6 +1,6 @@
 """The checks of a change, each in an environment of its own: ``pip install nox``, then ``nox -s test-fast`` or just ``nox``.
 
-``bash .ci/run`` is all of them in one go, in a fresh environment, as it is before a change is taken.
+``bash .ci/run`` runs all of them in a fresh environment; a change must pass it.
 """
 
 import sys
@@ -15,7 +15,7 @@ nox.options.reuse_existing_virtualenvs = True
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PINNED = ("-c", "constraints.txt")
-# About a minute's worth: the numbers, the numpy backend, the pipeline over networks of a line each, the command line, the house as a whole.
+# About a minute: schedulers and noise, the numpy backend, the pipeline over fake networks, the command line, imports and layout.
 FAST = (
     *(f"tests/{room}" for room in ("rng", "schedulers", "guidance", "images", "records", "backends/numpy", "cli")),
     *(
@@ -27,22 +27,22 @@ FAST = (
     ),
     "--ignore=tests/schedulers/test_compat.py",
 )
-# coremltools has wheels for Linux and macOS, up to Python 3.13: elsewhere, neither the converter nor what compares with it can run.
+# coremltools has wheels for Linux and macOS, up to Python 3.13: elsewhere, the converter and the tests that need it cannot run.
 WITHOUT_COREMLTOOLS = [
     f"--ignore={path}" for path in ("converter", "tests/converter", "tests/backends/coreml", "tests/pipeline/test_coreml_folders.py")
 ]
-# The oldest numpy that has wheels for a Python, and that pyproject.toml allows.
+# The oldest numpy that has wheels for each Python and that pyproject.toml allows.
 OLDEST_NUMPY = {"3.11": "2.0.0", "3.12": "2.0.0", "3.13": "2.1.0", "3.14": "2.3.2"}
 
 
 def chosen_numpy(session: nox.Session, numpy: str) -> str:
-    """Return what pip is to install."""
+    """Return the requirement for pip."""
     return f"numpy=={OLDEST_NUMPY[str(session.python)]}" if numpy == "oldest" else "numpy"
 
 
 @nox.session
 def fmt(session: nox.Session) -> None:
-    """Rewrite the code as ruff formats it, and mend what it can."""
+    """Format the code with ruff, and apply its fixes."""
     session.install("ruff>=0.14")
     session.run("ruff", "check", "--fix", ".")
     session.run("ruff", "format", ".")
@@ -50,7 +50,7 @@ def fmt(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Say what ruff would change."""
+    """Check style and format with ruff, without changing files."""
     session.install("ruff>=0.14")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -58,14 +58,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types, strictly, the tests' too."""
+    """Check the types of code and tests strictly."""
     session.install(*PINNED, "-e", ".[test,dev]")
     session.run("mypy")
 
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Run all tests but the long ones; ``nox -s test -- -m slow`` runs those."""
+    """Run all tests except the slow ones; ``nox -s test -- -m slow`` runs those."""
     session.install(*PINNED, "-e", ".[test]")
     session.run("pytest", *session.posargs)
 
@@ -73,7 +73,7 @@ def test(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 @nox.parametrize("numpy", ["oldest", "newest"])
 def matrix(session: nox.Session, numpy: str) -> None:
-    """Run the tests on each Python with either end of what numpy may be: ``nox -s "matrix-3.12(numpy='oldest')"``."""
+    """Run the tests on each Python with the oldest and the newest numpy: ``nox -s "matrix-3.12(numpy='oldest')"``."""
     session.install(*PINNED, "-e", ".[test]", chosen_numpy(session, numpy))
     lacks_coremltools = sys.platform == "win32" or session.python == "3.14"
     session.run("pytest", *(WITHOUT_COREMLTOOLS if lacks_coremltools else ()), *session.posargs)
@@ -81,21 +81,21 @@ def matrix(session: nox.Session, numpy: str) -> None:
 
 @nox.session(name="test-fast")
 def test_fast(session: nox.Session) -> None:
-    """Run about a minute's worth of tests."""
+    """Run the fast tests, in about a minute."""
     session.install(*PINNED, "-e", ".[test]")
     session.run("pytest", *FAST, *session.posargs)
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run all tests and tell how much of both packages they reach, line by line and branch by branch."""
+    """Run all tests and report line and branch coverage of both packages."""
     session.install(*PINNED, "-e", ".[test]", "pytest-cov>=6.0")
     session.run("pytest", "--cov", "--cov-report=term:skip-covered", *session.posargs)
 
 
 @nox.session
 def openvino(session: nox.Session) -> None:
-    """Run the suite that every backend must pass, and the plug-in's own tests, with OpenVINO installed."""
+    """Run the contract suite and the plug-in's own tests with OpenVINO."""
     session.install(*PINNED, "-e", ".[test,openvino]")
     session.run("pytest", "tests/backends/openvino", *session.posargs)
     session.run("pytest", "tests/contract", "--backend=openvino", *session.posargs)
@@ -104,7 +104,7 @@ def openvino(session: nox.Session) -> None:
 @nox.session(python=PYTHONS, name="numpy-alone")
 @nox.parametrize("numpy", ["oldest", "newest"])
 def numpy_alone(session: nox.Session, numpy: str) -> None:
-    """Import with numpy alone, then draw a picture with what is declared, at both ends of what numpy may be."""
+    """Import with numpy alone, then draw a picture with the declared dependencies, on the oldest and the newest numpy."""
     session.install(chosen_numpy(session, numpy))
     session.install("--no-deps", ".")
     session.chdir(session.create_tmp())

@@ -1,6 +1,6 @@
-"""Small models with random weights, in diffusers' own classes and layout: what the parity tests compare with.
+"""Small models with random weights, in diffusers' own classes and layout, for the parity tests.
 
-Every tensor is randomised, also those that start at 0 or 1 (norms, biases): a fresh model hides an input or a weight that is ignored.
+Every tensor is randomised, including those that start at 0 or 1 (norms, biases), because a fresh model hides an ignored input or weight.
 """
 
 import json
@@ -25,7 +25,7 @@ _SD1_UNET: Mapping[str, Any] = {
     "norm_num_groups": 16,
 }
 
-# The published models' own configurations with fewer and narrower layers.
+# The configurations of the published models with fewer and narrower layers.
 UNETS: Mapping[Form, Mapping[str, Any]] = {
     "sd1": _SD1_UNET,
     "sd2": {
@@ -70,10 +70,10 @@ UNETS: Mapping[Form, Mapping[str, Any]] = {
     },
 }
 
-# Width of the pooled text of SDXL's U-Nets, and how many numbers stand beside it.
+# Width of the pooled text of SDXL's U-Nets, and the count of numbers beside it.
 ADDED: Mapping[Form, tuple[int, int]] = {"sdxl": (24, 6), "sdxl-refiner": (24, 5)}
 
-# ControlNets share the way down of the U-Net that they are for; the convolutions of the picture are a quarter as wide.
+# ControlNets share the down path of their U-Net; the convolutions of the picture are a quarter as wide.
 _CONTROLNET_KEYS = (
     "block_out_channels",
     "down_block_types",
@@ -113,7 +113,7 @@ _SD1_TEXT_ENCODER: Mapping[str, Any] = {
     "intermediate_size": 64,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
-    # what Stable Diffusion's own files say: the old rule, the pooled state stands at the highest id
+    # as in Stable Diffusion's own files: by the old rule, the pooled state is at the highest id
     "eos_token_id": 2,
 }
 
@@ -162,7 +162,7 @@ _MERGES = ("r e", "re d</w>", "b l", "bl u", "blu e</w>", "c i", "ci r", "c l", 
 
 
 def randomise(module: nn.Module, seed: int = 0) -> None:
-    """Draw every tensor anew: matrices with deviation 1/sqrt(fan-in), norm weights round 1, biases round 0."""
+    """Randomise every tensor: matrices with deviation 1/sqrt(fan-in), norm weights around 1, biases around 0."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in module.named_parameters():

@@ -12,7 +12,7 @@ import sdrt
 
 ROOT = Path(sdrt.__file__).parent
 
-# The wings of ARCHITECTURE.md: a room may import the rooms named here, and itself.
+# The packages and modules of ARCHITECTURE.md: each may import those named here, and itself.
 MAY_IMPORT = {
     "_version": set(),
     "errors": set(),
@@ -66,7 +66,7 @@ def test_every_import_follows_the_plan(file: Path) -> None:
     assert rooms_imported_by(file) <= MAY_IMPORT[room] | {room}
 
 
-# What the converter stands on: models and their networks; neither pipeline nor schedulers.
+# The converter uses models and their networks, neither pipeline nor schedulers.
 CONVERTER_MAY_IMPORT = {"_version", "arrays", "backends", "errors", "host", "models", "tokenizer"}
 
 

@@ -1,4 +1,4 @@
-"""The components of a model, in one table. Another component is another record here, and its networks in the backends."""
+"""The components of a model, in one table. A new component needs a record here, and a network in each backend."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from sdrt.models.components.safety_checker import SAFETY_CHECKER
 
 __all__ = ["COMPONENTS", "Component", "ComponentName", "PackageNames", "Role"]
 
-# The order is that of messages and of `Model.components`.
+# In the order of messages and of `Model.components`.
 COMPONENTS: Mapping[ComponentName, Component] = {
     component.name: component for component in (TEXT_ENCODER, TEXT_ENCODER_2, UNET, CONTROLNET, VAE_DECODER, VAE_ENCODER, SAFETY_CHECKER)
 }

@@ -30,7 +30,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "mid_block_add_attention": True,
 }
 
-# Attention before diffusers 0.12.
+# Names of attention tensors before diffusers 0.12.
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _OLD_ATTENTION_NAME = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
 
@@ -40,7 +40,7 @@ def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _canonical_name(stored: str) -> str:
-    """Bring attention's old names to ``to_q``, ``to_k``, ``to_v`` and ``to_out.0``.
+    """Map the old names of attention tensors to ``to_q``, ``to_k``, ``to_v`` and ``to_out.0``.
 
     >>> _canonical_name("decoder.mid_block.attentions.0.proj_attn.bias")
     'decoder.mid_block.attentions.0.to_out.0.bias'

@@ -26,7 +26,7 @@ _PROJECTING = "CLIPTextModelWithProjection"
 
 
 def pooled_width(config: Mapping[str, Any]) -> int:
-    """Return how wide the pooled state is: projected, or as wide as the others."""
+    """Return the width of the pooled state: that of the projection, or that of the other states."""
     projects = _PROJECTING in (config.get("architectures") or ())
     return int(config["projection_dim"] if projects else config["hidden_size"])
 
@@ -48,7 +48,7 @@ def _contract(config: Mapping[str, Any], dtype: str) -> Signature:
 
 
 def _canonical_name(stored: str) -> str:
-    """Cut off the prefix that transformers 4 wrote.
+    """Remove the prefix that transformers 4 wrote.
 
     >>> _canonical_name("text_model.final_layer_norm.weight")
     'final_layer_norm.weight'

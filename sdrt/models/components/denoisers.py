@@ -1,4 +1,4 @@
-"""Denoisers of diffusers' U-Net kind, and the ControlNets that lead them."""
+"""Denoisers of diffusers' U-Net kind, and the ControlNets that guide them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -98,7 +98,7 @@ _CONTROLNET: Mapping[str, Any] = {
 
 
 def latent_multiple(config: Mapping[str, Any]) -> int:
-    """Return what the sides of latents are multiples of, so that they can be halved as often as the levels do.
+    """Return the number that must divide the sides of latents, so that every level can halve them.
 
     >>> latent_multiple({"block_out_channels": (320, 640, 1280, 1280)})
     8
@@ -107,9 +107,9 @@ def latent_multiple(config: Mapping[str, Any]) -> int:
 
 
 def residual_widths(config: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
-    """Return what a ControlNet gives a U-Net, as (channels, times halved) of each array.
+    """Return (channels, number of halvings) of each residual that a ControlNet adds to a U-Net.
 
-    There is one of the first convolution, one of each residual block and of each downsampler on the way down, and one of the middle.
+    One comes from the first convolution, one from each residual block and each downsampler of the down path, and one from the middle.
 
     >>> residual_widths({"block_out_channels": (320, 640), "layers_per_block": 1})
     ((320, 0), (320, 0), (320, 1), (640, 1), (640, 1))
@@ -156,7 +156,7 @@ def _common_inputs(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, .
 
 
 def _guidance_embedding(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
-    """Return the embedded guidance scale that a latent consistency model takes."""
+    """Return the input for the embedded guidance scale of a latent consistency model, if it has one."""
     size = config["time_cond_proj_dim"]
     return () if size is None else (TensorSpec("timestep_cond", dtype, (None, size)),)
 

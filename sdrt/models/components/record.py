@@ -1,4 +1,4 @@
-"""What is known of one component of a model, wherever its files lie: the form of a row of the table."""
+"""The form of a row in the table of components: the facts about a component that do not depend on the place of its files."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ __all__ = ["Component", "ComponentName", "PackageNames", "Role"]
 
 ComponentName: TypeAlias = Literal["text_encoder", "text_encoder_2", "unet", "controlnet", "vae_decoder", "vae_encoder", "safety_checker"]
 
-# What a Core ML package is for. A U-Net comes in three roles: alone, with a ControlNet's residuals as inputs, and as SDXL's refiner.
+# The role of a Core ML package. A U-Net comes in three roles: alone, with a ControlNet's residuals as inputs, and as SDXL's refiner.
 Role: TypeAlias = Literal[
     "text_encoder", "text_encoder_2", "unet", "control_unet", "refiner", "vae_decoder", "vae_encoder", "safety_checker", "controlnet"
 ]
@@ -18,15 +18,15 @@ Role: TypeAlias = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class PackageNames:
-    """What Core ML packages of one role are called.
+    """The names of Core ML packages of one role.
 
     Parameters
     ----------
     role : Role
     suffix : str
-        The end of a file's stem as the converters of Python write it; its two halves end in ``_chunk1`` and ``_chunk2`` besides.
+        The end of a file's stem as the Python converters write it; its two chunks add ``_chunk1`` and ``_chunk2``.
     resources : tuple of str
-        Stems in a Resources folder of Swift's package, the one that is written first; halves end in ``Chunk1`` and ``Chunk2``.
+        Stems in the Resources folder of the Swift package, beginning with the one that is written; chunks add ``Chunk1`` and ``Chunk2``.
 
     Source: apple/ml-stable-diffusion at e12202c, ``torch2coreml.py`` and ``StableDiffusionPipeline+Resources.swift``.
     """
@@ -46,17 +46,17 @@ class Component:
     folder : str
         Its folder in diffusers' layout.
     prefix : str or None
-        Of its tensors in a checkpoint with the key names of the original code; None where each family has its own.
+        The prefix of its tensors in a checkpoint with the original key names; None if each family has its own.
     packages : tuple of PackageNames
-        Core ML packages of a model's folder that run it, the plain one first; empty for ControlNets, which have names of their own.
+        The Core ML packages that run it, the plain one first; empty for ControlNets, which have names of their own.
     classes : tuple of str
-        What its ``config.json`` may call its class. Another name is another architecture, whatever its tensors are called.
+        The classes that its ``config.json`` may name. Another class is another architecture, even if the tensors have the same names.
     complete : callable
-        Lays a configuration over the defaults of that class.
+        Fills in the defaults of that class in a configuration.
     contract : callable
-        Makes the signature from a complete configuration and the name of the floating dtype.
+        Builds the signature from a complete configuration and the name of the floating dtype.
     canonical_name : callable
-        Brings the name of a tensor in diffusers' layout to one spelling: that of diffusers 0.42's and transformers 5's own modules.
+        Maps a tensor's name in diffusers' layout to one spelling: that of the modules of diffusers 0.42 and transformers 5.
     backends : tuple of str
         The built-in backends that run it.
     """

@@ -1,4 +1,4 @@
-"""The safety checker of Stable Diffusion 1.x: CLIP's vision tower, and the concepts that it compares a picture with."""
+"""The safety checker of Stable Diffusion 1.x: CLIP's vision tower and the concepts that it compares pictures with."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _TOWER: Mapping[str, Any] = {
     "layer_norm_eps": 1e-5,
 }
 
-# What it knows, fixed by its class in diffusers.
+# The numbers of concepts, fixed by its class in diffusers.
 _CONCEPTS, _SPECIAL_CONCEPTS = 17, 3
 
 
@@ -44,7 +44,7 @@ def _contract(config: Mapping[str, Any], dtype: str) -> Signature:
 
 
 def _canonical_name(stored: str) -> str:
-    """Bring the tower below one ``vision_model.``; transformers 4 wrote two."""
+    """Collapse the two ``vision_model.`` prefixes of transformers 4 into one."""
     return stored.replace("vision_model.vision_model.", "vision_model.", 1)
 
 

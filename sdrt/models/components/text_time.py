@@ -1,8 +1,8 @@
-"""The condition that SDXL's denoisers add to the time embedding: a pooled text, and some numbers about sizes.
+"""The condition that SDXL's denoisers add to the time embedding: a pooled text embedding, and some numbers about sizes.
 
-diffusers calls it ``addition_embed_type="text_time"``. Each number becomes ``addition_time_embed_dim`` features, which stand behind the
-pooled text in a vector of ``projection_class_embeddings_input_dim``. How wide the pooled text is, or how many numbers there are, the
-configuration does not say: one follows from the other.
+diffusers calls it ``addition_embed_type="text_time"``. Each number becomes ``addition_time_embed_dim`` features, which follow the pooled
+text in a vector of ``projection_class_embeddings_input_dim``. The configuration states neither the width of the pooled text nor the count
+of numbers: each follows from the other.
 
 Source: Podell et al. 2023 (arXiv:2307.01952), section 2.2.
 """
@@ -25,7 +25,7 @@ def has_text_time(config: Mapping[str, Any]) -> bool:
 
 
 def number_count(config: Mapping[str, Any], pooled: int) -> int | None:
-    """Return how many numbers stand behind a pooled text of this width; None where no count fits that a model of SDXL's has.
+    """Return how many numbers follow a pooled text of this width; None if that is not a count of SDXL or its refiner.
 
     >>> number_count({"projection_class_embeddings_input_dim": 2816, "addition_time_embed_dim": 256}, 1280)
     6
@@ -35,7 +35,7 @@ def number_count(config: Mapping[str, Any], pooled: int) -> int | None:
 
 
 def text_time_config(pooled: int, count: int, each: int) -> dict[str, Any]:
-    """Return what a configuration says of a condition of ``count`` numbers, each as ``each`` features."""
+    """Return the configuration of a condition with ``count`` numbers of ``each`` features."""
     return {
         "addition_embed_type": "text_time",
         "addition_time_embed_dim": each,
@@ -44,9 +44,9 @@ def text_time_config(pooled: int, count: int, each: int) -> dict[str, Any]:
 
 
 def text_time_inputs(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
-    """Return the inputs of the condition; none where a network does not take it.
+    """Return the inputs of the condition; none for a network without it.
 
-    Each number of ids leaves the pooled text another width; the network refuses a pair that misses.
+    Each count of numbers implies another width of the pooled text; the network refuses a pair that does not match.
     """
     if not has_text_time(config):
         return ()

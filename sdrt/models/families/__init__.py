@@ -1,4 +1,4 @@
-"""Families of models, one a file: what is asked of a model beside its networks."""
+"""Families of models, one a file: everything about a kind of model except its networks."""
 
 from sdrt.errors import ModelError
 from sdrt.models.base import Model
@@ -26,10 +26,10 @@ __all__ = [
     "family_of",
 ]
 
-# The first that recognises a model has it.
+# In order of precedence: a model belongs to the first family that recognises it.
 FAMILIES: tuple[Family, ...] = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL_REFINER, STABLE_DIFFUSION_XL)
 
-# The first whose text encoders a checkpoint has.
+# In order of precedence: a checkpoint is of the first release whose text encoders it has.
 RELEASES: tuple[Release, ...] = (SD1, SD2, SDXL, SDXL_REFINER)
 
 

@@ -1,7 +1,7 @@
-"""What a family of models is: how texts, sizes and guidance reach its denoiser, and what its latents and pictures measure.
+"""The protocol of model families: how texts, sizes and guidance reach the denoiser, and the sizes of latents and pictures.
 
-A family describes, by data and by functions over arrays; the pipeline runs the networks and asks it. Another family is another file, and a
-line in the table of `sdrt.models.families`.
+A family is a description, in data and functions over arrays; the pipeline runs the networks. A new family is a new file, and a line in the
+table of `sdrt.models.families`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,7 +25,7 @@ class TextEncoder:
     ----------
     component : ComponentName
     states : "last_hidden_state" or "penultimate_hidden_state"
-        Which of its outputs the denoiser attends to: those of the last layer after the final norm, or those before the last layer.
+        The output that the denoiser attends to: the states of the last layer after the final norm, or those before the last layer.
     """
 
     component: ComponentName
@@ -34,7 +34,7 @@ class TextEncoder:
 
 @dataclass(frozen=True, eq=False)
 class EncodedText:
-    """What one text encoder gives, a row for each of the guidance.
+    """The outputs of one text encoder, with a row for each row of the guidance.
 
     Parameters
     ----------
@@ -51,19 +51,19 @@ class Family(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
 
     @property
     def denoiser(self) -> ComponentName:
-        """The component that takes the noise away."""
+        """The component that predicts the noise."""
 
     @property
     def text_encoders(self) -> tuple[TextEncoder, ...]:
-        """In the order in which `conditions` takes what they give."""
+        """The text encoders, in the order in which `conditions` takes their outputs."""
 
     @property
     def takes_sizes(self) -> bool:
-        """Whether the denoiser is told `MicroConditions`."""
+        """Whether the denoiser takes `MicroConditions`."""
 
     def recognises(self, model: Model) -> bool:
         """Return whether a model is of this family."""
@@ -76,19 +76,19 @@ class Family(Protocol):
         rows: Sequence[str],
         zeroed: Collection[str] = (),
     ) -> dict[str, Float]:
-        """Make the inputs of the denoiser that do not change in a run.
+        """Return the inputs of the denoiser that stay fixed during a run.
 
         Parameters
         ----------
         config : mapping
-            The denoiser's.
+            The denoiser's configuration.
         texts : sequence of EncodedText
             One for each of `text_encoders`.
         micro : MicroConditions
         rows : sequence of "negative" or "prompt"
-            Of the guidance.
+            The rows of the guidance.
         zeroed : collection of rows
-            Whose text becomes zeros.
+            The rows whose text becomes zeros.
 
         Returns
         -------
@@ -100,15 +100,15 @@ class Family(Protocol):
         """
 
     def inpaints(self, config: Mapping[str, Any], latents: LatentFormat) -> bool:
-        """Return whether a denoiser sees a mask and a masked picture beside the sample.
+        """Return whether a denoiser takes a mask and a masked picture besides the sample.
 
         Raises
         ------
-        ConfigError : it takes another number of channels
+        ConfigError : its number of channels fits neither case
         """
 
     def guidance_size(self, config: Mapping[str, Any]) -> int | None:
-        """Return how many numbers tell a denoiser the guidance scale; None for one that is guided by rows."""
+        """Return the length of the guidance embedding; None for a denoiser that is guided by rows."""
 
     def native_size(self, config: Mapping[str, Any], latents: LatentFormat) -> tuple[int, int]:
-        """Return height and width in pixels that a denoiser was trained for."""
+        """Return the height and width in pixels that a denoiser was trained on."""

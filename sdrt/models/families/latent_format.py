@@ -1,4 +1,4 @@
-"""What latents are: channels, how they are scaled for the denoiser, and how many pixels each stands for."""
+"""The format of latents: channels, scaling for the denoiser, and pixels per latent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class LatentFormat:
     scaling_factor, shift_factor : float
         The denoiser's latents are ``(z - shift_factor) * scaling_factor`` of the autoencoder's z.
     pixels : int
-        Along each side of a latent.
+        Pixels per latent, along each side.
     tile : int
-        Pixels a side of the pictures that the autoencoder was trained on.
+        Side, in pixels, of the pictures that the autoencoder was trained on.
     """
 
     channels: int
@@ -43,9 +43,9 @@ class LatentFormat:
         )
 
     def to_autoencoder(self, latents: Float) -> Float:
-        """Return a denoiser's latents as the autoencoder decodes them."""
+        """Rescale a denoiser's latents for the autoencoder."""
         return latents / self.scaling_factor + self.shift_factor
 
     def to_denoiser(self, z: Float) -> Float:
-        """Return an autoencoder's latents as the denoiser takes them."""
+        """Rescale an autoencoder's latents for the denoiser."""
         return (z - self.shift_factor) * self.scaling_factor

@@ -1,4 +1,4 @@
-"""SDXL's micro-conditions: sizes that its U-Net is told, so that small or cropped training pictures do not show in what it draws.
+"""SDXL's micro-conditions: sizes as inputs of its U-Net, so that small or cropped training pictures do not affect what it draws.
 
 Source: Podell et al. 2023 (arXiv:2307.01952), section 2.2; diffusers 0.42.1 ``_get_add_time_ids`` of both SDXL pipelines.
 """
@@ -15,7 +15,7 @@ __all__ = ["MicroConditions"]
 
 @dataclass(frozen=True, kw_only=True)
 class MicroConditions:
-    """Pairs are (height, width) or (top, left), in pixels.
+    """The sizes and scores of one picture; pairs are (height, width) or (top, left), in pixels.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ class MicroConditions:
     crops_coords_top_left : pair
         Apparent crop offset; (0, 0) centres the subject.
     target_size : pair
-        The base model alone is told this.
+        An input of the base model alone.
     aesthetic_score, negative_aesthetic_score : float
-        The refiner alone is told these, in the prompt's rows and in the negative prompt's.
+        Inputs of the refiner alone: for the prompt's rows, and for those of the negative prompt.
     """
 
     original_size: tuple[int, int]
@@ -36,11 +36,11 @@ class MicroConditions:
     negative_aesthetic_score: float = 2.5
 
     def base_time_ids(self, rows: Sequence[str]) -> F64:
-        """Return what a base model is told in each row: f64[r,6]."""
+        """Return the numbers for a base model: f64[r,6]."""
         numbers = (*self.original_size, *self.crops_coords_top_left, *self.target_size)
         return np.array([numbers for _ in rows], np.float64)
 
     def refiner_time_ids(self, rows: Sequence[str]) -> F64:
-        """Return what a refiner is told in each row: f64[r,5]."""
+        """Return the numbers for a refiner: f64[r,5]."""
         scores = (self.negative_aesthetic_score if row == "negative" else self.aesthetic_score for row in rows)
         return np.array([(*self.original_size, *self.crops_coords_top_left, score) for score in scores], np.float64)

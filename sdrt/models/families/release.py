@@ -1,4 +1,4 @@
-"""What was published with a line of models and stands in no tensor of theirs: for checkpoints in one file, and packages that come alone."""
+"""Published facts about a line of models that its tensors do not hold: for single-file checkpoints, and Core ML packages on their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from sdrt.models.families.base import Family
 
 __all__ = ["END_OF_TEXT", "EXCLAMATION_MARK", "NOISE_SCHEDULE", "CheckpointEncoder", "Release"]
 
-# What pads a prompt in CLIP's vocabulary: OpenAI's tokenizer and open_clip's.
+# The padding token in CLIP's vocabulary: that of OpenAI's tokenizer, and that of open_clip's.
 END_OF_TEXT, EXCLAMATION_MARK = "<|endoftext|>", "!"
 
-# What every published scheduler_config.json of Stable Diffusion has in common.
+# The common part of every published scheduler_config.json of Stable Diffusion.
 NOISE_SCHEDULE: Mapping[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -33,13 +33,13 @@ class CheckpointEncoder:
     ----------
     component : "text_encoder" or "text_encoder_2"
     prefix : str
-        Of its tensors.
+        The prefix of its tensors.
     writer : "clip" or "open_clip"
-        Whose names it has.
+        The code whose tensor names it has.
     pad_token : str
-        Of its tokenizer, whose vocabulary is CLIP's.
+        The padding token of its tokenizer, whose vocabulary is CLIP's.
     max_layers : int or None
-        Of open_clip: the layers that the model was trained on, where those are not all.
+        For open_clip: the number of layers that the model was trained on, if not all.
     """
 
     component: Literal["text_encoder", "text_encoder_2"]
@@ -61,12 +61,12 @@ class Release:
     scheduler : mapping
         diffusers' configuration, its ``prediction_type`` included.
     scaling_factor : float
-        Of the latents.
+        The scaling factor of the latents.
     sample_size : int
-        Height and width of the latents that it was trained on; 2.x has 64 where it predicts the noise.
+        Height and width of the latents in training; 64 for those models of 2.x that predict the noise.
     flags : PipelineFlags
     upcast_attention : bool
-        Whether attention scores leave float16's range: a backend that computes in it has to widen them.
+        Whether attention scores exceed float16's range, so that a backend in float16 must widen them.
     """
 
     name: str

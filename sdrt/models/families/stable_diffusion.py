@@ -16,13 +16,13 @@ __all__ = ["SD1", "SD2", "STABLE_DIFFUSION", "StableDiffusion"]
 
 @dataclass(frozen=True)
 class StableDiffusion(UNetFamily):
-    """One text encoder, and no condition beside its states."""
+    """Models with one text encoder, and no condition besides its states."""
 
     name: str = "Stable Diffusion 1.x and 2.x"
     text_encoders: tuple[TextEncoder, ...] = (TextEncoder("text_encoder", "last_hidden_state"),)
 
     def recognises(self, model: Model) -> bool:
-        """Return whether the U-Net takes nothing but states."""
+        """Return whether the U-Net takes no condition besides states."""
         return not has_text_time(model.config(self.denoiser))
 
 

@@ -21,12 +21,12 @@ __all__ = ["SDXL", "STABLE_DIFFUSION_XL", "XL_SCHEDULER", "StableDiffusionXL"]
 
 @dataclass(frozen=True)
 class StableDiffusionXL(UNetFamily):
-    """Trained on the states before the last layer, without the final norm.
+    """Models trained on the states before the last layer, without the final norm.
 
     Parameters
     ----------
     numbers : int
-        About sizes, beside the pooled text.
+        How many numbers about sizes follow the pooled text.
     """
 
     name: str = "Stable Diffusion XL"
@@ -49,18 +49,18 @@ class StableDiffusionXL(UNetFamily):
         rows: Sequence[str],
         zeroed: Collection[str] = (),
     ) -> dict[str, Float]:
-        """Put the states side by side, and add the last encoder's pooled state and the sizes.
+        """Concatenate the states, and add the last encoder's pooled state and the sizes.
 
         Raises
         ------
-        ConfigError : the pooled text leaves room for another number of sizes
+        ConfigError : the width of the pooled text does not fit the denoiser
         """
         pooled = texts[-1].pooled
         if number_count(config, pooled.shape[1]) != self.numbers:
             joint, each = config["projection_class_embeddings_input_dim"], config["addition_time_embed_dim"]
             raise ConfigError(
-                f"the pooled text must be {joint - self.numbers * each} wide for this unet ({joint} less {self.numbers} times {each}), "
-                f"got {pooled.shape[1]}; the text encoder is another model's"
+                f"the pooled text must be {joint - self.numbers * each} wide for this unet ({joint} minus {self.numbers} times {each}), "
+                f"got {pooled.shape[1]}; take the text encoder of the same model"
             )
         return {
             **super().conditions(config, texts, micro, rows, zeroed),

@@ -1,4 +1,4 @@
-"""Stable Diffusion XL's refiner: the second text encoder alone, and an aesthetic score in the place of the target size."""
+"""Stable Diffusion XL's refiner: the second text encoder alone, and an aesthetic score instead of the target size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ __all__ = ["SDXL_REFINER", "STABLE_DIFFUSION_XL_REFINER", "StableDiffusionXLRefi
 
 @dataclass(frozen=True)
 class StableDiffusionXLRefiner(StableDiffusionXL):
-    """It takes over from the base model near the end of a run."""
+    """Models that take over from the base model near the end of a run."""
 
     name: str = "Stable Diffusion XL's refiner"
     text_encoders: tuple[TextEncoder, ...] = (TextEncoder("text_encoder_2", "penultimate_hidden_state"),)
     numbers: int = REFINER_NUMBERS
 
     def recognises(self, model: Model) -> bool:
-        """Return whether the pooled text leaves room for as many numbers as a refiner is told."""
+        """Return whether the U-Net takes as many numbers about sizes as a refiner."""
         if "text_encoder_2" not in model.components or not has_text_time(unet := model.config(self.denoiser)):
             return False
         return number_count(unet, pooled_width(model.config("text_encoder_2"))) == self.numbers
 
     def time_ids(self, micro: MicroConditions, rows: Sequence[str]) -> F64:
-        """Return the numbers about sizes, the last one an aesthetic score: f64[r,5]."""
+        """Return the numbers about sizes, with an aesthetic score last: f64[r,5]."""
         return micro.refiner_time_ids(rows)
 
 

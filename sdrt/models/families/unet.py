@@ -1,4 +1,4 @@
-"""What the families with diffusers' ``UNet2DConditionModel`` have in common."""
+"""The base of families with diffusers' ``UNet2DConditionModel``."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -17,13 +17,13 @@ from sdrt.models.families.micro_conditions import MicroConditions
 
 __all__ = ["UNetFamily"]
 
-# Of diffusers' own default model, where a configuration has no size.
+# That of diffusers' default model, for a configuration without a size.
 _SAMPLE_SIZE = 64
 
 
 @dataclass(frozen=True)
 class UNetFamily(ABC):
-    """A family whose texts stand side by side, feature by feature.
+    """A family whose text encoders' states are concatenated along the features.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ class UNetFamily(ABC):
         rows: Sequence[str],
         zeroed: Collection[str] = (),
     ) -> dict[str, Float]:
-        """Put the states of all text encoders side by side."""
+        """Concatenate the states of all text encoders."""
         return {"encoder_hidden_states": zero_rows(np.concatenate([text.states for text in texts], axis=2), rows, zeroed)}
 
     def inpaints(self, config: Mapping[str, Any], latents: LatentFormat) -> bool:
-        """Return whether a U-Net takes the mask and the masked picture's latents beside the sample.
+        """Return whether a U-Net takes the mask and the masked picture's latents besides the sample.
 
         Raises
         ------
@@ -67,24 +67,24 @@ class UNetFamily(ABC):
         if channels not in (plain, 2 * plain + 1):
             raise ConfigError(
                 f"the unet must take as many channels as the vae has, {plain}, or for in-painting those of mask and masked picture too, "
-                f"{2 * plain + 1}, got {channels}; the two are of different models"
+                f"{2 * plain + 1}, got {channels}; take both from one model"
             )
         return bool(channels != plain)
 
     def guidance_size(self, config: Mapping[str, Any]) -> int | None:
-        """Return how many numbers tell a latent consistency model the guidance scale; None for a U-Net that is guided by rows."""
+        """Return the length of a latent consistency model's guidance embedding; None for a U-Net that is guided by rows."""
         size = config["time_cond_proj_dim"]
         return None if size is None else int(size)
 
     def native_size(self, config: Mapping[str, Any], latents: LatentFormat) -> tuple[int, int]:
-        """Return height and width in pixels that a U-Net was trained for."""
+        """Return the height and width in pixels that a U-Net was trained on."""
         size = _SAMPLE_SIZE if config["sample_size"] is None else config["sample_size"]
         rows, columns = size if isinstance(size, list) else (size, size)
         return rows * latents.pixels, columns * latents.pixels
 
 
 def zero_rows(values: Float, rows: Sequence[str], zeroed: Collection[str]) -> Float:
-    """Return the values with zeros in some rows; the array itself where there is nothing to do."""
+    """Return the values with the zeroed rows set to 0; the array itself if there are none."""
     if not (places := [place for place, row in enumerate(rows) if row in zeroed]):
         return values
     values = values.copy()

@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers.core.run import Scales
@@ -167,18 +169,20 @@ def apply_update(u: Update, x: Float, m: tuple[Float, ...], noise: Float | None 
     m : tuple of float arrays
         As many predictions as the update's order, the newest first.
     """
+    # few fresh arrays: at the size of latents each costs as much as the arithmetic
     result: Float = x * u.sample
-    result += m[0] * u.first
+    term: Float = m[0] * u.first
+    result += term
     if len(m) == 2:
-        d1 = m[0] - m[1]
+        d1 = np.subtract(m[0], m[1], out=term)
         d1 *= u.inverse_r0
         d1 *= u.second
         result += d1
     elif len(m) == 3:
-        d1, far = m[0] - m[1], m[1] - m[2]
+        d1, d2 = np.subtract(m[0], m[1], out=term), m[1] - m[2]
         d1 *= u.inverse_r0
-        far *= u.inverse_r1
-        d2 = d1 - far
+        d2 *= u.inverse_r1
+        np.subtract(d1, d2, out=d2)
         d1 += d2 * u.mix
         d2 *= u.inverse_sum
         d1 *= u.second

@@ -182,7 +182,15 @@ def _options(
 def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled) -> StoredModel:
     if isinstance(model, CoreMLFolder):
         return find_controlnet(name, model)
-    return open_component(name, "controlnet", variant=variant, pickled=pickled)
+    controlnet = open_component(name, "controlnet", variant=variant, pickled=pickled)
+    # both read the same texts
+    own, wanted = controlnet.config("controlnet")["cross_attention_dim"], model.config("unet")["cross_attention_dim"]
+    if own != wanted:
+        raise ConfigError(
+            f"{controlnet.path}: a ControlNet's cross_attention_dim must be that of its model, {wanted}, got {own}; "
+            "pass a ControlNet of the same family"
+        )
+    return controlnet
 
 
 def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) -> None:

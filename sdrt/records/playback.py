@@ -38,7 +38,7 @@ def checked_picture(name: str, recorded: Any, picture: Any) -> Any:
     wanted = [recorded] if isinstance(recorded, str) else list(recorded)
     if picture is None:
         hashes = ", ".join(sha256[:12] for sha256 in wanted)
-        raise ConfigError(f"{name} must be passed again, as the record holds its SHA-256 alone ({hashes}); write options({name}=...)")
+        raise ConfigError(f"{name} must be passed again, as the record holds its SHA-256 alone ({hashes}); pass the same pixels as {name}")
     pictures = list(picture) if isinstance(picture, list | tuple) else [picture]
     if len(pictures) != len(wanted):
         raise ConfigError(f"{name} must be {len(wanted)} pictures, as recorded, got {len(pictures)}; pass them in their order")

@@ -99,6 +99,9 @@ class BaseStream(ABC):
                 f"a state of a {self.name!r} stream must be the dict of its .state, got a damaged one ({error}); pass that dict"
             ) from error
 
+    def __repr__(self) -> str:
+        return f"<noise stream {self.name!r}, seed {self.seed}>"
+
     @abstractmethod
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:
         """Return the next ``size`` deviates of this dtype; ``dims`` is their shape, for streams that check it."""

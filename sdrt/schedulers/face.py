@@ -70,6 +70,9 @@ class DiffusersScheduler:
         """Network calls per step: what image-to-image pipelines of diffusers multiply with."""
         return self.sampler.calls_per_step
 
+    def __repr__(self) -> str:
+        return f"DiffusersScheduler({self.sampler!r})"
+
     def __len__(self) -> int:
         """Return the length of the training schedule."""
         return self.sampler.num_train_timesteps

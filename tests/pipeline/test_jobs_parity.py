@@ -194,7 +194,7 @@ def test_in_painting_draws_each_image_as_alone(models: Any) -> None:
 def test_a_model_that_in_paints_asks_for_its_pictures_and_others_refuse_them(models: Any) -> None:
     with pytest.raises(ConfigError, match="image and mask_image must be set for this in-painting model, got no mask_image"):
         sdrt.load(models("inpaint")).generate(PROMPT, image=picture(1))
-    with pytest.raises(ConfigError, match="image, mask_image are for a model that in-paints, of 9 channels; leave it out"):
+    with pytest.raises(ConfigError, match="image, mask_image are for a model that in-paints, of 9 channels; leave them out"):
         sdrt.load(models("sd1")).generate(PROMPT, image=picture(1), mask_image=mask())
     with pytest.raises(ImageError, match=r"image must be a PIL image, uint8\[H,W\] or uint8\[H,W,3\], got str"):
         sdrt.load(models("inpaint")).generate(PROMPT, image="cat.png", mask_image=mask())  # type: ignore[arg-type]
@@ -227,10 +227,15 @@ def test_two_controlnets_add_up_as_in_diffusers(models: Any, controlnets: Any, l
     want = peer_picture(peer, negative_prompt=NEGATIVE, image=[picture(3), picture(4)], **QUICK, **options)
     settings = QUICK | options | {"control_image": [picture(3), picture(4)]}
     assert psnr(drawn(pipe, **settings), want) >= 60
-    with pytest.raises(ConfigError, match="control_image must be a picture for each ControlNet, got 1; this pipeline has 2 ControlNets"):
+    with pytest.raises(ConfigError, match="control_image must be a picture for each ControlNet, got 1; this pipeline takes 2"):
         drawn(pipe, **(settings | {"control_image": picture(3)}))
     with pytest.raises(ConfigError, match="controlnet_conditioning_scale must be one number, or one for each of 2 ControlNets, got 3"):
         drawn(pipe, **(settings | {"controlnet_conditioning_scale": [1, 2, 3]}))
+
+
+def test_a_controlnet_of_another_family_is_refused_when_it_is_opened(models: Any, controlnets: Any, load: Any) -> None:
+    with pytest.raises(ConfigError, match=r"a ControlNet's cross_attention_dim must be that of its model, 32, got \d+; pass a"):
+        load(models("sd1"), controlnet=[controlnets("sd1", 0), controlnets("sdxl")])
 
 
 def test_a_control_image_without_a_controlnet_is_refused(models: Any) -> None:

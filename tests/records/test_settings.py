@@ -143,7 +143,7 @@ def test_pictures_must_be_passed_again_and_are_compared() -> None:
     assert [id(each) for each in options["control_image"]] == [id(one), id(two)]
     assert options["control_guidance_end"] == [0.5, 1.0]
     for passed, message in (
-        ({}, rf"image must be passed again, as the record holds its SHA-256 alone \({hashes[0][:12]}\); write options\(image=...\)"),
+        ({}, rf"image must be passed again, as the record holds its SHA-256 alone \({hashes[0][:12]}\); pass the same pixels as image"),
         (
             {"image": two, "control_image": [one, two]},
             rf"image must be the recorded picture, SHA-256 {hashes[0][:12]}, got {hashes[1][:12]}",

@@ -151,3 +151,8 @@ def test_the_engine_gives_the_words_of_the_reference_code() -> None:
 def test_words_do_not_depend_on_how_they_are_asked_for(counts: list[int]) -> None:
     engine = Mt19937(11)
     np.testing.assert_array_equal(np.concatenate([np.empty(0, np.uint32), *map(engine.words, counts)]), Mt19937(11).words(sum(counts)))
+
+
+@every_stream
+def test_a_stream_says_what_it_is(name: str) -> None:
+    assert repr(sdrt.rng.stream(name, 93)) == f"<noise stream {name!r}, seed 93>"

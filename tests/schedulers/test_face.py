@@ -234,3 +234,9 @@ def test_float16_goes_in_and_comes_out() -> None:
     x = (first_noise() * scheduler.init_noise_sigma).astype(np.float16)
     assert scheduler.scale_model_input(x, 999).dtype == np.float16
     assert scheduler.step(x, 999, x).prev_sample.dtype == np.float16
+
+
+def test_a_scheduler_says_what_it_is() -> None:
+    scheduler = from_config({"_class_name": "HeunDiscreteScheduler", "beta_schedule": "scaled_linear"})
+    assert repr(scheduler) == f"DiffusersScheduler({scheduler.sampler!r})"
+    assert repr(scheduler).startswith("DiffusersScheduler(Heun(")

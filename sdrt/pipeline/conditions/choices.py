@@ -103,7 +103,7 @@ def _inpaint(options: GenerateOptions) -> tuple[Picture, Picture]:
 def _control_images(value: Any, count: int) -> tuple[Picture, ...]:
     pictures: tuple[Picture, ...] = () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
     if len(pictures) != count:
-        has = f"has {count} ControlNets" if count else "has no ControlNet: sdrt.load(..., controlnet=folder) gives it one"
+        has = f"takes {count}" if count else "has no ControlNet: sdrt.load(..., controlnet=folder) gives it one"
         raise ConfigError(f"control_image must be a picture for each ControlNet, got {len(pictures)}; this pipeline {has}")
     return pictures
 
@@ -131,4 +131,5 @@ def _refiner_start(value: float | None) -> float:
 def _refuse(options: GenerateOptions, names: Sequence[str], whose: str, *, fits: bool) -> None:
     passed = [name for name in names if options.get(name) is not None]
     if passed and not fits:
-        raise ConfigError(f"{', '.join(passed)} {'is' if len(passed) == 1 else 'are'} for {whose}; leave it out, or load such a model")
+        verb, them = ("is", "it") if len(passed) == 1 else ("are", "them")
+        raise ConfigError(f"{', '.join(passed)} {verb} for {whose}; leave {them} out, or load such a model")

@@ -51,30 +51,31 @@ def sampler_from_config(config: Mapping[str, Any], numerics: Numerics = "float32
 
     Raises
     ------
-    ConfigError : no class, one that is not built, a key that no scheduler has, or a value that is not built
+    ConfigError : no class or an unknown one, a key that no scheduler has, or an unsupported value
 
     >>> sampler_from_config({"_class_name": "DDIMScheduler", "clip_sample": False}).plan(4).timesteps
     array([750, 500, 250,   0])
     """
     if numerics not in ("float32", "float64"):
-        raise ConfigError(f"numerics must be float32 or float64, got {numerics!r}")
+        raise ConfigError(f"numerics must be float32 or float64, got {numerics!r}; choose one of those")
     if compat is not None and compat not in COMPATS:
-        raise ConfigError(f"compat must be {' or '.join(COMPATS)}, got {compat!r}; leave it out for what is right")
+        raise ConfigError(f"compat must be {' or '.join(COMPATS)}, got {compat!r}; leave it out for correct results")
     name = config.get("_class_name")
     if not isinstance(name, str) or name not in {**SAMPLERS, **ALIASES}:
-        raise ConfigError(f"_class_name must name a scheduler that is built: {', '.join(class_names())}; got {name!r}")
+        raise ConfigError(f"_class_name must be one of {', '.join(class_names())}, got {name!r}; choose one of those")
     sampler = sampler_class(name)
     values = {**sampler.keys, **_settings_for(config, sampler)}
     for key, choices in sampler.choices.items():
         if key in values and values[key] not in choices and not (values[key] is None and False in choices):
-            raise ConfigError(f"{name} takes {key} {' or '.join(map(repr, choices))} here, got {values[key]!r}; change the configuration")
+            raise ConfigError(f"{key} of {name} must be {' or '.join(map(repr, choices))}, got {values[key]!r}; change the configuration")
     return sampler.read(values, numerics, compat)
 
 
 def _settings_for(config: Mapping[str, Any], sampler: type[Sampler]) -> dict[str, Any]:
-    """Return what a configuration says to this class; values that another class merely had by default say nothing."""
+    """Return the settings in a configuration that apply to this class, without those that another class merely had by default."""
     public = [key for key in config if not key.startswith("_")]
     if unknown := [key for key in public if key not in _KEYS]:
-        raise ConfigError(f"no scheduler has {', '.join(unknown)}; {config['_class_name']} has {', '.join(sorted(sampler.keys))}")
+        own = ", ".join(sorted(sampler.keys))
+        raise ConfigError(f"keys of {config['_class_name']} must be among {own}, got {', '.join(unknown)}; leave that out")
     defaulted = config.get("_use_default_values", ())
     return {key: config[key] for key in public if key in sampler.keys and key not in defaulted}

@@ -267,7 +267,9 @@ class DiffusersScheduler:
             alpha_bar = self.sampler.alpha_bar()
             if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < len(alpha_bar)):
                 others = "" if alpha_bar is None else f" or a whole one in [0, {len(alpha_bar)})"
-                raise ConfigError(f"noise is added at a timestep of the plan{others}, got {timestep:g}")
+                raise ConfigError(
+                    f"noise must be added at a timestep of the plan{others}, got {timestep:g}; pass one of scheduler.timesteps"
+                )
             alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
         return (1.0, sigma / alpha) if self._exploding else (alpha, sigma)
 
@@ -301,7 +303,9 @@ class DiffusersScheduler:
             other = changed.plan(**self._request) if self._request else changed.whole_plan()
             if not np.array_equal(other.sigmas, plan.sigmas):
                 names = ", ".join(step_options)
-                raise ConfigError(f"{names} of {sampler.name} say where the network is called; pass them to set_timesteps, not to step")
+                raise ConfigError(
+                    f"{names} of {sampler.name} must go to set_timesteps, as the noise levels depend on them, got them in step; move them"
+                )
             self._plans[key] = (changed, other)
         return self._plans[key]
 

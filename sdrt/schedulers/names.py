@@ -1,6 +1,6 @@
-"""The names under which people ask for samplers, and what each one means.
+"""The names of samplers in diffusers and other tools, and the meaning of each.
 
-A name stands for diffusers' ``Class.from_config(the model's configuration)`` plus what the name itself says.
+A name stands for diffusers' ``Class.from_config(the model's configuration)`` plus the settings that the name adds.
 """
 
 import re
@@ -64,8 +64,8 @@ _DPM2A = ("dpm 2 a", "dpm2 ancestral", "dpm 2 ancestral", "k dpm 2 ancestral")
 _FLOW_HEUN = ("flow match heun", "flow match heun discrete")
 _2SA = ("dpm++ 2s ancestral", "dpm++2s a")
 
-# Any name may take an ending, which says how the noise levels of a run are chosen ("euler karras", "heun sgm uniform").
-# What AUTOMATIC1111, ComfyUI and stable-diffusion.cpp call a schedule or scheduler: an ending, and the kind of sigmas that it asks for.
+# Any name may take an ending, which chooses the noise levels of a run ("euler karras", "heun sgm uniform"): AUTOMATIC1111, ComfyUI and
+# stable-diffusion.cpp call it a schedule or scheduler. These endings choose a kind of sigmas.
 _ENDING_KINDS: dict[str, str] = {
     "karras": "karras",
     "exponential": "exponential",
@@ -75,7 +75,7 @@ _ENDING_KINDS: dict[str, str] = {
     "ays sdxl": "ays sdxl",
     "align your steps": "ays",
 }
-# Others choose where the timesteps lie.
+# These choose a spacing of timesteps.
 _ENDING_SPACINGS: dict[str, str] = {"sgm uniform": "trailing", "normal": "linspace", "ddim uniform": "leading"}
 
 _ENDINGS: tuple[str, ...] = (*_ENDING_KINDS, *_ENDING_SPACINGS)
@@ -173,13 +173,13 @@ def sampler_from_name(name: str, model_config: Mapping[str, Any], numerics: Nume
 
 
 def _resolve(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:
-    """Return the row of a name, and all that the name says: its endings overrule its row, the last of them all others."""
+    """Return the row of a name, and its settings: endings override the row, and a later ending overrides the earlier ones."""
     if (row := _BY_KEY.get(key)) is not None:
         return row, dict(row.says)
     if (parts := _split_ending(key)) is None:
         raise ConfigError(
-            f"no sampler is named {name!r}; choose one of {', '.join(r.name for r in _ROWS)}, with or without one of the endings "
-            f"{', '.join(_ENDINGS)}"
+            f"a sampler's name must be one of {', '.join(r.name for r in _ROWS)}, with or without an ending ({', '.join(_ENDINGS)}), "
+            f"got {name!r}; choose one of those"
         )
     row, says = _resolve(name, parts[0])
     return row, says | _ending_settings(parts[1], row.class_name, sampler_class(row.class_name).keys)
@@ -194,7 +194,7 @@ def _split_ending(key: str) -> tuple[str, str] | None:
 
 
 def _ending_settings(ending: str, class_name: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an ending says to a class with these keys.
+    """Return the settings of an ending for a class with these keys.
 
     Raises
     ------

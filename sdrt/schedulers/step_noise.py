@@ -30,20 +30,22 @@ class StepNoise:
 
         Raises
         ------
-        ConfigError : nothing says where noise comes from, or both do
+        ConfigError : the call draws noise and neither source is passed, or both are
         """
         if not plan.draws[call]:
             return None
         if variance_noise is not None:
             if generator is not None:
-                raise ConfigError("fresh noise comes from generator or variance_noise, got both; pass one of them")
+                raise ConfigError("noise must come from generator or variance_noise, got both; pass one of them")
             return variance_noise
         fixed = sampler.brownian_seed
         if plan.span is not None and (fixed is not None or generator is not None):
             seed = generator.seed if fixed is None and generator is not None else fixed
             return self._brownian(plan, shape, seed).normal_between(*plan.intervals[call])
         if generator is None:
-            raise ConfigError(f"{sampler.name} draws noise in this step; pass generator=sdrt.rng.stream('torch', seed)")
+            raise ConfigError(
+                f"generator must be set for {sampler.name}, which draws noise in this step, got None; pass sdrt.rng.stream('torch', seed)"
+            )
         return generator.normal(shape)
 
     def _brownian(self, plan: Plan, shape: tuple[int, ...], seed: Any) -> BrownianTree:

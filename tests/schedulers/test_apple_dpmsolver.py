@@ -121,5 +121,5 @@ def test_what_apple_does_not_have_is_refused(extra: dict[str, Any]) -> None:
 
 
 def test_timesteps_of_a_caller_are_refused() -> None:
-    with pytest.raises(ConfigError, match="compat apple takes a number of steps, got timesteps"):
+    with pytest.raises(ConfigError, match="num_inference_steps must be set with compat apple, got timesteps"):
         sampler_from_config(config(), compat="apple").plan(timesteps=[900, 500])

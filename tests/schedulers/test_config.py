@@ -174,72 +174,78 @@ def test_a_configuration_may_carry_the_keys_of_every_class(class_name: str) -> N
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({}, r"_class_name must name a scheduler that is built: .*DDIMScheduler, .*; got None"),
-        ({"_class_name": "RePaintScheduler"}, r"_class_name must name a scheduler that is built: .*; got 'RePaintScheduler'"),
-        ({"_class_name": "DDIMScheduler", "eta_noise": 1}, "no scheduler has eta_noise; DDIMScheduler has beta_end, beta_schedule"),
+        ({}, r"_class_name must be one of .*DDIMScheduler, .*, got None; choose"),
+        ({"_class_name": "RePaintScheduler"}, r"_class_name must be one of .*, got 'RePaintScheduler'; choose"),
+        (
+            {"_class_name": "DDIMScheduler", "eta_noise": 1},
+            "keys of DDIMScheduler must be among beta_end, beta_schedule, .*, got eta_noise; leave that out",
+        ),
         ({"_class_name": "DDIMScheduler", "sample_max_value": 0}, "sample_max_value must be above 0, got 0"),
         ({"_class_name": "DDIMScheduler", "dynamic_thresholding_ratio": 2}, r"dynamic_thresholding_ratio must be in \[0, 1\], got 2"),
-        ({"_class_name": "DDIMScheduler", "beta_schedule": "sigmoid"}, "takes beta_schedule 'linear' or .* here, got 'sigmoid'"),
-        ({"_class_name": "DDIMScheduler", "prediction_type": "flow"}, "takes prediction_type 'epsilon' or .* here, got 'flow'"),
-        ({"_class_name": "DDIMScheduler", "timestep_spacing": "even"}, "takes timestep_spacing 'linspace' or .* here, got 'even'"),
+        ({"_class_name": "DDIMScheduler", "beta_schedule": "sigmoid"}, "beta_schedule of .* must be 'linear' or .*, got 'sigmoid'"),
+        ({"_class_name": "DDIMScheduler", "prediction_type": "flow"}, "prediction_type of .* must be 'epsilon' or .*, got 'flow'"),
+        ({"_class_name": "DDIMScheduler", "timestep_spacing": "even"}, "timestep_spacing of .* must be 'linspace' or .*, got 'even'"),
         ({"_class_name": "DDIMScheduler", "clip_sample_range": 0.0}, "clip_sample_range must be above 0, got 0.0"),
         ({"_class_name": "DDIMScheduler", "beta_start": 0.0}, "beta_start and beta_end must lie between 0 and 1, got 0.0 and 0.02"),
-        ({"_class_name": "DDIMScheduler", "trained_betas": [0.1, 1.0]}, "trained_betas must all lie between 0 and 1"),
+        ({"_class_name": "DDIMScheduler", "trained_betas": [0.1, 1.0]}, "trained_betas must lie between 0 and 1, got 0.1 to 1.0; correct"),
         ({"_class_name": "DDIMScheduler", "num_train_timesteps": 1}, "num_train_timesteps must be at least 2, got 1"),
         (
             {"_class_name": "PNDMScheduler", "prediction_type": "sample"},
-            "takes prediction_type 'epsilon' or 'v_prediction' here, got 'sample'",
+            "prediction_type of .* must be 'epsilon' or 'v_prediction', got 'sample'",
         ),
         (
             {"_class_name": "EulerDiscreteScheduler", "use_beta_sigmas": True, "use_karras_sigmas": True},
-            "only one of use_karras_sigmas, use_beta_sigmas can be set; choose how sigmas are spread",
+            "one way to spread sigmas must be set at most, got use_karras_sigmas, use_beta_sigmas; choose one",
         ),
         (
             {"_class_name": "EulerDiscreteScheduler", "use_ays_sigmas": "sd3"},
-            "tables are there for sd and sdxl, got 'sd3'",
+            "table must be sd or sdxl, got 'sd3'",
         ),
-        ({"_class_name": "DDPMScheduler", "beta_schedule": "cosine"}, "takes beta_schedule 'linear' or .* or 'exp' here, got 'cosine'"),
-        ({"_class_name": "DDPMScheduler", "variance_type": "fixed"}, "takes variance_type 'fixed_small' or .* here, got 'fixed'"),
-        ({"_class_name": "UnCLIPScheduler", "beta_schedule": "linear"}, "takes beta_schedule 'squaredcos_cap_v2' here, got 'linear'"),
+        ({"_class_name": "DDPMScheduler", "beta_schedule": "cosine"}, "beta_schedule of .* must be 'linear' or .* or 'exp', got 'cosine'"),
+        ({"_class_name": "DDPMScheduler", "variance_type": "fixed"}, "variance_type of .* must be 'fixed_small' or .*, got 'fixed'"),
+        ({"_class_name": "UnCLIPScheduler", "beta_schedule": "linear"}, "beta_schedule of .* must be 'squaredcos_cap_v2', got 'linear'"),
         (
             {"_class_name": "UnCLIPScheduler", "variance_type": "fixed_small"},
-            "takes variance_type 'fixed_small_log' or 'learned_range' here",
+            "variance_type of .* must be 'fixed_small_log' or 'learned_range', got",
         ),
         ({"_class_name": "IPNDMScheduler", "trained_betas": [0.5]}, r"trained_betas must hold two or more values in \[0, 1\]"),
         ({"_class_name": "LCMScheduler", "original_inference_steps": 1001}, r"original_inference_steps must be in \[1, 1000\], got 1001"),
         (
             {"_class_name": "EulerDiscreteScheduler", "interpolation_type": "cubic"},
-            "takes interpolation_type 'linear' or 'log_linear' here",
+            "interpolation_type of .* must be 'linear' or 'log_linear', got",
         ),
-        ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "even"}, "takes timestep_type 'discrete' or 'continuous' here"),
+        ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "even"}, "timestep_type of .* must be 'discrete' or 'continuous', got"),
         (
             {"_class_name": "RestartScheduler", "restart_intervals": [[2.0, 0.1, 3, 1]]},
-            r"a restart goes from sigma_min up to sigma_max, in steps and times of at least 1, got \(2.0, 0.1, 3, 1\)",
+            r"a restart must rise from sigma_min to sigma_max, with steps and times of at least 1, got \(2.0, 0.1, 3, 1\)",
         ),
         (
             {"_class_name": "EulerAncestralDiscreteScheduler", "prediction_type": "sample"},
-            "takes prediction_type 'epsilon' or 'v_prediction'",
+            "prediction_type of .* must be 'epsilon' or 'v_prediction', got 'sample'",
         ),
         (
             {"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "data_prediction"},
-            "'sde-dpmsolver' or 'deis' here, got 'data_prediction'",
+            "'sde-dpmsolver' or 'deis', got 'data_prediction'",
         ),
         ({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"}, "algorithm_type dpmsolver cannot end at sigma 0"),
         (
             {"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver"},
             "algorithm_type sde-dpmsolver cannot end at sigma 0",
         ),
-        ({"_class_name": "DPMSolverMultistepScheduler", "solver_type": "rk4"}, "takes solver_type 'midpoint' or .* here, got 'rk4'"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "solver_type": "rk4"}, "solver_type of .* must be 'midpoint' or .*, got 'rk4'"),
         ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 4}, "solver_order must be 1, 2 or 3, got 4"),
         ({"_class_name": "DPMSolverMultistepScheduler", "flow_shift": 0.0}, "flow_shift must be above 0, got 0.0; 1 shifts nothing"),
         ({"_class_name": "DEISMultistepScheduler", "solver_order": 4}, "solver_order must be 1, 2 or 3, got 4"),
-        ({"_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver"}, "takes algorithm_type .* here, got 'sde-dpm"),
+        (
+            {"_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver"},
+            "algorithm_type of .* must be .*, got 'sde-dpm",
+        ),
         ({"_class_name": "UniPCMultistepScheduler", "solver_order": 0}, "solver_order must be at least 1, got 0"),
-        ({"_class_name": "UniPCMultistepScheduler", "solver_p": "DDIMScheduler"}, "takes solver_p None here, got 'DDIMScheduler'"),
+        ({"_class_name": "UniPCMultistepScheduler", "solver_p": "DDIMScheduler"}, "solver_p of .* must be None, got 'DDIMScheduler'"),
         ({"_class_name": "UniPCMultistepScheduler", "shift_terminal": 0.1}, "shift_terminal is for use_flow_sigmas, and must be in"),
         ({"_class_name": "SASolverScheduler", "corrector_order": 5}, "corrector_order must be 1 to 4, got 5"),
-        ({"_class_name": "SASolverScheduler", "tau_func": "cosine"}, "takes tau_func None here, got 'cosine'"),
-        ({"_class_name": "DPMSolverMultistepScheduler", "variance_type": "fixed"}, "takes variance_type None or .* here, got 'fixed'"),
+        ({"_class_name": "SASolverScheduler", "tau_func": "cosine"}, "tau_func of .* must be None, got 'cosine'"),
+        ({"_class_name": "DPMSolverMultistepScheduler", "variance_type": "fixed"}, "variance_type of .* must be None or .*, got 'fixed'"),
     ],
 )
 def test_what_is_not_built_is_refused_in_words(config: dict[str, Any], message: str) -> None:
@@ -248,7 +254,9 @@ def test_what_is_not_built_is_refused_in_words(config: dict[str, Any], message: 
 
 
 def test_an_unknown_name_lists_all() -> None:
-    with pytest.raises(ConfigError, match=r"no sampler is named 'heun\?'; choose one of ddim, .*pndm, plms, .*euler, .*, dpm 2m"):
+    with pytest.raises(
+        ConfigError, match=r"a sampler's name must be one of ddim, .*pndm, plms, .*euler, .*, dpm 2m.*, got 'heun\?'; choose"
+    ):
         sampler_from_name("heun?", MODEL)
 
 
@@ -258,9 +266,9 @@ def test_unknown_numerics_are_refused() -> None:
 
 
 def test_unknown_compat_is_refused() -> None:
-    with pytest.raises(ConfigError, match="compat must be diffusers or apple, got 'comfy'; leave it out for what is right"):
+    with pytest.raises(ConfigError, match="compat must be diffusers or apple, got 'comfy'; leave it out for correct results"):
         sampler_from_config(MODEL, compat="comfy")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="EulerDiscreteScheduler reproduces the defects of diffusers, got compat 'apple'"):
+    with pytest.raises(ConfigError, match="compat must be 'diffusers' or None for EulerDiscreteScheduler, got 'apple'"):
         sampler_from_name("euler", MODEL, compat="apple")
 
 

@@ -143,7 +143,7 @@ def test_noise_is_not_predicted_where_there_is_nothing_else() -> None:
     blind = sampler_from_name(
         "ddim", {**SD, "_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     )
-    with pytest.raises(ConfigError, match="a noise prediction says nothing at a timestep of pure noise"):
+    with pytest.raises(ConfigError, match="prediction_type must be v_prediction or sample at a timestep of pure noise"):
         blind.plan(10)
 
 
@@ -247,7 +247,7 @@ def test_a_clipped_x0_hides_a_division_by_nothing(class_name: str) -> None:
     """diffusers clips the infinities that come of predicting noise from pure noise: x0 is the sign of x - output."""
     zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "clip_sample": True}
     ours, theirs = both(config(class_name, **zero))
-    with pytest.raises(ConfigError, match="a noise prediction says nothing at a timestep of pure noise"):
+    with pytest.raises(ConfigError, match="prediction_type must be v_prediction or sample at a timestep of pure noise"):
         ours.plan(4)
     plan, x = theirs.plan(4), first_noise()
     state = theirs.step(plan, theirs.start(plan, x), x * 0.5, x * 0 if plan.draws[0] else None)

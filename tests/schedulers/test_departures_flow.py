@@ -78,7 +78,7 @@ def test_a_flow_of_one_step_cannot_be_stretched() -> None:
 
 def test_an_exponent_that_means_nothing_is_refused() -> None:
     """diffusers takes it and leaves it aside."""
-    with pytest.raises(ConfigError, match=r"mu is for use_dynamic_shifting, which is off here, got 0\.7; leave it out"):
+    with pytest.raises(ConfigError, match=r"mu must be None unless use_dynamic_shifting is on, got 0\.7; leave it out"):
         sampler(FLOW).plan(4, mu=0.7)
     theirs = laid_out({"_class_name": FLOW}, 4, {"num_inference_steps": 4, "mu": 0.7})
     np.testing.assert_allclose(sampler(FLOW, "diffusers").plan(4, mu=0.7).sigmas, theirs.sigmas, rtol=1e-6)
@@ -152,7 +152,7 @@ def test_churn_moves_the_stops_and_is_said_with_them() -> None:
     face = from_config({"_class_name": "EDMEulerScheduler"})
     face.set_timesteps(10)
     x = first_noise()
-    with pytest.raises(ConfigError, match="s_churn of EDMEulerScheduler say where the network is called; pass them to set_timesteps"):
+    with pytest.raises(ConfigError, match="s_churn of EDMEulerScheduler must go to set_timesteps"):
         face.step(x, face.timesteps[0], x, s_churn=2.0)
     plain = face.sigmas
     face.set_timesteps(10, s_churn=2.0)

@@ -269,7 +269,7 @@ def test_a_picture_comes_back_from_its_noise(class_name: str, spacing: str) -> N
 @pytest.mark.parametrize("algorithm", ["sde-dpmsolver++", "sde-dpmsolver"])
 def test_there_is_no_way_back_with_fresh_noise(algorithm: str) -> None:
     assert nan(run_peer(config(INVERSE, algorithm_type=algorithm), 10))
-    with pytest.raises(ConfigError, match=r"takes algorithm_type 'dpmsolver\+\+' or .* here, got 'sde-"):
+    with pytest.raises(ConfigError, match=r"algorithm_type of .* must be 'dpmsolver\+\+' or .*, got 'sde-"):
         sampler_from_config(config(INVERSE, algorithm_type=algorithm))
 
 
@@ -289,17 +289,17 @@ def test_predictions_belong_to_their_stops(class_name: str) -> None:
 @pytest.mark.parametrize("class_name", [DPM, SINGLE, DEIS, UNIPC])
 def test_a_dynamic_shift_needs_mu(class_name: str) -> None:
     flow = config(class_name, use_flow_sigmas=True, prediction_type="flow_prediction")
-    with pytest.raises(ConfigError, match=r"mu is for use_dynamic_shifting, which is off here, got 0\.5; leave it out"):
+    with pytest.raises(ConfigError, match=r"mu must be None unless use_dynamic_shifting is on, got 0\.5; leave it out"):
         sampler_from_config(flow).plan(10, mu=0.5)
     shifting = sampler_from_config({**flow, "use_dynamic_shifting": True})
-    with pytest.raises(ConfigError, match="use_dynamic_shifting needs mu, got None"):
+    with pytest.raises(ConfigError, match="mu must be set where use_dynamic_shifting is on, got None"):
         shifting.plan(10)
     plain = sampler_from_config({**flow, "flow_shift": np.exp(0.5)}).plan(10)
     np.testing.assert_allclose(shifting.plan(10, mu=0.5).sigmas, plain.sigmas, rtol=1e-6)
 
 
 def test_levels_of_a_caller_are_for_flows() -> None:
-    with pytest.raises(ConfigError, match="sigmas can be laid down for a flow alone; set use_flow_sigmas"):
+    with pytest.raises(ConfigError, match="use_flow_sigmas must be true for custom sigmas, got false; set it"):
         sampler_from_config(config(UNIPC)).plan(sigmas=[0.9, 0.5])
     flow = config(UNIPC, use_flow_sigmas=True, prediction_type="flow_prediction")
     with pytest.raises(ConfigError, match=r"must lie in \(0, 1\] and never rise, got 0\.5 to 0\.9; sort them"):

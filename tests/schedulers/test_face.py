@@ -136,7 +136,7 @@ def test_noise_is_added_at_no_other_timestep(class_name: str) -> None:
     trained = trained_timesteps(class_name)
     message = r"of the plan or a whole one in \[0, 1000\), got" if trained else "of the plan, got"
     for timestep in (0.5, 1000 if trained else 2000, -1 if trained else -2000):
-        with pytest.raises(ConfigError, match=f"noise is added at a timestep {message}"):
+        with pytest.raises(ConfigError, match=f"noise must be added at a timestep {message}"):
             face(class_name).add_noise(np.zeros((1, 4, 8, 8)), np.zeros((1, 4, 8, 8)), timestep)
 
 
@@ -192,7 +192,7 @@ def test_a_timestep_that_is_not_in_the_plan_is_refused() -> None:
 
 def test_noise_without_a_generator_is_refused() -> None:
     scheduler = face("EulerAncestralDiscreteScheduler")
-    with pytest.raises(ConfigError, match=r"draws noise in this step; pass generator=sdrt.rng.stream\('torch', seed\)"):
+    with pytest.raises(ConfigError, match=r"draws noise in this step, got None; pass sdrt.rng.stream\('torch', seed\)"):
         scheduler.step(first_noise(), 999, first_noise())
 
 

@@ -106,7 +106,7 @@ def test_a_learned_variance_stands_in_further_channels(kind: Any, doubled: bool)
         ddpm.step(plan, state, output[:, :3], x)
     if doubled:
         flat = ddpm.start(plan, np.ones(3))
-        with pytest.raises(ArrayContractError, match="a variance stands in further channels, got a sample of shape"):
+        with pytest.raises(ArrayContractError, match="the sample must have a channel axis for the variance, got the shape"):
             ddpm.step(plan, flat, np.ones(6), np.ones(3))
 
 
@@ -177,7 +177,7 @@ def test_inversion_takes_rising_timesteps() -> None:
     for wrong in ([400, 10], [10, 10], [10, 1000]):
         with pytest.raises(ConfigError, match=r"timesteps must lie in \[0, 999\] and rise, .*; sort them from clean to noisy"):
             inverse.plan(timesteps=wrong)
-    with pytest.raises(ConfigError, match="a predicted x0 says nothing about noise where there is none; set set_alpha_to_one false"):
+    with pytest.raises(ConfigError, match="set_alpha_to_one must be false for a network that predicts x0, got true; no noise follows"):
         sampler_from_config({"_class_name": "DDIMInverseScheduler", "prediction_type": "sample"}).plan(5)
 
 
@@ -202,7 +202,9 @@ def test_ipndm_takes_its_own_sigmas() -> None:
     np.testing.assert_allclose(own.plan(2).sigmas, [0.9, 0.5, 0.0], rtol=1e-7)
     with pytest.raises(ConfigError, match="num_inference_steps must be 2, as trained_betas lay down, got 3; or leave those out"):
         own.plan(3)
-    with pytest.raises(ConfigError, match="IPNDMScheduler cannot lay out a run by timesteps; it takes num_inference_steps"):
+    with pytest.raises(
+        ConfigError, match="a run of IPNDMScheduler must be laid out by num_inference_steps, got timesteps; pass one of those"
+    ):
         own.plan(timesteps=[0.5])
 
 

@@ -36,14 +36,14 @@ def test_an_exponent_comes_along() -> None:
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({}, "a plan needs num_inference_steps, timesteps or sigmas; got none of them"),
-        ({"mu": 1.0}, "a plan needs num_inference_steps, timesteps or sigmas; got none of them"),
+        ({}, "num_inference_steps, timesteps or sigmas must be set, got none of them; pass one"),
+        ({"mu": 1.0}, "num_inference_steps, timesteps or sigmas must be set, got none of them; pass one"),
         ({"n": 3, "timesteps": [9, 5]}, r"must agree, got \[2, 3\] steps; pass one of them"),
         ({"timesteps": [9, 5], "sigmas": [3, 2]}, r"must agree, got \[2, 1\] steps; pass one of them"),
-        ({"timesteps": []}, "timesteps must hold at least one number, all finite and none below 0; got an empty list"),
-        ({"timesteps": [9, -1]}, "timesteps must hold at least one number, all finite and none below 0; got 9, -1"),
-        ({"sigmas": [9, float("nan")]}, "sigmas must hold at least one number, all finite and none below 0; got 9, nan"),
-        ({"sigmas": [float("inf"), 0]}, "sigmas must hold at least one number, all finite and none below 0; got inf, 0"),
+        ({"timesteps": []}, "timesteps must hold at least one number, all finite and none below 0, got an empty list"),
+        ({"timesteps": [9, -1]}, "timesteps must hold at least one number, all finite and none below 0, got 9, -1"),
+        ({"sigmas": [9, float("nan")]}, "sigmas must hold at least one number, all finite and none below 0, got 9, nan"),
+        ({"sigmas": [float("inf"), 0]}, "sigmas must hold at least one number, all finite and none below 0, got inf, 0"),
         ({"timesteps": [*range(20, 0, -1), -1]}, r"got 20, 19, 18, 17, \.\.\., 1, -1"),
     ],
 )
@@ -58,17 +58,17 @@ def test_what_does_not_say_how_many_steps_is_refused(request_: dict[str, Any], m
         (
             "DDIMScheduler",
             {"sigmas": [1.0, 0.0]},
-            "DDIMScheduler cannot lay out a run by sigmas; it takes num_inference_steps, timesteps",
+            "a run of DDIMScheduler must be laid out by num_inference_steps or timesteps, got sigmas",
         ),
         (
             "DDIMScheduler",
             {"num_inference_steps": 4, "mu": 1.0},
-            "DDIMScheduler cannot lay out a run by mu; it takes num_inference_steps, timesteps",
+            "a run of DDIMScheduler must be laid out by num_inference_steps or timesteps, got mu",
         ),
         (
             "EDMEulerScheduler",
             {"timesteps": [3, 2], "mu": 1.0},
-            "EDMEulerScheduler cannot lay out a run by timesteps, mu; it takes num_inference_steps, sigmas",
+            "a run of EDMEulerScheduler must be laid out by num_inference_steps or sigmas, got timesteps, mu",
         ),
         ("DDIMScheduler", {"timesteps": [5, 9]}, r"timesteps must lie in \[0, 999\] and never rise, got 5 to 9, rising; sort them"),
         ("DDIMScheduler", {"timesteps": [1000, 9]}, r"timesteps must lie in \[0, 999\] and never rise, got 9 to 1000; sort them"),

@@ -146,5 +146,5 @@ def test_what_a_sampler_is_built_of_is_exported(class_name: str) -> None:
 
 
 def test_apple_is_refused_to_samplers_that_it_does_not_have() -> None:
-    with pytest.raises(ConfigError, match="HeunDiscreteScheduler reproduces the defects of diffusers, got compat 'apple'; leave it out"):
+    with pytest.raises(ConfigError, match="compat must be 'diffusers' or None for HeunDiscreteScheduler, got 'apple'; leave it out"):
         sampler_from_config({"_class_name": "HeunDiscreteScheduler"}, compat="apple")

@@ -118,12 +118,14 @@ def test_a_spacing_is_read_as_it_was_written(kind: Any) -> None:
 
 
 def test_two_spacings_at_once_are_refused() -> None:
-    with pytest.raises(ConfigError, match="only one of use_karras_sigmas, use_lu_lambdas can be set; choose how sigmas are spread"):
+    with pytest.raises(
+        ConfigError, match="one way to spread sigmas must be set at most, got use_karras_sigmas, use_lu_lambdas; choose one"
+    ):
         SigmaSpacing.read({"use_karras_sigmas": True, "use_lu_lambdas": True})
 
 
 def test_a_table_that_there_is_not_is_refused() -> None:
-    with pytest.raises(ConfigError, match="align-your-steps tables are there for sd and sdxl, got 'svd'; choose one of them"):
+    with pytest.raises(ConfigError, match="the align-your-steps table must be sd or sdxl, got 'svd'; choose one of them"):
         SigmaSpacing(kind="ays", ays="svd")
 
 

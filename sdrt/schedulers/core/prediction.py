@@ -1,4 +1,4 @@
-"""What a network predicts, and how the predictions turn into each other. With x = alpha * x0 + sigma * eps:
+"""The prediction types of networks, and conversions between them. With x = alpha * x0 + sigma * eps:
 
 ================ =============================== ==================================
 prediction       x0                              eps
@@ -27,11 +27,11 @@ Prediction = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
 
 
 def check_alpha(prediction: Prediction, smallest_alpha: float) -> None:
-    """Raise ConfigError if eps is predicted at a stop without signal, from which no x0 follows."""
+    """Raise ConfigError if eps is predicted at a stop without signal, where no x0 follows from it."""
     if prediction == "epsilon" and smallest_alpha == 0:
         raise ConfigError(
-            "a noise prediction says nothing at a timestep of pure noise (rescale_betas_zero_snr); "
-            "use a v_prediction model, or leading spacing"
+            "prediction_type must be v_prediction or sample at a timestep of pure noise (rescale_betas_zero_snr), got epsilon; "
+            "use such a model, or leading spacing"
         )
 
 
@@ -51,7 +51,7 @@ def x0_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[floa
         case "flow_prediction":
             return 1.0, -sigma
         case _:
-            raise ConfigError(f"prediction_type must be epsilon, v_prediction, sample or flow_prediction, got {prediction!r}")
+            raise ConfigError(f"prediction_type must be epsilon, v_prediction, sample or flow_prediction, got {prediction!r}; choose one")
 
 
 def eps_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[float, float]:
@@ -68,7 +68,7 @@ def eps_weights(prediction: Prediction, alpha: float, sigma: float) -> tuple[flo
 
 
 def to_x0(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-    """Return the predicted x0, of x's shape and dtype; an output that is x0 already is returned itself.
+    """Return the predicted x0, of x's shape and dtype; an output that already is x0 is returned itself.
 
     The order of operations is diffusers', so that results agree to the bit.
     """
@@ -90,7 +90,7 @@ def to_x0(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: 
 
 
 def to_eps(prediction: Prediction, x: Float, output: Float, alpha: float, sigma: float) -> Float:
-    """Return the predicted noise, of x's shape and dtype; an output that is the noise already is returned itself."""
+    """Return the predicted noise, of x's shape and dtype; an output that already is the noise is returned itself."""
     eps: Float
     match prediction:
         case "epsilon":

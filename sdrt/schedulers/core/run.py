@@ -1,6 +1,6 @@
-"""The values of a run: what is asked of it, its tables laid out once, and what changes in it.
+"""The values of a run: its request, its plan of immutable tables, and its state.
 
-They stand in one file because every run enters all of them; :mod:`sdrt.schedulers.core.sampler` says how a run walks through them.
+They are in one file because every run uses all of them; :mod:`sdrt.schedulers.core.sampler` shows how.
 """
 
 import math
@@ -21,7 +21,7 @@ __all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State"]
 class Level(NamedTuple):
     """One stop of a run, as Python floats: numpy scalars would promote float32 samples."""
 
-    timestep: float  # what the network is told there
+    timestep: float  # the network's input there
     ratio: float  # of noise to signal, sigma / alpha
     alpha: float
     sigma: float
@@ -70,14 +70,14 @@ class Scales:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """How a run is to be laid out; :meth:`Request.of` checks it.
+    """The request for a run's layout; :meth:`Request.of` checks it.
 
     Parameters
     ----------
     n : int
         Steps.
     timesteps : tuple of float, or None
-        Where the network is to be called, in place of a spacing.
+        Timesteps of the network calls, in place of a spacing.
     sigmas : tuple of float, or None
         The noise levels of the stops, in place of a spacing and its formula, in the units in which the sampler's class of diffusers takes
         them. Whether the last is the end of the run is that class's habit too.
@@ -99,7 +99,7 @@ class Request:
         mu: float | None,
         sigmas_include_final: bool,
     ) -> "Request":
-        """Check what a caller passed.
+        """Check the arguments of a caller.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class Request:
         counts += [] if own_sigmas is None else [len(own_sigmas) - sigmas_include_final]
         counts += [] if num_inference_steps is None else [num_inference_steps]
         if not counts:
-            raise ConfigError("a plan needs num_inference_steps, timesteps or sigmas; got none of them")
+            raise ConfigError("num_inference_steps, timesteps or sigmas must be set, got none of them; pass one")
         if len(set(counts)) > 1:
             raise ConfigError(f"num_inference_steps, timesteps and sigmas must agree, got {counts} steps; pass one of them")
         return cls(n=counts[0], timesteps=own_timesteps, sigmas=own_sigmas, mu=mu)
@@ -126,7 +126,7 @@ def _numbers(name: str, values: Iterable[SupportsFloat]) -> tuple[float, ...]:
     """Return finite numbers, none of them above the one before it."""
     numbers: F64 = np.array([float(value) for value in values])
     if not len(numbers) or not np.isfinite(numbers).all() or (numbers < 0).any():
-        raise ConfigError(f"{name} must hold at least one number, all finite and none below 0; got {_ends(numbers)}")
+        raise ConfigError(f"{name} must hold at least one number, all finite and none below 0, got {_ends(numbers)}; correct them")
     return tuple(numbers.tolist())
 
 
@@ -139,7 +139,7 @@ def _ends(numbers: F64) -> str:
 class Plan:
     """The immutable tables of a run. All arrays are read-only."""
 
-    timesteps: Array  # i64[calls] or f64[calls]: what the network is told at each call
+    timesteps: Array  # i64[calls] or f64[calls]: the network's timestep at each call
     alphas: Float  # f64[calls + 1]: signal scale at each stop
     sigmas: Float  # f64[calls + 1]: noise scale at each stop; sigmas / alphas are the "sigmas" of variance-exploding tools
     coefficients: tuple[Any, ...]  # per call, the sampler's own numbers
@@ -178,7 +178,7 @@ class Plan:
 
     @property
     def num_inference_steps(self) -> int:
-        """How many steps were asked for."""
+        """The number of steps."""
         return len(self.starts)
 
     def start_at(self, strength: float) -> int:
@@ -200,7 +200,7 @@ class Plan:
 
 
 class _Predicts(Protocol):
-    """What a state asks of its sampler."""
+    """The part of a sampler that a state uses."""
 
     def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the clean sample that an output amounts to."""
@@ -208,7 +208,7 @@ class _Predicts(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LastCall:
-    """What the last network call saw and said."""
+    """The input and output of the last network call."""
 
     sampler: _Predicts
     x: Float
@@ -217,7 +217,7 @@ class LastCall:
     sigma: float
 
     def x0(self) -> Float:
-        """Compute the clean sample that the network's output amounts to."""
+        """Compute the clean sample that follows from the network's output."""
         return self.sampler.predicted_x0(self.x, self.output, self.alpha, self.sigma)
 
 

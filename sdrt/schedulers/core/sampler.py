@@ -1,4 +1,4 @@
-"""The frame that every sampler fills: settings are frozen, a plan holds tables, a state holds what changes, a step is a pure function.
+"""The base of every sampler: settings are frozen, a plan holds tables, a state holds what changes, a step is a pure function.
 
 A run walks through *stops*. Stop i is where network call i happens, and the last stop is the end: n calls have n + 1 stops. At each the
 sample is x = alpha * x0 + sigma * noise, in the model's own scale. Most samplers make one call a step; those that make more list in
@@ -32,13 +32,13 @@ from sdrt.schedulers.steps.linear import linear_combination
 
 __all__ = ["Grid", "Sampler"]
 
-# What a step does where nothing else is asked for: a sampler without the option accepts these, and these alone.
+# Step options that change nothing: a sampler without the option accepts these values and no other.
 _NEUTRAL = {"eta": 0.0, "s_churn": 0.0, "s_tmin": 0.0, "s_tmax": math.inf, "s_noise": 1.0, "use_clipped_model_output": False}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid(ABC):
-    """Where the runs of a sampler stop. Each kind of grid returns its stops in its own way; this is what all say about themselves."""
+    """The noise levels at which a sampler's runs stop. Each kind of grid returns them in its own way; this is their common interface."""
 
     numerics: Numerics = "float32"
     accepts: frozenset[str] = frozenset({"timesteps"})  # which stops a caller may lay down: timesteps, sigmas, mu
@@ -67,7 +67,7 @@ class Grid(ABC):
 class Sampler(ABC):
     """One sampling algorithm with its settings.
 
-    A subclass says how a plan is made and how one call moves the state; the checks, dtypes and what all share stand here. Samples may be
+    A subclass defines how a plan is made and how one call advances the state; checks, dtypes and shared behaviour are here. Samples may be
     float16 (computed in float32), float32 or float64, and keep their dtype.
     """
 
@@ -87,13 +87,13 @@ class Sampler(ABC):
     else:  # without annotations, which @dataclass would read before there are fields
         keys = Declared(keys_of)  # every key of the class's configuration with its default
         choices = Declared(choices_of)  # the values that are built, for keys where not every one is
-        doubled_output = False  # a property of those samplers whose network may say a variance
+        doubled_output = False  # a property of the samplers whose network may predict a variance
 
     bound = NO_BOUND  # how far the predicted x0 may go: a field of those samplers that have such a setting
 
     prediction_type: Prediction
     grid: Grid
-    compat: Compat = None  # whose defects it was read with; a record that nothing here looks at
+    compat: Compat = None  # the implementation whose bugs it was built with; only recorded here
 
     # ---- configuration
 
@@ -177,7 +177,7 @@ class Sampler(ABC):
         sigmas: Iterable[SupportsFloat] | None = None,
         mu: float | None = None,
     ) -> Plan:
-        """Lay out a run of so many steps, or one of given stops: see :class:`Request`.
+        """Lay out a run of this number of steps, or one through the caller's stops: see :class:`Request`.
 
         Raises
         ------
@@ -185,8 +185,8 @@ class Sampler(ABC):
         """
         own_stops = {"timesteps": timesteps, "sigmas": sigmas, "mu": mu}
         if foreign := [key for key, value in own_stops.items() if value is not None and key not in self.grid.accepts]:
-            has = f"it takes num_inference_steps{''.join(f', {key}' for key in sorted(self.grid.accepts))}"
-            raise ConfigError(f"{self.name} cannot lay out a run by {', '.join(foreign)}; {has}")
+            has = " or ".join(("num_inference_steps", *sorted(self.grid.accepts)))
+            raise ConfigError(f"a run of {self.name} must be laid out by {has}, got {', '.join(foreign)}; pass one of those")
         request = Request.of(num_inference_steps, timesteps, sigmas, mu, self.grid.sigmas_include_final)
         most = self.grid.num_train_timesteps
         if not 1 <= request.n <= most:
@@ -214,7 +214,7 @@ class Sampler(ABC):
         return plan, plan.start_at(strength)
 
     def whole_plan(self) -> Plan:
-        """Lay out what there is before a run is asked for: every trained timestep; a flow has those above 0."""
+        """Lay out a run through every trained timestep, or for a flow through those above 0."""
         falling = range(self.num_train_timesteps - 1, 0 if self.grid.is_flow else -1, -1)
         return self.plan(timesteps=falling[::-1] if self.inverse else falling)
 
@@ -234,7 +234,9 @@ class Sampler(ABC):
         ArrayContractError : not an array of floats
         """
         if at not in plan.starts:
-            raise ConfigError(f"a run starts where a step does, at one of {_list_text(plan.starts)}, got {at}; see Plan.start_at")
+            raise ConfigError(
+                f"a run must start at the first call of a step, one of {_list_text(plan.starts)}, got {at}; see Plan.start_at"
+            )
         return State(x=_floats("latents", latents), position=at)
 
     def step(
@@ -245,11 +247,11 @@ class Sampler(ABC):
         Parameters
         ----------
         model_output : float array of the sample's shape
-            What the network said to ``state.x * plan.input_scale[i]`` at ``plan.timesteps[i]``, where i is ``state.position``.
+            The network's output for ``state.x * plan.input_scale[i]`` at ``plan.timesteps[i]``, where i is ``state.position``.
         noise : float array of that shape, or None
             Fresh standard normal noise exactly where ``plan.draws[i]``: a step never draws.
         unconditional_output : float array of that shape, or None
-            What the network said without the prompt, before guidance: for samplers with ``needs_unconditional``, whose ``model_output`` it
+            The network's output without the prompt, before guidance: for samplers with ``needs_unconditional``, whose ``model_output`` it
             is where there is no guidance.
 
         Returns
@@ -260,7 +262,8 @@ class Sampler(ABC):
         if i >= plan.num_calls:
             raise ConfigError(f"this run is complete after {plan.num_calls} calls; start a new one")
         if plan.draws[i] != (noise is not None):
-            raise ConfigError(f"call {i} of this plan takes {'an array of' if plan.draws[i] else 'no'} noise; follow plan.draws")
+            due, got = ("an array", "None") if plan.draws[i] else ("None", "an array")
+            raise ConfigError(f"noise must be {due} in call {i} of this plan, got {got}; follow plan.draws")
         dtype = state.x.dtype
         work = np.dtype(np.float32) if dtype == np.float16 else dtype
         output = _operand("model_output", model_output, state.x, work, doubled=self.doubled_output)
@@ -321,7 +324,7 @@ class Sampler(ABC):
 
     def _advance_guided(self, c: Any, state: State, output: Float, unconditional: Float, noise: Float | None) -> State:  # noqa: ARG002
         """Do the same where the unconditional output is known too; samplers with :attr:`needs_unconditional` override this."""
-        raise ConfigError(f"{self.name} looks at one output, got unconditional_output too; pass model_output alone")
+        raise ConfigError(f"unconditional_output must be None for {self.name}, got an array; pass model_output alone")
 
 
 def _floats(name: str, x: object) -> Float:
@@ -335,7 +338,9 @@ def _operand(name: str, array: object, x: Float, work: np.dtype[Any], *, doubled
     """Check an operand against the sample, and return it in the dtype of the computation."""
     operand = _floats(name, array)
     if doubled and x.ndim < 2:
-        raise ArrayContractError(f"{name}: a variance stands in further channels, got a sample of shape {list(x.shape)}; give it two axes")
+        raise ArrayContractError(
+            f"{name}: the sample must have a channel axis for the variance, got the shape {list(x.shape)}; give it two axes"
+        )
     expected = (*x.shape[:1], 2 * x.shape[1], *x.shape[2:]) if doubled else x.shape
     if operand.shape != expected:
         twice = " with twice its channels" if doubled else ""

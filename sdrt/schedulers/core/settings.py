@@ -1,10 +1,10 @@
-"""Settings are declared once, on their fields: under which key diffusers' JSON has them, with which default, with which values.
+"""Settings, each declared once, on its field: its key in diffusers' JSON, its default and its allowed values.
 
 A field made by :func:`setting` is one key. A field made by :func:`group` holds a part with settings of its own (a grid, a noise schedule),
 whose keys become its owner's. Keys, choices, reading and writing follow from the fields. Where several keys make one field, or one key
 several, the part is a codec: a class with ``KEYS``, ``CHOICES``, ``read(values)`` and ``config()``.
 
-This is also the only place that looks at ``compat``: :data:`VARIANTS` says which class is built in place of which.
+This is also the only module that reads ``compat``: :data:`VARIANTS` maps classes to those that replace them.
 """
 
 import importlib
@@ -34,14 +34,14 @@ __all__ = [
     "variant",
 ]
 
-# Whose defects to reproduce. By default a sampler does what is right, and its docstrings say where its peer does not. "diffusers" does as
-# diffusers 0.42.1 does instead, "apple" as Apple's Swift package ml-stable-diffusion 1.1.1: for those who check a port against either.
+# The implementation whose known bugs are reproduced. By default a sampler is correct, and its docstrings state where a reference departs.
+# "diffusers" reproduces diffusers 0.42.1, "apple" Apple's Swift package ml-stable-diffusion 1.1.1, for checking a port against either.
 Compat: TypeAlias = Literal["diffusers", "apple"] | None
 
 COMPATS = ("diffusers", "apple")
 
-# The class that is built in place of another, by the name of that one. "apple" is refused to samplers that are not named here.
-# A subclass of a class with a variant needs an entry of its own, if only itself.
+# By a class's name, the variant that is built in its place. Samplers without an entry under "apple" refuse it.
+# A subclass of a class with a variant needs an entry of its own, even if that is itself.
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "diffusers": {
         "TimestepSpacing": "grids.diffusers:DiffusersTimestepSpacing",
@@ -98,7 +98,7 @@ def _cached(function: F) -> F:
 
 @dataclass(frozen=True, kw_only=True)
 class _Setting:
-    """What a field made by :func:`setting` says about itself."""
+    """The declaration of a field made by :func:`setting`."""
 
     default: Any  # in JSON
     key: str | None  # None: the field's name
@@ -108,21 +108,21 @@ class _Setting:
     choices: tuple[Any, ...] | None
 
     def value(self, json_value: Any, annotation: Any) -> Any:
-        """Return the field's value of one in JSON."""
+        """Return the field's value for a value in JSON."""
         value = self.foreign.get(json_value, json_value) if self.foreign else json_value
         if self.read is not None:
             return self.read(value)
         return bool(value) if annotation is bool else value
 
     def allowed(self, annotation: Any) -> tuple[Any, ...] | None:
-        """Return the values that JSON may have, None for any."""
+        """Return the allowed values in JSON; None if any is."""
         values = _literals(annotation) if self.choices is None else self.choices
         return (*values, *self.foreign) if values else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Group:
-    """What a field made by :func:`group` says about itself."""
+    """The declaration of a field made by :func:`group`."""
 
     cls: type[Any]
     without: frozenset[str]
@@ -191,29 +191,29 @@ def group(
     former: Mapping[str, str] | None = None,
     **defaults: Any,
 ) -> Any:
-    """Declare a field whose value has settings of its own, which become the owner's.
+    """Declare a field that holds a part with settings of its own, whose keys become the owner's.
 
     Parameters
     ----------
     cls : class
         A dataclass of such fields, or a codec.
     without : keys
-        Those that the owner does not have: they stay at their defaults.
+        Keys that the owner does not have; they keep their defaults.
     choices : mapping from key
-        Values that the owner allows in place of those that ``cls`` does.
+        The values that the owner allows, in place of those of ``cls``.
     fixed : mapping from field
-        Fields of ``cls`` that the owner sets for good: its habits.
+        Fields of ``cls`` that the owner fixes.
     former : mapping from key to key
-        What keys were called once: read in place of those, never written.
+        Old names of keys: read in place of the keys, never written.
     **defaults
-        Of keys, where they are not those of ``cls``.
+        Defaults of keys that differ from those of ``cls``.
     """
     declared = _Group(cls=cls, without=frozenset(without), choices=choices or {}, fixed=fixed or {}, former=former or {}, defaults=defaults)
     return field(default_factory=lambda: declared.read({}, "float32", None), metadata={_KEY: declared})
 
 
 class Declared:
-    """A class attribute that is worked out from the class's fields when it is read.
+    """A class attribute that is computed from the class's fields when it is read.
 
     ``__init_subclass__`` is too early for it: it runs before ``@dataclass`` has made the fields. Do not annotate the attribute, or
     ``@dataclass`` reads it as early.
@@ -239,7 +239,7 @@ def keys_of(cls: type[Any]) -> Mapping[str, Any]:
 
 @_cached
 def choices_of(cls: type[Any]) -> Mapping[str, tuple[Any, ...]]:
-    """Return the values that are built, for keys where not every one is."""
+    """Return the allowed values of the keys that do not allow every value."""
     if _is_codec(cls):
         return MappingProxyType(dict(cls.CHOICES))
     choices: dict[str, tuple[Any, ...]] = {}
@@ -300,7 +300,7 @@ def variant(cls: type[Any], compat: Compat) -> type[Any]:
 
     Raises
     ------
-    TypeError : a base of it has a variant, and it has no entry: it would be built without
+    TypeError : a base of it has a variant and it has no entry, so that it would be built without one
     """
     if compat is None:
         return cls
@@ -317,16 +317,16 @@ def variant(cls: type[Any], compat: Compat) -> type[Any]:
 
 
 def standard(cls: type[T]) -> type[T]:
-    """Return the class in place of which ``cls`` is built, or itself."""
+    """Return the class that ``cls`` is a variant of, or itself."""
     variants = {path.partition(":")[2]: name for table in VARIANTS.values() for name, path in table.items()}
     name = variants.get(cls.__name__, cls.__name__)
     return next(base for base in cls.__mro__ if base.__name__ == name)
 
 
 def check_compat(name: str, cls: type[Any], compat: Compat) -> None:
-    """Raise ConfigError if the sampler of this name cannot reproduce these defects; those of diffusers, all can."""
+    """Raise ConfigError if the sampler of this name cannot reproduce these bugs; every sampler can reproduce those of diffusers."""
     if compat == "apple" and cls.__name__ not in VARIANTS["apple"]:
-        raise ConfigError(f"{name} reproduces the defects of diffusers, got compat {compat!r}; leave it out, or take another sampler")
+        raise ConfigError(f"compat must be 'diffusers' or None for {name}, got {compat!r}; leave it out, or take another sampler")
 
 
 def check_noise(**amounts: float) -> None:

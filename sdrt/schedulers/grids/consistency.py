@@ -16,7 +16,7 @@ from sdrt.schedulers.grids.timesteps import check_timesteps
 
 __all__ = ["ConsistencyGrid"]
 
-_C_NOISE = 250.0  # the network is told 1000 * log(sigma) / 4
+_C_NOISE = 250.0  # the network's timestep is 1000 * log(sigma) / 4
 _TINY = 1e-44  # what diffusers adds before the logarithm
 
 
@@ -43,8 +43,8 @@ class ConsistencyGrid(Grid):
         ramp = self._indices(request) / (self.num_train_timesteps - 1)
         exact = karras_at(ramp, self.sigma_max, self.sigma_min, self.rho)
         sigmas = np.append(exact, self.sigma_min).astype(real_type(self.numerics)).astype(np.float64)
-        told = [*(_C_NOISE * np.log(exact + _TINY)).tolist(), 0.0]
-        return tuple(Level(timestep, sigma, 1.0, sigma) for timestep, sigma in zip(told, sigmas.tolist(), strict=True))
+        timesteps = [*(_C_NOISE * np.log(exact + _TINY)).tolist(), 0.0]
+        return tuple(Level(timestep, sigma, 1.0, sigma) for timestep, sigma in zip(timesteps, sigmas.tolist(), strict=True))
 
     def init_scale(self, first: Level) -> float:
         """Return the deviation of the first noise: the first level's."""

@@ -1,6 +1,6 @@
 """The noise levels of Karras et al. 2022, "Elucidating the Design Space" (arXiv:2206.00364): x = x0 + sigma * noise, alpha = 1.
 
-The network stands between scalings (equation 7, table 1 "EDM"): it sees c_in * x, is told c_noise, and its output counts as
+The network stands between scalings (equation 7, table 1 "EDM"): its inputs are c_in * x and c_noise, and its output counts as
 x0 = c_skip * x + c_out * output.
 """
 
@@ -54,11 +54,11 @@ class EDMGrid(Grid):
 
     def levels(self, sigmas: F64) -> tuple[Level, ...]:
         """Return the stops of a run at these noise levels, the last of them its end."""
-        told = [*self.network_timesteps(sigmas[:-1]).tolist(), 0.0]
-        return tuple(Level(timestep, sigma, 1.0, sigma) for timestep, sigma in zip(told, sigmas.tolist(), strict=True))
+        timesteps = [*self.network_timesteps(sigmas[:-1]).tolist(), 0.0]
+        return tuple(Level(timestep, sigma, 1.0, sigma) for timestep, sigma in zip(timesteps, sigmas.tolist(), strict=True))
 
     def network_timesteps(self, sigmas: F64) -> F64:
-        """Return what the network is told at each level, c_noise = log(sigma) / 4: f64[n]."""
+        """Return the network's timesteps at these levels, c_noise = log(sigma) / 4: f64[n]."""
         real = real_type(self.numerics)
         c_noise: F64 = (np.log(sigmas).astype(real) * real(0.25)).astype(np.float64)
         return c_noise

@@ -34,7 +34,7 @@ class FlowGrid(Grid):
 
     accepts: frozenset[str] = frozenset({"timesteps", "sigmas", "mu"})
     sigmas_include_final: bool = False
-    num_train_timesteps: int = setting(1000)  # T; the network is told sigma * T
+    num_train_timesteps: int = setting(1000)  # T; the network's timestep is sigma * T
     shift: float = setting(1.0)  # SD3 has 3
     use_dynamic_shifting: bool = setting(False)  # whether the shift follows the size of the picture (FLUX): plans then need mu
     base_shift: float | None = setting(0.5)
@@ -42,7 +42,7 @@ class FlowGrid(Grid):
     base_image_seq_len: int = setting(256)
     max_image_seq_len: int = setting(4096)
     time_shift_type: TimeShiftType = setting("exponential")
-    invert_sigmas: bool = setting(False)  # whether the network is told the share of signal and predicts x0 - noise (Mochi)
+    invert_sigmas: bool = setting(False)  # whether the network takes the share of signal and predicts x0 - noise (Mochi)
     shift_terminal: float | None = setting(None, read=lambda value: value or None)  # the last level but the end (LTX-Video)
     sigma_spacing: SigmaSpacing = group(SigmaSpacing, without=("use_ays_sigmas", "use_lu_lambdas", "sigma_min", "sigma_max"))
 
@@ -73,7 +73,7 @@ class FlowGrid(Grid):
         else:
             sigmas = self._spread(shift_sigmas(np.linspace(1.0, self._lowest(), request.n), shift))
         if request.timesteps is not None:
-            return self._stops(self._told(np.array(request.timesteps), sigmas), sigmas)
+            return self._stops(self._own_timesteps(np.array(request.timesteps), sigmas), sigmas)
         return self._stops(self.network_timesteps(sigmas), sigmas)
 
     def trained_levels(self) -> tuple[Level, ...]:
@@ -83,11 +83,11 @@ class FlowGrid(Grid):
         return self._stops(self.network_timesteps(sigmas), sigmas)
 
     def network_timesteps(self, sigmas: F64) -> F64:
-        """Return what the network is told at each level: f64[n]."""
+        """Return the network's timesteps at these levels: f64[n]."""
         real = real_type(self.numerics)
         rounded = sigmas.astype(real)
-        told: Float = (1 - rounded if self.invert_sigmas else rounded) * real(self.num_train_timesteps)
-        return told.astype(np.float64)
+        timesteps: Float = (1 - rounded if self.invert_sigmas else rounded) * real(self.num_train_timesteps)
+        return timesteps.astype(np.float64)
 
     def x0_weights(self, sigma: float) -> tuple[float, float]:
         """Return (a, b) with x0 = a * x + b * output: the network predicts noise - x0, or x0 - noise where levels are inverted."""
@@ -104,15 +104,15 @@ class FlowGrid(Grid):
     def _stops(self, timesteps: F64, sigmas: F64) -> tuple[Level, ...]:
         """Return the levels of n timesteps and n noise levels, rounded to the numerics' type, and the end of the run."""
         real = real_type(self.numerics)
-        told, levels = [*timesteps.astype(real).tolist(), 0.0], [*sigmas.astype(real).tolist(), 0.0]
-        return tuple(Level.of(timestep, 1 - sigma, sigma) for timestep, sigma in zip(told, levels, strict=True))
+        shown, levels = [*timesteps.astype(real).tolist(), 0.0], [*sigmas.astype(real).tolist(), 0.0]
+        return tuple(Level.of(timestep, 1 - sigma, sigma) for timestep, sigma in zip(shown, levels, strict=True))
 
-    def _told(self, timesteps: F64, sigmas: F64) -> F64:  # noqa: ARG002
-        """Return what the network is told at the noise levels of timesteps that a caller laid down: those."""
+    def _own_timesteps(self, timesteps: F64, sigmas: F64) -> F64:  # noqa: ARG002
+        """Return the network's timesteps at the noise levels of a caller's timesteps: those themselves."""
         return timesteps
 
     def _at(self, shares: F64, shift: float) -> F64:  # noqa: ARG002
-        """Return the noise levels of timesteps that a caller laid down: those at which the network is told them."""
+        """Return the noise levels of a caller's timesteps: those at which the network takes them."""
         return check_falling("noise levels of timesteps", 1 - shares if self.invert_sigmas else shares)
 
     def _shift_of(self, mu: float | None) -> float:
@@ -120,13 +120,13 @@ class FlowGrid(Grid):
         if not self.use_dynamic_shifting:
             return self._static_shift(mu)
         if mu is None:
-            raise ConfigError("mu must be given where use_dynamic_shifting is on, got None; pass mu=sampler.grid.mu(image_seq_len)")
+            raise ConfigError("mu must be set where use_dynamic_shifting is on, got None; pass mu=sampler.grid.mu(image_seq_len)")
         return dynamic_shift(mu, self.time_shift_type)
 
     def _static_shift(self, mu: float | None) -> float:
         """Return the settings' own shift."""
         if mu is not None:
-            raise ConfigError(f"mu is for use_dynamic_shifting, which is off here, got {mu}; leave it out")
+            raise ConfigError(f"mu must be None unless use_dynamic_shifting is on, got {mu}; leave it out")
         return self.shift
 
     def _lowest(self) -> float:

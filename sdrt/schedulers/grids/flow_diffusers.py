@@ -26,9 +26,9 @@ class DiffusersFlowGrid(FlowGrid):
         """Shift the noise levels of a caller's timesteps once more, while the network is called at the timesteps."""
         return self._spread(shift_sigmas(check_falling("timesteps / num_train_timesteps", shares), shift))
 
-    def _told(self, timesteps: F64, sigmas: F64) -> F64:
+    def _own_timesteps(self, timesteps: F64, sigmas: F64) -> F64:
         """Where levels are inverted, tell the network those instead of a caller's timesteps."""
-        return self.network_timesteps(sigmas) if self.invert_sigmas else super()._told(timesteps, sigmas)
+        return self.network_timesteps(sigmas) if self.invert_sigmas else super()._own_timesteps(timesteps, sigmas)
 
     def _static_shift(self, mu: float | None) -> float:
         """Take a mu, and do nothing with it."""

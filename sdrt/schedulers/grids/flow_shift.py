@@ -26,7 +26,7 @@ def dynamic_shift(mu: float, time_shift_type: TimeShiftType) -> float:
     """
     shift = math.exp(mu) if time_shift_type == "exponential" else mu
     if not shift > 0:
-        raise ConfigError(f"mu is the shift itself where time_shift_type is linear, and must be above 0, got {mu}")
+        raise ConfigError(f"mu must be above 0 where time_shift_type is linear, got {mu}; there it is the shift itself")
     return shift
 
 

@@ -70,7 +70,7 @@ class SigmaSpacing:
 
     def __post_init__(self) -> None:
         if self.ays not in _AYS:
-            raise ConfigError(f"align-your-steps tables are there for {' and '.join(_AYS)}, got {self.ays!r}; choose one of them")
+            raise ConfigError(f"the align-your-steps table must be {' or '.join(_AYS)}, got {self.ays!r}; choose one of them")
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "SigmaSpacing":
@@ -82,7 +82,9 @@ class SigmaSpacing:
         """
         kinds = [kind for kind, flag in SIGMA_FLAGS.items() if values.get(flag)]
         if len(kinds) > 1:
-            raise ConfigError(f"only one of {', '.join(SIGMA_FLAGS[kind] for kind in kinds)} can be set; choose how sigmas are spread")
+            raise ConfigError(
+                f"one way to spread sigmas must be set at most, got {', '.join(SIGMA_FLAGS[kind] for kind in kinds)}; choose one"
+            )
         kind: Any = kinds[0] if kinds else "interpolated"
         table = values.get(SIGMA_FLAGS["ays"])
         return cls(

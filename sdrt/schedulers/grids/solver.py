@@ -108,7 +108,7 @@ class SolverGrid(Grid):
             )
 
     def levels(self, request: Request) -> SolverLevels:
-        """Choose the stops of a run: those that were asked for, or as many as were, by the spacing or the formula.
+        """Choose the stops of a run: the caller's own, or the requested number by the spacing or the formula.
 
         Raises
         ------
@@ -117,9 +117,9 @@ class SolverGrid(Grid):
         if self.flow.use_flow_sigmas:
             timesteps, sigmas = self._flow_stops(request)
         elif request.mu is not None and not self.flow.use_dynamic_shifting:
-            raise ConfigError(f"mu is for use_dynamic_shifting, which is off here, got {request.mu}; leave it out")
+            raise ConfigError(f"mu must be None unless use_dynamic_shifting is on, got {request.mu}; leave it out")
         elif request.sigmas is not None:
-            raise ConfigError("sigmas can be laid down for a flow alone; set use_flow_sigmas, or pass timesteps")
+            raise ConfigError("use_flow_sigmas must be true for custom sigmas, got false; set it, or pass timesteps")
         elif self.sigma_spacing.kind == "interpolated" or request.timesteps is not None:
             timesteps, sigmas = self._trained_stops(request)
         else:
@@ -137,7 +137,7 @@ class SolverGrid(Grid):
         lambdas = np.log(np.sqrt(a)) - np.log(np.sqrt(1 - a))
         usable = len(lambdas) - int(np.searchsorted(lambdas[::-1], self.lambda_min_clipped))
         if not usable:
-            raise ConfigError(f"lambda_min_clipped {self.lambda_min_clipped} leaves no timestep; the cosine schedule has -5.1")
+            raise ConfigError(f"lambda_min_clipped must leave a timestep, got {self.lambda_min_clipped}; the cosine schedule has -5.1")
         return usable
 
     def _trained_stops(self, request: Request) -> tuple[npt.NDArray[np.int64], F64]:
@@ -192,13 +192,13 @@ class SolverGrid(Grid):
             timesteps = check_timesteps(request.timesteps, self.num_train_timesteps)
             own = timesteps / self.num_train_timesteps
             if not own[-1]:
-                raise ConfigError("timesteps of a flow must be above 0, where nothing is left to do; got 0; leave it out")
+                raise ConfigError("timesteps of a flow must be above 0, where nothing is left to do, got 0; leave it out")
             return timesteps, np.append(own, 0.0 if self.final_sigma == "zero" else self._lowest(own, 1.0))
         levels = self._flow_levels(request) if self.sigma_spacing.kind == "interpolated" else self._flow_formula(request)
         return self.flow_timesteps(levels[:-1]), levels
 
     def flow_timesteps(self, levels: F64) -> Array:
-        """Return what the network is told: sigma * T."""
+        """Return the network's timesteps: sigma * T."""
         return levels * self.num_train_timesteps
 
     def _flow_levels(self, request: Request) -> F64:

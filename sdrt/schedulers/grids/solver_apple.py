@@ -33,7 +33,7 @@ class AppleSolverGrid(SolverGrid):
         ConfigError : timesteps of the caller's, which Apple's scheduler does not take
         """
         if request.timesteps is not None:
-            raise ConfigError("compat apple takes a number of steps, got timesteps; leave compat out, or pass num_inference_steps")
+            raise ConfigError("num_inference_steps must be set with compat apple, got timesteps; pass it, or leave compat out")
         trained = schedule_ratios(self.schedule, self.numerics)
         if self.sigma_spacing.kind == "karras":
             spread = self.sigma_spacing.spread(float(trained[-1]), float(trained[0]), request.n)

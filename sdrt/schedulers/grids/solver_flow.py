@@ -53,10 +53,10 @@ class SolverFlow:
         """
         if not self.use_dynamic_shifting:
             if mu is not None:
-                raise ConfigError(f"mu is for use_dynamic_shifting, which is off here, got {mu}; leave it out")
+                raise ConfigError(f"mu must be None unless use_dynamic_shifting is on, got {mu}; leave it out")
             return self.flow_shift
         if mu is None:
-            raise ConfigError("use_dynamic_shifting needs mu, got None; pass the one of the picture's size")
+            raise ConfigError("mu must be set where use_dynamic_shifting is on, got None; pass the one of the picture's size")
         return dynamic_shift(mu, self.time_shift_type)
 
     def from_lowest(self, n: int, num_train_timesteps: int, shift: float) -> F64:

@@ -38,7 +38,7 @@ class TimestepSpacing:
     steps_offset: int = setting(0)  # added to every timestep of leading, and of leading only
 
     def timesteps(self, request: Request, num_train_timesteps: int, spare: int = 0) -> F64:
-        """Return the timesteps that were asked for, or place as many as were.
+        """Return the caller's timesteps, or place the requested number of them.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class TimestepSpacing:
             case "trailing":
                 timesteps = self._trailing(num_train_timesteps, n)
             case _:
-                raise ConfigError(f"timestep_spacing must be linspace, leading or trailing, got {self.kind!r}")
+                raise ConfigError(f"timestep_spacing must be linspace, leading or trailing, got {self.kind!r}; choose one")
         if timesteps[0] > num_train_timesteps - 1:
             raise ConfigError(
                 f"{self.kind} spacing with steps_offset {self.steps_offset} starts at timestep {timesteps[0]:.0f} for {n} steps, "

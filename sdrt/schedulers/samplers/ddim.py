@@ -37,7 +37,7 @@ class DDIM(Sampler):
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
-            raise ConfigError(f"eta must be in [0, 1], from deterministic to DDPM, got {self.eta}")
+            raise ConfigError(f"eta must be in [0, 1], from deterministic to DDPM, got {self.eta}; 0 is usual")
 
     def _plan(self, request: Request) -> Plan:
         levels = self._levels(request)

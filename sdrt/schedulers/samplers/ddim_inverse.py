@@ -40,7 +40,9 @@ class DDIMInverse(Sampler):
         ends = self.grid.alpha_bar_at_calls(timesteps)
         levels = levels_between(timesteps, self._starts(timesteps, request), ends, "sample")
         if self.prediction_type == "sample" and levels.sigmas.min() == 0:
-            raise ConfigError("a predicted x0 says nothing about noise where there is none; set set_alpha_to_one false")
+            raise ConfigError(
+                "set_alpha_to_one must be false for a network that predicts x0, got true; no noise follows from x0 at a stop without any"
+            )
         steps = [LinearStep(x0=x0, eps=eps) for x0, eps in zip(np.sqrt(ends).tolist(), np.sqrt(1 - ends).tolist(), strict=True)]
         return levels.plan(
             step.fold(self.prediction_type, LinearCall(at=stop, step=step)) for stop, step in zip(levels.stops, steps, strict=True)

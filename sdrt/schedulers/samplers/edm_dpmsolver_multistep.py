@@ -52,7 +52,7 @@ class EDMDPMSolverMultistep(Sampler):
 
     def __post_init__(self) -> None:
         if self.solver_order not in (1, 2, 3):
-            raise ConfigError(f"solver_order must be 1, 2 or 3, got {self.solver_order}")
+            raise ConfigError(f"solver_order must be 1, 2 or 3, got {self.solver_order}; 2 is usual")
 
     def whole_plan(self) -> Plan:
         """Lay out a run through every trained level."""

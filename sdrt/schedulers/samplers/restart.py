@@ -1,7 +1,7 @@
 """Restart sampling (Xu et al. 2023, arXiv:2306.14878); diffusers has no such class.
 
-A run of Heun steps goes back to a higher noise level now and then, by adding noise, and comes down again: the fresh noise contracts the
-errors that were made on the way, which a deterministic run keeps. With r = sigma / alpha, a restart from r_min to r_max is
+A run of Heun steps returns to a higher noise level now and then, by adding noise, and comes down again: the fresh noise contracts the
+accumulated errors, which a deterministic run keeps. With r = sigma / alpha, a restart from r_min to r_max is
 
     x / alpha at r_max = x / alpha at r_min + sqrt(r_max**2 - r_min**2) * s_noise * z
 """
@@ -25,16 +25,16 @@ from sdrt.schedulers.steps.linear import LinearCall, Weights, linear_plan
 __all__ = ["Restart", "RestartInterval"]
 
 _FEW_STEPS, _MANY_STEPS = 20, 36  # below the first a run never goes back, from the second on it does so twice (AUTOMATIC1111's rule)
-_INTERVAL = (0.1, 2.0)  # between which ratios, by that rule
+_INTERVAL = (0.1, 2.0)  # the two ratios, by that rule
 
 
 class RestartInterval(NamedTuple):
-    """Where a run goes back."""
+    """An interval of noise levels over which a run goes back."""
 
-    sigma_min: float  # from the stop that is nearest to this ratio
-    sigma_max: float  # to the stop that is nearest to this
-    steps: int  # in so many steps it comes down again
-    times: int  # and so often
+    sigma_min: float  # it goes back from the stop nearest to this ratio
+    sigma_max: float  # to the stop nearest to this ratio
+    steps: int  # number of steps down again
+    times: int  # number of repetitions
 
 
 def _read_intervals(intervals: Any) -> tuple[RestartInterval, ...] | None:
@@ -55,7 +55,7 @@ class Restart(Sampler):
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: RatioGrid = group(RatioGrid, without=["final_sigmas_type"])
-    # where a run goes back; None: by the number of steps, as AUTOMATIC1111 chooses
+    # None: chosen by the number of steps, as in AUTOMATIC1111
     restart_intervals: tuple[RestartInterval, ...] | None = setting(None, read=_read_intervals)
     s_noise: float = 1.0  # deviation of the noise
 
@@ -63,7 +63,9 @@ class Restart(Sampler):
         check_noise(s_noise=self.s_noise)
         for interval in self.restart_intervals or ():
             if not (0 < interval.sigma_min < interval.sigma_max and interval.steps >= 1 and interval.times >= 1):
-                raise ConfigError(f"a restart goes from sigma_min up to sigma_max, in steps and times of at least 1, got {tuple(interval)}")
+                raise ConfigError(
+                    f"a restart must rise from sigma_min to sigma_max, with steps and times of at least 1, got {tuple(interval)}; mend it"
+                )
 
     def _plan(self, request: Request) -> Plan:
         own_stops = request.timesteps is not None or request.sigmas is not None
@@ -78,7 +80,7 @@ class Restart(Sampler):
         return linear_plan(self.prediction_type, calls, steps[-1][1], self.grid.init_scale(levels.stops[0]))
 
     def _raise_noise(self, call: LinearCall, reached: Level, back_at: Level) -> LinearCall:
-        """Let a step that has reached a level go back to a higher one: x / alpha gets noise of deviation sqrt(r_back**2 - r_reached**2)."""
+        """Let a step that has reached a level return to a higher one: x / alpha gets noise of deviation sqrt(r_back**2 - r_reached**2)."""
         lift = back_at.alpha / reached.alpha
         fresh = back_at.alpha * float(np.sqrt(back_at.ratio**2 - reached.ratio**2)) * self.s_noise
         w = call.step.fold(self.prediction_type, call)
@@ -87,7 +89,7 @@ class Restart(Sampler):
         return call._replace(step=raised, draws=True)
 
     def _intervals(self, n: int, *, own_stops: bool) -> tuple[RestartInterval, ...]:
-        """Return where a run of n steps goes back."""
+        """Return the restart intervals of a run of n steps."""
         if self.restart_intervals is not None:
             return self.restart_intervals
         if own_stops or n < _FEW_STEPS:
@@ -99,7 +101,7 @@ class Restart(Sampler):
         back = sum(interval.steps * interval.times for interval in intervals)
         least = 2 if intervals else 1
         if n - back < least:
-            raise ConfigError(f"restart_intervals take {back} steps, and the run itself at least {least}, got {n} in all; take more")
+            raise ConfigError(f"num_inference_steps must be at least {back + least} with these restart_intervals, got {n}; take more")
         return n - back
 
     def _walk(self, levels: RatioLevels, intervals: tuple[RestartInterval, ...]) -> list[tuple[Level, Level]]:

@@ -57,7 +57,7 @@ class SASolver(Sampler):
         self.grid.check_prediction(self.prediction_type)
         for key in ("predictor_order", "corrector_order"):
             if getattr(self, key) not in (1, 2, 3, 4):
-                raise ConfigError(f"{key} must be 1 to 4, got {getattr(self, key)}")
+                raise ConfigError(f"{key} must be 1 to 4, got {getattr(self, key)}; 2 is usual")
 
     @property
     def doubled_output(self) -> bool:

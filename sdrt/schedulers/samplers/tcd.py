@@ -38,18 +38,18 @@ class TCD(Sampler):
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: DistilledGrid = group(DistilledGrid)
     bound: X0Bound = group(X0Bound)
-    timestep_scaling: float = setting(10.0)  # of LCM's boundary conditions: says nothing here
+    timestep_scaling: float = setting(10.0)  # of LCM's boundary conditions; has no effect here
     eta: float = 0.3  # the paper's gamma; 0 is deterministic
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
-            raise ConfigError(f"eta must be in [0, 1], from deterministic to LCM, got {self.eta}")
+            raise ConfigError(f"eta must be in [0, 1], from deterministic to LCM, got {self.eta}; 0.3 is usual")
 
     def with_options(self, **options: Any) -> Self:
         """Return this sampler with other values of its :attr:`step_options`.
 
-        As in diffusers, who passes ``original_inference_steps`` along with the number of steps gets a run over all trained timesteps, of
-        at most so many.
+        As in diffusers, passing ``original_inference_steps`` spreads the run over all trained timesteps, and that number is the most steps
+        it can have.
         """
         changed = super().with_options(**options)
         if options.get("original_inference_steps") is None:

@@ -53,7 +53,7 @@ class UniPCMultistep(Sampler):
     def __post_init__(self) -> None:
         self.grid.check_prediction(self.prediction_type)
         if self.solver_order < 1:
-            raise ConfigError(f"solver_order must be at least 1, got {self.solver_order}")
+            raise ConfigError(f"solver_order must be at least 1, got {self.solver_order}; 2 is usual")
 
     def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the clean sample that an output amounts to, within its bound."""

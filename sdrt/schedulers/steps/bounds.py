@@ -21,7 +21,7 @@ class X0Bound:
 
     Raises
     ------
-    ConfigError : a range that holds nothing
+    ConfigError : an empty range
     """
 
     KEYS: ClassVar[Mapping[str, Any]] = {"clip_sample": False, "clip_sample_range": 1.0, **BOUND_KEYS}
@@ -37,16 +37,16 @@ class X0Bound:
         if limit is not None and not limit > 0:
             raise ConfigError(f"clip_sample_range must be above 0, got {limit}; clip_sample false turns clipping off")
         if not 0 <= self.dynamic_thresholding_ratio <= 1:
-            raise ConfigError(f"dynamic_thresholding_ratio must be in [0, 1], got {self.dynamic_thresholding_ratio}")
+            raise ConfigError(f"dynamic_thresholding_ratio must be in [0, 1], got {self.dynamic_thresholding_ratio}; 0.995 is usual")
         if not self.sample_max_value > 0:
-            raise ConfigError(f"sample_max_value must be above 0, got {self.sample_max_value}")
+            raise ConfigError(f"sample_max_value must be above 0, got {self.sample_max_value}; 1 is usual")
 
     def __bool__(self) -> bool:
-        """Whether anything is bounded."""
+        """Return whether it bounds anything."""
         return self.thresholding or self.clip_sample_range is not None
 
     def __call__(self, x0: Float) -> Float:
-        """Return x0 within the bound, float[n, ...] of its own dtype; x0 itself where there is none."""
+        """Return x0 within the bound, float[n, ...] of its own dtype; x0 itself if there is none."""
         if self.thresholding:
             return self._threshold(x0)
         if self.clip_sample_range is not None:
@@ -91,7 +91,7 @@ NO_BOUND = X0Bound()
 
 
 def _quantiles(rows: Float, ratio: float) -> Float:
-    """Return the quantile of each row, linear between neighbours: torch.quantile's order of operations, f[n].
+    """Return the quantile of each row, linear between neighbours, in torch.quantile's order of operations: f[n].
 
     The rank is computed in the rows' own type, and the interpolation starts from the nearer neighbour: numpy's own differs in last bits.
     """

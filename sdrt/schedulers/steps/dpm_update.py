@@ -49,7 +49,7 @@ def is_stochastic(algorithm: Algorithm) -> bool:
 def check_solver_order(solver_order: int) -> None:
     """Raise ConfigError for an order of which there is no update."""
     if solver_order not in (1, 2, 3):
-        raise ConfigError(f"solver_order must be 1, 2 or 3, got {solver_order}")
+        raise ConfigError(f"solver_order must be 1, 2 or 3, got {solver_order}; 2 is usual")
 
 
 def check_end(algorithm: Algorithm, *, ends_at_zero: bool) -> None:

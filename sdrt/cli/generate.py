@@ -144,7 +144,7 @@ def run(command: GenerateCommand) -> None:
 
 def _only(result: "Result", index: int | None) -> "Result":
     """Return the one image of a call that a picture's record names; all where it names none."""
-    if index is None or index >= len(result.images):
+    if index is None or index not in range(len(result.images)):
         return result
     return replace(result, images=[result.images[index]], seeds=(result.seeds[index],), latents=result.latents[index : index + 1])
 

@@ -33,9 +33,13 @@ def checked_picture(name: str, recorded: Any, picture: Any) -> Any:
 
     Raises
     ------
-    ConfigError : no picture is passed, or not the recorded one
+    ConfigError : no picture is passed, or not the recorded one; or a damaged record
     """
-    wanted = [recorded] if isinstance(recorded, str) else list(recorded)
+    wanted = [recorded] if isinstance(recorded, str) else recorded
+    if not isinstance(wanted, list | tuple) or not all(isinstance(each, str) for each in wanted):
+        raise ConfigError(
+            f"a record's {name} must be the SHA-256 of a picture, or a list of them, got {recorded!r:.80}; take a whole record"
+        )
     if picture is None:
         hashes = ", ".join(sha256[:12] for sha256 in wanted)
         raise ConfigError(f"{name} must be passed again, as the record holds its SHA-256 alone ({hashes}); pass the same pixels as {name}")
@@ -53,13 +57,15 @@ def recorded_stream(name: str, state: Mapping[str, Any], stream: Any) -> Any:
 
     Raises
     ------
-    ConfigError : the record cannot recreate the noise and no stream is passed, or the stream has other noise
+    ConfigError : the record cannot recreate the noise and no stream is passed, or the stream has other noise; or a damaged record
     """
+    if not isinstance(state, Mapping) or not isinstance(state.get("cursor", {}), Mapping):
+        raise ConfigError(f"a record's {name} must be the state of a stream, got {state!r:.80}; take a whole record")
     if stream is not None:
         stream.restore(state)
         return stream
     if state.get("stream") == "given":
-        sha256 = state["cursor"]["sha256"][:12]
+        sha256 = str(state.get("cursor", {}).get("sha256"))[:12]
         raise ConfigError(
             f"{name} must be passed again, as the record holds the SHA-256 of its arrays alone ({sha256}); write "
             f"options({name}=sdrt.rng.from_arrays(arrays))"

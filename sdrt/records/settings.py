@@ -234,7 +234,7 @@ class Settings:
         streams = {"rng": rng, "sampler_rng": sampler_rng}
         if needless := [name for name, stream in streams.items() if stream is not None and name not in self.shared_streams]:
             raise ConfigError(f"streams must be ones that the record shares, got {', '.join(needless)} too; leave it out")
-        shared = {name: recorded_stream(name, state, streams[name]) for name, state in self.shared_streams.items()}
+        shared = {name: recorded_stream(name, state, streams.get(name)) for name, state in self.shared_streams.items()}
         plain = {name: getattr(self, name) for name in _PLAIN_OPTIONS}
         scheduler = recorded_scheduler(self.scheduler, self.scheduler_config, self.scheduler_options)
         return {**plain, "scheduler": scheduler, **self.conditions, **pictures, **shared}

@@ -103,9 +103,10 @@ def test_one_picture_of_a_call_on_one_stream_is_drawn_by_the_whole_call(tmp_path
         ({"model": "sd15"}, "its record names the model 'sd15' and not where it lies; pass --model with its folder or file"),
         ({"format": 9}, "a record's format must be 1 to 2, got 9; update sdrt to read it"),
         ({"conditions": {"image": "ab" * 32}}, "image must be passed again, as the record holds its SHA-256 alone (abababababab)"),
+        ({"conditions": {"image": 3}}, "a record's image must be the SHA-256 of a picture"),
         ({"backend": {"unet": "abacus"}}, "abacus"),
     ],
-    ids=["model", "format", "image", "backend"],
+    ids=["model", "format", "image", "damaged", "backend"],
 )
 def test_what_cannot_be_drawn_again_is_one_line(
     drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fields: dict[str, object], message: str

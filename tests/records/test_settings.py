@@ -158,6 +158,23 @@ def test_pictures_must_be_passed_again_and_are_compared() -> None:
             painted.options(**passed)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conditions": {"image": 3}}, r"a record's image must be the SHA-256 of a picture, or a list of them, got 3; take a whole"),
+        ({"conditions": {"control_image": ["ab", 3]}}, r"a record's control_image must be the SHA-256 of a picture, .*got \['ab', 3\]"),
+        ({"shared_streams": {"rng": 3}}, r"a record's rng must be the state of a stream, got 3; take a whole record"),
+        ({"shared_streams": {"rng": {"stream": "given", "cursor": 3}}}, r"a record's rng must be the state of a stream, got \{"),
+        ({"shared_streams": {"rng": {"stream": "given"}}}, r"rng must be passed again"),
+        ({"shared_streams": {"dice": {}}}, r"dice must be passed again, as the record cannot make the stream None"),
+    ],
+    ids=str,
+)
+def test_a_damaged_record_is_refused_when_it_is_played_back(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(SETTINGS, **change).options()
+
+
 def test_noise_that_was_given_must_be_passed_again() -> None:
     arrays = [np.zeros((1, 4, 8, 8), np.float32)]
     state = sdrt.rng.from_arrays(arrays).state

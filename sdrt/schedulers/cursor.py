@@ -22,7 +22,7 @@ class Cursor:
 
     def __init__(self, timesteps: Array, starts: tuple[int, ...], *, takes_second: bool = False) -> None:
         self.state: State | None = None  # of the run under way
-        self.begin_index: int | None = None  # with which of the timesteps the next run begins, if it was said
+        self.begin_index: int | None = None  # the index of the timestep at which the next run begins, if it was set
         self._timesteps: list[float] = [float(t) for t in timesteps]
         self._starts = starts
         self._takes_second = takes_second

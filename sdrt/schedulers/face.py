@@ -112,7 +112,7 @@ class DiffusersScheduler:
 
     @property
     def num_inference_steps(self) -> int | None:
-        """How many steps were asked for; None before :meth:`set_timesteps`."""
+        """The number of steps; None before :meth:`set_timesteps`."""
         return self._plan.num_inference_steps if self._request else None
 
     @property
@@ -147,7 +147,7 @@ class DiffusersScheduler:
 
     @property
     def begin_index(self) -> int | None:
-        """With which of the timesteps the next run begins, if it was said."""
+        """The index of the timestep at which the next run begins, if it was set."""
         return self._cursor.begin_index
 
     @property
@@ -286,7 +286,7 @@ class DiffusersScheduler:
         return self._planned()[1]
 
     def _planned(self) -> tuple[Sampler, Plan]:
-        """Return the sampler and plan under way; before any was asked for, a plan of every trained timestep."""
+        """Return the sampler and its current plan; before :meth:`set_timesteps`, a plan of every trained timestep."""
         if not self._plans:
             self._plans = {(): (self.sampler, self.sampler.whole_plan())}
         return self._plans[()]

@@ -52,7 +52,7 @@ class DiffusersMidpointGrid(MidpointGrid):
     """The timesteps of Karras ratios."""
 
     def _choose(self, request: Request, training: Float) -> tuple[F64, F64]:
-        """Round the timesteps that the network is told of Karras ratios: they are half a timestep off at most."""
+        """Round the network's timesteps of Karras ratios, by half a timestep at most."""
         timesteps, ratios = super()._choose(request, training)
         karras = self.sigma_spacing.kind == "karras" and request.timesteps is None
         return np.round(timesteps) if karras else timesteps, ratios

@@ -20,7 +20,7 @@ __all__ = ["DistilledGrid"]
 class DistilledGrid(TimestepGrid):
     """An even choice among the timesteps of the distillation.
 
-    ``timestep_spacing``, ``steps_offset`` and ``set_alpha_to_one`` say nothing here, as in diffusers.
+    ``timestep_spacing``, ``steps_offset`` and ``set_alpha_to_one`` have no effect here, as in diffusers.
 
     Raises
     ------

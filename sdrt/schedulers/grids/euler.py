@@ -14,7 +14,7 @@ __all__ = ["EulerGrid"]
 
 @dataclass(frozen=True, kw_only=True)
 class EulerGrid(RatioGrid):
-    """``log_linear`` spreads n ratios over all trained ones, and the network is told the timesteps that belong to them."""
+    """``log_linear`` spreads n ratios over all trained ones, and the network takes the timesteps that belong to them."""
 
     sigma_spacing: SigmaSpacing = group(SigmaSpacing, without=["use_lu_lambdas"])
     interpolation_type: Literal["linear", "log_linear"] = setting("linear")

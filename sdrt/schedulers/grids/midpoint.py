@@ -13,7 +13,7 @@ __all__ = ["MidpointGrid"]
 
 @dataclass(frozen=True, kw_only=True)
 class MidpointGrid(RatioGrid):
-    """The network is told the fractional timesteps of its ratios."""
+    """Pass the network the fractional timesteps of its ratios."""
 
     def middles(self, ratios: Float, ratios_next: Float) -> tuple[Level, ...]:
         """Return the level in the middle of each step, in the logarithm of the ratio.

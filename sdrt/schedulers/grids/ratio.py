@@ -96,12 +96,12 @@ class RatioGrid(Grid):
         return 1.0 if self.spacing.kind == "leading" else first.sigma
 
     def network_timesteps(self, ratios: F64) -> F64:
-        """Return the timesteps that the network is told at these ratios, rounded to the numerics' type: f64[n], fractional."""
+        """Return the network's timesteps at these ratios, rounded to the numerics' type: f64[n], fractional."""
         training = schedule_ratios(self.schedule, self.numerics)
         return ratio_to_timestep(ratios, training).astype(training.dtype).astype(np.float64)
 
     def levels_at(self, ratios: F64) -> tuple[Level, ...]:
-        """Return the levels of these ratios, with the timesteps that the network is told there."""
+        """Return the levels of these ratios, with the network's timesteps there."""
         return levels_of(self.network_timesteps(ratios).tolist(), ratios)
 
     def _choose(self, request: Request, training: Float) -> tuple[F64, F64]:

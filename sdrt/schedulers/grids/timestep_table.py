@@ -38,7 +38,7 @@ class TableLevels(NamedTuple):
         return tuple(map(Level.of, *(column.tolist() for column in columns)))
 
     def plan(self, calls: Iterable[Any], draws: Sequence[bool] | bool = False) -> Plan:
-        """Return the plan of these steps; ``draws`` says for each whether it takes fresh noise, or for all."""
+        """Return the plan of these steps; ``draws``, one for all or one for each, is whether a step draws fresh noise."""
         n, end = len(self.timesteps), self.ends[-1:]
         return Plan(
             timesteps=self.timesteps,

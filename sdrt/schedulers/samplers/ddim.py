@@ -24,7 +24,7 @@ __all__ = ["DDIM"]
 
 @dataclass(frozen=True, kw_only=True)
 class DDIM(Sampler):
-    """Each step keeps x0 and the noise direction, as the network sees them, to the next stop."""
+    """Hold the predicted x0 and noise direction fixed up to the next stop."""
 
     name: ClassVar[str] = "DDIMScheduler"
     step_options: ClassVar[tuple[str, ...]] = ("eta", "use_clipped_model_output")
@@ -33,7 +33,7 @@ class DDIM(Sampler):
     grid: TimestepGrid = group(TimestepGrid)
     bound: X0Bound = group(X0Bound, clip_sample=True)
     eta: float = 0.0  # 0: deterministic; 1: as much fresh noise as DDPM
-    use_clipped_model_output: bool = False  # whether the noise is computed anew from the bounded x0 (GLIDE)
+    use_clipped_model_output: bool = False  # whether the noise is recomputed from the bounded x0 (GLIDE)
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:

@@ -31,7 +31,7 @@ class DDPM(Sampler):
 
     @property
     def doubled_output(self) -> bool:
-        """Whether the network says the variance."""
+        """Whether the network predicts the variance."""
         return self.variance.is_learned
 
     def _plan(self, request: Request) -> Plan:

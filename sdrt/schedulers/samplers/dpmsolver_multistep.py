@@ -1,6 +1,6 @@
 """DPM-Solver and DPM-Solver++, multistep, orders 1 to 3, deterministic and stochastic (Lu et al. 2022, arXiv:2206.00927 and 2211.01095).
 
-With lambda = log(alpha / sigma), a step of length h = lambda' - lambda expands what the network predicts in differences over earlier calls:
+With lambda = log(alpha / sigma), a step of length h = lambda' - lambda expands the network's prediction in differences over earlier calls:
 D0 is this call's prediction, D1 = (D0 - the one before) / r0, where r0 is the length of the step before in steps of this one. Over x0_hat
 (DPM-Solver++, arXiv:2211.01095, equation 14 and algorithm 2), in second order,
 
@@ -43,8 +43,8 @@ class DPMSolverCall:
 
     alpha: float
     sigma: float
-    noise_scale: float  # that the prediction belongs to
-    updates: tuple[Update, ...]  # by order, as far as this call may go
+    noise_scale: float  # the one that the prediction belongs to
+    updates: tuple[Update, ...]  # by order, up to the highest of this call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class DPMSolverMultistep(Sampler):
         return multistep_update(self.algorithm_type, self.solver_type, order, i, scales)
 
     def _highest_order(self, i: int, n: int, scales: Scales) -> int:
-        """Return the order that call i may have, given enough history."""
+        """Return the highest order of call i, with enough history."""
         few = self.lower_order_final and n < FEW_STEPS
         if i == n - 1 and (self.euler_at_final or few):
             return 1

@@ -1,7 +1,7 @@
 """DPM-Solver++ (stochastic), the two-stage sampler of K. Crowson's k-diffusion (``sample_dpmpp_sde``), with Brownian noise.
 
-With r = sigma / alpha and r_mid = sqrt(r * r'), both calls of a step lead from its beginning, with the x0 that they see held, to r_down of
-their end, and back up with the increment z of a Brownian path between the two:
+With r = sigma / alpha and r_mid = sqrt(r * r'), both calls of a step hold their predicted x0. They lead from the step's beginning to r_down
+of their end, then back up with the increment z of a Brownian path between the two:
 
     x_mid / alpha_mid = r_down / r * x / alpha + (1 - r_down / r) * x0_hat(x, r)         + r_up * s_noise * z(r, r_mid)
     x'    / alpha'    = r_down / r * x / alpha + (1 - r_down / r) * x0_hat(x_mid, r_mid) + r_up * s_noise * z(r, r')
@@ -31,10 +31,10 @@ def _read_seed(seed: Any) -> int | tuple[int, ...] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverSDE(Sampler):
-    """A stochastic step to the middle of the step in log ratio, then the whole step with the x0 predicted there.
+    """Take a stochastic step to the middle in log ratio, then the whole step with the x0 predicted there.
 
-    The noise of a call is the increment of a Brownian path between the call's two ratios: both calls of a step look at one path, and so do
-    runs of other numbers of steps. The path comes from ``noise_sampler_seed``, where there is one, and else from the run's seed.
+    The noise of a call is the increment of a Brownian path between the call's two ratios: both calls of a step follow one path, and so do
+    runs with other numbers of steps. The path's seed is ``noise_sampler_seed`` if it is set, else the run's.
     """
 
     name: ClassVar[str] = "DPMSolverSDEScheduler"

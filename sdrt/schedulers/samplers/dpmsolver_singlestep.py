@@ -39,7 +39,7 @@ class DPMSolverSinglestep(Sampler):
     """Single-step DPM-Solver(++).
 
     Where a run's calls cannot be cut into full steps, or end without noise, its last steps have lower orders whatever
-    ``lower_order_final`` says. diffusers 0.42.1 does so too, and from then on for every later run of the object.
+    ``lower_order_final`` is. diffusers 0.42.1 does so too, but then also in every later run of the object.
     """
 
     name: ClassVar[str] = "DPMSolverSinglestepScheduler"

@@ -25,7 +25,7 @@ __all__ = ["EDMEuler"]
 
 @dataclass(frozen=True, kw_only=True)
 class EDMEuler(Sampler):
-    """Each step keeps the slope that the network sees; :class:`Churn` says when noise is added."""
+    """Follow the predicted slope to the next stop; :class:`Churn` adds noise."""
 
     name: ClassVar[str] = "EDMEulerScheduler"
     step_options: ClassVar[tuple[str, ...]] = Churn.step_options

@@ -28,14 +28,14 @@ __all__ = ["Euler"]
 
 @dataclass(frozen=True, kw_only=True)
 class Euler(Sampler):
-    """x0 and the noise direction, as the network sees them, are kept to the next stop; :class:`Churn` says when noise is added."""
+    """Hold the predicted x0 and noise direction fixed up to the next stop; :class:`Churn` adds noise."""
 
     name: ClassVar[str] = "EulerDiscreteScheduler"
     step_options: ClassVar[tuple[str, ...]] = Churn.step_options
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon", foreign={"original_sample": "sample"})
     grid: EulerGrid = group(EulerGrid)
-    # continuous: networks of velocities are told log(ratio) / 4 (EDM, SVD)
+    # continuous: networks that predict v take the timestep log(ratio) / 4 (EDM, SVD)
     timestep_type: Literal["discrete", "continuous"] = setting("discrete")
     churn: Churn = field(default_factory=Churn)
 
@@ -55,19 +55,19 @@ class Euler(Sampler):
         return LinearStep(x0=alpha, eps=alpha * ratio_next, noise=alpha * fresh)
 
     def _raised_stops(self, levels: RatioLevels) -> tuple[Level, ...]:
-        """Return the stops with churn's noise on top, and what the network is told there."""
+        """Return the stops raised by churn's noise, with the network's timesteps there."""
         ratios = levels.ratios
         raised = np.append(self._raise(ratios), ratios[-1:])
         timesteps = self._network_timesteps(levels.timesteps, ratios, raised)
         return levels_of([*timesteps.tolist(), levels.stops[-1].timestep], raised.astype(np.float64))
 
     def _raise(self, ratios: Float) -> Float:
-        """Return the ratios of all stops but the last with churn's noise on top: real[n]."""
+        """Return the ratios of all stops but the last, raised by churn's noise: real[n]."""
         raised: Float = ratios[:-1] * (1 + self.churn.gammas(ratios, len(ratios) - 1)).astype(ratios.dtype)
         return raised
 
     def _network_timesteps(self, timesteps: F64, ratios: Float, raised: Float) -> F64:
-        """Return what the network is told where the calls are made, which is at ``raised``."""
+        """Return the network's timesteps of the calls, which are made at ``raised``."""
         if self.timestep_type == "continuous" and self.prediction_type == "v_prediction":
             return (0.25 * np.log(raised[:-1].astype(np.float64)).astype(raised.dtype)).astype(np.float64)
         n = len(timesteps)

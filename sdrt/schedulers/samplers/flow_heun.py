@@ -70,8 +70,8 @@ class FlowHeun(Sampler):
         """Return the stops of the steps' beginnings with churn's noise on top."""
         sigmas: F64 = np.array([stop.sigma for stop in stops])
         raised = np.minimum(sigmas[:-1] * (1 + self.churn.gammas(sigmas, len(stops) - 1)), 1.0)
-        told = np.where(raised > sigmas[:-1], self.grid.network_timesteps(raised), [stop.timestep for stop in stops[:-1]])
-        return tuple(Level.of(timestep, 1 - sigma, sigma) for timestep, sigma in zip(told.tolist(), raised.tolist(), strict=True))
+        timesteps = np.where(raised > sigmas[:-1], self.grid.network_timesteps(raised), [stop.timestep for stop in stops[:-1]])
+        return tuple(Level.of(timestep, 1 - sigma, sigma) for timestep, sigma in zip(timesteps.tolist(), raised.tolist(), strict=True))
 
     def _step(self, level: Level, level_next: Level, raised: Level) -> Iterator[LinearCall]:
         """Return the calls of a step: to its end along the first slope; then half-way over to the second, and up to the next beginning."""

@@ -37,7 +37,7 @@ class IPNDMGrid(Grid):
     """
 
     accepts: frozenset[str] = frozenset()
-    num_train_timesteps: int = setting(1000)  # how many steps diffusers makes before it is asked for others
+    num_train_timesteps: int = setting(1000)  # the number of steps until another is set
     trained_betas: tuple[float, ...] | None = setting(None, read=lambda betas: None if betas is None else tuple(map(float, betas)))
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class IPNDM(Sampler):
     grid: IPNDMGrid = group(IPNDMGrid)
 
     def whole_plan(self) -> Plan:
-        """Lay out what there is before anything is asked for: T steps."""
+        """Lay out T steps, the plan before a run is requested."""
         betas = self.grid.trained_betas
         return self.plan(len(betas) - 1 if betas else self.num_train_timesteps)
 

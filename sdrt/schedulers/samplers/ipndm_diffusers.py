@@ -17,7 +17,7 @@ class DiffusersIPNDMGrid(IPNDMGrid):
     """The number of steps with ``trained_betas``."""
 
     def _betas_of(self, n: int, betas: tuple[float, ...]) -> tuple[float, ...]:
-        """Make as many steps as they have, whatever is asked for."""
+        """Make as many steps as the betas have, whatever the request."""
         del n
         return betas
 

@@ -23,7 +23,7 @@ __all__ = ["KDPM2", "midpoint_step"]
 class KDPM2(Sampler):
     """An Euler step to the middle of the step in log ratio, then the whole step along the slope there. The step to no noise is Euler's.
 
-    The network is told the fractional timesteps of its ratios; diffusers 0.42.1 rounds those of Karras ratios, half a timestep off at most.
+    The network takes the fractional timesteps of its ratios; diffusers 0.42.1 rounds those of Karras ratios, by half a timestep at most.
     """
 
     name: ClassVar[str] = "KDPM2DiscreteScheduler"

@@ -27,7 +27,7 @@ __all__ = ["KDPM2Ancestral"]
 class KDPM2Ancestral(Sampler):
     """A midpoint step to below the next stop, and fresh noise back up. Noise is drawn at the second call of a step only.
 
-    The timesteps of Karras ratios are fractional here, as :class:`KDPM2` says.
+    The timesteps of Karras ratios are fractional here, as in :class:`KDPM2`.
     """
 
     name: ClassVar[str] = "KDPM2AncestralDiscreteScheduler"

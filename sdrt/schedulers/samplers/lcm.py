@@ -43,7 +43,7 @@ class LCM(Sampler):
         return self.grid.max_inference_steps
 
     def image_plan(self, num_inference_steps: int, strength: float) -> tuple[Plan, int]:
-        """Lay out a run over the share ``strength`` of the distillation's timesteps, all of which it visits: it begins at call 0."""
+        """Lay out a run over the share ``strength`` of the distillation's timesteps; it visits all of them, from call 0 on."""
         return replace(self, grid=replace(self.grid, strength=strength)).plan(num_inference_steps), 0
 
     _advance = advance_bounded

@@ -36,14 +36,14 @@ class LMSCall(NamedTuple):
 
     alpha: float
     sigma: float
-    updates: tuple[LMSUpdate, ...]  # by order, as far as this call may go
+    updates: tuple[LMSUpdate, ...]  # by order, up to the highest of this call
 
 
 @dataclass(frozen=True, kw_only=True)
 class LMS(Sampler):
     """The slope, as a function of the ratio, is the polynomial through the last ``order`` ones, integrated exactly to the next stop.
 
-    The order grows with the slopes that are known.
+    The order grows with the number of known slopes.
     """
 
     name: ClassVar[str] = "LMSDiscreteScheduler"
@@ -51,7 +51,7 @@ class LMS(Sampler):
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: RatioGrid = group(RatioGrid, without=["final_sigmas_type", "rescale_betas_zero_snr"])
-    order: int = 4  # how many slopes are looked at, of convergence too
+    order: int = 4  # the number of slopes, and the order of convergence
 
     def __post_init__(self) -> None:
         if not self.order >= 1:
@@ -95,7 +95,7 @@ class LMS(Sampler):
         return state.advance(x, history=(*state.history, slope)[-(self.order - 1) :])
 
     def _order_of(self, c: LMSCall, known: int) -> int:
-        """Return the order of a call with so many earlier slopes."""
+        """Return the order of a call with this number of earlier slopes."""
         return min(len(c.updates), known + 1)
 
 

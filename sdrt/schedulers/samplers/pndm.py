@@ -2,7 +2,7 @@
 
     x' = sqrt(a' / a) * x - (a' - a) / (a * sqrt(1 - a') + sqrt(a * (1 - a) * a')) * eps,    a = alpha_bar
 
-With ``skip_prk_steps`` (all Stable Diffusion configurations) this is what is called PLMS: an Adams-Bashforth method that repairs its first
+With ``skip_prk_steps`` (all Stable Diffusion configurations) this is PLMS: an Adams-Bashforth method that repairs its first
 step with a second call. Without, three Runge-Kutta steps of four calls each come first.
 """
 
@@ -151,7 +151,7 @@ def plms_calls(steps: Array) -> tuple[Array, list[int], list[Role]]:
 
 
 def prk_calls(steps: Array) -> tuple[Array, list[int], list[Role]]:
-    """Return the same for a run that begins with Runge-Kutta steps: at the timestep, twice half-way to the next, and there."""
+    """Return the same for a run that begins with Runge-Kutta steps: one call at the timestep, two half-way to the next, one there."""
     blocks = [(start, end + (start - end) // 2, end) for start, end in prk_ends(steps)]
     origins = [4 * (i // 4) for i in range(4 * PRK_STEPS)]
     block: list[Role] = ["stage", "stage", "stage", "join"]
@@ -175,9 +175,9 @@ def prk_ends(steps: Array) -> list[tuple[int, int]]:
 
 
 def prk_timesteps(blocks: list[tuple[int, int, int]], steps: Array) -> Array:
-    """Return the timesteps of all calls, where each block asks at its start, twice at its middle and at its end."""
-    asked = [timestep for start, middle, end in blocks for timestep in (start, middle, middle, end)]
-    return np.concatenate([asked, steps[PRK_STEPS:]])
+    """Return the timesteps of all calls, where each block calls at its start, twice at its middle, and at its end."""
+    first = [timestep for start, middle, end in blocks for timestep in (start, middle, middle, end)]
+    return np.concatenate([first, steps[PRK_STEPS:]])
 
 
 def _repeat(role: Role, count: int) -> list[Role]:

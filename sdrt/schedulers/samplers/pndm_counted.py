@@ -1,4 +1,4 @@
-"""PNDM as diffusers 0.42.1 and Apple's Swift package have it: both count calls, and look at the timestep that they are told.
+"""PNDM as diffusers 0.42.1 and Apple's Swift package have it: both count calls, and read the timestep that they are passed.
 
 Every step is T // n timesteps long, and a call's role is how many calls came before it. So steps end elsewhere than the next one starts,
 under ``linspace`` and wherever n does not divide T; a Runge-Kutta step first goes T // n // 2 down; and a run that starts in the middle

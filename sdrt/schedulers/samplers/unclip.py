@@ -49,7 +49,7 @@ class UnCLIP(Sampler):
 
     @property
     def doubled_output(self) -> bool:
-        """Whether the network says the variance."""
+        """Whether the network predicts the variance."""
         return self.variance.is_learned
 
     def _plan(self, request: Request) -> Plan:

@@ -18,9 +18,9 @@ def bounded_step(
     Parameters
     ----------
     c : Weights
-        Of a call, with its step as the algorithm states it.
+        The weights of a call, with its step as the algorithm states it.
     eps_of_bound : bool
-        Whether the noise is the one that goes with the bounded x0; else it stays what the network said.
+        Whether the noise is recomputed from the bounded x0; if not, it stays as the network predicted it.
     """
     step = c.step
     x0 = bound(to_x0(prediction, x, output, c.alpha, c.sigma))

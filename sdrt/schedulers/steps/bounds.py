@@ -1,4 +1,4 @@
-"""How far the predicted x0 may go: clipping, and dynamic thresholding. Both are for models of pixels; latents have no natural range."""
+"""Bounds of the predicted x0: clipping and dynamic thresholding. Both are for models of pixels; latents have no natural range."""
 
 import math
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class X0Bound:
     clip_sample_range: float | None = None  # x0 is clipped to +- this
     thresholding: bool = False  # x0 is clipped to a quantile of its own values, and divided by it (Saharia et al. 2022, section 2.3)
     dynamic_thresholding_ratio: float = 0.995  # that quantile
-    sample_max_value: float = 1.0  # its upper end; the lower is 1, which this end overrules where it is below 1
+    sample_max_value: float = 1.0  # upper limit of the quantile; the lower limit is 1, unless this is below it
 
     def __post_init__(self) -> None:
         limit = self.clip_sample_range
@@ -55,7 +55,7 @@ class X0Bound:
         return x0
 
     def divisors(self, alphas: Float) -> Float:
-        """Return the signal scales by which a predicted noise is turned into x0: at a timestep of pure noise it says nothing."""
+        """Return the signal scales that divide in the conversion of a predicted noise to x0."""
         return alphas
 
     def _threshold(self, x0: Float) -> Float:

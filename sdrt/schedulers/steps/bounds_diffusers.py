@@ -1,4 +1,4 @@
-"""What diffusers 0.42.1 does otherwise where x0 is bounded."""
+"""The departures of diffusers 0.42.1 where x0 is bounded."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from sdrt.schedulers.steps.bounds import X0Bound
 
 __all__ = ["DiffusersX0Bound"]
 
-# So small a signal scale that x0, the quotient, is clipped whatever x is, and so large that it stays finite in float32.
+# A signal scale so small that the quotient x0 is always clipped, but large enough for it to stay finite in float32.
 _NEXT_TO_NOTHING = 2.0**-64
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersX0Bound(X0Bound):
-    """Clipped infinities."""
+    """Clip the infinities at a timestep of pure noise."""
 
     def divisors(self, alphas: Float) -> Float:
-        """Divide by 0 at a timestep of pure noise and clip the infinities: the sign of x - output is left, as by a scale next to 0."""
+        """Return a scale next to 0 instead of 0: diffusers divides by 0 and clips the infinities, which leaves the sign of x - output."""
         clips = self.clip_sample_range is not None and not self.thresholding
         return np.maximum(alphas, _NEXT_TO_NOTHING) if clips else alphas

@@ -1,7 +1,7 @@
-"""Churn: noise that is added on the way down (Karras et al. 2022, arXiv:2206.00364, algorithm 2).
+"""Churn: noise added on the way down (Karras et al. 2022, arXiv:2206.00364, algorithm 2).
 
-The noise of a stop is added before the network is called there, so that each call stands at the raised level: a step ends with the noise of
-the next one, and a run begins at the first raised level. The settings move the stops, so they are said where a run is laid out.
+The noise of a stop is added before the network is called there, so each call is made at the raised level: a step ends with the noise of the
+next one, and a run begins at the first raised level. The settings move the stops, so they must be known when a run is laid out.
 
 diffusers 0.42.1 calls the network first and adds the noise of a step afterwards: the output belongs to a sample of less noise than the one
 that it moves, and the noise of the last step stays in the picture.
@@ -23,7 +23,7 @@ _HIGHEST_GAMMA = math.sqrt(2) - 1  # algorithm 2: a stop adds at most as much va
 
 @dataclass(frozen=True, kw_only=True)
 class Churn:
-    """How much noise is added, and where: a field of a sampler, whose ``step_options`` these are.
+    """The amount of added noise, and its range of noise levels: a field of samplers that have these ``step_options``.
 
     Raises
     ------
@@ -33,7 +33,7 @@ class Churn:
     step_options: ClassVar[tuple[str, ...]] = ("s_churn", "s_tmin", "s_tmax", "s_noise")
 
     s_churn: float = 0.0  # how much noise a whole run adds, spread over its steps; 0 is deterministic
-    s_tmin: float = 0.0  # the noise levels, as the class of diffusers counts them, between which it does
+    s_tmin: float = 0.0  # noise is added between these two noise levels, in the units of the diffusers class
     s_tmax: float = math.inf
     s_noise: float = 1.0  # deviation of that noise; a little above 1 makes up for detail that is lost
 
@@ -41,13 +41,13 @@ class Churn:
         check_noise(**{each.name: getattr(self, each.name) for each in fields(self)})
 
     def gammas(self, sigmas: Float, steps: int) -> F64:
-        """Return by which share noise grows at each stop but the last: sigma_hat = (1 + gamma) * sigma.
+        """Return the relative growth of the noise at each stop but the last: sigma_hat = (1 + gamma) * sigma.
 
         Parameters
         ----------
         sigmas : f[m + 1]
         steps : int
-            Among how many steps ``s_churn`` is divided.
+            The number of steps that share ``s_churn``.
 
         Returns
         -------

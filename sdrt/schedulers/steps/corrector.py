@@ -1,4 +1,4 @@
-"""Steps that predict the next sample from predictions behind it, and correct it by the one that the network then makes there.
+"""Predictor-corrector steps: predict the next sample from earlier predictions, then correct it by the network's prediction there.
 
 Both the prediction and the correction of a step start from the same sum of the sample and fresh noise, its *base*:
 
@@ -24,7 +24,7 @@ class PredictorCorrectorCall:
     alpha: float
     sigma: float
     noise_scale: float  # that the prediction belongs to
-    correctors: tuple[tuple[float, ...], ...] = ()  # by the number of predictions behind, from 1; over the new one and those, newest first
+    correctors: tuple[tuple[float, ...], ...] = ()  # by the number of earlier predictions, from 1; over the new one and those, newest first
     sample: float  # base = sample * x + noise * z
     noise: float = 0.0
     predictors: tuple[tuple[float, ...], ...]  # by order, from 1; over predictions, newest first
@@ -36,9 +36,9 @@ def correct_and_predict(c: PredictorCorrectorCall, state: State, prediction: Flo
     Parameters
     ----------
     prediction : float array of the sample's shape
-        What this call's output says: x0, or the noise.
+        The prediction of this call: x0, or the noise.
     memory : int
-        How many predictions behind a call looks at.
+        How many earlier predictions a call uses.
     """
     m = (prediction, *state.history[::-1])
     x = state.x
@@ -52,7 +52,7 @@ def correct_and_predict(c: PredictorCorrectorCall, state: State, prediction: Flo
 
 
 def _plus_base(base: Float, weights: tuple[float, ...], m: tuple[Float, ...]) -> Float:
-    """Return a weighted sum of predictions plus the base, in a fresh array; predictions without a weight are not looked at."""
+    """Return a weighted sum of predictions plus the base, in a fresh array; predictions without a weight are ignored."""
     total: Float = m[0] * weights[0]
     for array, weight in zip(m[1 : len(weights)], weights[1:], strict=True):
         if weight:

@@ -37,13 +37,13 @@ def singlestep_update(
         1 to 3; the stops of the step must have different lambdas.
     scales : Scales of Python floats
     half : float
-        1/2; another one in the weight of D2 reproduces another tool's fault.
+        1/2; another value in the weight of D2 reproduces a bug of another tool.
     """
     begin = i + 1 - order
     lambdas = scales.lambdas[begin : i + 2]
     alpha, sigma = scales.alphas[i + 1], scales.sigmas[i + 1]
     alpha_begin, sigma_begin = scales.alphas[begin], scales.sigmas[begin]
-    if lambdas[-1] == lambdas[0]:  # a step of no length leaves the sample
+    if lambdas[-1] == lambdas[0]:  # a step of length zero keeps the sample
         return SinglestepUpdate(sample=1.0, predictions=(0.0,) * order)
     h = lambdas[-1] - lambdas[0]
     if not expands_x0(algorithm):

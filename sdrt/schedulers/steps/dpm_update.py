@@ -37,23 +37,23 @@ FEW_STEPS = 15  # below this, lower_order_final lowers the order of the last two
 
 
 def expands_x0(algorithm: Algorithm) -> bool:
-    """Whether the predictions that an algorithm expands are x0; else they are the noise."""
+    """Return whether an algorithm expands predictions of x0; the others expand the noise."""
     return algorithm.endswith("++")
 
 
 def is_stochastic(algorithm: Algorithm) -> bool:
-    """Whether an algorithm draws fresh noise at every step."""
+    """Return whether an algorithm draws fresh noise at every step."""
     return algorithm.startswith("sde")
 
 
 def check_solver_order(solver_order: int) -> None:
-    """Raise ConfigError for an order of which there is no update."""
+    """Raise ConfigError for an order without an update."""
     if solver_order not in (1, 2, 3):
         raise ConfigError(f"solver_order must be 1, 2 or 3, got {solver_order}; 2 is usual")
 
 
 def check_end(algorithm: Algorithm, *, ends_at_zero: bool) -> None:
-    """Raise ConfigError if an algorithm that expands the noise is to end where there is none."""
+    """Raise ConfigError if an algorithm that expands the noise ends at sigma 0."""
     if ends_at_zero and not expands_x0(algorithm):
         raise ConfigError(f"algorithm_type {algorithm} cannot end at sigma 0; set final_sigmas_type sigma_min, or take dpmsolver++")
 
@@ -79,7 +79,7 @@ class Update:
 
 @dataclass(frozen=True, kw_only=True)
 class _Form:
-    """What an algorithm makes of a step of length h."""
+    """The numbers of a step of length h, for one algorithm."""
 
     sample: Any
     scale: Any  # alpha where the step ends for x0, sigma for the noise
@@ -122,9 +122,9 @@ def multistep_update(algorithm: Algorithm, solver_type: SolverType, order: int, 
     order : int
         1 to 3, and at most 1 + ``scales.history(i)``; 1 where the next stop has no noise.
     half : float
-        1/2; another one in the weight of D2 reproduces another tool's fault.
+        1/2; another value in the weight of D2 reproduces a bug of another tool.
     """
-    if scales.lambdas[i + 1] == scales.lambdas[i]:  # a step of no length leaves the sample
+    if scales.lambdas[i + 1] == scales.lambdas[i]:  # a step of length zero keeps the sample
         return Update(sample=1.0, first=0.0)
     h = scales.lambdas[i + 1] - scales.lambdas[i]
     form = _form(algorithm, i, scales, h)

@@ -6,7 +6,7 @@ With lambda = log(alpha / sigma) and a step of length h, the flow over a predict
     noise:  x' = alpha' / alpha * x - sigma' * h * integral of exp(+h (1 - s)) m(s) ds
 
 (Lu et al. 2022, arXiv:2206.00927, equation 3.4, and arXiv:2211.01095, equation 9). DEIS, UniPC and SA-Solver put Lagrange polynomials in
-the place of m: Adams-Bashforth through stops behind, Adams-Moulton through the next one too.
+the place of m: Adams-Bashforth through earlier stops, Adams-Moulton through the next one too.
 """
 
 import math
@@ -15,7 +15,7 @@ from sdrt.schedulers.core.run import Scales
 
 __all__ = ["adams_weights", "moment", "step_shares"]
 
-_SMALL = 1.0  # below this a series is summed, since the recurrence loses a digit for each of its divisions
+_SMALL = 1.0  # below this a series is summed, because each division of the recurrence loses a digit
 _TERMS = 24  # of that series: 1 / 24! is below the last digit
 
 
@@ -27,10 +27,10 @@ def moment(k: int, z: float) -> float:
     """
     if abs(z) < _SMALL:
         return math.fsum((-z) ** j * math.factorial(k) / math.factorial(k + j + 1) for j in range(_TERMS))
-    found = -math.expm1(-z) / z
+    value = -math.expm1(-z) / z
     for power in range(1, k + 1):
-        found = (1 - power * found) / z
-    return found
+        value = (1 - power * value) / z
+    return value
 
 
 def adams_weights(z: float, shares: tuple[float, ...]) -> tuple[float, ...]:
@@ -39,7 +39,7 @@ def adams_weights(z: float, shares: tuple[float, ...]) -> tuple[float, ...]:
     Parameters
     ----------
     shares : tuple of float
-        Where each prediction was made: 0 where the step begins, 1 where it ends, below 0 before.
+        The place of each prediction: 0 at the beginning of the step, 1 at its end, negative before it.
 
     >>> [round(weight, 12) for weight in adams_weights(0.0, (0.0, -1.0))]  # the classical method of second order
     [1.5, -0.5]
@@ -49,7 +49,7 @@ def adams_weights(z: float, shares: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def step_shares(i: int, scales: Scales, behind: int) -> tuple[float, ...]:
-    """Return where the predictions of stop i and of as many before it lie, in shares of the step from stop i: 0, and below."""
+    """Return the places of the predictions at stop i and at ``behind`` stops before it, in shares of the step from stop i: 0 and below."""
     begin, end = scales.lambdas[i], scales.lambdas[i + 1]
     return tuple((scales.lambdas[i - k] - begin) / (end - begin) for k in range(behind + 1))
 
@@ -60,9 +60,10 @@ def _integral(coefficients: list[float], moments: list[float]) -> float:
 
 def _lagrange(shares: tuple[float, ...], j: int) -> list[float]:
     """Return the coefficients, constant first, of the polynomial that is 1 at one share and 0 at the others."""
-    found = [1.0]
+    coefficients = [1.0]
     for i, share in enumerate(shares):
         if i != j:
             width = shares[j] - share
-            found = [(up - share * same) / width for up, same in zip([0.0, *found], [*found, 0.0], strict=True)]
-    return found
+            raised, same = [0.0, *coefficients], [*coefficients, 0.0]
+            coefficients = [(up - share * own) / width for up, own in zip(raised, same, strict=True)]
+    return coefficients

@@ -1,9 +1,9 @@
-"""Steps that are linear in the sample and in what the network says of it: most samplers'.
+"""Steps that are linear in the sample and in the network's output: those of most samplers.
 
-A sampler states its step as its paper does, in the predicted clean sample and the predicted noise; :meth:`LinearStep.fold` works out what
-that means for the network's output, once for a plan; :func:`linear_combination` is all that is left to do with arrays.
+A sampler states its step as its paper does, in the predicted clean sample and the predicted noise. :meth:`LinearStep.fold` converts it to
+weights of the network's output, once for a plan, and :func:`linear_combination` applies the weights to arrays.
 
-The records are named tuples, which a plan of many calls makes in a third of the time that frozen dataclasses take.
+The records are named tuples, which a plan of many calls builds in a third of the time of frozen dataclasses.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ __all__ = ["LinearCall", "LinearStep", "Weights", "linear_combination", "linear_
 class LinearStep(NamedTuple):
     """x' = x * sample + scale * (x0 * x0_hat + eps * eps_hat) + noise * z, as the algorithm states it.
 
-    Where the step began with another call, ``start`` * (the sample there) + ``start_eps`` * (the noise predicted there) come on top.
+    If the step began with another call, ``start`` * (the sample there) + ``start_eps`` * (the noise predicted there) are added.
     """
 
     x0: float = 0.0  # weight of the predicted clean sample
@@ -33,7 +33,7 @@ class LinearStep(NamedTuple):
     start_eps: float = 0.0
 
     def fold(self, prediction: Prediction, call: "LinearCall") -> "Weights":
-        """Put x0_hat = a * x + b * output and eps_hat = c * x + d * output in: what is left are weights of the sample and of the output."""
+        """Substitute x0_hat = a * x + b * output and eps_hat = c * x + d * output, which leaves weights of the sample and the output."""
         a, b = x0_weights(prediction, call.at.alpha, call.at.sigma)
         c, d = eps_weights(prediction, call.at.alpha, call.at.sigma)
         weights = Weights(
@@ -52,7 +52,7 @@ class LinearStep(NamedTuple):
         return weights._replace(start=self.start + self.start_eps * e, stages=(self.start_eps * f,))
 
     def fold_x0(self, a: float, b: float, at: Level) -> "Weights":
-        """Put x0_hat = a * x + b * output in at a level, for a step that does not look at eps_hat."""
+        """Substitute x0_hat = a * x + b * output at a level, for a step without eps_hat."""
         return Weights(x=self.x0 * a + self.x, output=self.x0 * b, noise=self.noise, alpha=at.alpha, sigma=at.sigma, step=self)
 
 
@@ -62,10 +62,10 @@ class Weights(NamedTuple):
     x: float
     output: float
     noise: float = 0.0
-    start: float = 0.0  # of the sample at which the step began, where that is another
+    start: float = 0.0  # of the sample at which the step began, if that is another one
     stages: tuple[float, ...] = ()  # of the step's outputs so far
     ends: bool = True  # whether the step is complete
-    alpha: float = 1.0  # where the call is made: for samplers that bound x0, and so cannot take the folded weights
+    alpha: float = 1.0  # the scales at the call: for samplers that bound x0 and so cannot use the folded weights
     sigma: float = 0.0
     step: LinearStep = LinearStep()
 
@@ -75,14 +75,14 @@ class Weights(NamedTuple):
 
 
 class LinearCall(NamedTuple):
-    """One network call: where it is made, and the step that follows from its output."""
+    """One network call: its noise level, and the step that follows from its output."""
 
     at: Level
     step: LinearStep | Weights
     start: Level | None = None  # where the step began, if with another call
-    draws: bool = False  # whether fresh noise is taken, be its weight 0
+    draws: bool = False  # whether fresh noise is drawn, even if its weight is 0
     ends: bool = True  # whether the step is complete
-    interval: tuple[float, float] = (0.0, 0.0)  # for Brownian noise: the two ratios between which it is taken
+    interval: tuple[float, float] = (0.0, 0.0)  # for Brownian noise: the two ratios of the increment
 
 
 def linear_plan(
@@ -93,9 +93,9 @@ def linear_plan(
     Parameters
     ----------
     end : Level
-        Where the run ends.
+        The level at which the run ends.
     span : two floats, or None
-        The ratios between which the Brownian path runs, if noise is taken from one.
+        The ratios at the ends of the Brownian path, if the noise comes from one.
     """
     ends = [i + 1 for i, call in enumerate(calls) if call.ends]
     return Plan(
@@ -119,7 +119,7 @@ def plan_of(stops: Sequence[Level], calls: Sequence[Any], init_scale: float = 1.
     stops : n + 1 levels
     calls : n of the sampler's own records
     draws : n bools
-        Whether each call takes fresh noise; none does where it is left out.
+        Whether each call draws fresh noise; by default none does.
     """
     n = len(calls)
     return Plan(
@@ -136,7 +136,7 @@ def plan_of(stops: Sequence[Level], calls: Sequence[Any], init_scale: float = 1.
 def linear_combination(weights: Sequence[float], arrays: Sequence[Float | None]) -> Float:
     """Return the sum of weight times array, from left to right, in a fresh array; terms of weight 0 or of no array cost nothing.
 
-    Skipping them may change the sign of an exact zero, and nothing else. The first array is there always.
+    Skipping them may change the sign of an exact zero, and nothing else. The first array must not be None.
     """
     total = product = None
     for weight, array in zip(weights, arrays, strict=True):

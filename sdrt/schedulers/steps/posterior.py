@@ -4,7 +4,7 @@ With beta between two stops, its mean is
 
     sqrt(alpha_bar') * beta / (1 - alpha_bar) * x0_hat + sqrt(1 - beta) * (1 - alpha_bar') / (1 - alpha_bar) * x
 
-The variance is fixed at one of its two bounds, or the network says it: in a second half of its channels, as a logarithm
+The variance is fixed at one of its two bounds, or the network predicts it: in the second half of its channels, as a logarithm
 (Nichol and Dhariwal 2021, arXiv:2102.09672, equation 15; openai/improved-diffusion, ``gaussian_diffusion.py``).
 """
 
@@ -27,7 +27,7 @@ __all__ = ["PosteriorCall", "PosteriorVariance", "VarianceType", "advance_poster
 
 VarianceType = Literal["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range"]
 
-# diffusers' floor of the lower bound, which is 0 where a step ends without noise and whose logarithm is taken.
+# diffusers' floor of the lower bound, which would be 0, without a logarithm, for a step that ends without noise.
 _LEAST_VARIANCE = 1e-20
 
 
@@ -36,8 +36,8 @@ class PosteriorCall:
     """The numbers of one step."""
 
     mean: Weights
-    deviation: float  # of fresh noise, where it is fixed
-    log_center: float  # where it is learned: its logarithm is log_center + log_slope * output
+    deviation: float  # of fresh noise, if it is fixed
+    log_center: float  # if it is learned, its logarithm is log_center + log_slope * output
     log_slope: float
 
 
@@ -53,28 +53,28 @@ class PosteriorVariance:
 
     @property
     def is_learned(self) -> bool:
-        """Whether the network says it."""
+        """Whether the network predicts it."""
         return self.kind in ("learned", "learned_range")
 
     def draws(self, timesteps: Array) -> tuple[bool, ...]:
-        """Say for each call whether it draws: all but the last, which ends without noise."""
+        """Return for each call whether it draws: all but the last, which ends without noise."""
         return (True,) * (len(timesteps) - 1) + (False,)
 
     def log_deviation(self, low: Float, high: Float) -> tuple[Float, Float]:
-        """Return (a, b) with log deviation = a + b * output; between the logarithms of both bounds, an output in [-1, 1] says where."""
+        """Return (a, b) with log deviation = a + b * output; an output in [-1, 1] interpolates between the logarithms of both bounds."""
         if self.kind == "learned_range":
             return (low + high) / 4, (high - low) / 4
         return np.zeros_like(low), np.full_like(low, 0.5)
 
     def learned_deviation(self, c: PosteriorCall, output: Float) -> Float:
-        """Return the deviation that the network says."""
+        """Return the deviation that the network predicts."""
         deviation: Float = output * c.log_slope
         np.add(deviation, c.log_center, out=deviation)
         return np.exp(deviation, out=deviation)
 
 
 def posterior_calls(levels: TableLevels, betas: Float, prediction: Prediction, variance: PosteriorVariance) -> Iterator[PosteriorCall]:
-    """Return the numbers of every step; ``betas`` f[n] lie between where it starts and where it ends."""
+    """Return the numbers of every step; ``betas`` f[n] belong to the interval of each step."""
     alpha_bar, alpha_bar_next = levels.alpha_bars, levels.ends
     x0, x = np.sqrt(alpha_bar_next) * betas / (1 - alpha_bar), np.sqrt(1 - betas) * (1 - alpha_bar_next) / (1 - alpha_bar)
     small = np.maximum((1 - alpha_bar_next) / (1 - alpha_bar) * betas, alpha_bar.dtype.type(_LEAST_VARIANCE))
@@ -89,13 +89,13 @@ def posterior_calls(levels: TableLevels, betas: Float, prediction: Prediction, v
 def advance_posterior(
     c: PosteriorCall, prediction: Prediction, bound: X0Bound, variance: PosteriorVariance, state: State, output: Float, noise: Float | None
 ) -> State:
-    """Draw from the posterior of one step; an output that says the variance too has twice the sample's channels."""
+    """Draw from the posterior of one step; an output that includes the variance has twice the sample's channels."""
     channels = state.x.shape[1] if variance.is_learned else None
-    said = output[:, :channels] if channels else output
+    mean = output[:, :channels] if channels else output
     if bound:
-        x = bounded_step(c.mean, prediction, bound, state.x, said, None)
+        x = bounded_step(c.mean, prediction, bound, state.x, mean, None)
     else:
-        x = linear_combination((c.mean.x, c.mean.output), (state.x, said))
+        x = linear_combination((c.mean.x, c.mean.output), (state.x, mean))
     if noise is not None:
         fresh: Float = noise * (variance.learned_deviation(c, output[:, channels:]) if channels else c.deviation)
         np.add(x, fresh, out=x)

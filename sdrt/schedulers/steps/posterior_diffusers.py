@@ -1,4 +1,4 @@
-"""What diffusers 0.42.1 does otherwise where it draws from a posterior."""
+"""The departures of diffusers 0.42.1 where it draws from a posterior."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ __all__ = ["DiffusersPosteriorVariance"]
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersPosteriorVariance(PosteriorVariance):
-    """Noise at the end, and the learned variance itself."""
+    """Draw noise at the end of a run, and take a learned output for the variance itself."""
 
     def draws(self, timesteps: Array) -> tuple[bool, ...]:
         """Draw wherever the timestep is above 0.
 
-        So a run which ends above it keeps a variance of 1e-20 there, under ``fixed_large`` all of beta, and if it is learned some of that.
+        So a run that ends above 0 adds noise there: of variance 1e-20, of all of beta under ``fixed_large``, or of a learned share of it.
         """
         return tuple((timesteps > 0).tolist())
 

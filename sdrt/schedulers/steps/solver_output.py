@@ -1,4 +1,4 @@
-"""What DPM-Solver's family makes of a network's output: the clean sample within its bound, or the noise."""
+"""The prediction that DPM-Solver's family takes from a network's output: the clean sample within its bound, or the noise."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +15,7 @@ VarianceType = Literal["learned", "learned_range"] | None
 
 @dataclass(frozen=True, kw_only=True)
 class SolverOutput:
-    """How far x0 may go, and whether the network also says a variance, which these samplers leave aside."""
+    """The bound of x0, and whether the network also predicts a variance, which these samplers ignore."""
 
     bound: X0Bound = group(X0Bound, without=["clip_sample", "clip_sample_range"])
     variance_type: VarianceType = setting(None)
@@ -28,7 +28,7 @@ class SolverOutput:
         output : float array
             Of x's shape, or with a variance in further channels.
         noise_scale : float
-            That the prediction belongs to: see :meth:`Grid.noise_scale`.
+            The noise scale that the prediction belongs to: see :meth:`Grid.noise_scale`.
         """
         mean = output if output.shape == x.shape else output[:, : x.shape[1]]
         return self.bound(to_x0(prediction, x, mean, alpha, noise_scale))

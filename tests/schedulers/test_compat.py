@@ -20,6 +20,13 @@ from tests.schedulers.rounding import difference, follows
 # Examples of each class; SDRT_EXAMPLES=250 draws the thousands that are run before a release.
 EXAMPLES = int(os.environ.get("SDRT_EXAMPLES", "12"))
 
+# What of a class's examples must have been compared, and how many candidates an example may have: diffusers cannot run each configuration.
+LEAST_COMPARED = 0.6
+CANDIDATES = 8
+
+# What diffusers raises for configurations that it cannot run; anything else, a renamed argument say, is a fault of these tests.
+REFUSALS = (ValueError, RuntimeError, IndexError, ZeroDivisionError, AssertionError, UnboundLocalError)
+
 # How a peer computes in float64.
 EXACT: dict[str, Any] = {"dtype": np.float64, "wide": True}
 
@@ -32,7 +39,7 @@ def of_diffusers(drawn: Drawn, *, exactly: bool = False) -> Run | None:
     try:
         with CorrectlyRounded() if exactly or rounding.hangs_on_last_bits(drawn) else nullcontext():
             theirs = run_peer(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops, **(EXACT if exactly else {}))
-    except Exception:  # noqa: BLE001  # whatever breaks there
+    except REFUSALS:
         return None
     return theirs if theirs.samples and all(np.isfinite(x).all() for x in theirs.samples) else None
 
@@ -81,7 +88,23 @@ def test_every_class_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("class_name", DRAWN)
-@settings(max_examples=EXAMPLES)
-@given(data=st.data())
-def test_a_run_follows_diffusers(class_name: str, data: st.DataObject) -> None:
-    assert_follows(data.draw(DRAWN[class_name]))
+def test_a_run_follows_diffusers(class_name: str) -> None:
+    compared: list[bool] = []
+
+    @settings(max_examples=EXAMPLES)
+    @given(data=st.data())
+    def follow(data: st.DataObject) -> None:
+        candidates = (data.draw(DRAWN[class_name]) for _ in range(CANDIDATES))
+        compared.append(any(assert_follows(drawn) is not None for drawn in candidates))
+
+    follow()
+    assert sum(compared) >= LEAST_COMPARED * len(compared), f"{sum(compared)} of {len(compared)} examples were compared"
+
+
+def test_a_peer_that_breaks_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Run:
+        raise TypeError("an argument was renamed")
+
+    monkeypatch.setattr("tests.schedulers.test_compat.run_peer", broken)
+    with pytest.raises(TypeError, match="an argument was renamed"):
+        of_diffusers(Drawn({"_class_name": "DDIMScheduler"}, 5))

@@ -88,7 +88,7 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         metavar="FILE[:STRENGTH]",
         help="a LoRA to merge into the weights (default strength 1); may be repeated",
     )
-    # Apple's converter has to be told this; here, the model's own files say it.
+    # Apple's converter needs this flag; here, the model's own files state it.
     group.add_argument("--xl-version", action="store_true", help="accepted but not needed: Stable Diffusion XL is recognised by its files")
     group.add_argument("--cache-dir", type=Path, metavar="DIR", help="where repositories of the Hub are stored")
     group.add_argument("--variant", metavar="NAME", help="weights of this variant, such as fp16")

@@ -134,7 +134,7 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     if name == "image":
-        # the name that 0.1.0 had for the room
+        # the name of the package in 0.1.0
         warnings.warn("sdrt.image is deprecated; write sdrt.images", DeprecationWarning, stacklevel=2)
         return importlib.import_module("sdrt.images")
     raise AttributeError(f"module 'sdrt' has no attribute {name!r}")

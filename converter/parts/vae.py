@@ -43,7 +43,7 @@ def _half(
     Parameters
     ----------
     requested : "float16" or "float32"
-        The precision asked for.
+        The requested precision.
     channels : int
         Channels of the input.
     sides : tuple of (height, width)

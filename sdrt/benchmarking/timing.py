@@ -201,8 +201,8 @@ def _measured(candidate: Candidate, workload: Workload, on_step: OnStep | None) 
 class _Clock:
     """Notes when each network call of a picture is over."""
 
-    def __init__(self, candidate: Candidate, told: OnStep | None) -> None:
-        self._candidate, self._told = candidate, told
+    def __init__(self, candidate: Candidate, on_step: OnStep | None) -> None:
+        self._candidate, self._on_step = candidate, on_step
         self._done = self._expected = 0
         self._times: list[float] = []
         self.calls = 0
@@ -213,7 +213,7 @@ class _Clock:
         return [after - before for before, after in zip(self._times, self._times[1:], strict=False)]
 
     def expect(self, workload: Workload, warm_up: int) -> None:
-        """Say how many calls there will be, once a picture has shown how many a step takes."""
+        """Estimate the number of calls of all pictures from those of the warm-up picture."""
         each = self.calls / warm_up
         self._expected = self.calls + round(each * workload.steps) * workload.repeats
 
@@ -223,8 +223,8 @@ class _Clock:
         self._times.append(time.perf_counter())
         self.calls = step.num_steps
         self._done += 1
-        if self._told is not None:
-            self._told(self._candidate, self._done, max(self._expected, self._done))
+        if self._on_step is not None:
+            self._on_step(self._candidate, self._done, max(self._expected, self._done))
 
 
 def _draw(pipe: Pipeline, workload: Workload, steps: int, clock: _Clock) -> Result:

@@ -150,7 +150,7 @@ def _only(result: "Result", index: int | None) -> "Result":
 
 
 def _save(result: "Result", output: Path, *, is_file: bool) -> Iterator[Path]:
-    """Write the images of a result, each before its name is told."""
+    """Write the images of a result, and print each name after writing."""
     if not is_file:
         yield from result.save(output)
         return

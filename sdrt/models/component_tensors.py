@@ -126,7 +126,7 @@ class ComponentTensors(Mapping[str, Array]):
         return len(self._tensors)
 
     def release(self) -> None:
-        """Let go of the memory that reading the map has taken; arrays stay valid, and what is asked for again is read again."""
+        """Release the memory of the pages read from the map; arrays stay valid, and are read again when used again."""
         for map_ in {id(mapped): mapped for _, tensor in self._tensors.values() if (mapped := _map_of(tensor))}.values():
             if hasattr(mmap, "MADV_DONTNEED"):
                 map_.madvise(mmap.MADV_DONTNEED)

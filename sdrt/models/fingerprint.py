@@ -1,4 +1,4 @@
-"""Which weights a component has, told apart by a sample of their bytes: whole files of gigabytes would take seconds to read."""
+"""Fingerprints of a component's weights, from a sample of their bytes: whole files of gigabytes would take seconds to read."""
 
 import hashlib
 import io

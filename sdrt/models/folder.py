@@ -25,7 +25,7 @@ _DEFAULTS: dict[str, tuple[type, ...]] = {"num_inference_steps": (int,), "guidan
 class ModelFolder(StoredModel):
     """A folder with ``unet/``, ``vae/``, ``scheduler/``, and ``text_encoder/`` with ``tokenizer/``, or both of Stable Diffusion XL.
 
-    Opening reads the names that are there and nothing else; configurations are read when asked for, weights are memory-mapped.
+    Opening only lists the files; configurations are read on first use, and weights are memory-mapped.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Pickled weights (``.bin``, ``.ckpt``, ``.pt``, ``.pth``), by torch's own reader of tensors: no other object in them is ever built.
 
-torch is imported here and nowhere else in this room, and only when a caller has asked for it: ``pickled="weights_only"``.
+torch is imported here and nowhere else in this package, and only with ``pickled="weights_only"``.
 """
 
 import pickle

@@ -14,8 +14,8 @@ _BLOCK = 1 << 22  # bytes read at once
 
 def cache_folder() -> Path:
     """Where compiled models are kept: ``SDRT_CACHE`` if it is set, else the user's own cache folder."""
-    if said := os.environ.get("SDRT_CACHE"):
-        return Path(said) / "coreml"
+    if folder := os.environ.get("SDRT_CACHE"):
+        return Path(folder) / "coreml"
     return Path.home() / "Library" / "Caches" / "sdrt" / "coreml"
 
 

@@ -50,7 +50,7 @@ class Summary:
     form : "mlpackage", "mlmodelc" or "mlmodel"
     specification : int
     deployment : str
-        The oldest system that runs it; empty where that is not said.
+        The oldest system that runs it; empty if the package does not state it.
     size_bytes : int
         Of all its files.
     metadata, user_defined : mapping
@@ -83,15 +83,15 @@ def summarize(package: Package) -> Summary:
     model = package.model
     functions = tuple(_functions(model, 0))
     first, last = functions[0], functions[-1]
-    said = model.description.main
+    main = model.description.main
     files = [package.path] if package.path.is_file() else [file for file in package.path.rglob("*") if file.is_file()]
     return Summary(
         path=str(package.path),
         form=package.form,
         specification=model.specification,
         deployment=_DEPLOYMENT.get(model.specification, ""),
-        inputs=said.inputs or first.inputs,
-        outputs=said.outputs or last.outputs,
+        inputs=main.inputs or first.inputs,
+        outputs=main.outputs or last.outputs,
         functions=functions,
         size_bytes=sum(file.stat().st_size for file in files),
         metadata=model.description.metadata,

@@ -157,7 +157,7 @@ class MLProgram:
         return self._cast_outputs(values)
 
     def walk(self, inputs: Mapping[str, Any]) -> Generator[OpResult, None, dict[str, Array]]:
-        """Run the model once, handing out what each computation gives as soon as it is there.
+        """Run the model once, yielding the result of each computation at once.
 
         The walk of a program that was opened with ``fuse=False`` goes over its operations one by one, in their order. Two programs may be
         walked side by side; leaving a walk ends it.
@@ -177,8 +177,8 @@ class MLProgram:
 
         Examples
         --------
-        >>> for given in MLProgram("unet.mlpackage", fuse=False).walk(inputs):         # doctest: +SKIP
-        ...     print(given.operation.type, given.operation.name, given.values[0].std())
+        >>> for result in MLProgram("unet.mlpackage", fuse=False).walk(inputs):        # doctest: +SKIP
+        ...     print(result.operation.type, result.operation.name, result.values[0].std())
         """
         return self._walk(self._open_team(), cast_inputs(str(self._package.path.name), self.inputs, inputs))
 

@@ -87,7 +87,7 @@ def open_runner(paths: Sequence[Path], options: CoreMLOptions) -> Runner:
     """
     runners: list[Runner] = []
     try:
-        runners.extend(_open_told(path, options) for path in paths)
+        runners.extend(_open_with_events(path, options) for path in paths)
     except BaseException:
         for runner in runners:
             runner.close()
@@ -95,7 +95,7 @@ def open_runner(paths: Sequence[Path], options: CoreMLOptions) -> Runner:
     return runners[0] if len(runners) == 1 else ChainedRunner(runners)
 
 
-def _open_told(path: Path, options: CoreMLOptions) -> Runner:
+def _open_with_events(path: Path, options: CoreMLOptions) -> Runner:
     log.info("loading %s", path)
     if options.on_load is not None:
         options.on_load(LoadEvent(path=path))

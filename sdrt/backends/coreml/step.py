@@ -95,7 +95,7 @@ class OperationStep:
 
 
 def check_outputs(place: Place, values: tuple[Array, ...], *, rounded: bool) -> tuple[Array, ...]:
-    """Results as they are declared: shape and kind checked, float16 rounded if asked for.
+    """Results as they are declared: shape and kind checked, float16 rounded if requested.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What every residual block is told beside its picture: the timestep, and what SDXL and latent consistency models add to it."""
+"""The embedding that every residual block takes: that of the timestep, with the additions of SDXL and latent consistency models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -29,7 +29,7 @@ class TextEmbeddings:
     Parameters
     ----------
     token_embedding : float[vocabulary, width]
-        As its file has it: only the rows that are asked for are widened.
+        In the dtype of its file: only the rows of the tokens are widened.
     position_embedding : float[places, width]
     """
 

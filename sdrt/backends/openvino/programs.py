@@ -44,7 +44,7 @@ class Programs:
     key : str or None
         Under which conversions are kept; None where none are.
     open_module : callable
-        Opens the component's torch module; asked for once where nothing is kept yet.
+        Opens the component's torch module; called once if the cache is empty.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class Programs:
         self._lock = threading.Lock()
         self._compiled: dict[_Key, _Compiled] = {}
         self._converted: dict[tuple[str, ...], Any] = {}
-        # opened at once where it will be needed, so that weights that do not fit are told when the component is opened
+        # opened at once if it will be needed, so that weights that do not fit raise when the component is opened
         self._module = None if key is not None and any(self._folders(key)) else open_module()
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:

@@ -19,7 +19,7 @@ class TorchBackend:
     """Opens networks that run on torch.
 
     Its options are ``device`` (cpu, cuda, cuda:<index> or mps; default cpu), ``dtype`` (float32, bfloat16 or float16; default float32),
-    ``compile`` (default False), ``channels_last`` (default None: as the device likes it) and ``on_compile`` (told of each
+    ``compile`` (default False), ``channels_last`` (default None: as the device likes it) and ``on_compile`` (called for each
     :class:`~sdrt.backends.torch.CompileEvent`).
 
     Raises

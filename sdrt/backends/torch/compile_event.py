@@ -1,4 +1,4 @@
-"""What is told about a compilation."""
+"""The event that reports a compilation."""
 
 from dataclasses import dataclass
 

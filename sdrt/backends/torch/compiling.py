@@ -1,4 +1,4 @@
-"""``torch.compile``, with its warm-up told: the first call of a shape takes a minute, and whoever waits should know why."""
+"""``torch.compile`` with a report of its warm-up: the first call of a shape takes a minute, and a user who waits should know why."""
 
 import logging
 import threading

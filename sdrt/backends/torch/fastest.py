@@ -95,5 +95,5 @@ def _flags() -> frozenset[str]:
     import torch
 
     ask = getattr(torch.cpu, "get_capabilities", None)
-    told = {name for name, has in ask().items() if has is True} if ask is not None else set()
-    return processor_flags() | told
+    reported = {name for name, has in ask().items() if has is True} if ask is not None else set()
+    return processor_flags() | reported

@@ -44,7 +44,7 @@ class CoreMLControlNet(StoredModel):
         return {"controlnet": self.paths} if component == "controlnet" else {}
 
     def traced_values(self, role: Role) -> Mapping[str, TracedValue]:
-        """Return where the package computes what diffusers' modules give; empty where nothing is said."""
+        """Return where the package computes the outputs of diffusers' modules; empty if unrecorded."""
         return self.values if role == "controlnet" else {}
 
     @property

@@ -27,7 +27,7 @@ __all__ = ["CoreMLFolder", "holds_programs"]
 
 
 def holds_programs(path: Path) -> ModelError:
-    """Make the error that is raised when a package is asked for its weights."""
+    """Make the error for reading the weights of a package."""
     return ModelError(f"{path}: Core ML packages hold programs, not weights; use backend='coreml', or the model in diffusers' layout")
 
 

@@ -21,7 +21,7 @@ class Ports:
     outputs: "Mapping[str, Feature]"
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return the default shape of an input or output; empty where it is not there or not said."""
+        """Return the default shape of an input or output; empty if it does not exist or has none."""
         feature = self.inputs.get(name) or self.outputs.get(name)
         if feature is None:
             return ()

@@ -56,7 +56,7 @@ class Sidecar:
         return self.section("controlnets").get(stem)
 
     def traced_values(self, key: str) -> dict[str, TracedValue]:
-        """Return where a package computes what diffusers' modules give, by its role or a ControlNet's stem; empty where nothing is said."""
+        """Return where a package computes the outputs of diffusers' modules, by its role or a ControlNet's stem; empty if unrecorded."""
         return read_traced_values(self.file, self.section("traces").get(key, {}))
 
     def section(self, key: str) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ class Feature:
     dtype : str
         numpy's name of an array's element type; empty if it is no array.
     shape : tuple of int
-        The default shape; empty where it is not said.
+        The default shape; empty if the file states none.
     choices : tuple of shapes
         The only shapes that are allowed, where they are listed.
     ranges : tuple of (least, greatest)

@@ -13,7 +13,7 @@ __all__ = ["CONTROLNET", "UNET", "VAE", "find_release"]
 UNET, VAE, CONTROLNET = (COMPONENTS[name].prefix or "" for name in ("unet", "vae_decoder", "controlnet"))
 
 _PLAYGROUND_MARK = "edm_mean"
-# How checkpoints of other kinds are told: a part of a name, and what to say. The first that fits is said.
+# Checkpoints of other kinds: a part of a tensor's name, and the message. The first match is reported.
 _OTHERS = (
     ("double_blocks.0.", "a Flux model"),
     ("joint_blocks.0.", "a Stable Diffusion 3 model"),

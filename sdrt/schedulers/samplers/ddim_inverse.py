@@ -23,7 +23,7 @@ __all__ = ["DDIMInverse"]
 
 @dataclass(frozen=True, kw_only=True)
 class DDIMInverse(Sampler):
-    """Each step starts where the one before it ended, and leads to a timestep about which the network is asked already there."""
+    """Each step starts at the end of the previous one, and calls the network with the timestep at which it will end."""
 
     name: ClassVar[str] = "DDIMInverseScheduler"
     inverse: ClassVar[bool] = True

@@ -32,7 +32,7 @@ def _matmul_shape(x: Array, y: Array, transpose_x: Array | bool = False, transpo
 
 @operation("matmul", sizes=_matmul_shape, team=True)
 def matmul(team: ThreadTeam, x: Array, y: Array, transpose_x: Array | bool = False, transpose_y: Array | bool = False) -> Array:
-    """Products of the last two axes, each transposed first where asked for; the axes before them broadcast."""
+    """Products of the last two axes, each transposed first if its flag is set; the axes before them broadcast."""
     left, right = _oriented(x, transpose_x), _oriented(y, transpose_y)
     if left.ndim < 2 or right.ndim < 2 or left.dtype.kind != "f":
         return np.asarray(np.matmul(left, right)).astype(x.dtype, copy=False)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ def convert(module: Any, inputs: Mapping[str, Array]) -> Any:
     import openvino
     import torch
 
+    from sdrt.backends.torch.extra import quiet
+
     names = tuple(inputs)
 
     class Positional(torch.nn.Module):
@@ -48,9 +49,8 @@ def convert(module: Any, inputs: Mapping[str, Array]) -> Any:
             return outputs
 
     examples = tuple(torch.from_numpy(x.copy()) for x in inputs.values())
-    with warnings.catch_warnings(), torch.no_grad():
-        # of branches that were followed one way: the network refuses the sizes that would go another
-        warnings.simplefilter("ignore")
+    # the warnings are of branches that were followed one way: the network refuses the sizes that would go another
+    with quiet(), torch.no_grad():
         return openvino.convert_model(Positional(), example_input=examples)
 
 

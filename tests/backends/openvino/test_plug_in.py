@@ -100,6 +100,16 @@ def test_it_agrees_with_numpy_and_keeps_what_it_made(
     assert all(np.array_equal(x, results[0][name]) for name, x in found.items())
 
 
+def test_a_conversion_says_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Transformers tells once a process that a text encoder is no language model."""
+    from transformers.utils import logging
+
+    logging.warning_once.cache_clear()
+    monkeypatch.setattr(logging.get_logger("transformers"), "propagate", True)
+    open_part(folder, "text_encoder", None)(**inputs_of("sd1", "text_encoder"))
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_refusals(folder: Path) -> None:
     from sdrt.backends.openvino import OpenVinoBackend
 

@@ -42,8 +42,7 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-# Each kind of prediction and each backend once: a scheduler never sees the backend, and tests/contract holds the backends to each other.
-@pytest.fixture(scope="module", params=[("sd1", "numpy"), ("sd2", "torch")], ids="-".join)
+@pytest.fixture(scope="module", params=[("sd1", "numpy"), ("sd2", "numpy"), ("sd1", "torch"), ("sd2", "torch")], ids="-".join)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[sdrt.Pipeline, Any]:
     form, backend = request.param
     folder = save_pipeline_folder(tmp_path_factory.mktemp("parity") / form, form)

@@ -23,7 +23,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Self
 
 from sdrt.arrays import Array, Signature, TensorSpec
@@ -228,5 +227,7 @@ class BoundNetwork(ABC):
         known = self._trace_names()
         for name in names:
             if name not in known:
+                from difflib import get_close_matches
+
                 similar = ", ".join(get_close_matches(name, known, n=3)) or f"{len(known)} others"
                 raise ConfigError(f"{self._component}: names must be among trace_names, got {name!r}; it has {similar}")

@@ -10,7 +10,6 @@ from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.numpy.blas import one_thread
 from sdrt.backends.numpy.program import Bindable, Program
 from sdrt.backends.numpy.team import ThreadTeam
-from sdrt.backends.numpy.tracing import trace, trace_names
 
 __all__ = ["NumpyNetwork"]
 
@@ -34,9 +33,13 @@ class NumpyNetwork(BoundNetwork):
                 self._program = self._program.with_constants(self._team, self._constants)
 
     def _trace_names(self) -> tuple[str, ...]:
+        from sdrt.backends.numpy.tracing import trace_names  # few look into a network
+
         return trace_names(self._unbound_program)
 
     def _trace(self, names: Collection[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
+        from sdrt.backends.numpy.tracing import trace
+
         with _computing():
             return trace(self._unbound_program, self._team, inputs, names)
 

@@ -13,8 +13,10 @@
     ├── ConversionError        (ValueError)        a conversion that cannot be done, or whose result is not close enough
     └── ImageError             (ValueError)        an image that cannot be read or written
 
-Each message is one line: the rule, the offending value, the fix.
+Each message is one line: the rule, the offending value, the fix. What a message quotes from a file or a caller is made printable.
 """
+
+from sdrt.printable import printable
 
 __all__ = [
     "ArrayContractError",
@@ -31,7 +33,16 @@ __all__ = [
 
 
 class SdrtError(Exception):
-    """Root of the tree: ``except SdrtError`` catches everything that sdrt raises on purpose."""
+    """Root of the tree: ``except SdrtError`` catches everything that sdrt raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        Made printable: one line, without control characters, cut in its middle where it is long.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class ConfigError(SdrtError, ValueError):

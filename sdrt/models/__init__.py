@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError, ModelError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import hub
 from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags
 from sdrt.models.component_file import ComponentFile
@@ -74,6 +75,7 @@ def open_model(
     cache_dir: Path | None = None,
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> StoredModel:
     """Open the model that ``model`` means: the name of an embedded model, a folder, a checkpoint, or a repository of the Hugging Face Hub.
 
@@ -92,6 +94,8 @@ def open_model(
         Where repositories of the Hub are kept; None is the Hub client's own place.
     tokenizer, config : path, or None
         For a folder of Core ML packages: a tokenizer's folder, and configurations (see `sdrt.models.coreml.read_config_overrides`).
+    limits : Limits
+        The most that reading it may take of each amount.
 
     Raises
     ------
@@ -114,7 +118,9 @@ def open_model(
             if value is not None:
                 raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
         own = None if tokenizer is None else Path(tokenizer).expanduser()
-        return CoreMLFolder(place, name, layout=layout, tokenizer=own, config_overrides=read_config_overrides(config))
+        return CoreMLFolder(
+            place, name, layout=layout, tokenizer=own, config_overrides=read_config_overrides(config, limits), allowed=limits
+        )
     if tokenizer is not None or config is not None:
         option = "config" if tokenizer is None else "tokenizer"
         raise ConfigError(
@@ -123,12 +129,12 @@ def open_model(
     if _is_file(place):
         if variant is not None:
             raise ConfigError(f"{place}: is one file, and variant={variant!r} chooses among a folder's; leave variant out")
-        return SingleFileModel(place, name, prediction_type=prediction_type, pickled=pickled)
+        return SingleFileModel(place, name, prediction_type=prediction_type, pickled=pickled, allowed=limits)
     if prediction_type is not None:
         raise ConfigError(
             f"{place}: a folder says what it predicts in its scheduler_config.json; leave out prediction_type={prediction_type!r}"
         )
-    return ModelFolder(place, name, variant=variant, pickled=pickled)
+    return ModelFolder(place, name, variant=variant, pickled=pickled, allowed=limits)
 
 
 def open_component(
@@ -139,6 +145,7 @@ def open_component(
     scaling_factor: float | None = None,
     pickled: Pickled = "refuse",
     cache_dir: Path | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> StoredModel:
     """Open a ControlNet, a VAE, or another single component.
 
@@ -152,7 +159,7 @@ def open_component(
         What it has to be; ``"vae_decoder"`` for a VAE.
     scaling_factor : float or None
         Of the latents of a VAE in one file, which does not say it; None is that of Stable Diffusion 1.x and 2.x.
-    variant, pickled, cache_dir
+    variant, pickled, cache_dir, limits
         See `open_model`.
 
     Raises
@@ -164,9 +171,9 @@ def open_component(
     place = _local(source, variant, pickled, cache_dir)
     name = _name(source, place)
     opened: StoredModel = (
-        ComponentFile(place, name, scaling_factor=0.18215 if scaling_factor is None else scaling_factor, pickled=pickled)
+        ComponentFile(place, name, scaling_factor=0.18215 if scaling_factor is None else scaling_factor, pickled=pickled, allowed=limits)
         if _is_file(place)
-        else ComponentFolder(place, name, variant=variant, pickled=pickled)
+        else ComponentFolder(place, name, variant=variant, pickled=pickled, allowed=limits)
     )
     if component not in opened.components:
         raise ModelError(

@@ -1,10 +1,11 @@
 """The protocol of a model on disk: what backends and pipeline ask of it, wherever its files lie."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
+from sdrt.limits import Limits
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import ComponentName
 from sdrt.models.embeddings import Embedding
@@ -40,14 +41,11 @@ class ModelLimits:
         Places in a row of ``encoder_hidden_states``; None: any number.
     timestep_dtype : "float32" or "float16"
         To which its denoiser's timesteps are rounded.
-    assumed : mapping
-        What its folder does not say and was assumed, by what it is about, in words.
     """
 
     sizes: tuple[tuple[int, int], ...] = ()
     num_tokens: int | None = None
     timestep_dtype: str = "float32"
-    assumed: Mapping[str, str] = field(default_factory=dict)
 
 
 class Model(Protocol):
@@ -122,6 +120,16 @@ class Model(Protocol):
     @property
     def limits(self) -> ModelLimits:
         """Sizes and lengths that its networks are fixed to; of a model with weights there are none."""
+        ...
+
+    @property
+    def remarks(self) -> Mapping[str, str]:
+        """What was assumed of it, ignored or not understood: one sentence for each short topic (``"assumed scheduler"``)."""
+        ...
+
+    @property
+    def allowed(self) -> Limits:
+        """The most that reading it may take of each amount."""
         ...
 
     @property

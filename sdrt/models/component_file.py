@@ -31,7 +31,7 @@ class ComponentFile(StoredModel):
     ----------
     path : Path
         The file.
-    name, embeddings, overrides
+    name, embeddings, overrides, allowed
         See :class:`~sdrt.models.stored_model.StoredModel`.
     scaling_factor : float
         Of a VAE's latents, which no tensor says: 0.18215 of Stable Diffusion 1.x and 2.x, 0.13025 of XL.

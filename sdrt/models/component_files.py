@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ModelError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
@@ -18,14 +19,14 @@ def class_names(config: dict[str, Any]) -> list[str]:
     return [config["_class_name"]] if "_class_name" in config else list(config.get("architectures") or [])
 
 
-def read_config(component: ComponentName, file: Path) -> dict[str, Any]:
+def read_config(component: ComponentName, file: Path, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     """Read a component's ``config.json`` over the defaults of its class.
 
     Raises
     ------
     MissingFileError, ModelError : it is not there, is no JSON object, or is of another class of model
     """
-    config = read_json(file)
+    config = read_json(file, limits)
     names = class_names(config)
     classes = COMPONENTS[component].classes
     if names and not set(names) & set(classes):

@@ -22,7 +22,7 @@ class ComponentFolder(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, overrides
+    path, name, embeddings, overrides, allowed
         See :class:`~sdrt.models.stored_model.StoredModel`.
     variant : str or None
         Weights of this variant where there are some, else the plain ones.
@@ -43,19 +43,19 @@ class ComponentFolder(StoredModel):
             raise MissingFileError(f"{self.path}: no such folder; pass the folder of a component, with its config.json")
         if not self.own_components:
             known = dict.fromkeys(name for component in COMPONENTS.values() for name in component.classes)
-            got = ", ".join(class_names(read_json(self.path / "config.json"))) or "nothing"
+            got = ", ".join(class_names(read_json(self.path / "config.json", self.allowed))) or "nothing"
             raise ModelError(f"{self.path / 'config.json'}: the class must be one of {', '.join(known)}, got {got}; pass another folder")
 
     @property
     def own_components(self) -> tuple[ComponentName, ...]:
         """The components of the folder's class: two of a VAE, one of any other."""
-        names = class_names(read_json(self.path / "config.json"))
+        names = class_names(read_json(self.path / "config.json", self.allowed))
         # text_encoder_2 shares its classes with text_encoder: a folder by itself is the first
         return tuple(name for name, each in COMPONENTS.items() if name != "text_encoder_2" and set(names) & set(each.classes))
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """``config.json`` over the defaults of its class."""
-        return read_config(component, self.own_where(component))
+        return read_config(component, self.own_where(component), self.allowed)
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Find the weights beside ``config.json``."""
@@ -67,7 +67,7 @@ class ComponentFolder(StoredModel):
 
     @property
     def _weight_files(self) -> WeightFiles:
-        return find_weights(self.path, self.variant if self.variant in variants_in(self.path) else None, self.pickled)
+        return find_weights(self.path, self.variant if self.variant in variants_in(self.path) else None, self.pickled, self.allowed)
 
     def own_where(self, component: ComponentName) -> Path:  # noqa: ARG002 both halves of a VAE have the same configuration
         """``config.json``."""

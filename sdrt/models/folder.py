@@ -29,7 +29,7 @@ class ModelFolder(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, overrides
+    path, name, embeddings, overrides, allowed
         See :class:`~sdrt.models.stored_model.StoredModel`.
     variant : str or None
         Weights of this variant, such as ``"fp16"``: ``model.fp16.safetensors``. A component that has none of it gives its plain ones, as in
@@ -79,7 +79,7 @@ class ModelFolder(StoredModel):
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """Read the component's ``config.json`` over the defaults of its class."""
-        return read_config(component, self.own_where(component))
+        return read_config(component, self.own_where(component), self.allowed)
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Find the weights beside the component's ``config.json``."""
@@ -91,7 +91,7 @@ class ModelFolder(StoredModel):
 
     def _weight_files(self, component: ComponentName) -> WeightFiles:
         folder = self.path / COMPONENTS[component].folder
-        return find_weights(folder, self.variant if self.variant in variants_in(folder) else None, self.pickled)
+        return find_weights(folder, self.variant if self.variant in variants_in(folder) else None, self.pickled, self.allowed)
 
     def own_where(self, component: ComponentName) -> Path:
         """Return the component's ``config.json``."""
@@ -110,13 +110,13 @@ class ModelFolder(StoredModel):
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:
         """``scheduler/scheduler_config.json`` as it stands."""
-        return read_json(self.path / "scheduler" / "scheduler_config.json")
+        return read_json(self.path / "scheduler" / "scheduler_config.json", self.allowed)
 
     @cached_property
     def feature_extractor_config(self) -> Mapping[str, Any]:
         """``feature_extractor/preprocessor_config.json`` as it stands; empty if it is not there."""
         file = self.path / "feature_extractor" / "preprocessor_config.json"
-        return read_json(file) if file.is_file() else {}
+        return read_json(file, self.allowed) if file.is_file() else {}
 
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
@@ -131,7 +131,7 @@ class ModelFolder(StoredModel):
         file = self.path / "sdrt.json"
         if not file.is_file():
             return {}
-        return checked_defaults(file, read_json(file))
+        return checked_defaults(file, read_json(file, self.allowed))
 
     @cached_property
     def flags(self) -> PipelineFlags:
@@ -150,7 +150,7 @@ class ModelFolder(StoredModel):
     @cached_property
     def _index(self) -> Mapping[str, Any]:
         file = self.path / "model_index.json"
-        return read_json(file) if file.is_file() else {}
+        return read_json(file, self.allowed) if file.is_file() else {}
 
 
 def checked_defaults(file: Path, defaults: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -41,7 +41,7 @@ class SingleFileModel(StoredModel):
     ----------
     path : Path
         The file.
-    name, embeddings, overrides
+    name, embeddings, overrides, allowed
         See :class:`~sdrt.models.stored_model.StoredModel`.
     prediction_type : "epsilon", "v_prediction" or None
         What the U-Net predicts. Weights do not tell: None is what the file's metadata (``modelspec.prediction_type``) or a tensor named

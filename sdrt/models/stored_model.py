@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from sdrt.errors import ConfigError, MissingFileError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.base import Model, ModelLimits, PipelineFlags
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
@@ -33,12 +34,15 @@ class StoredModel(ABC):
         Tokens of textual inversion over the model's own vocabulary, see :meth:`with_embeddings`.
     overrides : tuple of Model
         Models whose components stand before the model's own, see :meth:`with_override`.
+    allowed : Limits
+        The most that reading it may take of each amount.
     """
 
     path: Path
     name: str
     embeddings: tuple[Embedding, ...] = ()
     overrides: tuple[Model, ...] = ()
+    allowed: Limits = DEFAULT_LIMITS
 
     @property
     @abstractmethod
@@ -194,6 +198,19 @@ class StoredModel(ABC):
     def limits(self) -> ModelLimits:
         """Sizes and lengths that its networks are fixed to: none."""
         return ModelLimits()
+
+    @property
+    def remarks(self) -> Mapping[str, str]:
+        """What was assumed, ignored or not understood, of the model and of its overrides."""
+        remarks: dict[str, str] = {}
+        for override in self.overrides:
+            remarks |= override.remarks
+        return {**remarks, **self.own_remarks}
+
+    @property
+    def own_remarks(self) -> Mapping[str, str]:
+        """What was assumed, ignored or not understood of the model without its overrides: nothing."""
+        return {}
 
     def _override(self, component: ComponentName) -> Model | None:
         if component not in COMPONENTS:

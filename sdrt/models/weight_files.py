@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdrt.errors import MissingFileError, ModelError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.base import Pickled
 from sdrt.models.json_file import read_json
 from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
@@ -42,7 +43,7 @@ def variants_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted({match[1] for match in matches if match}))
 
 
-def find_weights(folder: Path, variant: str | None, pickled: Pickled) -> WeightFiles:
+def find_weights(folder: Path, variant: str | None, pickled: Pickled, limits: Limits = DEFAULT_LIMITS) -> WeightFiles:
     """Find the weights in a component's folder: safetensors before pickles, one file before shards.
 
     Parameters
@@ -51,6 +52,7 @@ def find_weights(folder: Path, variant: str | None, pickled: Pickled) -> WeightF
     variant : str or None
         Such as ``"fp16"``; None is the files without one.
     pickled : "refuse" or "weights_only"
+    limits : Limits
 
     Raises
     ------
@@ -67,7 +69,7 @@ def find_weights(folder: Path, variant: str | None, pickled: Pickled) -> WeightF
             # both places of the variant are met: the first is what diffusers and transformers write
             for name in dict.fromkeys((f"{stem}.{suffix}.index{infix}.json", f"{stem}{infix}.{suffix}.index.json")):
                 if (file := folder / name).is_file():
-                    return _read_index(file)
+                    return _read_index(file, limits)
     wanted = ", ".join(f"{stem}{infix}.safetensors" for stem in _STEMS)
     raise MissingFileError(f"{folder}: has none of {wanted}; {_repair(folder, variant, pickled)}")
 
@@ -81,8 +83,8 @@ def _repair(folder: Path, variant: str | None, pickled: Pickled) -> str:
     return "fetch the component's weights"
 
 
-def _read_index(file: Path) -> WeightFiles:
-    weight_map = read_json(file).get("weight_map")
+def _read_index(file: Path, limits: Limits) -> WeightFiles:
+    weight_map = read_json(file, limits).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(shard, str) for shard in weight_map.values()):
         raise ModelError(f"{file}: weight_map must be an object of tensor names and their files; fetch it again")
     if outside := next((shard for shard in weight_map.values() if Path(shard).name != shard), None):

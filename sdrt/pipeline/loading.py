@@ -211,14 +211,13 @@ def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend])
 
 
 def _remarks(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
-    """Return the remarks of the record: Core ML's options, its rounding of inputs, and assumed configurations."""
+    """Return the remarks of the record: those of the model, and Core ML's options and rounding of inputs."""
     if not isinstance(model, CoreMLFolder):
-        return {}
+        return dict(model.remarks)
     from sdrt.backends.coreml.options import recorded
 
-    limits = model.limits
-    rounding = {"timesteps": "rounded to float16"} if limits.timestep_dtype == "float16" else {}
-    return {**recorded(options["unet"]), **rounding, **{f"assumed {name}": text for name, text in limits.assumed.items()}}
+    rounding = {"timesteps": "rounded to float16"} if model.limits.timestep_dtype == "float16" else {}
+    return {**recorded(options["unet"]), **rounding, **model.remarks}
 
 
 def _scaling_factor(model: StoredModel) -> float:

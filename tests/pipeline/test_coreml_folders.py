@@ -255,7 +255,7 @@ def test_a_bare_folder_is_described_by_its_packages_and_says_what_it_assumed(tre
         assert model.scheduler_config["_class_name"] == "PNDMScheduler"
         assert (model.config("unet")["cross_attention_dim"], model.config("unet")["sample_size"]) == (32, 8)
         assert (model.config("vae_decoder")["scaling_factor"], model.limits.sizes, model.limits.num_tokens) == (0.18215, ((64, 64),), 77)
-        assert set(model.limits.assumed) == {"tokenizer", "scheduler", "scaling_factor"}
+        assert set(model.remarks) == {"assumed tokenizer", "assumed scheduler", "assumed scaling_factor"}
     given = picture(sdrt.load(folder, backend="coreml", tokenizer=sources("sd1"), config=sources("sd1")))
     assert psnr(given, picture(sdrt.load(sources("sd1")))) > 60
 

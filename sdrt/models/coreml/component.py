@@ -25,7 +25,7 @@ class CoreMLControlNet(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, overrides
+    path, name, embeddings, overrides, allowed
         See :class:`~sdrt.models.stored_model.StoredModel`.
     paths : tuple of Path
         The package, or its halves.
@@ -89,4 +89,6 @@ def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
     if "control_unet" not in model.layout.roles:
         raise ConfigError(f"{model.layout.path}: its U-Net takes no ControlNet; convert it with --unet-support-controlnet")
     stem = paths[0].name.removesuffix(paths[0].suffix)
-    return CoreMLControlNet(paths[0], stem, paths=paths, stored=model.sidecar.controlnet(stem), values=model.sidecar.traced_values(stem))
+    return CoreMLControlNet(
+        paths[0], stem, paths=paths, stored=model.sidecar.controlnet(stem), values=model.sidecar.traced_values(stem), allowed=model.allowed
+    )

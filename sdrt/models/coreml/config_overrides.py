@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
 
@@ -28,7 +29,7 @@ class ConfigOverrides:
     components: Mapping[ComponentName, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def read_config_overrides(config: str | Path | Mapping[str, Any] | None) -> ConfigOverrides:
+def read_config_overrides(config: str | Path | Mapping[str, Any] | None, limits: Limits = DEFAULT_LIMITS) -> ConfigOverrides:
     """Read what ``config`` means.
 
     Parameters
@@ -36,6 +37,7 @@ def read_config_overrides(config: str | Path | Mapping[str, Any] | None) -> Conf
     config : path, mapping or None
         A folder in diffusers' layout, whose ``config.json`` and ``scheduler_config.json`` files are read where they are; one such
         scheduler's file; a mapping with the folder's names as keys (``scheduler``, ``unet``, ``vae``); or a scheduler's configuration.
+    limits : Limits
 
     Raises
     ------
@@ -47,16 +49,16 @@ def read_config_overrides(config: str | Path | Mapping[str, Any] | None) -> Conf
         return _from_mapping(config)
     path = Path(config).expanduser()
     if path.is_file():
-        return _from_mapping(read_json(path))
+        return _from_mapping(read_json(path, limits))
     if not path.is_dir():
         raise ConfigError(
             f"config must be a folder in diffusers' layout, a scheduler_config.json or a mapping, got {str(config)!r}; pass one of those"
         )
     files = {folder: path / folder / "config.json" for folder in _FOLDERS}
     scheduler = path / "scheduler" / "scheduler_config.json"
-    configs = {name: read_json(file) for name, file in files.items() if file.is_file()}
+    configs = {name: read_json(file, limits) for name, file in files.items() if file.is_file()}
     if scheduler.is_file():
-        configs["scheduler"] = read_json(scheduler)
+        configs["scheduler"] = read_json(scheduler, limits)
     if not configs:
         raise ConfigError(
             f"{path}: has no scheduler/scheduler_config.json and no component's config.json; pass a folder in diffusers' layout"

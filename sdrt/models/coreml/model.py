@@ -37,7 +37,7 @@ class CoreMLFolder(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, overrides
+    path, name, embeddings, overrides, allowed
         See :class:`~sdrt.models.stored_model.StoredModel`.
     layout : Layout
         Which package is for what.
@@ -162,7 +162,7 @@ class CoreMLFolder(StoredModel):
         if self.config_overrides.scheduler is not None:
             return self.config_overrides.scheduler
         if self._scheduler_file.is_file():
-            return read_json(self._scheduler_file)
+            return read_json(self._scheduler_file, self.allowed)
         return self._release.scheduler
 
     @cached_property
@@ -189,7 +189,7 @@ class CoreMLFolder(StoredModel):
 
     @cached_property
     def limits(self) -> ModelLimits:
-        """What the packages take, and what the folder left to be assumed."""
+        """What the packages take."""
         unet, pixels = self.ports["unet"], LatentFormat.read(self.config("vae_decoder")).pixels
         sample, states = unet.inputs.get("sample"), unet.inputs.get("encoder_hidden_states")
         timestep = unet.inputs.get("timestep")
@@ -198,21 +198,21 @@ class CoreMLFolder(StoredModel):
             sizes=tuple((shape[2] * pixels, shape[3] * pixels) for shape in shapes),
             num_tokens=None if states is None or states.ranges or states.choices else unet.shape("encoder_hidden_states")[-1],
             timestep_dtype=timestep.dtype if timestep is not None and timestep.dtype else "float32",
-            assumed=self._assumed,
         )
 
     # ---- what the folder does not say
 
     @property
-    def _assumed(self) -> Mapping[str, str]:
+    def own_remarks(self) -> Mapping[str, str]:
+        """What the folder does not say and was assumed."""
         kind = self._release.name
         assumed = {}
         if self.tokenizer_path is None:
-            assumed["tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
+            assumed["assumed tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
         if self.config_overrides.scheduler is None and not self._scheduler_file.is_file():
-            assumed["scheduler"] = f"that of {kind}, for want of a scheduler_config.json"
+            assumed["assumed scheduler"] = f"that of {kind}, for want of a scheduler_config.json"
         if "vae_decoder" not in self.sidecar.configs and "vae_decoder" not in self.config_overrides.components:
-            assumed["scaling_factor"] = f"that of {kind}, for want of an sdrt.json"
+            assumed["assumed scaling_factor"] = f"that of {kind}, for want of an sdrt.json"
         return assumed
 
     @property
@@ -226,4 +226,4 @@ class CoreMLFolder(StoredModel):
     @cached_property
     def sidecar(self) -> Sidecar:
         """What ``sdrt.json`` says; empty where it is not there."""
-        return Sidecar(self.layout.path)
+        return Sidecar(self.layout.path, self.allowed)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ModelError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.coreml.traced_values import TracedValue, read_traced_values
 from sdrt.models.json_file import read_json
 
@@ -24,9 +25,11 @@ class Sidecar:
     ----------
     path : Path
         The folder of the packages.
+    allowed : Limits
     """
 
     path: Path
+    allowed: Limits = DEFAULT_LIMITS
 
     @property
     def file(self) -> Path:
@@ -66,7 +69,7 @@ class Sidecar:
 
     @cached_property
     def _content(self) -> Mapping[str, Any]:
-        return read_json(self.file) if self.file.is_file() else {}
+        return read_json(self.file, self.allowed) if self.file.is_file() else {}
 
     @cached_property
     def _coreml(self) -> Mapping[str, Any]:

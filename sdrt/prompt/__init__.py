@@ -3,6 +3,7 @@
 from sdrt.prompt.chunks import Chunks, LongPrompts, chunk_prompt
 from sdrt.prompt.emphasis import Emphasis, check_emphasis, emphasise
 from sdrt.prompt.encode import encode_prompts
+from sdrt.prompt.foreign import foreign_syntax
 from sdrt.prompt.syntax import Piece, PromptSyntax, escape, parse
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "emphasise",
     "encode_prompts",
     "escape",
+    "foreign_syntax",
     "parse",
 ]

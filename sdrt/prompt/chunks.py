@@ -8,8 +8,10 @@ import numpy as np
 
 from sdrt.arrays import F64, I32
 from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.prompt.syntax import Piece, PromptSyntax, parse
 from sdrt.tokenizer import ClipTokenizer
+from sdrt.values import Choice
 
 __all__ = ["Chunks", "LongPrompts", "chunk_prompt"]
 
@@ -17,6 +19,8 @@ LongPrompts: TypeAlias = Literal["chunk", "truncate"]
 
 # AUTOMATIC1111's default: a full chunk ends at its last comma, if at most this many tokens (including the comma) remain from there on.
 _COMMA_REACH = 20
+
+_CHOICES = {"prompt_syntax": Choice(*get_args(PromptSyntax)), "long_prompts": Choice(*get_args(LongPrompts))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,13 @@ class _Unit(NamedTuple):
     weight: float
 
 
-def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "weighted", long_prompts: LongPrompts = "chunk") -> Chunks:
+def chunk_prompt(
+    text: str,
+    tokenizer: ClipTokenizer,
+    syntax: PromptSyntax = "weighted",
+    long_prompts: LongPrompts = "chunk",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Chunks:
     """Tokenize a prompt of any length.
 
     Parameters
@@ -58,6 +68,8 @@ def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "we
     long_prompts : "chunk" or "truncate"
         Whether tokens that do not fit in a row continue in the next row, or are cut as in diffusers (separately for each section between
         ``BREAK``s).
+    limits : Limits
+        The most characters and rows of one prompt.
 
     Returns
     -------
@@ -66,7 +78,7 @@ def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "we
 
     Raises
     ------
-    ConfigError : an unknown choice, a prompt that is not a str, or a weight beyond the range of floats
+    ConfigError : an unknown choice, a prompt that is not a str, a weight beyond the range of floats, or a prompt longer than the limits
 
     Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/sd_hijack_clip.py::tokenize_line``, including its default for commas: a
     full row ends after its last comma if that is among its last 20 tokens, which keeps phrases together. Departure: there, a textual
@@ -75,10 +87,13 @@ def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "we
     >>> chunk_prompt("very " * 80, ClipTokenizer.clip()).input_ids.shape
     (2, 77)
     """
-    for name, value, choices in (("prompt_syntax", syntax, get_args(PromptSyntax)), ("long_prompts", long_prompts, get_args(LongPrompts))):
-        if value not in choices:
-            raise ConfigError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}; choose one of those")
-    sections = parse(text) if syntax == "weighted" and isinstance(text, str) else ((Piece(text),),)
+    for name, value in (("prompt_syntax", syntax), ("long_prompts", long_prompts)):
+        _CHOICES[name].check(name, value, "choose one of those")
+    if not isinstance(text, str):
+        raise ConfigError(f"a prompt must be a str, got {type(text).__name__}; pass texts one by one")
+    limits.check("prompt_characters", "the characters of a prompt", len(text))
+    sections = parse(text) if syntax == "weighted" else ((Piece(text),),)
+    limits.check("prompt_chunks", "the chunks of a prompt", len(sections))
     units = [list(_units(section, tokenizer)) for section in sections]
     if len(units) > 1 and not units[-1]:
         del units[-1]
@@ -94,6 +109,7 @@ def chunk_prompt(text: str, tokenizer: ClipTokenizer, syntax: PromptSyntax = "we
             cut += (i for unit in single[capacity:] for i in unit.ids)
         else:
             rows += _split(section, capacity, _comma(tokenizer))
+    limits.check("prompt_chunks", "the chunks of a prompt", len(rows))
     return Chunks(*_arrays(rows, tokenizer), tokenizer.decode(cut))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
+from sdrt.values import Choice
 
 __all__ = ["Emphasis", "check_emphasis", "emphasise"]
 
@@ -14,8 +15,7 @@ Emphasis: TypeAlias = Literal["original", "no_norm"]
 
 def check_emphasis(emphasis: str) -> None:
     """Raise ConfigError for an unknown emphasis."""
-    if emphasis not in get_args(Emphasis):
-        raise ConfigError(f"emphasis must be {' or '.join(map(repr, get_args(Emphasis)))}, got {emphasis!r}; choose one of those")
+    Choice(*get_args(Emphasis)).check("emphasis", emphasis, "choose one of those")
 
 
 def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> Float:

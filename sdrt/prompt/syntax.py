@@ -13,7 +13,7 @@ A bracket that is never closed extends to the end of the prompt; a closing brack
 Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/prompt_parser.py::parse_prompt_attention``. Departures: ``BREAK`` inside
 brackets also starts a chunk (there it becomes a word), a malformed weight, as in ``(a:1.2.3)``, is text (there it is an error), and
 brackets nest at most 100 deep. Not supported: prompt editing (``[a:b:10]`` and ``[a|b]`` are text in square brackets), ``AND``, and
-``<lora:...>``.
+``<lora:...>``; `sdrt.prompt.foreign_syntax` finds them.
 """
 
 import math
@@ -23,6 +23,7 @@ from itertools import groupby
 from typing import Literal, TypeAlias
 
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
 
 __all__ = ["Piece", "PromptSyntax", "escape", "parse"]
 
@@ -147,7 +148,9 @@ def _sections(runs: list[_Run]) -> tuple[tuple[Piece, ...], ...]:
         elif run.text:
             sections[-1].append(run)
     if bad := [run.text for section in sections for run in section if not math.isfinite(run.weight)]:
-        raise ConfigError(f"the weight of {bad[0]!r} must be within the range of floats, got one beyond it; use weights such as 0.5 or 1.3")
+        raise ConfigError(
+            f"the weight of {shown(bad[0])} must be within the range of floats, got one beyond it; use weights such as 0.5 or 1.3"
+        )
     return tuple(
         tuple(Piece("".join(run.text or "" for run in same), weight) for weight, same in groupby(section, lambda run: run.weight))
         or (Piece(""),)

@@ -10,6 +10,7 @@ from sdrt.backends import ComponentOptions
 from sdrt.backends.pool import CheckedNetwork, NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.guidance import Row
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName
 from sdrt.models.families import EncodedText, TextEncoder
 from sdrt.prompt import Chunks, chunk_prompt, encode_prompts
@@ -40,7 +41,9 @@ class TokenizedPrompts:
         return self.rows["prompt"].truncated, self.rows["negative"].truncated
 
 
-def tokenize(tokenizers: Mapping[ComponentName, ClipTokenizer], settings: Settings) -> dict[ComponentName, TokenizedPrompts]:
+def tokenize(
+    tokenizers: Mapping[ComponentName, ClipTokenizer], settings: Settings, limits: Limits = DEFAULT_LIMITS
+) -> dict[ComponentName, TokenizedPrompts]:
     """Tokenize prompt and negative prompt for each text encoder.
 
     Raises
@@ -49,7 +52,7 @@ def tokenize(tokenizers: Mapping[ComponentName, ClipTokenizer], settings: Settin
     """
 
     def chunks(text: str, tokenizer: ClipTokenizer) -> Chunks:
-        return chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts)  # type: ignore[arg-type]
+        return chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts, limits)  # type: ignore[arg-type]
 
     return {
         component: TokenizedPrompts(

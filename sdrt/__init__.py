@@ -10,6 +10,7 @@ Importing sdrt imports numpy alone; the pipeline, Pillow and the rest load on fi
 """
 
 import importlib
+import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sdrt.backends import Backend, BackendOptions
     from sdrt.errors import SdrtError
     from sdrt.images.inputs import Picture
+    from sdrt.limits import Limits
     from sdrt.models import Embedding, Model, Pickled, PredictionType
     from sdrt.pipeline.loading import load
     from sdrt.pipeline.options import (
@@ -55,6 +57,7 @@ __all__ = [
     "Emphasis",
     "GenerateOptions",
     "GuidanceBatching",
+    "Limits",
     "LongPrompts",
     "Model",
     "NoiseSource",
@@ -97,6 +100,7 @@ _NAMES_BY_HOME = {
     "sdrt.backends": ("Backend", "BackendOptions"),
     "sdrt.errors": ("SdrtError",),
     "sdrt.images.inputs": ("Picture",),
+    "sdrt.limits": ("Limits",),
     "sdrt.models": ("Embedding", "Model", "Pickled", "PredictionType"),
     "sdrt.pipeline.loading": ("load",),
     "sdrt.pipeline.options": (
@@ -124,6 +128,10 @@ _HOMES = {name: home for home, names in _NAMES_BY_HOME.items() for name in names
 _ROOMS = frozenset(
     {"backends", "errors", "guidance", "images", "models", "pipeline", "prompt", "records", "rng", "schedulers", "tokenizer"}
 )
+
+
+# a program decides itself where messages go; without a handler Python would print warnings to standard error
+logging.getLogger("sdrt").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -93,6 +93,9 @@ class Recorded:
         """Say on standard error what is not as it was when the picture was drawn."""
         for name in _OF_THE_PIPELINE:
             then, here = getattr(self.settings, name), getattr(now, name)
+            if name == "remarks":
+                # a remark that only one side has may come from a prompt, or from a network that is not open yet
+                then, here = ({key: side[key] for key in side if key in then and key in here} for side in (then, here))
             # records of 0.1.0 do not tell weights apart
             if then != here and (then or name != "weights"):
                 if isinstance(then, Mapping) and isinstance(here, Mapping):

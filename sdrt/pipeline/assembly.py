@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from sdrt.arrays import Float, Numerics
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import SdrtError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.fingerprint import fingerprint
 from sdrt.pipeline.loaded_model import LoadedModel
+from sdrt.pipeline.remarks import RemarkLog
 from sdrt.pipeline.safety_checker import blacken, flag
 
 if TYPE_CHECKING:
@@ -37,8 +39,12 @@ class Assembly:
         Whether pictures larger than the autoencoder was trained for are decoded tile by tile.
     safety_checker : bool
         Whether the model's safety checker inspects every picture.
-    remarks : mapping
-        For the record of every picture, see `Settings`.
+    limits : Limits
+        The most that a call may ask for.
+    notes : mapping
+        How a backend was set up, for the record of every picture.
+    remark_log : RemarkLog
+        Where the pipeline's remarks are told, each once.
     """
 
     base: LoadedModel
@@ -48,7 +54,9 @@ class Assembly:
     controlnets: tuple[NetworkPool, ...] = ()
     vae_tiling: bool = False
     safety_checker: bool = False
-    remarks: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = DEFAULT_LIMITS
+    notes: Mapping[str, str] = field(default_factory=dict)
+    remark_log: RemarkLog = field(default_factory=RemarkLog)
 
     @property
     def models(self) -> tuple[LoadedModel, ...]:
@@ -70,6 +78,16 @@ class Assembly:
         for k, controlnet in enumerate(self.controlnets):
             marks |= {f"{component}.{k}": mark for component, mark in _fingerprints(controlnet.model, ["controlnet"])}
         return marks
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """What the models assumed, and what opening their networks found so far."""
+        remarks = dict(self.base.model.remarks)
+        if self.refiner is not None:
+            remarks |= {f"refiner: {topic}": text for topic, text in self.refiner.model.remarks.items()}
+        for k, controlnet in enumerate(self.controlnets):
+            remarks |= {f"controlnet {k}: {topic}": text for topic, text in controlnet.model.remarks.items()}
+        return remarks
 
     def load(self) -> None:
         """Open every network that drawing needs."""

@@ -8,6 +8,7 @@ from sdrt.arrays import Numerics
 from sdrt.backends import Backend, BackendOptions, registry
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import (
     COMPONENTS,
     ComponentName,
@@ -51,6 +52,7 @@ def load(
     safety_checker: bool = False,
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     **backend_options: Any,
 ) -> Pipeline:
     """Open a model.
@@ -97,6 +99,8 @@ def load(
     config : str, Path, mapping or None
         For Core ML packages without configurations beside them: a folder in diffusers' layout, or a scheduler's configuration. None infers
         them from the packages' shapes, and from Stable Diffusion 1.x (or XL) as published; each picture's settings record the assumptions.
+    limits : Limits
+        The most that files and calls may ask for: images of a call, pixels, steps and the like.
     **backend_options
         ``threads``, and the backend's own options. With several backends, each option goes to those that have it.
 
@@ -115,10 +119,13 @@ def load(
         pickled=pickled,
         tokenizer=tokenizer,
         config=config,
+        limits=limits,
     )
     if vae is not None:
         factor = _scaling_factor(opened)
-        opened = opened.with_override(open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled))
+        opened = opened.with_override(
+            open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled, limits=limits)
+        )
     if safety_checker and "safety_checker" not in opened.components:
         raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the component's folder")
     chosen = _by_component(backend)
@@ -132,7 +139,7 @@ def load(
     controls = [controlnet] if isinstance(controlnet, str | Path) else controlnet
     refining = None
     if refiner is not None:
-        stored = open_model(refiner, variant=variant, pickled=pickled)
+        stored = open_model(refiner, variant=variant, pickled=pickled, limits=limits)
         stored = stored.as_refiner() if isinstance(stored, CoreMLFolder) else stored
         _check_programs(stored, chosen)
         refining = LoadedModel(stored, chosen, options, keep_loaded=keep_loaded)
@@ -140,24 +147,25 @@ def load(
             raise ConfigError(
                 f"refiner must be an SDXL model's, for an SDXL model, got {refining.model.path} for {base.model.path}; leave it out"
             )
-    return Pipeline(
-        Assembly(
-            base=base,
-            refiner=refining,
-            controlnets=tuple(
-                NetworkPool(_controlnet(each, opened, variant, pickled), chosen, options, keep_loaded=keep_loaded) for each in controls
-            ),
-            backends={
-                str(component): each.name
-                for component, each in chosen.items()
-                if component in opened.components or (component == "controlnet" and controls)
-            },
-            numerics=numerics,
-            vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
-            safety_checker=safety_checker,
-            remarks=_remarks(opened, options),
-        )
+    assembly = Assembly(
+        base=base,
+        refiner=refining,
+        controlnets=tuple(
+            NetworkPool(_controlnet(each, opened, variant, pickled, limits), chosen, options, keep_loaded=keep_loaded) for each in controls
+        ),
+        backends={
+            str(component): each.name
+            for component, each in chosen.items()
+            if component in opened.components or (component == "controlnet" and controls)
+        },
+        numerics=numerics,
+        vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
+        safety_checker=safety_checker,
+        limits=limits,
+        notes=_notes(opened, options),
     )
+    assembly.remark_log.tell(assembly.remarks)
+    return Pipeline(assembly)
 
 
 def _options(
@@ -179,10 +187,10 @@ def _options(
     }
 
 
-def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled) -> StoredModel:
+def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled, limits: Limits) -> StoredModel:
     if isinstance(model, CoreMLFolder):
         return find_controlnet(name, model)
-    controlnet = open_component(name, "controlnet", variant=variant, pickled=pickled)
+    controlnet = open_component(name, "controlnet", variant=variant, pickled=pickled, limits=limits)
     # both read the same texts
     own, wanted = controlnet.config("controlnet")["cross_attention_dim"], model.config("unet")["cross_attention_dim"]
     if own != wanted:
@@ -210,14 +218,14 @@ def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend])
             )
 
 
-def _remarks(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
-    """Return the remarks of the record: those of the model, and Core ML's options and rounding of inputs."""
+def _notes(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
+    """Return Core ML's options and its rounding of inputs, for the record."""
     if not isinstance(model, CoreMLFolder):
-        return dict(model.remarks)
+        return {}
     from sdrt.backends.coreml.options import recorded
 
     rounding = {"timesteps": "rounded to float16"} if model.limits.timestep_dtype == "float16" else {}
-    return {**recorded(options["unet"]), **rounding, **model.remarks}
+    return {**recorded(options["unet"]), **rounding}
 
 
 def _scaling_factor(model: StoredModel) -> float:

@@ -2,8 +2,8 @@
 
 import logging
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from sdrt.pipeline.conditions.text import TokenizedPrompts
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.scheduler_choice import beyond_config, choose_sampler, image_seq_len, lay_out, scheduler_name
+from sdrt.printable import shown
 from sdrt.prompt import check_emphasis
 from sdrt.records.settings import Settings
 from sdrt.rng import from_state as stream_from_state
@@ -86,8 +87,7 @@ class Resolved:
     @property
     def truncated(self) -> tuple[str, str]:
         """The parts of the prompt and of the negative prompt that do not fit."""
-        *_, last = self.prompts[0].values()
-        return last.truncated
+        return _truncated(self.prompts)
 
 
 def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: GenerateOptions) -> Resolved:
@@ -122,15 +122,18 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     for model in assembly.models:
         for component, component_options in model.denoising_networks(settings, guidance.rows):
             model.networks.check(component, component_options)
+    prompts = tuple(model.tokenize(settings) for model in assembly.models)
+    remarks = _remarks(prompts)
+    assembly.remark_log.tell(remarks)
     return Resolved(
-        settings=settings,
+        settings=replace(settings, remarks={**settings.remarks, **remarks}),
         sampler=sampler,
         plan=plan,
         timesteps=_network_timesteps(plan.timesteps, *(model.model.limits.timestep_dtype for model in assembly.models)),
         guidance=guidance,
         noise=open_noise(rng, sampler_rng, settings.seed, settings.sampler_seed, settings.num_images),
         latents_shape=shape,
-        prompts=tuple(model.tokenize(settings) for model in assembly.models),
+        prompts=prompts,
         sizes=choices.sizes_of(height, width),
         inpaint=None if choices.inpaint is None else inpaint_pictures(*choices.inpaint, height, width),
         controls=tuple(
@@ -184,11 +187,22 @@ def _settings(
         backend=dict(assembly.backends),
         numerics=assembly.numerics,
         version=__version__,
-        remarks=dict(assembly.remarks),
+        remarks={**assembly.notes, **assembly.remarks},
         scheduler_options=beyond_config(scheduler, sampler, assembly.numerics),
         vae_tiling=assembly.vae_tiling,
         weights=dict(assembly.weights),
     )
+
+
+def _truncated(prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]]) -> tuple[str, str]:
+    *_, last = prompts[0].values()
+    return last.truncated
+
+
+def _remarks(prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]]) -> dict[str, str]:
+    """Return what is to be said about this call alone."""
+    cut = zip(("prompt", "negative prompt"), _truncated(prompts), strict=True)
+    return {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
 
 
 def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sdrt.pipeline.assembly import Assembly
@@ -44,16 +45,15 @@ class Steps(Iterator[Step]):
         self._error: BaseException | None = None
         self._result: Result | None = None
         self._loop = _walk(assembly, resolved, self._drawn, self._report)
-        if cut := self.truncated[0]:
-            log.warning("the prompt is too long: %r was cut off", cut)
-        log.debug("prepared %s", self.settings)
+        log.debug("prepared %s", resolved.settings)
 
     # ---- known before the first step
 
     @property
     def settings(self) -> Settings:
-        """Every setting of the call, defaults filled in."""
-        return self._resolved.settings
+        """Every setting of the call, defaults filled in, with the remarks known so far."""
+        settings = self._resolved.settings
+        return replace(settings, remarks={**settings.remarks, **self._assembly.remarks})
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ class Steps(Iterator[Step]):
     def _finish(self) -> Result:
         images: list[Image] = []
         flagged, cancelled = None, False
-        count = self.settings.num_images
+        count = len(self.seeds)
         try:
             with closing(self._assembly.decode(self._latents)) as decoded:
                 for done in range(count):
@@ -131,6 +131,7 @@ class Steps(Iterator[Step]):
             images, flagged = self._assembly.check(images)
         except Cancelled:
             images, cancelled = [], True
+        self._assembly.remark_log.tell(self._assembly.remarks)
         return Result(
             images,
             self._latents,
@@ -145,12 +146,13 @@ class Steps(Iterator[Step]):
     def __repr__(self) -> str:
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
         state = ", cancelled" if self.cancelled else ""
-        return f"Steps({len(self._seconds)} of {self.num_steps} made, {self.settings.prompt!r}, {seeds}{state})"
+        return f"Steps({len(self._seconds)} of {self.num_steps} made, {self._resolved.settings.prompt!r}, {seeds}{state})"
 
 
 def _walk(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) -> Generator[Step, None, None]:
     """Prepare the run and make its steps. A method of `Steps` would make a reference cycle, which outlives a loop that is left."""
     run = prepare(assembly, resolved, drawn, report)
+    assembly.remark_log.tell(assembly.remarks)
     num_steps = run.plan.num_calls - run.start.at
     with closing(denoise(run)) as steps:
         for done in range(num_steps):

@@ -69,8 +69,8 @@ class Settings:
     version : str
         The version of sdrt.
     remarks : mapping
-        Core ML only: the backend's options, its rounding of inputs, and the settings that were assumed because the model's folder lacks
-        them.
+        What was assumed, ignored or not understood, by topic; with Core ML also the backend's options and its rounding of inputs. Remarks
+        decide no picture: records that differ in them alone are equal.
     scheduler_options : mapping
         Options of a scheduler object that its configuration does not hold: ``s_churn``, ``order`` and the like.
     vae_tiling : bool
@@ -107,7 +107,7 @@ class Settings:
     backend: Mapping[str, str]
     numerics: str
     version: str
-    remarks: Mapping[str, str] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict, compare=False)
     scheduler_options: Mapping[str, Any] = field(default_factory=dict)
     vae_tiling: bool = False
     weights: Mapping[str, str] = field(default_factory=dict)

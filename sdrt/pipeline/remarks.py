@@ -1,0 +1,29 @@
+"""Tell a caller once what was assumed, ignored or not understood.
+
+A *remark* is a topic and one sentence: ``{"assumed scheduler": "that of Stable Diffusion 1.x, ..."}``. Models, networks, samplers and
+prompts state their own; the pipeline records all of them in ``Settings.remarks`` and logs each once. Remarks decide nothing.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+
+__all__ = ["RemarkLog"]
+
+log = logging.getLogger("sdrt")
+
+
+class RemarkLog:
+    """Log remarks at WARNING under ``sdrt``, each once; any thread may call it."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def tell(self, remarks: Mapping[str, str]) -> None:
+        """Log those of the remarks that were not logged before."""
+        with self._lock:
+            new = [remark for remark in remarks.items() if remark not in self._told]
+            self._told.update(new)
+        for topic, text in new:
+            log.warning("%s: %s", topic, text)

@@ -1,0 +1,63 @@
+"""Remarks: what was assumed or cut is recorded with each picture, logged once, and decides nothing."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import sdrt
+from sdrt.images.png import read_text
+from sdrt.pipeline.remarks import RemarkLog
+from sdrt.records import Settings
+from tests.factories import save_pipeline_folder
+from tests.fake_backend import FakeBackend
+
+LONG = "red " * 80
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_pipeline_folder(tmp_path_factory.mktemp("model") / "sd1")
+
+
+def test_each_remark_is_logged_once_at_warning(caplog: pytest.LogCaptureFixture) -> None:
+    told = RemarkLog()
+    with caplog.at_level(logging.DEBUG, "sdrt"):
+        for remarks in ({"a": "one"}, {"a": "one", "b": "two"}, {"a": "three"}):
+            told.tell(remarks)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "a: one"),
+        ("WARNING", "b: two"),
+        ("WARNING", "a: three"),
+    ]
+
+
+def test_what_was_cut_is_a_remark_of_the_call_that_cut_it(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pipe = sdrt.load(folder, FakeBackend())
+    caplog.clear()
+    results = [pipe.generate(LONG, "blue " * 80, seed=1, num_inference_steps=1, long_prompts="truncate") for _ in range(2)]
+    remarks = results[0].settings.remarks
+    assert remarks == {
+        "truncated prompt": "the prompt is too long: 'red red red red red' was cut off",
+        "truncated negative prompt": "the negative prompt is too long: 'blue blue blue blue blue' was cut off",
+    }
+    assert [record.message for record in caplog.records if "too long" in record.message] == [
+        f"{topic}: {text}" for topic, text in remarks.items()
+    ]
+    [file] = results[1].save(tmp_path)
+    assert json.loads(read_text(file)["sdrt"])["remarks"] == remarks
+    assert pipe.generate("red", seed=1, num_inference_steps=1).settings.remarks == {}
+
+
+def test_remarks_change_neither_equality_nor_the_options_of_a_replay(folder: Path) -> None:
+    settings = sdrt.load(folder, FakeBackend()).resolve("red", seed=1)
+    other = replace(settings, remarks={"assumed scheduler": "that of another model"})
+    assert other == settings
+    assert other.options() == settings.options()
+    assert Settings.from_dict(other.to_dict()).remarks == other.remarks
+
+
+def test_the_logger_has_a_handler_so_that_python_does_not_print_warnings_itself() -> None:
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("sdrt").handlers)

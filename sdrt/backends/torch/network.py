@@ -12,6 +12,7 @@ from sdrt.backends.torch.adapter import Adapter
 from sdrt.backends.torch.compiling import CompiledModule
 from sdrt.backends.torch.memory import give_back, oom_as_backend_error
 from sdrt.backends.torch.options import TorchOptions
+from sdrt.backends.torch.tensor_float import full_float32
 from sdrt.backends.torch.threads import at_most
 from sdrt.backends.torch.tracing import trace, trace_names
 from sdrt.models.components import ComponentName
@@ -77,7 +78,13 @@ class TorchNetwork(BoundNetwork):
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        with torch.inference_mode(), at_most(self._options.threads), oom_as_backend_error(self._component, self._options.device):
+        device = self._options.device
+        with (
+            torch.inference_mode(),
+            at_most(self._options.threads),
+            full_float32(device, self._dtype),
+            oom_as_backend_error(self._component, device),
+        ):
             yield
 
     def _to_tensors(self, inputs: Mapping[str, Array]) -> dict[str, torch.Tensor]:

@@ -10,6 +10,8 @@ name               reproduces                                                   
 ``generator``      ``np.random.Generator(np.random.PCG64(seed))``                         bit for bit; numpy may change it
 =================  =====================================================================  =====================================
 
+Names are read in any letter case, and ``nvidia``, as Apple's programs call it, is ``nv``.
+
 `from_arrays` makes a stream of existing arrays. Every stream can report its position (``state``), return to it (`from_state`, ``restore``)
 and skip numbers that another program has drawn (``advance``). Streams are independent objects: the initial noise and the sampler's noise
 may come from one stream or from two.
@@ -19,13 +21,15 @@ may come from one stream or from two.
 array([-1.1258398 , -1.1523602 , -0.25057858], dtype=float32)
 """
 
-import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsIndex
 
+import numpy as np
+
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
 from sdrt.rng.array_stream import ArrayStream
 from sdrt.rng.base import BaseStream, NoiseStream, SeededStream
 from sdrt.rng.brownian import BrownianTree
@@ -34,12 +38,18 @@ from sdrt.rng.numpy_stream import NumpyStream
 from sdrt.rng.nv_stream import NvStream
 from sdrt.rng.torch_scalar_stream import TorchScalarStream
 from sdrt.rng.torch_stream import TorchStream
+from sdrt.values import Integer
 
-__all__ = ["BaseStream", "BrownianTree", "NoiseStream", "from_arrays", "from_state", "given", "names", "stream"]
+__all__ = ["BaseStream", "BrownianTree", "NoiseStream", "canonical_name", "from_arrays", "from_state", "given", "names", "stream"]
 
 _STREAMS: dict[str, type[SeededStream]] = {
     maker.name: maker for maker in (GeneratorStream, NumpyStream, NvStream, TorchScalarStream, TorchStream)
 }
+
+
+_OTHER_NAMES = {"nvidia": "nv"}
+
+_SEED = Integer()
 
 
 def names() -> tuple[str, ...]:
@@ -64,14 +74,28 @@ def stream(name: str, seed: SupportsIndex, **options: Any) -> SeededStream:
     ConfigError : unknown name or option, or a seed outside the stream's range
     """
     maker = _maker(name)
-    try:
-        number = int(operator.index(seed))  # a plain int, also for True
-    except TypeError as error:
-        raise ConfigError(f"a seed must be an integer, got {seed!r}; pass a whole number") from error
+    number = int(seed) if isinstance(seed, bool | np.bool_) else _SEED.check("a seed", seed, "pass a whole number")
     if unknown := sorted(options.keys() - set(maker.option_names)):
         known = ", ".join(maker.option_names) or "none"
         raise ConfigError(f"options of the {name!r} stream must be among: {known}, got {', '.join(unknown)}; leave that out")
     return maker(number, **options)
+
+
+def canonical_name(name: str) -> str:
+    """Return the entry of `names` that a name means: in any letter case, and by another program's name for it.
+
+    Raises
+    ------
+    ConfigError : unknown name
+
+    >>> canonical_name("NVIDIA")
+    'nv'
+    """
+    folded = name.lower() if isinstance(name, str) else name
+    found = _OTHER_NAMES.get(folded, folded) if isinstance(folded, str) else None
+    if found not in _STREAMS:
+        raise ConfigError(f"a noise stream must be one of {', '.join(names())}, got {shown(name)}; choose one of those")
+    return found
 
 
 def from_arrays(pieces: Array | Sequence[Array]) -> ArrayStream:
@@ -104,18 +128,16 @@ def from_state(state: Mapping[str, Any]) -> SeededStream:
     True
     """
     name = state.get("stream") if isinstance(state, Mapping) else None
-    if name == ArrayStream.name:
+    if isinstance(name, str) and name == ArrayStream.name:
         raise ConfigError(
             "a state of a stream of arrays does not hold the arrays; make the stream with sdrt.rng.from_arrays and call its restore(state)"
         )
     if not isinstance(name, str):
-        raise ConfigError(f"a state must be the dict of a stream's .state, got {state!r:.80}; pass that dict")
+        raise ConfigError(f"a state must be the dict of a stream's .state, got {shown(state)}; pass that dict")
     restored = _maker(name)(0)
     restored.restore(state)
     return restored
 
 
 def _maker(name: str) -> type[SeededStream]:
-    if name not in _STREAMS:
-        raise ConfigError(f"a noise stream must be one of {', '.join(names())}, got {name!r}; choose one of those")
-    return _STREAMS[name]
+    return _STREAMS[canonical_name(name)]

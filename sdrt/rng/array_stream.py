@@ -8,8 +8,10 @@ import numpy as np
 
 from sdrt.arrays import Array, Float, check_finite
 from sdrt.errors import ArrayContractError, ConfigError
-from sdrt.rng.base import BaseStream, State
+from sdrt.printable import shown
+from sdrt.rng.base import BaseStream, State, read_state
 from sdrt.rng.precision import to_dtype
+from sdrt.values import Integer, Text
 
 __all__ = ["ArrayStream"]
 
@@ -35,6 +37,8 @@ class ArrayStream(BaseStream):
     seed = 0
 
     def __init__(self, pieces: Array | Sequence[Array]) -> None:
+        if not isinstance(pieces, np.ndarray | Sequence) or isinstance(pieces, str | bytes):
+            raise ArrayContractError(f"noise must be a numpy array of floats or a list of them, got {shown(pieces)}; pass the arrays")
         arrays = [pieces] if isinstance(pieces, np.ndarray) else list(pieces)
         if not arrays:
             raise ConfigError("a stream of arrays must have at least one array, got none; pass the arrays in the order of the draws")
@@ -55,21 +59,22 @@ class ArrayStream(BaseStream):
             raise ConfigError(
                 f"array {self._next} of noise must have the shape of its draw, {dims}, got {piece.shape}; pass arrays in that order"
             )
+        with np.errstate(all="ignore"):
+            drawn = to_dtype(piece.astype(np.float32), dtype) if dtype == "bfloat16" else piece.astype(dtype)
+        check_finite("noise", f"array {self._next} as {dtype}", drawn)
         self._next += 1
-        return to_dtype(piece.astype(np.float32), dtype) if dtype == "bfloat16" else piece.astype(dtype)
+        return drawn
 
     def _cursor(self) -> State:
         return {"next": self._next, "sha256": self._digest()}
 
     def _resume(self, state: Mapping[str, Any]) -> None:
-        cursor = state["cursor"]
+        cursor = read_state(self.name, state.get("cursor"), {"next": Integer(0, len(self._pieces)), "sha256": Text(64)})
         if cursor["sha256"] != self._digest():
             raise ConfigError(
                 "a state of a stream of arrays must belong to the same arrays, got a state of others; make the stream of those first"
             )
-        if not 0 <= int(cursor["next"]) <= len(self._pieces):
-            raise ValueError(f"piece {cursor['next']}")
-        self._next = int(cursor["next"])
+        self._next = cursor["next"]
 
     def _digest(self) -> str:
         """Return a digest of all pieces, which identifies them in a state: a state does not hold the arrays."""

@@ -4,8 +4,10 @@ There are two layers: an *engine* makes 32-bit words, which compare exactly ever
 stream is a cursor: each call continues where the last one ended. Callers pass it to whatever draws; nothing here seeds anything globally.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, overload
 
 import numpy as np
@@ -13,13 +15,24 @@ import numpy.typing as npt
 
 from sdrt.arrays import F32, F64, Float
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
 from sdrt.rng.precision import dtype_name
+from sdrt.values import Either, Integer, Kind, ListOf
 
-__all__ = ["F16", "BaseStream", "NoiseStream", "SeededStream", "Shape", "State", "size_and_shape"]
+__all__ = ["F16", "MT_WORDS", "BaseStream", "NoiseStream", "SeededStream", "Shape", "State", "read_state", "size_and_shape"]
 
 F16: TypeAlias = npt.NDArray[np.float16]
 Shape: TypeAlias = int | Iterable[int]
 State: TypeAlias = dict[str, Any]
+
+# Values of one draw: 4 GiB of float32, far above any picture's noise.
+_LARGEST_DRAW = 2**30
+
+_DIMENSION = Integer(minimum=0)
+_SHAPE = Either(_DIMENSION, ListOf(_DIMENSION, maximum=32))
+
+# The words of a Mersenne twister in a state.
+MT_WORDS: Mapping[str, Kind[Any]] = {"key": ListOf(Integer(0, 2**32 - 1), 624, 624), "position": Integer(0, 624)}
 
 
 class NoiseStream(Protocol):
@@ -62,10 +75,14 @@ class BaseStream(ABC):
 
         Raises
         ------
-        ConfigError : a negative dimension, or an unsupported dtype
+        ConfigError : no shape, one of more values than 2**30 or than fit in memory, or an unsupported dtype
         """
         size, dims = size_and_shape(shape)
-        return self._draw(size, dims, dtype_name(dtype)).reshape(dims)
+        name = dtype_name(dtype)
+        try:
+            return self._draw(size, dims, name).reshape(dims)
+        except MemoryError as error:
+            raise ConfigError(f"noise must fit in this machine's memory, got the shape {dims}; draw it in parts") from error
 
     def advance(self, shape: Shape) -> None:
         """Leave the stream where a float32 ``normal(shape)`` would leave it."""
@@ -83,21 +100,12 @@ class BaseStream(ABC):
         ------
         ConfigError : a state of another kind of stream, or no state at all; the stream then stays where it is
         """
-        if not isinstance(state, Mapping) or state.get("stream") != self.name:
-            kind = state.get("stream") if isinstance(state, Mapping) else state
+        kind = state.get("stream") if isinstance(state, Mapping) else state
+        if not isinstance(kind, str) or kind != self.name or not isinstance(state, Mapping):
             raise ConfigError(
-                f"a {self.name!r} stream needs a state of a {self.name!r} stream, got one of {kind!r}; use sdrt.rng.from_state"
+                f"a {self.name!r} stream needs a state of a {self.name!r} stream, got one of {shown(kind)}; use sdrt.rng.from_state"
             )
-        before = self.state
-        try:
-            self._resume(state)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            self._resume(before)
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(
-                f"a state of a {self.name!r} stream must be the dict of its .state, got a damaged one ({error}); pass that dict"
-            ) from error
+        self._resume(state)
 
     def __repr__(self) -> str:
         return f"<noise stream {self.name!r}, seed {self.seed}>"
@@ -112,7 +120,7 @@ class BaseStream(ABC):
 
     @abstractmethod
     def _resume(self, state: Mapping[str, Any]) -> None:
-        """Restore a state that this kind of stream made."""
+        """Restore a state of this kind of stream; read every entry through `read_state` before anything is changed."""
 
 
 class SeededStream(BaseStream):
@@ -132,24 +140,38 @@ class SeededStream(BaseStream):
     option_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, seed: int) -> None:
-        low, high = self.seed_range
-        if not low <= seed <= high:
-            raise ConfigError(
-                f"a seed of the {self.name!r} stream must be an integer in [{low}, {high}], got {seed!r}; choose one in that range"
-            )
-        self.seed = seed
+        self.seed = Integer(*self.seed_range).check(f"a seed of the {self.name!r} stream", seed, "choose one in that range")
 
 
-def size_and_shape(shape: Shape) -> tuple[int, tuple[int, ...]]:
-    """Return the number of elements of a shape, and the shape as a tuple; a negative dimension is a ConfigError.
+def read_state(stream: str, state: object, kinds: Mapping[str, Kind[Any]]) -> dict[str, Any]:
+    """Return the entries of a state, or of a part of one, each of its kind.
+
+    Raises
+    ------
+    ConfigError : one is missing or of another kind
+    """
+    rule, repair = f"a state of a {stream!r} stream must be the dict of its .state", "pass that dict"
+    if not isinstance(state, Mapping):
+        raise ConfigError(f"{rule}, got {shown(state)} in it; {repair}")
+    if missing := [name for name in kinds if name not in state]:
+        raise ConfigError(f"{rule}, got one without {', '.join(missing)}; {repair}")
+    return {name: kind.check(f"{rule}: {name}", state[name], repair) for name, kind in kinds.items()}
+
+
+def size_and_shape(shape: Shape, most: int | None = _LARGEST_DRAW) -> tuple[int, tuple[int, ...]]:
+    """Return the number of elements of a shape, at most ``most``, and the shape as a tuple.
+
+    Raises
+    ------
+    ConfigError : no whole number and no list of such, a negative one, or too many elements
 
     >>> size_and_shape((2, 3)), size_and_shape(5), size_and_shape(())
     ((6, (2, 3)), (5, (5,)), (1, ()))
     """
-    dims = (int(shape),) if not isinstance(shape, Iterable) else tuple(int(d) for d in shape)
-    size = 1
-    for d in dims:
-        if d < 0:
-            raise ConfigError(f"dimensions must be 0 or more, got {dims}; pass such a shape")
-        size *= d
+    given = tuple(islice(shape, 33)) if isinstance(shape, Iterator) else shape
+    checked = _SHAPE.check("a shape of noise", given)
+    dims = checked if isinstance(checked, tuple) else (checked,)
+    size = math.prod(dims)
+    if most is not None and size > most:
+        raise ConfigError(f"noise must be drawn at most {most} values at a time, got the shape {shown(dims)}; draw it in parts")
     return size, dims

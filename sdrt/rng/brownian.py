@@ -20,9 +20,13 @@ from sdrt.arrays import F32
 from sdrt.errors import ConfigError
 from sdrt.rng.base import size_and_shape
 from sdrt.rng.torch_stream import TorchStream
+from sdrt.values import Either, Integer, ListOf, Number
 
 __all__ = ["BrownianTree"]
 
+_TIME = Number()
+_SEED = Integer(minimum=0)
+_SEEDS: Either = Either(_SEED, ListOf(_SEED))
 _DIGITS = 6  # times are rounded to this many decimals
 _POOL_SIZE = 24
 _CACHED = 64  # intervals whose halves a tree caches; the paths down to both ends of a step visit about 50
@@ -118,19 +122,18 @@ class BrownianTree:
 
     def __init__(self, shape: int | Iterable[int], t0: float, t1: float, seed: int | Sequence[int]) -> None:
         _, self._shape = size_and_shape(shape)
-        self.t0, self.t1, self.seed = float(t0), float(t1), seed
+        self.t0, self.t1 = (float(_TIME.check(name, t)) for name, t in (("t0", t0), ("t1", t1)))
+        self.seed = _SEEDS.check("a seed of a Brownian tree", seed, "pass one, or one for each row")
         if not self.t0 < self.t1 or not math.isfinite(self.t1 - self.t0):
             raise ConfigError(f"a Brownian tree needs t0 < t1, got t0={t0}, t1={t1}; pass the smaller noise level first")
-        seeds = [seed] if isinstance(seed, int) else list(seed)
-        if any(s < 0 for s in seeds):
-            raise ConfigError(f"a seed of a Brownian tree must be 0 or more, got {seed}; choose such an integer")
-        self._batched = not isinstance(seed, int)
+        self._batched = isinstance(self.seed, tuple)
+        seeds = self.seed if isinstance(self.seed, tuple) else (self.seed,)
         if self._batched and self._shape[:1] != (len(seeds),):
             raise ConfigError(
                 f"a Brownian tree needs one seed for each row of {self._shape}, got {len(seeds)}; pass one seed, or as many as rows"
             )
         rows = self._shape[1:] if self._batched else self._shape
-        self._trees = [_Tree(rows, self.t0, self.t1, int(s)) for s in seeds]
+        self._trees = [_Tree(rows, self.t0, self.t1, s) for s in seeds]
 
     def increment(self, ta: float, tb: float) -> F32:
         """Return W(tb) - W(ta).
@@ -165,14 +168,15 @@ class BrownianTree:
         ------
         ConfigError : equal levels, or a level outside the interval
         """
-        a, b = np.float32(sigma), np.float32(sigma_next)
+        with np.errstate(all="ignore"):
+            a, b = (np.float32(_TIME.check("a noise level", level)) for level in (sigma, sigma_next))
         if a == b:
             raise ConfigError(f"noise between two levels needs different levels, got {sigma} and {sigma_next}; skip a step of no length")
         scaled: F32 = self.increment(float(a), float(b)) / np.sqrt(np.abs(b - a))
         return scaled
 
     def _inside(self, t: float) -> float:
-        t = float(t)
+        t = float(_TIME.check("a time of a Brownian tree", t))
         slack = 10.0**-_DIGITS + _SLACK * max(abs(self.t0), abs(self.t1))
         if not self.t0 - slack <= t <= self.t1 + slack:
             raise ConfigError(

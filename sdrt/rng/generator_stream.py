@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.rng.base import SeededStream, State
+from sdrt.rng.base import SeededStream, State, read_state
 from sdrt.rng.precision import to_dtype
+from sdrt.values import Anything, Integer, Nullable
 
 __all__ = ["GeneratorStream"]
+
+_WIDE = Integer(0, 2**128 - 1)
+_CURSOR = {"state": _WIDE, "inc": _WIDE, "spare": Nullable(Integer(0, 2**32 - 1))}
 
 
 class GeneratorStream(SeededStream):
@@ -48,12 +52,13 @@ class GeneratorStream(SeededStream):
         return {"state": inner["state"]["state"], "inc": inner["state"]["inc"], "spare": inner["uinteger"] if inner["has_uint32"] else None}
 
     def _resume(self, state: Mapping[str, Any]) -> None:
-        cursor = state["cursor"]
+        seed, cursor = read_state(self.name, state, {"seed": _WIDE, "cursor": Anything()}).values()
+        cursor = read_state(self.name, cursor, _CURSOR)
         spare = cursor["spare"]
         self._source.bit_generator.state = {
             "bit_generator": "PCG64",
-            "state": {"state": int(cursor["state"]), "inc": int(cursor["inc"])},
+            "state": {"state": cursor["state"], "inc": cursor["inc"]},
             "has_uint32": int(spare is not None),
-            "uinteger": int(spare or 0),
+            "uinteger": spare or 0,
         }
-        self.seed = int(state["seed"])
+        self.seed = seed

@@ -50,14 +50,11 @@ class Mt19937:
         return {"key": inner["key"].tolist(), "position": int(inner["pos"])}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned; anything else is a ValueError, TypeError or KeyError."""
+        """Restore what `state` returned, its entries already checked."""
         self._source.set_state(legacy_state(state))
 
 
 def legacy_state(state: Mapping[str, Any], gauss: float | None = None) -> dict[str, Any]:
     """Convert a state of `Mt19937` into the form that ``RandomState.set_state`` takes; ``gauss`` is the normal held back, if any."""
-    key, position = np.array(state["key"], np.uint32), int(state["position"])
-    if key.shape != (624,) or not 0 <= position <= 624:
-        raise ValueError(f"624 words and a position among them, got {key.shape} and {position}")
-    engine = {"key": key, "pos": position}
+    engine = {"key": np.array(state["key"], np.uint32), "pos": state["position"]}
     return {"bit_generator": "MT19937", "state": engine, "has_gauss": int(gauss is not None), "gauss": 0.0 if gauss is None else gauss}

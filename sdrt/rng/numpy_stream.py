@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.rng.base import SeededStream, State
+from sdrt.rng.base import MT_WORDS, SeededStream, State, read_state
 from sdrt.rng.mt19937 import legacy_state
 from sdrt.rng.precision import to_dtype
+from sdrt.values import Anything, Integer, Nullable, Number
 
 __all__ = ["NumpyStream"]
 
@@ -46,6 +47,7 @@ class NumpyStream(SeededStream):
         return {"words": words, "spare": float(inner["gauss"]) if inner["has_gauss"] else None}
 
     def _resume(self, state: Mapping[str, Any]) -> None:
-        cursor = state["cursor"]
-        self._source.set_state(legacy_state(cursor["words"], None if cursor["spare"] is None else float(cursor["spare"])))
-        self.seed = int(state["seed"])
+        seed, cursor = read_state(self.name, state, {"seed": Integer(*self.seed_range), "cursor": Anything()}).values()
+        words, spare = read_state(self.name, cursor, {"words": Anything(), "spare": Nullable(Number())}).values()
+        self._source.set_state(legacy_state(read_state(self.name, words, MT_WORDS), spare))
+        self.seed = seed

@@ -12,7 +12,6 @@ Source: ATen/native/cuda/DistributionTemplates.h of torch 2.13 (``calc_execution
 curand_normal.h (``_curand_box_muller``, ``_curand_box_muller_double``).
 """
 
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any, SupportsIndex
 
@@ -20,14 +19,17 @@ import numpy as np
 
 from sdrt.arrays import F32, F64, Array, Float
 from sdrt.errors import ConfigError
-from sdrt.rng.base import SeededStream, Shape, State, size_and_shape
+from sdrt.printable import shown
+from sdrt.rng.base import SeededStream, Shape, State, read_state, size_and_shape
 from sdrt.rng.philox import U32, philox4x32
 from sdrt.rng.precision import to_dtype
+from sdrt.values import Anything, Integer, RefusedError
 
 __all__ = ["NvStream"]
 
 _THREAD_BLOCK = 256  # threads that a GPU starts together
 _LANES = 4096  # threads computed at a time, so that their buffers stay in the second-level cache
+_LAST = 2**64 - 1  # a GPU counts in 64 bits
 _WORD = np.float32(2.0**-32)
 _WORD_ANGLE = float(np.float32(_WORD * np.float32(6.2831855)))  # curand's float32 constant for 2 pi / 2**32
 
@@ -80,7 +82,7 @@ class NvStream(SeededStream):
                 count = part.shape[1]
                 counters = (self._offset & 0xFFFFFFFF, self._offset >> 32, np.arange(start, start + count), 0)
                 transform(philox4x32(counters, self.seed & 0xFFFFFFFF_FFFFFFFF, count), part)
-            self._offset += 1
+            self._offset = (self._offset + 1) & _LAST
         return out.reshape(-1)[:size]
 
     def _width(self, size: int) -> int:
@@ -90,8 +92,8 @@ class NvStream(SeededStream):
 
     def advance(self, shape: Shape) -> None:
         """Leave the stream where a float32 ``normal(shape)`` would leave it, without drawing."""
-        size, _ = size_and_shape(shape)
-        self._offset += -(-size // (4 * self._width(size)))
+        size, _ = size_and_shape(shape, most=None)
+        self._offset = (self._offset + -(-size // (4 * self._width(size)))) & _LAST
 
     @property
     def state(self) -> State:
@@ -102,19 +104,28 @@ class NvStream(SeededStream):
         return {"offset": self._offset}
 
     def _resume(self, state: Mapping[str, Any]) -> None:
-        threads, offset = _check_threads(state["options"]["threads"]), int(state["cursor"]["offset"])
-        if offset < 0:
-            raise ValueError(f"offset {offset}")
-        self.seed, self.threads, self._offset = int(state["seed"]), threads, offset
+        seed, cursor, options = read_state(
+            self.name, state, {"seed": Integer(*self.seed_range), "cursor": Anything(), "options": Anything()}
+        ).values()
+        offset = read_state(self.name, cursor, {"offset": Integer(0, _LAST)})["offset"]
+        threads = read_state(self.name, options, {"threads": Anything()})["threads"]
+        self.threads = _check_threads(threads)
+        self.seed, self._offset = seed, offset
 
 
 def _check_threads(threads: SupportsIndex | None) -> int | None:
     if threads is None:
         return None
-    count = operator.index(threads) if hasattr(threads, "__index__") else 0
-    if count <= 0 or count % _THREAD_BLOCK:
-        rule = f"threads must be a positive multiple of {_THREAD_BLOCK} or None"
-        raise ConfigError(f"{rule}, got {threads!r}; multiply the GPU's multiprocessors by the threads of each")
+    rule, repair = (
+        f"threads must be a positive multiple of {_THREAD_BLOCK} or None",
+        "multiply the GPU's multiprocessors by the threads of each",
+    )
+    try:
+        count = Integer(minimum=1).convert(threads)
+    except RefusedError:
+        count = 1
+    if count % _THREAD_BLOCK:
+        raise ConfigError(f"{rule}, got {shown(threads)}; {repair}")
     return count
 
 

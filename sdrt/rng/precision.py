@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from sdrt.arrays import F32, Float
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
 
 __all__ = ["DTYPES", "dtype_name", "round_to_bfloat16", "to_dtype"]
 
@@ -25,10 +26,10 @@ def dtype_name(dtype: npt.DTypeLike) -> str:
         return dtype
     try:
         name = "" if dtype is None else np.dtype(dtype).name  # numpy reads None as float64, which no caller means by writing it
-    except TypeError:
+    except Exception:  # noqa: BLE001 -- numpy parses a text, and asks a caller's object for its dtype and repr
         name = ""
     if name not in DTYPES:
-        raise ConfigError(f"dtype of noise must be one of {', '.join(DTYPES)}, got {dtype!r}; draw one of those and convert it")
+        raise ConfigError(f"dtype of noise must be one of {', '.join(DTYPES)}, got {shown(dtype)}; draw one of those and convert it")
     return name
 
 

@@ -14,17 +14,18 @@ import numpy.typing as npt
 
 from sdrt.arrays import F32, F64, Float
 from sdrt.errors import ConfigError
-from sdrt.rng.base import F16, SeededStream, Shape, State, size_and_shape
+from sdrt.rng.base import F16, MT_WORDS, SeededStream, Shape, State, read_state, size_and_shape
 from sdrt.rng.mt19937 import Mt19937
 from sdrt.rng.precision import dtype_name, to_dtype
 from sdrt.rng.torch_normals import GROUP, U32, fill_avx2, fill_double, uniform_doubles
 from sdrt.rng.torch_permutation import permutation
+from sdrt.values import Anything, Integer, Nullable, Number
 
 __all__ = ["TorchStream"]
 
 I64 = npt.NDArray[np.int64]
 
-_LOWEST_INT, _HIGHEST_INT = -(2**63), 2**63 - 1
+_BOUND = Integer(-(2**63), 2**63 - 1)
 _WIDE_RANGE = 1 << 28  # from this range on, an integer uses a 64-bit word
 
 
@@ -120,7 +121,8 @@ class TorchStream(SeededStream):
         ------
         ConfigError : bounds outside that range
         """
-        if not _LOWEST_INT <= low < high <= _HIGHEST_INT:
+        low, high = (_BOUND.check(name, bound) for name, bound in (("low", low), ("high", high)))
+        if not low < high:
             raise ConfigError(f"integers need -2**63 <= low < high < 2**63, got low={low}, high={high}; choose bounds in that order")
         size, dims = size_and_shape(shape)
         span = high - low
@@ -130,7 +132,7 @@ class TorchStream(SeededStream):
 
     def permutation(self, n: int) -> I64:
         """Shuffle 0 ... n-1: ``torch.randperm(n, generator=g)``, i64[n]; takes about 0.3 s for a million."""
-        size, _ = size_and_shape(n)
+        size, _ = size_and_shape((n,))
         return permutation(self._engine, size)
 
     def advance(self, shape: Shape) -> None:
@@ -145,7 +147,7 @@ class TorchStream(SeededStream):
         return {"words": self._engine.state(), "spare": self._spare}
 
     def _resume(self, state: Mapping[str, Any]) -> None:
-        cursor = state["cursor"]
-        spare = None if cursor["spare"] is None else float(cursor["spare"])
-        self._engine.restore(cursor["words"])
-        self.seed, self._spare = int(state["seed"]), spare
+        seed, cursor = read_state(self.name, state, {"seed": Integer(*self.seed_range), "cursor": Anything()}).values()
+        words, spare = read_state(self.name, cursor, {"words": Anything(), "spare": Nullable(Number())}).values()
+        self._engine.restore(read_state(self.name, words, MT_WORDS))
+        self.seed, self._spare = seed, spare

@@ -109,16 +109,16 @@ def test_ends_that_are_no_numbers_of_six_decimals_are_rounded_as_in_torchsde() -
 
 @pytest.mark.parametrize("t", [0.0, HIGH + 0.01, float("nan"), float("inf")])
 def test_a_time_outside_is_refused(t: float) -> None:
-    with pytest.raises(ConfigError, match="a time of this Brownian tree must lie in"):
+    with pytest.raises(ConfigError, match=r"a time of (this Brownian tree must lie in|a Brownian tree must be a finite number)"):
         BrownianTree((3,), LOW, HIGH, 1).increment(1.0, t)
 
 
 def test_settings_that_make_no_tree_are_refused() -> None:
     for t0, t1 in ((2.0, 1.0), (1.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0)):
-        with pytest.raises(ConfigError, match="a Brownian tree needs t0 < t1"):
+        with pytest.raises(ConfigError, match=r"a Brownian tree needs t0 < t1|t[01] must be a finite number"):
             BrownianTree((3,), t0, t1, 1)
     for seed in (-1, [3, -1, 2]):
-        with pytest.raises(ConfigError, match="a seed of a Brownian tree must be 0 or more"):
+        with pytest.raises(ConfigError, match="a seed of a Brownian tree must be a whole number of at least 0"):
             BrownianTree((3, 2), 0, 1, seed)
     with pytest.raises(ConfigError, match="a Brownian tree needs one seed for each row of"):
         BrownianTree((3, 2), 0, 1, [1, 2])

@@ -48,13 +48,13 @@ def test_generator_is_default_rng(seed: int, counts: list[tuple[int, bool]]) -> 
 
 @pytest.mark.parametrize("seed", [-1, 2**128])
 def test_generator_refuses_other_seeds(seed: int) -> None:
-    with pytest.raises(ConfigError, match="a seed of the 'generator' stream must be an integer in"):
+    with pytest.raises(ConfigError, match="a seed of the 'generator' stream must be a whole number from 0 to "):
         sdrt.rng.stream("generator", seed)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_numpy_refuses_seeds_that_numpy_refuses(seed: int) -> None:
-    with pytest.raises(ConfigError, match=r"a seed of the 'numpy' stream must be an integer in \[0, 4294967295\]"):
+    with pytest.raises(ConfigError, match="a seed of the 'numpy' stream must be a whole number from 0 to 4294967295, got"):
         sdrt.rng.stream("numpy", seed)
 
 
@@ -98,7 +98,7 @@ def test_any_integer_is_a_seed(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [1.0, "1", None])
 def test_anything_else_is_not(seed: object) -> None:
-    with pytest.raises(ConfigError, match="a seed must be an integer, got"):
+    with pytest.raises(ConfigError, match="a seed must be a whole number, got"):
         sdrt.rng.stream("torch", seed)  # type: ignore[arg-type]
 
 
@@ -136,7 +136,7 @@ def test_another_precision_is_refused(name: str, dtype: object) -> None:
 
 @every_stream
 def test_a_negative_dimension_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"dimensions must be 0 or more, got \(2, -1\)"):
+    with pytest.raises(ConfigError, match=r"a shape of noise must be .* of at least 0, .* got \(2, -1\)"):
         sdrt.rng.stream(name, 0).normal((2, -1))
 
 

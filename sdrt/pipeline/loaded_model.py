@@ -13,6 +13,7 @@ from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.guidance import Row
 from sdrt.images.png import to_pil
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.families import LatentFormat, MicroConditions, family_of
 from sdrt.pipeline.conditions.text import TokenizedPrompts, encode_text, text_encoder_options, tokenize
@@ -98,9 +99,9 @@ class LoadedModel:
 
     # ---- conditions and pictures
 
-    def tokenize(self, settings: Settings) -> dict[ComponentName, TokenizedPrompts]:
-        """Tokenize the prompts for each of the text encoders."""
-        return tokenize(self.tokenizers, settings)
+    def tokenize(self, settings: Settings, limits: Limits = DEFAULT_LIMITS) -> dict[ComponentName, TokenizedPrompts]:
+        """Tokenize the prompts, within these limits, for each of the text encoders."""
+        return tokenize(self.tokenizers, settings, limits)
 
     def encode(
         self, prompts: Mapping[ComponentName, TokenizedPrompts], settings: Settings, micro: MicroConditions, rows: Sequence[Row]

@@ -24,8 +24,9 @@ from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, 
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.scheduler_choice import beyond_config, choose_sampler, image_seq_len, lay_out, scheduler_name
 from sdrt.printable import shown
-from sdrt.prompt import check_emphasis
+from sdrt.prompt import check_emphasis, foreign_syntax
 from sdrt.records.settings import Settings
+from sdrt.rng import canonical_name
 from sdrt.rng import from_state as stream_from_state
 from sdrt.schedulers import Plan, Sampler
 
@@ -122,8 +123,8 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     for model in assembly.models:
         for component, component_options in model.denoising_networks(settings, guidance.rows):
             model.networks.check(component, component_options)
-    prompts = tuple(model.tokenize(settings) for model in assembly.models)
-    remarks = _remarks(prompts)
+    prompts = tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)
+    remarks = _remarks(settings, prompts)
     assembly.remark_log.tell(remarks)
     return Resolved(
         settings=replace(settings, remarks={**settings.remarks, **remarks}),
@@ -199,16 +200,20 @@ def _truncated(prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]]) -> t
     return last.truncated
 
 
-def _remarks(prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]]) -> dict[str, str]:
+def _remarks(settings: Settings, prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]]) -> dict[str, str]:
     """Return what is to be said about this call alone."""
+    # nothing is foreign to plain text
+    weighted = (settings.negative_prompt, settings.prompt) if settings.prompt_syntax == "weighted" else ()
+    foreign = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt).items()}
     cut = zip(("prompt", "negative prompt"), _truncated(prompts), strict=True)
-    return {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
+    return foreign | {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
 
 
 def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:
     """Return the streams of the latents and of the scheduler; a recorded state becomes its stream."""
     rng, sampler_rng = (
-        stream_from_state(choice) if isinstance(choice, Mapping) else choice for choice in (options.get("rng"), options.get("sampler_rng"))
+        stream_from_state(choice) if isinstance(choice, Mapping) else canonical_name(choice) if isinstance(choice, str) else choice
+        for choice in (options.get("rng"), options.get("sampler_rng"))
     )
     for name, choice in (("rng", rng), ("sampler_rng", sampler_rng)):
         if not (choice is None or isinstance(choice, str) or hasattr(choice, "normal")):

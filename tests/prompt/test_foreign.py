@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sdrt
 from sdrt.errors import ConfigError
+from sdrt.limits import Limits
 from sdrt.prompt import chunk_prompt, foreign_syntax
 from sdrt.tokenizer import ClipTokenizer
 
@@ -94,3 +96,24 @@ def test_a_prompt_beyond_the_limits_is_refused_at_once(text: str, named: str) ->
     with pytest.raises(ConfigError, match=named):
         chunk_prompt(text, ClipTokenizer.clip())
     assert time.perf_counter() - start < 5
+
+
+def test_a_picture_records_the_remarks_of_its_prompts_unless_they_are_plain() -> None:
+    with sdrt.load("nano") as pipe:
+        settings = pipe.resolve("a cat AND a dog", negative_prompt="{a|b}")
+        plain = pipe.resolve("a cat AND a dog", prompt_syntax="plain")
+    assert {"prompt composition", "prompt choice"} <= settings.remarks.keys()
+    assert "prompt composition" not in plain.remarks
+
+
+def test_a_limit_can_be_raised() -> None:
+    with pytest.raises(ConfigError, match=r"sdrt\.Limits\(prompt_chunks=4\)"), sdrt.load("nano", limits=Limits(prompt_chunks=3)) as pipe:
+        pipe.resolve("BREAK " * 3 + "red")
+    with sdrt.load("nano", limits=Limits(prompt_chunks=4)) as pipe:
+        pipe.resolve("BREAK " * 3 + "red")
+
+
+def test_a_noise_stream_is_recorded_by_its_own_name() -> None:
+    with sdrt.load("nano") as pipe:
+        settings = pipe.resolve("red", rng="NVIDIA", sampler_rng="Torch")
+    assert (settings.rng, settings.sampler_rng) == ("nv", "torch")

@@ -12,8 +12,8 @@ import sdrt
 
 ROOT = Path(sdrt.__file__).parent
 
-# What every room may import: errors, and the gate through which values from files and callers pass.
-EVERYWHERE = {"errors", "limits", "printable", "values"}
+# What every room may import: errors, and the gate through which files, their values and those of callers pass.
+EVERYWHERE = {"errors", "files", "json_text", "limits", "printable", "values"}
 
 # The packages and modules of ARCHITECTURE.md: each may import those named here, itself, and what stands above.
 MAY_IMPORT = {
@@ -21,6 +21,8 @@ MAY_IMPORT = {
     "printable": set(),
     "errors": {"printable"},
     "limits": {"errors"},
+    "files": {"errors", "limits", "printable", "values"},
+    "json_text": {"errors", "printable"},
     "values": {"errors", "printable"},
     "arrays": set(),
     "host": set(),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import MissingFileError, ModelError
+from sdrt.files import is_folder
 from sdrt.models.base import Pickled
 from sdrt.models.component_files import class_names, read_config, read_weights
 from sdrt.models.component_tensors import ComponentTensors
@@ -39,7 +40,7 @@ class ComponentFolder(StoredModel):
     pickled: Pickled = "refuse"
 
     def __post_init__(self) -> None:
-        if not self.path.is_dir():
+        if not is_folder(self.path):
             raise MissingFileError(f"{self.path}: no such folder; pass the folder of a component, with its config.json")
         if not self.own_components:
             known = dict.fromkeys(name for component in COMPONENTS.values() for name in component.classes)

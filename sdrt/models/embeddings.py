@@ -14,6 +14,7 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError, MissingFileError, WeightsError
+from sdrt.files import is_file
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.pickled import PICKLE_SUFFIXES
 
@@ -61,7 +62,7 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
     ConfigError : the token is empty
     """
     file = Path(file).expanduser()
-    if not file.is_file():
+    if not is_file(file):
         raise MissingFileError(f"{file}: no such file; an embedding is a safetensors file")
     if file.suffix.lower() in PICKLE_SUFFIXES:
         raise WeightsError(f"{file}: would have to be unpickled, which can run code: convert it to safetensors first")

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import MissingFileError, ModelError
+from sdrt.files import entries, is_folder
 from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.component_files import read_config, read_weights
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.json_file import read_json
+from sdrt.models.json_file import read_json, read_json_if_there
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import WeightFiles, find_weights, variants_in
 
@@ -46,9 +47,9 @@ class ModelFolder(StoredModel):
     pickled: Pickled = "refuse"
 
     def __post_init__(self) -> None:
-        if not self.path.is_dir():
+        if not is_folder(self.path):
             raise MissingFileError(f"{self.path}: no such folder; pass a folder in diffusers' layout, 'nano', or a repository's name")
-        folders = {entry.name for entry in self.path.iterdir() if entry.is_dir()}
+        folders = {entry.name for entry in entries(self.path) if is_folder(entry)}
         # The refiner of Stable Diffusion XL has the second text encoder only.
         encoders = [each for each in ("text_encoder", "text_encoder_2") if each in folders] or ["text_encoder"]
         tokenizers = [each.replace("text_encoder", "tokenizer") for each in encoders]
@@ -75,7 +76,7 @@ class ModelFolder(StoredModel):
     @property
     def own_components(self) -> tuple[ComponentName, ...]:
         """The components in the folder."""
-        return tuple(component for component in COMPONENTS if (self.path / COMPONENTS[component].folder).is_dir())
+        return tuple(component for component in COMPONENTS if is_folder(self.path / COMPONENTS[component].folder))
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """Read the component's ``config.json`` over the defaults of its class."""
@@ -115,8 +116,7 @@ class ModelFolder(StoredModel):
     @cached_property
     def feature_extractor_config(self) -> Mapping[str, Any]:
         """``feature_extractor/preprocessor_config.json`` as it stands; empty if it is not there."""
-        file = self.path / "feature_extractor" / "preprocessor_config.json"
-        return read_json(file, self.allowed) if file.is_file() else {}
+        return read_json_if_there(self.path / "feature_extractor" / "preprocessor_config.json", self.allowed)
 
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
@@ -129,9 +129,7 @@ class ModelFolder(StoredModel):
         ModelError : a value is of the wrong kind
         """
         file = self.path / "sdrt.json"
-        if not file.is_file():
-            return {}
-        return checked_defaults(file, read_json(file, self.allowed))
+        return checked_defaults(file, read_json_if_there(file, self.allowed))
 
     @cached_property
     def flags(self) -> PipelineFlags:
@@ -149,8 +147,7 @@ class ModelFolder(StoredModel):
 
     @cached_property
     def _index(self) -> Mapping[str, Any]:
-        file = self.path / "model_index.json"
-        return read_json(file, self.allowed) if file.is_file() else {}
+        return read_json_if_there(self.path / "model_index.json", self.allowed)
 
 
 def checked_defaults(file: Path, defaults: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sdrt.errors import MissingExtraError, MissingFileError
+from sdrt.files import is_file
 from sdrt.models.base import Pickled
 from sdrt.models.components import COMPONENTS
 from sdrt.models.weight_files import find_weights
@@ -83,9 +84,9 @@ def _kinds(variant: str | None, pickled: Pickled) -> Iterator[tuple[str, str]]:
 
 def _parts_in(folder: Path) -> list[str]:
     """Return the components' folders, by their configurations; the empty name where the repository is one component itself."""
-    if not (folder / "model_index.json").is_file() and (folder / "config.json").is_file():
+    if not is_file(folder / "model_index.json") and is_file(folder / "config.json"):
         return [""]
-    return [name for name in _FOLDERS if (folder / name / "config.json").is_file()]
+    return [name for name in _FOLDERS if is_file(folder / name / "config.json")]
 
 
 def _names(infix: str, suffix: str) -> list[str]:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.errors import MissingFileError, WeightsError
+from sdrt.errors import WeightsError
+from sdrt.files import open_file
 from sdrt.models.stored_tensor import DTYPES, StoredTensor
 
 __all__ = ["read_metadata", "read_tensors"]
-
-_LFS_MAGIC = b"version https://git-lfs"
 
 
 def read_tensors(file: Path) -> list[StoredTensor]:
@@ -62,12 +61,8 @@ def _read_header(file: Path) -> tuple[dict[str, Any], int]:
     """Return the entries of the header by tensor name, and where the tensors' bytes begin."""
     from safetensors import SafetensorError, safe_open
 
-    if not file.is_file():
-        raise MissingFileError(f"{file}: not found; a component's weights lie beside its config.json as safetensors")
-    with file.open("rb") as stream:
-        start = stream.read(max(8, len(_LFS_MAGIC)))
-        if start.startswith(_LFS_MAGIC):
-            raise WeightsError(f"{file}: a Git-LFS pointer, not the weights; run 'git lfs pull' in the model's folder")
+    with open_file(file, WeightsError) as stream:
+        start = stream.read(8)
         try:
             # the library refuses headers that overlap, leave holes, or reach beyond the end of the file
             with safe_open(file, framework="numpy"):

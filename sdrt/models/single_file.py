@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from sdrt.errors import ConfigError, MissingFileError
+from sdrt.files import is_file
 from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
@@ -180,7 +181,7 @@ def check_file(file: Path, pickled: Pickled) -> None:
     ------
     MissingFileError : it is not there, or is a pickle that nobody asked to read
     """
-    if not file.is_file():
+    if not is_file(file):
         raise MissingFileError(f"{file}: no such file; pass a checkpoint (safetensors), or a model folder")
     if file.suffix.lower() in PICKLE_SUFFIXES and pickled == "refuse":
         raise MissingFileError(refusal(file))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdrt.errors import MissingFileError, ModelError
+from sdrt.files import entries, exists, is_file, is_folder
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.base import Pickled
 from sdrt.models.json_file import read_json
@@ -39,7 +40,7 @@ class WeightFiles:
 
 def variants_in(folder: Path) -> tuple[str, ...]:
     """Return the variants that a component's folder has weights of, sorted: ``("fp16", "non_ema")``."""
-    matches = (_VARIANT.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
+    matches = (_VARIANT.fullmatch(entry.name) for entry in entries(folder)) if is_folder(folder) else ()
     return tuple(sorted({match[1] for match in matches if match}))
 
 
@@ -63,12 +64,12 @@ def find_weights(folder: Path, variant: str | None, pickled: Pickled, limits: Li
     kinds = [(_STEMS, "safetensors")] + ([(_PICKLED_STEMS, "bin")] if pickled == "weights_only" else [])
     for stems, suffix in kinds:
         for stem in stems:
-            if (file := folder / f"{stem}{infix}.{suffix}").is_file():
+            if exists(file := folder / f"{stem}{infix}.{suffix}"):
                 return WeightFiles((file,))
         for stem in stems:
             # both places of the variant are met: the first is what diffusers and transformers write
             for name in dict.fromkeys((f"{stem}.{suffix}.index{infix}.json", f"{stem}{infix}.{suffix}.index.json")):
-                if (file := folder / name).is_file():
+                if exists(file := folder / name):
                     return _read_index(file, limits)
     wanted = ", ".join(f"{stem}{infix}.safetensors" for stem in _STEMS)
     raise MissingFileError(f"{folder}: has none of {wanted}; {_repair(folder, variant, pickled)}")
@@ -77,7 +78,7 @@ def find_weights(folder: Path, variant: str | None, pickled: Pickled, limits: Li
 def _repair(folder: Path, variant: str | None, pickled: Pickled) -> str:
     if others := [each for each in variants_in(folder) if each != variant]:
         return f"there are weights of variant {', '.join(others)}: pass variant={others[0]!r}"
-    unread = sorted(entry.name for entry in folder.iterdir() if entry.suffix in PICKLE_SUFFIXES) if folder.is_dir() else []
+    unread = [entry.name for entry in entries(folder) if entry.suffix in PICKLE_SUFFIXES] if is_folder(folder) else []
     if unread and pickled == "refuse":
         return refusal(*unread)
     return "fetch the component's weights"
@@ -91,6 +92,6 @@ def _read_index(file: Path, limits: Limits) -> WeightFiles:
         raise ModelError(f"{file}: names the shard {outside!r}, which is no file of this folder; fetch it again")
     index = {name: file.parent / shard for name, shard in weight_map.items()}
     files = tuple(dict.fromkeys(index.values()))
-    if absent := [shard.name for shard in files if not shard.is_file()]:
+    if absent := [shard.name for shard in files if not is_file(shard)]:
         raise MissingFileError(f"{file}: names {', '.join(absent)}, not found beside it; fetch the component's weights again")
     return WeightFiles(files, index)

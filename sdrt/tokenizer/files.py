@@ -1,17 +1,16 @@
 """Read and check a tokenizer's folder; errors name the unusable file in one line."""
 
-import json
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 from sdrt.errors import MissingFileError, ModelError
+from sdrt.files import exists, is_folder, read_text
+from sdrt.json_text import parse_json
 from sdrt.tokenizer.special_tokens import Json
 from sdrt.tokenizer.vocabulary import Vocabulary
 
 __all__ = ["read_settings", "read_vocabulary"]
-
-_LFS_POINTER = "version https://git-lfs"
 
 
 def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabulary:
@@ -33,15 +32,15 @@ def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabular
     if serialized.value:
         return _from_serialized(serialized, unk_token)
     vocab = folder / "vocab.json"
-    merges = next((path for name in ("merges.txt", "merges.text") if (path := folder / name).is_file()), folder / "merges.txt")
+    merges = next((path for name in ("merges.txt", "merges.text") if exists(path := folder / name)), folder / "merges.txt")
     for path in (vocab, merges):
-        if not path.is_file():
+        if not exists(path):
             raise MissingFileError(
                 f"a tokenizer needs vocab.json and merges.txt, or tokenizer.json; {path.name} is missing in {str(folder)!r}; "
                 "fetch the folder again"
             )
     ids = _read_json(vocab)
-    sides = _sides(_merge_lines(_read_text(merges)), merges)
+    sides = _sides(_merge_lines(read_text(merges)), merges)
     return Vocabulary.from_tokens(ids, *sides, unk_token, f"{vocab.name} and {merges.name} in {str(folder)!r}")
 
 
@@ -53,10 +52,10 @@ def read_settings(folder: Path) -> tuple[Json, Json, Json, Json]:
     MissingFileError : no such folder
     ModelError : an unusable file
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise MissingFileError(f"a tokenizer must be a folder, got {str(folder)!r}; check the path")
     config, special_map, added, serialized = (
-        Json(_read_json(path) if (path := folder / name).is_file() else {}, str(path))
+        Json(_read_json(path) if exists(path := folder / name) else {}, str(path))
         for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
     )
     return config, special_map, added, serialized
@@ -64,11 +63,7 @@ def read_settings(folder: Path) -> tuple[Json, Json, Json, Json]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Read the object in a JSON file."""
-    text = _read_text(path)
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ModelError(f"{str(path)!r} must hold JSON, but reading failed: {error}; fetch the file again") from error
+    content = parse_json(read_text(path, limit="json_bytes"), str(path))
     if not isinstance(content, dict):
         raise ModelError(f"{str(path)!r} must hold a JSON object, got {type(content).__name__}; fetch the file again")
     return content
@@ -106,15 +101,3 @@ def _sides(merges: list[Any], path: Path) -> tuple[list[str], list[str]]:
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str)):
             raise ModelError(f"{str(path)!r}: a merge must be two tokens with a blank between them, got {merge!r}; fetch the file again")
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-
-
-def _read_text(path: Path) -> str:
-    try:
-        text = path.read_bytes().decode()
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{str(path)!r} is missing; fetch the folder again") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{str(path)!r} must be a text file in UTF-8, but reading failed: {error}; fetch the file again") from error
-    if text.startswith(_LFS_POINTER):
-        raise ModelError(f"{str(path)!r} must be the file itself, got a Git-LFS pointer; run 'git lfs pull' where it comes from")
-    return text

@@ -117,7 +117,7 @@ def huge_header(folder: Path) -> None:
         (remove("unet/config.json"), MissingFileError, r"unet/config\.json: not found"),
         (remove(UNET), MissingFileError, r"unet: has none of model\.safetensors, diffusion_pytorch_model\.safetensors"),
         (pickled, MissingFileError, r"diffusion_pytorch_model\.bin would have to be unpickled"),
-        (write(UNET, LFS), WeightsError, r"safetensors: a Git-LFS pointer, not the weights; run 'git lfs pull'"),
+        (write(UNET, LFS), WeightsError, r"safetensors: a Git-LFS pointer, not the file itself; run 'git lfs pull'"),
         (write(UNET, ""), WeightsError, r"not a whole safetensors file"),
         (cut, WeightsError, r"not a whole safetensors file"),
         (huge_header, WeightsError, r"not a whole safetensors file"),

@@ -132,13 +132,13 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "no merges": ({"vocab.json": VOCAB}, "merges.txt is missing in '.*'; fetch the folder again"),
     "pointer": (
         {"vocab.json": POINTER, "merges.txt": MERGES},
-        "vocab.json' must be the file itself, got a Git-LFS pointer; run 'git lfs pull'",
+        "vocab.json: a Git-LFS pointer, not the file itself; run 'git lfs pull'",
     ),
-    "pointer to merges": ({"vocab.json": VOCAB, "merges.txt": POINTER}, "merges.txt' must be the file itself, got a Git-LFS pointer"),
-    "pointer to all": ({"tokenizer.json": POINTER}, "tokenizer.json' must be the file itself, got a Git-LFS pointer"),
+    "pointer to merges": ({"vocab.json": VOCAB, "merges.txt": POINTER}, "merges.txt: a Git-LFS pointer, not the file itself"),
+    "pointer to all": ({"tokenizer.json": POINTER}, "tokenizer.json: a Git-LFS pointer, not the file itself"),
     "cut JSON": (
         {"vocab.json": '{"a": 0', "merges.txt": MERGES},
-        "vocab.json' must hold JSON, but reading failed: .*; fetch the file again",
+        "vocab.json: not readable as JSON (.*); fetch it again",
     ),
     "a list": ({"vocab.json": ["a"], "merges.txt": MERGES}, "vocab.json' must hold a JSON object, got list"),
     "an empty vocabulary": ({"vocab.json": {}, "merges.txt": MERGES}, "each token must have an id"),
@@ -208,8 +208,15 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
         ClipTokenizer.load(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "tokenizer_config.json"])
+def test_a_byte_order_mark_is_no_part_of_a_file(name: str, tmp_path: Path) -> None:
+    plain = ClipTokenizer.load(write_folder(tmp_path, TINY)).encode("aab b")
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+    assert ClipTokenizer.load(tmp_path).encode("aab b") == plain
+
+
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     write_folder(tmp_path, TINY)
     (tmp_path / "merges.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ModelError, match=r"merges.txt' must be a text file in UTF-8, but reading failed: .*; fetch the file again"):
+    with pytest.raises(ModelError, match=r"merges.txt: must be text in UTF-8, got the byte 0xff at 0; fetch it again"):
         ClipTokenizer.load(tmp_path)

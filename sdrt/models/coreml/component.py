@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
+from sdrt.files import exists
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.derived import derived_config
@@ -80,7 +81,7 @@ def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
     """
     path = Path(name).expanduser()
     inside = model.layout.controlnet(str(name))
-    paths = inside or ((path,) if is_package(path) and path.exists() else None)
+    paths = inside or ((path,) if is_package(path) and exists(path) else None)
     if paths is None:
         own = ", ".join(model.layout.controlnets) or "none"
         raise ConfigError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
+from sdrt.files import exists, is_file, is_folder
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
@@ -48,16 +49,16 @@ def read_config_overrides(config: str | Path | Mapping[str, Any] | None, limits:
     if isinstance(config, Mapping):
         return _from_mapping(config)
     path = Path(config).expanduser()
-    if path.is_file():
+    if is_file(path):
         return _from_mapping(read_json(path, limits))
-    if not path.is_dir():
+    if not is_folder(path):
         raise ConfigError(
             f"config must be a folder in diffusers' layout, a scheduler_config.json or a mapping, got {str(config)!r}; pass one of those"
         )
     files = {folder: path / folder / "config.json" for folder in _FOLDERS}
     scheduler = path / "scheduler" / "scheduler_config.json"
-    configs = {name: read_json(file, limits) for name, file in files.items() if file.is_file()}
-    if scheduler.is_file():
+    configs = {name: read_json(file, limits) for name, file in files.items() if exists(file)}
+    if exists(scheduler):
         configs["scheduler"] = read_json(scheduler, limits)
     if not configs:
         raise ConfigError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
+from sdrt.files import entries, exists, is_folder
 from sdrt.models.coreml.names import CONTROLNET_PREFIX, CONTROLNET_RESOURCES, PREFIX, RESOURCES, SUFFIXES, Role, controlnet_resource
 
 __all__ = ["PACKAGE_SUFFIXES", "Layout", "find_layout", "is_package"]
@@ -55,7 +56,7 @@ def find_layout(path: Path) -> Layout | None:
     MissingFileError : only one half of a network is there
     ModelError : packages of several models lie side by side
     """
-    if not path.is_dir() or is_package(path) or (path / "model_index.json").is_file():
+    if not is_folder(path) or is_package(path) or exists(path / "model_index.json"):
         return None
     if layout := _read(path):
         return layout
@@ -66,10 +67,10 @@ def find_layout(path: Path) -> Layout | None:
 
 
 def _nested(path: Path) -> Iterator[Path]:
-    for folder in sorted(path.iterdir()):
-        if folder.is_dir() and not is_package(folder):
+    for folder in entries(path):
+        if is_folder(folder) and not is_package(folder):
             yield folder
-            yield from (each for each in sorted(folder.iterdir()) if each.is_dir() and not is_package(each))
+            yield from (each for each in entries(folder) if is_folder(each) and not is_package(each))
 
 
 def _read(folder: Path) -> Layout | None:
@@ -88,10 +89,8 @@ def _read(folder: Path) -> Layout | None:
 
 def _stems(folder: Path) -> dict[str, Path]:
     """Return the packages of a folder by stem."""
-    stems: dict[str, Path] = {}
-    for suffix in reversed(PACKAGE_SUFFIXES):
-        stems |= {path.name.removesuffix(suffix): path for path in sorted(folder.glob(f"*{suffix}"))}
-    return stems
+    packages = [path for path in entries(folder) if is_package(path)] if is_folder(folder) else []
+    return {path.stem: path for suffix in reversed(PACKAGE_SUFFIXES) for path in packages if path.suffix == suffix}
 
 
 def _base(stem: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
+from sdrt.files import exists, is_folder
 from sdrt.models.base import ModelLimits, PipelineFlags
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
@@ -139,13 +140,13 @@ class CoreMLFolder(StoredModel):
         """The folder that was given or holds ``vocab.json``; None where CLIP's own vocabulary stands in."""
         if self.tokenizer is not None:
             inner = self.tokenizer / "tokenizer"
-            return inner if inner.is_dir() else self.tokenizer
-        return self.layout.path if (self.layout.path / "vocab.json").is_file() else None
+            return inner if is_folder(inner) else self.tokenizer
+        return self.layout.path if exists(self.layout.path / "vocab.json") else None
 
     @cached_property
     def tokenizer_2_path(self) -> Path | None:
         """The same for the second text encoder."""
-        if self.tokenizer is not None and (inner := self.tokenizer / "tokenizer_2").is_dir():
+        if self.tokenizer is not None and is_folder(inner := self.tokenizer / "tokenizer_2"):
             return inner
         return self.tokenizer_path
 
@@ -161,7 +162,7 @@ class CoreMLFolder(StoredModel):
         """What was given, else ``scheduler_config.json``, else that of Stable Diffusion 1.x or XL as published."""
         if self.config_overrides.scheduler is not None:
             return self.config_overrides.scheduler
-        if self._scheduler_file.is_file():
+        if exists(self._scheduler_file):
             return read_json(self._scheduler_file, self.allowed)
         return self._release.scheduler
 
@@ -209,7 +210,7 @@ class CoreMLFolder(StoredModel):
         assumed = {}
         if self.tokenizer_path is None:
             assumed["assumed tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
-        if self.config_overrides.scheduler is None and not self._scheduler_file.is_file():
+        if self.config_overrides.scheduler is None and not exists(self._scheduler_file):
             assumed["assumed scheduler"] = f"that of {kind}, for want of a scheduler_config.json"
         if "vae_decoder" not in self.sidecar.configs and "vae_decoder" not in self.config_overrides.components:
             assumed["assumed scaling_factor"] = f"that of {kind}, for want of an sdrt.json"

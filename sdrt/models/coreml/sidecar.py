@@ -9,7 +9,7 @@ from typing import Any
 from sdrt.errors import ModelError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.coreml.traced_values import TracedValue, read_traced_values
-from sdrt.models.json_file import read_json
+from sdrt.models.json_file import read_json_if_there
 
 __all__ = ["FORMAT", "SIDECAR", "Sidecar"]
 
@@ -69,7 +69,7 @@ class Sidecar:
 
     @cached_property
     def _content(self) -> Mapping[str, Any]:
-        return read_json(self.file, self.allowed) if self.file.is_file() else {}
+        return read_json_if_there(self.file, self.allowed)
 
     @cached_property
     def _coreml(self) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ size in bytes u64, offset of the numbers u64, unused bits at the end u64) and, a
 Source: apple/coremltools 9.0, mlmodel/src/MILBlob/Blob/StorageFormat.hpp.
 """
 
-import mmap
 import struct
 import threading
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.errors import MissingFileError, ModelError
+from sdrt.errors import ModelError
+from sdrt.files import map_file
 from sdrt.models.mlpackage.dtypes import BLOB_NAMES, NUMPY, SUB_BYTE_BITS, byte_count, size_of, unpack_bits
 from sdrt.models.mlpackage.files import inside
 from sdrt.models.mlpackage.mil import Blob, TensorType
@@ -39,6 +39,8 @@ class BlobFile:
     Parameters
     ----------
     path : Path
+    memory_map : bool
+        Whether its numbers stay on disk until they are read.
 
     Raises
     ------
@@ -46,15 +48,9 @@ class BlobFile:
     ModelError : it is no weight file of version 2
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, memory_map: bool = True) -> None:
         self.path = path
-        try:
-            with path.open("rb") as file:
-                self._data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        except FileNotFoundError:
-            raise MissingFileError(f"{path}: the weight file is missing; fetch or convert the package again") from None
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: the weight file cannot be mapped ({error}); fetch or convert the package again") from None
+        self._data = memoryview(map_file(path, memory_map=memory_map))
         if len(self._data) < ALIGNMENT:
             raise ModelError(f"{path}: a weight file must have at least {ALIGNMENT} bytes, got {len(self._data)}; fetch the package again")
         _, version = _FILE_HEADER.unpack(self._data[: _FILE_HEADER.size])
@@ -113,10 +109,13 @@ class BlobFiles:
     ----------
     root : Path
         The folder for which programs write ``@model_path``.
+    memory_map : bool
+        Whether numbers stay on disk until they are read.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, memory_map: bool = True) -> None:
         self._root = root
+        self._memory_map = memory_map
         self._files: dict[str, BlobFile] = {}
         self._lock = threading.Lock()
 
@@ -129,7 +128,7 @@ class BlobFiles:
         """
         with self._lock:
             if blob.file not in self._files:
-                self._files[blob.file] = BlobFile(self._path(blob.file))
+                self._files[blob.file] = BlobFile(self._path(blob.file), memory_map=self._memory_map)
             file = self._files[blob.file]
         return file.tensor(blob.offset, kind)
 

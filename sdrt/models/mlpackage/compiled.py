@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdrt.errors import ModelError
+from sdrt.files import exists, read_text
+from sdrt.json_text import parse_json
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.mlpackage.dtypes import NUMPY
 from sdrt.models.mlpackage.features import Description, Feature, Interface, Range
-from sdrt.models.mlpackage.files import read_bytes, read_json
 from sdrt.models.mlpackage.mil import Function, Program, TensorType, Typed
 from sdrt.models.mlpackage.mil_text import parse_program
 from sdrt.models.mlpackage.spec import ModelSpec
@@ -21,24 +22,21 @@ __all__ = ["read_compiled"]
 _SHAPE = re.compile(r"\[([^\[\]]*)\]")
 
 
-def read_compiled(path: Path) -> ModelSpec:
+def read_compiled(path: Path, limits: Limits = DEFAULT_LIMITS) -> ModelSpec:
     """Read a compiled model.
 
     Parameters
     ----------
     path : Path of the folder; it has a ``model.mil``
+    limits : Limits
 
     Raises
     ------
     ModelError : a file is damaged
     """
-    file = path / "model.mil"
-    try:
-        text = read_bytes(file).decode("utf-8")
-    except UnicodeDecodeError:
-        raise ModelError(f"{file}: is no UTF-8 text; fetch the model again") from None
-    program = parse_program(text, str(file))
-    content = read_json(path / "metadata.json") if (path / "metadata.json").exists() else None
+    file, described = path / "model.mil", path / "metadata.json"
+    program = parse_program(read_text(file, limits), str(file))
+    content = parse_json(read_text(described, limits, "json_bytes"), str(described)) if exists(described) else None
     entry = content[0] if isinstance(content, list) and content else content
     metadata: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
     version = metadata.get("specificationVersion")
@@ -91,7 +89,7 @@ def _feature(item: Typed, metadata: Mapping[str, Any]) -> Feature:
 def _shapes(text: Any) -> list[tuple[int, ...]]:
     """``"[[1, 4, 64, 64], [1, 4, 96, 96]]"`` or the same as text in a list."""
     shapes = [] if not isinstance(text, str) else _SHAPE.findall(text)
-    return [tuple(int(word) for word in re.findall(r"-?\d+", shape)) for shape in shapes]
+    return [tuple(int(word) for word in re.findall(r"-?\d{1,18}", shape)) for shape in shapes]
 
 
 def _ranges(text: Any) -> list[Range]:

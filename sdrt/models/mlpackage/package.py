@@ -1,16 +1,23 @@
 """What lies on disk: an .mlpackage folder, a compiled .mlmodelc folder, or a single .mlmodel file."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdrt.errors import MissingFileError, ModelError
+from sdrt.files import entries, exists, is_folder, map_file
+from sdrt.limits import DEFAULT_LIMITS, Limits
+from sdrt.models.json_file import read_json
 from sdrt.models.mlpackage.blob import BlobFiles
 from sdrt.models.mlpackage.compiled import read_compiled
 from sdrt.models.mlpackage.features import Interface
-from sdrt.models.mlpackage.files import inside, read_bytes, read_json
+from sdrt.models.mlpackage.files import inside
 from sdrt.models.mlpackage.spec import ModelSpec, read_model
+from sdrt.printable import shown
 
 __all__ = ["Package", "open_package", "read_interface"]
+
+_STAGE = re.compile(r"model\d{1,4}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +41,15 @@ class Package:
     stages: tuple["Package", ...] = field(default=())
 
 
-def open_package(path: str | Path) -> Package:
+def open_package(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, memory_map: bool = True) -> Package:
     """Read a model; weights stay on disk.
 
     Parameters
     ----------
     path : path of a ``.mlpackage`` or ``.mlmodelc`` folder, or of an ``.mlmodel`` file
+    limits : Limits
+    memory_map : bool
+        Whether weights stay on disk until they are read; see `sdrt.files.map_file`.
 
     Raises
     ------
@@ -47,22 +57,21 @@ def open_package(path: str | Path) -> Package:
     ModelError : it is damaged, or no such model
     """
     path = Path(path)
-    if not path.exists():
+    if not exists(path):
         raise MissingFileError(f"{path}: no such model; give the path of a .mlpackage or .mlmodelc folder")
-    if path.is_file():
-        return Package(path=path, form="mlmodel", model=read_model(read_bytes(path), str(path)), blobs=BlobFiles(path.parent))
-    if (path / "Manifest.json").exists():
-        file = _root_model(path)
-        return Package(path=path, form="mlpackage", model=read_model(read_bytes(file), str(file)), blobs=BlobFiles(file.parent))
-    if (path / "model.mil").exists():
-        model = read_compiled(path)
-        return Package(path=path, form="mlmodelc", model=model, blobs=BlobFiles(path))
-    if (path / "model0").is_dir():
-        return _compiled_pipeline(path)
+    if not is_folder(path):
+        return Package(path=path, form="mlmodel", model=_read_program(path, limits), blobs=BlobFiles(path.parent, memory_map=memory_map))
+    if exists(path / "Manifest.json"):
+        file = _root_model(path, limits)
+        return Package(path=path, form="mlpackage", model=_read_program(file, limits), blobs=BlobFiles(file.parent, memory_map=memory_map))
+    if exists(path / "model.mil"):
+        return Package(path=path, form="mlmodelc", model=read_compiled(path, limits), blobs=BlobFiles(path, memory_map=memory_map))
+    if is_folder(path / "model0"):
+        return _compiled_pipeline(path, limits, memory_map=memory_map)
     raise MissingFileError(f"{path}: has neither Manifest.json (.mlpackage) nor model.mil (.mlmodelc); give the path of such a folder")
 
 
-def read_interface(path: Path) -> Interface:
+def read_interface(path: Path, limits: Limits = DEFAULT_LIMITS) -> Interface:
     """Read the inputs and outputs of the package at a path; no weight is read.
 
     Raises
@@ -70,7 +79,7 @@ def read_interface(path: Path) -> Interface:
     MissingFileError : it is not there
     ModelError : it is damaged
     """
-    package = open_package(path)
+    package = open_package(path, limits)
     model = package.model
     interface = model.description.interface(model.description.default_function or "main")
     if interface.inputs and interface.outputs:
@@ -84,23 +93,28 @@ def read_interface(path: Path) -> Interface:
     return Interface(inputs=tuple(taken.values()), outputs=stages[-1].description.main.outputs)
 
 
-def _root_model(path: Path) -> Path:
+def _read_program(file: Path, limits: Limits) -> ModelSpec:
+    # mapped: of a large file that is no program only the first bytes are read
+    data = map_file(file)
+    limits.check("file_bytes", f"{file}: the size in bytes", len(data), ModelError)
+    return read_model(memoryview(data), str(file))
+
+
+def _root_model(path: Path, limits: Limits) -> Path:
     file = path / "Manifest.json"
-    manifest = read_json(file)
-    if not isinstance(manifest, dict):
-        raise ModelError(f"{file}: must hold an object, got {type(manifest).__name__}; fetch or convert the package again")
+    manifest = read_json(file, limits)
     items, root = manifest.get("itemInfoEntries"), manifest.get("rootModelIdentifier")
     entry = items.get(root) if isinstance(items, dict) and isinstance(root, str) else None
     name = entry.get("path") if isinstance(entry, dict) else None
     if not isinstance(name, str):
-        raise ModelError(f"{file}: names no root model (rootModelIdentifier {root!r}); fetch or convert the package again")
+        raise ModelError(f"{file}: names no root model (rootModelIdentifier {shown(root)}); fetch or convert the package again")
     return inside(path / "Data", name, f"{file}: the root model's path")
 
 
-def _compiled_pipeline(path: Path) -> Package:
+def _compiled_pipeline(path: Path, limits: Limits, *, memory_map: bool) -> Package:
     """Read a compiled pipeline, whose stages are the folders model0, model1 and so on."""
-    folders = sorted(path.glob("model[0-9]*"), key=lambda folder: int(folder.name[5:]) if folder.name[5:].isdecimal() else -1)
-    stages = tuple(open_package(folder) for folder in folders)
+    numbered = {int(each.name[5:]): each for each in entries(path) if _STAGE.fullmatch(each.name)}
+    stages = tuple(open_package(numbered[number], limits, memory_map=memory_map) for number in sorted(numbered))
     models = tuple(stage.model for stage in stages)
     model = ModelSpec(specification=models[0].specification, description=models[-1].description, program=None, models=models)
     return Package(path=path, form="mlmodelc", model=model, blobs=stages[0].blobs, stages=stages)

@@ -132,7 +132,7 @@ def test_missing_files_are_named(package: Packages, tmp_path: Path) -> None:
         MLProgram(tmp_path / "empty")
     shutil.copytree(source, tmp_path / "a.mlpackage")
     (tmp_path / "a.mlpackage" / _BLOB).unlink()
-    with pytest.raises(MissingFileError, match=r"weight\.bin: the weight file is missing"):
+    with pytest.raises(MissingFileError, match=r"weight\.bin: not found"):
         MLProgram(tmp_path / "a.mlpackage").predict(inputs)
 
 

@@ -1,4 +1,4 @@
-"""Convert the decoder's floats to bytes, and write and read PNG files that carry their settings."""
+"""Convert the decoder's floats to bytes, and write PNG files that carry their settings."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -10,6 +10,8 @@ import numpy as np
 
 from sdrt.arrays import U8, Float
 from sdrt.errors import ImageError
+from sdrt.images.chunks import read_text
+from sdrt.images.opening import open_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -79,47 +81,3 @@ def written_png(image: "Image", file: Path, text: Mapping[str, str]) -> Iterator
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ImageError(f"{file}: cannot be written ({error.strerror or error}); choose another place") from error
-
-
-def read_text(file: Path) -> dict[str, str]:
-    """Return the text chunks of a PNG.
-
-    Raises
-    ------
-    ImageError : the file is missing, or is no PNG
-    """
-    from PIL import Image, UnidentifiedImageError
-    from PIL.PngImagePlugin import PngImageFile
-
-    try:
-        with Image.open(file) as image:
-            if not isinstance(image, PngImageFile):
-                raise ImageError(f"{file}: must be a PNG, got {image.format}; sdrt writes its settings into PNG files alone")
-            # text chunks may follow the pixels: .text reads on to the end of the file
-            return {key: str(value) for key, value in image.text.items()}
-    except ImageError:
-        raise  # it is a ValueError too
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{file}: must be a PNG, got another kind of file; pass a picture") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ImageError(f"{file}: cannot be read ({reason}); pass a whole PNG file") from error
-
-
-def open_picture(file: Path) -> "Image":
-    """Return a picture from a file, read whole.
-
-    Raises
-    ------
-    ImageError : the file is missing, or is no picture
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as image:
-            image.load()
-            return image.copy()
-    except FileNotFoundError as error:
-        raise ImageError(f"{file}: no such file; pass a picture") from error
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{file}: cannot be read as a picture ({error}); convert it to PNG or JPEG") from error

@@ -8,6 +8,7 @@ from converter.compression.settings import Compression, LinearQuantization, Mixe
 from converter.options import Attention, ComputeUnit, ConvertOptions, DeploymentTarget
 from converter.sizes import parse_sizes
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
 
 __all__ = ["add_arguments", "parse_options"]
 
@@ -38,7 +39,7 @@ def parse_options(arguments: argparse.Namespace) -> ConvertOptions:
     parts = tuple(name for name, _ in _PARTS if getattr(arguments, f"convert_{name}"))
     return ConvertOptions(
         model=arguments.model_version,
-        out=arguments.o,
+        out=_output_folder(arguments),
         parts=parts,
         controlnets=tuple(arguments.convert_controlnet),
         refiner=arguments.refiner_version,
@@ -53,7 +54,8 @@ def parse_options(arguments: argparse.Namespace) -> ConvertOptions:
         text_token_sequence_length=arguments.text_token_sequence_length,
         text_encoder_hidden_size=arguments.text_encoder_hidden_size,
         precision=arguments.precision,
-        float32_weights=arguments.no_quantized,
+        # in half precision there is nothing to keep: Apple's command lines pass the flag all the same
+        float32_weights=arguments.no_quantized and arguments.precision == "float32",
         timestep_dtype=arguments.timestep_dtype,
         compression=_parse_compression(arguments),
         chunk=arguments.chunk_unet,
@@ -118,6 +120,7 @@ def _add_form(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("inputs and layout")
     group.add_argument(
         "--attention-implementation",
+        type=str.upper,
         choices=tuple(Attention),
         default=Attention.SPLIT_EINSUM,
         help="ORIGINAL for GPUs, SPLIT_EINSUM for the Neural Engine, SPLIT_EINSUM_V2 for that of phones (default SPLIT_EINSUM)",
@@ -143,7 +146,7 @@ def _add_form(command: argparse.ArgumentParser) -> None:
 def _add_numbers(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("numbers and machines")
     group.add_argument("--precision", choices=("float16", "float32"), default="float16", help="precision of computation (default float16)")
-    group.add_argument("--no-quantized", action="store_true", help="with --precision float32: weights in float32 too, not in float16")
+    group.add_argument("--no-quantized", action="store_true", help="with --precision float32: store weights in float32 too")
     group.add_argument("--compute-unit", choices=get_args(ComputeUnit), default="ALL", help="the units that a Mac may use (default ALL)")
     group.add_argument(
         "--min-deployment-target",
@@ -164,7 +167,8 @@ def _add_compression(command: argparse.ArgumentParser) -> None:
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("output")
-    group.add_argument("-o", type=Path, default=Path(), metavar="DIR", help="the folder to write to (default: the current one)")
+    group.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="the folder to write to, as -o")
+    group.add_argument("-o", type=Path, metavar="DIR", help="the folder to write to (default: the current one)")
     group.add_argument("--overwrite", action="store_true", help="replace files made with other options")
     group.add_argument(
         "--check-output-correctness",
@@ -175,6 +179,13 @@ def _add_output(command: argparse.ArgumentParser) -> None:
     group.add_argument("--correctness-psnr", type=float, metavar="DB", help="the PSNR that the comparison must reach (default 35)")
     group.add_argument("--bundle-resources-for-swift-cli", action="store_true", help="write the Resources folder of Apple's Swift package")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no file names")
+
+
+def _output_folder(arguments: argparse.Namespace) -> Path:
+    folders = {folder for folder in (arguments.o, arguments.folder) if folder is not None}
+    if len(folders) > 1:
+        raise ConfigError(f"a conversion must have one output folder, got {arguments.folder} and -o {arguments.o}; leave one out")
+    return next(iter(folders), Path())
 
 
 def _parse_lora(text: str) -> tuple[str, float]:
@@ -208,4 +219,4 @@ def _parse_bytes(text: str) -> int:
     try:
         return int(float(number.removesuffix(unit)) * _UNITS[unit])
     except (ValueError, OverflowError):
-        raise ConfigError(f"--target-size must be a number of bytes, or such as 900M or 1.5G, got {text!r}; write it so") from None
+        raise ConfigError(f"--target-size must be a number of bytes, or such as 900M or 1.5G, got {shown(text)}; write it so") from None

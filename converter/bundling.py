@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from converter.storing import move_into_place, workplace
+from converter.workplace import move_into_place, workplace
 from sdrt.errors import BackendError, MissingFileError
 from sdrt.models.coreml.names import CONTROLNET_PREFIX, CONTROLNET_RESOURCES, RESOURCES, controlnet_resource, file_stem
 

@@ -12,8 +12,8 @@ from typing import Any
 from converter.blobs import copy_records, record_bytes
 from converter.cutting import FLOAT16, FLOAT32, INT32, Cut, best_cut, blob_values
 from converter.metadata import annotate
-from converter.storing import move_into_place, workplace
 from converter.tools import quiet, toolkit
+from converter.workplace import move_into_place, workplace
 from sdrt.backends.coreml import MLProgram
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 

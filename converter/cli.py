@@ -1,18 +1,20 @@
 """The commands ``python -m converter`` and ``sdrt convert``.
 
-Exit status: 0 on success, 2 for an error (one line on standard error, with the fix), 130 after Ctrl-C.
+Exit status: 0 on success, 2 for an error (one line on standard error, with the fix), 130 after Ctrl-C, 143 when terminated.
 """
 
 import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from converter.arguments import add_arguments, parse_options
+from converter.interruption import Interrupted, interruptible
 from converter.tools import silence_resource_tracker
 from sdrt._version import __version__
 from sdrt.errors import SdrtError
+from sdrt.printable import printable
 
 if TYPE_CHECKING:
     from converter.progress import ProgressUpdate
@@ -23,6 +25,15 @@ __all__ = ["add_command", "main", "parse_options", "parser"]
 _DESCRIPTION = "Convert a Stable Diffusion model for Core ML, on any system, and compare each result with its source."
 _EXAMPLE = "example: {program} --model-version nano --convert-unet --convert-text-encoder --convert-vae-decoder -o nano-coreml"
 
+_NAME_LENGTH = 60  # characters of a package's name in the progress bar
+
+
+class _Parser(argparse.ArgumentParser):
+    """Report a wrong argument in one line, as every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"converter: {printable(message)}; 'python -m converter --help' lists the arguments\n")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``python -m converter``, and return the exit status.
@@ -32,22 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         The arguments without the program's name; None takes those of the process.
     """
-    arguments = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="converter: %(message)s")
     try:
-        run(arguments)
+        arguments = parser().parse_args(argv)
+        level = logging.INFO if arguments.verbose else logging.ERROR if arguments.quiet else logging.WARNING
+        logging.basicConfig(level=level, format="converter: %(message)s")
+        _run(arguments)
     except SdrtError as error:
         print(f"converter: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("converter: interrupted; finished packages are kept", file=sys.stderr)
-        return 130
+    except (Interrupted, KeyboardInterrupt) as stop:
+        return _report_interruption("converter", stop)
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of ``python -m converter``."""
-    top = argparse.ArgumentParser(prog="converter", description=_DESCRIPTION, epilog=_EXAMPLE.format(program="python -m converter"))
+    top = _Parser(prog="converter", description=_DESCRIPTION, epilog=_EXAMPLE.format(program="python -m converter"))
     top.add_argument("--version", action="version", version=f"sdrt {__version__}")
     top.add_argument("-v", "--verbose", action="store_true", help="report each step on standard error")
     add_arguments(top)
@@ -64,20 +75,37 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Convert with a progress bar, then print what was made.
+    """Run ``sdrt convert``.
 
     Raises
     ------
     SdrtError : see `converter.conversion.convert`
+    SystemExit : it was interrupted; of that, sdrt's own command line would say what becomes of pictures
     """
+    try:
+        _run(arguments)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        raise SystemExit(_report_interruption("sdrt", stop)) from None
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """Convert with a progress bar, then print what was made."""
     options = parse_options(arguments)
     silence_resource_tracker()
-    from converter.conversion import convert
+    with interruptible():
+        from converter.conversion import convert
 
-    with _ProgressBar(shown=not arguments.quiet) as bar:
-        report = convert(options, progress=bar)
+        with _ProgressBar(shown=not arguments.quiet) as bar:
+            report = convert(options, progress=bar)
     if not arguments.quiet:
-        print(*_report_lines(report), sep="\n")
+        print(*map(printable, _report_lines(report)), sep="\n")
+
+
+def _report_interruption(program: str, stop: BaseException) -> int:
+    """Say that a conversion was interrupted, and return the exit status."""
+    status, what = (stop.status, "terminated") if isinstance(stop, Interrupted) else (130, "interrupted")
+    print(f"{program}: {what}; finished packages are kept", file=sys.stderr)
+    return status
 
 
 class _ProgressBar:
@@ -91,9 +119,13 @@ class _ProgressBar:
         from tqdm import tqdm
 
         if self._bar is None:
-            self._bar = tqdm(disable=not self._shown, file=sys.stderr, bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]")
+            # None: no bar in a stream that is no terminal
+            self._bar = tqdm(
+                disable=None if self._shown else True, file=sys.stderr, bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]"
+            )
         self._bar.total, self._bar.n = update.total, update.done
-        self._bar.set_description_str(f"{update.package or 'all'}: {update.stage}{f' {update.detail}' if update.detail else ''}")
+        name = printable(update.package or "all", _NAME_LENGTH)
+        self._bar.set_description_str(f"{name}: {update.stage}{f' {update.detail}' if update.detail else ''}")
 
     def __enter__(self) -> "_ProgressBar":
         return self

@@ -17,11 +17,13 @@ from converter.report import Outcome, Report, Status
 from converter.sidecars import check_folder, write_sidecars
 from converter.sizes import resolve_sizes
 from converter.source import model_name, open_source
-from converter.storing import check_opens, move_into_place, workplace
+from converter.storing import check_opens, store
 from converter.tools import require_packages
+from converter.workplace import move_into_place, output_folder, workplace
 from sdrt.errors import ConfigError, ConversionError
 from sdrt.models.coreml.names import Role, file_stem
 from sdrt.models.coreml.traced_values import TracedValue
+from sdrt.printable import shown
 
 if TYPE_CHECKING:
     from converter.parts.traceable import TraceablePart
@@ -58,19 +60,25 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Rep
     ConversionError : a file exists that was made with other options, a package differs from its source, or writing fails
     MissingExtraError : a package of the extra ``convert`` is not installed
     """
+    if not isinstance(options, ConvertOptions):
+        raise ConfigError(f"options must be ConvertOptions, got {shown(options)}; pass converter.ConvertOptions(model=..., out=...)")
+    if progress is not None and not callable(progress):
+        raise ConfigError(f"progress must be a function, got {shown(progress)}; pass one, or leave it out")
     report = _Reporter(progress)
     require_packages("coremltools")
-    if options.chunk and not (options.parts or options.controlnets or options.refiner):
-        outcomes = tuple(_chunk_existing(options, report))
-    else:
-        outcomes = _convert(options, report)
-    resources = None
-    if options.bundle:
-        from converter.bundling import bundle
+    remarks: Mapping[str, str] = {}
+    with output_folder(options.out):
+        if options.chunk and not (options.parts or options.controlnets or options.refiner):
+            outcomes = tuple(_chunk_existing(options, report))
+        else:
+            outcomes, remarks = _convert(options, report)
+        resources = None
+        if options.bundle:
+            from converter.bundling import bundle
 
-        report("", "bundling")
-        resources = bundle(options.out, model_name(options.model))
-    return Report(outcomes=outcomes, resources=resources)
+            report("", "bundling")
+            resources = bundle(options.out, model_name(options.model))
+    return Report(outcomes=outcomes, resources=resources, remarks=remarks)
 
 
 class _Reporter:
@@ -97,12 +105,14 @@ class _Made:
     values: Mapping[str, TracedValue] = field(default_factory=dict)
 
 
-def _convert(options: ConvertOptions, report: _Reporter) -> tuple[Outcome, ...]:
+def _convert(options: ConvertOptions, report: _Reporter) -> tuple[tuple[Outcome, ...], Mapping[str, str]]:
     require_packages("torch", "diffusers", "transformers")
     source = open_source(options)
     check_folder(options.out, source.name)
     sizes = resolve_sizes(source, options)
     plan = plan_jobs(source, sizes, options)
+    for remark in plan.remarks.values():
+        _log.warning("%s", remark)
     report.packages = len(plan.jobs)
     up_to_date = {job.stem: _is_up_to_date(job) for job in plan.jobs}
     outcomes: list[Outcome] = []
@@ -117,7 +127,7 @@ def _convert(options: ConvertOptions, report: _Reporter) -> tuple[Outcome, ...]:
         gc.collect()
     made = [job.component for job, outcome in zip(plan.jobs, outcomes, strict=True) if outcome.status == "made" and job.source is source]
     write_sidecars(options.out, source, sizes, converted=made, refiner=plan.refiner, controlnets=plan.controlnets, traces=traces)
-    return tuple(outcomes)
+    return tuple(outcomes), plan.remarks
 
 
 def _package_path(out: Path, stem: str) -> Path:
@@ -174,31 +184,32 @@ def _make(job: Job, path: Path, report: _Reporter) -> _Made:
     """Convert, compress and compare a network, and store it."""
     options = job.options
     verifications: list[tuple[str, Verification]] = []
-    converted, checkable = _converted(job, report)
+    stored = path.parent / "uncompressed" / path.name if job.compressed else path
+    stored.parent.mkdir(exist_ok=True)
+    converted, checkable = _converted(job, stored, report)
     model, values = converted.model, converted.values
     del converted
-    model.save(str(path))
-    check_opens(path)
+    store(model, stored)
+    check_opens(stored)
     checking = options.check and checkable
     report_check = partial(report, job.stem, "comparing with its source")
     if checking:
         min_psnr = APPLES_PSNR if options.min_psnr is None else options.min_psnr
-        verifications.append(("converted", check_package(job, path, report_check, min_psnr=min_psnr)))
+        verifications.append(("converted", check_package(job, stored, report_check, min_psnr=min_psnr)))
     if job.compressed:
         report(job.stem, "compressing")
-        before = path.rename(path.with_name("before.mlpackage"))
         _compress(model, job, path, report)
         del model
         if checking:
             # The loss of compression is reported; it is only an error if the caller limits it.
             min_psnr = _NOISE if options.min_psnr is None else options.min_psnr
-            verifications.append(("compressed", check_package(job, path, report_check, min_psnr=min_psnr, sibling=[before])))
+            verifications.append(("compressed", check_package(job, path, report_check, min_psnr=min_psnr, sibling=[stored])))
     unverified = "memory cannot hold the network twice" if options.check and not checkable else ""
     return _Made(verifications=tuple(verifications), unverified=unverified, values=values)
 
 
-def _converted(job: Job, report: _Reporter) -> "tuple[ConvertedModel, bool]":
-    """Return the network as a Core ML model with its metadata, and whether memory suffices to compare it with its source."""
+def _converted(job: Job, package: Path, report: _Reporter) -> "tuple[ConvertedModel, bool]":
+    """Return the network as a Core ML model in a package, with its metadata, and whether memory suffices to compare it with its source."""
     from converter.metadata import describe_part
     from converter.tracing import to_coreml
 
@@ -209,6 +220,7 @@ def _converted(job: Job, report: _Reporter) -> "tuple[ConvertedModel, bool]":
     report(job.stem, "converting")
     converted = to_coreml(
         part,
+        package,
         target=options.deployment_target,
         compute_unit=options.compute_unit,
         half_weights=not (options.float32_weights or job.compressed),
@@ -227,7 +239,7 @@ def _compress(model: Any, job: Job, path: Path, report: _Reporter) -> None:
     smaller = compress(
         model, job.options.compression, progress=lambda what, done, total: report(job.stem, "compressing", f"{what} ({done}/{total})")
     )
-    smaller.save(str(path))
+    store(smaller, path)
     check_opens(path)
 
 

@@ -1,7 +1,7 @@
 """Plan a conversion: one job for each package, with the options that its content depends on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,11 +113,14 @@ class Plan:
     controlnets : mapping of str to Source
         The ControlNets by the stem of their file.
     refiner : Source or None
+    remarks : mapping of str to str
+        A sentence on everything that was requested and is left out, by its topic.
     """
 
     jobs: tuple[Job, ...]
     controlnets: Mapping[str, Source]
     refiner: Source | None
+    remarks: Mapping[str, str]
 
 
 def plan_jobs(source: Source, sizes: Sizes, options: ConvertOptions) -> Plan:
@@ -133,7 +136,14 @@ def plan_jobs(source: Source, sizes: Sizes, options: ConvertOptions) -> Plan:
             "a conversion must be asked for a network, got none; pass parts, as --convert-unet --convert-text-encoder "
             "--convert-vae-decoder do"
         )
-    jobs = [_job(role, component, source, source, sizes, options) for role, component in _requested(source, options)]
+    remarks = {}
+    parts = [part for part in options.parts if part != "safety_checker" or part in source.model.components]
+    if len(parts) < len(options.parts):
+        # Apple's own command lines request the checker of every model, and their converter leaves out a missing one
+        remarks["no safety checker"] = f"{source.name} has no safety checker; none is converted"
+        if not (parts or options.controlnets or options.refiner):
+            raise ConfigError(f"a conversion must be asked for a network that the model has, got safety_checker: {source.name} has none")
+    jobs = [_job(role, component, source, source, sizes, options) for role, component in _requested(source, parts, options)]
     controlnets = {}
     for name in options.controlnets:
         controlnet = open_controlnet(options, name)
@@ -144,12 +154,15 @@ def plan_jobs(source: Source, sizes: Sizes, options: ConvertOptions) -> Plan:
     if options.refiner is not None:
         refiner = open_refiner(options, options.refiner)
         jobs.append(_job("refiner", "unet", refiner, source, sizes, options))
-    return Plan(jobs=tuple(jobs), controlnets=controlnets, refiner=refiner)
+    stems = [job.stem for job in jobs]
+    if repeated := [stem for stem in stems if stems.count(stem) > 1]:
+        raise ConfigError(f"each package must have a name of its own, got {repeated[0]}.mlpackage twice; convert one of them elsewhere")
+    return Plan(jobs=tuple(jobs), controlnets=controlnets, refiner=refiner, remarks=remarks)
 
 
-def _requested(source: Source, options: ConvertOptions) -> list[tuple[Role, ComponentName]]:
+def _requested(source: Source, parts: Sequence[str], options: ConvertOptions) -> list[tuple[Role, ComponentName]]:
     roles: list[tuple[Role, ComponentName]] = []
-    for part in options.parts:
+    for part in parts:
         if part == "text_encoder":
             roles += [(each, each) for each in ("text_encoder", "text_encoder_2") if each in source.model.components]
         elif part not in source.model.components:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["OPTIONS", "annotate", "compression_text", "describe_part", "differences", "read_options"]
 
 OPTIONS, _DIGEST = "sdrt.pipeline.options", "sdrt.digest"
+# By this entry, tools recognise a U-Net of Apple's interface. Source: apple/ml-stable-diffusion at e12202c, torch2coreml.py, _version.py.
+_APPLES_VERSION = "com.github.apple.ml-stable-diffusion.version"
 
 _SUMMARIES: Mapping[Role, str] = {
     "text_encoder": "Encodes the prompt: the text encoder of a Stable Diffusion model",
@@ -102,6 +104,8 @@ def describe_part(model: Any, part: "TraceablePart", job: "Job") -> None:
     }
     if part.role in ("unet", "control_unet", "refiner", "controlnet"):
         entries["sdrt.attention"] = str(job.options.attention)
+    if part.role in ("unet", "control_unet", "refiner"):
+        entries[_APPLES_VERSION] = "1.1.0"
     for key, value in entries.items():
         model.user_defined_metadata[key] = value
 

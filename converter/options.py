@@ -1,15 +1,18 @@
 """The options of a conversion: one frozen record, made by the command line or by a program."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-from converter.compression.settings import Compression
+from converter.compression.settings import Compression, LinearQuantization, MixedBits, Palettization, Pruning
 from sdrt.errors import ConfigError
 from sdrt.models.base import Pickled
 from sdrt.models.coreml.names import ComputeUnit
 from sdrt.models.single_file import PredictionType
+from sdrt.values import Choice, FilePath, Flag, Integer, Kind, ListOf, Nullable, Number, RefusedError, read_values
 
 __all__ = ["PARTS", "Attention", "ComputeUnit", "ConvertOptions", "DeploymentTarget", "Precision"]
 
@@ -19,6 +22,8 @@ DeploymentTarget: TypeAlias = Literal["macOS13", "macOS14", "macOS15", "iOS16", 
 # For SPLIT_EINSUM_V2; source: apple/ml-stable-diffusion at e12202c, attention.py, where it fits the cache of an iPhone's Neural Engine.
 QUERIES_AT_A_TIME = 512
 
+# Pixels or latents along one side, and tokens: a slip of more digits would take the machine's memory.
+_LARGEST_SIDE = 2**14
 
 # Networks that can be requested besides ControlNets and a refiner; ``text_encoder`` means both encoders of Stable Diffusion XL.
 PARTS = ("vae_decoder", "vae_encoder", "unet", "text_encoder", "safety_checker")
@@ -121,10 +126,11 @@ class ConvertOptions:
     pickled: Pickled = "refuse"
 
     def __post_init__(self) -> None:
-        if unknown := [part for part in self.parts if part not in PARTS]:
-            raise ConfigError(f"parts must be among {', '.join(PARTS)}, got {', '.join(unknown)}; choose from those")
-        if self.batch not in (1, 2):
-            raise ConfigError(f"batch must be 2, for guidance, or 1, got {self.batch}; choose one of those")
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in read_values("", given, _KINDS).items():
+            object.__setattr__(self, name, value)
+        if len(set(self.parts)) != len(self.parts):
+            raise ConfigError(f"parts must be different, got {', '.join(self.parts)}; leave out the repeated ones")
         if self.merge_chunks and not self.chunk:
             raise ConfigError("merge_chunks must come with chunk, whose halves it joins, got it alone; set chunk too, or leave it out")
         if self.float32_weights and self.precision == "float16":
@@ -143,5 +149,90 @@ class ConvertOptions:
             raise ConfigError(f"a U-Net to be cut in two must have one size, got {len(self.sizes)}; leave chunk out, or all sizes but one")
         if len(set(self.sizes)) != len(self.sizes):
             raise ConfigError(f"sizes must be different, got {self.sizes}; leave out the repeated ones")
-        if bad := [size for size in (*self.sizes, latent) if any(side is not None and side < 1 for side in size)]:
-            raise ConfigError(f"a height or width must be at least 1, got {bad[0]}; choose such a size")
+
+
+class _ModelName(Kind[str]):
+    """A path or a repository's name, as text: a Path would lose what tells ``./nano`` from ``nano``."""
+
+    def describe(self) -> str:
+        return "a path or a repository's name"
+
+    def convert(self, value: object) -> str:
+        if not FilePath().convert(value).parts:
+            raise RefusedError
+        return os.fspath(value)  # type: ignore[call-overload,no-any-return]
+
+
+class _AttentionName(Kind[Attention]):
+    """A form of attention, in capitals or not."""
+
+    def describe(self) -> str:
+        return " or ".join(Attention)
+
+    def convert(self, value: object) -> Attention:
+        try:
+            return Attention(str.upper(value))  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise RefusedError from None
+
+
+class _LoraFile(Kind[tuple[str, float]]):
+    """A LoRA's file and its strength."""
+
+    def describe(self) -> str:
+        return "a path and a number"
+
+    def convert(self, value: object) -> tuple[str, float]:
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            raise RefusedError
+        return _ModelName().convert(value[0]), Number().convert(value[1])
+
+
+class _CompressionSettings(Kind[Compression]):
+    """One of the records of compression."""
+
+    def describe(self) -> str:
+        return " or ".join(kind.__name__ for kind in get_args(Compression))
+
+    def convert(self, value: object) -> Compression:
+        if not isinstance(value, Palettization | LinearQuantization | Pruning | MixedBits):
+            raise RefusedError
+        return value
+
+
+_NAME, _SIDE = _ModelName(), Integer(minimum=1, maximum=_LARGEST_SIDE)
+_PRECISION = Choice(*get_args(Precision))
+
+_KINDS: Mapping[str, Kind[Any]] = {
+    "model": _NAME,
+    "out": FilePath(),
+    "parts": ListOf(Choice(*PARTS)),
+    "controlnets": ListOf(_NAME),
+    "refiner": Nullable(_NAME),
+    "vae": Nullable(_NAME),
+    "loras": ListOf(_LoraFile()),
+    "attention": _AttentionName(),
+    "unet_support_controlnet": Flag(),
+    "batch": Integer(minimum=1, maximum=2),
+    "sizes": ListOf(ListOf(_SIDE, 2, 2)),
+    "latent_height": Nullable(_SIDE),
+    "latent_width": Nullable(_SIDE),
+    "text_token_sequence_length": Nullable(Integer(minimum=1, maximum=_LARGEST_SIDE)),
+    "text_encoder_hidden_size": Nullable(Integer(minimum=1)),
+    "precision": _PRECISION,
+    "float32_weights": Flag(),
+    "timestep_dtype": _PRECISION,
+    "compression": Nullable(_CompressionSettings()),
+    "chunk": Flag(),
+    "merge_chunks": Flag(),
+    "compute_unit": Choice(*get_args(ComputeUnit)),
+    "deployment_target": Choice(*get_args(DeploymentTarget)),
+    "check": Flag(),
+    "min_psnr": Nullable(Number()),
+    "bundle": Flag(),
+    "overwrite": Flag(),
+    "cache_dir": Nullable(FilePath()),
+    "variant": Nullable(_NAME),
+    "prediction_type": Nullable(Choice(*get_args(PredictionType))),
+    "pickled": Choice(*get_args(Pickled)),
+}

@@ -1,6 +1,7 @@
 """The result of a conversion."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -47,10 +48,13 @@ class Report:
     outcomes : tuple of Outcome
     resources : Path or None
         The folder for Swift's package, if requested.
+    remarks : mapping of str to str
+        What was assumed or left out, by its topic; each is logged too.
     """
 
     outcomes: tuple[Outcome, ...]
     resources: Path | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def packages(self) -> tuple[Path, ...]:

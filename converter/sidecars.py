@@ -8,7 +8,7 @@ from typing import Any
 
 from converter.sizes import Sizes
 from converter.source import Source
-from converter.storing import write_text
+from converter.workplace import write_text
 from sdrt.errors import ConversionError, ModelError
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.sidecar import FORMAT, SIDECAR
@@ -22,12 +22,14 @@ __all__ = ["check_folder", "write_sidecars"]
 
 
 def check_folder(out: Path, name: str) -> None:
-    """Refuse a folder that holds another model: its vocabulary and scheduler apply to all its packages.
+    """Refuse a folder that holds another model, or one in diffusers' layout: its vocabulary and scheduler apply to all its packages.
 
     Raises
     ------
-    ConversionError : ``sdrt.json`` belongs to another model, or cannot be read
+    ConversionError : ``sdrt.json`` belongs to another model, or cannot be read; ``model_index.json`` is there
     """
+    if (out / "model_index.json").exists():
+        raise ConversionError(f"{out}: must be a folder for packages, got a model in diffusers' layout; choose another folder with -o")
     existing = _read(out).get("coreml", {}).get("name", name)
     if existing != name:
         raise ConversionError(f"{out}: must hold the packages of {name!r} alone, got those of {existing!r}; choose another folder with -o")

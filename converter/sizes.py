@@ -7,8 +7,11 @@ from converter.source import Source
 from sdrt.errors import ConfigError
 from sdrt.models.components.denoisers import latent_multiple
 from sdrt.models.families import LatentFormat
+from sdrt.printable import shown
 
 __all__ = ["Sizes", "parse_sizes", "resolve_sizes"]
+
+_LONGEST_SIZE = 40  # characters; Python reads no number of thousands of digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,9 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
     for size in text.split(","):
         width, _, height = size.strip().lower().partition("x")
         if not (width.isdecimal() and height.isdecimal()):
-            raise ConfigError(f"--sizes must be WIDTHxHEIGHT, or several separated by commas, as 512x512,512x768, got {size!r}; write that")
+            raise ConfigError(
+                f"--sizes must be WIDTHxHEIGHT, or several separated by commas, as 512x512,512x768, got {shown(size)}; write that"
+            )
         sizes.append((int(height), int(width)))
     return tuple(sizes)
 

@@ -1,10 +1,9 @@
-"""Write files whole or not at all: under another name first, opened for a check, and only then moved into place."""
+"""Store a converted model as a package, and open the package as a check."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,33 +14,24 @@ from sdrt.models.mlpackage.mil import Blob, TensorType, Value
 from sdrt.models.mlpackage.package import Package, open_package
 from sdrt.models.mlpackage.spec import ModelSpec
 
-__all__ = ["check_opens", "move_into_place", "workplace", "write_text"]
+__all__ = ["check_opens", "store"]
 
 
-@contextmanager
-def workplace(out: Path) -> Iterator[Path]:
-    """Make a folder inside ``out`` for unfinished files; it is removed afterwards, whatever happens.
+def store(model: Any, package: Path) -> None:
+    """Store a model as a package; coremltools' temporary copy of it, which would stay until the process ends, is removed.
 
-    Raises
-    ------
-    ConversionError : the disk is full, or ``out`` is not writable
+    Parameters
+    ----------
+    model : coremltools.models.MLModel
+        If its own package is the one to store, only its description is written anew.
+    package : path of a .mlpackage
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".converting-", dir=out))
-    except OSError as error:
-        raise ConversionError(f"{out}: must be writable, got {error.strerror}; choose another folder with -o") from error
-    try:
-        yield folder
-    except OSError as error:
-        if isinstance(error, SdrtError):
-            raise
-        reason = error.strerror or error
-        raise ConversionError(
-            f"{out}: writing failed ({reason}), and nothing incomplete is left; make room, or choose another folder"
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if model.package_path == str(package):
+        (package / "Data" / "com.apple.CoreML" / "model.mlmodel").write_bytes(model._spec.SerializeToString())
+        return
+    model.save(str(package))
+    if model.is_temp_package:
+        shutil.rmtree(model.package_path)
 
 
 def check_opens(package: Path) -> None:
@@ -79,31 +69,3 @@ def _constants(package: Package, model: ModelSpec) -> Iterator[tuple[str, Array]
                     yield operation.name, package.blobs.tensor(value.data, value.type)
                 elif isinstance(value, Value) and isinstance(value.data, np.ndarray):
                     yield operation.name, value.data
-
-
-def move_into_place(written: Path, place: Path) -> None:
-    """Give a finished file or folder its name; an existing one is only removed once the new one is in place.
-
-    Parameters
-    ----------
-    written : Path
-        In a `workplace` of the same folder.
-    place : Path
-    """
-    before = written.with_name(f"{written.name}.before")
-    with suppress(FileNotFoundError):
-        place.rename(before)
-    try:
-        written.rename(place)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            before.rename(place)
-        raise
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with workplace(file.parent) as folder:
-        written = folder / file.name
-        written.write_text(text, encoding="utf-8")
-        written.replace(file)

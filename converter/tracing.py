@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class ConvertedModel:
     Parameters
     ----------
     model : coremltools.models.MLModel
-        Its weights are in a temporary folder.
+        Its package lacks the descriptions that are added to it later.
     values : mapping
         The program's names of what diffusers' modules give, by module path.
     """
@@ -38,12 +39,16 @@ class ConvertedModel:
     values: Mapping[str, TracedValue]
 
 
-def to_coreml(part: TraceablePart, *, target: DeploymentTarget, compute_unit: ComputeUnit, half_weights: bool) -> ConvertedModel:
+def to_coreml(
+    part: TraceablePart, package: Path, *, target: DeploymentTarget, compute_unit: ComputeUnit, half_weights: bool
+) -> ConvertedModel:
     """Trace a part and convert it; the part's module is not needed afterwards.
 
     Parameters
     ----------
     part : TraceablePart
+    package : Path
+        The .mlpackage to make.
     target : DeploymentTarget
     compute_unit : ComputeUnit
         For a part that does not require one itself.
@@ -70,6 +75,7 @@ def to_coreml(part: TraceablePart, *, target: DeploymentTarget, compute_unit: Co
                     outputs=[ct.TensorType(name=each.name, dtype=_DTYPES[each.dtype]) for each in part.outputs],
                     pass_pipeline=half_precision_weights() if half_weights and part.precision == "float32" else None,
                     skip_model_load=True,
+                    package_dir=str(package),
                 )
             model._mil_program.validate(check_essential_scope=True)
             values = map_values(part.role, part.module, traced, model._mil_program)

@@ -1,4 +1,4 @@
-"""Ask the system what this process runs on: cores, memory, processor.
+"""Ask the system what this process runs on (cores, memory, processor), and for a lock.
 
 No call behind these functions exists on every system (Windows has neither ``os.sysconf`` nor ``os.sched_getaffinity``, only Linux has
 ``/proc``), so each is made here alone, with what to assume where it is missing.
@@ -6,9 +6,10 @@ No call behind these functions exists on every system (Windows has neither ``os.
 
 import os
 import platform
+import sys
 from pathlib import Path
 
-__all__ = ["available_memory", "processor_flags", "processor_name", "total_memory", "usable_cores"]
+__all__ = ["available_memory", "lock_file", "processor_flags", "processor_name", "total_memory", "usable_cores"]
 
 # Assumed where the system does not say (Windows): what a machine that runs these models has at least.
 _ASSUMED_MEMORY = 2**34
@@ -65,3 +66,24 @@ def _cpuinfo() -> list[tuple[str, str]]:
         return []
     pairs = (line.partition(":") for line in _CPUINFO.read_text(encoding="utf-8").split("\n\n", 1)[0].splitlines())
     return [(key.strip(), value.strip()) for key, _, value in pairs]
+
+
+def lock_file(handle: int) -> None:
+    """Lock an open file for this process, until it is closed.
+
+    Raises
+    ------
+    BlockingIOError : another process, or another handle of this one, has locked it
+    OSError : its disk has no locks
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(*error.args) from None
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,7 @@
 """The command line: each flag sets its option, and errors name the reason."""
 
+import signal
+import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -9,7 +11,9 @@ import pytest
 
 from converter import cli
 from converter.compression.settings import LinearQuantization, MixedBits, Palettization, Pruning
+from converter.interruption import interruptible
 from converter.options import Attention, ConvertOptions, DeploymentTarget
+from converter.workplace import output_folder, workplace
 from sdrt import cli as sdrt_cli
 from sdrt.cli import plug_ins
 from sdrt.errors import ConfigError
@@ -37,6 +41,8 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--unet-support-controlnet": {"unet_support_controlnet": True},
     "--unet-batch-one": {"batch": 1},
     "--attention-implementation ORIGINAL": {"attention": Attention.ORIGINAL},
+    "--attention-implementation split_einsum_v2 ": {"attention": Attention.SPLIT_EINSUM_V2},
+    "--attention-implementation original": {"attention": Attention.ORIGINAL},
     "--attention-implementation SPLIT_EINSUM_V2": {"attention": Attention.SPLIT_EINSUM_V2},
     "--chunk-unet": {"chunk": True},
     "--chunk-unet --merge-chunks-in-pipeline-model": {"chunk": True, "merge_chunks": True},
@@ -49,6 +55,9 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--min-psnr 40": {"compression": MixedBits(min_psnr=40.0)},
     "--precision float32": {"precision": "float32"},
     "--precision float32 --no-quantized": {"precision": "float32", "float32_weights": True},
+    # As Apple's command lines have it: in half precision nothing is left to change, and the folder may stand alone.
+    "--precision float16 --convert-unet --no-quantized out": {"parts": ("unet",), "out": Path("out")},
+    "out -o out": {"out": Path("out")},
     "--timestep-dtype float32": {"timestep_dtype": "float32"},
     "--latent-h 64 --latent-w 96": {"latent_height": 64, "latent_width": 96},
     # WIDTHxHEIGHT on the command line, (height, width) in the options.
@@ -89,11 +98,15 @@ WRONG = {
     "--sizes 512": r"--sizes must be WIDTHxHEIGHT, .* got '512'",
     "--sizes 512x512,512x512": r"sizes must be different",
     "--sizes 512x512 --latent-h 64": r"either by sizes or by the latents' sides",
-    "--latent-h 0": r"a height or width must be at least 1",
+    "--latent-h 0": r"latent_height must be a whole number from 1 to 16384, or null, got 0",
+    "--sizes 99999x512": r"sizes must be .* got \(\(512, 99999\),\)",
+    "--text-token-sequence-length -1": r"text_token_sequence_length must be a whole number from 1 to 16384",
+    "--correctness-psnr nan": r"min_psnr must be a finite number, or null, got nan",
+    "--lora style.safetensors:inf": r"loras must be a list whose entries are each a path and a number",
+    "out -o elsewhere": r"one output folder, got out and -o elsewhere",
     "--quantize-nbits 6 --prune 0.5": r"in one way, got --quantize-nbits and --prune",
     "--target-size big": r"--target-size must be a number of bytes, or such as 900M or 1.5G, got 'big'",
     "--merge-chunks-in-pipeline-model": r"set chunk too",
-    "--no-quantized": r"precision 'float32', got 'float16'",
     "--precision float32 --no-quantized --quantize-nbits 6": r"must not both be set",
     "--chunk-unet --sizes 512x512,512x768": r"to be cut in two must have one size",
     "--prune 1.5": r"sparsity must be above 0 and below 1",
@@ -114,6 +127,63 @@ def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     )
     assert cli.main(["--model-version", str(tmp_path / "none"), "--convert-unet", "-o", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"converter: {tmp_path / 'none'}: no such folder")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--no-such-flag"], ["--latent-h", "two"], ["--quantize-nbits", "5"], ["--compute-unit", "a\x1b[2J\nb"]]
+)
+def test_a_wrong_argument_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert said.startswith("converter: ")
+    assert said.endswith("; 'python -m converter --help' lists the arguments\n")
+    assert said.count("\n") == 1
+    assert "\x1b" not in said
+
+
+STOPS = {
+    "Ctrl-C": (signal.SIGINT, 130, "interrupted; finished packages are kept"),
+    "terminated": (signal.SIGTERM, 143, "terminated; finished packages are kept"),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("program", ["converter", "sdrt"])
+def test_a_stopped_conversion_says_so_in_one_line_and_leaves_nothing(
+    stop: str, program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    number, status, text = STOPS[stop]
+
+    def convert(options: ConvertOptions, progress: object) -> None:
+        with output_folder(options.out), workplace(options.out) as work:
+            (work / "half.mlpackage").mkdir()
+            signal.raise_signal(number)
+
+    monkeypatch.setattr("converter.conversion.convert", convert)
+    arguments = ["--model-version", "nano", "--convert-unet", "-o", str(tmp_path / "out")]
+    if program == "sdrt":
+        _register(monkeypatch, ("convert", "converter.cli:add_command"))
+        with pytest.raises(SystemExit) as ended:
+            sdrt_cli.main(["convert", *arguments])
+        assert ended.value.code == status
+    else:
+        assert cli.main(arguments) == status
+    assert capsys.readouterr().err == f"{program}: {text}\n"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_that_somebody_handles_is_theirs() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with interruptible():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_targets_are_those_of_the_options() -> None:

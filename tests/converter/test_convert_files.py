@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from converter import storing
+from converter import cli, storing
 from converter.compression.settings import Palettization
 from converter.conversion import convert
 from converter.options import Attention, ConvertOptions
@@ -144,6 +144,8 @@ def test_what_fails_half_way_leaves_what_was_there(
 
 class _Saved:
     """A model whose saving fails half way, or leaves a file."""
+
+    package_path, is_temp_package = "", False
 
     def __init__(self, failure: BaseException | None) -> None:
         self.failure = failure
@@ -331,16 +333,70 @@ def test_one_model_for_several_sizes(model_folder: Folders, converted: Converted
 
 def test_what_the_model_has_not_cannot_be_converted(model_folder: Folders, tmp_path: Path) -> None:
     options = ConvertOptions(model=str(model_folder("sd2")), out=tmp_path)
-    with pytest.raises(
-        ConfigError, match=r"parts of tiny-sd2 must be among text_encoder, unet, vae_decoder, vae_encoder, got safety_checker"
-    ):
+    with pytest.raises(ConfigError, match=r"must be asked for a network that the model has, got safety_checker: tiny-sd2 has none"):
         convert(replace(options, parts=("safety_checker",)))
     with pytest.raises(ConfigError, match=r"text_encoder_hidden_size must be 48, .* got 768"):
         convert(replace(options, parts=("unet",), text_encoder_hidden_size=768))
-    with pytest.raises(ConfigError, match=r"parts must be among .*, got mmdit"):
-        replace(options, parts=("mmdit",))
     with pytest.raises(ConfigError, match=r"must hold a U-Net of tiny-sd2 to cut in two"):
         convert(replace(options, chunk=True))
+
+
+def test_a_missing_safety_checker_is_told_and_the_rest_is_converted(
+    model_folder: Folders, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ConvertOptions(model=str(model_folder("sd2")), out=tmp_path, check=False, parts=("safety_checker", "text_encoder"))
+    report = convert(options)
+    assert [outcome.role for outcome in report.outcomes] == ["text_encoder"]
+    text = "tiny-sd2 has no safety checker; none is converted"
+    assert report.remarks["no safety checker"] == text
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"].count(text) == 1
+
+
+def test_nothing_is_left_in_the_folder_for_temporary_files_and_rights_are_the_users(
+    model_folder: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    compression = Palettization(nbits=4, min_elements=1)
+    report = convert(
+        ConvertOptions(model=str(model_folder("sd1")), out=tmp_path / "out", check=False, parts=PARTS, compression=compression)
+    )
+    assert "Palettization(nbits=4" in describe(report.packages[0]).user_defined["sdrt.compression"]
+    assert list((tmp_path / "temporary").glob("*.mlpackage")) == []
+    (tmp_path / "probe").touch()
+    modes = {file.stat().st_mode for package in report.packages for file in package.rglob("*") if file.is_file()}
+    assert modes == {(tmp_path / "probe").stat().st_mode}
+
+
+def test_a_folder_of_a_model_in_diffusers_layout_is_no_place_for_packages(model_folder: Folders, tmp_path: Path) -> None:
+    """Its vocabulary, scheduler and preferences would become those of the packages."""
+    source = shutil.copytree(model_folder("sd1"), tmp_path / "mine")
+    before = files_of(source)
+    with pytest.raises(ConversionError, match=r"mine: must be a folder for packages, got a model in diffusers' layout"):
+        convert(ConvertOptions(model=str(source), out=source, parts=("text_encoder",)))
+    assert files_of(source) == before
+
+
+def test_two_controlnets_of_one_name_are_refused(model_folder: Folders, controlnet_folder: Folders, tmp_path: Path) -> None:
+    first = controlnet_folder("sd1")
+    second = shutil.copytree(first, tmp_path / first.name)
+    options = ConvertOptions(model=str(model_folder("sd1")), out=tmp_path / "out", controlnets=(str(first), str(second)))
+    with pytest.raises(ConfigError, match=r"must have a name of its own, got ControlNet_canny-sd1.mlpackage twice"):
+        convert(options)
+
+
+def test_a_models_name_may_hold_anything(model_folder: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "mine\x1b[2J\n\u202e日本"
+    try:
+        source = shutil.copytree(model_folder("sd1"), tmp_path / name)
+    except OSError:
+        pytest.skip("Windows has no such names")
+    arguments = ["--model-version", str(source), "--convert-text-encoder", "--no-check-output-correctness", "-o", str(tmp_path / "out")]
+    assert cli.main(arguments) == 0
+    out, said = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert not set(out + said) & set("\x1b\u202e")
+    assert describe(next((tmp_path / "out").glob("*.mlpackage"))).metadata["version"].startswith("mine")
 
 
 def test_names_come_from_the_folder(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ EXACT: dict[str, Any] = {"precision": "float32", "float32_weights": True}
 HALF: dict[str, Any] = {"precision": "float16"}
 BARS = ((EXACT, 100.0), (HALF, 50.0))
 
+# Apple's converter writes it on U-Nets alone.
+APPLES_VERSION = "com.github.apple.ml-stable-diffusion.version"
+
 
 def decibels(found: np.ndarray, wanted: np.ndarray) -> float:
     """Return 20 log10 of the largest value over the root mean square error, as in Apple's converter."""
@@ -99,6 +102,7 @@ def test_a_unet_is_its_source(model_folder: Folders, converted: Converted, form:
     inputs += [("time_ids", "float16", (2, 6)), ("text_embeds", "float16", (2, 24))] if form == "sdxl" else []
     inputs += [("timestep_cond", "float16", (2, 24))] if form == "lcm" else []
     assert interface_of(model) == (inputs, [("noise_pred", "float32")])
+    assert model.description.user_defined[APPLES_VERSION] == "1.1.0"
     assert_close(model.predict(given), {"noise_pred": run_unet(unet, tensors(given))}, 100)
 
 
@@ -121,6 +125,7 @@ def test_the_refiner_takes_five_numbers_and_the_bases_name(model_folder: Folders
     model = package_of(report, "refiner")
     assert interface_of(model)[0][3:] == [("time_ids", "float16", (2, 5)), ("text_embeds", "float16", (2, 24))]
     assert model.description.metadata["version"] == "tiny-sdxl-refiner"
+    assert model.description.user_defined[APPLES_VERSION] == "1.1.0"
     unet = UNet2DConditionModel.from_pretrained(refiner / "unet").eval()
     given = unet_inputs(unet.config, "sdxl-refiner")
     assert_close(model.predict(given), {"noise_pred": run_unet(unet, tensors(given))}, 100)
@@ -160,12 +165,14 @@ def test_a_controlnet_and_its_unet_are_their_sources(
     assert [name for name, _, _ in inputs] == names
     assert ("timestep", "float32", (1,)) in inputs
     assert outputs == [(name, "float32") for name in residuals]
+    assert APPLES_VERSION not in controller.description.user_defined
     assert_close(controller.predict({**given, "controlnet_cond": picture}), residuals, 100)
     # The condition is used: another image gives other residuals.
     other = controller.predict({**given, "controlnet_cond": 1 - picture})
     assert decibels(other["additional_residual_0"], residuals["additional_residual_0"].numpy()) < 80
     halved = {name: as_half(x.numpy()) for name, x in residuals.items()}
     controlled = package_of(report, "control_unet")
+    assert controlled.description.user_defined[APPLES_VERSION] == "1.1.0"
     assert interface_of(controlled)[0][-len(halved) :] == [(name, "float16", x.shape) for name, x in halved.items()]
     *first, last = map(torch.from_numpy, halved.values())
     extra = {"down_block_additional_residuals": tuple(first), "mid_block_additional_residual": last}

@@ -1,6 +1,6 @@
 """``sdrt.load``: a model's name or folder and a choice of backends become a pipeline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ _COMMON_OPTIONS = ("threads",)
 
 def load(
     model: str | Path = "nano",
-    backend: str | Backend | Mapping[str, str | Backend] = "numpy",
+    backend: str | Backend | Mapping[str, str | Backend] | None = None,
     numerics: Numerics = "float32",
     *,
     embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding] = (),
@@ -64,10 +64,10 @@ def load(
     model : str or Path
         A folder in diffusers' layout, a single ``.safetensors`` checkpoint with the original names, the name of an embedded model
         (``"nano"``), or a repository of the Hugging Face Hub, which needs the extra ``hub``. Stable Diffusion 1.x and 2.x, SDXL, their
-        in-painting models, LCM. With ``backend="coreml"`` a folder of Core ML packages, as converters name them, or a Resources folder of
-        Swift's package.
-    backend : str, Backend, or mapping by component
-        Which backend runs the networks; components that a mapping leaves out run on ``numpy``.
+        in-painting models, LCM; a folder of Core ML packages, as converters name them, or a Resources folder of Swift's package.
+    backend : str, Backend, mapping by component, or None
+        Which backend runs the networks. None, and what a mapping leaves out, is ``numpy``, and ``coreml`` for Core ML packages, which alone
+        runs those.
     numerics : "float32" or "float64"
         float32 is fast; float64 is the reference that float32 is measured against.
     embeddings : mapping from token to file, or sequence of files or of Embedding
@@ -128,7 +128,7 @@ def load(
         )
     if safety_checker and "safety_checker" not in opened.components:
         raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the component's folder")
-    chosen = _by_component(backend)
+    chosen = _by_component(backend, _programs(opened))
     _check_programs(opened, chosen)
     options = _options(chosen, numerics, backend_options, low_memory=reduce_memory)
     keep_loaded = not reduce_memory
@@ -162,9 +162,9 @@ def load(
         vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
         safety_checker=safety_checker,
         limits=limits,
-        notes=_notes(opened, options),
+        notes={**_own_choice(opened, backend), **_notes(opened, options)},
     )
-    assembly.remark_log.tell(assembly.remarks)
+    assembly.remark_log.tell({**_own_choice(opened, backend), **assembly.remarks})
     return Pipeline(assembly)
 
 
@@ -203,8 +203,7 @@ def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickl
 
 def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) -> None:
     """Check that packages run on Core ML and nothing else does, before anything is opened."""
-    replaced = {component for override in model.overrides for component in override.components}
-    programs = set(model.own_components) - replaced if isinstance(model, CoreMLFolder) else set()
+    programs = _programs(model)
     for component in model.components:
         name = chosen[component].name
         if component in programs and name != _CORE_ML and name in registry.names():
@@ -216,6 +215,20 @@ def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend])
                 f"{model.path}: its {component} is no Core ML package; convert the model ('sdrt convert --model-version {model.path}') and "
                 "pass the folder of packages, or choose another backend"
             )
+
+
+def _programs(model: StoredModel) -> frozenset[ComponentName]:
+    """Return the components that are Core ML packages, if the model has them."""
+    if not isinstance(model, CoreMLFolder):
+        return frozenset()
+    return frozenset(COMPONENTS).difference(*(override.components for override in model.overrides))
+
+
+def _own_choice(model: StoredModel, backend: object) -> dict[str, str]:
+    """Return the remark that a backend was chosen for a model that others cannot run."""
+    if backend is not None or not isinstance(model, CoreMLFolder):
+        return {}
+    return {"chosen backend": f"{_CORE_ML}, since {model.layout.path} holds Core ML packages"}
 
 
 def _notes(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
@@ -245,13 +258,18 @@ def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path 
     return [each if isinstance(each, Embedding) else read_embedding(each) for each in embeddings]
 
 
-def _by_component(backend: str | Backend | Mapping[str, str | Backend]) -> dict[ComponentName, Backend]:
+def _by_component(
+    backend: str | Backend | Mapping[str, str | Backend] | None, programs: Collection[ComponentName]
+) -> dict[ComponentName, Backend]:
+    """Return the backend of each component; where nothing is said that is ``coreml`` for the programs of a model, else ``numpy``."""
+    if backend is None:
+        backend = {}
     if not isinstance(backend, Mapping):
         one = _resolve(backend)
         return dict.fromkeys(COMPONENTS, one)
     if unknown := sorted(set(backend) - set(COMPONENTS)):
         raise ConfigError(f"backend must be given for components among {', '.join(COMPONENTS)}, got {', '.join(unknown)}; correct the name")
-    return {component: _resolve(backend.get(component, "numpy")) for component in COMPONENTS}
+    return {component: _resolve(backend.get(component, _CORE_ML if component in programs else "numpy")) for component in COMPONENTS}
 
 
 def _resolve(backend: str | Backend) -> Backend:

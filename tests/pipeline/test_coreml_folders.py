@@ -260,10 +260,29 @@ def test_a_bare_folder_is_described_by_its_packages_and_says_what_it_assumed(tre
     assert psnr(given, picture(sdrt.load(sources("sd1")))) > 60
 
 
+def test_a_folder_of_packages_chooses_its_backend_and_says_so(
+    tree: TREE, sources: Callable[[Form], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tree("sd1", SD1)
+    with caplog.at_level("WARNING", "sdrt"), sdrt.load(folder) as pipe:
+        assert set(pipe._assembly.backends.values()) == {"coreml"}
+        assert f"chosen backend: coreml, since {folder} holds Core ML packages" in caplog.messages
+        assert pipe.generate("a cat", seed=3, num_inference_steps=1).settings.remarks["chosen backend"].startswith("coreml, since")
+    with sdrt.load(folder, vae=sources("sd1") / "vae") as pipe:
+        assert pipe._assembly.backends == {"text_encoder": "coreml", "unet": "coreml", "vae_decoder": "numpy", "vae_encoder": "numpy"}
+    caplog.clear()
+    for chosen in ("coreml", {"unet": "coreml"}):
+        with sdrt.load(folder, backend=chosen) as pipe:
+            assert set(pipe._assembly.backends.values()) == {"coreml"}
+    with sdrt.load("nano") as pipe:
+        assert set(pipe._assembly.backends.values()) == {"numpy"}
+    assert "chosen backend" not in caplog.text
+
+
 def test_what_cannot_be_is_said_at_once(tree: TREE, sources: Callable[[Form], Path]) -> None:
     folder = tree("sd1", SD1)
     with pytest.raises(ConfigError, match=r"holds Core ML packages, which backend='numpy' cannot run; pass backend='coreml'"):
-        sdrt.load(folder)
+        sdrt.load(folder, backend="numpy")
     with pytest.raises(ConfigError, match=r"its text_encoder is no Core ML package; convert the model \('sdrt convert"):
         sdrt.load(sources("sd1"), backend="coreml")
     with pytest.raises(ModelError, match=r"Core ML packages hold programs, not weights; use backend='coreml'"):

@@ -155,10 +155,10 @@ class Pipeline:
             Seed of that separate stream. None: ``seed``.
         prompt_syntax : "weighted" or "plain", optional
             "weighted" reads ``(word)``, ``(word:1.3)``, ``[word]`` and ``BREAK`` as AUTOMATIC1111 does; "plain" takes all characters as
-            text. None: "weighted", or "plain" with ``compat="diffusers"``.
+            text. None: "weighted", or "plain" with ``compat``.
         long_prompts : "chunk" or "truncate", optional
             "chunk" encodes a prompt in pieces of 75 tokens; "truncate" drops the rest and reports it in ``Result.truncated``. None:
-            "chunk", or "truncate" where the model takes one chunk only and with ``compat="diffusers"``.
+            "chunk", or "truncate" where the model takes one chunk only and with ``compat``.
         emphasis : "original" or "no_norm"
             Whether the mean of a chunk is restored after the weights of words were applied ("original"), or not.
         clip_skip : int, optional

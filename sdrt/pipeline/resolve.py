@@ -158,7 +158,8 @@ def _settings(
     model, defaults = base.model, base.model.defaults
     height, width = base.native_size()
     scheduler = options.get("scheduler")
-    as_diffusers = sampler.compat == "diffusers"
+    # the programs that compat names know neither weights nor chunks
+    as_others = sampler.compat is not None
     return Settings(
         prompt=prompt,
         negative_prompt=negative_prompt,
@@ -179,8 +180,8 @@ def _settings(
         sampler_rng=choice_name(sampler_rng),
         sampler_seed=options.get("sampler_seed"),
         shared_streams=shared_states(rng=rng, sampler_rng=sampler_rng),
-        prompt_syntax=_first(options.get("prompt_syntax"), "plain" if as_diffusers else "weighted"),
-        long_prompts=_first(options.get("long_prompts"), "truncate" if as_diffusers or model.limits.num_tokens else "chunk"),
+        prompt_syntax=_first(options.get("prompt_syntax"), "plain" if as_others else "weighted"),
+        long_prompts=_first(options.get("long_prompts"), "truncate" if as_others or model.limits.num_tokens else "chunk"),
         emphasis=_first(options.get("emphasis"), "original"),
         clip_skip=_first(options.get("clip_skip"), 0),
         embeddings={each.token: each.sha256 for each in model.embeddings},

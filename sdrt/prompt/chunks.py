@@ -105,8 +105,9 @@ def chunk_prompt(
             rows.append(section)
         elif long_prompts == "truncate":
             single = [_Unit((i,), unit.weight) for unit in section for i in unit.ids]
-            rows.append(single[:capacity])
-            cut += (i for unit in single[capacity:] for i in unit.ids)
+            kept = capacity if tokenizer.keeps_end else capacity + 1
+            rows.append(single[:kept])
+            cut += (i for unit in single[kept:] for i in unit.ids)
         else:
             rows += _split(section, capacity, _comma(tokenizer))
     limits.check("prompt_chunks", "the chunks of a prompt", len(rows))
@@ -167,7 +168,8 @@ def _arrays(rows: Sequence[Sequence[_Unit]], tokenizer: ClipTokenizer) -> tuple[
     shape = (len(rows), tokenizer.model_max_length)
     input_ids, weights = np.full(shape, tokenizer.pad_token_id, np.int32), np.ones(shape)
     for k, row in enumerate(rows):
-        ids = [tokenizer.bos_token_id, *(i for unit in row for i in unit.ids), tokenizer.eos_token_id]
+        words = [(i, unit.weight) for unit in row for i in unit.ids]
+        ids = [tokenizer.bos_token_id, *(i for i, _ in words), tokenizer.eos_token_id][: shape[1]]
         input_ids[k, : len(ids)] = ids
-        weights[k, 1 : len(ids) - 1] = [unit.weight for unit in row for _ in unit.ids]
+        weights[k, 1 : len(words) + 1] = [weight for _, weight in words]
     return input_ids, weights

@@ -1,5 +1,7 @@
-"""CLIP's byte-pair encoding in plain Python: the ids of transformers' ``CLIPTokenizer`` for any text, on any Python."""
+"""CLIP's byte-pair encoding in plain Python: the ids that text encoders were trained on for any text, on any Python."""
 
 from sdrt.tokenizer.clip_tokenizer import ClipTokenizer, TokenBatch
+from sdrt.tokenizer.dialects import in_dialect
+from sdrt.tokenizer.swift_bpe import SwiftTokenizer
 
-__all__ = ["ClipTokenizer", "TokenBatch"]
+__all__ = ["ClipTokenizer", "SwiftTokenizer", "TokenBatch", "in_dialect"]

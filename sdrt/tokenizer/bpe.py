@@ -4,7 +4,7 @@ A merge joins two adjacent tokens. Of all merges possible in a word, the one wit
 leftmost. All work is done on ids: a pair is one integer, and no strings are built.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
@@ -48,7 +48,11 @@ class Merges:
         inner = self.inner
         symbols = [inner[byte] for byte in data]
         symbols[-1] = self.last[data[-1]]
-        return tuple(self._merge(symbols) if len(symbols) < _LONG_WORD else self._merge_long(symbols))
+        return tuple(self.merge(symbols))
+
+    def merge(self, symbols: list[int]) -> Iterable[int]:
+        """Join the symbols of a word, which are consumed; a symbol that no merge knows, such as -1, stays as it is."""
+        return self._merge(symbols) if len(symbols) < _LONG_WORD else self._merge_long(symbols)
 
     def _merge(self, symbols: list[int]) -> list[int]:
         rank_of, merged = self.ranks.get, self.merged
@@ -70,7 +74,7 @@ class Merges:
         """Merge with a heap over a linked list; an entry whose pair has changed since is stale, and skipped."""
         rank_of, merged = self.ranks.get, self.merged
         before, after = list(range(-1, len(symbols) - 1)), [*range(1, len(symbols)), -1]
-        gone = -1
+        gone = -2  # -1 may be a symbol
 
         def entry(i: int) -> tuple[int, int, int] | None:
             pair = symbols[i] << ID_BITS | symbols[after[i]]

@@ -12,6 +12,7 @@ from sdrt.errors import ConfigError, ModelError
 from sdrt.tokenizer.added_tokens import AddedToken, AddedTokens
 from sdrt.tokenizer.bpe import WordCache
 from sdrt.tokenizer.clip_vocabulary import BOS_TOKEN, EOS_TOKEN, ClipVocabulary
+from sdrt.tokenizer.embedding_tokens import check_embeddings, embedding_tokens
 from sdrt.tokenizer.files import read_settings, read_vocabulary
 from sdrt.tokenizer.normalize import collapse_space, lowercase, nfc, normalize
 from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH, Json, SpecialTokens
@@ -38,9 +39,22 @@ class TokenBatch:
 
 
 class ClipTokenizer:
-    """A tokenizer with the same ids for any text as transformers' ``CLIPTokenizer`` (5.23, Rust tokenizers 0.23.3).
+    """A tokenizer with the same ids as transformers' ``CLIPTokenizer`` (5.23, Rust tokenizers 0.23.3), but for one fault.
+
+    Stable Diffusion 2.x and the second text encoder of SDXL pad with ``!``. transformers then takes each ``!`` of a prompt for padding (id
+    0), which those encoders never met as a word: open_clip, on whose ids they were trained, reads ``!`` as 256, ``!!`` as 748. So does this
+    class; `as_transformers` has the other ids. No other padding token is a word.
 
     It is immutable after construction, and threads may share it; its cache of words is bounded.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    specials : SpecialTokens
+    embeddings : mapping from token to range
+        See `with_embeddings`.
+    match_padding : bool
+        Whether a padding token that is a word is matched in prompts, as transformers does.
 
     >>> tokenizer = ClipTokenizer.clip()
     >>> tokenizer.encode("a photo of a cat")
@@ -49,13 +63,28 @@ class ClipTokenizer:
     "it 's a café !"
     """
 
-    def __init__(self, vocabulary: Vocabulary, specials: SpecialTokens, embeddings: Mapping[str, range] | None = None) -> None:
+    # Whether a row that is cut still ends with the end token.
+    keeps_end = True
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        specials: SpecialTokens,
+        embeddings: Mapping[str, range] | None = None,
+        *,
+        match_padding: bool = False,
+    ) -> None:
         self._vocabulary = vocabulary
         self._specials = specials
         ids = _ids_of_added(vocabulary, specials)
         self._embeddings = dict(embeddings or {})
-        embedded = _embedding_tokens(self._embeddings)
+        embedded = embedding_tokens(self._embeddings)
         added = {token.content: (token, ids[token.content]) for token in specials.added}
+        marks = (specials.bos_token, specials.eos_token, specials.unk_token)
+        self._pads_with_word = specials.pad_token not in marks and _is_word(vocabulary, specials.pad_token)
+        self._match_padding = match_padding
+        if self._pads_with_word and not match_padding:
+            del added[specials.pad_token]
         self._added = AddedTokens([*added.values(), *embedded])
         self._vectors = {own.start: own for own in self._embeddings.values()}
         self._words = WordCache(vocabulary.merges)
@@ -139,28 +168,20 @@ class ClipTokenizer:
         >>> tokenizer.encode("a <CAT> toy")
         [49406, 320, 49408, 49409, 5988, 49407]
         """
-        owners: dict[str, str] = {}
-        for token, ids in embeddings.items():
-            if not ids or ids.step != 1 or ids.start < self.vocab_size:
-                raise ConfigError(f"the ids of embedding {token!r} must be a run from {self.vocab_size} on, got {ids}; number them so")
-            if len(ids) > (capacity := self.model_max_length - 2):
-                raise ConfigError(
-                    f"an embedding must have at most {capacity} vectors, a chunk's size, got {len(ids)} for {token!r}; choose a smaller one"
-                )
-            for name in _names_of_vectors(token, len(ids)):
-                cleaned = normalize(name)
-                if not token or token != token.strip():
-                    raise ConfigError(f"an embedding's token must be text without white space at its ends, got {token!r}; rename it")
-                if self._vocabulary.find(name) is not None or cleaned in map(normalize, self._shown.values()):
-                    raise ConfigError(
-                        f"an embedding's token must be new, got {name!r} for {token!r}, which this tokenizer has already; rename it"
-                    )
-                if cleaned in owners:
-                    raise ConfigError(
-                        f"embeddings' tokens must differ (in any case), got {owners[cleaned]!r} and {token!r} with {cleaned!r}; rename one"
-                    )
-                owners[cleaned] = token
-        return ClipTokenizer(self._vocabulary, self._specials, self._embeddings | dict(embeddings))
+        check_embeddings(embeddings, self)
+        joined = self._embeddings | dict(embeddings)
+        return type(self)(self._vocabulary, self._specials, joined, match_padding=self._match_padding)
+
+    def as_transformers(self) -> "ClipTokenizer":
+        """Return the tokenizer with transformers' ids, which differ where the padding token is a word.
+
+        >>> clip = ClipTokenizer.clip(pad_token="!")
+        >>> clip.encode("a cat!"), clip.as_transformers().encode("a cat!")
+        ([49406, 320, 2368, 256, 49407], [49406, 320, 2368, 0, 49407])
+        """
+        if not self._pads_with_word or self._match_padding:
+            return self
+        return ClipTokenizer(self._vocabulary, self._specials, self._embeddings, match_padding=True)
 
     @property
     def embedding_lengths(self) -> Mapping[int, int]:
@@ -186,6 +207,11 @@ class ClipTokenizer:
     def model_max_length(self) -> int:
         """The length of a row in a batch."""
         return self._specials.model_max_length
+
+    def has_token(self, name: str) -> bool:
+        """Return whether a token is in the vocabulary, or an added token matches it in any letter case."""
+        cleaned = normalize(name)
+        return self._vocabulary.find(name) is not None or any(cleaned == normalize(shown) for shown in self._shown.values())
 
     @property
     def vocab_size(self) -> int:
@@ -217,7 +243,7 @@ class ClipTokenizer:
         return ids if not self._vectors else [j for i in ids for j in self._vectors.get(i, (i,))]
 
     def batch(self, texts: Sequence[str]) -> TokenBatch:
-        """Return the ids of several prompts, padded and cut to ``model_max_length``; a cut row still ends with the end token.
+        """Return the ids of several prompts, padded and cut to ``model_max_length``; a cut row ends with the end token if ``keeps_end``.
 
         Raises
         ------
@@ -234,8 +260,9 @@ class ClipTokenizer:
         truncated = [""] * len(rows)
         for k, row in enumerate(rows):
             if len(row) > length:
-                truncated[k] = self.decode(row[length - 1 : -1])
-                rows[k] = [*row[: length - 1], self._eos]
+                kept = length - self.keeps_end
+                truncated[k] = self.decode(row[kept:-1])
+                rows[k] = [*row[:kept], self._eos][:length]
         lengths = np.fromiter(map(len, rows), np.intp, len(rows))
         input_ids = np.full((len(rows), length), self._pad, np.int32)
         input_ids[np.arange(length) < lengths[:, None]] = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
@@ -293,15 +320,7 @@ def _ids_of_added(vocabulary: Vocabulary, specials: SpecialTokens) -> dict[str, 
     return ids
 
 
-def _names_of_vectors(token: str, count: int) -> list[str]:
-    """Return the token of each vector, named as in diffusers."""
-    return [token, *(f"{token}_{k}" for k in range(1, count))]
-
-
-def _embedding_tokens(embeddings: Mapping[str, range]) -> list[tuple[AddedToken, int]]:
-    """Return a token for each vector: not special, and matched in the cleaned prompt, like a str passed to transformers' ``add_tokens``."""
-    return [
-        (AddedToken(name, special=False, normalized=True), i)
-        for token, ids in embeddings.items()
-        for name, i in zip(_names_of_vectors(token, len(ids)), ids, strict=True)
-    ]
+def _is_word(vocabulary: Vocabulary, token: str) -> bool:
+    """Whether ordinary text can become this token."""
+    known, merges = vocabulary.find(token), vocabulary.merges
+    return known is not None and (known in merges.inner or known in merges.last or known in merges.merged)

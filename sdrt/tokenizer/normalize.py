@@ -8,10 +8,11 @@ from functools import cache
 
 from sdrt.tokenizer.unicode_tables import unicode_tables
 
-__all__ = ["collapse_space", "lowercase", "nfc", "normalize"]
+__all__ = ["WHITE_SPACE", "collapse_space", "lowercase", "nfc", "normalize"]
 
 # White_Space, unchanged in Unicode since 6.3. Python's own \s also matches U+001C to U+001F, which CLIP treats as symbols.
-_SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACE = re.compile(f"[{WHITE_SPACE}]+")
 
 # The Unicode Standard, section 3.12: Hangul syllables are composed by arithmetic.
 _L, _V, _T, _S = 0x1100, 0x1161, 0x11A7, 0xAC00

@@ -15,7 +15,7 @@ from sdrt.models import ComponentName
 from sdrt.models.families import EncodedText, TextEncoder
 from sdrt.prompt import Chunks, chunk_prompt, encode_prompts
 from sdrt.records.settings import Settings
-from sdrt.tokenizer import ClipTokenizer
+from sdrt.tokenizer import ClipTokenizer, in_dialect
 
 __all__ = ["TokenizedPrompts", "encode_text", "text_encoder_options", "tokenize"]
 
@@ -44,7 +44,7 @@ class TokenizedPrompts:
 def tokenize(
     tokenizers: Mapping[ComponentName, ClipTokenizer], settings: Settings, limits: Limits = DEFAULT_LIMITS
 ) -> dict[ComponentName, TokenizedPrompts]:
-    """Tokenize prompt and negative prompt for each text encoder.
+    """Tokenize prompt and negative prompt for each text encoder, as the program that ``settings.compat`` names does.
 
     Raises
     ------
@@ -54,12 +54,12 @@ def tokenize(
     def chunks(text: str, tokenizer: ClipTokenizer) -> Chunks:
         return chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts, limits)  # type: ignore[arg-type]
 
-    return {
-        component: TokenizedPrompts(
-            {"negative": chunks(settings.negative_prompt, tokenizer), "prompt": chunks(settings.prompt, tokenizer)}, chunks("", tokenizer)
-        )
-        for component, tokenizer in tokenizers.items()
-    }
+    prompts = {}
+    for component, own in tokenizers.items():
+        tokenizer = in_dialect(own, settings.compat, first=component == "text_encoder")
+        rows: dict[Row, Chunks] = {"negative": chunks(settings.negative_prompt, tokenizer), "prompt": chunks(settings.prompt, tokenizer)}
+        prompts[component] = TokenizedPrompts(rows, chunks("", tokenizer))
+    return prompts
 
 
 def text_encoder_options(settings: Settings, row: Row) -> ComponentOptions:

@@ -5,16 +5,17 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwork
 from sdrt.backends.component_options import PLAIN, ComponentOptions, check_component_options
-from sdrt.errors import BackendError, ConfigError
+from sdrt.errors import BackendError, ConfigError, WeightsError
 from sdrt.models.base import Model
 from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.recorded import RecordedModel
 
 __all__ = ["CheckedNetwork", "NetworkPool"]
 
@@ -120,6 +121,7 @@ class NetworkPool:
         self.keep_loaded = keep_loaded
         self._networks: dict[tuple[ComponentName, ComponentOptions], CheckedNetwork] = {}
         self._users: Counter[tuple[ComponentName, ComponentOptions]] = Counter()
+        self._remarks: dict[str, str] = {}
         self._lock = threading.Lock()
         self._closed = False
 
@@ -170,7 +172,7 @@ class NetworkPool:
         ------
         ConfigError : as :meth:`check`
         BackendError : the pool is closed for good
-        ModelError : the folder does not fit
+        ModelError : the folder does not fit, or holds tensors that have no place in the network
         """
         with self._lock:
             return self._opened(component, options)
@@ -182,9 +184,21 @@ class NetworkPool:
         key = (component, options)
         if key not in self._networks:
             self.check(component, options)
-            network = self._backends[component].open(component, self.model, self._options[component], options)
+            recorded = RecordedModel(self.model)
+            network = self._backends[component].open(component, cast("Model", recorded), self._options[component], options)
+            try:
+                self._remarks |= recorded.check()
+            except WeightsError:
+                network.close()
+                raise
             self._networks[key] = CheckedNetwork(component, network)
         return self._networks[key]
+
+    @property
+    def remarks(self) -> Mapping[str, str]:
+        """What the components that were opened so far have and do not use: one sentence for each topic, ``"unused tensors of unet"``."""
+        with self._lock:
+            return dict(self._remarks)
 
     def unload(self) -> None:
         """Close every network; the next ``get`` opens it again."""

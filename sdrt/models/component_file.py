@@ -1,6 +1,6 @@
 """A single file of one component with the key names of the original code: a ControlNet, or a VAE."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,15 +10,20 @@ from sdrt.errors import ModelError
 from sdrt.models.base import Pickled
 from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.leftovers import foreign_tensors
 from sdrt.models.original.controlnet import controlnet_config, controlnet_name, hint_layers
 from sdrt.models.original.down_path import Shapes
-from sdrt.models.original.recognition import CONTROLNET, VAE
+from sdrt.models.original.recognition import CHECKPOINT_ROOTS, CONTROLNET, VAE
 from sdrt.models.original.vae import vae_config, vae_levels
+from sdrt.models.plain_names import plain_names
 from sdrt.models.single_file import check_file, shapes_below, vae_places
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.stored_tensor import Place
 
 __all__ = ["ComponentFile"]
+
+# How the names in a file begin: below a checkpoint's prefixes, or without.
+_ROOTS = (*CHECKPOINT_ROOTS, "input_blocks.", "input_hint_block.", *COMPONENTS["vae_decoder"].roots, *COMPONENTS["controlnet"].roots)
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,11 @@ class ComponentFile(StoredModel):
         """The components in the file."""
         if "input_hint_block.0.weight" in self._below(self._controlnet_prefix):
             return ("controlnet",)
-        return ("vae_decoder", "vae_encoder") if "decoder.mid.block_1.conv1.weight" in self._below(self._vae_prefix) else ()
+        vae = self._below(self._vae_prefix)
+        # by either half, so that a file that lacks one is told what it lacks
+        return (
+            ("vae_decoder", "vae_encoder") if {f"{half}.mid.block_1.conv1.weight" for half in ("encoder", "decoder")} & vae.keys() else ()
+        )
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """Derive the configuration from the shapes.
@@ -75,7 +84,7 @@ class ComponentFile(StoredModel):
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Return the weights by canonical name, as views of the file."""
-        place: Callable[[str], Iterable[Place]]
+        place: Callable[[str], Iterable[Place] | None]
         if component == "controlnet":
             prefix = self._controlnet_prefix
             layers, last = self.own_config(component)["layers_per_block"], hint_layers(self._below(prefix))[-1]
@@ -83,7 +92,7 @@ class ComponentFile(StoredModel):
         else:
             prefix = self._vae_prefix
             place = partial(vae_places, levels=vae_levels(self._below(prefix)))
-        return ComponentTensors([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
+        return ComponentTensors([self.path], place, roots=_ROOTS, prefix=prefix)
 
     def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 one file holds them all
         """Return the file."""
@@ -93,9 +102,17 @@ class ComponentFile(StoredModel):
         """Return the file."""
         return self.path
 
+    @property
+    def own_remarks(self) -> Mapping[str, str]:
+        """Tensors beside the component's own that are of no model that it was trained beside."""
+        prefix = self._controlnet_prefix if "controlnet" in self.own_components else self._vae_prefix
+        foreign = foreign_tensors(self.path, self._all_shapes, (prefix, *CHECKPOINT_ROOTS)) if prefix else None
+        return {f"unused tensors of {self.path.name}": foreign} if foreign else {}
+
     @cached_property
     def _all_shapes(self) -> Shapes:
-        return {tensor.name: tensor.shape for tensor in read_tensors(self.path)}
+        tensors = {tensor.name: tensor for tensor in read_tensors(self.path)}
+        return {plain: tensors[stored].shape for stored, plain in plain_names(tensors, _ROOTS).items()}
 
     @property
     def _controlnet_prefix(self) -> str:
@@ -109,6 +126,6 @@ class ComponentFile(StoredModel):
         return shapes_below(self._all_shapes, prefix)
 
 
-def _controlnet_places(stored: str, layers: int, last_hint: int) -> Iterable[Place]:
+def _controlnet_places(stored: str, layers: int, last_hint: int) -> Iterable[Place] | None:
     name = controlnet_name(stored, layers, last_hint)
-    return () if name is None else (Place(name),)
+    return None if name is None else (Place(name),)

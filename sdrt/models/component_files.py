@@ -42,4 +42,5 @@ def read_weights(component: ComponentName, weights: WeightFiles) -> ComponentTen
     MissingFileError, WeightsError, MissingExtraError : a file is missing, or cannot be used
     """
     canonical_name = COMPONENTS[component].canonical_name
-    return ComponentTensors(weights.files, lambda stored: (Place(canonical_name(stored)),), weights.index)
+    roots = COMPONENTS[component].roots
+    return ComponentTensors(weights.files, lambda plain: (Place(canonical_name(plain)),), weights.index, roots)

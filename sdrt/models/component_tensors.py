@@ -5,9 +5,9 @@ The arrays are views of a memory map, so that opening a model reads nothing and 
 
 import copy
 import mmap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -15,9 +15,12 @@ from sdrt.arrays import Array
 from sdrt.errors import WeightsError
 from sdrt.models import pickled, safetensors_file
 from sdrt.models.pickled import PICKLE_SUFFIXES
+from sdrt.models.plain_names import plain_names
 from sdrt.models.stored_tensor import FLOATS, Place, StoredTensor
+from sdrt.models.tensor_scales import with_scales
+from sdrt.printable import shown
 
-__all__ = ["ComponentTensors", "read_tensors"]
+__all__ = ["ComponentTensors", "Leftover", "read_tensors"]
 
 
 def read_tensors(file: Path) -> list[StoredTensor]:
@@ -30,11 +33,27 @@ def read_tensors(file: Path) -> list[StoredTensor]:
     MissingFileError, WeightsError : it is not there, or cannot be used
     MissingExtraError : it is a pickle, and torch is not installed
     """
-    return pickled.read_tensors(file) if file.suffix.lower() in PICKLE_SUFFIXES else safetensors_file.read_tensors(file)
+    tensors = pickled.read_tensors(file) if file.suffix.lower() in PICKLE_SUFFIXES else safetensors_file.read_tensors(file)
+    return with_scales(tensors)
 
 
-def _as_stored(stored: str) -> Iterable[Place]:
-    return (Place(stored),)
+def _as_named(name: str) -> Iterable[Place]:
+    return (Place(name),)
+
+
+class Leftover(NamedTuple):
+    """A tensor of a component that nothing has used.
+
+    Parameters
+    ----------
+    name : str
+        The canonical name, or the plain one below the component's prefix where it has none.
+    stored : str
+        As the file has it.
+    """
+
+    name: str
+    stored: str
 
 
 class ComponentTensors(Mapping[str, Array]):
@@ -45,11 +64,17 @@ class ComponentTensors(Mapping[str, Array]):
     files : sequence of Path
         A name may stand in one of them only.
     places : callable
-        Maps a stored name to where that tensor is found here: nowhere, in one place, or cut into some.
+        Maps a plain name to where that tensor is found here: in one place, or cut into some; nowhere (empty) where it is known to have no
+        use; None where the component has no such tensor.
     index : mapping from stored name to file
         Which of the files is to hold which tensor; empty where nothing says.
+    roots : collection of str
+        How plain names begin, see `sdrt.models.plain_names`.
+    prefix : str
+        What stands before the component's own names, and is cut off; tensors without it are of other components.
 
-    Reading gives a view of the memory map (float16 and float32 as stored); bfloat16 comes as a float32 array.
+    Reading gives a view of the memory map (float16 and float32 as stored); bfloat16 and numbers of eight bits come as float32 arrays. What
+    was read counts as used, see :meth:`leftovers`.
 
     Raises
     ------
@@ -60,18 +85,30 @@ class ComponentTensors(Mapping[str, Array]):
     def __init__(
         self,
         files: Sequence[Path],
-        places: Callable[[str], Iterable[Place]] = _as_stored,
+        places: Callable[[str], Iterable[Place] | None] = _as_named,
         index: Mapping[str, Path] | None = None,
+        roots: Collection[str] = (),
+        prefix: str = "",
     ) -> None:
         self.files = tuple(files)
         self._tensors: dict[str, tuple[Place, StoredTensor]] = {}
         self._rows: dict[str, Array] = {}
+        self._used: set[str] = set()
+        self._unplaced: list[Leftover] = []
+        tensors: list[StoredTensor] = []
         for file in self.files:
-            tensors = read_tensors(file)
-            _check_index(file, tensors, index or {})
-            for tensor in tensors:
-                for place in places(tensor.name):
-                    self._add(place, tensor)
+            tensors += (of_file := read_tensors(file))
+            _check_index(file, of_file, index or {})
+        plain = plain_names((tensor.name for tensor in tensors), roots)
+        for tensor in tensors:
+            if not (name := plain[tensor.name]).startswith(prefix):
+                continue
+            name = name.removeprefix(prefix)
+            found = places(name)
+            if found is None:
+                self._unplaced.append(Leftover(name, tensor.name))
+            for place in found or ():
+                self._add(place, tensor)
 
     def _add(self, place: Place, tensor: StoredTensor) -> None:
         if place.name in self._tensors:
@@ -108,8 +145,19 @@ class ComponentTensors(Mapping[str, Array]):
         longer._rows = {**self._rows, name: np.concatenate([self._rows[name], rows]) if name in self._rows else rows}
         return longer
 
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Return the tensors that were not read, of which none was needed so far; what is known to have no use among them."""
+        unused = [Leftover(name, tensor.name) for name, (_, tensor) in self._tensors.items() if name not in self._used]
+        return (*unused, *self._unplaced)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything was read."""
+        return bool(self._used)
+
     def __getitem__(self, name: str) -> Array:
         place, tensor = self._tensors[name]
+        self._used.add(name)
         stored = place.of(tensor.array())
         return np.concatenate([stored, self._rows[name]]) if name in self._rows else stored
 
@@ -137,7 +185,7 @@ class ComponentTensors(Mapping[str, Array]):
         return f"{tensor.file}: tensor {tensor.name!r}"
 
     def take(self, name: str, shape: tuple[int, ...]) -> Array:
-        """Return the tensor ``name``, which must have this shape.
+        """Return the tensor ``name``, which must have this shape, up to axes of length 1 at its end.
 
         Raises
         ------
@@ -145,9 +193,9 @@ class ComponentTensors(Mapping[str, Array]):
         """
         if name not in self._tensors:
             files = ", ".join(map(str, self.files))
-            raise WeightsError(f"{files}: tensor {name!r} of shape {list(shape)} is missing; the file does not fit its config.json")
+            raise WeightsError(f"{files}: tensor {name!r} of shape {list(shape)} is missing; {self._why_missing(name)}")
         _, tensor = self._tensors[name]
-        if self.shape(name) != shape:
+        if _squeezed(self.shape(name)) != _squeezed(shape):
             got, want = list(self.shape(name)), list(shape)
             raise WeightsError(f"{self.where(name)} must have shape {want} by config.json, got {got}; one of the two is of another model")
         if tensor.dtype not in FLOATS:
@@ -155,7 +203,20 @@ class ComponentTensors(Mapping[str, Array]):
         x = self[name]
         if bad := x.size - np.count_nonzero(np.isfinite(x)):
             raise WeightsError(f"{self.where(name)} holds {bad} NaN or infinite values; the file is damaged, fetch it again")
-        return x
+        # a convolution over one pixel and a matrix, or a bias that is kept as a picture of one pixel, are the same numbers
+        return x.reshape(shape)
+
+    def _why_missing(self, name: str) -> str:
+        longer = next((each.stored for each in self.leftovers() if each.name.endswith(f".{name}")), None)
+        if longer is None:
+            return "the file does not fit its config.json"
+        return f"the file calls one {shown(longer)}, with more before its name: save the weights of the component by itself"
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
 
 
 def _check_index(file: Path, tensors: Iterable[StoredTensor], index: Mapping[str, Path]) -> None:

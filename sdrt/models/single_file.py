@@ -6,21 +6,25 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.files import is_file
 from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.families import CheckpointEncoder, Release
+from sdrt.models.families import SD2, CheckpointEncoder, Release
+from sdrt.models.leftovers import foreign_tensors
 from sdrt.models.original.clip import clip_config, clip_places, open_clip_config, open_clip_places
 from sdrt.models.original.down_path import Shapes
-from sdrt.models.original.recognition import UNET, VAE, find_release
+from sdrt.models.original.recognition import CHECKPOINT_ROOTS, UNET, VAE, find_release
 from sdrt.models.original.unet import unet_config, unet_name
 from sdrt.models.original.vae import vae_config, vae_levels, vae_place
 from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
+from sdrt.models.plain_names import plain_names
 from sdrt.models.safetensors_file import read_metadata
 from sdrt.models.stored_model import StoredModel
-from sdrt.models.stored_tensor import Place
+from sdrt.models.stored_tensor import Place, StoredTensor
 
 __all__ = ["PredictionType", "SingleFileModel", "shapes_below"]
 
@@ -30,6 +34,11 @@ PredictionType: TypeAlias = Literal["epsilon", "v_prediction"]
 _MODELSPEC: Mapping[str, PredictionType] = {"epsilon": "epsilon", "v": "v_prediction"}
 # Empty tensors by which trainers of Stable Diffusion XL say how they trained; ComfyUI and AUTOMATIC1111's fork read them too.
 _V_MARK, _ZERO_SNR_MARK = "v_pred", "ztsnr"
+# What tells the models of 2.x that were trained further on the velocity from those that predict the noise. In-painting models are of the
+# latter. Source: ``comfy/supported_models.py`` of ComfyUI 0.3.64, SD20.model_type.
+_TELLING = f"{UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
+_TELLING_DEVIATION = 0.09
+_LATENT_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -45,9 +54,8 @@ class SingleFileModel(StoredModel):
     name, embeddings, overrides, allowed
         See :class:`~sdrt.models.stored_model.StoredModel`.
     prediction_type : "epsilon", "v_prediction" or None
-        What the U-Net predicts. Weights do not tell: None is what the file's metadata (``modelspec.prediction_type``) or a tensor named
-        ``v_pred`` says, else "v_prediction" for 2.x with four channels and "epsilon" for everything else. So 2.x base models need
-        ``"epsilon"``.
+        What the U-Net predicts. None is what the file's metadata (``modelspec.prediction_type``) or a tensor named ``v_pred`` says; else
+        "epsilon", but for Stable Diffusion 2.x with four channels, where the weights of one norm tell, see `_predicts`.
     pickled : "refuse" or "weights_only"
         What to do about a ``.ckpt``.
 
@@ -113,7 +121,7 @@ class SingleFileModel(StoredModel):
                 encoder = self._encoder(component)
                 layers = self.own_config(component)["num_hidden_layers"]
                 prefix, place = encoder.prefix, partial(_encoder_places, encoder=encoder, layers=layers)
-        return ComponentTensors([self.path], lambda stored: place(stored.removeprefix(prefix)) if stored.startswith(prefix) else ())
+        return ComponentTensors([self.path], place, roots=CHECKPOINT_ROOTS, prefix=prefix)
 
     def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 one file holds them all
         """Return the file."""
@@ -140,22 +148,51 @@ class SingleFileModel(StoredModel):
         return self.release.flags
 
     @cached_property
+    def _tensors(self) -> Mapping[str, StoredTensor]:
+        tensors = {tensor.name: tensor for tensor in read_tensors(self.path)}
+        return {plain: tensors[stored] for stored, plain in plain_names(tensors, CHECKPOINT_ROOTS).items()}
+
+    @cached_property
     def _shapes(self) -> Shapes:
-        return {tensor.name: tensor.shape for tensor in read_tensors(self.path)}
+        return {name: tensor.shape for name, tensor in self._tensors.items()}
 
     def _below(self, prefix: str) -> Shapes:
         return shapes_below(self._shapes, prefix)
 
     def _predicts(self) -> PredictionType:
+        return self._prediction[0]
+
+    @cached_property
+    def _prediction(self) -> tuple[PredictionType, str]:
+        """Return what the U-Net predicts, and the reason if it was assumed."""
         if self.prediction_type is not None:
-            return self.prediction_type
+            return self.prediction_type, ""
         if _V_MARK in self._shapes:
-            return "v_prediction"
+            return "v_prediction", ""
         metadata = {} if self.path.suffix.lower() in PICKLE_SUFFIXES else read_metadata(self.path)
         if stated := _MODELSPEC.get(metadata.get("modelspec.prediction_type", "")):
-            return stated
-        four = self._shapes[f"{UNET}input_blocks.0.0.weight"][1] == 4
-        return self.release.scheduler["prediction_type"] if four else "epsilon"
+            return stated, ""
+        if self.release is not SD2 or self._shapes[f"{UNET}input_blocks.0.0.weight"][1] != _LATENT_CHANNELS:
+            return "epsilon", ""
+        tensor = self._tensors.get(_TELLING)
+        deviation = 0.0 if tensor is None else float(np.std(tensor.array(), dtype=np.float64))
+        predicts: PredictionType = "v_prediction" if deviation > _TELLING_DEVIATION else "epsilon"
+        size = 768 if predicts == "v_prediction" else 512
+        return predicts, (
+            f"{predicts}, and pictures of {size}x{size}, as the deviation of {_TELLING} is {deviation:.3g} (above "
+            f"{_TELLING_DEVIATION} means v_prediction); prediction_type says otherwise"
+        )
+
+    @cached_property
+    def own_remarks(self) -> Mapping[str, str]:
+        """What was assumed of the U-Net's prediction, and tensors that are of no component."""
+        remarks = {}
+        if reason := self._prediction[1]:
+            remarks["assumed prediction_type"] = reason
+        prefixes = (UNET, VAE, *(encoder.prefix for encoder in self.release.encoders))
+        if foreign := foreign_tensors(self.path, self._tensors, prefixes):
+            remarks[f"unused tensors of {self.path.name}"] = foreign
+        return remarks
 
     def _sample_size(self) -> int:
         # the models of 2.x that predict the noise were trained at 512 pixels
@@ -192,18 +229,18 @@ def shapes_below(shapes: Shapes, prefix: str) -> Shapes:
     return {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
 
 
-def vae_places(stored: str, levels: int) -> Iterable[Place]:
-    """Return where a tensor of a VAE is found, its prefix cut off."""
+def vae_places(stored: str, levels: int) -> Iterable[Place] | None:
+    """Return where a tensor of a VAE is found, its prefix cut off; None if it has no such tensor."""
     place = vae_place(stored, levels)
-    return () if place is None else (place,)
+    return None if place is None else (place,)
 
 
-def _unet_places(stored: str, layers: int) -> Iterable[Place]:
+def _unet_places(stored: str, layers: int) -> Iterable[Place] | None:
     name = unet_name(stored, layers)
-    return () if name is None else (Place(name),)
+    return None if name is None else (Place(name),)
 
 
-def _encoder_places(stored: str, encoder: CheckpointEncoder, layers: int) -> Iterable[Place]:
+def _encoder_places(stored: str, encoder: CheckpointEncoder, layers: int) -> Iterable[Place] | None:
     if encoder.writer == "clip":
         return clip_places(stored)
-    return open_clip_places(stored, layers, projects=encoder.max_layers is None)
+    return open_clip_places(stored, layers, encoder.max_layers)

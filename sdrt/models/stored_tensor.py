@@ -8,10 +8,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from sdrt.arrays import Array
+from sdrt.errors import WeightsError
+from sdrt.models.float8 import FLOAT8, float8_table
 
 __all__ = ["DTYPES", "FLOATS", "Form", "Place", "StoredTensor"]
 
-# safetensors' dtype names; BF16 has no numpy dtype and is widened on access, exactly, as the upper half of a float32
+# safetensors' dtype names. Some have no numpy dtype and are widened to float32 on access, exactly: BF16, its upper half, and the two of
+# eight bits, by a table.
 DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -22,10 +25,12 @@ DTYPES = {
     "I16": "<i2",
     "I8": "i1",
     "U8": "u1",
+    "F8_E4M3": "u1",
+    "F8_E5M2": "u1",
     "BOOL": "?",
 }
 
-FLOATS = ("F16", "BF16", "F32", "F64")
+FLOATS = ("F16", "BF16", "F32", "F64", *FLOAT8)
 
 # whole: as stored. transposed: a matrix whose writer multiplies from the other side. matrix: a convolution over one pixel, seen as the
 # matrix that it is. query, key, value: a third of the rows of a projection that computes all three.
@@ -93,6 +98,8 @@ class StoredTensor:
     shape : tuple of int
     raw : callable
         Gives its bytes, u8[size in bytes], row-major and little-endian.
+    scale : StoredTensor or None
+        What its values are to be multiplied by.
     """
 
     file: Path
@@ -100,10 +107,36 @@ class StoredTensor:
     dtype: str
     shape: tuple[int, ...]
     raw: Callable[[], Array]
+    scale: "StoredTensor | None" = None
 
     def array(self) -> Array:
-        """Return its values: a view of the file where its dtype is one of numpy's; bfloat16 as float32."""
+        """Return its values: a view of the file where its dtype is one of numpy's; bfloat16 and eight bits as float32.
+
+        Raises
+        ------
+        WeightsError : its scale is none
+        """
         flat: Array = np.frombuffer(self.raw(), dtype=DTYPES[self.dtype])
         if self.dtype == "BF16":
             flat = (flat.astype(np.uint32) << 16).view(np.float32)
-        return flat.reshape(self.shape)
+        elif self.dtype in FLOAT8:
+            flat = float8_table(self.dtype)[flat]
+        array = flat.reshape(self.shape)
+        return array if self.scale is None else _scaled(array, self.scale)
+
+
+def _scaled(x: Array, scale: StoredTensor) -> Array:
+    """Multiply a tensor by its scale: one number, or one for each row.
+
+    Raises
+    ------
+    WeightsError : a scale of another shape or kind, or one that is not finite
+    """
+    values = scale.array()
+    rows = np.squeeze(values).shape
+    if values.dtype.kind != "f" or rows not in ((), x.shape[:1]) or not np.isfinite(values).all():
+        raise WeightsError(
+            f"{scale.file}: tensor {scale.name!r} must be a finite number, or one for each of {len(x)} rows, got {scale.dtype} of shape "
+            f"{list(scale.shape)}; the file is damaged"
+        )
+    return np.asarray(x * values.astype(np.float32).reshape(rows + (1,) * (x.ndim - len(rows))))

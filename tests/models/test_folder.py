@@ -179,9 +179,9 @@ def test_no_bytes_make_anything_but_a_weights_error(tmp_path_factory: pytest.Tem
 
 def test_a_tensor_of_unknown_dtype_is_named(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
-    header = json.dumps({"w": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}).encode()
+    header = json.dumps({"w": {"dtype": "F8_E8M0", "shape": [4], "data_offsets": [0, 4]}}).encode()
     file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
-    with pytest.raises(WeightsError, match=r"tensor 'w' must be stored as .*, got F8_E4M3"):
+    with pytest.raises(WeightsError, match=r"tensor 'w' must be stored as .*, got F8_E8M0"):
         ComponentTensors([file])
 
 

@@ -46,7 +46,7 @@ class Source:
         WeightsError : it is missing, of another shape, or not finite
         """
         full = f"{self.path}.{name}" if self.path else name
-        return self.weights[full] if self.checked else self.weights.take(full, shape)
+        return self.weights[full].reshape(shape) if self.checked else self.weights.take(full, shape)
 
     def take(self, name: str, *shape: int) -> Float:
         """Return a tensor of this module in the network's dtype; a view of the file if it has that dtype already.

@@ -30,9 +30,20 @@ _DEFAULTS: Mapping[str, Any] = {
     "mid_block_add_attention": True,
 }
 
-# Names of attention tensors before diffusers 0.12.
-_OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-_OLD_ATTENTION_NAME = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
+# Names of attention tensors before diffusers 0.12, and those of the original code.
+_OLD_ATTENTION = {
+    "query": "to_q",
+    "key": "to_k",
+    "value": "to_v",
+    "proj_attn": "to_out.0",
+    "q": "to_q",
+    "k": "to_k",
+    "v": "to_v",
+    "proj_out": "to_out.0",
+    "to_out": "to_out.0",
+    "norm": "group_norm",
+}
+_OLD_ATTENTION_NAME = re.compile(rf"(.*\.attentions\.\d+)\.({'|'.join(_OLD_ATTENTION)})\.(weight|bias)")
 
 
 def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +74,8 @@ def _encoder_contract(config: Mapping[str, Any], dtype: str) -> Signature:
     )
 
 
+_ROOTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
+
 VAE_DECODER = Component(
     name="vae_decoder",
     folder="vae",
@@ -72,6 +85,8 @@ VAE_DECODER = Component(
     complete=_complete,
     contract=_decoder_contract,
     canonical_name=_canonical_name,
+    roots=_ROOTS,
+    others=("encoder.", "quant_conv."),
 )
 VAE_ENCODER = Component(
     name="vae_encoder",
@@ -82,4 +97,6 @@ VAE_ENCODER = Component(
     complete=_complete,
     contract=_encoder_contract,
     canonical_name=_canonical_name,
+    roots=_ROOTS,
+    others=("decoder.", "post_quant_conv."),
 )

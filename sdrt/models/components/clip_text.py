@@ -56,6 +56,10 @@ def _canonical_name(stored: str) -> str:
     return stored.removeprefix("text_model.")
 
 
+_ROOTS = ("text_model.", "embeddings.", "encoder.", "final_layer_norm.", "text_projection.")
+# CLIP's other tower, for pictures
+_TOWER = ("vision_model.", "visual_projection.")
+
 TEXT_ENCODER = Component(
     name="text_encoder",
     folder="text_encoder",
@@ -64,6 +68,9 @@ TEXT_ENCODER = Component(
     complete=_complete,
     contract=_contract,
     canonical_name=_canonical_name,
+    roots=_ROOTS,
+    # Stable Diffusion 1.x and 2.x take no projected state
+    others=(*_TOWER, "text_projection."),
 )
 TEXT_ENCODER_2 = Component(
     name="text_encoder_2",
@@ -73,4 +80,6 @@ TEXT_ENCODER_2 = Component(
     complete=_complete,
     contract=_contract,
     canonical_name=_canonical_name,
+    roots=_ROOTS,
+    others=_TOWER,
 )

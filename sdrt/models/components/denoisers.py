@@ -166,6 +166,8 @@ def _residuals(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(f"additional_residual_{index}", dtype, (None, width, None, None)) for index, width in widths)
 
 
+_ROOTS = ("conv_in.", "time_embedding.", "down_blocks.", "mid_block.")
+
 UNET = Component(
     name="unet",
     folder="unet",
@@ -178,6 +180,7 @@ UNET = Component(
     classes=("UNet2DConditionModel",),
     complete=_complete_unet,
     contract=_unet_contract,
+    roots=_ROOTS,
 )
 CONTROLNET = Component(
     name="controlnet",
@@ -186,4 +189,5 @@ CONTROLNET = Component(
     classes=("ControlNetModel",),
     complete=_complete_controlnet,
     contract=_controlnet_contract,
+    roots=(*_ROOTS, "controlnet_"),
 )

@@ -57,6 +57,10 @@ class Component:
         Builds the signature from a complete configuration and the name of the floating dtype.
     canonical_name : callable
         Maps a tensor's name in diffusers' layout to one spelling: that of the modules of diffusers 0.42 and transformers 5.
+    roots : tuple of str
+        How the names of its tensors begin in diffusers' layout: what all tensors of a file have before these is cut off.
+    others : tuple of str
+        How canonical names of tensors begin that may lie in its files and are another component's, or of no use to this one.
     backends : tuple of str
         The built-in backends that run it.
     """
@@ -69,4 +73,6 @@ class Component:
     complete: Callable[[Mapping[str, Any]], dict[str, Any]]
     contract: Callable[[Mapping[str, Any], str], Signature]
     canonical_name: Callable[[str], str] = str
+    roots: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     backends: tuple[str, ...] = ("numpy", "torch", "coreml", "openvino")

@@ -56,4 +56,5 @@ SAFETY_CHECKER = Component(
     complete=_complete,
     contract=_contract,
     canonical_name=_canonical_name,
+    roots=("vision_model.", "visual_projection.", "concept_embeds", "special_care_embeds"),
 )

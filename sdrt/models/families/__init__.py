@@ -14,6 +14,7 @@ __all__ = [
     "FAMILIES",
     "RELEASES",
     "SD1",
+    "SD2",
     "SDXL",
     "SDXL_REFINER",
     "CheckpointEncoder",

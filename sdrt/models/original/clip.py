@@ -46,27 +46,29 @@ def clip_places(stored: str) -> tuple[Place, ...]:
     return () if name == "embeddings.position_ids" else (Place(name),)
 
 
-def open_clip_places(stored: str, layers: int, *, projects: bool) -> tuple[Place, ...]:
-    """Return where a tensor of open_clip is found, its prefix cut off.
+def open_clip_places(stored: str, layers: int, max_layers: int | None) -> tuple[Place, ...] | None:
+    """Return where a tensor of open_clip is found, its prefix cut off; None if the text encoder has no such tensor.
 
     Parameters
     ----------
     stored : str
     layers : int
-        The layers that are used: Stable Diffusion 2.x was trained on the last but one, and leaves the last one out.
-    projects : bool
-        Whether the pooled state is projected.
+        The layers that are used.
+    max_layers : int or None
+        As of `open_clip_config`: the layer with this number is nowhere, and so is the projection.
 
-    >>> [place.name for place in open_clip_places("transformer.resblocks.0.attn.in_proj_bias", 23, projects=False)]
+    >>> [place.name for place in open_clip_places("transformer.resblocks.0.attn.in_proj_bias", 23, 23)]
     ['encoder.layers.0.self_attn.q_proj.bias', 'encoder.layers.0.self_attn.k_proj.bias', 'encoder.layers.0.self_attn.v_proj.bias']
     """
+    if max_layers is not None and stored.startswith(("text_projection", f"transformer.resblocks.{max_layers}.")):
+        return ()
     if stored in _OPEN_CLIP:
-        return (_OPEN_CLIP[stored],) if projects or stored != "text_projection" else ()
+        return (_OPEN_CLIP[stored],)
     if (match := _JOINT.fullmatch(stored)) and int(match[1]) < layers:
         return tuple(Place(f"encoder.layers.{match[1]}.self_attn.{name}.{match[2]}", form) for name, form in _THIRDS.items())
     if (match := _BLOCK.fullmatch(stored)) and int(match[1]) < layers and match[2] in _BLOCK_LAYERS:
         return (Place(f"encoder.layers.{match[1]}.{_BLOCK_LAYERS[match[2]]}.{match[3]}"),)
-    return ()
+    return None
 
 
 def clip_config(file: Path, shapes: Shapes) -> dict[str, Any]:
@@ -96,17 +98,19 @@ def open_clip_config(file: Path, shapes: Shapes, max_layers: int | None) -> dict
         For messages.
     shapes : mapping
     max_layers : int or None
-        Layers beyond are left out, and the pooled state is not projected (Stable Diffusion 2.x: 23). None: all are used, and it is (XL).
+        Stable Diffusion 2.x was trained on the last layer but one: 23, which leaves out layer 23, and the pooled state is not projected.
+        None: all are used, and it is (XL).
 
     Raises
     ------
     ModelError : a tensor is missing, or the vocabulary is not CLIP's
     """
-    layers = sum(re.fullmatch(r"transformer\.resblocks\.\d+\.mlp\.c_fc\.weight", name) is not None for name in shapes)
+    numbers = [int(match[1]) for name in shapes if (match := re.fullmatch(r"transformer\.resblocks\.(\d+)\.mlp\.c_fc\.weight", name))]
+    layers = sum(max_layers is None or number < max_layers for number in numbers)
     table, positions = shapes.get("token_embedding.weight"), shapes.get("positional_embedding")
     config = _config(file, table, positions, shapes.get("transformer.resblocks.0.mlp.c_fc.weight"), layers) | {"hidden_act": "gelu"}
     if max_layers is not None:
-        return config | {"architectures": ["CLIPTextModel"], "num_hidden_layers": min(layers, max_layers)}
+        return config | {"architectures": ["CLIPTextModel"]}
     if "text_projection" not in shapes:
         raise ModelError(f"{file}: the text encoder's text_projection is missing; the file is no whole checkpoint of Stable Diffusion XL")
     return config | {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": shapes["text_projection"][1]}

@@ -7,10 +7,13 @@ from sdrt.errors import ModelError
 from sdrt.models.components import COMPONENTS
 from sdrt.models.families import RELEASES, Release
 
-__all__ = ["CONTROLNET", "UNET", "VAE", "find_release"]
+__all__ = ["CHECKPOINT_ROOTS", "CONTROLNET", "UNET", "VAE", "find_release"]
 
 # Where the components stand in a checkpoint.
 UNET, VAE, CONTROLNET = (COMPONENTS[name].prefix or "" for name in ("unet", "vae_decoder", "controlnet"))
+
+# How the names in a checkpoint begin.
+CHECKPOINT_ROOTS = (UNET, VAE, CONTROLNET, "cond_stage_model.", "conditioner.")
 
 _PLAYGROUND_MARK = "edm_mean"
 # Checkpoints of other kinds: a part of a tensor's name, and the message. The first match is reported.

@@ -57,8 +57,6 @@ def unet_config(file: Path, shapes: Shapes, pooled_dim: int | None = None) -> di
             f"{file}: has {list(down.depths)} transformer blocks on the way down, {down.middle_depth} in the middle and {up} "
             "on the way up; a U-Net of Stable Diffusion has the same on both ways: not supported"
         )
-    if unknown := next((name for name in shapes if unet_name(name, layers) is None), None):
-        raise ModelError(f"{file}: its U-Net has a tensor {unknown!r}, which Stable Diffusion's have not: not supported")
     config = {
         "_class_name": "UNet2DConditionModel",
         "in_channels": shapes["input_blocks.0.0.weight"][1],

@@ -17,14 +17,21 @@ __all__ = ["vae_config", "vae_levels", "vae_place"]
 _BLOCK = re.compile(r"(encoder|decoder)\.(?:down|up)\.(\d+)\.block\.(\d+)\.(.+)")
 _SAMPLER = re.compile(r"(encoder|decoder)\.(?:down|up)\.(\d+)\.(down|up)sample\.conv\.(weight|bias)")
 _MIDDLE_BLOCK = re.compile(r"(encoder|decoder)\.mid\.block_([12])\.(.+)")
-_MIDDLE_ATTENTION = re.compile(r"(encoder|decoder)\.mid\.attn_1\.(norm|q|k|v|proj_out)\.(weight|bias)")
+_MIDDLE_ATTENTION = re.compile(r"(encoder|decoder)\.mid\.attn_1\.(.+)\.(weight|bias)")
 _ENDS = re.compile(r"(encoder|decoder)\.(conv_in|conv_out|norm_out)\.(weight|bias)|(?:post_)?quant_conv\.(?:weight|bias)")
 
-_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
+# The original names, and those of diffusers, before 0.12 and since, which scripts that convert to this layout leave inside it.
+_ATTENTION = {
+    **dict.fromkeys(("norm", "group_norm"), "group_norm"),
+    **dict.fromkeys(("q", "to_q", "query"), "to_q"),
+    **dict.fromkeys(("k", "to_k", "key"), "to_k"),
+    **dict.fromkeys(("v", "to_v", "value"), "to_v"),
+    **dict.fromkeys(("proj_out", "to_out.0", "to_out", "proj_attn"), "to_out.0"),
+}
 
 
 def vae_place(stored: str, levels: int) -> Place | None:
-    """Return where a tensor is found, its prefix cut off; None if a VAE has no such tensor (``loss.``, ``model_ema.``).
+    """Return where a tensor is found, its prefix cut off; None if a VAE has no such tensor.
 
     Parameters
     ----------
@@ -35,6 +42,8 @@ def vae_place(stored: str, levels: int) -> Place | None:
     'decoder.up_blocks.0.resnets.0.conv_shortcut.bias'
     >>> vae_place("encoder.mid.attn_1.q.weight", levels=4)
     Place(name='encoder.mid_block.attentions.0.to_q.weight', form='matrix')
+    >>> vae_place("encoder.mid.attn_1.proj_attn.bias", levels=4).name
+    'encoder.mid_block.attentions.0.to_out.0.bias'
     """
     if match := _BLOCK.fullmatch(stored):
         return Place(f"{_level(match[1], int(match[2]), levels)}.resnets.{match[3]}.{_resnet(match[4])}")
@@ -42,10 +51,11 @@ def vae_place(stored: str, levels: int) -> Place | None:
         return Place(f"{_level(match[1], int(match[2]), levels)}.{match[3]}samplers.0.conv.{match[4]}")
     if match := _MIDDLE_BLOCK.fullmatch(stored):
         return Place(f"{match[1]}.mid_block.resnets.{int(match[2]) - 1}.{_resnet(match[3])}")
-    if match := _MIDDLE_ATTENTION.fullmatch(stored):
+    if (match := _MIDDLE_ATTENTION.fullmatch(stored)) and match[2] in _ATTENTION:
         # its projections are convolutions over one pixel there, matrices here
-        form: Form = "matrix" if match[2] != "norm" and match[3] == "weight" else "whole"
-        return Place(f"{match[1]}.mid_block.attentions.0.{_ATTENTION[match[2]]}.{match[3]}", form)
+        module = _ATTENTION[match[2]]
+        form: Form = "matrix" if module != "group_norm" and match[3] == "weight" else "whole"
+        return Place(f"{match[1]}.mid_block.attentions.0.{module}.{match[3]}", form)
     if match := _ENDS.fullmatch(stored):
         return Place(stored.replace(".norm_out.", ".conv_norm_out."))
     return None
@@ -72,6 +82,9 @@ def vae_config(file: Path, shapes: Shapes, scaling_factor: float) -> dict[str, A
     ------
     ModelError : another architecture
     """
+    for half in ("encoder", "decoder"):
+        if not any(name.startswith(f"{half}.") for name in shapes):
+            raise ModelError(f"{file}: the {half} of its VAE is missing; pass a file that holds both halves")
     levels = vae_levels(shapes)
     widths = [shapes.get(f"encoder.down.{level}.block.0.conv1.weight", (0,))[0] for level in range(levels)]
     layers = sum(re.fullmatch(r"encoder\.down\.0\.block\.\d+\.conv1\.weight", name) is not None for name in shapes)
@@ -89,7 +102,7 @@ def vae_config(file: Path, shapes: Shapes, scaling_factor: float) -> dict[str, A
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "use_quant_conv": "quant_conv.weight" in shapes,
         "use_post_quant_conv": "post_quant_conv.weight" in shapes,
-        "mid_block_add_attention": "decoder.mid.attn_1.q.weight" in shapes,
+        "mid_block_add_attention": any(".mid.attn_1." in name for name in shapes),
         "scaling_factor": scaling_factor,
     }
 

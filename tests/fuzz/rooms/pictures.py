@@ -1,0 +1,102 @@
+"""Pictures that come in, as files and as objects, and pictures that go out."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sdrt import images
+from sdrt.errors import SdrtError
+from sdrt.images.inputs import digest, to_mask, to_unit
+from tests.fuzz.damage import damaged_file
+from tests.fuzz.drawing import Draw
+from tests.fuzz.values import any_value, ascii_of, has_nan
+
+_MODES = ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "LA", "PA", "I;16", "RGBX")
+
+
+@cache
+def _pixels() -> Any:
+    return np.arange(24 * 20 * 3, dtype=np.uint8).reshape(24, 20, 3)
+
+
+def picture(draw: Draw) -> Any:
+    """A picture, an array that is none, or something else."""
+    kind = draw.random()
+    if kind < 0.35:
+        mode = draw.choice(_MODES)
+        size = draw.choice(((8, 8), (1, 1), (64, 48), (0, 0), (0, 5), (1, 300)))
+        draw.note(f"PIL {mode} {size}")
+        return Image.new(mode, size)
+    if kind < 0.6:
+        shape = draw.choice(((8, 8), (8, 8, 3), (8, 8, 4), (8, 8, 1), (3, 8, 8), (0, 8, 3), (8, 0), (8,), (), (1, 8, 8, 3), (8, 8, 2)))
+        array = np.ones(shape, draw.choice(("u1", "f4", "f8", "i4", "u2", "?", "O", "U3", "c8")))
+        draw.note(f"{array.dtype}{shape}")
+        return array
+    value = any_value(draw)
+    draw.note(ascii_of(value))
+    return value
+
+
+def inputs(draw: Draw) -> str | None:
+    """Pictures of a call."""
+    given = picture(draw)
+    call: Any = draw.choice((to_unit, to_mask, digest))
+    draw.note(call.__name__)
+    if call is digest:
+        return None if len(digest("image", given)) == 64 else "no digest"
+    found: Any = call("image", given, 16, 24)
+    if found.shape[2:] != (16, 24) or has_nan(found) or found.min() < 0 or found.max() > 1:
+        return f"a picture of {found.shape}, {found.min()} to {found.max()}"
+    return None
+
+
+def files(draw: Draw) -> str | None:
+    """Damaged PNG and JPEG files."""
+    file = draw.copy_of(draw.choice((draw.materials.record, draw.materials.jpeg)))
+    if draw.chance(0.9):
+        damaged_file(draw, file, head=draw.choice((64, 4_096)))
+    call = draw.choice((images.open_picture, images.read_text))
+    draw.note(call.__name__)
+    found: Any = call(file)
+    return None if isinstance(found, Image.Image | dict) else f"a {type(found).__name__}"
+
+
+def outputs(draw: Draw) -> str | None:
+    """What turns floats into pictures and writes them."""
+    call = draw.choice(("to_bytes", "to_pil", "grid", "save_png", "save_new_png", "picture_name", "open_picture", "read_text"))
+    draw.note(call)
+    file: Any = draw.place / "x.png" if draw.chance(0.7) else any_value(draw)
+    if call in ("to_bytes", "to_pil"):
+        array = np.zeros(draw.choice(((1, 3, 8, 8), (3, 8, 8), (1, 4, 8, 8), (0, 3, 8, 8))), draw.choice(("f4", "f8", "i4", "O")))
+        if array.dtype.kind == "f" and array.size and draw.chance(0.3):
+            array.flat[0] = np.nan
+        value: Any = array if draw.chance(0.7) else any_value(draw)
+        draw.note(ascii_of(value))
+        getattr(images, call)(value)
+        return "NaN becomes a pixel" if isinstance(value, np.ndarray) and value.dtype.kind == "f" and np.isnan(value).any() else None
+    if call == "grid":
+        images.grid([picture(draw)] * draw.randint(0, 3) if draw.chance(0.7) else any_value(draw))
+        return None
+    if call == "picture_name":
+        title: Any = any_value(draw)
+        draw.note(ascii_of(title))
+        name = images.picture_name(title, draw.choice((1, any_value(draw))))
+        return None if len(name.encode()) < 255 and not set(name) & set('/\\\0\n<>:"|?*\x1b') else f"a name: {name!r}"
+    if call in ("open_picture", "read_text"):
+        getattr(images, call)(any_value(draw))
+        return None
+    text: Any = {"sdrt": "{}"} if draw.chance(0.5) else {draw.choice(("", "x" * 100, "\x1b", "a\0")): any_value(draw)}
+    draw.note(f"{ascii_of(file)}, {ascii_of(text)}")
+    image: Any = Image.fromarray(_pixels()) if draw.chance(0.7) else picture(draw)
+    try:
+        getattr(images, call)(image, file, text)
+    except SdrtError:
+        if leftovers := [each.name for each in draw.place.iterdir() if each.name.endswith(".part")]:
+            return f"left behind: {leftovers}"
+        raise
+    return None
+
+
+GENERATORS = {"pictures-in": inputs, "picture-files": files, "pictures-out": outputs}

@@ -108,7 +108,7 @@ class _Made:
 def _convert(options: ConvertOptions, report: _Reporter) -> tuple[tuple[Outcome, ...], Mapping[str, str]]:
     require_packages("torch", "diffusers", "transformers")
     source = open_source(options)
-    check_folder(options.out, source.name)
+    check_folder(options.out, source)
     sizes = resolve_sizes(source, options)
     plan = plan_jobs(source, sizes, options)
     for remark in plan.remarks.values():

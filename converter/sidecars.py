@@ -10,29 +10,54 @@ from converter.sizes import Sizes
 from converter.source import Source
 from converter.workplace import write_text
 from sdrt.errors import ConversionError, ModelError
+from sdrt.files import read_text
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.sidecar import FORMAT, SIDECAR
 from sdrt.models.coreml.traced_values import TracedValue, store_traced_values
 from sdrt.models.json_file import read_json
+from sdrt.printable import shown
+from sdrt.tokenizer import ClipTokenizer
 from sdrt.tokenizer.clip_vocabulary import ClipVocabulary
 from sdrt.tokenizer.files import read_settings
 from sdrt.tokenizer.special_tokens import SpecialTokens
+from sdrt.values import Anything, Integer, Kind, ListOf, MappingOf, Number, Text, read_values
 
 __all__ = ["check_folder", "write_sidecars"]
 
 
-def check_folder(out: Path, name: str) -> None:
-    """Refuse a folder that holds another model, or one in diffusers' layout: its vocabulary and scheduler apply to all its packages.
+_OBJECTS = MappingOf(MappingOf(Anything()))
+
+# What an earlier conversion wrote under "coreml" in ``sdrt.json``, and a later one keeps.
+_EARLIER: Mapping[str, Kind[Any]] = {
+    "name": Text(),
+    "configs": _OBJECTS,
+    "controlnets": _OBJECTS,
+    "traces": _OBJECTS,
+    "sizes": ListOf(ListOf(Integer(minimum=1), 2, 2)),
+    "scaling_factor": Number(),
+    "shift_factor": Number(),
+}
+
+
+def check_folder(out: Path, source: Source) -> None:
+    """Check, before anything is converted, that the files beside the packages can be written for this model.
 
     Raises
     ------
-    ConversionError : ``sdrt.json`` belongs to another model, or cannot be read; ``model_index.json`` is there
+    ConversionError : ``sdrt.json`` belongs to another model, whose vocabulary and scheduler apply to all packages in the folder, or cannot
+        be read; or the folder is that of a model in diffusers' layout
+    ModelError : the model's tokenizer cannot be read
     """
     if (out / "model_index.json").exists():
         raise ConversionError(f"{out}: must be a folder for packages, got a model in diffusers' layout; choose another folder with -o")
-    existing = _read(out).get("coreml", {}).get("name", name)
+    name = source.name
+    existing = _read_earlier(out)[1].get("name", name)
     if existing != name:
-        raise ConversionError(f"{out}: must hold the packages of {name!r} alone, got those of {existing!r}; choose another folder with -o")
+        raise ConversionError(
+            f"{out}: must hold the packages of {shown(name)} alone, got those of {shown(existing)}; choose another folder with -o"
+        )
+    _vocabulary(source)
+    _pad_tokens(source)
 
 
 def write_sidecars(
@@ -63,15 +88,15 @@ def write_sidecars(
     write_text(out / "vocab.json", vocab)
     write_text(out / "merges.txt", merges)
     write_text(out / "scheduler_config.json", json.dumps(dict(source.model.scheduler_config), indent=2))
-    earlier = _read(out)
+    earlier, described = _read_earlier(out)
     ours = _description(source, sizes)
     if refiner is not None:
         ours["configs"]["refiner"] = dict(refiner.config("unet"))
     ours["controlnets"] = {stem: dict(each.config("controlnet")) for stem, each in controlnets.items()}
     ours["traces"] = {key: store_traced_values(values) for key, values in traces.items()}
-    whole = {**_preferences(source, sizes), "coreml": _merge(ours, earlier.get("coreml") or {}, converted)}
-    if earlier and "unet" not in converted:
-        whole |= {key: value for key, value in earlier.items() if key != "coreml"}
+    whole = {**_preferences(source, sizes), "coreml": _merge(ours, described, converted)}
+    if "unet" not in converted:
+        whole |= earlier
     write_text(out / SIDECAR, json.dumps(whole, indent=2))
 
 
@@ -123,12 +148,13 @@ def _vocabulary(source: Source) -> tuple[str, str]:
         clip = ClipVocabulary()
         ids = {token: number for number, token in clip.tokens.items()}
         return json.dumps(ids, ensure_ascii=False), _merge_lines(clip.merge_tokens)
+    ClipTokenizer.load(folder)  # names what is wrong with the files, before they become the packages'
     vocab, merges = folder / "vocab.json", next((file for each in ("merges.txt", "merges.text") if (file := folder / each).is_file()), None)
     if vocab.is_file() and merges is not None:
-        return vocab.read_text(encoding="utf-8"), merges.read_text(encoding="utf-8")
-    model = read_json(folder / "tokenizer.json").get("model", {})
-    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model.get("merges", ())]
-    return json.dumps(model.get("vocab", {}), ensure_ascii=False), _merge_lines(pairs)
+        return read_text(vocab), read_text(merges)
+    model = read_json(folder / "tokenizer.json")["model"]
+    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+    return json.dumps(model["vocab"], ensure_ascii=False), _merge_lines(pairs)
 
 
 def _merge_lines(pairs: Sequence[Sequence[str]]) -> str:
@@ -145,11 +171,13 @@ def _pad_tokens(source: Source) -> dict[ComponentName, str]:
     return {component: tokens[component] for component in COMPONENTS if component in tokens and component in model.components}
 
 
-def _read(out: Path) -> dict[str, Any]:
+def _read_earlier(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the preferences in an earlier conversion's ``sdrt.json``, and its description of the packages; empty without one."""
     file = out / SIDECAR
-    if not file.is_file():
-        return {}
+    repair = "correct the value, or remove the file, and every component is described again"
     try:
-        return read_json(file)
+        content = read_json(file) if file.is_file() else {}
     except ModelError as error:
         raise ConversionError(f"{error}; or remove it, and every component is described again") from error
+    described = MappingOf(Anything()).check(f"{file}: coreml", content.pop("coreml", {}), repair, ConversionError)
+    return content, {**described, **read_values(f"{file}: coreml.", described, _EARLIER, repair, ConversionError)}

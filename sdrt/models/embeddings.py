@@ -16,11 +16,15 @@ from sdrt.arrays import Float
 from sdrt.errors import ConfigError, MissingFileError, WeightsError
 from sdrt.files import is_file
 from sdrt.models.component_tensors import ComponentTensors
+from sdrt.models.leftovers import few_of
 from sdrt.models.pickled import PICKLE_SUFFIXES
+from sdrt.printable import shown
+from sdrt.values import Text
 
 __all__ = ["Embedding", "read_embedding"]
 
 _A1111_KEY = "emb_params"
+_TOKEN_LENGTH = 1_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,7 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
         raise WeightsError(f"{file}: would have to be unpickled, which can run code: convert it to safetensors first")
     weights = ComponentTensors([file])
     if len(weights) != 1:
-        names = ", ".join(weights) or "none"
+        names = few_of(list(weights)) if len(weights) else "none"
         xl = " (clip_l and clip_g are Stable Diffusion XL's)" if {"clip_l", "clip_g"} & set(weights) else ""
         raise WeightsError(f"{file}: an embedding must be one tensor, under its token or {_A1111_KEY}, got {names}{xl}; take another file")
     [name] = weights
@@ -78,6 +82,7 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
         raise WeightsError(f"{weights.where(name)} must be a vector, or some rows of them, got shape {list(shape)}; take another file")
     if token is None:
         token = file.stem if name == _A1111_KEY else name
+    token = Text(length=_TOKEN_LENGTH).check(f"{file}: an embedding's token", token, "pass another one")
     if not token.strip():
-        raise ConfigError(f"{file}: an embedding's token must be text, got {token!r}; pass another one")
+        raise ConfigError(f"{file}: an embedding's token must be text, got {shown(token)}; pass another one")
     return Embedding(token, np.atleast_2d(vectors), file)

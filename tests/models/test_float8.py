@@ -104,7 +104,7 @@ def test_a_checkpoint_of_eight_bits_computes_what_its_wide_form_does(scaled: boo
         outputs.append(pool.get("unet")(timestep=np.array([500], np.float32), **inputs)["noise_pred"])
         assert pool.remarks == {}
         pool.close()
-    np.testing.assert_array_equal(*outputs)
+    np.testing.assert_array_equal(outputs[0], outputs[1])
 
 
 def test_scales_without_a_weight_of_eight_bits_stay_tensors(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Layers of LoRA files against the weights of a model."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from sdrt.arrays import Array
-from sdrt.errors import MissingFileError, ModelError
+from sdrt.errors import MissingFileError, ModelError, SdrtError, WeightsError
 from sdrt.models import Model, open_model
 from sdrt.models.lora import open_lora
 from tests.factories import normal
@@ -66,7 +67,7 @@ def test_a_file_for_another_model_is_refused_by_name(model: Model, tmp_path: Pat
     file = tmp_path / "lora.safetensors"
     tensors = pair(model, MATRIX, "unet.")
     save_file(tensors | {"unet.up_blocks.9.conv1.lora_A.weight": normal(3, 2, 2)}, file)
-    with pytest.raises(ModelError, match=r"1 of its 3 tensors fit nothing in .* \(unet\.up_blocks\.9\.conv1\.lora_A\.weight\)"):
+    with pytest.raises(ModelError, match=r"1 of its 3 tensors fit nothing in .* \('unet\.up_blocks\.9\.conv1\.lora_A\.weight'\)"):
         open_lora(file, 1.0, model)
     save_file({name: tensor[:, :-1] if "lora_A" in name else tensor for name, tensor in tensors.items()}, file)
     with pytest.raises(ModelError, match=r"the layer for unet .*attn2\.to_k\.weight has shapes .*, which do not fit the weight's"):
@@ -82,7 +83,7 @@ def test_a_file_for_another_model_is_refused_by_name(model: Model, tmp_path: Pat
 def test_factors_of_other_kinds_and_components_that_the_model_lacks_are_refused(model: Model, tmp_path: Path, name: str) -> None:
     file = tmp_path / "lora.safetensors"
     save_file(pair(model, MATRIX, "lora_unet_") | {name: normal(3, 2, 2)}, file)
-    with pytest.raises(ModelError, match=rf"1 of its 3 tensors fit nothing in .* \({name}\)"):
+    with pytest.raises(ModelError, match=rf"1 of its 3 tensors fit nothing in .* \('{name}'\)"):
         open_lora(file, 1.0, model)
 
 
@@ -92,3 +93,82 @@ def test_a_file_that_is_missing_or_empty_is_refused(model: Model, tmp_path: Path
     save_file({}, tmp_path / "empty.safetensors")
     with pytest.raises(ModelError, match=r"must hold the tensors of a LoRA, got none"):
         open_lora(tmp_path / "empty.safetensors", 1.0, model)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "got"),
+    [
+        (np.array([1.0, 2.0], np.float32), r"F32 of shape \[2\]"),
+        (np.array([], np.float32), r"F32 of shape \[0\]"),
+        (np.array(np.nan, np.float32), "F32 of nan"),
+        (np.array(np.inf, np.float16), "F16 of inf"),
+        (np.array(True), "BOOL of True"),
+    ],
+)
+def test_an_alpha_that_is_no_number_is_named(model: Model, tmp_path: Path, alpha: Array, got: str) -> None:
+    save_file(pair(model, MATRIX, "unet.") | {f"unet.{MATRIX}.alpha": alpha}, tmp_path / "lora.safetensors")
+    with pytest.raises(WeightsError, match=rf"attn2\.to_k\.alpha' must be a finite number, got {got}; remove it"):
+        open_lora(tmp_path / "lora.safetensors", 1.0, model)
+
+
+@pytest.mark.parametrize(("alpha", "scale"), [(np.array(6, np.int64), 2.0), (np.array([6.0], np.float32), 2.0), (np.array(0.0), 0.0)])
+def test_an_alpha_may_be_any_one_number(model: Model, tmp_path: Path, alpha: Array, scale: float) -> None:
+    save_file(pair(model, MATRIX, "unet.") | {f"unet.{MATRIX}.alpha": alpha}, tmp_path / "lora.safetensors")
+    [layer] = open_lora(tmp_path / "lora.safetensors", 1.0, model).layers["unet"]
+    assert layer.scale == scale
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"not readable as JSON"),
+        ("[" * 3000, r"not readable as JSON \(nested deeper than"),
+        ("[]", r"lora_adapter_metadata must be an object .*, got \[\]"),
+        ('{"unet.lora_alpha": "8"}', r"unet\.lora_alpha must be a finite number, or null, got '8'; remove it"),
+        ('{"unet.lora_alpha": Infinity}', r"unet\.lora_alpha must be a finite number, or null, got inf"),
+        ('{"unet.alpha_pattern": [1]}', r"unet\.alpha_pattern must be an object"),
+        ('{"unet.alpha_pattern": {"conv1": null}}', r"unet\.alpha_pattern must be an object whose values are each a finite number"),
+        ('{"unet.use_rslora": "yes"}', r"unet\.use_rslora must be true or false, or null, got 'yes'"),
+    ],
+)
+def test_metadata_of_other_kinds_is_one_error(model: Model, tmp_path: Path, text: str, message: str) -> None:
+    save_file(pair(model, MATRIX, "unet."), tmp_path / "lora.safetensors", metadata={"lora_adapter_metadata": text})
+    with pytest.raises(WeightsError, match=message) as caught:
+        open_lora(tmp_path / "lora.safetensors", 1.0, model)
+    assert str(tmp_path / "lora.safetensors") in str(caught.value)
+
+
+def test_a_rank_stable_adapter_is_divided_by_the_root_of_its_rank(model: Model, tmp_path: Path) -> None:
+    metadata = {"unet.lora_alpha": 6.0, "unet.use_rslora": True}
+    save_file(pair(model, MATRIX, "unet."), tmp_path / "lora.safetensors", metadata={"lora_adapter_metadata": json.dumps(metadata)})
+    [layer] = open_lora(tmp_path / "lora.safetensors", 1.0, model).layers["unet"]
+    assert layer.scale == 6.0 / RANK**0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda x: x.astype(np.int32), WeightsError, r"lora_A\.weight' must be stored as F16, .*, got I32"),
+        (lambda x: x[:0], ModelError, r"has shapes \[\[0, \d+\], .*which do not fit"),
+        (lambda x: x.reshape(-1), ModelError, r"which do not fit"),
+        (lambda x: x.reshape(-1)[0], ModelError, r"has shapes \[\[\], .*which do not fit"),
+    ],
+)
+def test_factors_of_other_kinds_and_shapes_are_refused(
+    model: Model, tmp_path: Path, change: Callable[[Array], Array], error: type[SdrtError], message: str
+) -> None:
+    tensors = pair(model, MATRIX, "unet.")
+    name = f"unet.{MATRIX}.lora_A.weight"
+    save_file(tensors | {name: np.array(change(tensors[name]), order="C")}, tmp_path / "lora.safetensors")
+    with pytest.raises(error, match=message):
+        open_lora(tmp_path / "lora.safetensors", 1.0, model)
+
+
+@pytest.mark.parametrize("factor", ["lora_A", "lora_B"])
+def test_a_factor_that_is_not_finite_is_named_when_it_is_read(model: Model, tmp_path: Path, factor: str) -> None:
+    tensors = pair(model, MATRIX, "unet.")
+    tensors[f"unet.{MATRIX}.{factor}.weight"].flat[3] = np.nan
+    save_file(tensors, tmp_path / "lora.safetensors")
+    [layer] = open_lora(tmp_path / "lora.safetensors", 1.0, model).layers["unet"]
+    with pytest.raises(WeightsError, match=rf"{factor}\.weight' holds 1 NaN or infinite values"):
+        (layer.down if factor == "lora_A" else layer.up)()

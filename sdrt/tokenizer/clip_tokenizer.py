@@ -1,6 +1,6 @@
 """CLIP's tokenizer: convert prompts to the ids that a text encoder takes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -8,18 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from sdrt.arrays import I32
-from sdrt.errors import ConfigError, ModelError
+from sdrt.errors import ConfigError
+from sdrt.files import user_path
+from sdrt.printable import shown
 from sdrt.tokenizer.added_tokens import AddedToken, AddedTokens
 from sdrt.tokenizer.bpe import WordCache
 from sdrt.tokenizer.clip_vocabulary import BOS_TOKEN, EOS_TOKEN, ClipVocabulary
 from sdrt.tokenizer.embedding_tokens import check_embeddings, embedding_tokens
 from sdrt.tokenizer.files import read_settings, read_vocabulary
 from sdrt.tokenizer.normalize import collapse_space, lowercase, nfc, normalize
-from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH, Json, SpecialTokens
+from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH, Json, SpecialTokens, check_length
 from sdrt.tokenizer.split import words
 from sdrt.tokenizer.vocabulary import Vocabulary
+from sdrt.values import Integer, ListOf
 
 __all__ = ["ClipTokenizer", "TokenBatch"]
+
+_IDS = ListOf(Integer())
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +81,12 @@ class ClipTokenizer:
     ) -> None:
         self._vocabulary = vocabulary
         self._specials = specials
-        ids = _ids_of_added(vocabulary, specials)
+        ids = specials.ids_in(vocabulary)
         self._embeddings = dict(embeddings or {})
         embedded = embedding_tokens(self._embeddings)
         added = {token.content: (token, ids[token.content]) for token in specials.added}
         marks = (specials.bos_token, specials.eos_token, specials.unk_token)
-        self._pads_with_word = specials.pad_token not in marks and _is_word(vocabulary, specials.pad_token)
+        self._pads_with_word = specials.pad_token not in marks and vocabulary.is_word(specials.pad_token)
         self._match_padding = match_padding
         if self._pads_with_word and not match_padding:
             del added[specials.pad_token]
@@ -112,7 +117,7 @@ class ClipTokenizer:
         MissingFileError : no vocabulary in the folder
         ModelError : an unusable file
         """
-        folder = Path(folder).expanduser()
+        folder = user_path("the folder of a tokenizer", folder)
         settings = read_settings(folder)
         if pad_token is not None and not any(each.value.get("pad_token") for each in settings[:2]):
             settings = (Json({"pad_token": pad_token}, settings[0].source), *settings[1:])
@@ -127,20 +132,19 @@ class ClipTokenizer:
         ----------
         pad_token : str
             ``"<|endoftext|>"`` as in Stable Diffusion 1.x, or ``"!"`` as in 2.x.
-        model_max_length : int >= 2
+        model_max_length : int >= 3
             Length of a row in a batch.
 
         Raises
         ------
-        ConfigError : a token that CLIP lacks, or a length below 2
+        ConfigError : a token that CLIP lacks, or a length below 3
         """
         vocabulary = ClipVocabulary()
         if not isinstance(pad_token, str) or vocabulary.find(pad_token) is None:
             raise ConfigError(
-                f"pad_token must be one of CLIP's tokens, got {pad_token!r}; Stable Diffusion has '<|endoftext|>' (1.x) or '!' (2.x)"
+                f"pad_token must be one of CLIP's tokens, got {shown(pad_token)}; Stable Diffusion has '<|endoftext|>' (1.x) or '!' (2.x)"
             )
-        if type(model_max_length) is not int or model_max_length < 2:
-            raise ConfigError(f"model_max_length must be a whole number of at least 2, got {model_max_length!r}; Stable Diffusion has 77")
+        model_max_length = check_length(model_max_length)
         added = tuple(map(AddedToken, (BOS_TOKEN, EOS_TOKEN, pad_token)))
         return cls(vocabulary, SpecialTokens(pad_token=pad_token, model_max_length=model_max_length, added=added))
 
@@ -253,8 +257,8 @@ class ClipTokenizer:
         >>> batch.input_ids.shape, batch.truncated
         ((2, 77), ('', 'long'))
         """
-        if isinstance(texts, str):
-            raise ConfigError(f"batch() needs a list of prompts, got the single str {texts[:40]!r}; write [text]")
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            raise ConfigError(f"batch() needs a list of prompts, got {shown(texts, 40)}; write [text]")
         length = self.model_max_length
         rows = [self.encode(text) for text in texts]
         truncated = [""] * len(rows)
@@ -276,7 +280,7 @@ class ClipTokenizer:
         ConfigError : an id outside the tokenizer's range
         """
         tokens = []
-        for i in map(int, ids):
+        for i in _IDS.check("ids", list(ids) if isinstance(ids, Iterator) else ids, "pass a list of them"):
             token = self._shown.get(i) or self._vocabulary.tokens.get(i)
             if token is None:
                 raise ConfigError(f"ids must be below {self.vocab_size}, got {i}; decode with the tokenizer that encoded")
@@ -296,31 +300,3 @@ class ClipTokenizer:
             else:
                 ids += chain.from_iterable([cached[word] for word in words(part)])
         return ids
-
-
-def _ids_of_added(vocabulary: Vocabulary, specials: SpecialTokens) -> dict[str, int]:
-    """Return the ids of added tokens: the vocabulary's own, or the next free ids.
-
-    Raises
-    ------
-    ModelError : a file states a different id for a token
-    """
-    ids: dict[str, int] = {}
-    free = vocabulary.size
-    for token in specials.added:
-        if token.content not in ids:
-            known = vocabulary.find(token.content)
-            ids[token.content] = free if known is None else known
-            free += known is None
-        if (stated := specials.stated_ids.get(token.content, ids[token.content])) != ids[token.content]:
-            raise ModelError(
-                f"added token {token.content!r} must have the id {ids[token.content]} of this vocabulary, got {stated} in its file; "
-                "take all tokenizer files from one model"
-            )
-    return ids
-
-
-def _is_word(vocabulary: Vocabulary, token: str) -> bool:
-    """Whether ordinary text can become this token."""
-    known, merges = vocabulary.find(token), vocabulary.merges
-    return known is not None and (known in merges.inner or known in merges.last or known in merges.merged)

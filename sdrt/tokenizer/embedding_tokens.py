@@ -30,6 +30,8 @@ def embedding_tokens(embeddings: Mapping[str, range]) -> list[tuple[AddedToken, 
 
 def check_embeddings(embeddings: Mapping[str, range], tokenizer: _Tokenizer) -> None:
     """Raise ConfigError unless a tokenizer can match each token: see `sdrt.tokenizer.ClipTokenizer.with_embeddings`."""
+    if not isinstance(embeddings, Mapping):
+        raise ConfigError(f"embeddings must be a mapping from tokens to their ids, got {shown(embeddings)}; pass one")
     owners: dict[str, str] = {}
     for token, ids in embeddings.items():
         if not isinstance(ids, range) or not ids or ids.step != 1 or ids.start < tokenizer.vocab_size:

@@ -7,6 +7,7 @@ from typing import Any
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.files import exists, is_folder, read_text
 from sdrt.json_text import parse_json
+from sdrt.printable import shown
 from sdrt.tokenizer.special_tokens import Json
 from sdrt.tokenizer.vocabulary import Vocabulary
 
@@ -72,7 +73,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _from_serialized(serialized: Json, unk_token: str) -> Vocabulary:
     model = serialized.table("model")
     if (kind := model.value.get("type", "BPE")) != "BPE":
-        raise ModelError(f"{model.source!r}: CLIP's tokenizer must be of type BPE, got {kind!r}; take the tokenizer of a CLIP text encoder")
+        raise ModelError(
+            f"{model.source!r}: CLIP's tokenizer must be of type BPE, got {shown(kind)}; take the tokenizer of a CLIP text encoder"
+        )
     merges = model.value.get("merges")
     if not isinstance(merges, list):
         raise ModelError(f"{model.source!r}: merges must be a list, got {type(merges).__name__}; fetch the file again")
@@ -99,5 +102,7 @@ def _sides(merges: list[Any], path: Path) -> tuple[list[str], list[str]]:
     pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
     for pair, merge in zip(pairs, merges, strict=True):
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], str)):
-            raise ModelError(f"{str(path)!r}: a merge must be two tokens with a blank between them, got {merge!r}; fetch the file again")
+            raise ModelError(
+                f"{str(path)!r}: a merge must be two tokens with a blank between them, got {shown(merge)}; fetch the file again"
+            )
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]

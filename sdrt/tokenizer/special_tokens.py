@@ -10,14 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdrt.errors import ModelError
+from sdrt.errors import ConfigError, ModelError, SdrtError
+from sdrt.printable import shown
 from sdrt.tokenizer.added_tokens import AddedToken
 from sdrt.tokenizer.clip_vocabulary import BOS_TOKEN, EOS_TOKEN
+from sdrt.tokenizer.vocabulary import Vocabulary
+from sdrt.values import Flag, Integer, read_values
 
-__all__ = ["MODEL_MAX_LENGTH", "Json", "SpecialTokens"]
+__all__ = ["MODEL_MAX_LENGTH", "Json", "SpecialTokens", "check_length"]
 
 MODEL_MAX_LENGTH = 77  # positions of CLIP's text encoder
 _NO_LIMIT = 1 << 20  # transformers writes 10**30 when no limit was set
+_FLAGS = ("special", "normalized", "lstrip", "rstrip", "single_word")
 _DEFAULTS: dict[str, str | None] = {  # in the order in which transformers adds them
     "bos_token": BOS_TOKEN,
     "eos_token": EOS_TOKEN,
@@ -55,13 +59,14 @@ class Json:
         if isinstance(value, str) and value:
             return value
         if isinstance(value, dict) and isinstance(content := value.get("content"), str) and content:
-            if not value.get("single_word"):
-                special = bool(value.get("special", special))
-                return AddedToken(
-                    content, special, bool(value.get("normalized", not special)), bool(value.get("lstrip")), bool(value.get("rstrip"))
-                )
-            raise ModelError(f"{self.source!r}: single_word must be false, got true for {content!r}; set it to false")
-        raise ModelError(f"{self.source!r}: a token must be a string, or an object with its content, got {value!r}; fetch the file again")
+            owner = f"{self.source!r}: in the token {shown(content)}, "
+            flags = read_values(owner, value, dict.fromkeys(_FLAGS, Flag()), "fetch the file again", ModelError)
+            if flags.pop("single_word", False):
+                raise ModelError(f"{owner}single_word must be false, got true; set it to false")
+            special = flags.pop("special", special)
+            return AddedToken(content, special, **{"normalized": not special, **flags})
+        rule = f"{self.source!r}: a token must be a string, or an object with its content"
+        raise ModelError(f"{rule}, got {shown(value)}; fetch the file again")
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,25 @@ class SpecialTokens:
             stated_ids={token.content: i for i, token in by_id.items()},
         )
 
+    def ids_in(self, vocabulary: Vocabulary) -> dict[str, int]:
+        """Return the ids of added tokens: the vocabulary's own, or the next free ids.
+
+        Raises
+        ------
+        ModelError : a file states a different id for a token
+        """
+        ids: dict[str, int] = {}
+        free = vocabulary.size
+        for token in self.added:
+            if token.content not in ids:
+                known = vocabulary.find(token.content)
+                ids[token.content] = free if known is None else known
+                free += known is None
+            if (stated := self.stated_ids.get(token.content, ids[token.content])) != ids[token.content]:
+                rule = f"added token {shown(token.content)} must have the id {ids[token.content]} of this vocabulary"
+                raise ModelError(f"{rule}, got {stated} in its file; take all tokenizer files from one model")
+        return ids
+
 
 def _names(source: Json, *, special: bool) -> Iterator[tuple[str, AddedToken | str]]:
     """Yield tokens by name; a name that transformers does not know counts if it is ``something_token`` and its value a string."""
@@ -160,7 +184,7 @@ def _id(value: object, source: Json) -> int:
     if isinstance(value, str) and value.isdecimal() and value.isascii():
         value = int(value)
     if type(value) is not int or not 0 <= value < _NO_LIMIT:
-        raise ModelError(f"{source.source!r}: the id of an added token must be a whole number, got {value!r}; fetch the file again")
+        raise ModelError(f"{source.source!r}: the id of an added token must be a whole number, got {shown(value)}; fetch the file again")
     return value
 
 
@@ -168,8 +192,9 @@ def _length(config: Json) -> int:
     value = config.value.get("model_max_length")
     if value is None or (isinstance(value, int | float) and value > _NO_LIMIT):
         return MODEL_MAX_LENGTH
-    if type(value) is not int or value < 2:
-        raise ModelError(
-            f"{config.source!r}: model_max_length must be a whole number of at least 2, got {value!r}; Stable Diffusion has 77"
-        )
-    return value
+    return check_length(value, f"{config.source!r}: ", ModelError)
+
+
+def check_length(value: object, owner: str = "", error: type[SdrtError] = ConfigError) -> int:
+    """Return a ``model_max_length`` that rows can have: room for the two markers and a word at least."""
+    return Integer(3, 2**16).check(f"{owner}model_max_length", value, "Stable Diffusion has 77", error)

@@ -95,6 +95,11 @@ class Vocabulary:
         """Return the id of a token, or None if it is not in the vocabulary."""
         return self._ids.get(token)
 
+    def is_word(self, token: str) -> bool:
+        """Return whether ordinary text can become this token: whether it stands for a byte, or a merge makes it."""
+        known, merges = self.find(token), self.merges
+        return known is not None and (known in merges.inner or known in merges.last or known in merges.merged)
+
     @property
     def size(self) -> int:
         """The number of tokens."""

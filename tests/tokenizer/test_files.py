@@ -177,7 +177,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "whole words only": (
         TINY | {"tokenizer_config.json": {"pad_token": typed("a", single_word=True)}},
-        "single_word must be false, got true for 'a'",
+        "in the token 'a', single_word must be false, got true",
     ),
     "an added id that is none": (TINY | {"added_tokens.json": {"<x>": "y"}}, "the id of an added token must be a whole number, got 'y'"),
     "an added id beyond": (
@@ -186,11 +186,11 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a short row": (
         TINY | {"tokenizer_config.json": {"model_max_length": 1}},
-        "model_max_length must be a whole number of at least 2, got 1",
+        "model_max_length must be a whole number from 3 to 65536, got 1",
     ),
     "a length in words": (
         TINY | {"tokenizer_config.json": {"model_max_length": "77"}},
-        "model_max_length must be a whole number of at least 2, got '77'",
+        "model_max_length must be a whole number from 3 to 65536, got '77'",
     ),
 }
 

@@ -15,7 +15,7 @@ import math
 import operator
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -29,6 +29,7 @@ __all__ = [
     "Either",
     "FilePath",
     "Flag",
+    "Function",
     "Integer",
     "Kind",
     "ListOf",
@@ -175,25 +176,31 @@ class Flag(Kind[bool]):
 
 @dataclass(frozen=True)
 class Text(Kind[str]):
-    """A text.
+    """A text of valid Unicode: one with half of a surrogate pair could be neither stored nor printed.
 
     Parameters
     ----------
-    length : int
-        The most characters.
+    length : int or None
+        The most characters; None for any number, where another limit holds.
     empty : bool
         Whether it may be empty.
     """
 
-    length: int = 10_000
+    length: int | None = 10_000
     empty: bool = True
 
     def describe(self) -> str:
-        return f"a text of {'' if self.empty else '1 to '}{'at most ' if self.empty else ''}{self.length} characters"
+        if self.length is None:
+            return "a Unicode text" if self.empty else "a Unicode text that is not empty"
+        return f"a Unicode text of {'at most' if self.empty else '1 to'} {self.length} characters"
 
     def convert(self, value: object) -> str:
-        if not isinstance(value, str) or len(value) > self.length or not (value or self.empty):
+        if not isinstance(value, str) or not (value or self.empty) or (self.length is not None and len(value) > self.length):
             raise RefusedError
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise RefusedError from None
         return str(value)
 
 
@@ -212,6 +219,19 @@ class FilePath(Kind[Path]):
         if not isinstance(path, str) or "\0" in path:
             raise RefusedError
         return Path(path)
+
+
+@dataclass(frozen=True)
+class Function(Kind[Callable[..., Any]]):
+    """A function, or another object that can be called."""
+
+    def describe(self) -> str:
+        return "a function"
+
+    def convert(self, value: object) -> Callable[..., Any]:
+        if not callable(value):
+            raise RefusedError
+        return value
 
 
 class Choice(Kind[Any]):

@@ -43,6 +43,9 @@ __all__ = [
 
 T_co = TypeVar("T_co", covariant=True)
 
+# Python refuses to write out whole numbers of more than 4,300 digits; none that is meant has a thousand.
+_MOST_BITS = 3_000
+
 
 class RefusedError(ValueError):
     """A value is not of the kind; :meth:`Kind.check` says so in the words of its caller."""
@@ -110,7 +113,7 @@ class Integer(Kind[int]):
             number = operator.index(value)  # type: ignore[arg-type]
         except Exception:  # noqa: BLE001 -- a caller's class may raise anything in __index__
             raise RefusedError from None
-        if not _within(number, self.minimum, self.maximum):
+        if not _within(number, self.minimum, self.maximum) or number.bit_length() > _MOST_BITS:
             raise RefusedError
         return number
 

@@ -70,7 +70,7 @@ def refuses(kind: Kind[Any], *values: object) -> list[tuple[Kind[Any], object]]:
 
 
 REFUSED = [
-    *refuses(Integer(), True, 2.0, "3", None, [], np.zeros(2), math.nan, Hostile()),
+    *refuses(Integer(), True, 2.0, "3", None, [], np.zeros(2), math.nan, 2**4_000, Hostile()),
     *refuses(Integer(minimum=1, maximum=4, whole_floats=True), 0, 5, 2.5, math.inf, math.nan, True, "2"),
     *refuses(Number(), True, "1", None, math.nan, math.inf, 1j, [], np.zeros(1), np.float32("nan"), np.True_, Hostile()),
     *refuses(Number(minimum=0, maximum=1), -0.1, 1.1),

@@ -75,14 +75,21 @@ class Denoiser:
         self._copies = len(rows)
         self._batch = len(rows) * num_images
         self._channels = None if conditions.channels is None else self._for_each_row(conditions.channels)
-        names = conditions.texts[rows[0]]
-        texts = {name: self._repeated((conditions.texts[row][name] for row in rows), num_images) for name in names}
-        own = {name: self._repeated([value] * len(rows), num_images) for name, value in conditions.unet.items()}
-        size = 1 if sequential else self._batch
-        self._groups = [
-            self._bind(unet, controlnets, conditions.controls, texts, own, slice(first, first + size))
-            for first in range(0, self._batch, size)
-        ]
+        self._groups: list[_BoundNetworks] = []
+        # one batch attends to texts of one length
+        lengths = {conditions.texts[row]["encoder_hidden_states"].shape[1] for row in rows}
+        first = 0
+        for block in [rows] if len(lengths) == 1 else [(row,) for row in rows]:
+            names = conditions.texts[block[0]]
+            texts = {name: self._repeated((conditions.texts[row][name] for row in block), num_images) for name in names}
+            own = {name: self._repeated([value] * len(block), num_images) for name, value in conditions.unet.items()}
+            count = len(block) * num_images
+            for start in range(0, count, size := 1 if sequential else count):
+                taken, stop = slice(start, start + size), first + start + size
+                sliced = [{name: value[taken] for name, value in inputs.items()} for inputs in (texts, own)]
+                bound = self._bind(unet, controlnets, conditions.controls, texts=sliced[0], own=sliced[1])
+                self._groups.append(_BoundNetworks(slice(stop - size, stop), *bound))
+            first += count
 
     def __call__(self, sample: Float, call: Call) -> Float:
         """Predict every row.
@@ -119,15 +126,14 @@ class Denoiser:
         unet: CheckedNetwork,
         controlnets: Sequence[CheckedNetwork],
         controls: Sequence[Control],
+        *,
         texts: Mapping[str, Float],
         own: Mapping[str, Float],
-        rows: slice,
-    ) -> _BoundNetworks:
-        mine = {name: value[rows] for name, value in texts.items()}
+    ) -> tuple[CheckedNetwork, tuple[BoundControlNet, ...]]:
         bound = []
         for network, control in zip(controlnets, controls, strict=True):
-            known = {name: value for name, value in mine.items() if name in network.signature.input_names()}
-            count = len(mine["encoder_hidden_states"])
+            known = {name: value for name, value in texts.items() if name in network.signature.input_names()}
+            count = len(texts["encoder_hidden_states"])
             cond: Array = np.repeat(control.picture.astype(self._dtype, copy=False), count, axis=0)
             bound.append(BoundControlNet(network.bind(**known, controlnet_cond=cond), control.settings))
-        return _BoundNetworks(rows, unet.bind(**mine, **{name: value[rows] for name, value in own.items()}), tuple(bound))
+        return unet.bind(**texts, **own), tuple(bound)

@@ -16,7 +16,7 @@ from sdrt.images.png import to_pil
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.families import LatentFormat, MicroConditions, family_of
-from sdrt.pipeline.conditions.text import TokenizedPrompts, encode_text, text_encoder_options, tokenize
+from sdrt.pipeline.conditions.text import TokenizedPrompts, encode_text, groups_of_rows, text_encoder_options, tokenize
 from sdrt.pipeline.vae_tiling import tiled_decode
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
@@ -116,15 +116,19 @@ class LoadedModel:
         ------
         ConfigError : the text encoders do not fit the denoiser
         """
-        texts = [
-            encode_text(self.networks, encoder, prompts[encoder.component], settings, rows=rows) for encoder in self.family.text_encoders
-        ]
         empty_negative = self.model.flags.force_zeros_for_empty_prompt and not settings.negative_prompt
-        try:
-            inputs = self.family.conditions(self._denoiser, texts, micro, rows, zeroed=("negative",) if empty_negative else ())
-        except ConfigError as error:
-            raise ConfigError(f"{self.model.path}: {error}") from None
-        return {row: {name: value[k : k + 1] for name, value in inputs.items()} for k, row in enumerate(rows)}
+        encoded: dict[Row, dict[str, Float]] = {}
+        for group in groups_of_rows(prompts, rows, settings):
+            texts = [
+                encode_text(self.networks, encoder, prompts[encoder.component], settings, rows=group)
+                for encoder in self.family.text_encoders
+            ]
+            try:
+                inputs = self.family.conditions(self._denoiser, texts, micro, group, zeroed=("negative",) if empty_negative else ())
+            except ConfigError as error:
+                raise ConfigError(f"{self.model.path}: {error}") from None
+            encoded |= {row: {name: value[k : k + 1] for name, value in inputs.items()} for k, row in enumerate(group)}
+        return encoded
 
     def decode(self, latents: Float, *, tiled: bool) -> "Generator[Image, None, None]":
         """Decode latents float[n,C,h,w] one at a time, so that a batch needs no more memory than one image."""

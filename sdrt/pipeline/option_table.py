@@ -112,8 +112,8 @@ _ROWS = (
         "long_prompts",
         "choice",
         _PROMPT,
-        "encode a prompt in chunks of 75 tokens, or drop what exceeds one (default: chunk)",
-        choices=("chunk", "truncate"),
+        "encode a prompt in chunks of 75 tokens, or drop what exceeds one; pad fills up a shorter negative prompt (default: chunk)",
+        choices=("chunk", "pad", "truncate"),
     ),
     _option(
         "emphasis",

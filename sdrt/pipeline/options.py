@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture
+from sdrt.option_kinds import OPTION_KINDS
+from sdrt.printable import shown
 from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
 from sdrt.rng import NoiseStream
 from sdrt.schedulers import Compat, DiffusersScheduler, Sampler
+from sdrt.values import read_values
 
 __all__ = [
     "ControlNetInput",
@@ -150,7 +153,7 @@ def given_options(arguments: Mapping[str, Any], others: Mapping[str, Any]) -> Ge
 
 
 def plain_options(options: Mapping[str, Any], stacklevel: int = 3) -> GenerateOptions:
-    """Return options in today's spelling, without groups, and without those that are None.
+    """Return options as plain Python values, in today's spelling, without groups, and without those that are None.
 
     0.1.0 wrote ``cfg`` for ``guidance_batching``, and ``no norm`` for ``no_norm``.
 
@@ -162,20 +165,23 @@ def plain_options(options: Mapping[str, Any], stacklevel: int = 3) -> GenerateOp
 
     Raises
     ------
-    ConfigError : ``cfg`` is a number, which means ``guidance_scale``; or a group comes with an option that it holds
+    ConfigError : a value is not of its option's kind; ``cfg`` is a number, which means ``guidance_scale``, or comes with another
+        ``guidance_batching``; or a group comes with an option that it holds
     """
     plain = {name: value for name, value in options.items() if value is not None}
     if (cfg := plain.pop("cfg", None)) is not None:
-        if not isinstance(cfg, str):
-            raise ConfigError(f"cfg must be 'batched' or 'sequential', got {cfg!r}; the strength of guidance is guidance_scale={cfg!r}")
+        cfg = OPTION_KINDS["guidance_batching"].check("cfg", cfg, f"the strength of guidance is guidance_scale={shown(cfg)}")
+        # "batched" is the methods' default, and may not have been passed
+        if plain.get("guidance_batching", "batched") not in ("batched", cfg):
+            raise ConfigError(f"cfg must be given once, got {cfg!r} beside another guidance_batching; leave cfg out")
         warnings.warn(f"cfg={cfg!r} is deprecated; write guidance_batching={cfg!r}", DeprecationWarning, stacklevel=stacklevel)
         plain["guidance_batching"] = cfg
-    if plain.get("emphasis") == "no norm":
+    if isinstance(plain.get("emphasis"), str) and plain["emphasis"] == "no norm":
         warnings.warn("emphasis='no norm' is deprecated; write emphasis='no_norm'", DeprecationWarning, stacklevel=stacklevel)
         plain["emphasis"] = "no_norm"
     _spread(plain, "sizes", _sizes_of(plain.pop("sizes", None)))
     _spread(plain, "control_image", _controls_of(plain.get("control_image")))
-    return cast("GenerateOptions", plain)
+    return cast("GenerateOptions", read_values("", plain, OPTION_KINDS, "pass such a value"))
 
 
 def _spread(plain: dict[str, Any], group: str, held: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from sdrt.arrays import Float, Numerics
 from sdrt.images.inputs import Picture
 from sdrt.models import Model
+from sdrt.option_kinds import PROMPT
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.options import (
     ControlNetInput,
@@ -27,6 +28,7 @@ from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Compat
 from sdrt.tokenizer import ClipTokenizer
+from sdrt.values import Function
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,7 +73,7 @@ class Pipeline:
     def generate(
         self,
         prompt: str,
-        negative_prompt: str = "",
+        negative_prompt: str | None = "",
         *,
         on_step: Callable[[Step], bool | None] | None = None,
         on_progress: OnProgress | None = None,
@@ -116,7 +118,7 @@ class Pipeline:
         ----------
         prompt : str
             What to draw.
-        negative_prompt : str
+        negative_prompt : str, optional
             What to steer away from. It has an effect only while guidance is on.
         on_step : callable, optional
             Called with a :class:`Step` after each network call; return False to cancel.
@@ -124,7 +126,7 @@ class Pipeline:
             Called with a :class:`sdrt.Progress` before each piece of work: a network to open, a prompt to encode, a call of the denoiser,
             an image to decode. Return False to cancel.
         seed : int, optional
-            Image k is drawn from ``seed + k``, alone or in a batch. None picks a random seed and reports it in ``Result.seeds``.
+            Image k is drawn from ``seed + k``, alone or in a batch. None or -1 picks a random seed and reports it in ``Result.seeds``.
         num_images : int
             How many images to draw in one batch.
         num_inference_steps : int, optional
@@ -156,9 +158,11 @@ class Pipeline:
         prompt_syntax : "weighted" or "plain", optional
             "weighted" reads ``(word)``, ``(word:1.3)``, ``[word]`` and ``BREAK`` as AUTOMATIC1111 does; "plain" takes all characters as
             text. None: "weighted", or "plain" with ``compat``.
-        long_prompts : "chunk" or "truncate", optional
-            "chunk" encodes a prompt in pieces of 75 tokens; "truncate" drops the rest and reports it in ``Result.truncated``. None:
-            "chunk", or "truncate" where the model takes one chunk only and with ``compat``.
+        long_prompts : "chunk", "pad" or "truncate", optional
+            "chunk" encodes a prompt in pieces of 75 tokens. If prompt and negative prompt then differ in length, each is still attended to
+            as if it were alone. "pad" fills up the shorter one with empty pieces, which changes what it means, as this option's default
+            did in earlier versions. "truncate" drops the rest and reports it in ``Result.truncated``. None: "chunk", or "truncate" where
+            the model takes one chunk only and with ``compat``.
         emphasis : "original" or "no_norm"
             Whether the mean of a chunk is restored after the weights of words were applied ("original"), or not.
         clip_skip : int, optional
@@ -206,6 +210,8 @@ class Pipeline:
         ModelError : the model's folder is incomplete or damaged
         ArrayContractError : a network returned NaN, or an array of another shape than its contract
         """
+        if on_step is not None:
+            Function().check("on_step", on_step)
         steps = Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)), on_progress)
         # an error of on_step releases the networks now, and not when the last traceback that holds this frame goes
         with closing(steps):
@@ -217,7 +223,7 @@ class Pipeline:
     def steps(
         self,
         prompt: str,
-        negative_prompt: str = "",
+        negative_prompt: str | None = "",
         *,
         on_progress: OnProgress | None = None,
         seed: int | None = None,
@@ -270,7 +276,7 @@ class Pipeline:
     def resolve(
         self,
         prompt: str,
-        negative_prompt: str = "",
+        negative_prompt: str | None = "",
         *,
         seed: int | None = None,
         num_images: int = 1,
@@ -325,8 +331,10 @@ class Pipeline:
         """
         return list(self._assembly.decode(latents))
 
-    def _resolve(self, prompt: str, negative_prompt: str, options: GenerateOptions) -> Resolved:
-        return resolve(self._assembly, prompt, negative_prompt, options)
+    def _resolve(self, prompt: str, negative_prompt: str | None, options: GenerateOptions) -> Resolved:
+        repair = "call generate once for each prompt"
+        negative = "" if negative_prompt is None else PROMPT.check("negative_prompt", negative_prompt, repair)
+        return resolve(self._assembly, PROMPT.check("prompt", prompt, repair), negative, options)
 
     # ---- the model in memory
 

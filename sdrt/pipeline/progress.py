@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
+from sdrt.values import Function
+
 __all__ = ["Cancelled", "OnProgress", "Progress", "Report", "Stage"]
 
 T = TypeVar("T")
@@ -51,7 +53,7 @@ class Report:
     """
 
     def __init__(self, on_progress: OnProgress | None, cancelled: threading.Event) -> None:
-        self._on_progress = on_progress
+        self._on_progress = None if on_progress is None else Function().check("on_progress", on_progress)
         self._cancelled = cancelled
 
     def __call__(self, stage: Stage, index: int, total: int) -> None:

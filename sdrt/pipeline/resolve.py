@@ -10,11 +10,13 @@ import numpy as np
 
 from sdrt._version import __version__
 from sdrt.arrays import Array
-from sdrt.errors import ConfigError
+from sdrt.errors import ConfigError, ModelError
 from sdrt.guidance import Guidance, choose_guidance
 from sdrt.images.inputs import to_unit
+from sdrt.limits import Limits
 from sdrt.models import ComponentName, ModelLimits
 from sdrt.models.families import MicroConditions
+from sdrt.option_kinds import OPTION_KINDS
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
@@ -24,11 +26,12 @@ from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, 
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.scheduler_choice import beyond_config, choose_sampler, image_seq_len, lay_out, scheduler_name
 from sdrt.printable import shown
-from sdrt.prompt import check_emphasis, foreign_syntax
+from sdrt.prompt import foreign_syntax
 from sdrt.records.settings import Settings
 from sdrt.rng import canonical_name
 from sdrt.rng import from_state as stream_from_state
 from sdrt.schedulers import Plan, Sampler
+from sdrt.values import read_values
 
 __all__ = ["Resolved", "resolve"]
 
@@ -99,18 +102,15 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     ConfigError : an option is unknown, does not fit the model, or is out of range
     ImageError : an option is not a picture where it must be one
     """
-    for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
-        if not isinstance(text, str):
-            raise ConfigError(f"{name} must be one text, got {type(text).__name__}; call generate once for each prompt")
     base = assembly.base
     rng, sampler_rng = _streams(options)
     scheduler = options.get("scheduler")
     sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"))
     choices = choose_conditions(assembly, options)
     settings = _settings(assembly, prompt, negative_prompt, options, sampler, (rng, sampler_rng), choices)
+    _check_amounts(settings, assembly.limits)
     _check_size(settings, base.latent_format.pixels)
     _check_limits(base.model.limits, settings)
-    check_emphasis(settings.emphasis)
     height, width, pixels = settings.height, settings.width, base.latent_format.pixels
     shape = (base.latent_format.channels, height // pixels, width // pixels)
     plan = lay_out(sampler, settings.num_inference_steps, image_seq_len(*shape[1:]))
@@ -141,7 +141,7 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
             Control(to_unit("control_image", image, height, width), control)
             for image, control in zip(choices.control_images, choices.control_settings, strict=True)
         ),
-        refiner_begins=_refiner_begins(plan, sampler, choices.refiner_start) if assembly.refiner is not None else None,
+        refiner_begins=None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start),
     )
 
 
@@ -155,7 +155,8 @@ def _settings(
     choices: ConditionChoices,
 ) -> Settings:
     base, (rng, sampler_rng) = assembly.base, streams
-    model, defaults = base.model, base.model.defaults
+    model = base.model
+    defaults = read_values(f"{model.path}: default ", model.defaults, OPTION_KINDS, "correct its sdrt.json", ModelError)
     height, width = base.native_size()
     scheduler = options.get("scheduler")
     # the programs that compat names know neither weights nor chunks
@@ -163,7 +164,7 @@ def _settings(
     return Settings(
         prompt=prompt,
         negative_prompt=negative_prompt,
-        seed=_first(options.get("seed"), secrets.randbits(31) if isinstance(rng, str) else rng.seed),
+        seed=_seed(options.get("seed"), rng),
         num_images=_first(options.get("num_images"), 1),
         num_inference_steps=_first(options.get("num_inference_steps"), defaults.get("num_inference_steps"), _DEFAULT_STEPS),
         guidance_scale=_first(options.get("guidance_scale"), defaults.get("guidance_scale"), _DEFAULT_GUIDANCE),
@@ -210,19 +211,28 @@ def _remarks(settings: Settings, prompts: Sequence[Mapping[ComponentName, Tokeni
     return foreign | {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
 
 
+def _seed(seed: int | None, rng: NoiseChoice) -> int:
+    """Return the seed of a call; None and -1, which other programs write for it, draw one."""
+    if seed is not None and seed != -1:
+        return seed
+    return secrets.randbits(31) if isinstance(rng, str) else rng.seed
+
+
 def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:
     """Return the streams of the latents and of the scheduler; a recorded state becomes its stream."""
     rng, sampler_rng = (
         stream_from_state(choice) if isinstance(choice, Mapping) else canonical_name(choice) if isinstance(choice, str) else choice
         for choice in (options.get("rng"), options.get("sampler_rng"))
     )
-    for name, choice in (("rng", rng), ("sampler_rng", sampler_rng)):
-        if not (choice is None or isinstance(choice, str) or hasattr(choice, "normal")):
-            raise ConfigError(
-                f"{name} must be the name of a noise stream, a stream or its state, got {type(choice).__name__}; pass one of those"
-            )
     # the same object twice is one stream, which the sampler continues
     return "torch" if rng is None else rng, None if sampler_rng is rng and not isinstance(rng, str) else sampler_rng
+
+
+def _check_amounts(settings: Settings, limits: Limits) -> None:
+    """Refuse what would take the machine, before any memory or time is spent."""
+    limits.check("images", "num_images", settings.num_images)
+    limits.check("steps", "num_inference_steps", settings.num_inference_steps)
+    limits.check("pixels", "height times width", settings.height * settings.width)
 
 
 def _check_size(settings: Settings, scale: int) -> None:
@@ -238,9 +248,10 @@ def _check_limits(limits: ModelLimits, settings: Settings) -> None:
     if limits.sizes and size not in limits.sizes:
         allowed = ", ".join(f"{height}x{width}" for height, width in limits.sizes)
         raise ConfigError(f"height x width must be {allowed} for this model's packages, got {size[0]}x{size[1]}; take one of those")
-    if limits.num_tokens and settings.long_prompts == "chunk":
+    if limits.num_tokens and settings.long_prompts != "truncate":
         raise ConfigError(
-            f"long_prompts must be 'truncate' for this model's packages of {limits.num_tokens} tokens, got 'chunk'; leave it out"
+            f"long_prompts must be 'truncate' for this model's packages of {limits.num_tokens} tokens, got {settings.long_prompts!r}; "
+            "leave it out"
         )
 
 

@@ -15,7 +15,7 @@ from sdrt.values import Choice
 
 __all__ = ["Chunks", "LongPrompts", "chunk_prompt"]
 
-LongPrompts: TypeAlias = Literal["chunk", "truncate"]
+LongPrompts: TypeAlias = Literal["chunk", "pad", "truncate"]
 
 # AUTOMATIC1111's default: a full chunk ends at its last comma, if at most this many tokens (including the comma) remain from there on.
 _COMMA_REACH = 20
@@ -65,9 +65,9 @@ def chunk_prompt(
         Its ``model_max_length`` is L, the length of a row.
     syntax : "weighted" or "plain"
         Whether brackets, backslashes and ``BREAK`` have the meaning given in `sdrt.prompt.syntax`, or are plain text as in diffusers.
-    long_prompts : "chunk" or "truncate"
+    long_prompts : "chunk", "pad" or "truncate"
         Whether tokens that do not fit in a row continue in the next row, or are cut as in diffusers (separately for each section between
-        ``BREAK``s).
+        ``BREAK``s). "chunk" and "pad" differ in what becomes of a shorter prompt beside this one, and mean the same here.
     limits : Limits
         The most characters and rows of one prompt.
 

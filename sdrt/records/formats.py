@@ -8,11 +8,20 @@ from typing import Any
 
 from sdrt.errors import ConfigError, ImageError
 from sdrt.images.png import read_text
+from sdrt.printable import shown
+from sdrt.values import Flag, Integer, read_values
 
 __all__ = ["FORMAT", "from_json_values", "read_png_record", "to_json_values", "upgraded"]
 
 # 1: sdrt 0.1.0. 2: guidance_batching was cfg, no_norm was "no norm"; scheduler_options, vae_tiling and weights are new.
-FORMAT = 2
+# 3: "chunk" filled shorter prompts up as "pad" does; seeds could be negative; safety_checker is new.
+FORMAT = 3
+
+# What the record of one picture has beside the settings of its call, see `sdrt.records.text_chunks`.
+_OF_ONE_PICTURE = {"image": Integer(minimum=0), "flagged": Flag()}
+
+# The conditions that only an SDXL refiner reads.
+_OF_REFINERS = ("aesthetic_score", "negative_aesthetic_score", "refiner_start")
 
 
 def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,19 +35,40 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"a record must be a mapping, got {type(record).__name__}; pass the result of Settings.to_dict")
     fields = dict(record)
     version = fields.pop("format", 1)
-    if version not in range(1, FORMAT + 1):
-        raise ConfigError(f"a record's format must be 1 to {FORMAT}, got {version!r}; update sdrt to read it")
-    if version == 1:
-        if "cfg" in fields:
-            fields["guidance_batching"] = fields.pop("cfg")
-        if fields.get("emphasis") == "no norm":
-            fields["emphasis"] = "no_norm"
-        streams = fields.get("shared_streams")
-        if isinstance(streams, Mapping) and len(streams) == 2 and streams["rng"] == streams["sampler_rng"]:
-            # one object was passed twice: the scheduler's noise continues after that of the latents
-            fields |= {"shared_streams": {"rng": streams["rng"]}, "sampler_rng": None}
-    # the index of one image in its call, which text_chunks adds
-    fields.pop("image", None)
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise ConfigError(f"a record's format must be 1 to {FORMAT}, got {shown(version)}; update sdrt to read it")
+    read_values("a record's ", fields, _OF_ONE_PICTURE, "take a whole record")
+    for name in _OF_ONE_PICTURE:
+        fields.pop(name, None)
+    if version < 2:
+        fields = _second_format(fields)
+    return _third_format(fields) if version < 3 else fields
+
+
+def _second_format(fields: dict[str, Any]) -> dict[str, Any]:
+    if "cfg" in fields:
+        fields["guidance_batching"] = fields.pop("cfg")
+    if fields.get("emphasis") == "no norm":
+        fields["emphasis"] = "no_norm"
+    streams = fields.get("shared_streams")
+    if isinstance(streams, Mapping) and streams.keys() == {"rng", "sampler_rng"} and streams["rng"] == streams["sampler_rng"]:
+        # one object was passed twice: the scheduler's noise continues after that of the latents
+        fields |= {"shared_streams": {"rng": streams["rng"]}, "sampler_rng": None}
+    return fields
+
+
+def _third_format(fields: dict[str, Any]) -> dict[str, Any]:
+    if fields.get("long_prompts") == "chunk":
+        fields["long_prompts"] = "pad"
+    for name, stream in (("seed", fields.get("rng")), ("sampler_seed", fields.get("sampler_rng") or fields.get("rng"))):
+        seed = fields.get(name)
+        if isinstance(seed, int) and seed < 0 and not fields.get("shared_streams"):
+            # the seed of at least 0 that starts the same stream: those of torch read 32 bits of it, and nv 64
+            fields[name] = seed % (2**64 if stream == "nv" else 2**32)
+    conditions, weights = fields.get("conditions"), fields.get("weights")
+    if isinstance(conditions, Mapping) and isinstance(weights, Mapping) and "text_encoder" in weights and "refiner.unet" not in weights:
+        # a base model alone ignored them, and now refuses them; a refiner alone has no first text encoder
+        fields["conditions"] = {name: value for name, value in conditions.items() if name not in _OF_REFINERS}
     return fields
 
 
@@ -68,7 +98,7 @@ def read_png_record(file: Path) -> dict[str, Any]:
         raise ImageError(f"{file}: must hold a record of sdrt, got none; pass the original file, since some tools drop a picture's text")
     try:
         record = json.loads(text["sdrt"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ImageError(f"{file}: its record must be JSON, got a damaged one ({error}); take another copy of the picture") from error
     if not isinstance(record, dict):
         raise ImageError(f"{file}: its record must be a JSON object, got {type(record).__name__}; take another copy of the picture")

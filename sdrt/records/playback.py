@@ -5,12 +5,26 @@ from typing import Any
 
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import digest
+from sdrt.printable import shown
 from sdrt.records.formats import from_json_values
+from sdrt.values import Kind, RefusedError
 
 __all__ = ["PICTURES", "checked_picture", "recorded_scheduler", "recorded_stream"]
 
 # The conditions that are pictures; a record holds their digests.
 PICTURES = ("image", "mask_image", "control_image")
+
+
+class _Restorable(Kind[Any]):
+    """A stream that can return to a recorded position."""
+
+    def describe(self) -> str:
+        return "a noise stream that has restore()"
+
+    def convert(self, value: object) -> Any:
+        if isinstance(value, type) or not callable(getattr(value, "restore", None)):
+            raise RefusedError
+        return value
 
 
 def recorded_scheduler(name: str, config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,13 +47,9 @@ def checked_picture(name: str, recorded: Any, picture: Any) -> Any:
 
     Raises
     ------
-    ConfigError : no picture is passed, or not the recorded one; or a damaged record
+    ConfigError : no picture is passed, or not the recorded one
     """
     wanted = [recorded] if isinstance(recorded, str) else recorded
-    if not isinstance(wanted, list | tuple) or not all(isinstance(each, str) for each in wanted):
-        raise ConfigError(
-            f"a record's {name} must be the SHA-256 of a picture, or a list of them, got {recorded!r:.80}; take a whole record"
-        )
     if picture is None:
         hashes = ", ".join(sha256[:12] for sha256 in wanted)
         raise ConfigError(f"{name} must be passed again, as the record holds its SHA-256 alone ({hashes}); pass the same pixels as {name}")
@@ -57,21 +67,20 @@ def recorded_stream(name: str, state: Mapping[str, Any], stream: Any) -> Any:
 
     Raises
     ------
-    ConfigError : the record cannot recreate the noise and no stream is passed, or the stream has other noise; or a damaged record
+    ConfigError : the record cannot recreate the noise and no stream is passed, or the stream has other noise
     """
-    if not isinstance(state, Mapping) or not isinstance(state.get("cursor", {}), Mapping):
-        raise ConfigError(f"a record's {name} must be the state of a stream, got {state!r:.80}; take a whole record")
     if stream is not None:
-        stream.restore(state)
+        _Restorable().check(name, stream, "pass a stream of sdrt.rng").restore(state)
         return stream
+    cursor = state.get("cursor")
     if state.get("stream") == "given":
-        sha256 = str(state.get("cursor", {}).get("sha256"))[:12]
+        sha256 = str(cursor.get("sha256") if isinstance(cursor, Mapping) else None)[:12]
         raise ConfigError(
             f"{name} must be passed again, as the record holds the SHA-256 of its arrays alone ({sha256}); write "
             f"options({name}=sdrt.rng.from_arrays(arrays))"
         )
-    if "cursor" not in state:
+    if cursor is None:
         raise ConfigError(
-            f"{name} must be passed again, as the record cannot make the stream {state.get('stream')!r}; write options({name}=stream)"
+            f"{name} must be passed again, as the record cannot make the stream {shown(state.get('stream'))}; write options({name}=stream)"
         )
     return dict(state)

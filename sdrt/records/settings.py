@@ -1,20 +1,22 @@
 """Every setting that determines a picture, in one frozen record that can be stored and played back."""
 
-import math
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Self, get_args, get_origin
+from typing import Any, Self
 
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture
+from sdrt.printable import shown
 from sdrt.records.formats import FORMAT, from_json_values, read_png_record, to_json_values, upgraded
+from sdrt.records.kinds import CONDITION_KINDS, SETTING_KINDS, STREAM_KINDS
 from sdrt.records.playback import PICTURES, checked_picture, recorded_scheduler, recorded_stream
 from sdrt.rng import NoiseStream
+from sdrt.values import FilePath, read_values
 
 __all__ = ["Settings"]
+
+_REPAIR = "take a whole record"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,8 @@ class Settings:
         Options of a scheduler object that its configuration does not hold: ``s_churn``, ``order`` and the like.
     vae_tiling : bool
         Whether large pictures were decoded tile by tile.
+    safety_checker : bool
+        Whether a safety checker inspected the pictures.
     weights : mapping
         A fingerprint of each component's weights: :func:`sdrt.models.fingerprint.fingerprint`.
     """
@@ -110,31 +114,18 @@ class Settings:
     remarks: Mapping[str, str] = field(default_factory=dict, compare=False)
     scheduler_options: Mapping[str, Any] = field(default_factory=dict)
     vae_tiling: bool = False
+    safety_checker: bool = False
     weights: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, minimum in (
-            ("seed", -math.inf),
-            ("num_images", 1),
-            ("num_inference_steps", 1),
-            ("height", 1),
-            ("width", 1),
-            ("clip_skip", 0),
-        ):
-            value = _whole(getattr(self, name))
-            if value is None or value < minimum:
-                span = f" of at least {minimum}" if math.isfinite(minimum) else ""
-                raise ConfigError(f"{name} must be a whole number{span}, got {getattr(self, name)!r}; pass such a number")
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name, value in read_values("a record's ", own, SETTING_KINDS, _REPAIR).items():
             object.__setattr__(self, name, value)
-        if self.guidance_batching not in ("batched", "sequential"):
-            raise ConfigError(f"guidance_batching must be 'batched' or 'sequential', got {self.guidance_batching!r}; choose one of those")
-        if self.sampler_seed is not None and _whole(self.sampler_seed) is None:
-            raise ConfigError(f"sampler_seed must be a whole number, got {self.sampler_seed!r}; leave it out for the image's own seed")
-        for name, low, high in (("guidance_scale", -math.inf, math.inf), ("guidance_rescale", 0.0, 1.0), ("eta", 0.0, math.inf)):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
-                span = f" in [{low:g}, {high:g}]" if math.isfinite(high) else f" of at least {low:g}" if math.isfinite(low) else ""
-                raise ConfigError(f"{name} must be a finite number{span}, got {value!r}; pass such a number")
+        for group, kinds in (("conditions", CONDITION_KINDS), ("shared_streams", STREAM_KINDS)):
+            held = getattr(self, group)
+            if unknown := sorted(held.keys() - kinds.keys()):
+                raise ConfigError(f"a record's {group} must be among {', '.join(kinds)}, got {shown(', '.join(unknown))}; {_REPAIR}")
+            read_values("a record's ", held, kinds, _REPAIR)
 
     # ---- as JSON
 
@@ -161,24 +152,22 @@ class Settings:
         ------
         ConfigError : a field is missing, unknown or of another type, or only a newer sdrt reads the format
 
-        >>> Settings.from_dict({"format": 3})
+        >>> Settings.from_dict({"format": 4})
         Traceback (most recent call last):
-        sdrt.errors.ConfigError: a record's format must be 1 to 2, got 3; update sdrt to read it
+        sdrt.errors.ConfigError: a record's format must be 1 to 3, got 4; update sdrt to read it
         """
         values = upgraded(record)
         known = {each.name: each for each in fields(cls)}
-        if unknown := sorted(values.keys() - known.keys()):
-            written = record.get("version")
+        if unknown := sorted(map(str, values.keys() - known.keys())):
+            written = shown(record.get("version"))
             raise ConfigError(
-                f"a record must have known fields, got {', '.join(unknown)}, written by sdrt {written}; update sdrt to read it"
+                f"a record must have known fields, got {shown(', '.join(unknown))}, written by sdrt {written}; update sdrt to read it"
             )
         needed = [name for name, each in known.items() if each.default_factory is MISSING and each.default is MISSING]
         if missing := [name for name in needed if name not in values]:
             raise ConfigError(f"a record must have the field {', '.join(missing)}, got none; take a whole record")
-        for name, value in values.items():
-            _check_type(name, value, known[name].type)
         for name in ("scheduler_config", "scheduler_options"):
-            if name in values:
+            if isinstance(values.get(name), Mapping):
                 values[name] = from_json_values(values[name])
         return cls(**values)
 
@@ -193,7 +182,7 @@ class Settings:
         ImageError : the file cannot be read, or has no record
         ConfigError : as :meth:`from_dict`
         """
-        return cls.from_dict(read_png_record(Path(file)))
+        return cls.from_dict(read_png_record(FilePath().check("file", file)))
 
     # ---- played back
 
@@ -236,6 +225,9 @@ class Settings:
             raise ConfigError(f"streams must be ones that the record shares, got {', '.join(needless)} too; leave it out")
         shared = {name: recorded_stream(name, state, streams.get(name)) for name, state in self.shared_streams.items()}
         plain = {name: getattr(self, name) for name in _PLAIN_OPTIONS}
+        if self.seed < 0:
+            # that of a stream which was passed as an object, and has it in its state
+            del plain["seed"]
         scheduler = recorded_scheduler(self.scheduler, self.scheduler_config, self.scheduler_options)
         return {**plain, "scheduler": scheduler, **self.conditions, **pictures, **shared}
 
@@ -262,20 +254,3 @@ _PLAIN_OPTIONS = (
     "emphasis",
     "clip_skip",
 )
-
-
-def _check_type(name: str, value: object, annotation: Any) -> None:
-    """Check the type of a field of a record; the settings check numbers themselves."""
-    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    allowed = tuple(get_origin(kind) or kind for kind in kinds)
-    if not {int, float} & set(allowed) and not isinstance(value, allowed):
-        names = " or ".join({Mapping: "a mapping", str: "text", bool: "true or false", NoneType: "null"}[kind] for kind in allowed)
-        raise ConfigError(f"{name} must be {names}, got {value!r:.80}; take a whole record")
-
-
-def _whole(value: object) -> int | None:
-    """Return a Python int of any integer type, numpy's included, or None for anything else, bools included."""
-    try:
-        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return None

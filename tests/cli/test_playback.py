@@ -101,7 +101,7 @@ def test_one_picture_of_a_call_on_one_stream_is_drawn_by_the_whole_call(tmp_path
     ("fields", "message"),
     [
         ({"model": "sd15"}, "its record names the model 'sd15' and not where it lies; pass --model with its folder or file"),
-        ({"format": 9}, "a record's format must be 1 to 2, got 9; update sdrt to read it"),
+        ({"format": 9}, "a record's format must be 1 to 3, got 9; update sdrt to read it"),
         ({"conditions": {"image": "ab" * 32}}, "image must be passed again, as the record holds its SHA-256 alone (abababababab)"),
         ({"conditions": {"image": 3}}, "a record's image must be the SHA-256 of a picture"),
         ({"backend": {"unet": "abacus"}}, "abacus"),

@@ -143,9 +143,9 @@ def test_a_controlnet_in_one_object_is_the_four_options() -> None:
     mixed = plain_options({"control_image": [sdrt.ControlNetInput(image=one, conditioning_scale=0.5, guidance_end=0.6), two]})
     assert mixed == {
         "control_image": [one, two],
-        "controlnet_conditioning_scale": [0.5, 1.0],
-        "control_guidance_start": [0.0, 0.0],
-        "control_guidance_end": [0.6, 1.0],
+        "controlnet_conditioning_scale": (0.5, 1.0),
+        "control_guidance_start": (0.0, 0.0),
+        "control_guidance_end": (0.6, 1.0),
     }
     alone = plain_options({"control_image": sdrt.ControlNetInput(image=one)})
     assert alone["control_image"] == [one]

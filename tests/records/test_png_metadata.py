@@ -78,5 +78,5 @@ def test_pictures_of_one_stream_are_told_by_their_place() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("eta", -0.1), ("guidance_scale", "7"), ("height", True), ("num_images", 1.0)])
 def test_settings_are_checked_on_construction(name: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=rf"^{name} must be a"):
+    with pytest.raises(ConfigError, match=rf"^a record's {name} must be a"):
         replace(SETTINGS, **{name: value})

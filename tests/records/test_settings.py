@@ -31,21 +31,31 @@ SETTINGS = Settings.from_dict(OF_0_1_0)
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 words = st.text(max_size=20)
+digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 values = st.one_of(st.none(), st.booleans(), st.integers(), numbers, words.filter(lambda word: word not in ("inf", "-inf", "nan")))
 settings = st.builds(
     replace,
     st.just(SETTINGS),
     prompt=words,
     negative_prompt=words,
-    seed=st.integers(),
+    seed=st.integers(-(2**63), 2**128),
     num_images=st.integers(1),
     guidance_scale=numbers,
     guidance_batching=st.sampled_from(["batched", "sequential"]),
     eta=st.floats(0, 1e9),
     scheduler_config=st.dictionaries(words, values | st.sampled_from([math.inf, -math.inf])),
     scheduler_options=st.dictionaries(words, values | st.just(math.inf)),
-    conditions=st.dictionaries(words, values | st.lists(numbers)),
-    sampler_seed=st.none() | st.integers(),
+    conditions=st.fixed_dictionaries(
+        {},
+        optional={
+            "image": digests,
+            "control_image": digests | st.lists(digests),
+            "control_guidance_end": st.lists(st.floats(0, 1), min_size=1),
+            "target_size": st.lists(st.integers(0, 10**6), min_size=2, max_size=2),
+            "refiner_start": st.floats(0, 1, exclude_min=True),
+        },
+    ),
+    sampler_seed=st.none() | st.integers(0, 2**128),
     compat=st.none() | st.just("apple"),
     embeddings=st.dictionaries(words, words),
     remarks=st.dictionaries(words, words),
@@ -57,7 +67,7 @@ settings = st.builds(
 def test_a_record_comes_back_from_json(settings: Settings) -> None:
     record = json.loads(json.dumps(settings.to_dict(), allow_nan=False))
     assert Settings.from_dict(record) == settings
-    assert record["format"] == 2
+    assert record["format"] == 3
 
 
 def test_a_record_of_0_1_0_is_read_in_todays_words() -> None:
@@ -73,6 +83,29 @@ def test_one_stream_that_0_1_0_recorded_twice_is_one_stream() -> None:
     assert (Settings.from_dict(twice).shared_streams, Settings.from_dict(twice).sampler_rng) == ({"rng": state}, None)
 
 
+def test_negative_seeds_and_filled_up_prompts_of_older_records_are_read_as_what_they_drew() -> None:
+    """A seed of torch's streams counts by its lowest 32 bits, nv's by 64."""
+    old = OF_0_1_0 | {"seed": -5, "sampler_seed": -1, "sampler_rng": "nv"}
+    read = Settings.from_dict(old)
+    assert (read.seed, read.sampler_seed, read.long_prompts) == (2**32 - 5, 2**64 - 1, "pad")
+    for name, before, after in (("torch", -5, read.seed), ("torch-scalar", -5, read.seed), ("nv", -1, 2**64 - 1)):
+        assert (sdrt.rng.stream(name, before).normal(40) == sdrt.rng.stream(name, after).normal(40)).all()
+    shared = old | {"shared_streams": {"rng": sdrt.rng.stream("torch", -5).state}, "sampler_seed": None, "sampler_rng": None}
+    options = Settings.from_dict(shared).options()
+    assert "seed" not in options
+    assert options["rng"]["seed"] == -5
+    today = Settings.from_dict(old).to_dict()
+    assert Settings.from_dict(today | {"long_prompts": "chunk"}).long_prompts == "chunk"
+
+
+def test_conditions_that_a_base_model_ignored_are_left_out_of_older_records() -> None:
+    scores = {"aesthetic_score": 7.0, "refiner_start": 0.5}
+    old = OF_0_1_0 | {"format": 2, "emphasis": "original", "guidance_batching": "batched", "conditions": {"target_size": [8, 8], **scores}}
+    del old["cfg"]
+    for weights, kept in (({"text_encoder": "a", "unet": "b"}, {}), ({"text_encoder": "a", "refiner.unet": "b"}, scores), ({}, scores)):
+        assert Settings.from_dict(old | {"weights": weights}).conditions == {"target_size": [8, 8], **kept}
+
+
 def test_a_picture_carries_its_record(tmp_path: Path) -> None:
     batch = replace(SETTINGS, num_images=3, sampler_seed=7)
     save_png(Image.new("RGB", (8, 8)), tmp_path / "second.png", text_chunks(batch, 94))
@@ -85,15 +118,30 @@ def test_a_picture_carries_its_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, r"a record's format must be 1 to 2, got 3; update sdrt to read it"),
-        ({"format": "2"}, r"a record's format must be 1 to 2, got '2'"),
-        ({"glitter": 1}, r"a record must have known fields, got glitter, written by sdrt 0\.1\.0; update sdrt to read it"),
-        ({"prompt": None}, r"prompt must be text, got None; take a whole record"),
-        ({"compat": 1}, r"compat must be text or null, got 1"),
-        ({"scheduler_config": []}, r"scheduler_config must be a mapping, got \[\]"),
+        ({"format": 4}, r"a record's format must be 1 to 3, got 4; update sdrt to read it"),
+        ({"format": "2"}, r"a record's format must be 1 to 3, got '2'"),
+        ({"format": True}, r"a record's format must be 1 to 3, got True"),
+        ({"glitter": 1}, r"a record must have known fields, got 'glitter', written by sdrt '0\.1\.0'; update sdrt to read it"),
+        ({"prompt": None}, r"a record's prompt must be a Unicode text, got None; take a whole record"),
+        ({"compat": 1}, r"compat must be 'diffusers' or 'apple', or null, got 1"),
+        ({"scheduler_config": []}, r"scheduler_config must be an object whose values are each a value of JSON, got \[\]"),
+        ({"scheduler_config": {"beta_end": "nan"}}, r"scheduler_config must be an object .*, got \{'beta_end': nan\}"),
+        ({"conditions": {"target_size": [64, "64"]}}, r"target_size must be a list of 2 whose entries are .*got \[64, '64'\]"),
+        ({"conditions": {"mask": 1}}, r"a record's conditions must be among image, mask_image, .*, got 'mask'"),
+        ({"conditions": {"image": "ab"}}, r"a record's image must be the SHA-256 of a picture, got 'ab'; take a whole"),
+        (
+            {"conditions": {"control_image": ["ab", 3]}},
+            r"a record's control_image must be the SHA-256 of a picture, or a list .*\['ab', 3\]",
+        ),
+        ({"shared_streams": {"rng": 3}}, r"a record's rng must be an object whose .*, got 3; take a whole record"),
+        ({"shared_streams": {"dice": {}}}, r"a record's shared_streams must be among rng, sampler_rng, got 'dice'"),
+        ({"scheduler_options": {"order": [[[[[[[2]]]]]]]}}, r"scheduler_options must be an object whose values are each a value of JSON"),
         ({"vae_tiling": "yes"}, r"vae_tiling must be true or false, got 'yes'"),
-        ({"seed": "93"}, r"seed must be a whole number, got '93'"),
+        ({"seed": "93"}, r"a record's seed must be a whole number, got '93'"),
+        ({"guidance_scale": float("nan")}, r"guidance_scale must be a finite number, got nan"),
         ({"cfg": "both"}, r"guidance_batching must be 'batched' or 'sequential', got 'both'"),
+        ({"image": -1}, r"a record's image must be a whole number of at least 0, got -1"),
+        ({"flagged": "no"}, r"a record's flagged must be true or false, got 'no'"),
     ],
     ids=str,
 )
@@ -161,12 +209,9 @@ def test_pictures_must_be_passed_again_and_are_compared() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"conditions": {"image": 3}}, r"a record's image must be the SHA-256 of a picture, or a list of them, got 3; take a whole"),
-        ({"conditions": {"control_image": ["ab", 3]}}, r"a record's control_image must be the SHA-256 of a picture, .*got \['ab', 3\]"),
-        ({"shared_streams": {"rng": 3}}, r"a record's rng must be the state of a stream, got 3; take a whole record"),
-        ({"shared_streams": {"rng": {"stream": "given", "cursor": 3}}}, r"a record's rng must be the state of a stream, got \{"),
+        ({"shared_streams": {"rng": {"stream": "given", "cursor": 3}}}, r"rng must be passed again"),
         ({"shared_streams": {"rng": {"stream": "given"}}}, r"rng must be passed again"),
-        ({"shared_streams": {"dice": {}}}, r"dice must be passed again, as the record cannot make the stream None"),
+        ({"shared_streams": {"rng": {}}}, r"rng must be passed again, as the record cannot make the stream None"),
     ],
     ids=str,
 )

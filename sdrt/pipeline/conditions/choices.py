@@ -7,6 +7,7 @@ from typing import Any
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture, digest
 from sdrt.models.families import MicroConditions
+from sdrt.models.families.stable_diffusion_xl_refiner import STABLE_DIFFUSION_XL_REFINER
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.control import ControlSettings, resolve_control_settings
 from sdrt.pipeline.options import GenerateOptions
@@ -33,18 +34,15 @@ class ConditionChoices:
         One for each picture.
     sizes : mapping
         The fields of `MicroConditions` that the caller set.
-    refiner_start : float
-        Fraction of the noise levels after which a refiner takes over.
-    refines : bool
-        Whether the record holds that fraction: the caller set it, or there is a refiner.
+    refiner_start : float or None
+        Fraction of the noise levels after which the refiner takes over; None without a refiner.
     """
 
     inpaint: tuple[Picture, Picture] | None
     control_images: tuple[Picture, ...]
     control_settings: tuple[ControlSettings, ...]
     sizes: Mapping[str, Any]
-    refiner_start: float
-    refines: bool
+    refiner_start: float | None
 
     def sizes_of(self, height: int, width: int) -> MicroConditions:
         """Return SDXL's micro-conditions of a picture of this size."""
@@ -61,7 +59,7 @@ class ConditionChoices:
             values["control_guidance_start"] = [each.guidance_start for each in self.control_settings]
             values["control_guidance_end"] = [each.guidance_end for each in self.control_settings]
         values |= {name: list(value) if isinstance(value, tuple) else value for name, value in self.sizes.items()}
-        return values | {"refiner_start": self.refiner_start} if self.refines else values
+        return values if self.refiner_start is None else values | {"refiner_start": self.refiner_start}
 
 
 def choose_conditions(assembly: Assembly, options: GenerateOptions) -> ConditionChoices:
@@ -74,8 +72,9 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions) -> Condition
     base, count, refines = assembly.base, len(assembly.controlnets), assembly.refiner is not None
     _refuse(options, _PICTURE_OPTIONS, "a model that in-paints, of 9 channels", fits=base.inpaints)
     _refuse(options, _SIZE_OPTIONS, "SDXL", fits=base.family.takes_sizes)
-    refining = (*_SCORE_OPTIONS, "refiner_start")
-    _refuse(options, refining, "a pipeline with a refiner, sdrt.load(..., refiner=folder)", fits=refines or base.family.takes_sizes)
+    refiner = "a pipeline with a refiner, sdrt.load(..., refiner=folder)"
+    _refuse(options, _SCORE_OPTIONS, refiner, fits=refines or base.family is STABLE_DIFFUSION_XL_REFINER)
+    _refuse(options, ("refiner_start",), refiner, fits=refines)
     _refuse(options, _CONTROL_OPTIONS, "a pipeline with a ControlNet, sdrt.load(..., controlnet=folder)", fits=bool(count))
     return ConditionChoices(
         inpaint=_inpaint(options) if base.inpaints else None,
@@ -86,9 +85,8 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions) -> Condition
             options.get("control_guidance_start"),
             options.get("control_guidance_end"),
         ),
-        sizes=_sizes(options),
-        refiner_start=_refiner_start(options.get("refiner_start")),
-        refines=refines or options.get("refiner_start") is not None,
+        sizes={name: options[name] for name in (*_SIZE_OPTIONS, *_SCORE_OPTIONS) if name in options},  # type: ignore[literal-required]
+        refiner_start=options.get("refiner_start", _DEFAULT_REFINER_START) if refines else None,
     )
 
 
@@ -106,26 +104,6 @@ def _control_images(value: Any, count: int) -> tuple[Picture, ...]:
         has = f"takes {count}" if count else "has no ControlNet: sdrt.load(..., controlnet=folder) gives it one"
         raise ConfigError(f"control_image must be a picture for each ControlNet, got {len(pictures)}; this pipeline {has}")
     return pictures
-
-
-def _sizes(options: GenerateOptions) -> dict[str, Any]:
-    sizes: dict[str, Any] = {}
-    for name in _SIZE_OPTIONS:
-        if (pair := options.get(name)) is not None:
-            if not isinstance(pair, Sequence) or len(pair) != 2:
-                raise ConfigError(f"{name} must be a pair of pixels, height or top first, got {pair!r}; write (1024, 1024)")
-            sizes[name] = tuple(int(number) for number in pair)
-    for name in _SCORE_OPTIONS:
-        if (score := options.get(name)) is not None:
-            sizes[name] = float(score)  # type: ignore[arg-type]
-    return sizes
-
-
-def _refiner_start(value: float | None) -> float:
-    start = _DEFAULT_REFINER_START if value is None else float(value)
-    if not 0 < start <= 1:
-        raise ConfigError(f"refiner_start must be a fraction of the noise levels in (0, 1], got {start}; 0.8 is usual")
-    return start
 
 
 def _refuse(options: GenerateOptions, names: Sequence[str], whose: str, *, fits: bool) -> None:

@@ -63,7 +63,7 @@ def resolve_control_settings(
 
     Raises
     ------
-    ConfigError : the wrong number of values, or a fraction of the run outside [0, 1]
+    ConfigError : the wrong number of values, or a part of the run that ends before it starts
     """
     columns = [
         _each("controlnet_conditioning_scale", scale, 1.0, count),
@@ -71,7 +71,7 @@ def resolve_control_settings(
         _each("control_guidance_end", end, 1.0, count),
     ]
     for first, last in zip(columns[1], columns[2], strict=True):
-        if not 0 <= first < last <= 1:
+        if first >= last:
             raise ConfigError(f"control_guidance_start and _end must rise within [0, 1], got {first} to {last}; 0 and 1 are the whole run")
     return tuple(ControlSettings(conditioning_scale=s, guidance_start=a, guidance_end=b) for s, a, b in zip(*columns, strict=True))
 

@@ -1,7 +1,8 @@
 """Tokenize prompts and run the text encoders of a family; the family turns the outputs into conditions."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +18,11 @@ from sdrt.prompt import Chunks, chunk_prompt, encode_prompts
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer, in_dialect
 
-__all__ = ["TokenizedPrompts", "encode_text", "text_encoder_options", "tokenize"]
+__all__ = ["TokenizedPrompts", "encode_text", "groups_of_rows", "text_encoder_options", "tokenize"]
+
+# Rows of different lengths go through the denoiser together, each repeated, up to this many chunks: beyond it, repeating costs more than
+# calling the denoiser once for each row.
+_MOST_REPEATED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,28 @@ def tokenize(
     return prompts
 
 
+def groups_of_rows(prompts: Mapping[ComponentName, TokenizedPrompts], rows: Sequence[Row], settings: Settings) -> list[tuple[Row, ...]]:
+    """Return the rows that go through the denoiser together: all of them, or each by itself if their lengths have no small multiple.
+
+    A denoiser attends to rows of one length. Shorter prompts are repeated, which changes nothing: in the softmax all keys and values of a
+    prompt then occur equally often. (Empty chunks would change it, and are what ``long_prompts="pad"`` fills up with.)
+    """
+    together = settings.long_prompts == "pad" or all(
+        _common_count([len(prompt.rows[row].input_ids) for row in rows]) for prompt in prompts.values()
+    )
+    return [tuple(rows)] if together else [(row,) for row in rows]
+
+
+def _common_count(counts: Sequence[int]) -> int | None:
+    """Return the number of chunks to which every prompt can be repeated; None if that takes too many.
+
+    >>> _common_count([1, 12]), _common_count([2, 3]), _common_count([4, 5])
+    (12, 6, None)
+    """
+    common = math.lcm(*counts)
+    return common if common <= max(*counts, _MOST_REPEATED) else None
+
+
 def text_encoder_options(settings: Settings, row: Row) -> ComponentOptions:
     """Return the options of the text encoder that encodes a row: diffusers 0.42.1 leaves ``clip_skip`` out of the negative prompt."""
     forgotten = row == "negative" and settings.compat == "diffusers"
@@ -81,13 +108,14 @@ def encode_text(
     prompts : TokenizedPrompts
     settings : Settings
     rows : sequence of Row
-        The rows of the guidance.
+        One of :func:`groups_of_rows`.
 
     Raises
     ------
     ConfigError : the network lacks an output that the family needs
     """
-    count = max(len(prompts.rows[row].input_ids) for row in rows)
+    counts = [len(prompts.rows[row].input_ids) for row in rows]
+    count = (None if settings.long_prompts == "pad" else _common_count(counts)) or max(counts)
     wanted = (encoder.states, "pooled")
     states: dict[Row, Float] = {}
     pooled: dict[Row, Float] = {}
@@ -105,7 +133,13 @@ def encode_text(
                 return outputs[encoder.states], outputs["pooled"]
 
             chunks = [prompts.rows[row] for row in together]
+            if settings.long_prompts != "pad":
+                chunks = [_repeated(each, count // len(each.input_ids)) for each in chunks]
             encoded = encode_prompts(encode, chunks, prompts.empty, settings.emphasis, count)  # type: ignore[arg-type]
         states |= zip(together, np.split(encoded[0], len(together)), strict=True)
         pooled |= zip(together, np.split(encoded[1], len(together)), strict=True)
     return EncodedText(np.concatenate([states[row] for row in rows]), np.concatenate([pooled[row] for row in rows]))
+
+
+def _repeated(chunks: Chunks, times: int) -> Chunks:
+    return replace(chunks, input_ids=np.tile(chunks.input_ids, (times, 1)), weights=np.tile(chunks.weights, (times, 1)))

@@ -1,0 +1,70 @@
+"""What each option of a call may be: the one declaration that calls, records of pictures and the command line share.
+
+How much of each amount is accepted is another matter, see :mod:`sdrt.limits`; what fits a model, its networks say.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdrt.values import Anything, Choice, Either, Integer, Kind, ListOf, Number, RefusedError, Text
+
+__all__ = ["NUMERICS", "OPTION_KINDS", "PROMPT"]
+
+NUMERICS = Choice("float32", "float64")
+
+
+class _NoiseSource(Kind[Any]):
+    """The name of a noise stream, a stream, or a stream's state; which names there are, the streams say."""
+
+    def describe(self) -> str:
+        return "the name of a noise stream, a stream or its state"
+
+    def convert(self, value: object) -> Any:
+        if isinstance(value, type) or not (isinstance(value, str | Mapping) or callable(getattr(value, "normal", None))):
+            raise RefusedError
+        return value
+
+
+def _one_or_each(number: Number) -> Kind[Any]:
+    """One number for all ControlNets, or one for each."""
+    return Either(number, ListOf(number, minimum=1, maximum=1_000))
+
+
+_SIZE = ListOf(Integer(minimum=0, maximum=10**9), minimum=2, maximum=2)
+_OFFSET = ListOf(Integer(minimum=-(10**9), maximum=10**9), minimum=2, maximum=2)
+_FRACTION = Number(minimum=0, maximum=1)
+
+PROMPT = Text(length=None)
+
+OPTION_KINDS: Mapping[str, Kind[Any]] = {
+    "seed": Integer(minimum=-1),  # each stream has a range of its own
+    "num_images": Integer(minimum=1),
+    "num_inference_steps": Integer(minimum=1),
+    "guidance_scale": Number(),
+    "guidance_rescale": _FRACTION,
+    "guidance_batching": Choice("batched", "sequential"),
+    "height": Integer(minimum=1),
+    "width": Integer(minimum=1),
+    "scheduler": Anything(),  # schedulers read names, configurations and objects themselves
+    "eta": Number(minimum=0),
+    "rng": _NoiseSource(),
+    "sampler_rng": _NoiseSource(),
+    "sampler_seed": Integer(minimum=0),
+    "prompt_syntax": Choice("weighted", "plain"),
+    "long_prompts": Choice("chunk", "pad", "truncate"),
+    "emphasis": Choice("original", "no_norm"),
+    "clip_skip": Integer(minimum=0),
+    "image": Anything(),  # sdrt.images reads pictures
+    "mask_image": Anything(),
+    "control_image": Anything(),
+    "controlnet_conditioning_scale": _one_or_each(Number()),
+    "control_guidance_start": _one_or_each(_FRACTION),
+    "control_guidance_end": _one_or_each(_FRACTION),
+    "original_size": _SIZE,
+    "crops_coords_top_left": _OFFSET,
+    "target_size": _SIZE,
+    "aesthetic_score": Number(),
+    "negative_aesthetic_score": Number(),
+    "refiner_start": Number(minimum=0, maximum=1, above=True),
+    "compat": Choice("diffusers", "apple"),
+}

@@ -1,0 +1,116 @@
+"""What each field of a record may be."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sdrt.option_kinds import NUMERICS, OPTION_KINDS
+from sdrt.values import Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
+
+__all__ = ["CONDITION_KINDS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
+
+
+@dataclass(frozen=True)
+class Json(Kind[Any]):
+    """A value of JSON, and infinities; never NaN.
+
+    Parameters
+    ----------
+    depth : int
+        How deep lists and objects may be nested.
+    """
+
+    depth: int = 6
+
+    def describe(self) -> str:
+        return "a value of JSON"
+
+    def convert(self, value: object) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return _TEXT.convert(value)
+        if not isinstance(value, Mapping | list | tuple):
+            return _NUMBER.convert(value)
+        if not self.depth:
+            raise RefusedError
+        inner = Json(self.depth - 1)
+        if isinstance(value, Mapping):
+            return MappingOf(inner).convert(value)
+        return [inner.convert(entry) for entry in value]
+
+
+class _Digest(Kind[str]):
+    """A SHA-256 as hexadecimal digits."""
+
+    def describe(self) -> str:
+        return "the SHA-256 of a picture"
+
+    def convert(self, value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+            raise RefusedError
+        return value
+
+
+_TEXT = Text(length=None)
+_NUMBER = Number(infinite=True)
+_OBJECT = MappingOf(Json(5))
+_TEXTS = MappingOf(_TEXT)
+
+# The fields that record options under the same names, but for those below.
+_OPTIONS = (
+    "num_images",
+    "num_inference_steps",
+    "guidance_scale",
+    "guidance_rescale",
+    "guidance_batching",
+    "eta",
+    "height",
+    "width",
+    "prompt_syntax",
+    "long_prompts",
+    "emphasis",
+    "clip_skip",
+)
+
+SETTING_KINDS: Mapping[str, Kind[Any]] = {
+    **{name: OPTION_KINDS[name] for name in _OPTIONS},
+    "prompt": _TEXT,
+    "negative_prompt": _TEXT,
+    # that of a stream which was passed as an object may be negative
+    "seed": Integer(),
+    "conditions": _OBJECT,
+    "scheduler": _TEXT,
+    "scheduler_config": _OBJECT,
+    "compat": Nullable(OPTION_KINDS["compat"]),
+    "rng": _TEXT,
+    "sampler_rng": Nullable(_TEXT),
+    "sampler_seed": Nullable(OPTION_KINDS["sampler_seed"]),
+    "shared_streams": _OBJECT,
+    "embeddings": _TEXTS,
+    "model": _TEXT,
+    "backend": _TEXTS,
+    "numerics": NUMERICS,
+    "version": _TEXT,
+    "remarks": _TEXTS,
+    "scheduler_options": _OBJECT,
+    "vae_tiling": Flag(),
+    "safety_checker": Flag(),
+    "weights": _TEXTS,
+}
+
+_DIGEST = _Digest()
+_CONTROLS = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
+_SIZES = ("original_size", "crops_coords_top_left", "target_size", "aesthetic_score", "negative_aesthetic_score", "refiner_start")
+
+# Of ``conditions``: pictures are recorded by the SHA-256 of their pixels.
+CONDITION_KINDS: Mapping[str, Kind[Any]] = {
+    "image": _DIGEST,
+    "mask_image": _DIGEST,
+    "control_image": Either(_DIGEST, ListOf(_DIGEST)),
+    **{name: OPTION_KINDS[name] for name in (*_CONTROLS, *_SIZES)},
+}
+
+# Of ``shared_streams``: the state of a stream, which the stream itself reads.
+STREAM_KINDS: Mapping[str, Kind[Any]] = {"rng": _OBJECT, "sampler_rng": _OBJECT}

@@ -1,6 +1,7 @@
 """A folder of one component: a ControlNet, or a VAE that takes the place of a model's own."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,20 @@ class ComponentFolder(StoredModel):
             raise MissingFileError(f"{self.path}: no such folder; pass the folder of a component, with its config.json")
         if not self.own_components:
             known = dict.fromkeys(name for component in COMPONENTS.values() for name in component.classes)
-            got = ", ".join(class_names(read_json(self.path / "config.json", self.allowed))) or "nothing"
+            got = ", ".join(self._class_names) or "nothing"
             raise ModelError(f"{self.path / 'config.json'}: the class must be one of {', '.join(known)}, got {got}; pass another folder")
 
     @property
     def own_components(self) -> tuple[ComponentName, ...]:
         """The components of the folder's class: two of a VAE, one of any other."""
-        names = class_names(read_json(self.path / "config.json", self.allowed))
+        names = self._class_names
         # text_encoder_2 shares its classes with text_encoder: a folder by itself is the first
         return tuple(name for name, each in COMPONENTS.items() if name != "text_encoder_2" and set(names) & set(each.classes))
+
+    @cached_property
+    def _class_names(self) -> tuple[str, ...]:
+        file = self.path / "config.json"
+        return class_names(read_json(file, self.allowed), file)
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """``config.json`` over the defaults of its class."""

@@ -15,11 +15,22 @@ from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json, read_json_if_there
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import WeightFiles, find_weights, variants_in
+from sdrt.values import Either, Flag, Integer, Kind, ListOf, Number, Text, read_values
 
-__all__ = ["ModelFolder", "checked_defaults"]
+__all__ = ["FEATURE_EXTRACTOR", "ModelFolder", "checked_defaults"]
 
-# What sdrt.json may hold beside its description, and of which kind.
-_DEFAULTS: dict[str, tuple[type, ...]] = {"num_inference_steps": (int,), "guidance_scale": (int, float), "height": (int,), "width": (int,)}
+# What sdrt.json may hold beside its description.
+_DEFAULTS: Mapping[str, Kind[Any]] = {
+    "num_inference_steps": Integer(1, whole_floats=True),
+    "guidance_scale": Number(),
+    "height": Integer(1, whole_floats=True),
+    "width": Integer(1, whole_floats=True),
+}
+_FORCE_ZEROS = "force_zeros_for_empty_prompt"
+# a class of the repository's own has the name of its file before it
+_INDEX: Mapping[str, Kind[Any]] = {"_class_name": Either(Text(200), ListOf(Text(200), 2, 2)), _FORCE_ZEROS: Flag()}
+_COLOURS = ListOf(Number(), 3, 3)
+FEATURE_EXTRACTOR: Mapping[str, Kind[Any]] = {"image_mean": _COLOURS, "image_std": ListOf(Number(0.0, above=True), 3, 3)}
 
 
 @dataclass(frozen=True)
@@ -116,7 +127,7 @@ class ModelFolder(StoredModel):
     @cached_property
     def feature_extractor_config(self) -> Mapping[str, Any]:
         """``feature_extractor/preprocessor_config.json`` as it stands; empty if it is not there."""
-        return read_json_if_there(self.path / "feature_extractor" / "preprocessor_config.json", self.allowed)
+        return self._read_checked("feature_extractor/preprocessor_config.json", FEATURE_EXTRACTOR)
 
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
@@ -139,15 +150,16 @@ class ModelFolder(StoredModel):
         ------
         ModelError : a value is no bool
         """
-        key = "force_zeros_for_empty_prompt"
-        value = self._index.get(key, "text_encoder_2" in self.own_components)
-        if not isinstance(value, bool):
-            raise ModelError(f"{self.path / 'model_index.json'}: {key} must be true or false, got {value!r}; correct the file")
-        return PipelineFlags(force_zeros_for_empty_prompt=value)
+        return PipelineFlags(force_zeros_for_empty_prompt=self._index.get(_FORCE_ZEROS, "text_encoder_2" in self.own_components))
 
     @cached_property
     def _index(self) -> Mapping[str, Any]:
-        return read_json_if_there(self.path / "model_index.json", self.allowed)
+        return self._read_checked("model_index.json", _INDEX)
+
+    def _read_checked(self, name: str, kinds: Mapping[str, Kind[Any]]) -> Mapping[str, Any]:
+        """Read a file of the folder that may be missing, and check the keys that are read from it."""
+        content = read_json_if_there(self.path / name, self.allowed)
+        return content | read_values(f"{self.path / name}: ", content, kinds, "correct the file", ModelError)
 
 
 def checked_defaults(file: Path, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -157,9 +169,4 @@ def checked_defaults(file: Path, defaults: Mapping[str, Any]) -> Mapping[str, An
     ------
     ModelError : a value is of the wrong kind
     """
-    for key, kinds in _DEFAULTS.items():
-        if key in defaults and type(defaults[key]) not in kinds:
-            raise ModelError(
-                f"{file}: {key} must be {' or '.join(kind.__name__ for kind in kinds)}, got {defaults[key]!r}; correct the file"
-            )
-    return defaults
+    return {**defaults, **read_values(f"{file}: ", defaults, _DEFAULTS, "correct the file", ModelError)}

@@ -10,7 +10,6 @@ import numpy as np
 
 from sdrt.arrays import F32, Float
 from sdrt.backends.pool import CheckedNetwork
-from sdrt.errors import ModelError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,10 +35,6 @@ def flag(checker: CheckedNetwork, images: "Sequence[Image]", extractor: Mapping[
     images : sequence of PIL images
     extractor : mapping
         The model's ``preprocessor_config.json``; empty: CLIP's own.
-
-    Raises
-    ------
-    ModelError : the extractor does not have three numbers for the colours
     """
     size = checker.signature.inputs[0].shape[2]
     if not isinstance(size, int):
@@ -83,10 +78,7 @@ def clip_input(images: "Sequence[Image]", size: int, extractor: Mapping[str, Any
 
 
 def _colours(name: str, extractor: Mapping[str, Any]) -> F32:
-    numbers = extractor.get(name, _COLOURS[name])
-    if not isinstance(numbers, Sequence) or len(numbers) != 3 or not all(isinstance(number, int | float) for number in numbers):
-        raise ModelError(f"{name} of the feature extractor must be three numbers, got {numbers!r}; correct preprocessor_config.json")
-    return np.array(numbers, np.float32)
+    return np.array(extractor.get(name, _COLOURS[name]), np.float32)
 
 
 def _clip_input(image: "Image", size: int, mean: F32, deviation: F32) -> F32:

@@ -12,12 +12,26 @@ from sdrt.models.components import COMPONENTS, ComponentName
 XL = {
     "block_out_channels": [320, 640, 1280],
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
     "cross_attention_dim": 2048,
     "addition_embed_type": "text_time",
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
 }
-REFINER = {**XL, "block_out_channels": [384, 768, 1536, 1536], "cross_attention_dim": 1280, "projection_class_embeddings_input_dim": 2560}
+REFINER = {
+    **XL,
+    "block_out_channels": [384, 768, 1536, 1536],
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "cross_attention_dim": 1280,
+    "projection_class_embeddings_input_dim": 2560,
+}
+TWO_LEVELS = {
+    "block_out_channels": [32, 64],
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    "layers_per_block": [1, 3],
+}
 
 
 def inputs_of(component: ComponentName, config: dict[str, Any], numerics: Numerics = "float32") -> list[str]:
@@ -45,7 +59,7 @@ def test_unet_of_a_latent_consistency_model() -> None:
     [
         ({}, [320] * 4 + [640] * 3 + [1280] * 6),
         (XL, [320] * 4 + [640] * 3 + [1280] * 3),
-        ({"block_out_channels": [32, 64], "layers_per_block": [1, 3]}, [32, 32, 32, 64, 64, 64, 64]),
+        (TWO_LEVELS, [32, 32, 32, 64, 64, 64, 64]),
     ],
 )
 def test_a_controlnet_gives_what_a_unet_may_take(config: dict[str, Any], widths: list[int]) -> None:

@@ -83,10 +83,25 @@ def test_channels_that_are_neither_plain_nor_for_inpainting_are_refused(pristine
 
 
 def test_latents_go_to_the_autoencoder_and_back() -> None:
-    latents = LatentFormat.read({**COMPONENTS["vae_decoder"].complete(VAES["sd1"]), "scaling_factor": 2.0, "shift_factor": 0.5})
+    levels = len(VAES["sd1"]["block_out_channels"])
+    blocks = {"down_block_types": ["DownEncoderBlock2D"] * levels, "up_block_types": ["UpDecoderBlock2D"] * levels}
+    config = COMPONENTS["vae_decoder"].complete({**VAES["sd1"], **blocks, "scaling_factor": 2.0, "shift_factor": 0.5})
+    latents = LatentFormat.read(config)
     assert latents.to_autoencoder(np.array([4.0])).tolist() == [2.5]
     assert latents.to_denoiser(np.array([2.5])).tolist() == [4.0]
-    assert latents.pixels == 2 ** (len(VAES["sd1"]["block_out_channels"]) - 1)
+    assert latents.pixels == 2 ** (levels - 1)
+    assert LatentFormat.read({**config, "sample_size": [96, 64]}).tile == 64
+
+
+def test_latents_with_a_mean_and_a_deviation_are_as_the_peer_has_them() -> None:
+    """``StableDiffusionXLPipeline``: ``latents * std / scaling_factor + mean``; of models that state none nothing changes."""
+    statistics = {"latents_mean": [1.0, -2.0, 0.5, 0.0], "latents_std": [2.0, 4.0, 0.5, 1.0], "scaling_factor": 0.5}
+    latents = LatentFormat.read(COMPONENTS["vae_decoder"].complete(statistics))
+    z = np.random.default_rng(0).standard_normal((2, 4, 3, 5)).astype(np.float32)
+    mean, deviation = (np.array(statistics[name], np.float32)[None, :, None, None] for name in ("latents_mean", "latents_std"))
+    np.testing.assert_array_equal(latents.to_autoencoder(z), z * deviation / np.float32(0.5) + mean)
+    np.testing.assert_allclose(latents.to_denoiser(latents.to_autoencoder(z)), z, rtol=1e-5, atol=1e-6)
+    assert latents.to_autoencoder(z).dtype == np.float32
 
 
 def test_the_native_size_is_that_of_the_latents_in_pixels(pristine: dict[str, Path]) -> None:

@@ -128,8 +128,12 @@ def huge_header(folder: Path) -> None:
             ModelError,
             r"the class of a unet must be UNet2DConditionModel, got FluxTransformer2DModel",
         ),
-        (write("sdrt.json", '{"num_inference_steps": "many"}'), ModelError, r"num_inference_steps must be int, got 'many'"),
-        (write("sdrt.json", '{"height": true}'), ModelError, r"height must be int, got True"),
+        (
+            write("sdrt.json", '{"num_inference_steps": "many"}'),
+            ModelError,
+            r"num_inference_steps must be a whole number of at least 1, got 'many'",
+        ),
+        (write("sdrt.json", '{"height": true}'), ModelError, r"height must be a whole number of at least 1, got True"),
     ],
 )
 def test_a_damaged_folder_is_one_error_that_names_the_file(

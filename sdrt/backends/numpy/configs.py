@@ -28,20 +28,20 @@ class VaeConfig:
     def read(cls, file: Path, values: Mapping[str, Any]) -> Self:
         """Check a whole configuration; raises ConfigError that names file, key, value and what is supported."""
         reader = ConfigReader(file, values)
-        channels = reader.integers("block_out_channels")
-        reader.kinds("down_block_types", len(channels), {"DownEncoderBlock2D": True})
-        reader.kinds("up_block_types", len(channels), {"UpDecoderBlock2D": True})
+        channels = tuple(reader.values["block_out_channels"])
+        reader.kinds("down_block_types", {"DownEncoderBlock2D": True})
+        reader.kinds("up_block_types", {"UpDecoderBlock2D": True})
         reader.only("act_fn", "silu", "swish")
         return cls(
-            in_channels=reader.integer("in_channels"),
-            out_channels=reader.integer("out_channels"),
-            latent_channels=reader.integer("latent_channels"),
+            in_channels=reader.values["in_channels"],
+            out_channels=reader.values["out_channels"],
+            latent_channels=reader.values["latent_channels"],
             channels=channels,
-            layers_per_block=reader.integer("layers_per_block"),
+            layers_per_block=reader.values["layers_per_block"],
             norm_num_groups=reader.divisor("norm_num_groups", *channels),
-            use_quant_conv=reader.boolean("use_quant_conv"),
-            use_post_quant_conv=reader.boolean("use_post_quant_conv"),
-            mid_block_add_attention=reader.boolean("mid_block_add_attention"),
+            use_quant_conv=reader.values["use_quant_conv"],
+            use_post_quant_conv=reader.values["use_post_quant_conv"],
+            mid_block_add_attention=reader.values["mid_block_add_attention"],
         )
 
 
@@ -59,14 +59,14 @@ class TowerConfig:
     @staticmethod
     def values(reader: ConfigReader) -> dict[str, Any]:
         """Read and check these fields."""
-        hidden_size = reader.integer("hidden_size")
+        hidden_size = reader.values["hidden_size"]
         return {
             "hidden_size": hidden_size,
-            "intermediate_size": reader.integer("intermediate_size"),
-            "num_hidden_layers": reader.integer("num_hidden_layers"),
+            "intermediate_size": reader.values["intermediate_size"],
+            "num_hidden_layers": reader.values["num_hidden_layers"],
             "num_attention_heads": reader.divisor("num_attention_heads", hidden_size),
             "hidden_act": reader.only("hidden_act", "quick_gelu", "gelu"),
-            "layer_norm_eps": reader.number("layer_norm_eps"),
+            "layer_norm_eps": float(reader.values["layer_norm_eps"]),
         }
 
 
@@ -86,10 +86,10 @@ class TextEncoderConfig(TowerConfig):
         projects = "CLIPTextModelWithProjection" in (values.get("architectures") or ())
         return cls(
             **cls.values(reader),
-            vocab_size=reader.integer("vocab_size"),
-            max_position_embeddings=reader.integer("max_position_embeddings"),
-            eos_token_id=reader.integer("eos_token_id"),
-            projection_dim=reader.integer("projection_dim") if projects else None,
+            vocab_size=reader.values["vocab_size"],
+            max_position_embeddings=reader.values["max_position_embeddings"],
+            eos_token_id=reader.values["eos_token_id"],
+            projection_dim=reader.values["projection_dim"] if projects else None,
         )
 
 
@@ -108,8 +108,8 @@ class SafetyCheckerConfig(TowerConfig):
         reader = ConfigReader(file, values["vision_config"])
         return cls(
             **cls.values(reader),
-            num_channels=reader.integer("num_channels"),
-            image_size=reader.integer("image_size"),
-            patch_size=reader.integer("patch_size"),
-            projection_dim=ConfigReader(file, values).integer("projection_dim"),
+            num_channels=reader.values["num_channels"],
+            image_size=reader.values["image_size"],
+            patch_size=reader.values["patch_size"],
+            projection_dim=values["projection_dim"],
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from sdrt.backends.numpy.config_reader import ConfigReader, is_count
+from sdrt.backends.numpy.config_reader import ConfigReader
 
 __all__ = ["AddedConfig", "ControlNetConfig", "TrunkConfig", "UNetConfig"]
 
@@ -50,25 +50,25 @@ class TrunkConfig:
         reader.only("mid_block_scale_factor", 1, 1.0)
         # float32 or better everywhere: upcast_attention has nothing to do (SDXL's own file says null)
         reader.only("upcast_attention", None, False, True)
-        channels = reader.integers("block_out_channels")
+        channels = tuple(reader.values["block_out_channels"])
         levels = len(channels)
         layers = reader.per_level("layers_per_block", levels)
         return {
-            "in_channels": reader.integer("in_channels"),
-            "flip_sin_to_cos": reader.boolean("flip_sin_to_cos"),
-            "freq_shift": reader.number("freq_shift"),
+            "in_channels": reader.values["in_channels"],
+            "flip_sin_to_cos": reader.values["flip_sin_to_cos"],
+            "freq_shift": float(reader.values["freq_shift"]),
             "added": _added(reader),
             "channels": channels,
             "layers": layers,
-            "down_attention": reader.kinds("down_block_types", levels, {"DownBlock2D": False, "CrossAttnDownBlock2D": True}),
+            "down_attention": reader.kinds("down_block_types", {"DownBlock2D": False, "CrossAttnDownBlock2D": True}),
             "heads": reader.per_level("attention_head_dim", levels),
             "down_transformers": _down_transformers(reader, layers),
-            "cross_attention_dim": reader.integer("cross_attention_dim"),
-            "only_cross_attention": reader.flags("only_cross_attention", levels),
-            "use_linear_projection": reader.boolean("use_linear_projection"),
+            "cross_attention_dim": reader.values["cross_attention_dim"],
+            "only_cross_attention": reader.per_level("only_cross_attention", levels),
+            "use_linear_projection": reader.values["use_linear_projection"],
             "downsample_padding": reader.only("downsample_padding", 0, 1),
             "norm_num_groups": reader.divisor("norm_num_groups", *channels),
-            "norm_eps": reader.number("norm_eps"),
+            "norm_eps": float(reader.values["norm_eps"]),
         }
 
 
@@ -96,15 +96,15 @@ class UNetConfig(TrunkConfig):
         reader.only("conv_out_kernel", 3)
         reader.only("resnet_out_scale_factor", 1, 1.0)
         common = cls.values(reader)
-        levels, first = len(common["channels"]), common["channels"][0]
+        first = common["channels"][0]
         return cls(
             **common,
             mid=reader.only("mid_block_type", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", None),
-            time_embedding_dim=4 * first if values["time_embedding_dim"] is None else reader.integer("time_embedding_dim"),
-            out_channels=reader.integer("out_channels"),
-            center_input_sample=reader.boolean("center_input_sample"),
-            time_cond_proj_dim=None if values["time_cond_proj_dim"] is None else reader.integer("time_cond_proj_dim"),
-            up_attention=reader.kinds("up_block_types", levels, {"UpBlock2D": False, "CrossAttnUpBlock2D": True}),
+            time_embedding_dim=4 * first if values["time_embedding_dim"] is None else values["time_embedding_dim"],
+            out_channels=reader.values["out_channels"],
+            center_input_sample=reader.values["center_input_sample"],
+            time_cond_proj_dim=values["time_cond_proj_dim"],
+            up_attention=reader.kinds("up_block_types", {"UpBlock2D": False, "CrossAttnUpBlock2D": True}),
             up_transformers=_up_transformers(reader, common["layers"]),
         )
 
@@ -127,17 +127,17 @@ class ControlNetConfig(TrunkConfig):
             **common,
             mid=reader.only("mid_block_type", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D"),
             time_embedding_dim=4 * common["channels"][0],
-            conditioning_channels=reader.integer("conditioning_channels"),
+            conditioning_channels=reader.values["conditioning_channels"],
             blue_first=reader.only("controlnet_conditioning_channel_order", "rgb", "bgr") == "bgr",
-            hint_channels=reader.integers("conditioning_embedding_out_channels"),
-            global_pool_conditions=reader.boolean("global_pool_conditions"),
+            hint_channels=tuple(reader.values["conditioning_embedding_out_channels"]),
+            global_pool_conditions=reader.values["global_pool_conditions"],
         )
 
 
 def _added(reader: ConfigReader) -> AddedConfig | None:
     if reader.only("addition_embed_type", "text_time", None) is None:
         return None
-    time_size, joint_size = reader.integer("addition_time_embed_dim"), reader.integer("projection_class_embeddings_input_dim")
+    time_size, joint_size = reader.values["addition_time_embed_dim"], reader.values["projection_class_embeddings_input_dim"]
     return AddedConfig(time_size=time_size, joint_size=joint_size)
 
 
@@ -146,27 +146,24 @@ _LAYERS = "transformer_layers_per_block"
 
 
 def _down_transformers(reader: ConfigReader, layers: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    value = reader.values[_LAYERS]
-    entries = tuple(value) if isinstance(value, Sequence) else (value,) * len(layers)
-    counts = tuple(_each(entry, count) for entry, count in zip(entries, layers, strict=False))
-    if len(entries) != len(layers) or not all(counts):
-        raise reader.refuse(_LAYERS, f"a whole number above 0, or {len(layers)} of them or of lists of them")
+    counts = tuple(map(_each, reader.per_level(_LAYERS, len(layers)), layers))
+    if not all(counts):
+        raise reader.refuse(_LAYERS, "lists that have an entry for each transformer of a level")
     return counts
 
 
 def _up_transformers(reader: ConfigReader, layers: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """From the smallest picture up; lists on the way down need a list of their own for the way up."""
-    value, reverse = reader.values[_LAYERS], reader.values[f"reverse_{_LAYERS}"]
-    down = tuple(value) if isinstance(value, Sequence) else (value,) * len(layers)
-    entries = down[::-1] if reverse is None else tuple(reverse)
-    counts = tuple(_each(entry, count + 1) for entry, count in zip(entries, layers[::-1], strict=False))
-    if len(entries) != len(layers) or not all(counts):
-        supported = f"a whole number above 0, or {len(layers)} of them or of lists of them (upwards each list is one longer)"
-        raise reader.refuse(_LAYERS if reverse is None else f"reverse_{_LAYERS}", supported)
+    reverse = reader.values[f"reverse_{_LAYERS}"]
+    entries = reader.per_level(_LAYERS, len(layers))[::-1] if reverse is None else tuple(reverse)
+    counts = tuple(_each(entry, count + 1) for entry, count in zip(entries, layers[::-1], strict=True))
+    if not all(counts):
+        key = _LAYERS if reverse is None else f"reverse_{_LAYERS}"
+        raise reader.refuse(key, "lists that have an entry for each transformer of a level (upwards each list is one longer)")
     return counts
 
 
-def _each(entry: object, count: int) -> tuple[int, ...]:
-    """``count`` numbers from one or from a list of that many; empty if it is neither."""
-    numbers = (entry,) * count if isinstance(entry, int) else tuple(entry) if isinstance(entry, Sequence) else ()
-    return numbers if len(numbers) >= count and all(is_count(number) for number in numbers) else ()
+def _each(entry: int | Sequence[int], count: int) -> tuple[int, ...]:
+    """Return ``count`` numbers from one or from a list of at least that many; empty if the list is shorter."""
+    numbers = (entry,) * count if isinstance(entry, int) else tuple(entry)
+    return numbers if len(numbers) >= count else ()

@@ -5,29 +5,48 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
+from sdrt.errors import ConfigError
+from sdrt.limits import Limits
+from sdrt.models.components.keys import (
+    COUNT,
+    FLAG,
+    NAME,
+    NUMBER,
+    SIDE,
+    Key,
+    check_layers,
+    check_levels,
+    list_for_levels,
+    optional,
+    or_pair,
+    read_keys,
+)
 from sdrt.models.components.record import Component, PackageNames
+from sdrt.printable import shown
+from sdrt.values import ListOf, Number
 
 __all__ = ["VAE_DECODER", "VAE_ENCODER"]
 
 # Of AutoencoderKL in diffusers 0.42.1.
-_DEFAULTS: Mapping[str, Any] = {
-    "in_channels": 3,
-    "out_channels": 3,
-    "down_block_types": ["DownEncoderBlock2D"],
-    "up_block_types": ["UpDecoderBlock2D"],
-    "block_out_channels": [64],
-    "layers_per_block": 1,
-    "act_fn": "silu",
-    "latent_channels": 4,
-    "norm_num_groups": 32,
-    "sample_size": 32,
-    "scaling_factor": 0.18215,
-    "shift_factor": None,
-    "latents_mean": None,
-    "latents_std": None,
-    "use_quant_conv": True,
-    "use_post_quant_conv": True,
-    "mid_block_add_attention": True,
+_KEYS: Mapping[str, Key] = {
+    "in_channels": Key(COUNT, 3),
+    "out_channels": Key(COUNT, 3),
+    "down_block_types": Key(list_for_levels(NAME), ["DownEncoderBlock2D"]),
+    "up_block_types": Key(list_for_levels(NAME), ["UpDecoderBlock2D"]),
+    "block_out_channels": Key(list_for_levels(), [64]),
+    "layers_per_block": Key(COUNT, 1),
+    "act_fn": Key(NAME, "silu"),
+    "latent_channels": Key(COUNT, 4),
+    "norm_num_groups": Key(COUNT, 32),
+    "sample_size": Key(or_pair(SIDE), 32),
+    "scaling_factor": Key(Number(0.0, above=True), 0.18215),
+    "shift_factor": optional(NUMBER),
+    "latents_mean": optional(ListOf(NUMBER, 1, 1024)),
+    "latents_std": optional(ListOf(Number(0.0, above=True), 1, 1024)),
+    "force_upcast": Key(FLAG),
+    "use_quant_conv": Key(FLAG, True),
+    "use_post_quant_conv": Key(FLAG, True),
+    "mid_block_add_attention": Key(FLAG, True),
 }
 
 # Names of attention tensors before diffusers 0.12, and those of the original code.
@@ -46,8 +65,23 @@ _OLD_ATTENTION = {
 _OLD_ATTENTION_NAME = re.compile(rf"(.*\.attentions\.\d+)\.({'|'.join(_OLD_ATTENTION)})\.(weight|bias)")
 
 
-def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_DEFAULTS, **config}
+def _complete(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
+    values = read_keys(_KEYS, config, where)
+    check_levels(values, ("down_block_types", "up_block_types"), where)
+    check_layers(values, ("layers_per_block",), limits, where)
+    _check_statistics(values, where)
+    return values
+
+
+def _check_statistics(values: Mapping[str, Any], where: str) -> None:
+    """Check that the latents' mean and deviation are there both or neither, with a number for each channel."""
+    channels = values["latent_channels"]
+    given = [values[name] for name in ("latents_mean", "latents_std")]
+    if given != [None, None] and not all(numbers is not None and len(numbers) == channels for numbers in given):
+        raise ConfigError(
+            f"{where}: latents_mean and latents_std must both be null, or have a number for each of {channels} channels, "
+            f"got {shown(given)}; correct the file"
+        )
 
 
 def _canonical_name(stored: str) -> str:
@@ -82,7 +116,7 @@ VAE_DECODER = Component(
     prefix="first_stage_model.",
     packages=(PackageNames(role="vae_decoder", suffix="vae_decoder", resources=("VAEDecoder",)),),
     classes=("AutoencoderKL",),
-    complete=_complete,
+    keys=_complete,
     contract=_decoder_contract,
     canonical_name=_canonical_name,
     roots=_ROOTS,
@@ -94,7 +128,7 @@ VAE_ENCODER = Component(
     prefix="first_stage_model.",
     packages=(PackageNames(role="vae_encoder", suffix="vae_encoder", resources=("VAEEncoder",)),),
     classes=("AutoencoderKL",),
-    complete=_complete,
+    keys=_complete,
     contract=_encoder_contract,
     canonical_name=_canonical_name,
     roots=_ROOTS,

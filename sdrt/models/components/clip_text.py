@@ -4,23 +4,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
+from sdrt.limits import Limits
+from sdrt.models.components.keys import COUNT, EPSILON, ID, NAME, SIDE, Key, check_layers, optional, read_keys
 from sdrt.models.components.record import Component, PackageNames
+from sdrt.values import Integer, ListOf, Nullable
 
 __all__ = ["TEXT_ENCODER", "TEXT_ENCODER_2", "pooled_width"]
 
 # Of CLIPTextConfig in transformers 5.23.
-_DEFAULTS: Mapping[str, Any] = {
-    "vocab_size": 49408,
-    "hidden_size": 512,
-    "projection_dim": 512,
-    "intermediate_size": 2048,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 8,
-    "max_position_embeddings": 77,
-    "hidden_act": "quick_gelu",
-    "layer_norm_eps": 1e-5,
-    "bos_token_id": 49406,
-    "eos_token_id": 49407,
+_KEYS: Mapping[str, Key] = {
+    "architectures": Key(Nullable(ListOf(NAME))),
+    "vocab_size": Key(Integer(1, 2**24, whole_floats=True), 49408),
+    "hidden_size": Key(COUNT, 512),
+    "projection_dim": Key(COUNT, 512),
+    "intermediate_size": Key(COUNT, 2048),
+    "num_hidden_layers": Key(COUNT, 12),
+    "num_attention_heads": Key(COUNT, 8),
+    "max_position_embeddings": Key(SIDE, 77),
+    "hidden_act": Key(NAME, "quick_gelu"),
+    "layer_norm_eps": Key(EPSILON, 1e-5),
+    "bos_token_id": optional(ID, 49406),
+    "eos_token_id": Key(ID, 49407),
 }
 _PROJECTING = "CLIPTextModelWithProjection"
 
@@ -31,8 +35,10 @@ def pooled_width(config: Mapping[str, Any]) -> int:
     return int(config["projection_dim"] if projects else config["hidden_size"])
 
 
-def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_DEFAULTS, **config}
+def _complete(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
+    values = read_keys(_KEYS, config, where)
+    check_layers(values, ("num_hidden_layers",), limits, where)
+    return values
 
 
 def _contract(config: Mapping[str, Any], dtype: str) -> Signature:
@@ -65,7 +71,7 @@ TEXT_ENCODER = Component(
     folder="text_encoder",
     packages=(PackageNames(role="text_encoder", suffix="text_encoder", resources=("TextEncoder",)),),
     classes=("CLIPTextModel", _PROJECTING),
-    complete=_complete,
+    keys=_complete,
     contract=_contract,
     canonical_name=_canonical_name,
     roots=_ROOTS,
@@ -77,7 +83,7 @@ TEXT_ENCODER_2 = Component(
     folder="text_encoder_2",
     packages=(PackageNames(role="text_encoder_2", suffix="text_encoder_2", resources=("TextEncoder2",)),),
     classes=("CLIPTextModel", _PROJECTING),
-    complete=_complete,
+    keys=_complete,
     contract=_contract,
     canonical_name=_canonical_name,
     roots=_ROOTS,

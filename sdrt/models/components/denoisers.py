@@ -4,97 +4,129 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
+from sdrt.limits import Limits
+from sdrt.models.components.keys import (
+    COUNT,
+    EPSILON,
+    FLAG,
+    NAME,
+    NUMBER,
+    SIDE,
+    Key,
+    check_layers,
+    check_levels,
+    each_level,
+    list_for_levels,
+    optional,
+    or_pair,
+    read_keys,
+)
 from sdrt.models.components.record import Component, PackageNames
-from sdrt.models.components.text_time import text_time_inputs
+from sdrt.models.components.text_time import check_text_time, text_time_inputs
+from sdrt.values import Either, Integer, ListOf
 
 __all__ = ["CONTROLNET", "UNET", "latent_multiple", "residual_widths"]
 
+_KERNEL = Integer(1, 99, whole_floats=True)
+# layers of a level's transformers: one number, or one for each transformer
+_DEPTHS = Either(COUNT, ListOf(COUNT, 1, 64))
+
 # Of UNet2DConditionModel in diffusers 0.42.1.
-_UNET: Mapping[str, Any] = {
-    "sample_size": None,
-    "in_channels": 4,
-    "out_channels": 4,
-    "center_input_sample": False,
-    "flip_sin_to_cos": True,
-    "freq_shift": 0,
-    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-    "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-    "only_cross_attention": False,
-    "block_out_channels": [320, 640, 1280, 1280],
-    "layers_per_block": 2,
-    "downsample_padding": 1,
-    "mid_block_scale_factor": 1,
-    "act_fn": "silu",
-    "norm_num_groups": 32,
-    "norm_eps": 1e-5,
-    "cross_attention_dim": 1280,
-    "transformer_layers_per_block": 1,
-    "reverse_transformer_layers_per_block": None,
-    "encoder_hid_dim": None,
-    "encoder_hid_dim_type": None,
-    "attention_head_dim": 8,
-    "num_attention_heads": None,
-    "dual_cross_attention": False,
-    "use_linear_projection": False,
-    "class_embed_type": None,
-    "addition_embed_type": None,
-    "addition_time_embed_dim": None,
-    "num_class_embeds": None,
-    "upcast_attention": False,
-    "resnet_time_scale_shift": "default",
-    "resnet_skip_time_act": False,
-    "resnet_out_scale_factor": 1.0,
-    "time_embedding_type": "positional",
-    "time_embedding_dim": None,
-    "time_embedding_act_fn": None,
-    "timestep_post_act": None,
-    "time_cond_proj_dim": None,
-    "conv_in_kernel": 3,
-    "conv_out_kernel": 3,
-    "projection_class_embeddings_input_dim": None,
-    "attention_type": "default",
-    "class_embeddings_concat": False,
-    "mid_block_only_cross_attention": None,
-    "cross_attention_norm": None,
-    "addition_embed_type_num_heads": 64,
+_UNET: Mapping[str, Key] = {
+    "sample_size": optional(or_pair(SIDE)),
+    "in_channels": Key(COUNT, 4),
+    "out_channels": Key(COUNT, 4),
+    "center_input_sample": Key(FLAG, False),
+    "flip_sin_to_cos": Key(FLAG, True),
+    "freq_shift": Key(NUMBER, 0),
+    "down_block_types": Key(list_for_levels(NAME), ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
+    "mid_block_type": optional(NAME, "UNetMidBlock2DCrossAttn"),
+    "up_block_types": Key(list_for_levels(NAME), ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
+    "only_cross_attention": Key(each_level(FLAG), False),
+    "block_out_channels": Key(list_for_levels(), [320, 640, 1280, 1280]),
+    "layers_per_block": Key(each_level(COUNT), 2),
+    "downsample_padding": Key(Integer(0, 16, whole_floats=True), 1),
+    "mid_block_scale_factor": Key(NUMBER, 1),
+    "act_fn": Key(NAME, "silu"),
+    "norm_num_groups": optional(COUNT, 32),
+    "norm_eps": Key(EPSILON, 1e-5),
+    "cross_attention_dim": Key(COUNT, 1280),
+    "transformer_layers_per_block": Key(each_level(_DEPTHS), 1),
+    "reverse_transformer_layers_per_block": optional(list_for_levels(_DEPTHS)),
+    "encoder_hid_dim": optional(COUNT),
+    "encoder_hid_dim_type": optional(NAME),
+    "attention_head_dim": Key(each_level(COUNT), 8),
+    "num_attention_heads": optional(each_level(COUNT)),
+    "dual_cross_attention": Key(FLAG, False),
+    "use_linear_projection": Key(FLAG, False),
+    "class_embed_type": optional(NAME),
+    "addition_embed_type": optional(NAME),
+    "addition_time_embed_dim": optional(COUNT),
+    "num_class_embeds": optional(COUNT),
+    "upcast_attention": optional(FLAG, False),
+    "resnet_time_scale_shift": Key(NAME, "default"),
+    "resnet_skip_time_act": Key(FLAG, False),
+    "resnet_out_scale_factor": Key(NUMBER, 1.0),
+    "time_embedding_type": Key(NAME, "positional"),
+    "time_embedding_dim": optional(COUNT),
+    "time_embedding_act_fn": optional(NAME),
+    "timestep_post_act": optional(NAME),
+    "time_cond_proj_dim": optional(COUNT),
+    "conv_in_kernel": Key(_KERNEL, 3),
+    "conv_out_kernel": Key(_KERNEL, 3),
+    "projection_class_embeddings_input_dim": optional(COUNT),
+    "attention_type": Key(NAME, "default"),
+    "class_embeddings_concat": Key(FLAG, False),
+    "mid_block_only_cross_attention": optional(FLAG),
+    "cross_attention_norm": optional(NAME),
+    "addition_embed_type_num_heads": Key(COUNT, 64),
 }
 
 # Of ControlNetModel in diffusers 0.42.1.
-_CONTROLNET: Mapping[str, Any] = {
-    "in_channels": 4,
-    "conditioning_channels": 3,
-    "flip_sin_to_cos": True,
-    "freq_shift": 0,
-    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-    "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "only_cross_attention": False,
-    "block_out_channels": [320, 640, 1280, 1280],
-    "layers_per_block": 2,
-    "downsample_padding": 1,
-    "mid_block_scale_factor": 1,
-    "act_fn": "silu",
-    "norm_num_groups": 32,
-    "norm_eps": 1e-5,
-    "cross_attention_dim": 1280,
-    "transformer_layers_per_block": 1,
-    "encoder_hid_dim": None,
-    "encoder_hid_dim_type": None,
-    "attention_head_dim": 8,
-    "num_attention_heads": None,
-    "use_linear_projection": False,
-    "class_embed_type": None,
-    "addition_embed_type": None,
-    "addition_time_embed_dim": None,
-    "num_class_embeds": None,
-    "upcast_attention": False,
-    "resnet_time_scale_shift": "default",
-    "projection_class_embeddings_input_dim": None,
-    "controlnet_conditioning_channel_order": "rgb",
-    "conditioning_embedding_out_channels": [16, 32, 96, 256],
-    "global_pool_conditions": False,
-    "addition_embed_type_num_heads": 64,
+_CONTROLNET: Mapping[str, Key] = {
+    "in_channels": Key(COUNT, 4),
+    "conditioning_channels": Key(COUNT, 3),
+    "flip_sin_to_cos": Key(FLAG, True),
+    "freq_shift": Key(NUMBER, 0),
+    "down_block_types": Key(list_for_levels(NAME), ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
+    "mid_block_type": optional(NAME, "UNetMidBlock2DCrossAttn"),
+    "only_cross_attention": Key(each_level(FLAG), False),
+    "block_out_channels": Key(list_for_levels(), [320, 640, 1280, 1280]),
+    "layers_per_block": Key(each_level(COUNT), 2),
+    "downsample_padding": Key(Integer(0, 16, whole_floats=True), 1),
+    "mid_block_scale_factor": Key(NUMBER, 1),
+    "act_fn": Key(NAME, "silu"),
+    "norm_num_groups": optional(COUNT, 32),
+    "norm_eps": Key(EPSILON, 1e-5),
+    "cross_attention_dim": Key(COUNT, 1280),
+    "transformer_layers_per_block": Key(each_level(_DEPTHS), 1),
+    "encoder_hid_dim": optional(COUNT),
+    "encoder_hid_dim_type": optional(NAME),
+    "attention_head_dim": Key(each_level(COUNT), 8),
+    "num_attention_heads": optional(each_level(COUNT)),
+    "use_linear_projection": Key(FLAG, False),
+    "class_embed_type": optional(NAME),
+    "addition_embed_type": optional(NAME),
+    "addition_time_embed_dim": optional(COUNT),
+    "num_class_embeds": optional(COUNT),
+    "upcast_attention": optional(FLAG, False),
+    "resnet_time_scale_shift": Key(NAME, "default"),
+    "projection_class_embeddings_input_dim": optional(COUNT),
+    "controlnet_conditioning_channel_order": Key(NAME, "rgb"),
+    "conditioning_embedding_out_channels": Key(list_for_levels(), [16, 32, 96, 256]),
+    "global_pool_conditions": Key(FLAG, False),
+    "addition_embed_type_num_heads": Key(COUNT, 64),
 }
+
+# Keys with one value for all levels, or a list with one for each.
+_LEVELS = (
+    "down_block_types",
+    "only_cross_attention",
+    "layers_per_block",
+    "transformer_layers_per_block",
+    "attention_head_dim",
+    "num_attention_heads",
+)
 
 
 def latent_multiple(config: Mapping[str, Any]) -> int:
@@ -125,12 +157,20 @@ def residual_widths(config: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
     return (*widths, (channels[-1], last))
 
 
-def _complete_unet(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_UNET, **config}
+def _complete_unet(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
+    return _complete(_UNET, (*_LEVELS, "up_block_types", "reverse_transformer_layers_per_block"), config, where, limits)
 
 
-def _complete_controlnet(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_CONTROLNET, **config}
+def _complete_controlnet(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
+    return _complete(_CONTROLNET, _LEVELS, config, where, limits)
+
+
+def _complete(keys: Mapping[str, Key], levels: tuple[str, ...], config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
+    values = read_keys(keys, config, where)
+    check_levels(values, levels, where)
+    check_layers(values, ("layers_per_block", "transformer_layers_per_block"), limits, where)
+    check_text_time(values, where)
+    return values
 
 
 def _unet_contract(config: Mapping[str, Any], dtype: str) -> Signature:
@@ -178,7 +218,7 @@ UNET = Component(
         PackageNames(role="refiner", suffix="refiner", resources=("UnetRefiner",)),
     ),
     classes=("UNet2DConditionModel",),
-    complete=_complete_unet,
+    keys=_complete_unet,
     contract=_unet_contract,
     roots=_ROOTS,
 )
@@ -187,7 +227,7 @@ CONTROLNET = Component(
     folder="controlnet",
     prefix="control_model.",
     classes=("ControlNetModel",),
-    complete=_complete_controlnet,
+    keys=_complete_controlnet,
     contract=_controlnet_contract,
     roots=(*_ROOTS, "controlnet_"),
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from sdrt.arrays import Signature
+from sdrt.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["Component", "ComponentName", "PackageNames", "Role"]
 
@@ -51,8 +52,8 @@ class Component:
         The Core ML packages that run it, the plain one first; empty for ControlNets, which have names of their own.
     classes : tuple of str
         The classes that its ``config.json`` may name. Another class is another architecture, even if the tensors have the same names.
-    complete : callable
-        Fills in the defaults of that class in a configuration.
+    keys : callable
+        Checks a configuration and fills in the defaults of that class, see :meth:`complete`.
     contract : callable
         Builds the signature from a complete configuration and the name of the floating dtype.
     canonical_name : callable
@@ -70,9 +71,25 @@ class Component:
     prefix: str | None = None
     packages: tuple[PackageNames, ...] = ()
     classes: tuple[str, ...]
-    complete: Callable[[Mapping[str, Any]], dict[str, Any]]
+    keys: Callable[[Mapping[str, Any], str, Limits], dict[str, Any]]
     contract: Callable[[Mapping[str, Any], str], Signature]
     canonical_name: Callable[[str], str] = str
     roots: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     backends: tuple[str, ...] = ("numpy", "torch", "coreml", "openvino")
+
+    def complete(self, config: Mapping[str, Any], where: object = "config.json", limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
+        """Check a configuration, wherever it comes from, and fill in the defaults of the class.
+
+        Parameters
+        ----------
+        config : mapping
+        where : path or str
+            Where it comes from, for messages.
+        limits : Limits
+
+        Raises
+        ------
+        ConfigError : a value is not what its key takes, or asks for more than is allowed
+        """
+        return self.keys(config, str(where), limits)

@@ -4,32 +4,42 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
+from sdrt.limits import Limits
+from sdrt.models.components.keys import COUNT, EPSILON, NAME, SIDE, Key, check_layers, read_keys
 from sdrt.models.components.record import Component, PackageNames
+from sdrt.values import Anything, MappingOf, Nullable
 
 __all__ = ["SAFETY_CHECKER"]
 
 # Of CLIPVisionConfig in transformers 5.23.
-_TOWER: Mapping[str, Any] = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "projection_dim": 512,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "num_channels": 3,
-    "image_size": 224,
-    "patch_size": 32,
-    "hidden_act": "quick_gelu",
-    "layer_norm_eps": 1e-5,
+_TOWER: Mapping[str, Key] = {
+    "hidden_size": Key(COUNT, 768),
+    "intermediate_size": Key(COUNT, 3072),
+    "projection_dim": Key(COUNT, 512),
+    "num_hidden_layers": Key(COUNT, 12),
+    "num_attention_heads": Key(COUNT, 12),
+    "num_channels": Key(COUNT, 3),
+    "image_size": Key(SIDE, 224),
+    "patch_size": Key(SIDE, 32),
+    "hidden_act": Key(NAME, "quick_gelu"),
+    "layer_norm_eps": Key(EPSILON, 1e-5),
 }
+# transformers lets the older of the two names of the tower win
+_VISION = ("vision_config", "vision_config_dict")
+_KEYS: Mapping[str, Key] = {"projection_dim": Key(COUNT, 512), **dict.fromkeys(_VISION, Key(Nullable(MappingOf(Anything()))))}
 
 # The numbers of concepts, fixed by its class in diffusers.
 _CONCEPTS, _SPECIAL_CONCEPTS = 17, 3
 
 
-def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    # transformers lets the older of the two keys win
-    tower = {**_TOWER, **(config.get("vision_config") or {}), **(config.get("vision_config_dict") or {})}
-    return {"projection_dim": 512, **config, "vision_config": tower}
+def _complete(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
+    values = read_keys(_KEYS, config, where)
+    given: dict[str, Any] = {}
+    for name in _VISION:
+        given |= values.get(name) or {}
+    tower = read_keys(_TOWER, given, f"{where}: vision_config")
+    check_layers(tower, ("num_hidden_layers",), limits, f"{where}: vision_config")
+    return {**values, "vision_config": tower}
 
 
 def _contract(config: Mapping[str, Any], dtype: str) -> Signature:
@@ -53,7 +63,7 @@ SAFETY_CHECKER = Component(
     folder="safety_checker",
     packages=(PackageNames(role="safety_checker", suffix="safety_checker", resources=("SafetyChecker",)),),
     classes=("StableDiffusionSafetyChecker",),
-    complete=_complete,
+    keys=_complete,
     contract=_contract,
     canonical_name=_canonical_name,
     roots=("vision_model.", "visual_projection.", "concept_embeds", "special_care_embeds"),

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import TensorSpec
+from sdrt.errors import ConfigError
 
-__all__ = ["BASE_NUMBERS", "REFINER_NUMBERS", "has_text_time", "number_count", "text_time_config", "text_time_inputs"]
+__all__ = ["BASE_NUMBERS", "REFINER_NUMBERS", "check_text_time", "has_text_time", "number_count", "text_time_config", "text_time_inputs"]
 
 BASE_NUMBERS = 6  # original height and width, the crop's top and left, target height and width
 REFINER_NUMBERS = 5  # original height and width, the crop's top and left, an aesthetic score
@@ -22,6 +23,21 @@ _COUNTS = (REFINER_NUMBERS, BASE_NUMBERS)
 def has_text_time(config: Mapping[str, Any]) -> bool:
     """Return whether a U-Net or ControlNet takes the condition."""
     return bool(config["addition_embed_type"] == "text_time")
+
+
+def check_text_time(config: Mapping[str, Any], where: str) -> None:
+    """Check that a configuration with the condition states its widths.
+
+    Raises
+    ------
+    ConfigError : it does not
+    """
+    joint, each = config["projection_class_embeddings_input_dim"], config["addition_time_embed_dim"]
+    if has_text_time(config) and (joint is None or each is None or joint <= REFINER_NUMBERS * each):
+        raise ConfigError(
+            f"{where}: with addition_embed_type 'text_time', projection_class_embeddings_input_dim must be above {REFINER_NUMBERS} times "
+            f"addition_time_embed_dim, got {joint} and {each}; correct the file"
+        )
 
 
 def number_count(config: Mapping[str, Any], pooled: int) -> int | None:

@@ -56,7 +56,7 @@ class CoreMLControlNet(StoredModel):
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """Return what the model's ``sdrt.json`` has of it, else what the package's shapes say."""
         if self.stored is not None:
-            return COMPONENTS[component].complete(self.stored)
+            return COMPONENTS[component].complete(self.stored, self.path, self.allowed)
         return derived_config(component, {component: read_ports(self.paths)})
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:  # noqa: ARG002 it has one component

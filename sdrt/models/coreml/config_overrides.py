@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
-from sdrt.files import exists, is_file, is_folder
+from sdrt.files import exists, is_file, is_folder, user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json
+from sdrt.printable import shown
+from sdrt.values import Anything, MappingOf, read_values
 
 __all__ = ["ConfigOverrides", "read_config_overrides"]
 
@@ -47,10 +49,10 @@ def read_config_overrides(config: str | Path | Mapping[str, Any] | None, limits:
     if config is None:
         return ConfigOverrides()
     if isinstance(config, Mapping):
-        return _from_mapping(config)
-    path = Path(config).expanduser()
+        return _from_mapping(config, "config", limits)
+    path = user_path("config", config)
     if is_file(path):
-        return _from_mapping(read_json(path, limits))
+        return _from_mapping(read_json(path, limits), str(path), limits)
     if not is_folder(path):
         raise ConfigError(
             f"config must be a folder in diffusers' layout, a scheduler_config.json or a mapping, got {str(config)!r}; pass one of those"
@@ -64,16 +66,21 @@ def read_config_overrides(config: str | Path | Mapping[str, Any] | None, limits:
         raise ConfigError(
             f"{path}: has no scheduler/scheduler_config.json and no component's config.json; pass a folder in diffusers' layout"
         )
-    return _from_mapping(configs)
+    return _from_mapping(configs, str(path), limits)
 
 
-def _from_mapping(config: Mapping[str, Any]) -> ConfigOverrides:
+def _from_mapping(config: Mapping[str, Any], where: str, limits: Limits) -> ConfigOverrides:
     if str(config.get("_class_name", "")).endswith("Scheduler"):
         return ConfigOverrides(scheduler=config)
     known = ("scheduler", *_FOLDERS)
-    if unknown := sorted(set(config) - set(known)):
+    if unknown := sorted(map(str, set(config) - set(known))):
         raise ConfigError(
-            f"config must have keys among {', '.join(known)}, or be a scheduler's configuration, got {unknown[0]!r}; leave it out"
+            f"config must have keys among {', '.join(known)}, or be a scheduler's configuration, got {shown(unknown[0])}; leave it out"
         )
-    components = {name: each.complete(config[each.folder]) for name, each in COMPONENTS.items() if each.folder in config}
-    return ConfigOverrides(scheduler=config.get("scheduler"), components=components)
+    given = read_values(f"{where}: ", config, dict.fromkeys(known, MappingOf(Anything())))
+    components = {
+        name: each.complete(given[each.folder], f"{where}: {each.folder}", limits)
+        for name, each in COMPONENTS.items()
+        if each.folder in given
+    }
+    return ConfigOverrides(scheduler=given.get("scheduler"), components=components)

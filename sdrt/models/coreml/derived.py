@@ -6,6 +6,7 @@ What no shape says is Stable Diffusion 1.x's, or XL's where the U-Net takes ``ti
 from collections.abc import Mapping
 from typing import Any
 
+from sdrt.errors import ModelError
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.components.text_time import has_text_time, text_time_config
 from sdrt.models.coreml.ports import Ports
@@ -43,37 +44,48 @@ def derived_config(component: ComponentName, ports: Mapping[ComponentName, Ports
     """
     match component:
         case "unet" | "controlnet":
-            return COMPONENTS[component].complete(_denoiser(ports[component]))
+            config = _denoiser(ports[component])
         case "text_encoder" | "text_encoder_2":
-            return COMPONENTS[component].complete(_text_encoder(component, ports[component]))
+            config = _text_encoder(component, ports[component])
         case "vae_decoder" | "vae_encoder":
-            return COMPONENTS[component].complete(_vae(ports))
+            config = _vae(ports)
         case _:
             shape = ports[component].shape("clip_input")
-            return COMPONENTS[component].complete({"vision_config": {"image_size": shape[-1] if shape else 224}})
+            config = {"vision_config": {"image_size": shape[-1] if shape else 224}}
+    return COMPONENTS[component].complete(config, f"the shapes of the {component}'s package")
+
+
+def _shape(ports: Ports, name: str, *ranks: int) -> tuple[int, ...]:
+    shape = ports.shape(name)
+    if len(shape) not in ranks:
+        raise ModelError(
+            f"a package of this component must take or give {name} with {' or '.join(map(str, ranks))} dimensions, got {list(shape)}; "
+            "pass a package of Stable Diffusion, or convert the model again"
+        )
+    return shape
 
 
 def _denoiser(ports: Ports) -> dict[str, Any]:
-    sample, states = ports.shape("sample"), ports.shape("encoder_hidden_states")
+    sample, states = _shape(ports, "sample", 4), _shape(ports, "encoder_hidden_states", 3, 4)
     config: dict[str, Any] = {
         "in_channels": sample[1],
         "sample_size": sample[2] if sample[2] == sample[3] else list(sample[2:]),
         "cross_attention_dim": states[1] if len(states) == 4 else states[-1],
     }
-    if predicted := ports.shape("noise_pred"):
-        config["out_channels"] = predicted[1]
+    if ports.shape("noise_pred"):
+        config["out_channels"] = _shape(ports, "noise_pred", 4)[1]
     if condition := ports.shape("timestep_cond"):
         config["time_cond_proj_dim"] = condition[-1]
     if ids := ports.shape("time_ids"):
         # the first converters laid the rows of both guidance's halves end to end
         count = ids[-1] if len(ids) == 2 else ids[0] // sample[0]
-        config |= text_time_config(ports.shape("text_embeds")[-1], count, _TIME_EMBED)
+        config |= text_time_config(_shape(ports, "text_embeds", 2)[-1], count, _TIME_EMBED)
     return config
 
 
 def _text_encoder(component: ComponentName, ports: Ports) -> dict[str, Any]:
-    states = ports.shape("last_hidden_state") or ports.shape("hidden_embeds")
-    pooled, ids = ports.shape("pooled_outputs"), ports.shape("input_ids")
+    states = _shape(ports, "last_hidden_state" if ports.shape("last_hidden_state") else "hidden_embeds", 3)
+    pooled, ids = ports.shape("pooled_outputs"), _shape(ports, "input_ids", 2)
     config: dict[str, Any] = {"hidden_size": states[-1], "max_position_embeddings": ids[-1]}
     if component == "text_encoder_2" and pooled:
         config |= {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": pooled[-1]}
@@ -84,17 +96,21 @@ def _vae(ports: Mapping[ComponentName, Ports]) -> dict[str, Any]:
     both: Ports | None = ports.get("vae_decoder") or ports.get("vae_encoder")
     if both is None:
         return {}
-    if latent := both.shape("z"):
+    if both.shape("z"):
+        latent = _shape(both, "z", 4)
         channels, image = latent[1], both.shape("image")
     else:
-        moments = both.shape("latent")
-        latent, channels, image = moments, moments[1] // 2, both.shape("x")
-    scale = image[-1] // latent[-1] if image else 8
+        latent = _shape(both, "latent", 4)
+        channels, image = latent[1] // 2, both.shape("x")
+    scale = image[-1] // max(latent[-1], 1) if image else 8
+    levels = scale.bit_length()
     release = SDXL if "unet" in ports and ports["unet"].shape("time_ids") else SD1
     return {
         "latent_channels": channels,
         # as many levels as halve the picture that often; their widths are not known here
-        "block_out_channels": [128] * scale.bit_length(),
+        "block_out_channels": [128] * levels,
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
         "sample_size": image[-1] if image else 512,
         "scaling_factor": release.scaling_factor,
     }

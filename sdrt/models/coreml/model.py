@@ -20,9 +20,10 @@ from sdrt.models.coreml.sidecar import Sidecar
 from sdrt.models.coreml.traced_values import TracedValue
 from sdrt.models.embeddings import Embedding
 from sdrt.models.families import SDXL, LatentFormat, Release
-from sdrt.models.folder import checked_defaults
+from sdrt.models.folder import FEATURE_EXTRACTOR, checked_defaults
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
+from sdrt.values import Flag, Text, read_values
 
 __all__ = ["CoreMLFolder", "holds_programs"]
 
@@ -112,7 +113,7 @@ class CoreMLFolder(StoredModel):
         if key == component and component in self.config_overrides.components:
             return dict(self.config_overrides.components[component])
         if key in self.sidecar.configs:
-            return COMPONENTS[component].complete(self.sidecar.configs[key])
+            return COMPONENTS[component].complete(self.sidecar.configs[key], self.sidecar.file, self.allowed)
         return derived_config(component, self.ports)
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
@@ -153,9 +154,9 @@ class CoreMLFolder(StoredModel):
     @cached_property
     def pad_tokens(self) -> Mapping[ComponentName, str]:
         """What pads each text encoder's rows, in the folder's vocabulary too."""
-        stored = self.sidecar.section("pad_tokens")
+        stored = self.sidecar.section("pad_tokens", Text(200, empty=False))
         known: dict[ComponentName, str] = {encoder.component: encoder.pad_token for encoder in SDXL.encoders}
-        return known | {component: stored[component] for component in COMPONENTS if isinstance(stored.get(component), str)}
+        return known | {component: stored[component] for component in COMPONENTS if component in stored}
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:
@@ -178,15 +179,17 @@ class CoreMLFolder(StoredModel):
     @cached_property
     def flags(self) -> PipelineFlags:
         """What ``sdrt.json`` says, else what diffusers' pipelines do."""
-        stored = self.sidecar.section("flags")
+        stored = self.sidecar.section("flags", Flag())
         if stored and not self.refining:
-            return PipelineFlags(**{key: bool(stored.get(key, False)) for key in PipelineFlags.__dataclass_fields__})
+            return PipelineFlags(**{key: stored.get(key, False) for key in PipelineFlags.__dataclass_fields__})
         return self._release.flags
 
     @cached_property
     def feature_extractor_config(self) -> Mapping[str, Any]:
         """What ``sdrt.json`` says."""
-        return self.sidecar.section("feature_extractor")
+        stored = self.sidecar.section("feature_extractor")
+        where = f"{self.sidecar.file}: coreml.feature_extractor."
+        return stored | read_values(where, stored, FEATURE_EXTRACTOR, "convert the model again", ModelError)
 
     @cached_property
     def limits(self) -> ModelLimits:

@@ -10,11 +10,16 @@ from sdrt.errors import ModelError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.coreml.traced_values import TracedValue, read_traced_values
 from sdrt.models.json_file import read_json_if_there
+from sdrt.values import Anything, Choice, Kind, MappingOf
 
 __all__ = ["FORMAT", "SIDECAR", "Sidecar"]
 
 SIDECAR = "sdrt.json"
 FORMAT = 1  # of the object under "coreml"
+
+_ANYTHING = Anything()
+_OBJECT = MappingOf(_ANYTHING)
+_REPAIR = "convert the model again"
 
 
 @dataclass(frozen=True)
@@ -49,23 +54,24 @@ class Sidecar:
         ------
         ModelError : something else
         """
-        configs = self._coreml.get("configs", {})
-        if not isinstance(configs, dict) or not all(isinstance(config, dict) for config in configs.values()):
-            raise ModelError(f"{self.file}: coreml.configs must hold an object for each component; convert the model again")
-        return configs
+        return self.section("configs", _OBJECT)
 
     def controlnet(self, stem: str) -> Mapping[str, Any] | None:
         """Return the configuration of a ControlNet by the stem of its file; None where there is none."""
-        return self.section("controlnets").get(stem)
+        return self.section("controlnets", _OBJECT).get(stem)
 
     def traced_values(self, key: str) -> dict[str, TracedValue]:
         """Return where a package computes the outputs of diffusers' modules, by its role or a ControlNet's stem; empty if unrecorded."""
         return read_traced_values(self.file, self.section("traces").get(key, {}))
 
-    def section(self, key: str) -> Mapping[str, Any]:
-        """Return the object under a key of ``coreml``; empty where there is none."""
-        section = self._coreml.get(key)
-        return section if isinstance(section, dict) else {}
+    def section(self, key: str, kind: Kind[Any] = _ANYTHING) -> dict[str, Any]:
+        """Return the object under a key of ``coreml``, whose values are all of a kind; empty where there is none.
+
+        Raises
+        ------
+        ModelError : something else
+        """
+        return MappingOf(kind).check(f"{self.file}: coreml.{key}", self._coreml.get(key, {}), _REPAIR, ModelError)
 
     @cached_property
     def _content(self) -> Mapping[str, Any]:
@@ -73,11 +79,7 @@ class Sidecar:
 
     @cached_property
     def _coreml(self) -> Mapping[str, Any]:
-        described = self._content.get("coreml", {})
-        if not isinstance(described, dict):
-            raise ModelError(f"{self.file}: coreml must be an object, got {type(described).__name__}; convert the model again")
-        if described and described.get("format") != FORMAT:
-            raise ModelError(
-                f"{self.file}: the format must be {FORMAT}, got {described.get('format')!r}; convert the model again, or upgrade sdrt"
-            )
+        described = _OBJECT.check(f"{self.file}: coreml", self._content.get("coreml", {}), _REPAIR, ModelError)
+        if described:
+            Choice(FORMAT).check(f"{self.file}: the format", described.get("format"), f"{_REPAIR}, or upgrade sdrt", ModelError)
         return described

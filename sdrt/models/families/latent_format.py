@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from sdrt.arrays import Float
 
 __all__ = ["LatentFormat"]
@@ -18,6 +20,8 @@ class LatentFormat:
     channels : int
     scaling_factor, shift_factor : float
         The denoiser's latents are ``(z - shift_factor) * scaling_factor`` of the autoencoder's z.
+    means, deviations : tuple of float
+        Of each channel of z in place of the shift, ``(z - mean) * scaling_factor / deviation``; empty for most autoencoders.
     pixels : int
         Pixels per latent, along each side.
     tile : int
@@ -29,6 +33,8 @@ class LatentFormat:
     shift_factor: float
     pixels: int
     tile: int
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> Self:
@@ -39,13 +45,25 @@ class LatentFormat:
             shift_factor=config["shift_factor"] or 0.0,
             # each level but the last one halves the picture
             pixels=2 ** (len(config["block_out_channels"]) - 1),
-            tile=config["sample_size"],
+            tile=min(size) if isinstance(size := config["sample_size"], list) else size,
+            means=tuple(config["latents_mean"] or ()),
+            deviations=tuple(config["latents_std"] or ()),
         )
 
     def to_autoencoder(self, latents: Float) -> Float:
         """Rescale a denoiser's latents for the autoencoder."""
+        if self.means:
+            mean, deviation = self._statistics(latents)
+            return latents * deviation / self.scaling_factor + mean
         return latents / self.scaling_factor + self.shift_factor
 
     def to_denoiser(self, z: Float) -> Float:
         """Rescale an autoencoder's latents for the denoiser."""
+        if self.means:
+            mean, deviation = self._statistics(z)
+            return (z - mean) * self.scaling_factor / deviation
         return (z - self.shift_factor) * self.scaling_factor
+
+    def _statistics(self, latents: Float) -> tuple[Float, Float]:
+        mean, deviation = (np.array(numbers, latents.dtype).reshape(-1, 1, 1) for numbers in (self.means, self.deviations))
+        return mean, deviation

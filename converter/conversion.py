@@ -194,6 +194,9 @@ def _make(job: Job, path: Path, report: _Reporter) -> _Made:
     checking = options.check and checkable
     report_check = partial(report, job.stem, "comparing with its source")
     if checking:
+        from converter.verification.against_file import check_against_file
+
+        check_against_file(job.source.model, job.component)
         min_psnr = APPLES_PSNR if options.min_psnr is None else options.min_psnr
         verifications.append(("converted", check_package(job, stored, report_check, min_psnr=min_psnr)))
     if job.compressed:

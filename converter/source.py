@@ -11,6 +11,7 @@ from converter.options import ConvertOptions
 from sdrt.models import embedded, hub, open_component, open_model
 from sdrt.models.components import ComponentName
 from sdrt.models.lora import Lora, open_lora
+from sdrt.models.recorded import RecordedModel
 from sdrt.models.stored_model import StoredModel
 
 if TYPE_CHECKING:
@@ -60,12 +61,14 @@ class Source:
 
         Raises
         ------
-        ModelError, ConfigError : see `sdrt.backends.torch.construction.open_module`
+        ModelError, ConfigError : see `sdrt.backends.torch.construction.open_module`; or tensors that have no place in the network
         """
         from converter.lora.merging import merge
         from sdrt.backends.torch.construction import open_module
 
-        adapter = open_module(component, self.model)
+        recorded = RecordedModel(self.model)
+        adapter = open_module(component, recorded.as_model())
+        recorded.check()
         for lora in self.loras:
             merge(adapter, component, lora.layers.get(component, ()), lora.strength)
         return adapter

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.backends.torch.filling import parameters_by_name
+from sdrt.models.components import ComponentName
 from sdrt.models.lora.layers import Layer, ReadFactor
 
 __all__ = ["merge"]
@@ -23,8 +24,7 @@ def merge(module: nn.Module, component: ComponentName, layers: Iterable[Layer], 
         Each names an existing weight; `sdrt.models.lora.open_lora` has checked that.
     strength : float
     """
-    canonical_name = COMPONENTS[component].canonical_name
-    weights = {canonical_name(path.removeprefix("module.")): parameter for path, parameter in module.named_parameters()}
+    weights = parameters_by_name(module, component)
     with torch.no_grad():
         for layer in layers:
             weight = weights[layer.weight]

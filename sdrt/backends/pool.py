@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Self
 
 import numpy as np
 
@@ -185,7 +185,7 @@ class NetworkPool:
         if key not in self._networks:
             self.check(component, options)
             recorded = RecordedModel(self.model)
-            network = self._backends[component].open(component, cast("Model", recorded), self._options[component], options)
+            network = self._backends[component].open(component, recorded.as_model(), self._options[component], options)
             try:
                 self._remarks |= recorded.check()
             except WeightsError:

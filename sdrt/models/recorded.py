@@ -1,6 +1,6 @@
 """A model that remembers which weights it gave, so that what was not used of them can be named."""
 
-from typing import Any
+from typing import Any, cast
 
 from sdrt.models.base import Model
 from sdrt.models.component_tensors import ComponentTensors
@@ -19,6 +19,10 @@ class RecordedModel:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
+
+    def as_model(self) -> Model:
+        """Return this model as what it stands for: it has everything that the protocol lists."""
+        return cast("Model", self)
 
     def tensors(self, component: ComponentName) -> ComponentTensors:
         """Return the component's weights, as the model does."""

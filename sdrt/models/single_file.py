@@ -118,7 +118,7 @@ class SingleFileModel(StoredModel):
             case "vae_decoder" | "vae_encoder":
                 prefix, place = VAE, partial(vae_places, levels=vae_levels(self._below(VAE)))
             case _:
-                encoder = self._encoder(component)
+                encoder = self.encoder(component)
                 layers = self.own_config(component)["num_hidden_layers"]
                 prefix, place = encoder.prefix, partial(_encoder_places, encoder=encoder, layers=layers)
         return ComponentTensors([self.path], place, roots=CHECKPOINT_ROOTS, prefix=prefix)
@@ -202,11 +202,12 @@ class SingleFileModel(StoredModel):
     def _pooled_dim(self) -> int | None:
         return self._encoder_config("text_encoder_2")["projection_dim"] if self.release.family.takes_sizes else None
 
-    def _encoder(self, component: ComponentName) -> CheckpointEncoder:
+    def encoder(self, component: ComponentName) -> CheckpointEncoder:
+        """Return where a text encoder stands in the file, and in whose names."""
         return next(encoder for encoder in self.release.encoders if encoder.component == component)
 
     def _encoder_config(self, component: ComponentName) -> dict[str, Any]:
-        encoder = self._encoder(component)
+        encoder = self.encoder(component)
         shapes = self._below(encoder.prefix)
         return clip_config(self.path, shapes) if encoder.writer == "clip" else open_clip_config(self.path, shapes, encoder.max_layers)
 

@@ -5,7 +5,7 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
@@ -26,7 +26,7 @@ from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 from sdrt.models.components.text_time import has_text_time
 
-__all__ = ["open_module"]
+__all__ = ["open_module", "peers_class"]
 
 
 def open_module(
@@ -81,30 +81,47 @@ def open_module(
     return adapter.eval().requires_grad_(False)
 
 
-def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, row_by_row: bool) -> Adapter:
+def peers_class(component: ComponentName, config: Mapping[str, Any]) -> Any:
+    """Return the class of diffusers or transformers that a component of this configuration is of."""
     match component:
         case "text_encoder" | "text_encoder_2":
-            kind = CLIPTextModelWithProjection if "CLIPTextModelWithProjection" in (config.get("architectures") or ()) else CLIPTextModel
+            projects = "CLIPTextModelWithProjection" in (config.get("architectures") or ())
+            return CLIPTextModelWithProjection if projects else CLIPTextModel
+        case "unet":
+            return UNet2DConditionModel
+        case "controlnet":
+            return ControlNetModel
+        case "vae_decoder" | "vae_encoder":
+            return AutoencoderKL
+        case "safety_checker":
+            return StableDiffusionSafetyChecker
+    raise ConfigError(f"the torch backend opens no component named {component!r}")
+
+
+def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, row_by_row: bool) -> Adapter:
+    kind = peers_class(component, config)
+    match component:
+        case "text_encoder" | "text_encoder_2":
             return TextEncoder(kind(_construct(CLIPTextConfig, config)), config["num_hidden_layers"], config["vocab_size"], clip_skip)
         case "unet":
-            return UNet(_construct(UNet2DConditionModel, config), **_condition_widths(config))
+            return UNet(_construct(kind, config), **_condition_widths(config))
         case "controlnet":
             # its forward turns channels round after the embedding that is taken out of it here
-            module = _construct(ControlNetModel, {**config, "controlnet_conditioning_channel_order": "rgb"})
+            module = _construct(kind, {**config, "controlnet_conditioning_channel_order": "rgb"})
             embedding, module.controlnet_cond_embedding = module.controlnet_cond_embedding, nn.Identity()
             reverse = config["controlnet_conditioning_channel_order"] == "bgr"
             return ControlNet(module, embedding, reverse, **_condition_widths(config))
         case "vae_decoder":
-            vae = _construct(AutoencoderKL, config)
+            vae = _construct(kind, config)
             return VaeDecoder(vae.decoder, vae.post_quant_conv, row_by_row)
         case "vae_encoder":
-            vae = _construct(AutoencoderKL, config)
+            vae = _construct(kind, config)
             return VaeEncoder(vae.encoder, vae.quant_conv, row_by_row)
         case "safety_checker":
             # what the older spelling of its files says is merged already
             towers = {"text_config": {}, "vision_config": dict(config["vision_config"])}
-            return SafetyChecker(StableDiffusionSafetyChecker(CLIPConfig(**towers, projection_dim=config["projection_dim"])))
-    raise ConfigError(f"the torch backend opens no component named {component!r}")
+            return SafetyChecker(kind(CLIPConfig(**towers, projection_dim=config["projection_dim"])))
+    assert_never(component)
 
 
 def _construct(kind: Any, config: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from sdrt.errors import BackendError
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 
-__all__ = ["fill", "lay_channels_last"]
+__all__ = ["fill", "lay_channels_last", "parameters_by_name"]
 
 # Where an adapter keeps diffusers' module; components of an autoencoder stand at its root under their own names.
 _PREFIX = "module."
@@ -37,10 +37,15 @@ def fill(
     """
     for path, owner in module.named_modules():
         for name, slot in owner.named_parameters(recurse=False):
-            array = weights.take(COMPONENTS[component].canonical_name(_own_path(f"{path}.{name}")), tuple(slot.shape))
+            array = weights.take(_canonical_name(f"{path}.{name}", component), tuple(slot.shape))
             setattr(owner, name, nn.Parameter(_tensor(array, dtype, device, mapped), requires_grad=False))
         for name, buffer in owner.named_buffers(recurse=False):
             setattr(owner, name, _counting(name, buffer, device))
+
+
+def parameters_by_name(module: nn.Module, component: ComponentName) -> dict[str, nn.Parameter]:
+    """Return a component's parameters by the canonical names of their tensors."""
+    return {_canonical_name(path, component): parameter for path, parameter in module.named_parameters()}
 
 
 def lay_channels_last(module: nn.Module) -> None:
@@ -50,11 +55,10 @@ def lay_channels_last(module: nn.Module) -> None:
             each.weight.data = each.weight.data.contiguous(memory_format=torch.channels_last)
 
 
-def _own_path(path: str) -> str:
+def _canonical_name(path: str, component: ComponentName) -> str:
     # the one module that an adapter takes out of diffusers' own
-    if path.startswith("embedding."):
-        return f"controlnet_cond_{path}"
-    return path.removeprefix(_PREFIX)
+    own = f"controlnet_cond_{path}" if path.startswith("embedding.") else path.removeprefix(_PREFIX)
+    return COMPONENTS[component].canonical_name(own)
 
 
 def _tensor(array: Array, dtype: torch.dtype, device: torch.device, mapped: bool) -> torch.Tensor:

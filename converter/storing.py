@@ -26,7 +26,8 @@ def store(model: Any, package: Path) -> None:
         If its own package is the one to store, only its description is written anew.
     package : path of a .mlpackage
     """
-    if model.package_path == str(package):
+    # coremltools makes a relative path absolute
+    if package.exists() and package.samefile(model.package_path):
         (package / "Data" / "com.apple.CoreML" / "model.mlmodel").write_bytes(model._spec.SerializeToString())
         return
     model.save(str(package))

@@ -1,5 +1,6 @@
 """Trace a torch module, and convert the trace to a Core ML model with coremltools."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from sdrt.models.coreml.traced_values import TracedValue
 __all__ = ["ConvertedModel", "to_coreml"]
 
 _DTYPES = {"float16": np.float16, "float32": np.float32}
+
+# What coremltools says, in a RuntimeError, where it cannot write.
+_DISK_FAILS = ("filesystem error", "[MIL FileWriter]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,7 @@ def to_coreml(
     Raises
     ------
     ConversionError : torch or coremltools fails on the network
+    OSError : the disk is full
     """
     ct = conversion_toolkit()
     with quiet():
@@ -86,6 +91,8 @@ def to_coreml(
             raise
         except Exception as error:  # torch and coremltools raise exceptions of any kind
             reason = " ".join(str(error).split())[:300]
+            if any(sign in reason for sign in _DISK_FAILS):
+                raise OSError(f"{reason}; coremltools needs room in {tempfile.gettempdir()} too") from error
             raise ConversionError(
                 f"{part.role}: must be a network that coremltools can convert, got {type(error).__name__}: {reason}; "
                 "its configuration may be unusual: report it"

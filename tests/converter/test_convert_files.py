@@ -357,15 +357,26 @@ def test_nothing_is_left_in_the_folder_for_temporary_files_and_rights_are_the_us
 ) -> None:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.chdir(tmp_path)
     compression = Palettization(nbits=4, min_elements=1)
-    report = convert(
-        ConvertOptions(model=str(model_folder("sd1")), out=tmp_path / "out", check=False, parts=PARTS, compression=compression)
-    )
+    report = convert(ConvertOptions(model=str(model_folder("sd1")), out=Path("out"), check=False, parts=PARTS, compression=compression))
     assert "Palettization(nbits=4" in describe(report.packages[0]).user_defined["sdrt.compression"]
     assert list((tmp_path / "temporary").glob("*.mlpackage")) == []
     (tmp_path / "probe").touch()
     modes = {file.stat().st_mode for package in report.packages for file in package.rglob("*") if file.is_file()}
     assert modes == {(tmp_path / "probe").stat().st_mode}
+
+
+def test_a_disk_that_coremltools_cannot_write_to_is_named_for_what_it_is(
+    model_folder: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[MIL FileWriter]: Unknown error occurred while writing data to the file.")
+
+    monkeypatch.setattr("coremltools.convert", full)
+    with pytest.raises(ConversionError, match=r"writing failed \(\[MIL FileWriter\].* coremltools needs room in .*; make room"):
+        convert(ConvertOptions(model=str(model_folder("sd1")), out=tmp_path / "out", parts=("text_encoder",)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_a_model_in_diffusers_layout_is_no_place_for_packages(model_folder: Folders, tmp_path: Path) -> None:

@@ -1,7 +1,16 @@
 """Run ``python -m converter``."""
 
+import argparse
 import sys
 
-from converter.cli import main
+from sdrt.cli import run_program
 
-sys.exit(main())
+
+def _parser() -> argparse.ArgumentParser:
+    # imported where a signal is already handled
+    from converter.cli import parser
+
+    return parser()
+
+
+sys.exit(run_program("converter", _parser))

@@ -1,19 +1,19 @@
 """The commands ``python -m converter`` and ``sdrt convert``.
 
-Exit status: 0 on success, 2 for an error (one line on standard error, with the fix), 130 after Ctrl-C, 143 when terminated.
+Exit status: as of ``sdrt``, see `sdrt.cli`: 0 on success, 2 for an error (one line on standard error, with the fix), 130 after Ctrl-C, 143
+when terminated.
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from converter.arguments import add_arguments, parse_options
-from converter.interruption import Interrupted, interruptible
 from converter.tools import silence_resource_tracker
 from sdrt._version import __version__
-from sdrt.errors import SdrtError
+from sdrt.cli import run_program, signals
+from sdrt.cli.console import say
 from sdrt.printable import printable
 
 if TYPE_CHECKING:
@@ -43,17 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         The arguments without the program's name; None takes those of the process.
     """
-    try:
-        arguments = parser().parse_args(argv)
-        level = logging.INFO if arguments.verbose else logging.ERROR if arguments.quiet else logging.WARNING
-        logging.basicConfig(level=level, format="converter: %(message)s")
-        _run(arguments)
-    except SdrtError as error:
-        print(f"converter: {error}", file=sys.stderr)
-        return 2
-    except (Interrupted, KeyboardInterrupt) as stop:
-        return _report_interruption("converter", stop)
-    return 0
+    return run_program("converter", parser, argv)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"sdrt {__version__}")
     top.add_argument("-v", "--verbose", action="store_true", help="report each step on standard error")
     add_arguments(top)
+    top.set_defaults(**_DEFAULTS)
     return top
 
 
@@ -71,41 +62,28 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "convert", help="convert a model for Core ML", description=_DESCRIPTION, epilog=_EXAMPLE.format(program="sdrt convert")
     )
     add_arguments(command)
-    command.set_defaults(run=run)
+    command.set_defaults(**_DEFAULTS)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run ``sdrt convert``.
+    """Convert with a progress bar, then print what was made.
 
     Raises
     ------
     SdrtError : see `converter.conversion.convert`
-    SystemExit : it was interrupted; of that, sdrt's own command line would say what becomes of pictures
     """
-    try:
-        _run(arguments)
-    except (Interrupted, KeyboardInterrupt) as stop:
-        raise SystemExit(_report_interruption("sdrt", stop)) from None
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    """Convert with a progress bar, then print what was made."""
     options = parse_options(arguments)
     silence_resource_tracker()
-    with interruptible():
-        from converter.conversion import convert
+    from converter.conversion import convert
 
-        with _ProgressBar(shown=not arguments.quiet) as bar:
-            report = convert(options, progress=bar)
+    with _ProgressBar(shown=not arguments.quiet) as bar:
+        report = convert(options, progress=bar)
     if not arguments.quiet:
-        print(*map(printable, _report_lines(report)), sep="\n")
+        say(*_report_lines(report))
 
 
-def _report_interruption(program: str, stop: BaseException) -> int:
-    """Say that a conversion was interrupted, and return the exit status."""
-    status, what = (stop.status, "terminated") if isinstance(stop, Interrupted) else (130, "interrupted")
-    print(f"{program}: {what}; finished packages are kept", file=sys.stderr)
-    return status
+# What the runner of commands calls, and what it says of a conversion that a signal ends.
+_DEFAULTS: dict[str, Any] = {"run": run, "kept": "finished packages are kept"}
 
 
 class _ProgressBar:
@@ -116,6 +94,7 @@ class _ProgressBar:
         self._bar: Any = None
 
     def __call__(self, update: "ProgressUpdate") -> None:
+        signals.check()
         from tqdm import tqdm
 
         if self._bar is None:

@@ -1,38 +1,19 @@
 """The command line: arguments become one frozen record, the record one call.
 
-Exit status: 0 when done, 2 for an error (one line on standard error that says what to do), 130 after Ctrl-C.
+Exit status: 0 done; 1 done, but standard output could not be written; 2 an error, in one line on standard error that says what to do; 70 a
+fault of sdrt itself; 130 interrupted by Ctrl-C, 143 terminated; 141 the reader of standard output went away, as ``head`` does, which
+``generate`` says in a line after it has drawn all pictures.
+
+This module imports nothing, so that from its first moment on a signal meets :func:`main`.
 """
 
-import argparse
-import logging
-import os
-import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from sdrt._version import __version__
-from sdrt.cli import benchmark, generate, inspect, listing, plug_ins
-from sdrt.errors import SdrtError
+if TYPE_CHECKING:
+    import argparse
 
-__all__ = ["main", "parser"]
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments, as every other error is said; commands' parsers are of this class too."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"sdrt: {message}; '{self.prog} --help' shows what it takes\n")
-
-
-def parser() -> argparse.ArgumentParser:
-    """Build the whole command line's parser; each command's ``run`` takes the parsed namespace."""
-    top: argparse.ArgumentParser = _Parser(prog="sdrt", description="Stable Diffusion in plain numpy, on the backend of your choice.")
-    top.add_argument("--version", action="version", version=f"sdrt {__version__}")
-    top.add_argument("-v", "--verbose", action="store_true", help="report on standard error what is being done")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (generate.add_command, inspect.add_command, benchmark.add_command, listing.add_commands, plug_ins.add_commands):
-        add(commands)
-    return top
+__all__ = ["main", "parser", "run_program"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,17 +24,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         The arguments without the program's name; None takes the process's own.
     """
-    arguments = parser().parse_args(argv)
-    logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.WARNING, format="sdrt: %(message)s")
+    return run_program("sdrt", parser, argv)
+
+
+def run_program(program: str, make_parser: Callable[[], "argparse.ArgumentParser"], argv: Sequence[str] | None = None) -> int:
+    """Run the command line of a program; see `sdrt.cli.process.run_command`."""
     try:
-        arguments.run(arguments)
-    except SdrtError as error:
-        print(f"sdrt: {error}", file=sys.stderr)
-        return 2
+        from sdrt.cli.process import run_command
+
+        return run_command(program, make_parser, argv)
     except KeyboardInterrupt:
-        print("sdrt: interrupted; pictures that were finished are kept", file=sys.stderr)
+        # before signals are handled, or after
+        import os
+
+        os.write(2, f"{program}: interrupted\n".encode())
         return 130
-    except BrokenPipeError:
-        # the reader (head, less) went away; keep the interpreter from flushing into the closed pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+
+
+def parser() -> "argparse.ArgumentParser":
+    """Build the whole command line's parser; each command's ``run`` takes the parsed namespace."""
+    from sdrt.cli.parsing import build_parser
+
+    return build_parser()

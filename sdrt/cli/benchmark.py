@@ -3,13 +3,18 @@
 import argparse
 import dataclasses
 import json
-import sys
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from sdrt.errors import ConfigError
+from sdrt.cli import signals
+from sdrt.cli.console import say
+from sdrt.cli.options import fold
+from sdrt.cli.progress import Bar
+from sdrt.errors import ConfigError, ImageError
+from sdrt.printable import printable, shown
 
 if TYPE_CHECKING:
     from sdrt.benchmarking import Candidate, Measurement, Workload
@@ -29,7 +34,7 @@ class BenchmarkCommand:
     workload: "Workload"
     options: dict[str, Any]
     json: Path | None
-    progress: bool
+    quiet: bool
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -59,7 +64,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--reduce-memory", action="store_true", default=None, help="hold one network in memory at a time")
     command.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, with the machine and its versions")
     command.add_argument(
-        "-q", "--quiet", action="store_true", help="print no progress bar; there is none where standard error is no terminal"
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="print no progress bar and no remarks; there is no bar where standard error is no terminal",
     )
     command.set_defaults(run=lambda arguments: run(parse(arguments)))
 
@@ -74,7 +82,7 @@ def parse(arguments: argparse.Namespace) -> BenchmarkCommand:
     from sdrt.benchmarking import Workload
     from sdrt.models.coreml.names import COMPUTE_UNITS
 
-    units = _names("--compute-unit", arguments.compute_unit)
+    units = tuple(fold(unit, COMPUTE_UNITS) for unit in _names("--compute-unit", arguments.compute_unit))
     if unknown := [unit for unit in units if unit not in COMPUTE_UNITS]:
         raise ConfigError(f"--compute-unit must be one or more of {', '.join(COMPUTE_UNITS)}, got {', '.join(unknown)}; choose from those")
     backends = _names("--backend", arguments.backend)
@@ -98,8 +106,7 @@ def parse(arguments: argparse.Namespace) -> BenchmarkCommand:
         ),
         options={name: value for name, value in options.items() if value is not None},
         json=arguments.json,
-        # a bar that is written into a file is noise
-        progress=not arguments.quiet and sys.stderr.isatty(),
+        quiet=arguments.quiet,
     )
 
 
@@ -108,34 +115,39 @@ def run(command: BenchmarkCommand) -> None:
 
     Raises
     ------
-    ConfigError : nothing could be measured; the first reason
+    ConfigError : nothing could be measured, with the first reason; or the JSON file cannot be written
     """
     from sdrt.benchmarking import candidates, measure
 
+    if command.json is not None:
+        _check(command.json)
     chosen = candidates(command.models, command.backends, command.compute_units, command.options)
-    found = []
-    with _Progress(shown=command.progress) as progress:
-        for measurement in measure(chosen, command.workload, on_step=progress):
+    found: list[Measurement] = []
+    bars = _Bars(shown=not command.quiet)
+    try:
+        for measurement in measure(chosen, command.workload, on_step=bars):
             found.append(measurement)
             if command.json is not None:
-                _write(command.json, command.workload, found)
+                with signals.deferred():
+                    _write(command.json, command.workload, found)
+    finally:
+        bars.close()
     if all(measurement.skipped for measurement in found):
         raise ConfigError(f"nothing could be measured: {found[0].skipped}")
-    print(_table(found))
+    say(*_table(found))
 
 
-def _table(found: "Sequence[Measurement]") -> str:
+def _table(found: "Sequence[Measurement]") -> list[str]:
     rows = [_HEADS, *(_cells(measurement) for measurement in found if not measurement.skipped)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += [f"{_name(each.candidate)}: not measured: {each.skipped}" for each in found if each.skipped]
-    return "\n".join(lines)
+    return [*lines, *(f"{_name(each.candidate)}: not measured: {each.skipped}" for each in found if each.skipped)]
 
 
 def _cells(measurement: "Measurement") -> tuple[str, ...]:
     candidate, memory = measurement.candidate, measurement.peak_memory_mib
     return (
-        Path(candidate.model).name,
+        printable(Path(candidate.model).name),
         candidate.backend,
         candidate.compute_unit or "-",
         measurement.attention or "-",
@@ -162,54 +174,58 @@ def _write(file: Path, workload: "Workload", found: "Sequence[Measurement]") -> 
         "workload": dataclasses.asdict(workload),
         "results": [dataclasses.asdict(measurement) for measurement in found],
     }
-    temporary = file.with_name(f"{file.name}.part")
+    temporary = file.with_name(f".{file.name[:40]}.{secrets.token_hex(4)}.part")
     try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(file)
+        try:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"--json {file}: cannot be written ({error.strerror}); choose another place") from error
 
 
-class _Progress:
+def _check(file: Path) -> None:
+    """Find out whether the file can be written before anything is measured."""
+    from sdrt.images.files import check_file
+
+    try:
+        check_file(file)
+    except ImageError as error:
+        raise ConfigError(f"--json {file}: cannot be written: {error}") from None
+
+
+class _Bars:
     """A bar for each candidate."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
-        self._bar: Any = None
         self._candidate: Candidate | None = None
+        self._bar: Bar | None = None
 
     def __call__(self, candidate: "Candidate", done: int, total: int) -> None:
-        if not self._shown:
-            return
-        from tqdm import tqdm
+        """Show how far a candidate is."""
+        if self._bar is None or candidate is not self._candidate:
+            self.close()
+            self._candidate, self._bar = candidate, Bar(_name(candidate), shown=self._shown)
+        self._bar(done, total)
 
-        if candidate is not self._candidate:
-            self._close()
-            self._candidate = candidate
-            self._bar = tqdm(desc=_name(candidate), unit="step", file=sys.stderr)
-        self._bar.total, self._bar.n = total, done
-        self._bar.refresh()
-
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End the last bar."""
         if self._bar is not None:
             self._bar.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._close()
 
 
 def _names(flag: str, text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",")) if text else ()
     if "" in names:
-        raise ConfigError(f"{flag} must be names between commas, got {text!r}; leave no name empty")
+        raise ConfigError(f"{flag} must be names between commas, got {shown(text)}; leave no name empty")
     return names
 
 
 def _parse_size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise ConfigError(f"--size must be WIDTHxHEIGHT in pixels, got {text!r}; write it like 512x768")
+    # a number of thousands of digits is none for Python
+    if not all(side.isdecimal() and len(side) < 10 for side in (width, height)):
+        raise ConfigError(f"--size must be WIDTHxHEIGHT in pixels, got {shown(text)}; write it like 512x768")
     return int(width), int(height)

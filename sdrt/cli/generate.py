@@ -1,27 +1,28 @@
 """``sdrt generate``: pictures of one prompt, of a file of prompts, or of the record inside a picture."""
 
 import argparse
-import sys
-from collections.abc import Iterator
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any
 
+from sdrt.cli import signals
+from sdrt.cli.console import say
 from sdrt.cli.opening import ModelChoice, add_arguments, open_pipeline, parse_choice
 from sdrt.cli.options import add_options, open_pictures, parse_options, picture_files
+from sdrt.cli.output import Output
 from sdrt.cli.playback import Recorded
-from sdrt.errors import ConfigError, ImageError
+from sdrt.cli.progress import Bar
+from sdrt.cli.prompts import read_prompts
+from sdrt.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from sdrt.pipeline.results import Result
-    from sdrt.pipeline.step import Step
+    from sdrt.pipeline.steps import Steps
 
 __all__ = ["GenerateCommand", "add_command"]
 
-# Endings that ask for a picture of another format; any other name is a folder's.
-_OTHER_PICTURES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".tif", ".tiff", ".webp")
+log = logging.getLogger("sdrt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +37,11 @@ class GenerateCommand:
         None: that of the record, or none.
     recorded : Path or None
         The picture whose record is played back.
-    output : Path
-        A folder, or the file of the one picture.
+    output : Output
     choice : ModelChoice
     pictures : dict
         Files of pictures that go to ``Pipeline.generate`` once they are opened.
-    progress : bool
+    quiet : bool
     options : dict
         What else goes to ``Pipeline.generate``.
     """
@@ -49,10 +49,10 @@ class GenerateCommand:
     prompts: tuple[str, ...]
     negative_prompt: str | None
     recorded: Path | None
-    output: Path
+    output: Output
     choice: ModelChoice
     pictures: dict[str, tuple[Path, ...]]
-    progress: bool
+    quiet: bool
     options: dict[str, Any]
 
 
@@ -66,7 +66,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         epilog='example: sdrt generate "a red circle" --seed 93 -o pictures/',
     )
     command.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to draw")
-    command.add_argument("--prompts", type=Path, metavar="FILE", help="a text file with a prompt on each line")
+    command.add_argument("--prompt", dest="prompt_flag", metavar="PROMPT", help="the same, for a prompt that begins with a dash")
+    command.add_argument(
+        "--prompts", type=Path, metavar="FILE", help="a text file with a prompt on each line, '#' before a comment; '-' for standard input"
+    )
     command.add_argument("--negative-prompt", metavar="TEXT", help="what to steer away from")
     command.add_argument(
         "--from",
@@ -78,10 +81,14 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument(
         "-o", "--output", type=Path, default=Path(), metavar="PATH", help="a folder, or a file ending in .png (default: the current folder)"
     )
-    command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar and no file names")
+    command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
     add_options(command)
     add_arguments(command)
-    command.set_defaults(run=lambda arguments: run(parse(arguments)))
+    command.set_defaults(
+        run=lambda arguments: run(parse(arguments)),
+        kept="pictures that were finished are kept",
+        lost="all pictures are drawn, but not all their names were read",
+    )
 
 
 def parse(arguments: argparse.Namespace) -> GenerateCommand:
@@ -89,36 +96,28 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 
     Raises
     ------
-    ConfigError : no prompt, two of them, or an empty or unreadable file of prompts
+    ConfigError : no prompt, two of them, an empty or unreadable file of prompts, or a place where no pictures go
     """
-    if arguments.prompt is not None and arguments.prompts is not None:
+    texts = [text for text in (arguments.prompt, arguments.prompt_flag) if text is not None]
+    if len(texts) + (arguments.prompts is not None) > 1:
         raise ConfigError("the prompt must be one text or a file (--prompts), got both; leave one of them out")
-    if arguments.prompt is None and arguments.prompts is None and arguments.recorded is None:
+    if not texts and arguments.prompts is None and arguments.recorded is None:
         raise ConfigError("the prompt must be a text, a file (--prompts) or a picture's (--from), got none; pass one of them")
-    prompts = () if arguments.prompt is None else (arguments.prompt,)
+    prompts = tuple(texts) if arguments.prompts is None else read_prompts(arguments.prompts)
     return GenerateCommand(
-        prompts=prompts if arguments.prompts is None else _read_prompts(arguments.prompts),
+        prompts=prompts,
         negative_prompt=arguments.negative_prompt,
         recorded=arguments.recorded,
-        output=arguments.output,
+        output=Output.parse(arguments.output, len(prompts)),
         choice=parse_choice(arguments),
         pictures=picture_files(arguments),
-        progress=not arguments.quiet,
+        quiet=arguments.quiet,
         options=parse_options(arguments),
     )
 
 
 def run(command: GenerateCommand) -> None:
     """Draw and write every picture; those that are written stay, whatever happens to a later one."""
-    from sdrt.images.files import make_folder
-
-    is_file = command.output.suffix.lower() == ".png"
-    if command.output.suffix.lower() in _OTHER_PICTURES and not command.output.is_dir():
-        raise ConfigError(f"-o must be a folder, or a file ending in .png, got {command.output}; write PNG, which carries the settings")
-    if is_file and len(command.prompts) > 1:
-        raise ConfigError(f"-o must be a folder for {len(command.prompts)} prompts, got the file {command.output}; pass a folder")
-    if is_file and not command.output.parent.is_dir():
-        raise ImageError(f"{command.output.parent}: no such folder; make it first, or choose another place with -o")
     recorded = None if command.recorded is None else Recorded.read(command.recorded)
     pictures = open_pictures(command.pictures)
     choice, options, prompts, negative = command.choice, pictures | command.options, command.prompts, command.negative_prompt
@@ -126,72 +125,40 @@ def run(command: GenerateCommand) -> None:
         choice, options = recorded.choice(choice), recorded.options(pictures, command.options)
         prompts = prompts or (recorded.settings.prompt,)
         negative = recorded.settings.negative_prompt if negative is None else negative
-    if not is_file:
-        make_folder(command.output)
-    with open_pipeline(choice, quiet=not command.progress) as pipe:
+    with command.output.opened(), open_pipeline(choice, quiet=command.quiet) as pipe:
         for prompt in prompts:
             steps = pipe.steps(prompt, negative or "", **options)
             if recorded is not None:
                 recorded.tell_differences(steps.settings)
-            with _Progress(prompt, shown=command.progress) as progress:
-                for step in steps:
-                    progress(step)
-            result = steps.result() if recorded is None else _only(steps.result(), recorded.index)
-            for file in _save(result, command.output, is_file=is_file):
-                if command.progress:
-                    print(file)
+            result = _draw(steps, prompt, command.quiet)
+            if recorded is not None:
+                result = _only(result, recorded.index)
+            # a name that is printed is that of a whole file, and no file is left that is not whole
+            with signals.deferred():
+                files = list(command.output.save(result))
+                if not command.quiet:
+                    say(*map(str, files))
+                if (seed := options.get("seed")) != steps.seeds[0] and (seed is not None or command.output.is_file):
+                    # elsewhere the file's name shows it
+                    log.warning("the seed was drawn: %s", steps.seeds[0])
+                for file, flagged in zip(files, result.flagged or (), strict=False):
+                    if flagged:
+                        log.warning("%s: the safety checker flagged this picture, and it is black", file)
+
+
+def _draw(steps: "Steps", prompt: str, quiet: bool) -> "Result":
+    with Bar(prompt, shown=not quiet) as bar:
+        for done, step in enumerate(steps, 1):
+            bar(done, step.num_steps)
+    result = steps.result()
+    signals.check()
+    return result
 
 
 def _only(result: "Result", index: int | None) -> "Result":
     """Return the one image of a call that a picture's record names; all where it names none."""
     if index is None or index not in range(len(result.images)):
         return result
-    return replace(result, images=[result.images[index]], seeds=(result.seeds[index],), latents=result.latents[index : index + 1])
-
-
-def _save(result: "Result", output: Path, *, is_file: bool) -> Iterator[Path]:
-    """Write the images of a result, and print each name after writing."""
-    if not is_file:
-        yield from result.save(output)
-        return
-    from sdrt.images.png import save_png
-    from sdrt.records import text_chunks
-
-    for image, seed in zip(result.images, result.seeds, strict=True):
-        file = output if len(result.seeds) == 1 else output.with_suffix(f".{seed}.png")
-        save_png(image, file, text_chunks(result.settings, seed))
-        yield file
-
-
-class _Progress:
-    """A bar that appears with the first step, so that an error before it stands alone on its line."""
-
-    def __init__(self, prompt: str, *, shown: bool) -> None:
-        self._title = prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
-        self._shown = shown
-        self._bar: tqdm[NoReturn] | None = None
-
-    def __call__(self, step: "Step") -> None:
-        from tqdm import tqdm
-
-        if self._bar is None:
-            self._bar = tqdm(desc=self._title, total=step.num_steps, unit="step", disable=not self._shown, file=sys.stderr)
-        self._bar.update()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _read_prompts(file: Path) -> tuple[str, ...]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--prompts {file}: cannot be read ({error}); pass a text file in UTF-8") from error
-    prompts = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not prompts:
-        raise ConfigError(f"--prompts {file}: must hold a prompt on each line, got none; write some")
-    return prompts
+    flagged = result.flagged and result.flagged[index : index + 1]
+    image, seed, latents = result.images[index], result.seeds[index], result.latents[index : index + 1]
+    return replace(result, images=[image], seeds=(seed,), latents=latents, flagged=flagged)

@@ -3,11 +3,14 @@
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdrt.cli.console import say
 from sdrt.errors import ImageError
+from sdrt.printable import printable
 
 __all__ = ["add_command"]
 
@@ -39,25 +42,34 @@ def run(arguments: argparse.Namespace) -> None:
     ImageError : no PNG, or one without settings
     ModelError : a damaged package
     """
-    from sdrt.images.png import read_text
+    from sdrt.images import read_text
     from sdrt.records import read_png_record
 
     file: Path = arguments.file
     if file.suffix in _PACKAGES:
-        print(_package(file, as_json=arguments.json))
+        say(*_package(file, as_json=arguments.json))
         return
     text = read_text(file)
     if "sdrt" in text or arguments.json:
         record = read_png_record(file)
-        print(text["sdrt"] if arguments.json else _table(record))
+        say(*(_json(record) if arguments.json else _table(record)))
     elif text:
         for key, value in text.items():
-            print(f"{key}:\n{value}")
+            say(f"{key}:", *value.splitlines())
     else:
         raise ImageError(f"{file}: must carry settings, got none; they are lost when a tool saves a picture without its text")
 
 
-def _table(record: Mapping[str, Any]) -> str:
+def _json(value: object, indent: int | None = None) -> list[str]:
+    """Return JSON that stays JSON on every console: with its own escapes where a character could not be shown."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    lines = text.split("\n")
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    shown = text.encode(encoding, "ignore").decode(encoding) == text and all(printable(line, len(text) + 1) == line for line in lines)
+    return lines if shown else json.dumps(value, indent=indent).split("\n")
+
+
+def _table(record: Mapping[str, Any]) -> list[str]:
     """Return a line for each setting in the order of ``Settings``, what a mapping holds indented below its name."""
     from sdrt.records import Settings
 
@@ -68,21 +80,22 @@ def _table(record: Mapping[str, Any]) -> str:
         rows.append((key, "" if isinstance(value, dict) and value else _plain(value)))
         if isinstance(value, dict):
             rows += [(f"  {name}", _plain(each)) for name, each in value.items()]
-    width = max(len(key) for key, _ in rows)
-    return "\n".join(f"{key:{width}}  {value}".rstrip() for key, value in rows)
+    rows = [(printable(key), value) for key, value in rows]
+    width = max((len(key) for key, _ in rows), default=0)
+    return [f"{key:{width}}  {value}".rstrip() for key, value in rows]
 
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _package(file: Path, *, as_json: bool) -> str:
-    """Return what a Core ML package holds, as text or JSON."""
+def _package(file: Path, *, as_json: bool) -> list[str]:
+    """Return the lines of what a Core ML package holds, as text or JSON."""
     from sdrt.backends.coreml import describe
 
     found = describe(file)
     if as_json:
-        return json.dumps(dataclasses.asdict(found), indent=2, ensure_ascii=False)
+        return _json(dataclasses.asdict(found), indent=2)
     lines = [f"{found.path}: {found.form}, specification {found.specification}" + (f" ({found.deployment})" if found.deployment else "")]
     lines.append(f"size         {found.size_bytes / 1e6:.1f} MB")
     for title, features in (("input", found.inputs), ("output", found.outputs)):
@@ -91,5 +104,4 @@ def _package(file: Path, *, as_json: bool) -> str:
         lines.append(f"function     {function.name}, {function.opset}, model {function.model}: {function.precision}")
         lines += [f"compression  {kind}: {count} weights" for kind, count in function.compression.items()]
         lines.append(f"operations   {', '.join(f'{name} {count}' for name, count in function.operations.items())}")
-    lines += [f"{key:12} {value}" for key, value in {**found.metadata, **found.user_defined}.items()]
-    return "\n".join(lines)
+    return [*lines, *(f"{key:12} {value}" for key, value in {**found.metadata, **found.user_defined}.items())]

@@ -3,6 +3,9 @@
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 
+from sdrt.cli.console import say
+from sdrt.printable import printable
+
 __all__ = ["add_commands"]
 
 
@@ -44,6 +47,6 @@ def _models() -> Iterable[Sequence[str]]:
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    say(*("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows))

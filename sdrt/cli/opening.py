@@ -1,12 +1,14 @@
 """The arguments that choose a model and what runs it: they become one record, and the record one call of ``sdrt.load``."""
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdrt.cli.console import tell
+from sdrt.cli.options import fold
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
 
 if TYPE_CHECKING:
     from sdrt.pipeline.pipeline import Pipeline
@@ -27,6 +29,16 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
     "variant": ("--variant", str, "read the weights of this variant, such as fp16"),
     "prediction_type": ("--prediction-type", str, "what the network of a checkpoint file predicts: epsilon or v_prediction"),
     "pickled": ("--pickled", str, "weights_only lets torch read tensors, and nothing else, from pickled files (default: refuse)"),
+}
+
+# The values of some of them, which may be written in letters of either case.
+_CHOICES = {
+    "dtype": ("float32", "bfloat16", "float16"),
+    "precision": ("float32", "float16"),
+    "prediction_type": ("epsilon", "v_prediction"),
+    "pickled": ("refuse", "weights_only"),
+    "numerics": ("float32", "float64"),
+    "device": ("cpu", "cuda", "mps"),
 }
 
 # The same without a value.
@@ -103,11 +115,15 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
     """
     if arguments.fast and arguments.backend not in (None, "torch"):
         raise ConfigError(f"--fast chooses the torch backend, got --backend {arguments.backend} too; leave one of them out")
-    given = {name: getattr(arguments, name) for name in (*_LOAD, *_SWITCHES)}
+    given = {name: getattr(arguments, name) for name in (*_LOAD, *_SWITCHES, "numerics")}
+    given |= {name: fold(given[name], choices) for name, choices in _CHOICES.items() if given[name] is not None}
+    numerics = given.pop("numerics")
+    if given["compute_unit"] is not None:
+        given["compute_unit"] = given["compute_unit"].upper()
     return ModelChoice(
         model=arguments.model,
         backend=None if arguments.backend is None else _parse_backend(arguments.backend),
-        numerics=arguments.numerics,
+        numerics=numerics,
         fast=arguments.fast,
         embeddings=tuple(map(_parse_embedding, arguments.embedding)),
         controlnets=tuple(arguments.controlnet),
@@ -127,7 +143,7 @@ def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
         fastest = fastest_options(this_machine())
         backend, options = "torch", {**fastest.options, **options}
         if not quiet:
-            print(f"--fast: {fastest.reason}", file=sys.stderr)
+            tell(f"--fast: {fastest.reason}")
     embeddings = [read_embedding(file, token) for token, file in choice.embeddings]
     chosen = {"model": choice.model, "backend": backend, "numerics": choice.numerics}
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None} | options
@@ -139,7 +155,9 @@ def _parse_backend(text: str) -> str | dict[str, str]:
         return text
     pairs = [pair.partition("=") for pair in text.split(",")]
     if bad := [component for component, equals, name in pairs if not (component and equals and name)]:
-        raise ConfigError(f"--backend must be a name or component=name,component=name, got {text!r}; look at {', '.join(map(repr, bad))}")
+        raise ConfigError(
+            f"--backend must be a name or component=name,component=name, got {shown(text)}; look at {', '.join(map(shown, bad))}"
+        )
     return {component.strip(): name.strip() for component, _, name in pairs}
 
 
@@ -149,5 +167,5 @@ def _parse_embedding(text: str) -> tuple[str | None, Path]:
     if not equals or Path(text).is_file():
         return None, Path(text)
     if not (token and file):
-        raise ConfigError(f"--embedding must be a file or TOKEN=FILE, got {text!r}; name both")
+        raise ConfigError(f"--embedding must be a file or TOKEN=FILE, got {shown(text)}; name both")
     return token, Path(file)

@@ -3,14 +3,14 @@
 import argparse
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
 from sdrt.pipeline.option_table import OPTIONS, Option
 
-__all__ = ["add_options", "open_pictures", "parse_options", "picture_files"]
+__all__ = ["add_options", "fold", "open_pictures", "parse_options", "picture_files"]
 
 log = logging.getLogger("sdrt")
 
@@ -55,10 +55,19 @@ def parse_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _value(option: Option, value: Any) -> Any:
+    if option.kind == "choice":
+        return fold(value, option.choices)
+    if option.name in ("rng", "sampler_rng"):
+        return value.lower()
     if option.kind == "numbers":
         # one number is for all ControlNets
         return value[0] if len(value) == 1 else value
     return tuple(value) if option.kind == "pair" else value
+
+
+def fold(value: str, choices: Iterable[str]) -> str:
+    """Return the choice that a value is, whatever its capital letters; a value that is none as it is."""
+    return next((choice for choice in choices if choice.casefold() == value.casefold()), value)
 
 
 def picture_files(arguments: argparse.Namespace) -> dict[str, tuple[Path, ...]]:
@@ -82,7 +91,7 @@ def open_pictures(files: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
     ------
     ImageError : a file that is missing, or is no picture
     """
-    from sdrt.images.png import open_picture
+    from sdrt.images import open_picture
 
     opened = {name: [open_picture(path) for path in paths] for name, paths in files.items()}
     return {name: pictures if _PICTURES[name].kind == "pictures" else pictures[0] for name, pictures in opened.items()}

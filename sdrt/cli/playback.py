@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sdrt.cli.opening import ModelChoice
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
 
 if TYPE_CHECKING:
     from sdrt.records import Settings
@@ -59,7 +60,8 @@ class Recorded:
         settings = self.settings
         if given.model is None and not _can_be_opened(settings.model):
             raise ConfigError(
-                f"{self.file}: its record names the model {settings.model!r} and not where it lies; pass --model with its folder or file"
+                f"{self.file}: its record names the model {shown(settings.model)} and not where it lies; "
+                "pass --model with its folder or file"
             )
         tiling = {"vae_tiling": True} if settings.vae_tiling else {}
         return replace(

@@ -1,17 +1,25 @@
-"""Files of pictures: names, and saving a PNG that never replaces another file."""
+"""Files of pictures: names, whether they can be written, and saving a PNG that never replaces another file."""
 
+import os
 import re
+import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdrt.errors import ImageError
-from sdrt.images.png import written_png
+from sdrt.images.png import cannot_write, written_png
+from sdrt.values import FilePath
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["make_folder", "picture_name", "save_new_png"]
+__all__ = ["check_file", "check_folder", "file_name", "make_folder", "picture_name", "save_new_png"]
+
+# Names of Windows' devices, whatever ending follows: a file of that name is not made, or is the console.
+# Source: Microsoft, "Naming Files, Paths, and Namespaces".
+_DEVICES = re.compile("(con|prn|aux|nul|(com|lpt)[0-9¹²³])", re.IGNORECASE)
 
 
 def picture_name(title: str, seed: int) -> str:
@@ -19,11 +27,26 @@ def picture_name(title: str, seed: int) -> str:
 
     >>> picture_name("A red circle, 50% wide!", 93)
     'a_red_circle_50_wide.93.png'
+    >>> picture_name("con", 93)
+    '_con.93.png'
     """
     words = re.sub(r"[^\w-]+", "_", title.lower()).strip("_")
     # a name may have 255 bytes on most file systems, and a letter up to 4
     stem = words.encode()[:120].decode(errors="ignore").rstrip("_")
-    return f"{stem or 'picture'}.{seed}.png"
+    return _no_device(f"{stem or 'picture'}.{seed}.png")
+
+
+def file_name(file: Path, system: str = os.name) -> Path:
+    """Return a path whose last part is no device of this system.
+
+    >>> file_name(Path("pictures/con.png"), "nt").name
+    '_con.png'
+    """
+    return file.with_name(_no_device(file.name)) if system == "nt" else file
+
+
+def _no_device(name: str) -> str:
+    return f"_{name}" if _DEVICES.fullmatch(name.partition(".")[0].rstrip()) else name
 
 
 def save_new_png(image: "Image", file: Path, text: Mapping[str, str]) -> Path:
@@ -47,17 +70,67 @@ def save_new_png(image: "Image", file: Path, text: Mapping[str, str]) -> Path:
         return next(candidate for candidate in _numbered(file) if _put_in_place(temporary, candidate))
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, unless it exists.
+def make_folder(folder: str | Path) -> list[Path]:
+    """Create a folder and its parents, unless it exists; returns those that were created, the innermost first.
 
     Raises
     ------
     ImageError : it cannot be created
     """
+    path = FilePath().check("a folder", folder, "pass the path of a folder", ImageError)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"{folder}: cannot be made a folder ({error.strerror}); choose another place") from error
+        missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no folder can have this name"
+        raise ImageError(f"{path}: cannot be made a folder ({reason}); choose another place") from error
+    return missing
+
+
+def check_folder(folder: Path) -> None:
+    """Check that files can be made in a folder, by making one and removing it.
+
+    Raises
+    ------
+    ImageError : none can: a folder without the right to write, a file system that is read-only or full
+    """
+    # neither rights nor os.access tell the truth on every file system
+    attempt = folder / f".{secrets.token_hex(8)}.part"
+    try:
+        try:
+            with attempt.open("xb") as stream:
+                stream.write(b"\0")
+        finally:
+            attempt.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise cannot_write(folder, error) from error
+
+
+def check_file(file: Path) -> None:
+    """Check that a file can be written, new or in the place of an older one.
+
+    Raises
+    ------
+    ImageError : its folder is missing or cannot be written, or there is a folder or a protected file of this name
+    """
+    try:
+        if not file.parent.is_dir():
+            raise ImageError(f"{file.parent}: no such folder; make it first, or choose another place")
+        if _is_folder(file):
+            raise ImageError(f"{file}: cannot be written (it is a folder); choose another name")
+        if file.exists() and not os.access(file, os.W_OK):
+            raise ImageError(f"{file}: cannot be written (it is protected); choose another name")
+    except (OSError, ValueError) as error:
+        raise cannot_write(file, error) from error
+    check_folder(file.parent)
+
+
+def _is_folder(path: Path) -> bool:
+    # Path.is_dir would hide a name that cannot be
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _numbered(file: Path) -> Iterator[Path]:
@@ -75,10 +148,14 @@ def _put_in_place(temporary: Path, file: Path) -> bool:
     except FileExistsError:
         return False
     except (OSError, NotImplementedError):
-        # a file system without hard links: reserve the name with an empty file first
+        # a file system without hard links: claim the name with an empty file first
         try:
             file.open("xb").close()
         except FileExistsError:
             return False
-        temporary.replace(file)
+        try:
+            temporary.replace(file)
+        except OSError:
+            file.unlink(missing_ok=True)
+            raise
     return True

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from sdrt.images.opening import open_picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["open_picture", "read_text", "save_png", "to_bytes", "to_pil", "written_png"]
+__all__ = ["cannot_write", "open_picture", "read_text", "save_png", "to_bytes", "to_pil", "written_png"]
 
 
 def to_bytes(image: Float) -> U8:
@@ -70,14 +71,25 @@ def written_png(image: "Image", file: Path, text: Mapping[str, str]) -> Iterator
 
     info = PngInfo()
     for key, value in text.items():
-        info.add_text(key, value)
+        # halves of surrogate pairs, as undecodable arguments hold, have no bytes of their own; as escapes JSON reads them back
+        info.add_text(key, value.encode("utf-8", "backslashreplace").decode("utf-8"))
+    content = BytesIO()
+    image.save(content, format="png", pnginfo=info)
     temporary = file.with_name(f".{file.name[:40]}.{secrets.token_hex(4)}.part")
     try:
         try:
             with temporary.open("xb") as stream:
-                image.save(stream, format="png", pnginfo=info)
+                stream.write(content.getbuffer())
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ImageError(f"{file}: cannot be written ({error.strerror or error}); choose another place") from error
+    except (OSError, ValueError) as error:
+        raise cannot_write(file, error) from error
+
+
+def cannot_write(file: Path, error: OSError | ValueError) -> ImageError:
+    """Return the error for a file or folder that the system refuses to write; a ValueError is about its name."""
+    if isinstance(error, ImageError):
+        return error
+    reason = error.strerror or error if isinstance(error, OSError) else "no file can have this name"
+    return ImageError(f"{file}: cannot be written ({reason}); choose another place")

@@ -174,7 +174,9 @@ def _options(
     """Return the options of every component, checked against those of its backend."""
     distinct = {each.name: each for each in chosen.values()}
     known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
-    if unknown := sorted(set(passed) - set(known)):
+    # it restricts nothing, and so a program may say it whatever runs its networks
+    neutral = {"compute_unit"} if passed.get("compute_unit") == "ALL" else set()
+    if unknown := sorted(set(passed) - set(known) - neutral):
         raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
     return {
         component: BackendOptions(

@@ -1,5 +1,8 @@
 """Pictures get good names, and none takes another's place."""
 
+import errno
+import json
+import os
 import threading
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from PIL import Image
 
 from sdrt.errors import ImageError
 from sdrt.images import grid, picture_name, save_new_png
+from sdrt.images.files import check_file, check_folder, make_folder
 from sdrt.images.png import read_text
 
 
@@ -76,3 +80,63 @@ def test_a_grid_is_as_square_as_its_number_allows(count: int, size: tuple[int, i
     assert sheet.size == size
     reds = np.unique(np.asarray(sheet)[..., 0])
     assert reds.tolist() == [*range(1, count + 1), *([255] if count > 1 else [])]
+
+
+@pytest.mark.parametrize("title", ["con", "PRN", "aux", "nul", "com1", "COM9", "lpt0", "com²"])
+def test_names_of_windows_devices_are_prefixed(title: str) -> None:
+    """Windows takes ``con.93.png`` for the console, whatever follows the first dot."""
+    assert picture_name(title, 93) == f"_{title.lower()}.93.png"
+    assert picture_name(f"{title} art", 93) == f"{title.lower()}_art.93.png"
+
+
+def test_what_can_be_written_is_found_out_without_a_trace(tmp_path: Path) -> None:
+    check_folder(tmp_path)
+    check_file(tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
+    assert make_folder(tmp_path / "a" / "b") == [tmp_path / "a" / "b", tmp_path / "a"]
+    assert make_folder(tmp_path / "a" / "b") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no/a.png", "no: no such folder; make it first"),
+        ("folder", "folder: cannot be written (it is a folder); choose another name"),
+        ("file/a.png", "file: no such folder"),
+        ("x" * 300, "cannot be written (File name too long)"),
+        ("a\0.png", "cannot be written (no file can have this name)"),
+        ("loop/a.png", "loop"),
+    ],
+)
+def test_what_cannot_be_written_is_found_out_before(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ImageError) as raised:
+        check_file(tmp_path / name)
+    assert message in str(raised.value)
+
+
+def test_a_read_only_folder_is_found_out_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "open", refused)
+    for check in (check_folder, check_file):
+        with pytest.raises(ImageError, match=r"cannot be written \(Read-only file system\); choose another place"):
+            check(tmp_path / "a.png" if check is check_file else tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["file", "file/inside", "a\0b", "x" * 300, "loop", 3, None])
+def test_what_cannot_be_a_folder_is_one_line(tmp_path: Path, folder: object) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ImageError, match=r"cannot be made a folder|a folder must be a path"):
+        make_folder(tmp_path / folder if isinstance(folder, str) and "\0" not in folder else folder)  # type: ignore[arg-type]
+
+
+def test_a_record_may_hold_what_is_no_text(tmp_path: Path) -> None:
+    """Arguments that are no UTF-8 arrive as halves of surrogate pairs."""
+    record = json.dumps({"prompt": "a \udcff circle"}, ensure_ascii=False)
+    file = save_new_png(colour(0), tmp_path / "a.png", {"sdrt": record})
+    assert json.loads(read_text(file)["sdrt"]) == {"prompt": "a \udcff circle"}

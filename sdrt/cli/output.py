@@ -1,0 +1,98 @@
+"""Where ``generate`` puts its pictures: a folder, or one file; whether it can is found out before anything is drawn."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from sdrt.cli import signals
+from sdrt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sdrt.pipeline.results import Result
+
+__all__ = ["Output"]
+
+# Endings that ask for something else than a PNG; any other name is a folder's.
+_OTHERS = {
+    *(".apng", ".avif", ".bmp", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".jxl", ".npy", ".npz", ".pbm", ".pdf", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".svg", ".tga", ".tif", ".tiff", ".webp"),
+}
+
+
+@dataclass(frozen=True)
+class Output:
+    """A place for pictures.
+
+    Parameters
+    ----------
+    path : Path
+    is_file : bool
+        Whether it is the file of the one picture, and not a folder.
+    """
+
+    path: Path
+    is_file: bool
+
+    @classmethod
+    def parse(cls, path: Path, num_prompts: int) -> Self:
+        """Return the place that ``-o`` means.
+
+        Raises
+        ------
+        ConfigError : a picture of another kind, standard output, or one file for several prompts
+        """
+        from sdrt.images.files import file_name
+
+        ending = path.suffix.lower()
+        if str(path) == "-":
+            raise ConfigError("-o must be a folder, or a file ending in .png, got '-'; pictures are not written to standard output")
+        if ending in _OTHERS and not os.path.isdir(path):  # noqa: PTH112 -- it is False for a name that cannot be, where Path raises
+            raise ConfigError(f"-o must be a folder, or a file ending in .png, got {path}; write PNG, which carries the settings")
+        if ending == ".png" and num_prompts > 1:
+            raise ConfigError(f"-o must be a folder for {num_prompts} prompts, got the file {path}; pass a folder")
+        return cls(file_name(path) if ending == ".png" else path, ending == ".png")
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Check that pictures can be written, and make the folder; one that stays empty is removed again.
+
+        Raises
+        ------
+        ImageError : they cannot
+        """
+        from sdrt.images.files import check_file, check_folder, make_folder
+
+        made: list[Path] = []
+        try:
+            with signals.deferred():
+                if self.is_file:
+                    check_file(self.path)
+                else:
+                    made = make_folder(self.path)
+                    check_folder(self.path)
+            yield
+        finally:
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+
+    def save(self, result: "Result") -> Iterator[Path]:
+        """Write the images of a result, and yield each file's name behind writing.
+
+        Raises
+        ------
+        ImageError : a file cannot be written
+        """
+        if not self.is_file:
+            yield from result.save(self.path)
+            return
+        from sdrt.images.png import save_png
+        from sdrt.records import text_chunks
+
+        for image, seed in zip(result.images, result.seeds, strict=True):
+            file = self.path if len(result.seeds) == 1 else self.path.with_suffix(f".{seed}.png")
+            save_png(image, file, text_chunks(result.settings, seed))
+            yield file

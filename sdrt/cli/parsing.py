@@ -1,0 +1,49 @@
+"""The parser of the whole command line, and what a bare ``sdrt`` prints."""
+
+import argparse
+from typing import NoReturn
+
+from sdrt._version import __version__
+from sdrt.cli import benchmark, console, generate, inspect, listing, plug_ins
+from sdrt.cli.process import EXIT_STATUS
+from sdrt.printable import printable
+
+__all__ = ["Parser", "build_parser"]
+
+_WELCOME = (
+    f"sdrt {__version__} draws pictures with Stable Diffusion; a small model, nano, is built in.",
+    "",
+    '  sdrt generate "a red circle on a blue background"   draw a picture into this folder',
+    '  sdrt generate "..." --model FOLDER --steps 20       with a model of yours: a folder, a file or a name of the Hub',
+    "  sdrt generate --from picture.png                    draw a picture again from the record inside it",
+    "  sdrt inspect picture.png                            show that record; or what a Core ML package holds",
+    "  sdrt models | schedulers | backends                 list what there is to choose from",
+    "  sdrt benchmark --model FOLDER                       time whole pictures on this machine",
+    "  sdrt convert --model-version FOLDER --convert-unet  make Core ML packages of a model",
+    "'sdrt COMMAND --help' shows every option, and 'sdrt --help' every command.",
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments, as every other error is said; commands' parsers are of this class too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog.partition(' ')[0]}: {printable(message)}; '{self.prog} --help' shows what it takes\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the whole command line's parser; each command's ``run`` takes the parsed namespace."""
+    top: argparse.ArgumentParser = Parser(
+        prog="sdrt", description="Stable Diffusion in plain numpy, on the backend of your choice.", epilog=EXIT_STATUS
+    )
+    top.add_argument("--version", action="version", version=f"sdrt {__version__}")
+    top.add_argument("-v", "--verbose", action="store_true", help="report on standard error what is being done")
+    top.set_defaults(run=lambda _: console.say(*_WELCOME))
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+    for add in (generate.add_command, inspect.add_command, benchmark.add_command, listing.add_commands, plug_ins.add_commands):
+        add(commands)
+    for command in commands.choices.values():
+        if "-" in command.prefix_chars and "-v" not in command._option_string_actions:
+            # behind the command, where people write it, too
+            command.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return top

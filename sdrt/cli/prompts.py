@@ -1,0 +1,52 @@
+"""Prompts from a file, or from standard input: one on each line."""
+
+import stat
+import sys
+from pathlib import Path
+
+from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS
+
+__all__ = ["read_prompts"]
+
+
+def read_prompts(file: Path) -> tuple[str, ...]:
+    """Read prompts; empty lines, and lines that begin with ``#``, are none.
+
+    Parameters
+    ----------
+    file : Path
+        ``-`` is standard input.
+
+    Raises
+    ------
+    ConfigError : it cannot be read, is no text in UTF-8, is too large, or holds no prompt
+    """
+    name = "standard input" if str(file) == "-" else f"--prompts {file}"
+    try:
+        data = _read(file, name)
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}: cannot be read (not UTF-8 at byte {error.start}); pass text in UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read ({error.strerror or error}); pass a text file in UTF-8") from error
+    prompts = tuple(line for each in text.splitlines() if (line := each.strip()) and not line.startswith("#"))
+    if not prompts:
+        raise ConfigError(f"{name}: must hold a prompt on each line, got none; write some")
+    return prompts
+
+
+def _read(file: Path, name: str) -> bytes:
+    limits = DEFAULT_LIMITS
+    if str(file) == "-":
+        if sys.stdin is None:
+            raise ConfigError(f"{name}: is closed; pass a file with --prompts")
+        data = sys.stdin.buffer.read(limits.json_bytes + 1)
+    else:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise ConfigError(f"{name}: must be a file of text, got something else; pass '-' to read standard input")
+        with file.open("rb") as stream:
+            data = stream.read(limits.json_bytes + 1)
+    if len(data) > limits.json_bytes:
+        raise ConfigError(f"{name}: must have at most {limits.json_bytes} bytes, got more; split it")
+    return data

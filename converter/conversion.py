@@ -111,7 +111,10 @@ def _convert(options: ConvertOptions, report: _Reporter) -> tuple[tuple[Outcome,
     check_folder(options.out, source)
     sizes = resolve_sizes(source, options)
     plan = plan_jobs(source, sizes, options)
-    for remark in plan.remarks.values():
+    remarks = dict(plan.remarks)
+    for opened in (source, plan.refiner, *plan.controlnets.values()):
+        remarks |= opened.model.remarks if opened is not None else {}
+    for remark in remarks.values():
         _log.warning("%s", remark)
     report.packages = len(plan.jobs)
     up_to_date = {job.stem: _is_up_to_date(job) for job in plan.jobs}
@@ -127,7 +130,7 @@ def _convert(options: ConvertOptions, report: _Reporter) -> tuple[tuple[Outcome,
         gc.collect()
     made = [job.component for job, outcome in zip(plan.jobs, outcomes, strict=True) if outcome.status == "made" and job.source is source]
     write_sidecars(options.out, source, sizes, converted=made, refiner=plan.refiner, controlnets=plan.controlnets, traces=traces)
-    return tuple(outcomes), plan.remarks
+    return tuple(outcomes), remarks
 
 
 def _package_path(out: Path, stem: str) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.options import ConvertOptions
+from sdrt.files import user_path
 from sdrt.models import embedded, hub, open_component, open_model
 from sdrt.models.components import ComponentName
 from sdrt.models.lora import Lora, open_lora
@@ -105,7 +106,7 @@ def open_source(options: ConvertOptions) -> Source:
             options.vae, "vae_decoder", variant=options.variant, scaling_factor=own, pickled=options.pickled, cache_dir=options.cache_dir
         )
         model = model.with_override(vae)
-    loras = tuple(open_lora(Path(file).expanduser(), strength, model) for file, strength in options.loras)
+    loras = tuple(open_lora(user_path("lora", file), strength, model) for file, strength in options.loras)
     return Source(model=model, name=model_name(options.model), loras=loras, custom_vae=options.vae is not None)
 
 
@@ -127,7 +128,7 @@ def model_name(model: str) -> str:
     >>> model_name("CompVis/stable-diffusion-v1-4"), model_name("/models/mine.safetensors")
     ('CompVis/stable-diffusion-v1-4', 'mine')
     """
-    place = Path(model).expanduser()
+    place = user_path("model", model)
     if model in embedded() or (hub.is_repo_id(model) and not place.exists()):
         return model
     place = place.resolve()

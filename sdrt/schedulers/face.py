@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sdrt.arrays import F32, Array, Float, Numerics
 from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.rng import NoiseStream
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.core.run import Plan, State
@@ -335,16 +336,20 @@ def _scaled(x: Float, factor: float) -> Float:
     return result
 
 
-def from_config(config: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> DiffusersScheduler:
+def from_config(
+    config: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None, *, limits: Limits = DEFAULT_LIMITS
+) -> DiffusersScheduler:
     """Build the stand-in of a diffusers configuration; parameters and errors as :func:`sampler_from_config`."""
-    return DiffusersScheduler(sampler_from_config(config, numerics, compat))
+    return DiffusersScheduler(sampler_from_config(config, numerics, compat, limits=limits))
 
 
 # Stable Diffusion's own schedule, for names that come without a model.
 _STABLE_DIFFUSION: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
 
 
-def make(name: str, *, numerics: Numerics = "float32", compat: Compat = None, **settings: Any) -> DiffusersScheduler:
+def make(
+    name: str, *, numerics: Numerics = "float32", compat: Compat = None, limits: Limits = DEFAULT_LIMITS, **settings: Any
+) -> DiffusersScheduler:
     """Build the scheduler that people elsewhere call by this name ("dpm++ 2m karras", "euler a").
 
     Parameters
@@ -363,4 +368,5 @@ def make(name: str, *, numerics: Numerics = "float32", compat: Compat = None, **
     >>> scheduler.timesteps
     array([999, 687, 146,   0])
     """
-    return DiffusersScheduler(sampler_from_name(name, {**_STABLE_DIFFUSION, **settings}, numerics, compat))
+    config = {**_STABLE_DIFFUSION, **settings}
+    return DiffusersScheduler(sampler_from_name(name, config, numerics, compat, from_file=False, limits=limits))

@@ -10,13 +10,19 @@ from typing import Any
 
 from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS, Limits
+from sdrt.printable import shown
 from sdrt.schedulers.catalogue import class_name_of, sampler_class
 from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.grids.sigmas import SIGMA_FLAGS
+from sdrt.values import Anything, MappingOf, Text
 
 __all__ = ["SamplerName", "names", "sampler_from_name"]
+
+_NAME = Text(length=200, empty=False)
+_CONFIG = MappingOf(Anything())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +118,7 @@ _ROWS = (
     _row("euler_cfg_pp", "EulerCFGPP", 1, "CFG++: guidance scales from 0 to 1, closer to the data at each step"),
     _row("euler_ancestral_cfg_pp", "EulerAncestralCFGPP", 1, "CFG++ with fresh noise at every step", "euler a cfg++", stochastic=True),
     _row("dpmpp_2m_cfg_pp", "DPMPP2MCFGPP", 2, "CFG++ with DPM-Solver++ 2M steps"),
-    _row("dpmsolver++", _DPM, 2, "DPM-Solver++ multistep as the model's configuration has it: few steps", "dpm solver multistep"),
+    _row("dpmsolver++", _DPM, 2, "DPM-Solver++ multistep as the model's configuration has it: few steps", "dpm solver multistep", "dpm++"),
     _row("dpm++ 2m", _DPM, 2, "DPM-Solver++ of second order: a good default at 20 to 30 steps", **_2ND),
     _row("dpm++ 2m karras", _DPM, 2, "the same with more steps at low noise", **_2ND, **_KARRAS),
     _row("dpm++ 3m", _DPM, 2, "DPM-Solver++ with third differences: smaller errors than 2m, no higher order", **_3RD),
@@ -148,18 +154,26 @@ def names() -> tuple[SamplerName, ...]:
     return _ROWS
 
 
-def sampler_from_name(name: str, model_config: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> Sampler:
+def sampler_from_name(
+    name: str,
+    model_config: Mapping[str, Any],
+    numerics: Numerics = "float32",
+    compat: Compat = None,
+    *,
+    from_file: bool | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Sampler:
     """Build the sampler of a name for a model.
 
     Parameters
     ----------
     name : str
-        A name of the table, or a diffusers class name, with an ending or two ("heun karras", "lms sgm uniform") where the class can choose
-        its noise levels so; case, spaces, hyphens and underscores do not matter, ``pp`` is ``++``.
+        A name of the table, or a diffusers class name, with or without its "Scheduler", and with an ending or two ("heun karras", "lms sgm
+        uniform") where the class can choose its noise levels so; case, spaces, hyphens and underscores do not matter, ``pp`` is ``++``.
     model_config : mapping
         The model's own scheduler configuration, of whatever class.
-    numerics : {"float32", "float64"}
-    compat : {"diffusers", "apple"} or None
+    numerics, compat, from_file, limits
+        As :func:`sampler_from_config` takes them.
 
     Raises
     ------
@@ -168,8 +182,11 @@ def sampler_from_name(name: str, model_config: Mapping[str, Any], numerics: Nume
     >>> sampler_from_name("DPM++ 2M Karras", {"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear"}).plan(4).timesteps
     array([999, 776, 259,   0])
     """
+    name = _NAME.check("a sampler's name", name, "choose one that sdrt.schedulers.names() lists")
+    model_config = _CONFIG.check("model_config", model_config, "pass the content of a scheduler_config.json")
     row, says = _resolve(name, _key(name))
-    return sampler_from_config({**model_config, **says, "_class_name": row.class_name}, numerics, compat)
+    config = {**model_config, **says, "_class_name": row.class_name}
+    return sampler_from_config(config, numerics, compat, from_file=from_file, limits=limits)
 
 
 def _resolve(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:
@@ -179,7 +196,7 @@ def _resolve(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:
     if (parts := _split_ending(key)) is None:
         raise ConfigError(
             f"a sampler's name must be one of {', '.join(r.name for r in _ROWS)}, with or without an ending ({', '.join(_ENDINGS)}), "
-            f"got {name!r}; choose one of those"
+            f"got {shown(name)}; choose one of those"
         )
     row, says = _resolve(name, parts[0])
     return row, says | _ending_settings(parts[1], row.class_name, sampler_class(row.class_name).keys)
@@ -217,10 +234,12 @@ def _key(name: str) -> str:
 
 
 def _index() -> dict[str, SamplerName]:
-    """Return the rows by every spelling; a class name leads to the first row of its class that adds nothing."""
-    plain = [(row.class_name, row) for row in _ROWS if not row.says]
+    """Return the rows by every spelling; a class name leads to the first row of its class that adds nothing, or else to its first."""
+    classes = [(spelling, row) for row in _ROWS for spelling in (row.class_name, row.class_name.removesuffix("Scheduler"))]
+    plain = [(spelling, row) for spelling, row in classes if not row.says]
     spelt = [(spelling, row) for row in _ROWS for spelling in (row.name, *row.aliases)]
-    return {_key(spelling): row for spelling, row in plain + spelt}
+    # of equal keys the last one counts
+    return {_key(spelling): row for spelling, row in classes[::-1] + plain[::-1] + spelt}
 
 
 _BY_KEY = _index()

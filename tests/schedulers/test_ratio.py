@@ -10,7 +10,19 @@ import sdrt.rng
 from sdrt.errors import ConfigError
 from sdrt.schedulers import from_config, make, names, sampler_from_config, sampler_from_name
 from sdrt.schedulers.catalogue import sampler_class
-from tests.schedulers.peers import SD, SHAPE, CorrectlyRounded, distance, drive, first_noise, network, run_face, run_peer
+from tests.schedulers.peers import (
+    SD,
+    SHAPE,
+    CorrectlyRounded,
+    distance,
+    drive,
+    first_noise,
+    is_of_diffusers,
+    laid_out,
+    network,
+    run_face,
+    run_peer,
+)
 
 MODEL: dict[str, Any] = {"_class_name": "PNDMScheduler", **SD}
 
@@ -70,11 +82,11 @@ def test_churn_is_said_before_the_network_is_called() -> None:
 @pytest.mark.parametrize(
     ("class_name", "options", "message"),
     [
-        ("EulerDiscreteScheduler", {"s_churn": -1.0}, "s_churn must be at least 0, got -1.0; 0 adds no noise"),
-        ("EulerDiscreteScheduler", {"s_noise": float("nan")}, "s_noise must be at least 0, got nan"),
-        ("EulerAncestralDiscreteScheduler", {"eta": -0.5}, "eta must be at least 0, got -0.5"),
-        ("LMSDiscreteScheduler", {"order": 0}, "order must be at least 1, got 0; 4 is usual"),
-        ("RestartScheduler", {"s_noise": -1.0}, "s_noise must be at least 0, got -1.0"),
+        ("EulerDiscreteScheduler", {"s_churn": -1.0}, "s_churn must be a finite number of at least 0, got -1.0; pass"),
+        ("EulerDiscreteScheduler", {"s_noise": float("nan")}, "s_noise must be a finite number of at least 0, got nan"),
+        ("EulerAncestralDiscreteScheduler", {"eta": -0.5}, "eta must be a finite number of at least 0, got -0.5"),
+        ("LMSDiscreteScheduler", {"order": 0}, "order must be a whole number from 1 to 20, got 0"),
+        ("RestartScheduler", {"s_noise": -1.0}, "s_noise must be a finite number of at least 0, got -1.0"),
     ],
 )
 def test_options_without_a_meaning_are_refused(class_name: str, options: dict[str, Any], message: str) -> None:
@@ -93,6 +105,48 @@ def test_continuous_timesteps_are_told_to_networks_of_velocities() -> None:
     assert distance(run_face(svd, 25), run_peer(svd, 25)) < 2e-4  # diffusers subtracts values of 2800 there, in float32
     discrete = euler(timestep_type="continuous")
     np.testing.assert_array_equal(sampler_from_config(discrete).plan(5).timesteps, sampler_from_config(euler()).plan(5).timesteps)
+
+
+# ---- the range of a formula
+
+# AUTOMATIC1111 1.10.1's ten steps for Stable Diffusion's schedule, run in torch; whatever timesteps a spacing would visit.
+A1111 = {
+    "karras": [14.61464, 9.102934, 5.478399, 3.168609, 1.749423, 0.9140766, 0.4469209, 0.2013998, 0.08191108, 0.02916754, 0.0],
+    "exponential": [14.61464, 7.324882, 3.671242, 1.840032, 0.9222268, 0.4622216, 0.2316662, 0.1161114, 0.05819523, 0.02916754, 0.0],
+    "beta": [14.61464, 13.92779, 12.49098, 10.59761, 8.442437, 6.201372, 4.046201, 2.152829, 0.716024, 0.02916753, 0.0],
+}
+
+BY_FLAG = (
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+)
+BY_FLAG += ("DPMSolverSDEScheduler", "DPMPP2SAncestralScheduler", "RestartScheduler", "ResMultistepScheduler", "EulerCFGPPScheduler")
+
+
+@pytest.mark.parametrize("kind", A1111)
+@pytest.mark.parametrize("spacing", [{}, {"timestep_spacing": "leading", "steps_offset": 1}, {"timestep_spacing": "trailing"}], ids=str)
+@pytest.mark.parametrize("class_name", [*BY_FLAG, "EulerAncestralDiscreteScheduler"])
+def test_a_formula_spreads_over_the_whole_trained_range(class_name: str, spacing: dict[str, Any], kind: str) -> None:
+    """SDXL says leading, and its turbo trailing: there the ends of the spaced timesteps are 11.0 and 0.041, or 14.6 and 0.053."""
+    flag = {"sigma_spacing": kind} if class_name == "EulerAncestralDiscreteScheduler" else {f"use_{kind}_sigmas": True}
+    plan = sampler_from_config({"_class_name": class_name, **SD, **spacing, **flag}).plan(10)
+    ratios = (plan.sigmas / plan.alphas)[[*plan.starts, -1]]
+    np.testing.assert_allclose(ratios, A1111[kind], rtol=2e-6)
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+@pytest.mark.parametrize("class_name", [name for name in BY_FLAG if is_of_diffusers(name)])
+def test_diffusers_spreads_between_the_spaced_timesteps(class_name: str, spacing: str) -> None:
+    config = {"_class_name": class_name, **SD, "timestep_spacing": spacing, "use_karras_sigmas": True}
+    plan = sampler_from_config(config, compat="diffusers").plan(20)
+    theirs = laid_out(config, 20).sigmas.numpy()
+    ratios = (plan.sigmas / plan.alphas)[[*plan.starts, -1]]
+    assert (ratios[0], ratios[-2]) == pytest.approx((theirs[0], theirs[theirs > 0].min()), rel=1e-5)
+    own = sampler_from_config(config).plan(20)
+    assert max(abs(math.log(a / b)) for a, b in zip(own.sigmas / own.alphas, plan.sigmas / plan.alphas, strict=True) if a) > 0.2
 
 
 # ---- Brownian noise

@@ -125,7 +125,7 @@ def test_two_spacings_at_once_are_refused() -> None:
 
 
 def test_a_table_that_there_is_not_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the align-your-steps table must be sd or sdxl, got 'svd'; choose one of them"):
+    with pytest.raises(ConfigError, match="its table sd or sdxl, got 'ays' and 'svd'; choose among them"):
         SigmaSpacing(kind="ays", ays="svd")
 
 

@@ -5,17 +5,27 @@ They are in one file because every run uses all of them; :mod:`sdrt.schedulers.c
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any, NamedTuple, Protocol, SupportsFloat
 
 import numpy as np
 
-from sdrt.arrays import F64, Array, Float
+from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
 from sdrt.rng import BrownianTree
+from sdrt.values import Integer, ListOf, Nullable, Number
 
-__all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State"]
+__all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State", "check_run", "computed"]
+
+_STEPS = Nullable(Integer(whole_floats=True))
+_STOPS = ListOf(Number(0), minimum=1)
+_MU = Nullable(Number())
+_SHARE = Number()
+
+# No weight of a usable run comes near this, and float32 samples times it stay finite.
+_HUGE = 1e30
 
 
 class Level(NamedTuple):
@@ -108,8 +118,9 @@ class Request:
 
         Raises
         ------
-        ConfigError : nothing says how many steps, or two lists do not agree with it
+        ConfigError : an argument of another kind, nothing says how many steps, or two lists do not agree with it
         """
+        num_inference_steps, mu = _STEPS.check("num_inference_steps", num_inference_steps), _MU.check("mu", mu)
         own_timesteps = None if timesteps is None else _numbers("timesteps", timesteps)
         own_sigmas = None if sigmas is None else _numbers("sigmas", sigmas)
         counts = [] if own_timesteps is None else [len(own_timesteps)]
@@ -123,16 +134,9 @@ class Request:
 
 
 def _numbers(name: str, values: Iterable[SupportsFloat]) -> tuple[float, ...]:
-    """Return finite numbers, none of them above the one before it."""
-    numbers: F64 = np.array([float(value) for value in values])
-    if not len(numbers) or not np.isfinite(numbers).all() or (numbers < 0).any():
-        raise ConfigError(f"{name} must hold at least one number, all finite and none below 0, got {_ends(numbers)}; correct them")
-    return tuple(numbers.tolist())
-
-
-def _ends(numbers: F64) -> str:
-    shown = [f"{number:g}" for number in numbers.tolist()]
-    return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]]) or "an empty list"
+    """Return a caller's numbers, all finite and none below 0; any iterable may hold them."""
+    listed = values if hasattr(values, "__len__") or not isinstance(values, Iterable) else list(values)
+    return tuple(map(float, _STOPS.check(name, listed, "correct them")))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -190,6 +194,7 @@ class Plan:
 
         Source: diffusers 0.42.1 ``StableDiffusionImg2ImgPipeline.get_timesteps``.
         """
+        strength = _SHARE.check("strength", strength)
         steps = int(self.num_inference_steps * strength) if 0 < strength <= 1 else 0
         if not steps:
             raise ConfigError(
@@ -197,6 +202,58 @@ class Plan:
                 f"take at least {1 / self.num_inference_steps:.3g}, or more steps"
             )
         return self.starts[-steps]
+
+
+def computed(name: str, build: Callable[[], Plan]) -> Plan:
+    """Return the plan that a function lays out, whose numbers are all such that float32 samples can be weighted by them.
+
+    Settings that pass their kinds one by one can still overflow, underflow or cancel together.
+
+    Raises
+    ------
+    ConfigError : they do
+    """
+    try:
+        with np.errstate(all="ignore"):
+            plan = build()
+    except ArithmeticError as error:
+        raise _uncomputable(name) from error
+    # a NaN is not below anything
+    tables = all(np.abs(table).max() < _HUGE for table in (plan.alphas, plan.sigmas, plan.timesteps))
+    if not (tables and plan.init_scale < _HUGE and _all_moderate(plan.coefficients)):
+        raise _uncomputable(name)
+    return plan
+
+
+def _uncomputable(name: str) -> ConfigError:
+    return ConfigError(
+        f"the settings of {name} must give finite noise levels, got some that overflow, vanish or cancel; set the schedule's keys "
+        "(betas, sigmas, shifts) as the model's configuration has them"
+    )
+
+
+def _all_moderate(values: Iterable[Any]) -> bool:
+    """Return whether no float in nested records is huge or NaN; a level's ratio may be infinite, and tables are not looked into."""
+    for value in values:
+        if isinstance(value, float):
+            if not -_HUGE < value < _HUGE:
+                return False
+        elif isinstance(value, Level):
+            continue
+        elif isinstance(value, tuple):
+            if not _all_moderate(value):
+                return False
+        elif is_dataclass(value) and not _all_moderate(vars(value).values()):
+            return False
+    return True
+
+
+def check_run(plan: object, state: object = None) -> None:
+    """Raise ConfigError unless these are a plan, and a state if one is passed."""
+    if not isinstance(plan, Plan):
+        raise ConfigError(f"plan must be what Sampler.plan returns, got {shown(plan)}; lay out a plan")
+    if state is not None and not isinstance(state, State):
+        raise ConfigError(f"state must be what Sampler.start or Sampler.step returns, got {shown(state)}; start a run")
 
 
 class _Predicts(Protocol):

@@ -24,16 +24,32 @@ import numpy as np
 
 from sdrt.arrays import F64, Float, Numerics
 from sdrt.errors import ArrayContractError, ConfigError
+from sdrt.limits import DEFAULT_LIMITS, Limits
+from sdrt.printable import shown
 from sdrt.schedulers.core.prediction import Prediction, check_alpha, x0_weights
-from sdrt.schedulers.core.run import LastCall, Plan, Request, State
-from sdrt.schedulers.core.settings import Compat, Declared, check_compat, choices_of, config_of, keys_of, read, standard
+from sdrt.schedulers.core.run import LastCall, Plan, Request, State, check_run, computed
+from sdrt.schedulers.core.settings import (
+    Compat,
+    Declared,
+    check_compat,
+    check_fields,
+    choices_of,
+    config_of,
+    keys_of,
+    kinds_of,
+    read,
+    standard,
+)
 from sdrt.schedulers.steps.bounds import NO_BOUND
 from sdrt.schedulers.steps.linear import linear_combination
+from sdrt.values import Choice, Integer, Kind
 
 __all__ = ["Grid", "Sampler"]
 
 # Step options that change nothing: a sampler without the option accepts these values and no other.
 _NEUTRAL = {"eta": 0.0, "s_churn": 0.0, "s_tmin": 0.0, "s_tmax": math.inf, "s_noise": 1.0, "use_clipped_model_output": False}
+
+_NUMERICS = Choice("float32", "float64")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +59,10 @@ class Grid(ABC):
     numerics: Numerics = "float32"
     accepts: frozenset[str] = frozenset({"timesteps"})  # which stops a caller may lay down: timesteps, sigmas, mu
     sigmas_include_final: bool = True  # whether the last of a caller's sigmas is the level at which the run ends
+
+    def __post_init__(self) -> None:
+        _NUMERICS.check("numerics", self.numerics)
+        check_fields(self)
 
     @property
     @abstractmethod
@@ -79,6 +99,7 @@ class Sampler(ABC):
 
     if TYPE_CHECKING:
         keys: ClassVar[Mapping[str, Any]]
+        kinds: ClassVar[Mapping[str, Kind[Any]]]
         choices: ClassVar[Mapping[str, tuple[Any, ...]]]
 
         @property
@@ -86,7 +107,8 @@ class Sampler(ABC):
             """Whether the network's output has twice the sample's channels, a prediction and a variance."""
     else:  # without annotations, which @dataclass would read before there are fields
         keys = Declared(keys_of)  # every key of the class's configuration with its default
-        choices = Declared(choices_of)  # the values that are built, for keys where not every one is
+        kinds = Declared(kinds_of)  # what each of these keys may hold
+        choices = Declared(choices_of)  # the values of keys that allow a few alone
         doubled_output = False  # a property of the samplers whose network may predict a variance
 
     bound = NO_BOUND  # how far the predicted x0 may go: a field of those samplers that have such a setting
@@ -94,6 +116,9 @@ class Sampler(ABC):
     prediction_type: Prediction
     grid: Grid
     compat: Compat = None  # the implementation whose bugs it was built with; only recorded here
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     # ---- configuration
 
@@ -148,9 +173,9 @@ class Sampler(ABC):
         """
         own = {key: value for key, value in options.items() if key in self.step_options}
         for key, value in options.items():
-            if key not in own and not (key in _NEUTRAL and _NEUTRAL[key] == value):
+            if key not in own and not (key in _NEUTRAL and isinstance(value, int | float) and _NEUTRAL[key] == value):
                 has = f"it has {', '.join(self.step_options)}" if self.step_options else "it has none"
-                raise ConfigError(f"{self.name} has no step option {key}, got {value!r}; leave it out ({has})")
+                raise ConfigError(f"{self.name} has no step option {key}, got {shown(value)}; leave it out ({has})")
         return replace(self, **self._fields_of(own)) if own else self
 
     def step_option_values(self) -> dict[str, Any]:
@@ -176,22 +201,26 @@ class Sampler(ABC):
         timesteps: Iterable[SupportsFloat] | None = None,
         sigmas: Iterable[SupportsFloat] | None = None,
         mu: float | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> Plan:
         """Lay out a run of this number of steps, or one through the caller's stops: see :class:`Request`.
 
         Raises
         ------
-        ConfigError : fewer than 1 or more steps than this sampler can tell apart, or stops that it cannot visit
+        ConfigError : fewer than 1 or more steps than this sampler can tell apart, or than ``limits`` has; stops that it cannot visit; or
+            settings from which no finite noise levels or weights follow
         """
         own_stops = {"timesteps": timesteps, "sigmas": sigmas, "mu": mu}
         if foreign := [key for key, value in own_stops.items() if value is not None and key not in self.grid.accepts]:
             has = " or ".join(("num_inference_steps", *sorted(self.grid.accepts)))
             raise ConfigError(f"a run of {self.name} must be laid out by {has}, got {', '.join(foreign)}; pass one of those")
         request = Request.of(num_inference_steps, timesteps, sigmas, mu, self.grid.sigmas_include_final)
+        if num_inference_steps is not None:
+            limits.check("steps", "num_inference_steps", request.n)
         most = self.grid.num_train_timesteps
         if not 1 <= request.n <= most:
-            raise ConfigError(f"num_inference_steps must be in [1, {most}], got {request.n}; choose a number in that range")
-        plan = self._plan(request)
+            raise ConfigError(f"num_inference_steps must be in [1, {most}], got {shown(request.n)}; choose a number in that range")
+        plan = computed(self.name, lambda: self._plan(request))
         if not plan.alphas[: plan.num_calls].all():
             check_alpha(self.prediction_type, 0.0)
         return plan
@@ -215,6 +244,9 @@ class Sampler(ABC):
 
     def whole_plan(self) -> Plan:
         """Lay out a run through every trained timestep, or for a flow through those above 0."""
+        return computed(self.name, self._whole_plan)
+
+    def _whole_plan(self) -> Plan:
         falling = range(self.num_train_timesteps - 1, 0 if self.grid.is_flow else -1, -1)
         return self.plan(timesteps=falling[::-1] if self.inverse else falling)
 
@@ -233,7 +265,8 @@ class Sampler(ABC):
         ConfigError : no step begins there
         ArrayContractError : not an array of floats
         """
-        if at not in plan.starts:
+        check_run(plan)
+        if Integer().check("at", at) not in plan.starts:
             raise ConfigError(
                 f"a run must start at the first call of a step, one of {_list_text(plan.starts)}, got {at}; see Plan.start_at"
             )
@@ -258,6 +291,7 @@ class Sampler(ABC):
         -------
         State, which shares no memory with ``model_output`` except as remembered, and leaves ``state`` as it is
         """
+        check_run(plan, state)
         i = state.position
         if i >= plan.num_calls:
             raise ConfigError(f"this run is complete after {plan.num_calls} calls; start a new one")
@@ -284,6 +318,8 @@ class Sampler(ABC):
 
     def add_noise(self, plan: Plan, x0: Float, noise: Float, at: int) -> Float:
         """Return x0 as it looks at stop ``at``: alpha * x0 + sigma * noise, in x0's dtype."""
+        check_run(plan)
+        at = Integer(0, plan.num_calls).check("at", at, "pass a call of the plan, or the number of calls for its end")
         clean = _floats("x0", x0)
         work = np.dtype(np.float32) if clean.dtype == np.float16 else clean.dtype
         mixed = clean.astype(work) * float(plan.alphas[at]) + _operand("noise", noise, clean, work) * float(plan.sigmas[at])
@@ -349,5 +385,5 @@ def _operand(name: str, array: object, x: Float, work: np.dtype[Any], *, doubled
 
 
 def _list_text(numbers: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, numbers[:12]))
-    return shown if len(numbers) <= 12 else f"{shown}, ... {numbers[-1]}"
+    first = ", ".join(map(str, numbers[:12]))
+    return first if len(numbers) <= 12 else f"{first}, ... {numbers[-1]}"

@@ -1,8 +1,12 @@
-"""Settings, each declared once, on its field: its key in diffusers' JSON, its default and its allowed values.
+"""Settings, each declared once, on its field: its key in diffusers' JSON, its default and the kind of its values.
 
 A field made by :func:`setting` is one key. A field made by :func:`group` holds a part with settings of its own (a grid, a noise schedule),
-whose keys become its owner's. Keys, choices, reading and writing follow from the fields. Where several keys make one field, or one key
-several, the part is a codec: a class with ``KEYS``, ``CHOICES``, ``read(values)`` and ``config()``.
+whose keys become its owner's. A field made by :func:`option` is no key. Keys, kinds, choices, reading and writing follow from the fields.
+Where several keys make one field, or one key several, the part is a codec: a class with ``KEYS``, ``KINDS``, ``read(values)`` and
+``config()``.
+
+A value passes a gate of its kind twice: :func:`kinds_of` are those of JSON, which :func:`sdrt.schedulers.sampler_from_config` checks before
+anything is read, and :func:`check_fields` are those of a constructor. Code behind both relies on them.
 
 This is also the only module that reads ``compat``: :data:`VARIANTS` maps classes to those that replace them.
 """
@@ -11,23 +15,29 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from types import MappingProxyType, UnionType
-from typing import Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
+from sdrt.schedulers.core.kinds import ANY_FLAG, kind_of
+from sdrt.values import Choice, Flag, Kind, Nullable
 
 __all__ = [
     "COMPATS",
     "VARIANTS",
     "Compat",
     "Declared",
+    "check_codec",
     "check_compat",
-    "check_noise",
+    "check_fields",
     "choices_of",
     "config_of",
     "group",
     "keys_of",
+    "kinds_of",
+    "option",
     "read",
     "setting",
     "standard",
@@ -46,6 +56,8 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
     "diffusers": {
         "TimestepSpacing": "grids.diffusers:DiffusersTimestepSpacing",
         # Euler's family
+        "RatioGrid": "grids.diffusers:DiffusersRatioGrid",
+        "NamedRatioGrid": "grids.ratio:NamedRatioGrid",
         "EulerGrid": "grids.diffusers:DiffusersEulerGrid",
         "MidpointGrid": "grids.diffusers:DiffusersMidpointGrid",
         "Euler": "samplers.euler_diffusers:DiffusersEuler",
@@ -89,6 +101,7 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 _KEY = "setting"  # of a field's metadata
+_OPTION = "option"
 
 
 def _cached(function: F) -> F:
@@ -105,19 +118,25 @@ class _Setting:
     read: Callable[[Any], Any] | None
     write: Callable[[Any], Mapping[str, Any]] | None
     foreign: Mapping[Any, Any]
-    choices: tuple[Any, ...] | None
+    kind: Kind[Any] | None
 
     def value(self, json_value: Any, annotation: Any) -> Any:
-        """Return the field's value for a value in JSON."""
+        """Return the field's value for a value in JSON, which is of the kind."""
         value = self.foreign.get(json_value, json_value) if self.foreign else json_value
         if self.read is not None:
             return self.read(value)
         return bool(value) if annotation is bool else value
 
-    def allowed(self, annotation: Any) -> tuple[Any, ...] | None:
-        """Return the allowed values in JSON; None if any is."""
-        values = _literals(annotation) if self.choices is None else self.choices
-        return (*values, *self.foreign) if values else None
+    def json_kind(self, annotation: Any) -> Kind[Any]:
+        """Return what JSON may hold."""
+        kind = self.field_kind(annotation)
+        if isinstance(kind, Flag):
+            return ANY_FLAG
+        return Choice(*kind.choices, *self.foreign) if isinstance(kind, Choice) and self.foreign else kind
+
+    def field_kind(self, annotation: Any) -> Kind[Any]:
+        """Return what the field may hold, if it holds JSON's own value."""
+        return kind_of(annotation) if self.kind is None else self.kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +153,13 @@ class _Group:
     def keys(self) -> dict[str, Any]:
         """Return the keys that the owner gets, with their defaults."""
         return {key: value for key, value in self._all().items() if key not in self.without} | dict.fromkeys(self.former)
+
+    def kinds(self) -> dict[str, Kind[Any]]:
+        """Return what the keys that the owner gets may hold."""
+        kinds = kinds_of(self.cls)
+        own = {key: kind for key, kind in kinds.items() if key not in self.without}
+        own |= {key: Choice(*values) for key, values in self.choices.items()}
+        return own | {name: Nullable(kinds[key]) for name, key in self.former.items()}
 
     def _all(self) -> dict[str, Any]:
         return {**keys_of(self.cls), **self.defaults}
@@ -157,7 +183,7 @@ def setting(
     read: Callable[[Any], Any] | None = None,
     write: Callable[[Any], Mapping[str, Any]] | None = None,
     foreign: Mapping[Any, Any] | None = None,
-    choices: tuple[Any, ...] | None = None,
+    kind: Kind[Any] | None = None,
 ) -> Any:
     """Declare a field that is one key of the configuration.
 
@@ -173,10 +199,10 @@ def setting(
         From the field's value to the keys to be written, for values that are not JSON's own, or that are written only sometimes.
     foreign : mapping
         Values that are read as others: old spellings.
-    choices : tuple
-        The values that JSON may have; those of the field's Literal where it is left out. ``foreign`` ones come on top.
+    kind : Kind
+        What JSON may hold; by default what the field's type says. ``foreign`` values come on top.
     """
-    declared = _Setting(default=default, key=key, read=read, write=write, foreign=foreign or {}, choices=choices)
+    declared = _Setting(default=default, key=key, read=read, write=write, foreign=foreign or {}, kind=kind)
     if read is None:
         return field(default=default, metadata={_KEY: declared})
     return field(default_factory=lambda: read(default), metadata={_KEY: declared})
@@ -212,6 +238,11 @@ def group(
     return field(default_factory=lambda: declared.read({}, "float32", None), metadata={_KEY: declared})
 
 
+def option(default: Any, kind: Kind[Any]) -> Any:
+    """Declare a field that is no key of the configuration: a step option."""
+    return field(default=default, metadata={_OPTION: kind})
+
+
 class Declared:
     """A class attribute that is computed from the class's fields when it is read.
 
@@ -238,18 +269,39 @@ def keys_of(cls: type[Any]) -> Mapping[str, Any]:
 
 
 @_cached
-def choices_of(cls: type[Any]) -> Mapping[str, tuple[Any, ...]]:
-    """Return the allowed values of the keys that do not allow every value."""
+def kinds_of(cls: type[Any]) -> Mapping[str, Kind[Any]]:
+    """Return what each key of a class's configuration may hold."""
     if _is_codec(cls):
-        return MappingProxyType(dict(cls.CHOICES))
-    choices: dict[str, tuple[Any, ...]] = {}
+        return MappingProxyType(dict(cls.KINDS))
+    kinds: dict[str, Kind[Any]] = {}
     for name, annotation, declared in _declared(cls):
-        if isinstance(declared, _Group):
-            inner = {key: values for key, values in choices_of(declared.cls).items() if key not in declared.without}
-            choices |= {**inner, **declared.choices}
-        elif (allowed := declared.allowed(annotation)) is not None:
-            choices[declared.key or name] = allowed
-    return MappingProxyType(choices)
+        kinds |= declared.kinds() if isinstance(declared, _Group) else {declared.key or name: declared.json_kind(annotation)}
+    return MappingProxyType(kinds)
+
+
+@_cached
+def choices_of(cls: type[Any]) -> Mapping[str, tuple[Any, ...]]:
+    """Return the allowed values of the keys that allow a few alone."""
+    return MappingProxyType({key: kind.choices for key, kind in kinds_of(cls).items() if isinstance(kind, Choice)})
+
+
+def check_fields(part: Any) -> None:
+    """Check what an object was built with against its declarations, and replace it by plain Python values: for ``__post_init__``.
+
+    Fields that do not hold JSON's own value (parts, and those with a ``write``) are checked by the part itself.
+
+    Raises
+    ------
+    ConfigError : a value that is not of its kind
+    """
+    for name, key, kind in _field_kinds(type(part)):
+        value = getattr(part, name)
+        checked = kind.check(key, value)
+        if checked is not value:
+            object.__setattr__(part, name, checked)
+    for name, annotation, declared in _declared(type(part)):
+        if isinstance(declared, _Group) and not isinstance(getattr(part, name), annotation):
+            raise ConfigError(f"{name} must be of class {declared.cls.__name__}, got {shown(getattr(part, name))}; pass such an object")
 
 
 def read(
@@ -329,11 +381,18 @@ def check_compat(name: str, cls: type[Any], compat: Compat) -> None:
         raise ConfigError(f"compat must be 'diffusers' or None for {name}, got {compat!r}; leave it out, or take another sampler")
 
 
-def check_noise(**amounts: float) -> None:
-    """Raise ConfigError for an amount of fresh noise below 0, each under its own name."""
-    for name, amount in amounts.items():
-        if not amount >= 0:
-            raise ConfigError(f"{name} must be at least 0, got {amount}; 0 adds no noise")
+def check_codec(part: Any) -> None:
+    """Do the same for a codec, whose fields are checked where they are called as a key is; its owner may allow other choices."""
+    for name, kind in _codec_kinds(type(part)):
+        value = getattr(part, name)
+        if value is not None:
+            object.__setattr__(part, name, kind.check(name, value))
+
+
+@_cached
+def _codec_kinds(cls: type[Any]) -> tuple[tuple[str, Kind[Any]], ...]:
+    names = {each.name for each in fields(cls)}
+    return tuple((key, kind) for key, kind in cls.KINDS.items() if key in names and not isinstance(kind, Choice))
 
 
 @_cached
@@ -342,17 +401,18 @@ def _declared(cls: type[Any]) -> tuple[tuple[str, Any, _Setting | _Group], ...]:
     return tuple((each.name, each.type, each.metadata[_KEY]) for each in fields(cls) if _KEY in each.metadata)
 
 
+@_cached
+def _field_kinds(cls: type[Any]) -> tuple[tuple[str, str, Kind[Any]], ...]:
+    """Return name, key and kind of every field that a constructor checks."""
+    kinds = [(each.name, each.name, each.metadata[_OPTION]) for each in fields(cls) if _OPTION in each.metadata]
+    for name, annotation, declared in _declared(cls):
+        if isinstance(declared, _Setting) and declared.write is None:
+            kinds.append((name, declared.key or name, declared.field_kind(annotation)))
+    return tuple(kinds)
+
+
 def _is_codec(cls: type[Any]) -> bool:
     return hasattr(cls, "KEYS")
-
-
-def _literals(annotation: Any) -> tuple[Any, ...]:
-    """Return the values of a Literal, or of its union with None; none for other types."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
-    values = tuple(value for part in parts for value in _literals(part))
-    return (None, *values) if values and type(None) in parts else values
 
 
 def _as_json(value: Any) -> Any:

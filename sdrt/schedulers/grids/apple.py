@@ -22,6 +22,7 @@ class AppleTimestepGrid(TimestepGrid):
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         apple_alpha_bar(self.schedule)
 
     def alpha_bar(self) -> F64:

@@ -6,11 +6,12 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import POSITIVE, whole
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.run import Level, Request
 from sdrt.schedulers.core.sampler import Grid
 from sdrt.schedulers.core.settings import setting
-from sdrt.schedulers.grids.edm import check_karras
+from sdrt.schedulers.grids.edm import check_range
 from sdrt.schedulers.grids.sigmas import karras_at
 from sdrt.schedulers.grids.timesteps import check_timesteps
 
@@ -27,16 +28,15 @@ class ConsistencyGrid(Grid):
     Timesteps are such indices, which a caller passes descending, and which count from the noisiest: diffusers visits [22, 0] as 0, then 22.
     """
 
-    num_train_timesteps: int = setting(40)
-    sigma_min: float = setting(0.002)
-    sigma_max: float = setting(80.0)
-    sigma_data: float = setting(0.5)  # deviation of the training data
-    rho: float = setting(7.0)
+    num_train_timesteps: int = setting(40, kind=whole(2))
+    sigma_min: float = setting(0.002, kind=POSITIVE)
+    sigma_max: float = setting(80.0, kind=POSITIVE)
+    sigma_data: float = setting(0.5, kind=POSITIVE)  # deviation of the training data
+    rho: float = setting(7.0, kind=POSITIVE)
 
     def __post_init__(self) -> None:
-        check_karras(self.sigma_min, self.sigma_max, self.sigma_data, self.rho)
-        if self.num_train_timesteps < 2:
-            raise ConfigError(f"num_train_timesteps must be at least 2, got {self.num_train_timesteps}; consistency models have 40")
+        super().__post_init__()
+        check_range(self.sigma_min, self.sigma_max)
 
     def levels(self, request: Request) -> tuple[Level, ...]:
         """Return the stops of a run, sigma_min the last."""

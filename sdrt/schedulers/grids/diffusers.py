@@ -8,10 +8,11 @@ from sdrt.arrays import F64, Float
 from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.grids.euler import EulerGrid
 from sdrt.schedulers.grids.midpoint import MidpointGrid
+from sdrt.schedulers.grids.ratio import RatioGrid
 from sdrt.schedulers.grids.sigmas import exponential_ratios
 from sdrt.schedulers.grids.timesteps import TimestepSpacing
 
-__all__ = ["DiffusersEulerGrid", "DiffusersMidpointGrid", "DiffusersTimestepSpacing"]
+__all__ = ["DiffusersEulerGrid", "DiffusersMidpointGrid", "DiffusersRatioGrid", "DiffusersTimestepSpacing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +29,26 @@ class DiffusersTimestepSpacing(TimestepSpacing):
         return ends
 
 
+def spaced_ends(self: RatioGrid, ratios: F64, training: Float) -> tuple[float, float]:  # noqa: ARG001
+    """Spread a formula between the ratios of the spacing's first and last timestep.
+
+    Under leading or trailing spacing they are not those of training: SDXL's 20 Karras steps run from 11.0 to 0.041, not from 14.6 to 0.029.
+    """
+    return float(ratios[0]), float(ratios[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusersRatioGrid(RatioGrid):
+    """The range of Karras ratios and their like."""
+
+    _formula_ends = spaced_ends
+
+
 @dataclass(frozen=True, kw_only=True)
 class DiffusersEulerGrid(EulerGrid):
-    """The ratios of ``log_linear``."""
+    """The range of Karras ratios and their like, and the ratios of ``log_linear``."""
+
+    _formula_ends = spaced_ends
 
     def _choose(self, request: Request, training: Float) -> tuple[F64, F64]:
         """Spread a ratio more than there are steps, and tell the network the timesteps of ``timestep_spacing``.
@@ -49,7 +67,9 @@ class DiffusersEulerGrid(EulerGrid):
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersMidpointGrid(MidpointGrid):
-    """The timesteps of Karras ratios."""
+    """The range of Karras ratios and their like, and the timesteps of Karras ratios."""
+
+    _formula_ends = spaced_ends
 
     def _choose(self, request: Request, training: Float) -> tuple[F64, F64]:
         """Round the network's timesteps of Karras ratios, by half a timestep at most."""

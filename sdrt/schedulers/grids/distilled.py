@@ -7,11 +7,13 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.run import Request
-from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
 from sdrt.schedulers.grids.timestep_table import TimestepGrid
 from sdrt.schedulers.grids.timesteps import check_timesteps, round_timesteps
+from sdrt.values import Flag, Number
 
 __all__ = ["DistilledGrid"]
 
@@ -24,24 +26,27 @@ class DistilledGrid(TimestepGrid):
 
     Raises
     ------
-    ConfigError : a number of timesteps, or a strength, that no run has
+    ConfigError : more timesteps of the distillation than were trained
     """
 
     step_options: ClassVar[tuple[str, ...]] = ("original_inference_steps", "strength")
 
     schedule: NoiseSchedule = group(NoiseSchedule, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    original_inference_steps: int = setting(50)  # timesteps of the distillation
-    strength: float = 1.0  # image to image: the share of them, from the clean end, that a run is spread over
-    every_timestep: bool = False  # whether a run is spread over all trained timesteps, and not over those of the distillation
+    original_inference_steps: int = setting(50, kind=whole(1))  # timesteps of the distillation
+    # image to image: the share of them, from the clean end, that a run is spread over
+    strength: float = option(1.0, Number(0, 1, above=True))
+    every_timestep: bool = option(
+        False, Flag()
+    )  # whether a run is spread over all trained timesteps, and not over those of the distillation
 
     def __post_init__(self) -> None:
-        if not 1 <= self.original_inference_steps <= self.num_train_timesteps:
+        super().__post_init__()
+        if self.original_inference_steps > self.num_train_timesteps:
             raise ConfigError(
-                f"original_inference_steps must be in [1, {self.num_train_timesteps}], got {self.original_inference_steps}; "
+                f"original_inference_steps must be at most num_train_timesteps, {self.num_train_timesteps}, "
+                f"got {self.original_inference_steps}; "
                 "take the number of the distillation, 50 for most models"
             )
-        if not 0 < self.strength <= 1:
-            raise ConfigError(f"strength must be in (0, 1], got {self.strength}; 1 is a run from pure noise")
 
     def distilled(self) -> Array:
         """Return the timesteps of the distillation within ``strength``, i64[m], descending."""

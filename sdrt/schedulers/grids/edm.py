@@ -12,13 +12,14 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import POSITIVE, whole
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.run import Level, Request
 from sdrt.schedulers.core.sampler import Grid
 from sdrt.schedulers.core.settings import setting
 from sdrt.schedulers.grids.sigmas import FinalSigma, exponential_ratios, karras_ratios
 
-__all__ = ["EDMGrid", "check_karras", "input_scales"]
+__all__ = ["EDMGrid", "check_range", "input_scales"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +35,17 @@ class EDMGrid(Grid):
 
     accepts: frozenset[str] = frozenset({"sigmas"})
     sigmas_include_final: bool = False
-    num_train_timesteps: int = setting(1000)
-    sigma_min: float = setting(0.002)  # the noise levels that were trained
-    sigma_max: float = setting(80.0)
-    sigma_data: float = setting(0.5)  # deviation of the training data
+    num_train_timesteps: int = setting(1000, kind=whole(1))
+    sigma_min: float = setting(0.002, kind=POSITIVE)  # the noise levels that were trained
+    sigma_max: float = setting(80.0, kind=POSITIVE)
+    sigma_data: float = setting(0.5, kind=POSITIVE)  # deviation of the training data
     sigma_schedule: Literal["karras", "exponential"] = setting("karras")
-    rho: float = setting(7.0)  # of the karras spread
+    rho: float = setting(7.0, kind=POSITIVE)  # of the karras spread
     final_sigma: FinalSigma = setting("zero", "final_sigmas_type")
 
     def __post_init__(self) -> None:
-        check_karras(self.sigma_min, self.sigma_max, self.sigma_data, self.rho)
+        super().__post_init__()
+        check_range(self.sigma_min, self.sigma_max)
 
     # ---- noise levels
 
@@ -108,9 +110,7 @@ def input_scales(sigmas: F64, sigma_data: float) -> tuple[float, ...]:
     return tuple(scales.tolist())
 
 
-def check_karras(sigma_min: float, sigma_max: float, sigma_data: float, rho: float) -> None:
+def check_range(sigma_min: float, sigma_max: float) -> None:
     """Raise ConfigError for settings that span no range of noise levels."""
-    if not 0 < sigma_min < sigma_max:
-        raise ConfigError(f"noise levels need 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}; the paper has 0.002 and 80")
-    if not (sigma_data > 0 and rho > 0):
-        raise ConfigError(f"sigma_data and rho must be above 0, got {sigma_data} and {rho}; the paper has 0.5 and 7")
+    if not sigma_min < sigma_max:
+        raise ConfigError(f"sigma_min must be below sigma_max, got {sigma_min} and {sigma_max}; the paper has 0.002 and 80")

@@ -9,11 +9,12 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import POSITIVE, whole
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.run import Level, Request
 from sdrt.schedulers.core.sampler import Grid
 from sdrt.schedulers.core.settings import group, setting
-from sdrt.schedulers.grids.flow_shift import TimeShiftType, dynamic_shift, mu_of_size, shift_sigmas
+from sdrt.schedulers.grids.flow_shift import SHARE, TimeShiftType, check_sizes, dynamic_shift, mu_of_size, shift_sigmas
 from sdrt.schedulers.grids.sigmas import SigmaSpacing
 from sdrt.schedulers.steps.linear import LinearStep, Weights
 
@@ -29,30 +30,28 @@ class FlowGrid(Grid):
 
     Raises
     ------
-    ConfigError : a shift that is not above 0, or a terminal level outside (0, 1)
+    ConfigError : a terminal level outside (0, 1), or sizes that do not rise
     """
 
     accepts: frozenset[str] = frozenset({"timesteps", "sigmas", "mu"})
     sigmas_include_final: bool = False
-    num_train_timesteps: int = setting(1000)  # T; the network's timestep is sigma * T
-    shift: float = setting(1.0)  # SD3 has 3
+    num_train_timesteps: int = setting(1000, kind=whole(2))  # T; the network's timestep is sigma * T
+    shift: float = setting(1.0, kind=POSITIVE)  # SD3 has 3
     use_dynamic_shifting: bool = setting(False)  # whether the shift follows the size of the picture (FLUX): plans then need mu
     base_shift: float | None = setting(0.5)
     max_shift: float | None = setting(1.15)
-    base_image_seq_len: int = setting(256)
-    max_image_seq_len: int = setting(4096)
+    base_image_seq_len: int = setting(256, kind=whole(1))
+    max_image_seq_len: int = setting(4096, kind=whole(1))
     time_shift_type: TimeShiftType = setting("exponential")
     invert_sigmas: bool = setting(False)  # whether the network takes the share of signal and predicts x0 - noise (Mochi)
-    shift_terminal: float | None = setting(None, read=lambda value: value or None)  # the last level but the end (LTX-Video)
+    shift_terminal: float | None = setting(None, read=lambda value: value or None, kind=SHARE)  # the last level but the end (LTX-Video)
     sigma_spacing: SigmaSpacing = group(SigmaSpacing, without=("use_ays_sigmas", "use_lu_lambdas", "sigma_min", "sigma_max"))
 
     def __post_init__(self) -> None:
-        if not self.shift > 0:
-            raise ConfigError(f"shift must be above 0, got {self.shift}; 1 shifts nothing")
+        super().__post_init__()
         if self.shift_terminal is not None and not 0 < self.shift_terminal < 1:
             raise ConfigError(f"shift_terminal must lie between 0 and 1, got {self.shift_terminal}; leave it out for no stretching")
-        if self.num_train_timesteps < 2:
-            raise ConfigError(f"num_train_timesteps must be at least 2, got {self.num_train_timesteps}; flow models have 1000")
+        check_sizes(self.base_image_seq_len, self.max_image_seq_len)
 
     def mu(self, image_seq_len: int) -> float:
         """Return the exponent of the dynamic shift for a picture of so many patches, linear between the two sizes of the settings.

@@ -5,8 +5,12 @@ from typing import Literal
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.values import Nullable, Number
 
-__all__ = ["TimeShiftType", "dynamic_shift", "mu_of_size", "shift_sigmas"]
+__all__ = ["SHARE", "TimeShiftType", "check_sizes", "dynamic_shift", "mu_of_size", "shift_sigmas"]
+
+# The kind of ``shift_terminal``, for which 0 means none.
+SHARE = Nullable(Number(0, 1))
 
 TimeShiftType = Literal["exponential", "linear"]
 
@@ -41,11 +45,20 @@ def mu_of_size(
 
     Raises
     ------
-    ConfigError : no ``base_shift`` or ``max_shift``
+    ConfigError : no ``base_shift`` or ``max_shift``, or sizes that do not rise
 
     Source: Black Forest Labs' FLUX, ``get_lin_function``; diffusers 0.42.1 ``calculate_shift``.
     """
     if base_shift is None or max_shift is None:
         raise ConfigError("base_shift and max_shift must be set for mu to follow from them, got None; pass mu itself to plan")
+    check_sizes(base_image_seq_len, max_image_seq_len)
     slope = (max_shift - base_shift) / (max_image_seq_len - base_image_seq_len)
     return base_shift + slope * (image_seq_len - base_image_seq_len)
+
+
+def check_sizes(base_image_seq_len: int, max_image_seq_len: int) -> None:
+    """Raise ConfigError for two sizes between which no line can be drawn."""
+    if not base_image_seq_len < max_image_seq_len:
+        raise ConfigError(
+            f"base_image_seq_len must be below max_image_seq_len, got {base_image_seq_len} and {max_image_seq_len}; FLUX has 256 and 4096"
+        )

@@ -14,11 +14,19 @@ import numpy as np
 
 from sdrt.arrays import F64, Float, Numerics
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import ANY_FLAG, whole
 from sdrt.schedulers.core.numerics import real_type
+from sdrt.schedulers.core.settings import check_codec
+from sdrt.values import Choice, Kind, ListOf, Nullable, Number
 
 __all__ = ["BetaSchedule", "NoiseSchedule", "linspace"]
 
 BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"]
+
+_BETA = Number(0, 0.9999, above=True)
+
+# Less signal than this is none: ratios of noise to signal have squares, which float32 must hold. Real schedules end above 1e-9.
+_LEAST_ALPHA_BAR = 1e-30
 
 _MAX_BETA = 0.999  # Nichol and Dhariwal 2021, section 3.2: keeps the last steps from being singular
 
@@ -40,7 +48,14 @@ class NoiseSchedule:
         "trained_betas": None,
         "rescale_betas_zero_snr": False,
     }
-    CHOICES: ClassVar[Mapping[str, tuple[Any, ...]]] = {"beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2")}
+    KINDS: ClassVar[Mapping[str, Kind[Any]]] = {
+        "num_train_timesteps": whole(2),
+        "beta_start": _BETA,
+        "beta_end": _BETA,
+        "beta_schedule": Choice("linear", "scaled_linear", "squaredcos_cap_v2"),  # and others in some classes
+        "trained_betas": Nullable(ListOf(_BETA, minimum=2)),
+        "rescale_betas_zero_snr": ANY_FLAG,
+    }
 
     num_train_timesteps: int = 1000  # T
     beta_start: float = 0.0001
@@ -51,22 +66,15 @@ class NoiseSchedule:
     terminal_alpha_bar: float = 0.0  # what the last alpha_bar then is: 2**-24 in diffusers' sigma-based classes, which divide by it
 
     def __post_init__(self) -> None:
+        check_codec(self)
         if self.trained_betas is not None:
             if len(self.trained_betas) != self.num_train_timesteps:
                 raise ConfigError(
                     f"trained_betas must hold num_train_timesteps = {self.num_train_timesteps} values, "
                     f"got {len(self.trained_betas)}; make both agree"
                 )
-            if not all(0 < beta < 1 for beta in self.trained_betas):
-                raise ConfigError(
-                    f"trained_betas must lie between 0 and 1, got {min(self.trained_betas)} to {max(self.trained_betas)}; correct them"
-                )
-        elif not (0 < self.beta_start < 1 and 0 < self.beta_end < 1):
-            raise ConfigError(
-                f"beta_start and beta_end must lie between 0 and 1, got {self.beta_start} and {self.beta_end}; SD has 0.00085, 0.012"
-            )
-        if self.num_train_timesteps < 2:
-            raise ConfigError(f"num_train_timesteps must be at least 2, got {self.num_train_timesteps}; SD models have 1000")
+        elif self.beta_schedule in ("linear", "scaled_linear", "sigmoid") and self.beta_start > self.beta_end:
+            raise ConfigError(f"beta_start must not be above beta_end, got {self.beta_start} and {self.beta_end}; SD has 0.00085 and 0.012")
 
     @classmethod
     def read(cls, values: Mapping[str, Any], terminal_alpha_bar: float = 0.0) -> "NoiseSchedule":
@@ -99,7 +107,12 @@ class NoiseSchedule:
         return (_rescale_to_zero_snr(betas) if self.rescale_betas_zero_snr else betas).astype(np.float64)
 
     def alpha_bar(self, numerics: Numerics = "float32") -> F64:
-        """Return the cumulative product of 1 - beta, f64[T], read-only."""
+        """Return the cumulative product of 1 - beta, f64[T], read-only.
+
+        Raises
+        ------
+        ConfigError : betas that add nothing, or leave nothing
+        """
         return _alpha_bar(self, numerics)
 
 
@@ -107,6 +120,13 @@ class NoiseSchedule:
 def _alpha_bar(schedule: NoiseSchedule, numerics: Numerics) -> F64:
     betas = schedule.betas(numerics).astype(real_type(numerics))
     product = _cumulative_product(1 - betas).astype(np.float64)
+    if not (
+        product[0] < 1 and product[:-1].min() > _LEAST_ALPHA_BAR and (schedule.rescale_betas_zero_snr or product[-1] > _LEAST_ALPHA_BAR)
+    ):
+        raise ConfigError(
+            f"betas must add noise at the first timestep and leave signal at the last, got alpha_bar {product[0]:g} to {product[-1]:g}; "
+            "set the betas as the model's configuration has them"
+        )
     if schedule.rescale_betas_zero_snr:
         product[-1] = schedule.terminal_alpha_bar
     product.setflags(write=False)

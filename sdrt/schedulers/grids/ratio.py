@@ -18,6 +18,7 @@ from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
 from sdrt.schedulers.grids.sigmas import FinalSigma, SigmaSpacing
 from sdrt.schedulers.grids.timesteps import TimestepSpacing
+from sdrt.values import Choice
 
 __all__ = [
     "TERMINAL",
@@ -46,7 +47,7 @@ class RatioLevels(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RatioGrid(Grid):
-    """The timesteps' own ratios, or ratios spread by a formula between the ends of those.
+    """The timesteps' own ratios, or ratios spread by a formula over the whole trained range, as in k-diffusion and AUTOMATIC1111.
 
     Ratios that a caller lays down (``sigmas``) are those of all stops, the end of the run among them; timesteps that a caller lays down
     take the place of the spacing and of the formula.
@@ -111,8 +112,12 @@ class RatioGrid(Grid):
         ratios = np.interp(exact if self.reads_exact_timesteps else timesteps, np.arange(len(training)), training)
         if self.sigma_spacing.kind == "interpolated" or request.timesteps is not None:
             return timesteps, ratios
-        ratios = self.sigma_spacing.spread(ratios[0], ratios[-1], request.n)
-        return self.network_timesteps(ratios), ratios
+        spread = self.sigma_spacing.spread(*self._formula_ends(ratios, training), request.n)
+        return self.network_timesteps(spread), spread
+
+    def _formula_ends(self, ratios: F64, training: Float) -> tuple[float, float]:  # noqa: ARG002
+        """Return the ratios between which a formula spreads: the ends of the trained range, wherever the spacing's timesteps end."""
+        return float(training[-1]), float(training[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +131,7 @@ class NamedRatioGrid(RatioGrid):
         None,
         read=SigmaSpacing.named,
         write=SigmaSpacing.named_config,
-        choices=(None, "karras", "exponential", "beta", "ays", "ays sdxl"),
+        kind=Choice(None, "karras", "exponential", "beta", "ays", "ays sdxl"),
     )
 
 

@@ -9,7 +9,11 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.printable import shown
+from sdrt.schedulers.core.kinds import ANY_FLAG, POSITIVE
+from sdrt.schedulers.core.settings import check_codec
 from sdrt.schedulers.grids.beta_quantile import beta_quantile
+from sdrt.values import Choice, Either, Kind, Nullable
 
 __all__ = [
     "SIGMA_FLAGS",
@@ -57,11 +61,16 @@ class SigmaSpacing:
 
     Raises
     ------
-    ConfigError : a table that there is not
+    ConfigError : a kind or a table that there is not, or an end that is not above 0
     """
 
     KEYS: ClassVar[Mapping[str, Any]] = {**SIGMA_KEYS, "use_lu_lambdas": False, "sigma_min": None, "sigma_max": None}
-    CHOICES: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    KINDS: ClassVar[Mapping[str, Kind[Any]]] = {
+        **dict.fromkeys(SIGMA_FLAGS.values(), ANY_FLAG),
+        "use_ays_sigmas": Either(ANY_FLAG, Choice(*_AYS)),
+        "sigma_min": Nullable(POSITIVE),
+        "sigma_max": Nullable(POSITIVE),
+    }
 
     kind: SigmaKind = "interpolated"
     sigma_min: float | None = None  # ends of the formula; None: the sampler's own
@@ -69,8 +78,12 @@ class SigmaSpacing:
     ays: str = "sd"  # whose table kind "ays" takes: sd or sdxl
 
     def __post_init__(self) -> None:
-        if self.ays not in _AYS:
-            raise ConfigError(f"the align-your-steps table must be {' or '.join(_AYS)}, got {self.ays!r}; choose one of them")
+        check_codec(self)
+        if self.kind not in ("interpolated", *SIGMA_FLAGS) or self.ays not in _AYS:
+            raise ConfigError(
+                f"kind must be interpolated, {', '.join(SIGMA_FLAGS)}, and its table {' or '.join(_AYS)}, "
+                f"got {shown(self.kind)} and {shown(self.ays)}; choose among them"
+            )
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "SigmaSpacing":
@@ -111,9 +124,16 @@ class SigmaSpacing:
         return {"sigma_spacing": f"{self.kind} {self.ays}" if self.ays != "sd" else self.kind}
 
     def spread(self, first: float, last: float, n: int) -> F64:
-        """Spread n ratios from ``first`` down to ``last``, where the settings do not say otherwise: f64[n]."""
+        """Spread n ratios from ``first`` down to ``last``, where the settings do not say otherwise: f64[n].
+
+        Raises
+        ------
+        ConfigError : ends that do not fall
+        """
         high = first if self.sigma_max is None else self.sigma_max
         low = last if self.sigma_min is None else self.sigma_min
+        if n > 1 and not low < high:
+            raise ConfigError(f"sigma_min must be below sigma_max, got {low:g} and {high:g}; leave both out for the model's own")
         if self.kind == "ays":
             return log_linear_table(_AYS[self.ays], n)
         return _SPREADS[self.kind](high, low, n)

@@ -21,6 +21,7 @@ from sdrt.schedulers.grids.ratio import TERMINAL, alpha_sigma, ratio_to_timestep
 from sdrt.schedulers.grids.sigmas import FinalSigma, SigmaSpacing
 from sdrt.schedulers.grids.solver_flow import SolverFlow
 from sdrt.schedulers.grids.timesteps import TimestepSpacing, check_timesteps, round_timesteps
+from sdrt.values import Number
 
 __all__ = ["UNIPC_ONLY", "SolverGrid", "SolverLevels"]
 
@@ -67,7 +68,7 @@ class SolverGrid(Grid):
     sigma_spacing: SigmaSpacing = group(SigmaSpacing)
     final_sigma: FinalSigma = setting("sigma_min", "final_sigmas_type")  # where a run ends: without noise, or at the smallest trained ratio
     # Leave out timesteps noisier than this log(alpha / sigma): -5.1 for the cosine schedule.
-    lambda_min_clipped: float = setting(-math.inf, read=float)
+    lambda_min_clipped: float = setting(-math.inf, read=float, kind=Number(infinite=True))
     flow: SolverFlow = group(SolverFlow)
     ends_at_trained: bool = False  # whether a formula's run ends at the smallest trained ratio, and not at its own last one
     cuts_cosine: bool = False  # whether diffusers cuts the fractions off the karras timesteps of the cosine schedule

@@ -1,8 +1,8 @@
 """The stops of DPM-Solver++ as Apple's Swift package ml-stable-diffusion 1.1.1 has them.
 
 It differs from diffusers in where the network is called (fractions of one half are rounded away from 0, ``leading`` divides 999 and not
-1000), in where a run ends (always at the first trained timestep), and in Karras runs of 45 steps and more, where it looks levels up by
-their rounded timesteps and so finds the first of two.
+1000), in where its last step leads (always to the first trained timestep), and in Karras runs of 45 steps and more, where it looks levels
+up by their rounded timesteps and so finds the first of two.
 
 Source: apple/ml-stable-diffusion@e12202c, ``DPMSolverMultistepScheduler.swift``.
 """

@@ -9,8 +9,9 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
-from sdrt.schedulers.core.settings import setting
-from sdrt.schedulers.grids.flow_shift import TimeShiftType, dynamic_shift, shift_sigmas
+from sdrt.schedulers.core.kinds import POSITIVE
+from sdrt.schedulers.core.settings import check_fields, setting
+from sdrt.schedulers.grids.flow_shift import SHARE, TimeShiftType, dynamic_shift, shift_sigmas
 
 __all__ = ["SolverFlow"]
 
@@ -29,18 +30,17 @@ class SolverFlow:
 
     Raises
     ------
-    ConfigError : a shift that is not above 0, or stretching where there is no flow
+    ConfigError : stretching where there is no flow
     """
 
     use_flow_sigmas: bool = setting(False)
-    flow_shift: float = setting(1.0, read=float)  # 3 for Wan at 480p, 5 at 720p
+    flow_shift: float = setting(1.0, read=float, kind=POSITIVE)  # 3 for Wan at 480p, 5 at 720p
     use_dynamic_shifting: bool = setting(False)  # plans then need mu
     time_shift_type: TimeShiftType = setting("exponential")  # whether the dynamic shift is exp(mu), or mu
-    shift_terminal: float | None = setting(None, read=_level_or_none)  # stretch the levels so that the last but the end is this
+    shift_terminal: float | None = setting(None, read=_level_or_none, kind=SHARE)  # stretch the levels so that the last but the end is this
 
     def __post_init__(self) -> None:
-        if not self.flow_shift > 0:
-            raise ConfigError(f"flow_shift must be above 0, got {self.flow_shift}; 1 shifts nothing")
+        check_fields(self)
         if self.shift_terminal is not None and not (self.use_flow_sigmas and 0 < self.shift_terminal < 1):
             raise ConfigError(f"shift_terminal is for use_flow_sigmas, and must be in (0, 1), got {self.shift_terminal}; leave it out")
 

@@ -30,6 +30,7 @@ class InverseSolverGrid(Grid):
     falling: SolverGrid = group(SolverGrid)  # the grid whose stops are visited backwards
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.numerics != self.falling.numerics:
             raise ConfigError(f"numerics must be those of the falling grid, {self.falling.numerics}, got {self.numerics}; pass both alike")
 

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.run import Request
-from sdrt.schedulers.core.settings import setting
+from sdrt.schedulers.core.settings import check_fields, setting
 
 __all__ = ["Spacing", "TimestepSpacing", "check_timesteps", "round_timesteps"]
 
@@ -35,7 +36,10 @@ class TimestepSpacing:
     """
 
     kind: Spacing = setting("leading", "timestep_spacing")
-    steps_offset: int = setting(0)  # added to every timestep of leading, and of leading only
+    steps_offset: int = setting(0, kind=whole(0))  # added to every timestep of leading, and of leading only
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def timesteps(self, request: Request, num_train_timesteps: int, spare: int = 0) -> F64:
         """Return the caller's timesteps, or place the requested number of them.
@@ -63,10 +67,8 @@ class TimestepSpacing:
                 timesteps = self._linspace(num_train_timesteps, n + spare)[:n]
             case "leading":
                 timesteps = self._leading(num_train_timesteps, n + spare)[:n]
-            case "trailing":
-                timesteps = self._trailing(num_train_timesteps, n)
             case _:
-                raise ConfigError(f"timestep_spacing must be linspace, leading or trailing, got {self.kind!r}; choose one")
+                timesteps = self._trailing(num_train_timesteps, n)
         if timesteps[0] > num_train_timesteps - 1:
             raise ConfigError(
                 f"{self.kind} spacing with steps_offset {self.steps_offset} starts at timestep {timesteps[0]:.0f} for {n} steps, "

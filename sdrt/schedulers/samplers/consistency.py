@@ -15,10 +15,11 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.schedulers.core.run import Level, Plan, Request, State
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.consistency import ConsistencyGrid
 from sdrt.schedulers.grids.edm import input_scales
 from sdrt.schedulers.steps.linear import LinearStep, Weights, linear_combination, plan_of
+from sdrt.values import Number
 
 __all__ = ["ConsistencyModel"]
 
@@ -34,11 +35,8 @@ class ConsistencyModel(Sampler):
 
     prediction_type: Literal["sample"] = "sample"
     grid: ConsistencyGrid = group(ConsistencyGrid)
-    s_noise: float = setting(1.0)  # deviation of the fresh noise
+    s_noise: float = setting(1.0, kind=Number(0))  # deviation of the fresh noise
     clip_denoised: bool = setting(True)  # to [-1, 1]: for models of pixels
-
-    def __post_init__(self) -> None:
-        check_noise(s_noise=self.s_noise)
 
     def _plan(self, request: Request) -> Plan:
         stops = self.grid.levels(request)

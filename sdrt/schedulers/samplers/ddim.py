@@ -10,14 +10,14 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.errors import ConfigError
 from sdrt.schedulers.core.run import Plan, Request, State
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.timestep_table import TableLevels, TimestepGrid
 from sdrt.schedulers.steps.bounded import advance_bounded, bounded_step
 from sdrt.schedulers.steps.bounds import X0Bound
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep, Weights
+from sdrt.values import Flag, Number
 
 __all__ = ["DDIM"]
 
@@ -32,12 +32,8 @@ class DDIM(Sampler):
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: TimestepGrid = group(TimestepGrid)
     bound: X0Bound = group(X0Bound, clip_sample=True)
-    eta: float = 0.0  # 0: deterministic; 1: as much fresh noise as DDPM
-    use_clipped_model_output: bool = False  # whether the noise is recomputed from the bounded x0 (GLIDE)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise ConfigError(f"eta must be in [0, 1], from deterministic to DDPM, got {self.eta}; 0 is usual")
+    eta: float = option(0.0, Number(0, 1))  # 0: deterministic; 1: as much fresh noise as DDPM
+    use_clipped_model_output: bool = option(False, Flag())  # whether the noise is recomputed from the bounded x0 (GLIDE)
 
     def _plan(self, request: Request) -> Plan:
         levels = self._levels(request)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from sdrt.arrays import Float
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.solver import UNIPC_ONLY, SolverGrid
 from sdrt.schedulers.steps.corrector import PredictorCorrectorCall, correct_and_predict
-from sdrt.schedulers.steps.dpm_update import FEW_STEPS, check_solver_order
+from sdrt.schedulers.steps.dpm_update import FEW_STEPS
 from sdrt.schedulers.steps.exponential import adams_weights, step_shares
 from sdrt.schedulers.steps.solver_output import SolverOutput
 
@@ -40,15 +41,15 @@ class DEISMultistep(Sampler):
         choices={"time_shift_type": ("exponential",)},
     )
     output: SolverOutput = group(SolverOutput, without=["variance_type"])
-    solver_order: int = setting(2)  # 1 to 3
+    solver_order: int = setting(2, kind=whole(1, 3))  # 1 to 3
     # Values that belong to other classes, as they come when one class is built from another's configuration, mean the only one.
     algorithm_type: Literal["deis"] = setting("deis", foreign={"dpmsolver": "deis", "dpmsolver++": "deis"})
     solver_type: Literal["logrho"] = setting("logrho", foreign={"midpoint": "logrho", "heun": "logrho", "bh1": "logrho", "bh2": "logrho"})
     lower_order_final: bool = setting(True)  # end with lower orders in runs of fewer than 15 steps
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.grid.check_prediction(self.prediction_type)
-        check_solver_order(self.solver_order)
 
     def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the clean sample that an output amounts to, within its bound."""

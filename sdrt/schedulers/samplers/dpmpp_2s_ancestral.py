@@ -17,10 +17,11 @@ import numpy as np
 
 from sdrt.schedulers.core.run import Level, Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.ratio import RatioGrid
 from sdrt.schedulers.samplers.euler_ancestral import ancestral_split
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep, linear_plan
+from sdrt.values import Number
 
 __all__ = ["DPMPP2SAncestral", "exponential_step"]
 
@@ -38,11 +39,8 @@ class DPMPP2SAncestral(Sampler):
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: RatioGrid = group(RatioGrid, without=["final_sigmas_type"])
-    eta: float = 1.0  # how much of a step's variance is fresh: 0 leaves a deterministic method of second order
-    s_noise: float = 1.0  # deviation of that noise
-
-    def __post_init__(self) -> None:
-        check_noise(eta=self.eta, s_noise=self.s_noise)
+    eta: float = option(1.0, Number(0))  # how much of a step's variance is fresh: 0 leaves a deterministic method of second order
+    s_noise: float = option(1.0, Number(0))  # deviation of that noise
 
     def _plan(self, request: Request) -> Plan:
         stops = self.grid.levels(request).stops

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sdrt.arrays import Float
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
@@ -27,7 +28,6 @@ from sdrt.schedulers.steps.dpm_update import (
     Update,
     apply_update,
     check_end,
-    check_solver_order,
     expands_x0,
     is_stochastic,
     multistep_update,
@@ -66,7 +66,7 @@ class DPMSolverMultistep(Sampler):
         final_sigmas_type="zero",
     )
     output: SolverOutput = group(SolverOutput)
-    solver_order: int = setting(2)  # 1 to 3
+    solver_order: int = setting(2, kind=whole(1, 3))  # 1 to 3
     # Values that belong to other classes, as they come when one class is built from another's configuration, mean the default.
     algorithm_type: Algorithm = setting("dpmsolver++", foreign={"deis": "dpmsolver++"})
     solver_type: SolverType = setting("midpoint", foreign={"logrho": "midpoint", "bh1": "midpoint", "bh2": "midpoint"})
@@ -74,8 +74,8 @@ class DPMSolverMultistep(Sampler):
     euler_at_final: bool = setting(False)  # end with a first-order step always
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.grid.check_prediction(self.prediction_type)
-        check_solver_order(self.solver_order)
         check_end(self.algorithm_type, ends_at_zero=self.grid.ends_at_zero)
 
     @property

@@ -14,15 +14,20 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from sdrt.arrays import F64, Float
+from sdrt.schedulers.core.kinds import WHOLE
 from sdrt.schedulers.core.run import Level, Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.ratio import RatioGrid, level_at
 from sdrt.schedulers.samplers.dpmpp_2s_ancestral import exponential_step
 from sdrt.schedulers.samplers.euler_ancestral import ancestral_split
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep, linear_plan
+from sdrt.values import Either, ListOf, Nullable, Number
 
 __all__ = ["DPMSolverSDE"]
+
+
+_SEED = Nullable(Either(WHOLE, ListOf(WHOLE, minimum=1)))
 
 
 def _read_seed(seed: Any) -> int | tuple[int, ...] | None:
@@ -50,11 +55,8 @@ class DPMSolverSDE(Sampler):
         beta_end=0.012,
     )
     # of the Brownian path; several: one for each sample of a batch
-    noise_sampler_seed: int | tuple[int, ...] | None = setting(None, read=_read_seed)
-    s_noise: float = 1.0  # deviation of the noise
-
-    def __post_init__(self) -> None:
-        check_noise(s_noise=self.s_noise)
+    noise_sampler_seed: int | tuple[int, ...] | None = setting(None, read=_read_seed, kind=_SEED)
+    s_noise: float = option(1.0, Number(0))  # deviation of the noise
 
     @property
     def brownian_seed(self) -> int | tuple[int, ...] | None:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from sdrt.arrays import Float
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.solver import UNIPC_ONLY, SolverGrid
 from sdrt.schedulers.steps.dpm_singlestep_update import SinglestepUpdate, singlestep_update
-from sdrt.schedulers.steps.dpm_update import SolverType, check_end, check_solver_order, expands_x0, is_stochastic
+from sdrt.schedulers.steps.dpm_update import SolverType, check_end, expands_x0, is_stochastic
 from sdrt.schedulers.steps.linear import linear_combination
 from sdrt.schedulers.steps.solver_output import SolverOutput
 
@@ -53,15 +54,15 @@ class DPMSolverSinglestep(Sampler):
         final_sigmas_type="zero",
     )
     output: SolverOutput = group(SolverOutput)
-    solver_order: int = setting(2)  # 1 to 3
+    solver_order: int = setting(2, kind=whole(1, 3))  # 1 to 3
     # Values that belong to other classes, as they come when one class is built from another's configuration, mean the default.
     algorithm_type: Literal["dpmsolver++", "dpmsolver", "sde-dpmsolver++"] = setting("dpmsolver++", foreign={"deis": "dpmsolver++"})
     solver_type: SolverType = setting("midpoint", foreign={"logrho": "midpoint", "bh1": "midpoint", "bh2": "midpoint"})
     lower_order_final: bool = setting(False)  # end with lower orders
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.grid.check_prediction(self.prediction_type)
-        check_solver_order(self.solver_order)
         check_end(self.algorithm_type, ends_at_zero=self.grid.ends_at_zero)
 
     @property

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
@@ -44,17 +44,13 @@ class EDMDPMSolverMultistep(Sampler):
     prediction_type: Literal["epsilon", "v_prediction"] = setting("epsilon")
     grid: EDMGrid = group(EDMGrid)
     bound: X0Bound = group(X0Bound, without=["clip_sample", "clip_sample_range"])
-    solver_order: int = setting(2)  # 1 to 3
+    solver_order: int = setting(2, kind=whole(1, 3))  # 1 to 3
     algorithm_type: Literal["dpmsolver++", "sde-dpmsolver++"] = setting("dpmsolver++")
-    solver_type: SolverType = setting("midpoint", choices=("midpoint", "heun"))  # two forms of the second-order term
+    solver_type: SolverType = setting("midpoint")  # two forms of the second-order term
     lower_order_final: bool = setting(True)  # end with lower orders in runs of fewer than 15 steps
     euler_at_final: bool = setting(False)  # end with a first-order step always
 
-    def __post_init__(self) -> None:
-        if self.solver_order not in (1, 2, 3):
-            raise ConfigError(f"solver_order must be 1, 2 or 3, got {self.solver_order}; 2 is usual")
-
-    def whole_plan(self) -> Plan:
+    def _whole_plan(self) -> Plan:
         """Lay out a run through every trained level."""
         return self._plan(Request(n=self.num_train_timesteps))
 

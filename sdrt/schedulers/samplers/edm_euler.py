@@ -34,7 +34,7 @@ class EDMEuler(Sampler):
     grid: EDMGrid = group(EDMGrid)
     churn: Churn = field(default_factory=Churn)
 
-    def whole_plan(self) -> Plan:
+    def _whole_plan(self) -> Plan:
         """Lay out a run through every trained level: T + 1 of them, as diffusers counts."""
         return self._plan(Request(n=self.num_train_timesteps + 1))
 

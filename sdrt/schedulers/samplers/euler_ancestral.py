@@ -12,9 +12,10 @@ from typing import ClassVar, Literal
 
 from sdrt.schedulers.core.run import Level, Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.ratio import NamedRatioGrid, RatioGrid
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep, linear_plan
+from sdrt.values import Number
 
 __all__ = ["EulerAncestral", "ancestral_split"]
 
@@ -31,11 +32,8 @@ class EulerAncestral(Sampler):
 
     prediction_type: Literal["epsilon", "v_prediction"] = setting("epsilon")
     grid: RatioGrid = group(NamedRatioGrid, without=["final_sigmas_type"])
-    eta: float = 1.0  # how much of a step's variance is fresh: 0 makes Euler of it
-    s_noise: float = 1.0  # deviation of that noise
-
-    def __post_init__(self) -> None:
-        check_noise(eta=self.eta, s_noise=self.s_noise)
+    eta: float = option(1.0, Number(0))  # how much of a step's variance is fresh: 0 makes Euler of it
+    s_noise: float = option(1.0, Number(0))  # deviation of that noise
 
     def _plan(self, request: Request) -> Plan:
         levels = self.grid.levels(request)

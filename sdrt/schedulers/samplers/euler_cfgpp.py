@@ -16,10 +16,11 @@ from sdrt.arrays import Float
 from sdrt.schedulers.core.prediction import eps_weights, x0_weights
 from sdrt.schedulers.core.run import Level, Plan, Request, State
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.ratio import RatioGrid
 from sdrt.schedulers.samplers.euler_ancestral import ancestral_split
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep, Weights, linear_combination, linear_plan
+from sdrt.values import Number
 
 __all__ = ["EulerAncestralCFGPP", "EulerCFGPP"]
 
@@ -34,11 +35,8 @@ class EulerCFGPP(Sampler):
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: RatioGrid = group(RatioGrid)
-    eta: float = 0.0  # how much of a step's variance is fresh
-    s_noise: float = 1.0  # deviation of that noise
-
-    def __post_init__(self) -> None:
-        check_noise(eta=self.eta, s_noise=self.s_noise)
+    eta: float = option(0.0, Number(0))  # how much of a step's variance is fresh
+    s_noise: float = option(1.0, Number(0))  # deviation of that noise
 
     def _plan(self, request: Request) -> Plan:
         levels = self.grid.levels(request)
@@ -62,4 +60,4 @@ class EulerAncestralCFGPP(EulerCFGPP):
 
     name: ClassVar[str] = "EulerAncestralCFGPPScheduler"
 
-    eta: float = 1.0  # how much of a step's variance is fresh
+    eta: float = option(1.0, Number(0))  # how much of a step's variance is fresh

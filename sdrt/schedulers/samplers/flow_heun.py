@@ -57,7 +57,7 @@ class FlowHeun(Sampler):
     def _plan(self, request: Request) -> Plan:
         return self._lay_out(self.grid.levels(request))
 
-    def whole_plan(self) -> Plan:
+    def _whole_plan(self) -> Plan:
         """Lay out a run through every trained noise level."""
         return self._lay_out(self.grid.trained_levels())
 

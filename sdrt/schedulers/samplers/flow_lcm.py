@@ -5,7 +5,7 @@ x' = (1 - sigma') * x0_hat + sigma' * z
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Level, Plan, Request
@@ -13,8 +13,11 @@ from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.flow import FlowGrid
 from sdrt.schedulers.steps.linear import plan_of
+from sdrt.values import Choice
 
 __all__ = ["FlowLCM"]
+
+UpscaleMode = Literal["nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +32,13 @@ class FlowLCM(Sampler):
 
     prediction_type: Prediction = "flow_prediction"
     grid: FlowGrid = group(FlowGrid)
-    scale_factors: None = setting(None, read=lambda _: None, write=lambda _: {}, choices=(None, []))
-    upscale_mode: str = setting("bicubic", write=lambda _: {})
+    scale_factors: None = setting(None, read=lambda _: None, write=lambda _: {}, kind=Choice(None, []))
+    upscale_mode: UpscaleMode = setting("bicubic", write=lambda _: {})
 
     def _plan(self, request: Request) -> Plan:
         return self._lay_out(self.grid.levels(request))
 
-    def whole_plan(self) -> Plan:
+    def _whole_plan(self) -> Plan:
         """Lay out a run through every trained noise level."""
         return self._lay_out(self.grid.trained_levels())
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.prediction import to_eps, to_x0
 from sdrt.schedulers.core.run import Level, Plan, Request, State
@@ -21,6 +22,7 @@ from sdrt.schedulers.core.settings import group, setting
 from sdrt.schedulers.grids.noise_schedule import linspace
 from sdrt.schedulers.steps.adams_bashforth import adams_bashforth
 from sdrt.schedulers.steps.linear import plan_of
+from sdrt.values import ListOf, Nullable, Number
 
 __all__ = ["IPNDM", "IPNDMGrid", "IPNDMStep"]
 
@@ -29,21 +31,14 @@ _HISTORY = 3  # slopes that the fourth-order formula takes beside the newest
 
 @dataclass(frozen=True, kw_only=True)
 class IPNDMGrid(Grid):
-    """Timesteps that are a share of the way in [0, 1]: sigma is the squared sine of that much of a right angle.
-
-    Raises
-    ------
-    ConfigError : ``trained_betas`` that lay down no run
-    """
+    """Timesteps that are a share of the way in [0, 1]: sigma is the squared sine of that much of a right angle."""
 
     accepts: frozenset[str] = frozenset()
-    num_train_timesteps: int = setting(1000)  # the number of steps until another is set
-    trained_betas: tuple[float, ...] | None = setting(None, read=lambda betas: None if betas is None else tuple(map(float, betas)))
-
-    def __post_init__(self) -> None:
-        betas = self.trained_betas
-        if betas is not None and not (len(betas) > 1 and all(0 <= beta <= 1 for beta in betas)):
-            raise ConfigError("trained_betas must hold two or more values in [0, 1], the noise scale of each stop; check the configuration")
+    num_train_timesteps: int = setting(1000, kind=whole(1))  # the number of steps until another is set
+    # the noise scale of each stop
+    trained_betas: tuple[float, ...] | None = setting(
+        None, read=lambda betas: None if betas is None else tuple(map(float, betas)), kind=Nullable(ListOf(Number(0, 1), minimum=2))
+    )
 
     def levels(self, request: Request) -> tuple[Level, ...]:
         """Return the stops of a run."""
@@ -86,10 +81,10 @@ class IPNDM(Sampler):
     prediction_type: Literal["v_prediction"] = "v_prediction"
     grid: IPNDMGrid = group(IPNDMGrid)
 
-    def whole_plan(self) -> Plan:
+    def _whole_plan(self) -> Plan:
         """Lay out T steps, the plan before a run is requested."""
         betas = self.grid.trained_betas
-        return self.plan(len(betas) - 1 if betas else self.num_train_timesteps)
+        return self._plan(Request(n=len(betas) - 1 if betas else self.num_train_timesteps))
 
     def _plan(self, request: Request) -> Plan:
         stops = self.grid.levels(request)

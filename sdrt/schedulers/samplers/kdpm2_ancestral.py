@@ -14,11 +14,12 @@ import numpy as np
 from sdrt.arrays import F64, Float
 from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.midpoint import MidpointGrid
 from sdrt.schedulers.samplers.euler_ancestral import ancestral_split
 from sdrt.schedulers.samplers.kdpm2 import midpoint_step
 from sdrt.schedulers.steps.linear import LinearCall, linear_plan
+from sdrt.values import Number
 
 __all__ = ["KDPM2Ancestral"]
 
@@ -36,11 +37,8 @@ class KDPM2Ancestral(Sampler):
 
     prediction_type: Literal["epsilon", "v_prediction"] = setting("epsilon")
     grid: MidpointGrid = group(MidpointGrid, without=["final_sigmas_type", "rescale_betas_zero_snr"], beta_start=0.00085, beta_end=0.012)
-    eta: float = 1.0  # how much of a step's variance is fresh: 0 makes KDPM2 of it
-    s_noise: float = 1.0  # deviation of that noise
-
-    def __post_init__(self) -> None:
-        check_noise(eta=self.eta, s_noise=self.s_noise)
+    eta: float = option(1.0, Number(0))  # how much of a step's variance is fresh: 0 makes KDPM2 of it
+    s_noise: float = option(1.0, Number(0))  # deviation of that noise
 
     def _plan(self, request: Request) -> Plan:
         levels = self.grid.levels(request)

@@ -19,6 +19,7 @@ from sdrt.schedulers.grids.timestep_table import levels_between
 from sdrt.schedulers.steps.bounded import advance_bounded
 from sdrt.schedulers.steps.bounds import X0Bound
 from sdrt.schedulers.steps.linear import LinearStep
+from sdrt.values import Number
 
 __all__ = ["LCM"]
 
@@ -35,7 +36,7 @@ class LCM(Sampler):
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: DistilledGrid = group(DistilledGrid)
     bound: X0Bound = group(X0Bound)
-    timestep_scaling: float = setting(10.0)  # of the boundary conditions
+    timestep_scaling: float = setting(10.0, kind=Number(0))  # of the boundary conditions
 
     @property
     def max_inference_steps(self) -> int:

@@ -12,11 +12,11 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 
 from sdrt.arrays import F64, Float
-from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.prediction import eps_weights, to_eps
 from sdrt.schedulers.core.run import Level, Plan, Request, State
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.ratio import RatioGrid
 from sdrt.schedulers.steps.linear import linear_combination, plan_of
 
@@ -51,11 +51,7 @@ class LMS(Sampler):
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: RatioGrid = group(RatioGrid, without=["final_sigmas_type", "rescale_betas_zero_snr"])
-    order: int = 4  # the number of slopes, and the order of convergence
-
-    def __post_init__(self) -> None:
-        if not self.order >= 1:
-            raise ConfigError(f"order must be at least 1, got {self.order}; 4 is usual")
+    order: int = option(4, whole(1, 20))  # the number of slopes, and the order of convergence
 
     def _plan(self, request: Request) -> Plan:
         stops = self.grid.levels(request).stops

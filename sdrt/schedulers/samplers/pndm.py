@@ -70,10 +70,6 @@ class PNDM(Sampler):
     grid: TimestepGrid = group(TimestepGrid, without=["rescale_betas_zero_snr"], set_alpha_to_one=False)
     skip_prk_steps: bool = setting(False)
 
-    def __post_init__(self) -> None:
-        if self.prediction_type not in ("epsilon", "v_prediction"):
-            raise ConfigError(f"prediction_type of PNDM must be epsilon or v_prediction, got {self.prediction_type!r}; use DDIM")
-
     def _plan(self, request: Request) -> Plan:
         steps = self.grid.timesteps(request)
         timesteps, origins, roles = plms_calls(steps) if self.skip_prk_steps else prk_calls(steps)

@@ -19,10 +19,11 @@ from sdrt.arrays import Float
 from sdrt.schedulers.core.prediction import to_x0
 from sdrt.schedulers.core.run import Level, Plan, Request, State
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.ratio import RatioGrid
 from sdrt.schedulers.samplers.euler_ancestral import ancestral_split
 from sdrt.schedulers.steps.linear import linear_combination, plan_of
+from sdrt.values import Number
 
 __all__ = ["ResMultistep", "ResMultistepAncestral", "ResMultistepCall"]
 
@@ -47,11 +48,8 @@ class ResMultistep(Sampler):
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: RatioGrid = group(RatioGrid)
-    eta: float = 0.0  # how much of a step's variance is fresh
-    s_noise: float = 1.0  # deviation of that noise
-
-    def __post_init__(self) -> None:
-        check_noise(eta=self.eta, s_noise=self.s_noise)
+    eta: float = option(0.0, Number(0))  # how much of a step's variance is fresh
+    s_noise: float = option(1.0, Number(0))  # deviation of that noise
 
     def _plan(self, request: Request) -> Plan:
         stops = self.grid.levels(request).stops
@@ -86,7 +84,7 @@ class ResMultistepAncestral(ResMultistep):
 
     name: ClassVar[str] = "ResMultistepAncestralScheduler"
 
-    eta: float = 1.0  # how much of a step's variance is fresh
+    eta: float = option(1.0, Number(0))  # how much of a step's variance is fresh
 
 
 def _change(last: tuple[Level, float], step: tuple[Level, float]) -> float:

@@ -8,19 +8,22 @@ accumulated errors, which a deterministic run keeps. With r = sigma / alpha, a r
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS
+from sdrt.schedulers.core.kinds import POSITIVE, whole
 from sdrt.schedulers.core.run import Level, Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import check_noise, group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.ratio import RatioGrid, RatioLevels
 from sdrt.schedulers.grids.sigmas import karras_ratios
 from sdrt.schedulers.samplers.heun import heun_step
 from sdrt.schedulers.steps.linear import LinearCall, Weights, linear_plan
+from sdrt.values import Kind, ListOf, Nullable, Number, RefusedError
 
 __all__ = ["Restart", "RestartInterval"]
 
@@ -37,8 +40,22 @@ class RestartInterval(NamedTuple):
     times: int  # number of repetitions
 
 
-def _read_intervals(intervals: Any) -> tuple[RestartInterval, ...] | None:
-    return None if intervals is None else tuple(RestartInterval(*interval) for interval in intervals)
+@dataclass(frozen=True)
+class _Interval(Kind[RestartInterval]):
+    """Four numbers, two of them ratios and two of them counts."""
+
+    def describe(self) -> str:
+        return "[sigma_min, sigma_max, steps, times] with sigma_min below sigma_max, and steps and times from 1 to 1000"
+
+    def convert(self, value: object) -> RestartInterval:
+        low, high, steps, times = ListOf(POSITIVE, 4, 4).convert(value)
+        if not low < high:
+            raise RefusedError
+        return RestartInterval(low, high, _COUNT.convert(steps), _COUNT.convert(times))
+
+
+_COUNT = whole(1, 1000)
+_INTERVALS = Nullable(ListOf(_Interval(), maximum=100))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +73,13 @@ class Restart(Sampler):
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: RatioGrid = group(RatioGrid, without=["final_sigmas_type"])
     # None: chosen by the number of steps, as in AUTOMATIC1111
-    restart_intervals: tuple[RestartInterval, ...] | None = setting(None, read=_read_intervals)
-    s_noise: float = 1.0  # deviation of the noise
+    restart_intervals: tuple[RestartInterval, ...] | None = setting(None, kind=_INTERVALS)
+    s_noise: float = option(1.0, Number(0))  # deviation of the noise
 
     def __post_init__(self) -> None:
-        check_noise(s_noise=self.s_noise)
-        for interval in self.restart_intervals or ():
-            if not (0 < interval.sigma_min < interval.sigma_max and interval.steps >= 1 and interval.times >= 1):
-                raise ConfigError(
-                    f"a restart must rise from sigma_min to sigma_max, with steps and times of at least 1, got {tuple(interval)}; mend it"
-                )
+        super().__post_init__()
+        back = sum(interval.steps * interval.times for interval in self.restart_intervals or ())
+        DEFAULT_LIMITS.check("steps", "the steps of all restart_intervals", back)
 
     def _plan(self, request: Request) -> Plan:
         own_stops = request.timesteps is not None or request.sigmas is not None

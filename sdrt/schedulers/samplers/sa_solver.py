@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from sdrt.arrays import Float
-from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
@@ -22,6 +22,7 @@ from sdrt.schedulers.grids.solver import UNIPC_ONLY, SolverGrid
 from sdrt.schedulers.steps.corrector import PredictorCorrectorCall, correct_and_predict
 from sdrt.schedulers.steps.exponential import adams_weights, moment, step_shares
 from sdrt.schedulers.steps.solver_output import SolverOutput
+from sdrt.values import Choice
 
 __all__ = ["SASolver"]
 
@@ -47,17 +48,15 @@ class SASolver(Sampler):
         fixed={"accepts": frozenset({"timesteps"})},
     )
     output: SolverOutput = group(SolverOutput)
-    predictor_order: int = setting(2)
-    corrector_order: int = setting(2)
-    tau_func: None = setting(None, choices=(None,))  # a function: diffusers' own alone is built
+    predictor_order: int = setting(2, kind=whole(1, 4))
+    corrector_order: int = setting(2, kind=whole(1, 4))
+    tau_func: None = setting(None, kind=Choice(None))  # a function: diffusers' own alone is built
     algorithm_type: Literal["data_prediction", "noise_prediction"] = setting("data_prediction")
     lower_order_final: bool = setting(True)  # let the orders fall over the last steps
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.grid.check_prediction(self.prediction_type)
-        for key in ("predictor_order", "corrector_order"):
-            if getattr(self, key) not in (1, 2, 3, 4):
-                raise ConfigError(f"{key} must be 1 to 4, got {getattr(self, key)}; 2 is usual")
 
     @property
     def doubled_output(self) -> bool:

@@ -11,16 +11,16 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.errors import ConfigError
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.run import Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.core.settings import group, option, setting
 from sdrt.schedulers.grids.distilled import DistilledGrid
 from sdrt.schedulers.grids.timestep_table import levels_between
 from sdrt.schedulers.steps.bounded import advance_bounded
 from sdrt.schedulers.steps.bounds import X0Bound
 from sdrt.schedulers.steps.linear import LinearCall, LinearStep
+from sdrt.values import Number
 
 __all__ = ["TCD"]
 
@@ -33,17 +33,13 @@ class TCD(Sampler):
     """
 
     name: ClassVar[str] = "TCDScheduler"
-    step_options: ClassVar[tuple[str, ...]] = ("eta", *DistilledGrid.step_options)
+    step_options: ClassVar[tuple[str, ...]] = ("eta", *DistilledGrid.step_options, "every_timestep")
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: DistilledGrid = group(DistilledGrid)
     bound: X0Bound = group(X0Bound)
-    timestep_scaling: float = setting(10.0)  # of LCM's boundary conditions; has no effect here
-    eta: float = 0.3  # the paper's gamma; 0 is deterministic
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise ConfigError(f"eta must be in [0, 1], from deterministic to LCM, got {self.eta}; 0.3 is usual")
+    timestep_scaling: float = setting(10.0, kind=Number(0))  # of LCM's boundary conditions; has no effect here
+    eta: float = option(0.3, Number(0, 1))  # the paper's gamma; 0 is deterministic
 
     def with_options(self, **options: Any) -> Self:
         """Return this sampler with other values of its :attr:`step_options`.
@@ -51,10 +47,8 @@ class TCD(Sampler):
         As in diffusers, passing ``original_inference_steps`` spreads the run over all trained timesteps, and that number is the most steps
         it can have.
         """
-        changed = super().with_options(**options)
-        if options.get("original_inference_steps") is None:
-            return changed
-        return replace(changed, grid=replace(changed.grid, every_timestep=True))
+        every = {} if options.get("original_inference_steps") is None else {"every_timestep": True}
+        return super().with_options(**every, **options) if "every_timestep" not in options else super().with_options(**options)
 
     @property
     def max_inference_steps(self) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from sdrt.arrays import Float
-from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
 from sdrt.schedulers.core.sampler import Sampler
@@ -24,6 +24,7 @@ from sdrt.schedulers.grids.solver import SolverGrid
 from sdrt.schedulers.steps.corrector import PredictorCorrectorCall, correct_and_predict
 from sdrt.schedulers.steps.exponential import adams_weights, step_shares
 from sdrt.schedulers.steps.solver_output import SolverOutput
+from sdrt.values import Choice, ListOf
 
 __all__ = ["UniPCMultistep"]
 
@@ -42,18 +43,19 @@ class UniPCMultistep(Sampler):
         final_sigmas_type="zero",
     )
     output: SolverOutput = group(SolverOutput, without=["variance_type"])
-    solver_order: int = setting(2)  # 1 and up; above 3 unstable without guidance
+    solver_order: int = setting(2, kind=whole(1, 20))  # 1 and up; above 3 unstable without guidance
     predict_x0: bool = setting(True)  # whether x0 is expanded, and not the noise
     # B(h): h, or exp(h) - 1. Values that belong to other classes, as they come from their configurations, mean the default.
     solver_type: Literal["bh1", "bh2"] = setting("bh2", foreign={"midpoint": "bh2", "heun": "bh2", "logrho": "bh2"})
     lower_order_final: bool = setting(True)  # let the order fall to 1 over the last steps
-    disable_corrector: tuple[int, ...] = setting([], read=tuple)  # steps that are not corrected: the first ones, at strong guidance
-    solver_p: None = setting(None, choices=(None,), write=lambda _: {})  # another predictor, which is not built
+    disable_corrector: tuple[int, ...] = setting(
+        [], read=tuple, kind=ListOf(whole(0))
+    )  # steps that are not corrected: the first ones, at strong guidance
+    solver_p: None = setting(None, kind=Choice(None))  # another predictor, which is not built
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.grid.check_prediction(self.prediction_type)
-        if self.solver_order < 1:
-            raise ConfigError(f"solver_order must be at least 1, got {self.solver_order}; 2 is usual")
 
     def predicted_x0(self, x: Float, output: Float, alpha: float, sigma: float) -> Float:
         """Return the clean sample that an output amounts to, within its bound."""

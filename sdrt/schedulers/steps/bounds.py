@@ -8,9 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.errors import ConfigError
+from sdrt.schedulers.core.kinds import ANY_FLAG
+from sdrt.schedulers.core.settings import check_codec
+from sdrt.values import Kind, Number
 
 __all__ = ["BOUND_KEYS", "NO_BOUND", "X0Bound"]
+
+_RANGE = Number(0, 1e30, above=True)  # which float32 can hold
 
 BOUND_KEYS: dict[str, Any] = {"thresholding": False, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0}
 
@@ -25,7 +29,13 @@ class X0Bound:
     """
 
     KEYS: ClassVar[Mapping[str, Any]] = {"clip_sample": False, "clip_sample_range": 1.0, **BOUND_KEYS}
-    CHOICES: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    KINDS: ClassVar[Mapping[str, Kind[Any]]] = {
+        "clip_sample": ANY_FLAG,
+        "clip_sample_range": _RANGE,
+        "thresholding": ANY_FLAG,
+        "dynamic_thresholding_ratio": Number(0, 1),
+        "sample_max_value": _RANGE,
+    }
 
     clip_sample_range: float | None = None  # x0 is clipped to +- this
     thresholding: bool = False  # x0 is clipped to a quantile of its own values, and divided by it (Saharia et al. 2022, section 2.3)
@@ -33,13 +43,7 @@ class X0Bound:
     sample_max_value: float = 1.0  # upper limit of the quantile; the lower limit is 1, unless this is below it
 
     def __post_init__(self) -> None:
-        limit = self.clip_sample_range
-        if limit is not None and not limit > 0:
-            raise ConfigError(f"clip_sample_range must be above 0, got {limit}; clip_sample false turns clipping off")
-        if not 0 <= self.dynamic_thresholding_ratio <= 1:
-            raise ConfigError(f"dynamic_thresholding_ratio must be in [0, 1], got {self.dynamic_thresholding_ratio}; 0.995 is usual")
-        if not self.sample_max_value > 0:
-            raise ConfigError(f"sample_max_value must be above 0, got {self.sample_max_value}; 1 is usual")
+        check_codec(self)
 
     def __bool__(self) -> bool:
         """Return whether it bounds anything."""

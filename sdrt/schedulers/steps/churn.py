@@ -8,13 +8,14 @@ that it moves, and the noise of the last step stays in the picture.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from sdrt.arrays import F64, Float
-from sdrt.schedulers.core.settings import check_noise
+from sdrt.schedulers.core.settings import check_fields, option
+from sdrt.values import Number
 
 __all__ = ["Churn"]
 
@@ -32,13 +33,13 @@ class Churn:
 
     step_options: ClassVar[tuple[str, ...]] = ("s_churn", "s_tmin", "s_tmax", "s_noise")
 
-    s_churn: float = 0.0  # how much noise a whole run adds, spread over its steps; 0 is deterministic
-    s_tmin: float = 0.0  # noise is added between these two noise levels, in the units of the diffusers class
-    s_tmax: float = math.inf
-    s_noise: float = 1.0  # deviation of that noise; a little above 1 makes up for detail that is lost
+    s_churn: float = option(0.0, Number(0))  # how much noise a whole run adds, spread over its steps; 0 is deterministic
+    s_tmin: float = option(0.0, Number(0))  # noise is added between these two noise levels, in the units of the diffusers class
+    s_tmax: float = option(math.inf, Number(0, infinite=True))
+    s_noise: float = option(1.0, Number(0))  # deviation of that noise; a little above 1 makes up for detail that is lost
 
     def __post_init__(self) -> None:
-        check_noise(**{each.name: getattr(self, each.name) for each in fields(self)})
+        check_fields(self)
 
     def gammas(self, sigmas: Float, steps: int) -> F64:
         """Return the relative growth of the noise at each stop but the last: sigma_hat = (1 + gamma) * sigma.

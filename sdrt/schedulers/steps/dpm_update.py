@@ -24,7 +24,6 @@ __all__ = [
     "Update",
     "apply_update",
     "check_end",
-    "check_solver_order",
     "expands_x0",
     "is_stochastic",
     "multistep_update",
@@ -44,12 +43,6 @@ def expands_x0(algorithm: Algorithm) -> bool:
 def is_stochastic(algorithm: Algorithm) -> bool:
     """Return whether an algorithm draws fresh noise at every step."""
     return algorithm.startswith("sde")
-
-
-def check_solver_order(solver_order: int) -> None:
-    """Raise ConfigError for an order without an update."""
-    if solver_order not in (1, 2, 3):
-        raise ConfigError(f"solver_order must be 1, 2 or 3, got {solver_order}; 2 is usual")
 
 
 def check_end(algorithm: Algorithm, *, ends_at_zero: bool) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.schedulers.core.prediction import Prediction, x0_weights
 from sdrt.schedulers.core.run import State
-from sdrt.schedulers.core.settings import setting
+from sdrt.schedulers.core.settings import check_fields, setting
 from sdrt.schedulers.grids.timestep_table import TableLevels
 from sdrt.schedulers.steps.bounded import bounded_step
 from sdrt.schedulers.steps.bounds import X0Bound
@@ -49,7 +49,11 @@ class PosteriorVariance:
     the square root of the logarithm in the second, which is NaN.
     """
 
-    kind: VarianceType = setting("fixed_small", "variance_type")
+    # null comes from the configurations of DPM-Solver, and is the lower bound too
+    kind: VarianceType = setting("fixed_small", "variance_type", foreign={None: "fixed_small"})
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def is_learned(self) -> bool:

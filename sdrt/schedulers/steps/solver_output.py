@@ -5,12 +5,14 @@ from typing import Literal
 
 from sdrt.arrays import Float
 from sdrt.schedulers.core.prediction import Prediction, to_eps, to_x0
-from sdrt.schedulers.core.settings import group, setting
+from sdrt.schedulers.core.settings import check_fields, group, setting
 from sdrt.schedulers.steps.bounds import X0Bound
 
 __all__ = ["SolverOutput", "VarianceType"]
 
 VarianceType = Literal["learned", "learned_range"] | None
+
+_FIXED_VARIANCES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,11 @@ class SolverOutput:
     """The bound of x0, and whether the network also predicts a variance, which these samplers ignore."""
 
     bound: X0Bound = group(X0Bound, without=["clip_sample", "clip_sample_range"])
-    variance_type: VarianceType = setting(None)
+    # the other values come from DDPM's configurations, whose networks predict no variance
+    variance_type: VarianceType = setting(None, foreign=dict.fromkeys(_FIXED_VARIANCES))
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def x0(self, prediction: Prediction, x: Float, output: Float, alpha: float, noise_scale: float) -> Float:
         """Return the predicted x0 within its bound, of x's shape and dtype.

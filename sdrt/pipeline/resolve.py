@@ -24,7 +24,7 @@ from sdrt.pipeline.conditions.inpaint import InpaintPictures, inpaint_pictures
 from sdrt.pipeline.conditions.text import TokenizedPrompts
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.pipeline.options import GenerateOptions
-from sdrt.pipeline.scheduler_choice import beyond_config, choose_sampler, image_seq_len, lay_out, scheduler_name
+from sdrt.pipeline.scheduler_choice import beyond_config, choose_sampler, image_seq_len, lay_out, scheduler_name, scheduler_remarks
 from sdrt.printable import shown
 from sdrt.prompt import foreign_syntax
 from sdrt.records.settings import Settings
@@ -105,7 +105,7 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     base = assembly.base
     rng, sampler_rng = _streams(options)
     scheduler = options.get("scheduler")
-    sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"))
+    sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"), assembly.limits)
     choices = choose_conditions(assembly, options)
     settings = _settings(assembly, prompt, negative_prompt, options, sampler, (rng, sampler_rng), choices)
     _check_amounts(settings, assembly.limits)
@@ -113,7 +113,7 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     _check_limits(base.model.limits, settings)
     height, width, pixels = settings.height, settings.width, base.latent_format.pixels
     shape = (base.latent_format.channels, height // pixels, width // pixels)
-    plan = lay_out(sampler, settings.num_inference_steps, image_seq_len(*shape[1:]))
+    plan = lay_out(sampler, settings.num_inference_steps, image_seq_len(*shape[1:]), assembly.limits)
     guidance = choose_guidance(
         settings.guidance_scale,
         settings.guidance_rescale,
@@ -124,7 +124,7 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
         for component, component_options in model.denoising_networks(settings, guidance.rows):
             model.networks.check(component, component_options)
     prompts = tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)
-    remarks = _remarks(settings, prompts)
+    remarks = {**scheduler_remarks(base.model, scheduler), **_remarks(settings, prompts)}
     assembly.remark_log.tell(remarks)
     return Resolved(
         settings=replace(settings, remarks={**settings.remarks, **remarks}),
@@ -174,7 +174,7 @@ def _settings(
         height=_first(options.get("height"), defaults.get("height"), height),
         width=_first(options.get("width"), defaults.get("width"), width),
         conditions=choices.record(),
-        scheduler=scheduler_name(scheduler, sampler),
+        scheduler=scheduler_name(model, sampler),
         scheduler_config=sampler.config,
         compat=sampler.compat,
         rng=rng if isinstance(rng, str) else rng.name,

@@ -5,12 +5,26 @@ from typing import Any
 
 from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import Model
 from sdrt.pipeline.options import SchedulerChoice
-from sdrt.schedulers import Compat, DiffusersScheduler, Plan, Sampler, sampler_from_config, sampler_from_name
+from sdrt.schedulers import (
+    Compat,
+    DiffusersScheduler,
+    Plan,
+    Sampler,
+    class_names,
+    name_of,
+    remarks_of,
+    sampler_from_config,
+    sampler_from_name,
+)
 from sdrt.schedulers.grids.flow_shift import mu_of_size
+from sdrt.values import Anything, MappingOf
 
-__all__ = ["beyond_config", "choose_sampler", "image_seq_len", "lay_out", "scheduler_name"]
+__all__ = ["beyond_config", "choose_sampler", "image_seq_len", "lay_out", "scheduler_name", "scheduler_remarks"]
+
+_RECORDED = MappingOf(Anything())
 
 # Side, in latents, of the patches by which a dynamic shift counts sizes: those of SD3 and FLUX.
 _PATCH = 2
@@ -20,24 +34,31 @@ _SHIFT_KEYS = ("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_l
 
 
 def choose_sampler(
-    model: Model, scheduler: SchedulerChoice | None, numerics: Numerics, compat: Compat = None, eta: float | None = None
+    model: Model,
+    scheduler: SchedulerChoice | None,
+    numerics: Numerics,
+    compat: Compat = None,
+    eta: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Sampler:
     """Return the sampler of a call.
 
     Parameters
     ----------
-    scheduler : str, mapping, Sampler, DiffusersScheduler or None
-        As :meth:`sdrt.Pipeline.generate` takes it.
+    scheduler : str, mapping, Sampler, DiffusersScheduler, a scheduler object of diffusers, or None
+        As :meth:`sdrt.Pipeline.generate` takes it. Of a mapping, a key that no scheduler has is an error, unless the mapping has a
+        ``_diffusers_version`` and so comes from a file: then it is left out, as in the model's own, and :func:`scheduler_remarks` tells.
     compat : Compat
         The implementation whose bugs it reproduces; None keeps the sampler's own.
     eta : float or None
         None keeps the sampler's own.
+    limits : Limits
 
     Raises
     ------
     ConfigError : an unknown name, a sampler for another kind of model, or an option that the sampler lacks
     """
-    sampler = _sampler(model, scheduler, numerics, compat)
+    sampler = _sampler(model, scheduler, numerics, compat, limits)
     if sampler.inverse:
         raise ConfigError(
             f"scheduler must lead from noise to a picture, got {sampler.name}, which goes from a picture to its noise; choose another one"
@@ -47,50 +68,91 @@ def choose_sampler(
     return sampler if eta is None else sampler.with_options(eta=eta)
 
 
-def _sampler(model: Model, scheduler: SchedulerChoice | None, numerics: Numerics, compat: Compat) -> Sampler:
+def _sampler(model: Model, scheduler: Any, numerics: Numerics, compat: Compat, limits: Limits) -> Sampler:
     own = model.scheduler_config
     match scheduler:
         case None:
-            return sampler_from_config(own, numerics, compat)
+            return sampler_from_config(own, numerics, compat, from_file=True, limits=limits)
         case str():
-            named = sampler_from_name(scheduler, own, numerics, compat)
-            if (named.alpha_bar() is None) != (sampler_from_config(own).alpha_bar() is None):
+            named = sampler_from_name(scheduler, own, numerics, compat, from_file=True, limits=limits)
+            if _has_schedule(named) != _has_schedule(sampler_from_config(own, from_file=True, limits=limits)):
                 raise ConfigError(
                     f"scheduler must fit this model, which was trained for {own.get('_class_name')}, got {named.name}; "
                     "choose another name, or pass a whole scheduler configuration"
                 )
             return named
         case Mapping():
-            options = dict(scheduler.get("_sdrt", {}).get("options", {}))
-            return sampler_from_config(scheduler, options.pop("numerics", numerics), compat).with_options(**options)
+            return _configured(scheduler, numerics, compat, limits)
         case DiffusersScheduler():
             return scheduler.sampler
         case Sampler():
             return scheduler
+    if (config := _config_of_object(scheduler)) is not None:
+        return sampler_from_config(config, numerics, compat, from_file=True, limits=limits)
     raise ConfigError(
-        f"scheduler must be a name, a configuration, or an object of sdrt.schedulers, got {type(scheduler).__name__}; pass one of those"
+        f"scheduler must be a name, a configuration, or an object of sdrt.schedulers or of diffusers, got {type(scheduler).__name__}; "
+        "pass one of those"
     )
 
 
-def scheduler_name(scheduler: SchedulerChoice | None, sampler: Sampler) -> str:
-    """Return the name that the caller chose, in this call or in the recorded one; else the class."""
-    if isinstance(scheduler, Mapping):
-        return str(scheduler.get("_sdrt", {}).get("name", sampler.name))
-    return scheduler if isinstance(scheduler, str) else sampler.name
+def _has_schedule(sampler: Sampler) -> bool:
+    """Whether a sampler is for networks that were trained on the timesteps of a noise schedule, and not on noise levels."""
+    return not sampler.grid.is_flow and sampler.alpha_bar() is not None
+
+
+def _configured(config: Mapping[str, Any], numerics: Numerics, compat: Compat, limits: Limits) -> Sampler:
+    """Return the sampler of a caller's configuration, or of a recorded one."""
+    recorded = _RECORDED.check("_sdrt of a scheduler configuration", config.get("_sdrt", {}))
+    options = _RECORDED.check("the options in _sdrt of a scheduler configuration", recorded.get("options", {}))
+    name = config.get("_class_name")
+    if recorded and isinstance(name, str) and name not in class_names():
+        raise ConfigError(f"scheduler {name} is a class that sdrt does not have, so the record cannot build it; pass an object of it")
+    return sampler_from_config(config, options.pop("numerics", numerics), compat, limits=limits).with_options(**options)
+
+
+def _config_of_object(scheduler: object) -> Mapping[str, Any] | None:
+    """Return the configuration of a scheduler object of diffusers; None for other objects."""
+    config = getattr(scheduler, "config", None)
+    if not isinstance(config, Mapping) or isinstance(scheduler, type) or not hasattr(scheduler, "set_timesteps"):
+        return None
+    return {"_class_name": type(scheduler).__name__, **config}
+
+
+def scheduler_remarks(model: Model, scheduler: Any) -> Mapping[str, str]:
+    """Return what reading the scheduler of a call has left out or assumed; :func:`choose_sampler` has accepted it."""
+    match scheduler:
+        case None | str():
+            return remarks_of(model.scheduler_config)
+        case Mapping():
+            return remarks_of(scheduler)
+        case Sampler() | DiffusersScheduler():
+            return {}
+    config = _config_of_object(scheduler) or {}
+    own = {"scheduler object": f"the scheduler object of diffusers is read from its configuration as {config.get('_class_name')}"}
+    return {**own, **remarks_of(config)}
+
+
+def scheduler_name(model: Model, sampler: Sampler) -> str:
+    """Return the name that is recorded: the same for all ways to choose the same sampler."""
+    return name_of(sampler, model.scheduler_config)
 
 
 def beyond_config(scheduler: SchedulerChoice | None, sampler: Sampler, numerics: Numerics) -> dict[str, Any]:
     """Return the options that distinguish a sampler from the one that its configuration builds; eta has a setting of its own."""
     if scheduler is None or isinstance(scheduler, str):
         return {}
-    own, plain = (
-        each.step_option_values() | {"numerics": each.numerics}
-        for each in (sampler, sampler_from_config(sampler.config, numerics, sampler.compat))
-    )
-    return {name: value for name, value in own.items() if name != "eta" and value != plain[name]}
+    own = _options_of(sampler)
+    # a class from outside has no configuration that builds it: all that it was given is recorded
+    known = sampler.config["_class_name"] in class_names()
+    plain = _options_of(sampler_from_config(sampler.config, numerics, sampler.compat)) if known else {}
+    return {name: value for name, value in own.items() if name != "eta" and (name not in plain or value != plain[name])}
 
 
-def lay_out(sampler: Sampler, num_inference_steps: int, patches: int) -> Plan:
+def _options_of(sampler: Sampler) -> dict[str, Any]:
+    return sampler.step_option_values() | {"numerics": sampler.numerics}
+
+
+def lay_out(sampler: Sampler, num_inference_steps: int, patches: int, limits: Limits = DEFAULT_LIMITS) -> Plan:
     """Lay out the run of a picture with this number of patches, which determines a dynamic shift of the noise levels.
 
     Raises
@@ -99,9 +161,10 @@ def lay_out(sampler: Sampler, num_inference_steps: int, patches: int) -> Plan:
     """
     config = sampler.config
     if not config.get("use_dynamic_shifting"):
-        return sampler.plan(num_inference_steps)
+        return sampler.plan(num_inference_steps, limits=limits)
     # a solver's configuration has no sizes of its own; diffusers' pipelines then use FLUX's, as mu_of_size does
-    return sampler.plan(num_inference_steps, mu=mu_of_size(patches, **{key: config[key] for key in _SHIFT_KEYS if key in config}))
+    mu = mu_of_size(patches, **{key: config[key] for key in _SHIFT_KEYS if key in config})
+    return sampler.plan(num_inference_steps, mu=mu, limits=limits)
 
 
 def image_seq_len(rows: int, columns: int) -> int:

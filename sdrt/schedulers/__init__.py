@@ -9,14 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from sdrt.schedulers.catalogue import sampler_module
-from sdrt.schedulers.config import class_names, sampler_from_config
+from sdrt.schedulers.config import class_names, remarks_of, sampler_from_config
 from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.core.sampler import Grid, Sampler
 from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config, make
 from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
 from sdrt.schedulers.grids.sigmas import SigmaSpacing
-from sdrt.schedulers.names import SamplerName, names, sampler_from_name
+from sdrt.schedulers.names import SamplerName, name_of, names, sampler_from_name
 
 if TYPE_CHECKING:
     from sdrt.schedulers.grids.consistency import ConsistencyGrid
@@ -135,7 +135,9 @@ __all__ = [
     "class_names",
     "from_config",
     "make",
+    "name_of",
     "names",
+    "remarks_of",
     "sampler_from_config",
     "sampler_from_name",
 ]

@@ -124,8 +124,7 @@ def remarks_of(config: Mapping[str, Any]) -> Mapping[str, str]:
     if unknown := _unknown_keys(config):
         keys = ", ".join(sorted(unknown))
         remarks["scheduler key"] = f"the scheduler configuration has {keys}, which this version does not know; it changes nothing"
-    if config.get("predict_epsilon") is not None and "prediction_type" not in config:
-        meant = _old_prediction(config)
+    if (meant := _old_prediction(config)) is not None:
         remarks["assumed prediction_type"] = f"the scheduler configuration says predict_epsilon, as old ones do; read as {meant}"
     return remarks
 
@@ -134,15 +133,21 @@ def _unknown_keys(config: Mapping[str, Any]) -> list[str]:
     return [key for key in config if not key.startswith("_") and key not in _KEYS]
 
 
-def _old_prediction(config: Mapping[str, Any]) -> str:
-    """Return the prediction type that diffusers before 0.10 wrote as a flag."""
-    return "epsilon" if ANY_FLAG.check("predict_epsilon", config["predict_epsilon"], "correct the configuration") else "sample"
+def _old_prediction(config: Mapping[str, Any]) -> str | None:
+    """Return the prediction type that diffusers before 0.10 wrote as a flag; None where the flag says nothing more than prediction_type.
+
+    True was the default, and stands beside velocities too; false wins over epsilon, as in the releases that read both.
+    """
+    predicts_epsilon = ANY_FLAG.check("predict_epsilon", config.get("predict_epsilon"), "correct the configuration")
+    if predicts_epsilon is None or config.get("prediction_type") not in ((None,) if predicts_epsilon else (None, "epsilon")):
+        return None
+    return "epsilon" if predicts_epsilon else "sample"
 
 
 def _settings_for(config: Mapping[str, Any], sampler: type[Sampler]) -> dict[str, Any]:
     """Return the settings in a configuration that apply to this class, without those that another class merely had by default."""
     defaulted = _DEFAULTED.check("_use_default_values", config.get("_use_default_values", ()), "correct the configuration")
     own = {key: value for key, value in config.items() if key in sampler.keys and key not in defaulted}
-    if config.get("predict_epsilon") is not None and "prediction_type" in sampler.keys:
-        own.setdefault("prediction_type", _old_prediction(config))
+    if "prediction_type" in sampler.keys and (meant := _old_prediction(config)) is not None:
+        own["prediction_type"] = meant
     return own

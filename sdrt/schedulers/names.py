@@ -19,7 +19,7 @@ from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.grids.sigmas import SIGMA_FLAGS
 from sdrt.values import Anything, MappingOf, Text
 
-__all__ = ["SamplerName", "names", "sampler_from_name"]
+__all__ = ["SamplerName", "name_of", "names", "sampler_from_name"]
 
 _NAME = Text(length=200, empty=False)
 _CONFIG = MappingOf(Anything())
@@ -84,6 +84,7 @@ _ENDING_KINDS: dict[str, str] = {
 # These choose a spacing of timesteps.
 _ENDING_SPACINGS: dict[str, str] = {"sgm uniform": "trailing", "normal": "linspace", "ddim uniform": "leading"}
 
+_FLAGS = frozenset(SIGMA_FLAGS.values())
 _ENDINGS: tuple[str, ...] = (*_ENDING_KINDS, *_ENDING_SPACINGS)
 
 _ROWS = (
@@ -187,6 +188,47 @@ def sampler_from_name(
     row, says = _resolve(name, _key(name))
     config = {**model_config, **says, "_class_name": row.class_name}
     return sampler_from_config(config, numerics, compat, from_file=from_file, limits=limits)
+
+
+def name_of(sampler: Sampler, model_config: Mapping[str, Any]) -> str:
+    """Return the one name of a sampler for a model, however it was chosen: what is recorded.
+
+    The row of its class that says most, of those that say what its settings are; with the ending of its sigmas, and with that of its
+    spacing if the model's configuration leads to another. A class that has no row is named as it is.
+
+    Parameters
+    ----------
+    model_config : mapping
+        The model's own scheduler configuration.
+
+    >>> name_of(sampler_from_name("DPM++ 2M Karras", {"_class_name": "PNDMScheduler"}), {"_class_name": "PNDMScheduler"})
+    'dpm++ 2m karras'
+    """
+    config = sampler.config
+    rows = [row for row in _ROWS if row.class_name == config["_class_name"] and not _FLAGS & row.says.keys()]
+    fitting = [row for row in rows if all(config.get(key) == value for key, value in row.says.items())]
+    if not fitting:
+        return str(config["_class_name"])
+    row = max(fitting, key=lambda row: len(row.says))  # the first of equals
+    spacing, own_spacing = config.get("timestep_spacing"), row.says.get("timestep_spacing", _own_spacing(type(sampler), model_config))
+    spaced = "" if spacing in (None, own_spacing) else next(name for name, kind in _ENDING_SPACINGS.items() if kind == spacing)
+    endings = (_sigma_ending(config), spaced)
+    return " ".join((row.name, *filter(None, endings)))
+
+
+def _sigma_ending(config: Mapping[str, Any]) -> str:
+    """Return the ending that says how a configuration spreads its sigmas; none where it does not."""
+    if spacing := config.get("sigma_spacing"):
+        return str(spacing)
+    kind, value = next(((kind, config[flag]) for kind, flag in SIGMA_FLAGS.items() if config.get(flag)), ("", None))
+    return f"{kind} {value}" if isinstance(value, str) and value != "sd" else kind
+
+
+def _own_spacing(cls: type[Sampler], model_config: Mapping[str, Any]) -> Any:
+    """Return the spacing that a class has with a model's configuration."""
+    defaulted = model_config.get("_use_default_values") or ()
+    default = cls.keys.get("timestep_spacing")
+    return default if "timestep_spacing" in defaulted else model_config.get("timestep_spacing", default)
 
 
 def _resolve(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:

@@ -18,7 +18,9 @@ from sdrt.schedulers import (
     EulerAncestral,
     NoiseSchedule,
     class_names,
+    make,
     names,
+    remarks_of,
     sampler_from_config,
     sampler_from_name,
 )
@@ -28,7 +30,7 @@ from sdrt.schedulers.grids.timesteps import TimestepSpacing
 from sdrt.schedulers.steps.bounds import NO_BOUND
 from tests.schedulers.configs import CLASSES, runs
 from tests.schedulers.drawn import DRAWN
-from tests.schedulers.peers import SD, is_of_diffusers
+from tests.schedulers.peers import SD, distance, is_of_diffusers, run_face, run_peer
 
 MODEL: dict[str, Any] = {
     "_class_name": "PNDMScheduler",
@@ -273,6 +275,50 @@ def test_a_configuration_may_carry_the_keys_of_every_class(class_name: str) -> N
 def test_what_is_not_built_is_refused_in_words(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         sampler_from_config(config)
+
+
+@pytest.mark.parametrize(
+    ("own", "meant"),
+    [
+        ({"predict_epsilon": True}, "epsilon"),
+        ({"predict_epsilon": False}, "sample"),
+        ({"predict_epsilon": False, "prediction_type": "epsilon"}, "sample"),
+        ({"predict_epsilon": True, "prediction_type": "v_prediction"}, None),
+        ({"predict_epsilon": False, "prediction_type": "sample"}, None),
+        ({"predict_epsilon": None}, None),
+    ],
+)
+def test_predict_epsilon_is_an_old_prediction_type(own: dict[str, Any], meant: str | None) -> None:
+    config = {"_class_name": "DDPMScheduler", **own}
+    assert sampler_from_config(config).prediction_type == (meant or own.get("prediction_type", "epsilon"))
+    assert ("assumed prediction_type" in remarks_of(config)) == (meant is not None)
+
+
+def test_a_key_that_no_scheduler_has_is_left_out_of_a_file() -> None:
+    newer = {**MODEL, "use_time_travel": True, "another": 1}
+    assert sampler_from_config(newer) == sampler_from_config(MODEL)
+    assert sampler_from_name("euler", newer) == sampler_from_name("euler", MODEL)
+    assert "another, use_time_travel" in remarks_of(newer)["scheduler key"]
+    assert not remarks_of(MODEL)
+    for strict in ({"_class_name": "DDIMScheduler", "another": 1}, newer):
+        with pytest.raises(ConfigError, match=r"keys of .* must be among .*, got .*another"):
+            sampler_from_config(strict, from_file=False)
+    assert sampler_from_config({"_class_name": "DDIMScheduler", "another": 1}, from_file=True) == DDIM()
+    with pytest.raises(ConfigError, match="keys of DDIMScheduler must be among"):
+        make("ddim", foo=1)
+
+
+@pytest.mark.parametrize("kind", ["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", None])
+def test_the_kind_of_variance_of_another_class_is_read_as_diffusers_does(kind: str | None) -> None:
+    """It looks for learned ones alone; DDPM without a kind draws the lower bound."""
+    for class_name in ("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "SASolverScheduler"):
+        config = {"_class_name": class_name, **SD, "variance_type": kind}
+        assert sampler_from_config(config) == sampler_from_config({"_class_name": class_name, **SD})
+        assert distance(run_face(config, 5), run_peer(config, 5)) < 2e-5
+    if kind is None:
+        config = {"_class_name": "DDPMScheduler", **SD, "variance_type": None}
+        assert sampler_from_config(config) == sampler_from_config({"_class_name": "DDPMScheduler", **SD})
+        assert distance(run_face(config, 10), run_peer(config, 10)) < 2e-5
 
 
 def test_an_unknown_name_lists_all() -> None:

@@ -143,7 +143,7 @@ def test_strength_spreads_lcm_over_the_clean_end() -> None:
     assert lcm.with_options(strength=0.5).plan(timesteps=[900, 600, 300, 100]).timesteps.tolist() == [300, 100]
     with pytest.raises(ConfigError, match=r"num_inference_steps must be in \[1, 25\], got 26: the timesteps of the distillation"):
         lcm.with_options(strength=0.5).plan(26)
-    with pytest.raises(ConfigError, match=r"strength must be in \(0, 1\], got 0"):
+    with pytest.raises(ConfigError, match=r"strength must be a finite number above 0 and at most 1, got 0"):
         lcm.with_options(strength=0.0)
     with pytest.raises(ConfigError, match=r"strength 0.4 leaves none of 2 timesteps; take 0.5 or more"):
         lcm.with_options(strength=0.4).plan(timesteps=[900, 600])
@@ -164,9 +164,11 @@ def test_a_distilled_run_from_a_picture_visits_what_diffusers_does(name: str, st
 def test_tcd_with_original_steps_passed_is_spread_over_every_timestep() -> None:
     tcd = TCD(grid=DistilledGrid(original_inference_steps=20))
     assert tcd.plan(3).timesteps.tolist() == [999, 699, 349]
-    assert tcd.with_options(original_inference_steps=20).plan(3).timesteps.tolist() == [999, 666, 333]
+    every = tcd.with_options(original_inference_steps=20)
+    assert every.plan(3).timesteps.tolist() == every.with_compat("diffusers").plan(3).timesteps.tolist() == [999, 666, 333]
+    assert tcd.with_options(**every.step_option_values()) == every
     assert tcd.with_options(original_inference_steps=20).max_inference_steps == 20
-    with pytest.raises(ConfigError, match=r"eta must be in \[0, 1\], from deterministic to LCM, got 1.5"):
+    with pytest.raises(ConfigError, match=r"eta must be a finite number from 0 to 1, got 1.5"):
         tcd.with_options(eta=1.5)
 
 

@@ -40,11 +40,17 @@ def test_an_exponent_comes_along() -> None:
         ({"mu": 1.0}, "num_inference_steps, timesteps or sigmas must be set, got none of them; pass one"),
         ({"n": 3, "timesteps": [9, 5]}, r"must agree, got \[2, 3\] steps; pass one of them"),
         ({"timesteps": [9, 5], "sigmas": [3, 2]}, r"must agree, got \[2, 1\] steps; pass one of them"),
-        ({"timesteps": []}, "timesteps must hold at least one number, all finite and none below 0, got an empty list"),
-        ({"timesteps": [9, -1]}, "timesteps must hold at least one number, all finite and none below 0, got 9, -1"),
-        ({"sigmas": [9, float("nan")]}, "sigmas must hold at least one number, all finite and none below 0, got 9, nan"),
-        ({"sigmas": [float("inf"), 0]}, "sigmas must hold at least one number, all finite and none below 0, got inf, 0"),
-        ({"timesteps": [*range(20, 0, -1), -1]}, r"got 20, 19, 18, 17, \.\.\., 1, -1"),
+        ({"timesteps": []}, r"timesteps must be a list of at least 1 whose entries are each a finite number of at least 0, got \[\]"),
+        ({"timesteps": [9, -1]}, r"timesteps must be a list .* of at least 0, got \[9, -1\]; correct them"),
+        ({"sigmas": [9, float("nan")]}, r"sigmas must be a list .* a finite number .*, got \[9, nan\]"),
+        ({"sigmas": [float("inf"), 0]}, r"sigmas must be a list .* a finite number .*, got \[inf, 0\]"),
+        ({"timesteps": [*range(200, 0, -1), -1]}, r"got \[200, 199, 198, .* 1, -1\]"),
+        *(
+            ({"timesteps": other}, "timesteps must be a list")
+            for other in (5, "5", ["5"], [None], [[1, 2]], np.ones((2, 2)), {"a": 1}, True)
+        ),
+        *(({"n": other}, "num_inference_steps must be a whole number, or null, got") for other in ("5", 2.5, [5], True, np.ones(2))),
+        *(({"n": 3, "mu": other}, "mu must be a finite number, or null, got") for other in ("1", float("nan"), [1])),
     ],
 )
 def test_what_does_not_say_how_many_steps_is_refused(request_: dict[str, Any], message: str) -> None:

@@ -22,7 +22,7 @@ __all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State", "check_run
 _STEPS = Nullable(Integer(whole_floats=True))
 _STOPS = ListOf(Number(0), minimum=1)
 _MU = Nullable(Number())
-_SHARE = Number()
+_SHARE = Number(0, 1, above=True)
 
 # No weight of a usable run comes near this, and float32 samples times it stay finite.
 _HUGE = 1e30
@@ -195,10 +195,10 @@ class Plan:
         Source: diffusers 0.42.1 ``StableDiffusionImg2ImgPipeline.get_timesteps``.
         """
         strength = _SHARE.check("strength", strength)
-        steps = int(self.num_inference_steps * strength) if 0 < strength <= 1 else 0
+        steps = int(self.num_inference_steps * strength)
         if not steps:
             raise ConfigError(
-                f"strength must be in (0, 1] and leave a step of {self.num_inference_steps}, got {strength}; "
+                f"strength must leave a step of {self.num_inference_steps}, got {strength}; "
                 f"take at least {1 / self.num_inference_steps:.3g}, or more steps"
             )
         return self.starts[-steps]

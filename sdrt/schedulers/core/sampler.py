@@ -124,8 +124,12 @@ class Sampler(ABC):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings as a diffusers ``scheduler_config.json``, every key written out; :func:`sampler_from_config` reads it back."""
-        return {"_class_name": self.name, **config_of(self)}
+        """The settings as a diffusers ``scheduler_config.json``, every key written out; :func:`sampler_from_config` reads it back.
+
+        A subclass from outside the catalogue stands under a name of its own, which nothing reads back.
+        """
+        cls = standard(type(self))
+        return {"_class_name": self.name if "name" in vars(cls) else cls.__name__, **config_of(self)}
 
     @classmethod
     def read(cls, values: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None) -> Self:

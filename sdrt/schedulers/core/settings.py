@@ -376,7 +376,9 @@ def standard(cls: type[T]) -> type[T]:
 
 
 def check_compat(name: str, cls: type[Any], compat: Compat) -> None:
-    """Raise ConfigError if the sampler of this name cannot reproduce these bugs; every sampler can reproduce those of diffusers."""
+    """Raise ConfigError if the sampler of this name cannot reproduce these bugs; every one of sdrt's can reproduce those of diffusers."""
+    if compat is not None and not cls.__module__.startswith("sdrt."):
+        raise ConfigError(f"compat must be None for {cls.__name__}, a sampler class that is not sdrt's own, got {compat!r}; leave it out")
     if compat == "apple" and cls.__name__ not in VARIANTS["apple"]:
         raise ConfigError(f"compat must be 'diffusers' or None for {name}, got {compat!r}; leave it out, or take another sampler")
 

@@ -29,7 +29,7 @@ class DistilledGrid(TimestepGrid):
     ConfigError : more timesteps of the distillation than were trained
     """
 
-    step_options: ClassVar[tuple[str, ...]] = ("original_inference_steps", "strength")
+    step_options: ClassVar[tuple[str, ...]] = ("original_inference_steps", "strength", "every_timestep")
 
     schedule: NoiseSchedule = group(NoiseSchedule, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     original_inference_steps: int = setting(50, kind=whole(1))  # timesteps of the distillation

@@ -132,7 +132,8 @@ class SigmaSpacing:
         """
         high = first if self.sigma_max is None else self.sigma_max
         low = last if self.sigma_min is None else self.sigma_min
-        if n > 1 and not low < high:
+        own_ends = self.sigma_min is not None or self.sigma_max is not None  # an inverse run's rise, and are the schedule's
+        if own_ends and n > 1 and not low < high:
             raise ConfigError(f"sigma_min must be below sigma_max, got {low:g} and {high:g}; leave both out for the model's own")
         if self.kind == "ays":
             return log_linear_table(_AYS[self.ays], n)

@@ -31,7 +31,7 @@ class LCM(Sampler):
     """Each call jumps to a clean sample; fresh noise brings it back up to the next timestep."""
 
     name: ClassVar[str] = "LCMScheduler"
-    step_options: ClassVar[tuple[str, ...]] = DistilledGrid.step_options
+    step_options: ClassVar[tuple[str, ...]] = ("original_inference_steps", "strength")
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: DistilledGrid = group(DistilledGrid)

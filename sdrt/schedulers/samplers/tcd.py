@@ -33,7 +33,7 @@ class TCD(Sampler):
     """
 
     name: ClassVar[str] = "TCDScheduler"
-    step_options: ClassVar[tuple[str, ...]] = ("eta", *DistilledGrid.step_options, "every_timestep")
+    step_options: ClassVar[tuple[str, ...]] = ("eta", *DistilledGrid.step_options)
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = setting("epsilon")
     grid: DistilledGrid = group(DistilledGrid)
@@ -47,8 +47,9 @@ class TCD(Sampler):
         As in diffusers, passing ``original_inference_steps`` spreads the run over all trained timesteps, and that number is the most steps
         it can have.
         """
-        every = {} if options.get("original_inference_steps") is None else {"every_timestep": True}
-        return super().with_options(**every, **options) if "every_timestep" not in options else super().with_options(**options)
+        if options.get("original_inference_steps") is not None:
+            options = {"every_timestep": True, **options}
+        return super().with_options(**options)
 
     @property
     def max_inference_steps(self) -> int:

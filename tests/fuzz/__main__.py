@@ -17,7 +17,7 @@ from tests.fuzz.materials import Materials
 from tests.fuzz.running import Finished, generators, run_case
 from tests.fuzz.workers import cases_of, run_all
 
-EXAMPLES = 60
+EXAMPLES = 200
 
 
 def main() -> int:

@@ -128,7 +128,7 @@ def damaged_json(draw: Draw, content: Any) -> tuple[bytes, list[tuple[tuple[Any,
             draw.note(f"with {path[:-1]} {key[:40]}")
             continue
         old = holder[path[-1]]
-        value = near(draw, old) if draw.chance(0.4) else json_value(draw)
+        value = near(draw, old, json_value) if draw.chance(0.4) else json_value(draw)
         if isinstance(value, bytes):
             value = value.decode()
         holder[path[-1]] = _LATER if draw.chance(0.02) else value

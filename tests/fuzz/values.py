@@ -144,8 +144,8 @@ def any_value(draw: Draw) -> Any:
     return draw.choice(FOREIGN)() if draw.chance(0.35) else json_value(draw)
 
 
-def near(draw: Draw, value: Any) -> Any:
-    """A value like this one: of another type, a little off, or far off."""
+def near(draw: Draw, value: Any, other: Callable[[Draw], Any] = any_value) -> Any:
+    """A value like this one: of another type, a little off, or far off; for mappings and the like, any other."""
     if isinstance(value, bool):
         return draw.choice((not value, int(value), str(value).lower(), str(value), [value]))
     if isinstance(value, int | float):
@@ -154,8 +154,8 @@ def near(draw: Draw, value: Any) -> Any:
     if isinstance(value, str):
         return draw.choice((value.upper(), f" {value}", value[:-1], [value], value * 2, f"{value}\n", value.encode()))
     if isinstance(value, list | tuple) and value:
-        return draw.choice((value[:-1], [*value, value[-1]], value[0], [value], [*value[:-1], near(draw, value[-1])], value[::-1]))
-    return any_value(draw)
+        return draw.choice((value[:-1], [*value, value[-1]], value[0], [value], [*value[:-1], near(draw, value[-1], other)], value[::-1]))
+    return other(draw)
 
 
 # ---- what a value was declared as, told without sdrt's own gate

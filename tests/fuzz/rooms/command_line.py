@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.cli import main
+from sdrt.errors import SdrtError
 from tests.fuzz.drawing import Draw, Found
 from tests.fuzz.judging import CONTROL, LINES, LONG, OTHER, judge_text
 from tests.fuzz.rooms.records import write_record
@@ -126,6 +127,8 @@ def command_line(draw: Draw) -> str | None:
     if status not in (0, 1, 2, 3, 130, None):
         raise Found(OTHER, f"status {status!r}")
     _check_prints(out, err, failed=status not in (0, None))
+    if status not in (0, None):
+        raise SdrtError(err.strip().split("\n")[-1])
     return None
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.compression.settings import LinearQuantization, MixedBits, Palettization, Pruning
+from converter.conversion import convert
 from converter.options import ConvertOptions
 from tests.fuzz.drawing import Draw
 from tests.fuzz.values import FLAG, NUMBER, PATH, TEXT, WHOLE, Declared, any_value, ascii_of, near, one_of, wrong_kinds
@@ -90,8 +91,6 @@ def compression(draw: Draw) -> str | None:
 
 def missing_models(draw: Draw) -> str | None:
     """``convert`` of what is no model: refused before anything is made."""
-    from converter import convert
-
     kept = draw.materials
     model: Any = draw.choice((kept.embedding, kept.record, kept.core_ml, draw.place / "missing", kept.lora, draw.place, "", "a b", "nano/"))
     draw.note(ascii_of(model))

@@ -4,6 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+# what the torch backend imports: the time of a case is its own
+import torch  # noqa: F401
+from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
+from transformers import CLIPTextModel  # noqa: F401
+
 import sdrt
 from tests.fake_backend import FakeBackend
 from tests.fuzz.damage import damaged_file, damaged_json

@@ -1,7 +1,7 @@
 """Records of pictures: from a mapping, from a PNG, and the options that they play back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -30,7 +30,7 @@ def _record(materials: Materials) -> str:
     return read_text(materials.record)["sdrt"]
 
 
-def _hostile(draw: Draw) -> tuple[Any, dict[str, Any]]:
+def _hostile(draw: Draw, foreign: Callable[[Draw], Any] = any_value) -> tuple[Any, dict[str, Any]]:
     """A record with values of other kinds, and those at its top."""
     record = json.loads(_record(draw.materials))
     changed = {}
@@ -43,7 +43,7 @@ def _hostile(draw: Draw) -> tuple[Any, dict[str, Any]]:
             record[name] = {**value, draw.choice((*value, "extra", "\x1b[31m")): json_value(draw)}
         else:
             changed[name] = record[name] = (
-                near(draw, value) if draw.chance(0.4) else json_value(draw) if draw.chance(0.7) else any_value(draw)
+                near(draw, value, foreign) if draw.chance(0.4) else json_value(draw) if draw.chance(0.7) else foreign(draw)
             )
         draw.note(f"{name} = {ascii_of(record[name])}")
     if draw.chance(0.1):
@@ -118,7 +118,7 @@ def write_record(draw: Draw, file: Any) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     record = json.loads(_record(draw.materials))
-    data = damaged_json(draw, record)[0] if draw.chance(0.5) else dump(_hostile(draw)[0])
+    data = damaged_json(draw, record)[0] if draw.chance(0.5) else dump(_hostile(draw, json_value)[0])
     info = PngInfo()
     key = draw.choice(("sdrt", "sdrt", "sdrt", "parameters", "\xa0key", "prompt"))
     text = data.decode("utf-8", "replace")

@@ -103,15 +103,21 @@ def _renamed(draw: Draw, header: dict[str, Any]) -> dict[str, Any]:
     """Return a sound header of which some tensors have other names, shapes or dtypes, are gone, or are there twice."""
     header = dict(header)
     for name in draw.some([name for name in header if name != "__metadata__"], 4):
-        entry = header.pop(name)
+        if name not in header:
+            continue
         change = draw.choice(("drop", "rename", "dtype", "shape", "copy", "prefix"))
         draw.note(f"{change} {name}")
         if change == "prefix":
             cut = name.split(".")[0]
-            header = {key.replace(cut, draw.choice(("module", "_orig_mod", cut * 2))): value for key, value in header.items()}
-        elif change == "copy":
+            other = draw.choice(("module", "_orig_mod", f"{cut}.{cut}"))
+            header = {key.replace(cut, other): value for key, value in header.items()}
+            continue
+        entry = header.pop(name)
+        if change == "drop":
+            continue
+        if change == "copy":
             header |= {name: entry, f"{name}_2": entry, name.replace("0", "9"): entry}
-        elif change != "drop":
+        else:
             sizes = entry["shape"]
             shapes = ([*sizes, 1], sizes[::-1], [0], [int(np.prod(sizes))], [2 * size for size in sizes], sizes[:-1], [1])
             new = draw.choice((*_NAMES[:4], f"{name}.weight", name.replace("attn", "to"), name[:-1])) if change == "rename" else name

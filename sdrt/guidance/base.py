@@ -8,12 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from sdrt.arrays import Array, Float
+import numpy as np
 
-__all__ = ["Call", "Guidance", "Guided", "Row", "split_rows"]
+from sdrt.arrays import Array, Float
+from sdrt.errors import ArrayContractError
+from sdrt.values import Choice, ListOf, Number
+
+__all__ = ["AMOUNT", "SCALE", "Call", "Guidance", "Guided", "Row", "check_predictions", "split_rows"]
 
 # The kinds of rows, by the text that conditions them.
 Row: TypeAlias = Literal["negative", "prompt"]
+
+# What a scale may be: far beyond every use, and short of the numbers that overflow float32. An amount is a share.
+SCALE = Number(minimum=-1e9, maximum=1e9)
+AMOUNT = Number(minimum=0, maximum=1)
+_ROWS = ListOf(Choice("negative", "prompt"), minimum=1)
 
 
 @dataclass(frozen=True)
@@ -75,12 +84,31 @@ class Guidance(Protocol):
         """
 
 
+def check_predictions(predictions: object, rows: int = 1) -> Float:
+    """Return what a denoiser predicted, checked.
+
+    Raises
+    ------
+    ArrayContractError : no array of floats, or one that does not have the same number of images in each kind of row
+    """
+    if not (isinstance(predictions, np.ndarray) and predictions.dtype.kind == "f" and predictions.ndim and len(predictions) % rows == 0):
+        got = f"{predictions.dtype}{list(predictions.shape)}" if isinstance(predictions, np.ndarray) else type(predictions).__name__
+        raise ArrayContractError(f"predictions must be float[{rows} * n,C,h,w], got {got}; pass the denoiser's output for every row")
+    return predictions
+
+
 def split_rows(predictions: Float, rows: Sequence[Row]) -> dict[Row, Float]:
     """Split a batch by its kinds of rows, into views float[n,C,h,w].
+
+    Raises
+    ------
+    ConfigError : unknown kinds of rows
+    ArrayContractError : see `check_predictions`
 
     >>> import numpy as np
     >>> split_rows(np.array([1.0, 2.0, 3.0, 4.0]), ("negative", "prompt"))
     {'negative': array([1., 2.]), 'prompt': array([3., 4.])}
     """
-    count = len(predictions) // len(rows)
-    return {row: predictions[k * count : (k + 1) * count] for k, row in enumerate(rows)}
+    kinds: tuple[Row, ...] = _ROWS.check("rows", rows)
+    count = len(check_predictions(predictions, len(kinds))) // len(kinds)
+    return {row: predictions[k * count : (k + 1) * count] for k, row in enumerate(kinds)}

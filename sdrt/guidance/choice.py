@@ -1,11 +1,12 @@
 """Choose the guidance of a run."""
 
-from sdrt.guidance.base import Guidance
+from sdrt.guidance.base import AMOUNT, Guidance
 from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
 from sdrt.guidance.classifier_free import ClassifierFreeGuidance, is_guided
 from sdrt.guidance.embedded import EmbeddedGuidance
 from sdrt.guidance.rescaled import RescaledGuidance
 from sdrt.guidance.unguided import Unguided
+from sdrt.values import Flag
 
 __all__ = ["choose_guidance"]
 
@@ -27,6 +28,8 @@ def choose_guidance(
     >>> choose_guidance(1.0), choose_guidance(7.5)
     (Unguided(), ClassifierFreeGuidance(scale=7.5))
     """
+    rescale = AMOUNT.check("guidance_rescale", rescale)
+    needs_unconditional = Flag().check("needs_unconditional", needs_unconditional)
     if embedding_size is not None:
         return EmbeddedGuidance(scale, embedding_size)
     if not (needs_unconditional or is_guided(scale)):

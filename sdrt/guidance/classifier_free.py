@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sdrt.arrays import Array, Float
-from sdrt.guidance.base import Call, Guided, Row, split_rows
+from sdrt.errors import ArrayContractError
+from sdrt.guidance.base import SCALE, Call, Guided, Row, check_predictions, split_rows
 
 __all__ = ["ClassifierFreeGuidance", "guide", "is_guided"]
 
@@ -28,6 +29,9 @@ class ClassifierFreeGuidance:
 
     scale: float
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", SCALE.check("guidance_scale", self.scale))
+
     def __call__(self, predictions: Float, _call: Call, /) -> Guided:
         """Extrapolate from the unconditional prediction through the conditional one."""
         split = split_rows(predictions, self.rows)
@@ -42,7 +46,7 @@ def is_guided(guidance_scale: float) -> bool:
     >>> is_guided(7.5), is_guided(1.0), is_guided(0.0)
     (True, False, False)
     """
-    return guidance_scale > 1
+    return SCALE.check("guidance_scale", guidance_scale) > 1
 
 
 def guide(uncond: Float, cond: Float, guidance_scale: float) -> Float:
@@ -52,7 +56,9 @@ def guide(uncond: Float, cond: Float, guidance_scale: float) -> Float:
     >>> guide(np.array([1.0]), np.array([3.0]), 2.0)
     array([5.])
     """
+    if check_predictions(cond).shape != check_predictions(uncond).shape:
+        raise ArrayContractError(f"uncond and cond must be of one shape, got {list(uncond.shape)} and {list(cond.shape)}; pass such arrays")
     guided: Float = cond - uncond
-    guided *= guidance_scale
+    guided *= SCALE.check("guidance_scale", guidance_scale)
     guided += uncond
     return guided

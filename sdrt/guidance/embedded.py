@@ -10,9 +10,13 @@ from typing import ClassVar
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.guidance.base import Call, Guided, Row
+from sdrt.guidance.base import SCALE, Call, Guided, Row, check_predictions
+from sdrt.values import Integer
 
 __all__ = ["EmbeddedGuidance", "guidance_embedding"]
+
+# Below 4 the frequencies divide by zero; published models have 256.
+_SIZE = Integer(minimum=4, maximum=65_536)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class EmbeddedGuidance:
     scale: float
     size: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", SCALE.check("guidance_scale", self.scale))
+        object.__setattr__(self, "size", _SIZE.check("time_cond_proj_dim", self.size))
+
     @property
     def unet_inputs(self) -> Mapping[str, Array]:
         """The embedding, f64[1,size]."""
@@ -38,7 +46,7 @@ class EmbeddedGuidance:
 
     def __call__(self, predictions: Float, _call: Call, /) -> Guided:
         """Pass the predictions on, to which the U-Net has already applied the scale."""
-        return Guided(predictions)
+        return Guided(check_predictions(predictions))
 
 
 def guidance_embedding(guidance_scale: float, size: int) -> Float:
@@ -56,6 +64,7 @@ def guidance_embedding(guidance_scale: float, size: int) -> Float:
 
     Source: diffusers 0.42.1 ``get_guidance_scale_embedding`` with w = guidance_scale - 1, which computes it in float32.
     """
+    guidance_scale, size = SCALE.check("guidance_scale", guidance_scale), _SIZE.check("time_cond_proj_dim", size)
     half = size // 2
     frequencies = np.exp(np.arange(half) * (-np.log(10000.0) / (half - 1)))
     angles = 1000.0 * (guidance_scale - 1) * frequencies

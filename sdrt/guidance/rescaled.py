@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sdrt.arrays import Array, Float
-from sdrt.guidance.base import Call, Guidance, Guided, Row, split_rows
+from sdrt.errors import ArrayContractError
+from sdrt.guidance.base import AMOUNT, Call, Guidance, Guided, Row, check_predictions, split_rows
 
 __all__ = ["RescaledGuidance", "rescale"]
 
@@ -26,6 +27,9 @@ class RescaledGuidance:
 
     guidance: Guidance
     amount: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "amount", AMOUNT.check("guidance_rescale", self.amount))
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -49,7 +53,10 @@ def rescale(guided: Float, cond: Float, amount: float) -> Float:
 
     The deviation is that of a sample (ddof 1), as torch takes it.
     """
+    share = AMOUNT.check("guidance_rescale", amount)
+    if check_predictions(guided).shape != check_predictions(cond).shape:
+        raise ArrayContractError(f"guided and cond must be of one shape, got {list(guided.shape)} and {list(cond.shape)}; pass such arrays")
     axes = tuple(range(1, cond.ndim))
     ratio = cond.std(axis=axes, ddof=1, keepdims=True) / guided.std(axis=axes, ddof=1, keepdims=True)
-    factor: Float = (amount * ratio + (1 - amount)).astype(guided.dtype)
+    factor: Float = (share * ratio + (1 - share)).astype(guided.dtype)
     return guided * factor

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sdrt.arrays import Array, Float
-from sdrt.guidance.base import Call, Guided, Row
+from sdrt.guidance.base import Call, Guided, Row, check_predictions
 
 __all__ = ["Unguided"]
 
@@ -19,4 +19,4 @@ class Unguided:
 
     def __call__(self, predictions: Float, _call: Call, /) -> Guided:
         """Pass the predictions on."""
-        return Guided(predictions)
+        return Guided(check_predictions(predictions))

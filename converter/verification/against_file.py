@@ -43,12 +43,12 @@ def check_against_file(model: StoredModel, component: ComponentName) -> None:
     unused = [*recorded.check().values(), *(text for topic, text in owner.remarks.items() if topic.startswith("unused tensors"))]
     if unused:
         raise ConversionError(f"{unused[0]}; remove those tensors to convert the rest, or leave out the comparison with --no-check")
-    theirs = _peers_tensors(owner, component)
-    if theirs is None:
+    theirs, ours = _peers_tensors(owner, component), parameters_by_name(module, component)
+    if not ours.keys() <= theirs.keys():
+        # it knows fewer names and layouts, and leaves out what it does not know
         _log.info("%s: not compared with its peer's loader, which does not read it", component)
         return
-    ours = parameters_by_name(module, component)
-    if wrong := [name for name, parameter in ours.items() if not _equal(parameter, theirs.get(name))]:
+    if wrong := [name for name, parameter in ours.items() if not _equal(parameter, theirs[name])]:
         raise ConversionError(
             f"{owner.where(component)}: {len(wrong)} of the {len(ours)} tensors of the {component} are not as diffusers reads them (first "
             f"{wrong[0]!r}); report this with the model's name"
@@ -61,19 +61,19 @@ def _owner(model: StoredModel, component: ComponentName) -> StoredModel:
     return cast("StoredModel", found)
 
 
-def _equal(ours: "torch.Tensor", theirs: "torch.Tensor | None") -> bool:
+def _equal(ours: "torch.Tensor", theirs: "torch.Tensor") -> bool:
     import torch
 
-    return theirs is not None and theirs.numel() == ours.numel() and torch.equal(ours, theirs.float().reshape(ours.shape))
+    return theirs.numel() == ours.numel() and torch.equal(ours, theirs.float().reshape(ours.shape))
 
 
-def _peers_tensors(model: StoredModel, component: ComponentName) -> "Mapping[str, torch.Tensor] | None":
-    """Return a component's tensors by canonical name as the peer's loader reads them; None where it cannot."""
+def _peers_tensors(model: StoredModel, component: ComponentName) -> "Mapping[str, torch.Tensor]":
+    """Return a component's tensors by canonical name as the peer's loader reads them; none where it cannot."""
     from sdrt.backends.torch.extra import quiet
 
     files = model.files(component)
     if any(file.suffix.lower() in PICKLE_SUFFIXES for file in files):
-        return None
+        return {}
     with quiet():
         try:
             if isinstance(model, ModelFolder | ComponentFolder):
@@ -81,15 +81,15 @@ def _peers_tensors(model: StoredModel, component: ComponentName) -> "Mapping[str
             elif isinstance(model, SingleFileModel | ComponentFile):
                 found = _from_single_file(model, component)
             else:
-                return None
+                return {}
         except Exception as error:  # noqa: BLE001 the peer raises what it stumbles over, of any kind
             _log.info("%s: the peer's loader fails (%s: %s)", component, type(error).__name__, error)
-            return None
+            return {}
     canonical_name = COMPONENTS[component].canonical_name
-    return None if found is None else {canonical_name(name): tensor for name, tensor in found.items()}
+    return {canonical_name(name): tensor for name, tensor in found.items()}
 
 
-def _from_folder(model: ModelFolder | ComponentFolder, component: ComponentName) -> "Mapping[str, torch.Tensor] | None":
+def _from_folder(model: ModelFolder | ComponentFolder, component: ComponentName) -> "Mapping[str, torch.Tensor]":
     import torch
 
     from sdrt.backends.torch.construction import peers_class
@@ -101,16 +101,16 @@ def _from_folder(model: ModelFolder | ComponentFolder, component: ComponentName)
         folder, variant=variant, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
     if report["missing_keys"] or report["mismatched_keys"]:
-        return None
+        return {}
     return dict(peer.state_dict())
 
 
-def _from_single_file(model: SingleFileModel | ComponentFile, component: ComponentName) -> "Mapping[str, torch.Tensor] | None":
+def _from_single_file(model: SingleFileModel | ComponentFile, component: ComponentName) -> "Mapping[str, torch.Tensor]":
     from diffusers.loaders import single_file_utils as peer
     from safetensors.torch import load_file
 
     if any(tensor.scale is not None for tensor in read_tensors(model.path)):
-        return None
+        return {}
     stored, config = load_file(model.path), dict(model.config(component))
     match component:
         case "unet":

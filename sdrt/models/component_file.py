@@ -1,15 +1,16 @@
-"""A single file of one component with the key names of the original code: a ControlNet, or a VAE."""
+"""A single file of one component: a ControlNet with the key names of the original code, or a VAE with those or diffusers' own."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sdrt.errors import ModelError
 from sdrt.models.base import Pickled
 from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.components.autoencoder_shapes import autoencoder_config
 from sdrt.models.leftovers import foreign_tensors
 from sdrt.models.original.controlnet import controlnet_config, controlnet_name, hint_layers
 from sdrt.models.original.down_path import Shapes
@@ -24,6 +25,11 @@ __all__ = ["ComponentFile"]
 
 # How the names in a file begin: below a checkpoint's prefixes, or without.
 _ROOTS = (*CHECKPOINT_ROOTS, "input_blocks.", "input_hint_block.", *COMPONENTS["vae_decoder"].roots, *COMPONENTS["controlnet"].roots)
+# A tensor of each half of a VAE by whose names it has.
+_VAE_MARKS: Mapping[Literal["original", "diffusers"], str] = {
+    "original": "mid.block_1.conv1.weight",
+    "diffusers": "mid_block.resnets.0.conv1.weight",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class ComponentFile(StoredModel):
     def __post_init__(self) -> None:
         check_file(self.path, self.pickled)
         if not self.own_components:
-            diffusers = any(name.startswith(("down_blocks.", "encoder.down_blocks.", "unet.")) for name in self._all_shapes)
+            diffusers = any(name.startswith(("down_blocks.", "unet.")) for name in self._all_shapes)
             repair = "it has diffusers' names, so pass the folder that has its config.json" if diffusers else "pass another file"
             raise ModelError(f"{self.path}: is no ControlNet and no VAE by the names of the original code; {repair}")
 
@@ -65,11 +71,7 @@ class ComponentFile(StoredModel):
         """The components in the file."""
         if "input_hint_block.0.weight" in self._below(self._controlnet_prefix):
             return ("controlnet",)
-        vae = self._below(self._vae_prefix)
-        # by either half, so that a file that lacks one is told what it lacks
-        return (
-            ("vae_decoder", "vae_encoder") if {f"{half}.mid.block_1.conv1.weight" for half in ("encoder", "decoder")} & vae.keys() else ()
-        )
+        return ("vae_decoder", "vae_encoder") if self._vae_layout else ()
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """Derive the configuration from the shapes.
@@ -80,7 +82,12 @@ class ComponentFile(StoredModel):
         """
         if component == "controlnet":
             return COMPONENTS[component].complete(controlnet_config(self.path, self._below(self._controlnet_prefix)))
-        return COMPONENTS[component].complete(vae_config(self.path, self._below(self._vae_prefix), self.scaling_factor))
+        shapes = self._below(self._vae_prefix)
+        if self._vae_layout == "diffusers":
+            canonical_name = COMPONENTS[component].canonical_name
+            canonical = {canonical_name(name): shape for name, shape in shapes.items()}
+            return COMPONENTS[component].complete(autoencoder_config(self.path, canonical, self.scaling_factor))
+        return COMPONENTS[component].complete(vae_config(self.path, shapes, self.scaling_factor))
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Return the weights by canonical name, as views of the file."""
@@ -91,7 +98,7 @@ class ComponentFile(StoredModel):
             place = partial(_controlnet_places, layers=layers, last_hint=last)
         else:
             prefix = self._vae_prefix
-            place = partial(vae_places, levels=vae_levels(self._below(prefix)))
+            place = _as_named if self._vae_layout == "diffusers" else partial(vae_places, levels=vae_levels(self._below(prefix)))
         return ComponentTensors([self.path], place, roots=_ROOTS, prefix=prefix)
 
     def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 one file holds them all
@@ -114,6 +121,15 @@ class ComponentFile(StoredModel):
         tensors = {tensor.name: tensor for tensor in read_tensors(self.path)}
         return {plain: tensors[stored].shape for stored, plain in plain_names(tensors, _ROOTS).items()}
 
+    @cached_property
+    def _vae_layout(self) -> Literal["original", "diffusers"] | None:
+        """Whose names a VAE's tensors have; None if there is none. Either half tells, so that a file that lacks one hears which."""
+        names = self._below(self._vae_prefix).keys()
+        for layout, mark in _VAE_MARKS.items():
+            if names & {f"encoder.{mark}", f"decoder.{mark}"}:
+                return layout
+        return None
+
     @property
     def _controlnet_prefix(self) -> str:
         return CONTROLNET if any(name.startswith(CONTROLNET) for name in self._all_shapes) else ""
@@ -124,6 +140,10 @@ class ComponentFile(StoredModel):
 
     def _below(self, prefix: str) -> Shapes:
         return shapes_below(self._all_shapes, prefix)
+
+
+def _as_named(plain: str) -> Iterable[Place]:
+    return (Place(COMPONENTS["vae_decoder"].canonical_name(plain)),)
 
 
 def _controlnet_places(stored: str, layers: int, last_hint: int) -> Iterable[Place] | None:

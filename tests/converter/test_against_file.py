@@ -21,7 +21,7 @@ from sdrt.models.stored_model import StoredModel
 from sdrt.models.stored_tensor import Place
 from tests.factories import Form, save_controlnet_folder, save_pipeline_folder
 from tests.models.families import FAMILIES, Family, controlnet, narrow, save_original
-from tests.models.original_names import original_controlnet
+from tests.models.original_names import original_controlnet, original_vae
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,19 @@ def test_what_the_peer_cannot_read_is_said_in_the_log(
     with caplog.at_level(logging.INFO, "sdrt.converter"):
         check_against_file(open_model(folder), "vae_decoder")
     assert [message for message in caplog.messages if "vae_decoder: not compared with its peer's loader" in message]
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "mixed"])
+def test_an_autoencoder_whose_names_the_peer_does_not_know_is_not_refused(
+    layout: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vae = narrow("sd1").modules["vae"].state_dict()
+    original = {name.replace("attn_1.q.", "attn_1.to_q."): tensor for name, tensor in original_vae(vae, 4, "").items()}
+    tensors = vae if layout == "diffusers" else original
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, tmp_path / "vae.safetensors")
+    with caplog.at_level(logging.INFO, "sdrt.converter"):
+        check_against_file(open_component(tmp_path / "vae.safetensors", "vae_decoder"), "vae_decoder")
+    assert caplog.messages[-1] == "vae_decoder: not compared with its peer's loader, which does not read it"
 
 
 @pytest.fixture

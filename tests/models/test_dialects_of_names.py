@@ -106,6 +106,45 @@ def test_half_an_autoencoder_says_which_half_is_missing(vae: Any, missing: str, 
         open_component(file, "vae_decoder").config("vae_decoder")
 
 
+@pytest.mark.parametrize("prefix", ["", "first_stage_model.", "vae.", "_orig_mod."])
+@pytest.mark.parametrize("old", [False, True], ids=["today's names", "before 0.12"])
+@pytest.mark.parametrize("quantised", [True, False], ids=["", "without quant_conv"])
+def test_an_autoencoder_with_diffusers_names_needs_no_configuration(prefix: str, old: bool, quantised: bool, tmp_path: Path) -> None:
+    """What its file does not say follows from shapes; the scale of its latents is that of the model that it is for."""
+    module = random_vae(
+        {**VAES["sd2"], "norm_num_groups": 32, "block_out_channels": (32, 64, 64), "latent_channels": 8}
+        | ({} if quantised else {"use_quant_conv": False, "use_post_quant_conv": False})
+    )
+    names = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."} if old else {}
+    tensors = {}
+    for name, tensor in module.state_dict().items():
+        renamed = next((name.replace(new, before) for new, before in names.items() if new in name), name)
+        tensors[prefix + renamed] = tensor
+    save_file(tensors, tmp_path / "vae.safetensors")
+    model = open_component(tmp_path / "vae.safetensors", "vae_decoder", scaling_factor=0.13025)
+    inputs: dict[ComponentName, tuple[str, Any]] = {
+        "vae_decoder": ("z", normal(1, 1, 8, 4, 4)),
+        "vae_encoder": ("x", normal(2, 1, 3, 32, 32)),
+    }
+    for half, (name, x) in inputs.items():
+        assert model.config(half)["scaling_factor"] == 0.13025
+        pool = pool_of(model, half)
+        [found] = pool.get(half)(**{name: x}).values()
+        wanted = torch_vae(module, half, "float32")(x)
+        assert np.abs(found - wanted).max() < 1e-4 * np.abs(wanted).max()
+        assert pool.remarks == model.remarks == {}
+
+
+def test_an_autoencoder_without_attention_and_configuration_is_refused(vae: Any, tmp_path: Path) -> None:
+    """Names of its attention that nobody knows would otherwise pass for none."""
+    for original in (True, False):
+        tensors = original_vae(vae.state_dict(), 4, "") if original else vae.state_dict()
+        kept = {name: x.contiguous() for name, x in tensors.items() if ".attn_1." not in name and ".attentions." not in name}
+        save_file(kept, tmp_path / "vae.safetensors")
+        with pytest.raises(ModelError, match=r"the attention in the middle of its VAE is missing; pass a folder whose config\.json"):
+            open_component(tmp_path / "vae.safetensors", "vae_decoder").config("vae_decoder")
+
+
 WRAPPERS: dict[str, Callable[[str], str]] = {
     "torch.compile": lambda name: f"_orig_mod.{name}",
     "DataParallel": lambda name: f"module.{name}",

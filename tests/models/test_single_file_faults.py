@@ -30,8 +30,8 @@ def renamed(old: str, new: str) -> Callable[[Tensors], Tensors]:
     return lambda tensors: {name.replace(old, new): tensor for name, tensor in tensors.items()}
 
 
-def without(prefix: str) -> Callable[[Tensors], Tensors]:
-    return lambda tensors: {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)}
+def without(*prefixes: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {name: tensor for name, tensor in tensors.items() if not name.startswith(prefixes)}
 
 
 def only(**entries: tuple[int, ...]) -> Callable[[Tensors], Tensors]:
@@ -72,11 +72,13 @@ def test_a_file_of_another_kind_is_named_when_it_is_opened(
     [
         (also(**{f"{UNET}label_emb.0.0.weight": (4, 4)}), "unet", r"conditioned on 4 numbers beside the text.*not image variations"),
         (without(f"{UNET}input_blocks.2."), "unet", r"its levels have .* blocks"),
-        (without(f"{UNET}middle_block.1.transformer"), "unet", r"the middle has a transformer: not supported"),
+        (without(f"{UNET}middle_block.1.transformer"), "unet", r"and 0 in the middle; .* the middle has a transformer, as deep"),
+        (without(f"{UNET}middle_block."), "unet", r"and 0 in the middle; .* the middle has a transformer, as deep"),
+        (without(f"{UNET}middle_block.1", f"{UNET}middle_block.2"), "unet", r"and 0 in the middle; .* the middle has a transformer"),
         (
             renamed("output_blocks.4.1.transformer_blocks", "output_blocks.4.1.others"),
             "unet",
-            r"Stable Diffusion has the same on both",
+            r"all blocks of a level have transformers, or none: not supported",
         ),
         (without("first_stage_model.encoder."), "vae_decoder", r"the encoder of its VAE is missing"),
         (without("first_stage_model."), "vae_decoder", r"has no vae_decoder; its components are text_encoder, unet"),
@@ -245,5 +247,8 @@ def test_a_vae_takes_the_place_of_the_models_own(checkpoint: Path, tmp_path: Pat
     with pytest.raises(ModelError, match=r"is no ControlNet and no VAE by the names of the original code; pass another file"):
         sdrt.load(checkpoint, vae=tmp_path / "none.safetensors")
     other.save_pretrained(tmp_path / "diffusers")
+    by_diffusers = sdrt.load(checkpoint, vae=tmp_path / "diffusers" / "diffusion_pytorch_model.safetensors").model
+    np.testing.assert_array_equal(by_diffusers.tensors("vae_decoder")["decoder.conv_in.weight"], found["decoder.conv_in.weight"])
+    narrow("sd1").modules["unet"].save_pretrained(tmp_path / "unet")
     with pytest.raises(ModelError, match=r"it has diffusers' names, so pass the folder that has its config\.json"):
-        sdrt.load(checkpoint, vae=tmp_path / "diffusers" / "diffusion_pytorch_model.safetensors")
+        sdrt.load(checkpoint, vae=tmp_path / "unet" / "diffusion_pytorch_model.safetensors")

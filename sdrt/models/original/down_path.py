@@ -6,7 +6,7 @@ convolution, and the last block of each level but the last one halves the pictur
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from sdrt.errors import ModelError
 
-__all__ = ["DownPath", "Shapes", "block_name", "shared_name"]
+__all__ = ["Depth", "DownPath", "Shapes", "as_config", "block_name", "level_depth", "shared_name", "transformer_depths"]
 
 # Shapes by stored name, the prefix of the component cut off.
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
@@ -40,6 +40,7 @@ _DOWN = re.compile(r"input_blocks\.(\d+)\.\d+\.(.+)")
 _MIDDLE = re.compile(r"middle_block\.(\d+)\.(.+)")
 _RESNET_CONV = re.compile(r"input_blocks\.(\d+)\.0\.in_layers\.2\.weight")
 _DEPTH = re.compile(r"(input_blocks|middle_block|output_blocks)\.(\d+)\.(?:1\.)?transformer_blocks\.(\d+)\.norm1\.weight")
+_XL_LEVELS = 3
 _HEAD_CHANNELS = 64  # of each head in Stable Diffusion 2.x and XL; 1.x has 8 heads at every level instead
 
 
@@ -75,6 +76,30 @@ def shared_name(stored: str, layers: int) -> str | None:
     return None
 
 
+# Transformer blocks in each transformer of a level: one number where all have as many, 0 where there are none.
+Depth: TypeAlias = int | tuple[int, ...]
+
+
+def level_depth(file: Path, depths: Sequence[int]) -> Depth:
+    """Return how deep the transformers of a level are.
+
+    Raises
+    ------
+    ModelError : some of its blocks have a transformer and some have none
+
+    >>> level_depth(Path("x"), [2, 2]), level_depth(Path("x"), [4, 4, 10])
+    (2, (4, 4, 10))
+    """
+    if len(set(depths)) == 1:
+        return depths[0]
+    if 0 in depths:
+        raise ModelError(
+            f"{file}: a level has {list(depths)} transformer blocks; in a U-Net of Stable Diffusion all blocks of a level have "
+            "transformers, or none: not supported"
+        )
+    return tuple(depths)
+
+
 @dataclass(frozen=True)
 class DownPath:
     """What the shapes of the way down say.
@@ -85,8 +110,10 @@ class DownPath:
         Channels of each level.
     layers : int
         Residual blocks of a level.
-    depths : tuple of int
-        Transformer blocks in each transformer of a level; 0 where it has no transformers.
+    depths : tuple of Depth
+        Of each level.
+    middle : str or None
+        diffusers' name for its kind: with a transformer, one residual block alone (SSD-1B), or none at all (BK-SDM's small models).
     middle_depth : int
         Transformer blocks in the middle.
     cross_attention_dim : int
@@ -96,7 +123,8 @@ class DownPath:
 
     widths: tuple[int, ...]
     layers: int
-    depths: tuple[int, ...]
+    depths: tuple[Depth, ...]
+    middle: str | None
     middle_depth: int
     cross_attention_dim: int
     linear: bool
@@ -114,37 +142,75 @@ class DownPath:
         downsamplers = [block for block in range(1, max(widths, default=0)) if f"input_blocks.{block}.0.op.weight" in shapes]
         edges = [0, *downsamplers, max(widths, default=0) + 1]
         levels = [range(begin + 1, end) for begin, end in pairwise(edges)]
-        kinds = [{(widths.get(block), depths.get(f"input_blocks.{block}", 0)) for block in level} for level in levels]
-        attn2, project = "middle_block.1.transformer_blocks.0.attn2.to_k.weight", "middle_block.1.proj_in.weight"
-        if any(len(kind) != 1 for kind in kinds) or len({len(level) for level in levels}) != 1 or not {attn2, project} <= shapes.keys():
+        kinds = [{widths.get(block) for block in level} for level in levels]
+        attended = next((shape for name, shape in shapes.items() if name.endswith(".transformer_blocks.0.attn2.to_k.weight")), None)
+        project = next((shape for name, shape in shapes.items() if name.endswith(".proj_in.weight")), None)
+        if (
+            any(len(kind) != 1 or None in kind for kind in kinds)
+            or len({len(level) for level in levels}) != 1
+            or attended is None
+            or project is None
+        ):
             raise ModelError(
                 f"{file}: its levels have {[len(level) for level in levels]} blocks, of {[len(kind) for kind in kinds]} kinds; in a U-Net "
-                "of Stable Diffusion those of a level are alike, and the middle has a transformer: not supported"
+                "of Stable Diffusion those of a level are alike, and some have a transformer: not supported"
             )
-        each = [kind.pop() for kind in kinds]
-        return cls(
-            widths=tuple(width or 0 for width, _ in each),
+        found = cls(
+            widths=tuple(width or 0 for [width] in kinds),
             layers=len(levels[0]),
-            depths=tuple(depth for _, depth in each),
-            middle_depth=depths["middle_block.1"],
-            cross_attention_dim=shapes[attn2][1],
-            linear=len(shapes[project]) == 2,
+            depths=tuple(level_depth(file, [depths.get(f"input_blocks.{block}", 0) for block in level]) for level in levels),
+            middle=_middle(shapes),
+            middle_depth=depths.get("middle_block.1", 0),
+            cross_attention_dim=attended[1],
+            linear=len(project) == 2,
         )
+        if not found.middle_is_known:
+            raise ModelError(
+                f"{file}: has {found.depths[-1]} transformer blocks in its last level and {found.middle_depth} in the middle; in a U-Net "
+                "of Stable Diffusion the middle has a transformer, as deep as that level's: not supported"
+            )
+        return found
+
+    @property
+    def middle_is_known(self) -> bool:
+        """Whether a published model has such a middle: others have lost theirs.
+
+        Pruned models of one residual block a level have none (BK-SDM, KOALA), those of Segmind after XL keep its first residual block.
+        """
+        match self.middle:
+            case None:
+                return self.layers == 1
+            case "UNetMidBlock2D":
+                return self.linear and len(self.widths) == _XL_LEVELS
+        return self.middle_depth > 0 and self.depths[-1] in (0, self.middle_depth)
 
     def config(self) -> dict[str, Any]:
         """Return the keys of a configuration that follow from it."""
-        depths = [depth or 1 for depth in self.depths[:-1]] + [self.depths[-1] or self.middle_depth]
+        last = self.depths[-1] or self.middle_depth or 1
+        depths = [*(depth or 1 for depth in self.depths[:-1]), last]
         used = {depth for depth in (*self.depths, self.middle_depth) if depth}
         return {
             "block_out_channels": list(self.widths),
             "layers_per_block": self.layers,
             "down_block_types": ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in self.depths],
-            "transformer_layers_per_block": depths if len(used) > 1 else used.pop(),
+            "mid_block_type": self.middle,
+            "transformer_layers_per_block": last if used <= {last} and isinstance(last, int) else [as_config(depth) for depth in depths],
             "cross_attention_dim": self.cross_attention_dim,
             "use_linear_projection": self.linear,
             # diffusers' name for the number of heads
             "attention_head_dim": [max(width // _HEAD_CHANNELS, 1) for width in self.widths] if self.linear else 8,
         }
+
+
+def as_config(depth: Depth) -> int | list[int]:
+    """Return a depth as a configuration holds it."""
+    return depth if isinstance(depth, int) else list(depth)
+
+
+def _middle(shapes: Shapes) -> str | None:
+    if any(name.startswith("middle_block.1.") for name in shapes):
+        return "UNetMidBlock2DCrossAttn"
+    return "UNetMidBlock2D" if any(name.startswith("middle_block.") for name in shapes) else None
 
 
 def transformer_depths(shapes: Shapes) -> dict[str, int]:

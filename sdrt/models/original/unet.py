@@ -1,6 +1,7 @@
 """A U-Net below ``model.diffusion_model.``: its names, and its configuration out of its shapes.
 
-The way up mirrors the way down: level k of it is ``output_blocks`` k·(layers + 1) and the following, with one block more a level.
+Level k of the way up is ``output_blocks`` k·(layers + 1) and the following, with one block more than on the way down. It mirrors the way
+down in the models of Stability AI; pruned ones (SSD-1B) have other depths there.
 """
 
 import re
@@ -9,7 +10,7 @@ from typing import Any
 
 from sdrt.errors import ModelError
 from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS, text_time_config
-from sdrt.models.original.down_path import DownPath, Shapes, block_name, shared_name, transformer_depths
+from sdrt.models.original.down_path import DownPath, Shapes, as_config, block_name, level_depth, shared_name, transformer_depths
 
 __all__ = ["unet_config", "unet_name"]
 
@@ -48,22 +49,19 @@ def unet_config(file: Path, shapes: Shapes, pooled_dim: int | None = None) -> di
     ModelError : another architecture
     """
     down = DownPath.read(file, shapes)
-    levels, layers = len(down.widths), down.layers
+    layers = down.layers
     depths = transformer_depths(shapes)
-    up = [depths.get(f"output_blocks.{block}", 0) for block in range(levels * (layers + 1))]
-    mirrored = [depth for depth in reversed(down.depths) for _ in range(layers + 1)]
-    if up != mirrored or (down.depths[-1] not in (0, down.middle_depth)):
-        raise ModelError(
-            f"{file}: has {list(down.depths)} transformer blocks on the way down, {down.middle_depth} in the middle and {up} "
-            "on the way up; a U-Net of Stable Diffusion has the same on both ways: not supported"
-        )
+    levels = range(0, len(down.widths) * (layers + 1), layers + 1)
+    up = [level_depth(file, [depths.get(f"output_blocks.{block}", 0) for block in range(at, at + layers + 1)]) for at in levels]
     config = {
         "_class_name": "UNet2DConditionModel",
         "in_channels": shapes["input_blocks.0.0.weight"][1],
         "out_channels": shapes["out.2.weight"][0],
         **down.config(),
+        "up_block_types": ["CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in up],
     }
-    config["up_block_types"] = ["CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(down.depths)]
+    if tuple(up) != down.depths[::-1] or any(isinstance(depth, tuple) for depth in up):
+        config["reverse_transformer_layers_per_block"] = [as_config(depth or 1) for depth in up]
     return config | _condition(file, shapes, pooled_dim)
 
 

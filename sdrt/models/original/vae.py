@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sdrt.errors import ModelError
+from sdrt.models.components.autoencoder_shapes import autoencoder_config
 from sdrt.models.original.down_path import Shapes
 from sdrt.models.stored_tensor import Form, Place
 
@@ -68,43 +68,10 @@ def vae_levels(shapes: Shapes) -> int:
 
 
 def vae_config(file: Path, shapes: Shapes, scaling_factor: float) -> dict[str, Any]:
-    """Derive the configuration from the shapes.
-
-    Parameters
-    ----------
-    file : Path
-        For messages.
-    shapes : mapping
-    scaling_factor : float
-        Stands in no tensor: 0.18215 of Stable Diffusion 1.x and 2.x, 0.13025 of XL.
-
-    Raises
-    ------
-    ModelError : another architecture
-    """
-    for half in ("encoder", "decoder"):
-        if not any(name.startswith(f"{half}.") for name in shapes):
-            raise ModelError(f"{file}: the {half} of its VAE is missing; pass a file that holds both halves")
+    """Derive the configuration from the shapes under the original names, see `autoencoder_config`."""
     levels = vae_levels(shapes)
-    widths = [shapes.get(f"encoder.down.{level}.block.0.conv1.weight", (0,))[0] for level in range(levels)]
-    layers = sum(re.fullmatch(r"encoder\.down\.0\.block\.\d+\.conv1\.weight", name) is not None for name in shapes)
-    ends = ("encoder.conv_in.weight", "decoder.conv_in.weight", "decoder.conv_out.weight")
-    if not levels or 0 in widths or not layers or any(end not in shapes for end in ends):
-        raise ModelError(f"{file}: its VAE has {levels} levels of {widths} channels and {layers} blocks; not one of Stable Diffusion's")
-    return {
-        "_class_name": "AutoencoderKL",
-        "in_channels": shapes["encoder.conv_in.weight"][1],
-        "out_channels": shapes["decoder.conv_out.weight"][0],
-        "latent_channels": shapes["decoder.conv_in.weight"][1],
-        "block_out_channels": widths,
-        "layers_per_block": layers,
-        "down_block_types": ["DownEncoderBlock2D"] * levels,
-        "up_block_types": ["UpDecoderBlock2D"] * levels,
-        "use_quant_conv": "quant_conv.weight" in shapes,
-        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
-        "mid_block_add_attention": any(".mid.attn_1." in name for name in shapes),
-        "scaling_factor": scaling_factor,
-    }
+    places = {name: vae_place(name, levels) for name in shapes}
+    return autoencoder_config(file, {place.name: shapes[name] for name, place in places.items() if place}, scaling_factor)
 
 
 def _level(half: str, level: int, levels: int) -> str:

@@ -129,7 +129,7 @@ def model_name(model: str) -> str:
     ('CompVis/stable-diffusion-v1-4', 'mine')
     """
     place = user_path("model", model)
-    if model in embedded() or (hub.is_repo_id(model) and not place.exists()):
+    if model in embedded() or hub.means_repository(model):
         return model
     place = place.resolve()
     return place.name if place.is_dir() else place.stem

@@ -1,10 +1,12 @@
 """Models on disk: the folder's layout, its configurations, its weights, and the models that ship with sdrt."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError, ModelError
+from sdrt.files import exists, is_folder, user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import hub
 from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags
@@ -16,9 +18,11 @@ from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder, find_layout, read
 from sdrt.models.coreml.layout import is_package
 from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
-from sdrt.models.pickled import PICKLE_SUFFIXES
+from sdrt.models.misplaced import check_is_model_folder, check_is_no_archive
 from sdrt.models.single_file import PredictionType, SingleFileModel
 from sdrt.models.stored_model import StoredModel
+from sdrt.models.weight_format import WEIGHT_SUFFIXES
+from sdrt.printable import shown
 
 __all__ = [
     "COMPONENTS",
@@ -44,6 +48,9 @@ __all__ = [
     "path",
     "read_embedding",
 ]
+
+# Addresses, and the repository that one of the Hub names.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+))?", re.IGNORECASE)
 
 
 def embedded() -> tuple[str, ...]:
@@ -106,18 +113,14 @@ def open_model(
     MissingExtraError : it has the form of a repository's name, and huggingface_hub is not installed
     """
     _check_pickled(pickled)
-    if isinstance(model, str) and model in embedded():
-        place, name = path(model), model
-    else:
-        place = _local(model, variant, pickled, cache_dir)
-        name = _name(model, place)
+    place, name = _local("model", model, variant, pickled, cache_dir)
     if is_package(place):
         raise ModelError(f"{place}: is one Core ML package, and a model has several; pass the folder that holds them")
     if (layout := find_layout(place)) is not None:
         for option, value in (("variant", variant), ("prediction_type", prediction_type)):
             if value is not None:
                 raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
-        own = None if tokenizer is None else Path(tokenizer).expanduser()
+        own = None if tokenizer is None else user_path("tokenizer", tokenizer)
         return CoreMLFolder(
             place, name, layout=layout, tokenizer=own, config_overrides=read_config_overrides(config, limits), allowed=limits
         )
@@ -134,6 +137,7 @@ def open_model(
         raise ConfigError(
             f"{place}: a folder says what it predicts in its scheduler_config.json; leave out prediction_type={prediction_type!r}"
         )
+    check_is_model_folder(place)
     return ModelFolder(place, name, variant=variant, pickled=pickled, allowed=limits)
 
 
@@ -168,8 +172,10 @@ def open_component(
     ConfigError, MissingFileError, MissingExtraError : as of `open_model`
     """
     _check_pickled(pickled)
-    place = _local(source, variant, pickled, cache_dir)
-    name = _name(source, place)
+    place, name = _local(component, source, variant, pickled, cache_dir)
+    if not exists(place / "config.json") and exists(place / COMPONENTS[component].folder / "config.json"):
+        # a whole model's folder, which has the component
+        place = place / COMPONENTS[component].folder
     opened: StoredModel = (
         ComponentFile(place, name, scaling_factor=0.18215 if scaling_factor is None else scaling_factor, pickled=pickled, allowed=limits)
         if _is_file(place)
@@ -182,22 +188,25 @@ def open_component(
     return opened
 
 
-def _local(model: str | Path, variant: str | None, pickled: Pickled, cache_dir: Path | None) -> Path:
-    place = Path(model).expanduser()
-    if isinstance(model, str) and hub.is_repo_id(model) and not place.exists():
-        return hub.download(model, variant, pickled, cache_dir)
-    return place
+def _local(what: str, model: object, variant: str | None, pickled: Pickled, cache_dir: Path | None) -> tuple[Path, str]:
+    """Return where a model lies, fetched if it is a repository's, and what it is called."""
+    if isinstance(model, str) and (address := _ADDRESS.match(model)):
+        instead = f"the repository's name, {address[1]!r}" if address[1] else "the file's path"
+        raise ConfigError(f"{what} must be a path or a repository's name, got {shown(model)}; fetch it first, or pass {instead}")
+    if isinstance(model, str) and model in embedded():
+        return path(model), model
+    place = user_path(what, model)
+    if hub.means_repository(model):
+        return hub.download(str(model), variant, pickled, cache_dir), str(model)
+    check_is_no_archive(place)
+    return place, place.resolve().name
 
 
 def _is_file(place: Path) -> bool:
     """Whether a path is a checkpoint's, there or not: a name that ends as weights do."""
-    return place.is_file() or (not place.exists() and place.suffix.lower() in (".safetensors", *PICKLE_SUFFIXES))
-
-
-def _name(model: str | Path, place: Path) -> str:
-    return model if isinstance(model, str) and hub.is_repo_id(model) and not Path(model).expanduser().exists() else place.resolve().name
+    return not is_folder(place) and (exists(place) or place.suffix.lower() in WEIGHT_SUFFIXES)
 
 
 def _check_pickled(pickled: str) -> None:
-    if pickled not in ("refuse", "weights_only"):
-        raise ConfigError(f"pickled must be 'refuse' or 'weights_only', got {pickled!r}; choose one of those")
+    if not isinstance(pickled, str) or pickled not in ("refuse", "weights_only"):
+        raise ConfigError(f"pickled must be 'refuse' or 'weights_only', got {shown(pickled)}; choose one of those")

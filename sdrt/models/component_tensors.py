@@ -14,10 +14,10 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.errors import WeightsError
 from sdrt.models import pickled, safetensors_file
-from sdrt.models.pickled import PICKLE_SUFFIXES
 from sdrt.models.plain_names import plain_names
 from sdrt.models.stored_tensor import FLOATS, Place, StoredTensor
 from sdrt.models.tensor_scales import with_scales
+from sdrt.models.weight_format import weight_format
 from sdrt.printable import shown
 
 __all__ = ["ComponentTensors", "Leftover", "read_tensors"]
@@ -33,8 +33,8 @@ def read_tensors(file: Path) -> list[StoredTensor]:
     MissingFileError, WeightsError : it is not there, or cannot be used
     MissingExtraError : it is a pickle, and torch is not installed
     """
-    tensors = pickled.read_tensors(file) if file.suffix.lower() in PICKLE_SUFFIXES else safetensors_file.read_tensors(file)
-    return with_scales(tensors)
+    read = pickled.read_tensors if weight_format(file) == "pickle" else safetensors_file.read_tensors
+    return with_scales(read(file))
 
 
 def _as_named(name: str) -> Iterable[Place]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError, MissingFileError, WeightsError
-from sdrt.files import is_file
+from sdrt.files import exists, user_path
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.leftovers import few_of
-from sdrt.models.pickled import PICKLE_SUFFIXES
+from sdrt.models.weight_format import weight_format
 from sdrt.printable import shown
 from sdrt.values import Text
 
@@ -65,10 +65,10 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
     WeightsError : it is a pickle, no safetensors file, or holds no such tensor
     ConfigError : the token is empty
     """
-    file = Path(file).expanduser()
-    if not is_file(file):
+    file = user_path("an embedding", file)
+    if not exists(file):
         raise MissingFileError(f"{file}: no such file; an embedding is a safetensors file")
-    if file.suffix.lower() in PICKLE_SUFFIXES:
+    if weight_format(file) == "pickle":
         raise WeightsError(f"{file}: would have to be unpickled, which can run code: convert it to safetensors first")
     weights = ComponentTensors([file])
     if len(weights) != 1:

@@ -1,6 +1,7 @@
 """A model folder in diffusers' layout: which components it has, their configurations and their weights."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json, read_json_if_there
 from sdrt.models.stored_model import StoredModel
-from sdrt.models.weight_files import WeightFiles, find_weights, variants_in
+from sdrt.models.weight_files import WeightFiles, find_weights, variants_in, weights_remark
 from sdrt.values import Either, Flag, Integer, Kind, ListOf, Number, Text, read_values
 
 __all__ = ["FEATURE_EXTRACTOR", "ModelFolder", "checked_defaults"]
@@ -118,6 +119,17 @@ class ModelFolder(StoredModel):
     def tokenizer_2_path(self) -> Path | None:
         """``tokenizer_2/``; None where there is no ``text_encoder_2/``."""
         return self.path / "tokenizer_2" if "text_encoder_2" in self.own_components else None
+
+    @cached_property
+    def own_remarks(self) -> Mapping[str, str]:
+        """Which of two sets of weights is used, where a component has two."""
+        remarks: dict[str, str] = {}
+        for component in self.own_components:
+            # what cannot be found is said when it is opened
+            with suppress(ModelError):
+                folder = self.path / COMPONENTS[component].folder
+                remarks |= weights_remark(folder, self._weight_files(component))
+        return remarks
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:

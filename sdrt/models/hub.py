@@ -4,15 +4,20 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sdrt.errors import MissingExtraError, MissingFileError
-from sdrt.files import is_file
+from sdrt.errors import MissingExtraError, MissingFileError, ModelError
+from sdrt.files import exists, is_file
 from sdrt.models.base import Pickled
 from sdrt.models.components import COMPONENTS
+from sdrt.models.coreml.layout import PACKAGE_SUFFIXES
 from sdrt.models.weight_files import find_weights
+from sdrt.models.weight_format import WEIGHT_SUFFIXES
 
-__all__ = ["download", "is_repo_id"]
+__all__ = ["download", "is_repo_id", "means_repository"]
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+# How names of files end, and of packages: no repository is called so.
+_NO_REPOSITORIES = (*WEIGHT_SUFFIXES, *PACKAGE_SUFFIXES, ".mlmodel", ".zip", ".json", ".onnx", ".png")
 
 _FOLDERS = tuple(dict.fromkeys(component.folder for component in COMPONENTS.values()))
 # Configurations, vocabularies and the indices of shards: small, and they say what else is needed.
@@ -26,6 +31,21 @@ def is_repo_id(model: str) -> bool:
     (True, False, False)
     """
     return _REPO_ID.fullmatch(model) is not None
+
+
+def means_repository(model: object) -> bool:
+    """Return whether what a caller passed is the name of a repository, and of nothing here.
+
+    A name that ends as weights do is a file that is not there, and so is one in a folder that is there.
+
+    Raises
+    ------
+    ModelError : the disk does not say
+    """
+    if not isinstance(model, str) or not is_repo_id(model):
+        return False
+    place = Path(model)
+    return not (place.suffix.lower() in _NO_REPOSITORIES or exists(place) or exists(place.parent))
 
 
 def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refuse", cache_dir: Path | None = None) -> Path:
@@ -46,10 +66,11 @@ def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refus
     ------
     MissingExtraError : huggingface_hub is not installed
     MissingFileError : the Hub cannot be reached, or has no such model
+    ModelError : it can have none of this name
     """
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
         raise MissingExtraError(
             f"{repo_id}: no such folder; to fetch a model of this name from the Hub, install the extra: pip install 'sdrt[hub]'"
@@ -60,6 +81,8 @@ def download(repo_id: str, variant: str | None = None, pickled: Pickled = "refus
 
     try:
         return _fetch_parts(fetch, variant, pickled)
+    except HFValidationError as error:
+        raise ModelError(f"{repo_id}: no such file or folder, and no repository can have this name; check it") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise MissingFileError(f"{repo_id}: no such folder, and the Hub does not give it either ({reason}); check the name") from error

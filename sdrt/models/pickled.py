@@ -4,6 +4,8 @@ torch is imported here and nowhere else in this package, and only with ``pickled
 """
 
 import pickle
+import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from functools import partial
@@ -11,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.arrays import Array
-from sdrt.errors import MissingExtraError, MissingFileError, WeightsError
+from sdrt.errors import MissingExtraError, WeightsError
+from sdrt.files import open_file
 from sdrt.models.stored_tensor import StoredTensor
 
 __all__ = ["PICKLE_SUFFIXES", "read_tensors", "refusal"]
 
 # Such files would have to be unpickled, which can run code: they are named in messages, and read only where a caller asks for it.
 PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
+
+# How torch names the first class or function that it does not build.
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 _DTYPES = {
     "float64": "F64",
@@ -58,18 +64,19 @@ def read_tensors(file: Path) -> list[StoredTensor]:
         import torch
     except ImportError as error:
         raise MissingExtraError(f"{file}: is pickled, and torch reads such files; install the extra: pip install 'sdrt[torch]'") from error
-    if not file.is_file():
-        raise MissingFileError(f"{file}: not found; a component's weights lie beside its config.json")
+    open_file(file, WeightsError).close()
     try:
         # torch maps the zip format that it writes since 1.6; the older one is read whole
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
-        reason = str(error).strip().partition("\n")[0]
+        # torch's own text is long, coloured, and proposes to read everything
+        named = _GLOBAL.search(str(error))
+        what = f"an object of {named[1]}" if named else "more than tensors, or is damaged"
         raise WeightsError(
-            f"{file}: holds more than tensors, or is damaged, and was not unpickled ({reason}); "
-            "convert it to safetensors where you trust it"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+            f"{file}: holds {what}, and was not unpickled; where you trust it, open it in the program that made it and save its tensors "
+            "alone as safetensors (safetensors.torch.save_file)"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError, struct.error) as error:
         reason = str(error).strip().partition("\n")[0]
         raise WeightsError(f"{file}: not a whole file of torch's ({reason}); fetch it again") from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from sdrt.errors import ConfigError, MissingFileError
-from sdrt.files import is_file
+from sdrt.files import exists
 from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
@@ -20,11 +20,12 @@ from sdrt.models.original.down_path import Shapes
 from sdrt.models.original.recognition import CHECKPOINT_ROOTS, UNET, VAE, find_release
 from sdrt.models.original.unet import unet_config, unet_name
 from sdrt.models.original.vae import vae_config, vae_levels, vae_place
-from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
+from sdrt.models.pickled import refusal
 from sdrt.models.plain_names import plain_names
 from sdrt.models.safetensors_file import read_metadata
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.stored_tensor import Place, StoredTensor
+from sdrt.models.weight_format import weight_format
 
 __all__ = ["PredictionType", "SingleFileModel", "shapes_below"]
 
@@ -169,7 +170,7 @@ class SingleFileModel(StoredModel):
             return self.prediction_type, ""
         if _V_MARK in self._shapes:
             return "v_prediction", ""
-        metadata = {} if self.path.suffix.lower() in PICKLE_SUFFIXES else read_metadata(self.path)
+        metadata = {} if weight_format(self.path) == "pickle" else read_metadata(self.path)
         if stated := _MODELSPEC.get(metadata.get("modelspec.prediction_type", "")):
             return stated, ""
         if self.release is not SD2 or self._shapes[f"{UNET}input_blocks.0.0.weight"][1] != _LATENT_CHANNELS:
@@ -218,10 +219,11 @@ def check_file(file: Path, pickled: Pickled) -> None:
     Raises
     ------
     MissingFileError : it is not there, or is a pickle that nobody asked to read
+    WeightsError : it is no file of weights
     """
-    if not is_file(file):
+    if not exists(file):
         raise MissingFileError(f"{file}: no such file; pass a checkpoint (safetensors), or a model folder")
-    if file.suffix.lower() in PICKLE_SUFFIXES and pickled == "refuse":
+    if weight_format(file) == "pickle" and pickled == "refuse":
         raise MissingFileError(refusal(file))
 
 

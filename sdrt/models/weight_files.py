@@ -5,7 +5,7 @@ Source: ``utils/constants.py`` and ``models/model_loading_utils.py`` of diffuser
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdrt.errors import MissingFileError, ModelError
@@ -15,7 +15,7 @@ from sdrt.models.base import Pickled
 from sdrt.models.json_file import read_json
 from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
 
-__all__ = ["WeightFiles", "find_weights", "variants_in"]
+__all__ = ["WeightFiles", "find_weights", "variants_in", "weights_remark"]
 
 _STEMS = ("model", "diffusion_pytorch_model")
 _PICKLED_STEMS = ("pytorch_model", "diffusion_pytorch_model")
@@ -32,10 +32,13 @@ class WeightFiles:
     files : tuple of Path
     index : mapping from stored name to file
         What the index of a sharded component says; empty where there is one file.
+    passed_over : tuple of Path
+        Others of the same variant beside them.
     """
 
     files: tuple[Path, ...]
     index: Mapping[str, Path] = field(default_factory=dict)
+    passed_over: tuple[Path, ...] = ()
 
 
 def variants_in(folder: Path) -> tuple[str, ...]:
@@ -45,7 +48,7 @@ def variants_in(folder: Path) -> tuple[str, ...]:
 
 
 def find_weights(folder: Path, variant: str | None, pickled: Pickled, limits: Limits = DEFAULT_LIMITS) -> WeightFiles:
-    """Find the weights in a component's folder: safetensors before pickles, one file before shards.
+    """Find the weights in a component's folder: safetensors before pickles, shards before one file, as diffusers does.
 
     Parameters
     ----------
@@ -63,16 +66,24 @@ def find_weights(folder: Path, variant: str | None, pickled: Pickled, limits: Li
     infix = f".{variant}" if variant else ""
     kinds = [(_STEMS, "safetensors")] + ([(_PICKLED_STEMS, "bin")] if pickled == "weights_only" else [])
     for stems, suffix in kinds:
-        for stem in stems:
-            if exists(file := folder / f"{stem}{infix}.{suffix}"):
-                return WeightFiles((file,))
+        whole = tuple(file for stem in stems if exists(file := folder / f"{stem}{infix}.{suffix}"))
         for stem in stems:
             # both places of the variant are met: the first is what diffusers and transformers write
             for name in dict.fromkeys((f"{stem}.{suffix}.index{infix}.json", f"{stem}{infix}.{suffix}.index.json")):
                 if exists(file := folder / name):
-                    return _read_index(file, limits)
+                    return replace(_read_index(file, limits), passed_over=whole)
+        if whole:
+            return WeightFiles(whole[:1], passed_over=whole[1:])
     wanted = ", ".join(f"{stem}{infix}.safetensors" for stem in _STEMS)
     raise MissingFileError(f"{folder}: has none of {wanted}; {_repair(folder, variant, pickled)}")
+
+
+def weights_remark(folder: Path, weights: WeightFiles) -> dict[str, str]:
+    """Return the remark that there are two sets of weights, of which one is used; none where there is one."""
+    if not weights.passed_over:
+        return {}
+    used = f"the shards of {folder.name}'s index are used" if weights.index else f"{weights.files[0].name} is used"
+    return {f"weights of {folder.name}": f"{used}, and not {', '.join(file.name for file in weights.passed_over)} beside them"}
 
 
 def _repair(folder: Path, variant: str | None, pickled: Pickled) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from sdrt.errors import MissingFileError, ModelError, WeightsError
@@ -129,3 +130,21 @@ def test_an_index_that_is_none_is_one_error(sharded: Path, content: str) -> None
     with pytest.raises(ModelError, match=r"index\.json: ") as caught:
         open_model(sharded).tensors("unet")
     assert "\n" not in str(caught.value)
+
+
+def test_shards_go_before_a_whole_file_beside_them_and_that_is_said(sharded: Path) -> None:
+    """diffusers reads what its index names; other weights under the whole file's name change nothing."""
+    save_file(random_unet(UNETS["sd1"], seed=9).state_dict(), sharded / "unet" / f"{UNET}.safetensors")
+    model, want = open_model(sharded), random_unet(UNETS["sd1"], seed=1).state_dict()
+    peer = UNet2DConditionModel.from_pretrained(sharded / "unet").state_dict()
+    found = model.tensors("unet")
+    for name, tensor in want.items():
+        np.testing.assert_array_equal(found[name], tensor.numpy())
+        assert (peer[name] == tensor).all()
+    remark = f"the shards of unet's index are used, and not {UNET}.safetensors beside them"
+    assert model.remarks == {"weights of unet": remark}
+
+
+def test_of_two_whole_files_the_one_that_is_read_is_said(folder: Path) -> None:
+    (folder / "unet" / "model.safetensors").write_bytes((folder / "unet" / f"{UNET}.safetensors").read_bytes())
+    assert open_model(folder).remarks == {"weights of unet": f"model.safetensors is used, and not {UNET}.safetensors beside them"}

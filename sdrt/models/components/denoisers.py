@@ -23,7 +23,7 @@ from sdrt.models.components.keys import (
 )
 from sdrt.models.components.record import Component, PackageNames
 from sdrt.models.components.text_time import check_text_time, text_time_inputs
-from sdrt.values import Either, Integer, ListOf
+from sdrt.values import Either, Integer, ListOf, Number
 
 __all__ = ["CONTROLNET", "UNET", "latent_multiple", "residual_widths"]
 
@@ -38,7 +38,7 @@ _UNET: Mapping[str, Key] = {
     "out_channels": Key(COUNT, 4),
     "center_input_sample": Key(FLAG, False),
     "flip_sin_to_cos": Key(FLAG, True),
-    "freq_shift": Key(NUMBER, 0),
+    "freq_shift": Key(Number(-1e3, 1e3), 0),
     "down_block_types": Key(list_for_levels(NAME), ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
     "mid_block_type": optional(NAME, "UNetMidBlock2DCrossAttn"),
     "up_block_types": Key(list_for_levels(NAME), ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
@@ -66,7 +66,7 @@ _UNET: Mapping[str, Key] = {
     "upcast_attention": optional(FLAG, False),
     "resnet_time_scale_shift": Key(NAME, "default"),
     "resnet_skip_time_act": Key(FLAG, False),
-    "resnet_out_scale_factor": Key(NUMBER, 1.0),
+    "resnet_out_scale_factor": Key(Number(0.0, 1e4, above=True), 1.0),
     "time_embedding_type": Key(NAME, "positional"),
     "time_embedding_dim": optional(COUNT),
     "time_embedding_act_fn": optional(NAME),
@@ -87,7 +87,7 @@ _CONTROLNET: Mapping[str, Key] = {
     "in_channels": Key(COUNT, 4),
     "conditioning_channels": Key(COUNT, 3),
     "flip_sin_to_cos": Key(FLAG, True),
-    "freq_shift": Key(NUMBER, 0),
+    "freq_shift": Key(Number(-1e3, 1e3), 0),
     "down_block_types": Key(list_for_levels(NAME), ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
     "mid_block_type": optional(NAME, "UNetMidBlock2DCrossAttn"),
     "only_cross_attention": Key(each_level(FLAG), False),

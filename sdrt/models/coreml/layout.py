@@ -15,6 +15,9 @@ PACKAGE_SUFFIXES = (".mlpackage", ".mlmodelc")
 
 _CHUNKS = ("1", "2")
 
+# What archives of macOS hold beside everything: files that begin with "._", and this folder of them.
+_RESOURCE_FORKS = "__MACOSX"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
@@ -68,7 +71,7 @@ def find_layout(path: Path) -> Layout | None:
 
 def _nested(path: Path) -> Iterator[Path]:
     for folder in entries(path):
-        if is_folder(folder) and not is_package(folder):
+        if is_folder(folder) and not is_package(folder) and folder.name != _RESOURCE_FORKS:
             yield folder
             yield from (each for each in entries(folder) if is_folder(each) and not is_package(each))
 
@@ -89,7 +92,7 @@ def _read(folder: Path) -> Layout | None:
 
 def _stems(folder: Path) -> dict[str, Path]:
     """Return the packages of a folder by stem."""
-    packages = [path for path in entries(folder) if is_package(path)] if is_folder(folder) else []
+    packages = [path for path in entries(folder) if is_package(path) and not path.name.startswith(".")] if is_folder(folder) else []
     return {path.stem: path for suffix in reversed(PACKAGE_SUFFIXES) for path in packages if path.suffix == suffix}
 
 

@@ -30,15 +30,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_program(program: str, make_parser: Callable[[], "argparse.ArgumentParser"], argv: Sequence[str] | None = None) -> int:
     """Run the command line of a program; see `sdrt.cli.process.run_command`."""
     try:
-        from sdrt.cli.process import run_command
+        from sdrt.cli import signals
 
-        return run_command(program, make_parser, argv)
-    except KeyboardInterrupt:
-        # before signals are handled, or after
+        # the process is this command's alone, unless somebody passes arguments
+        with signals.handled(at_the_end="ignore" if argv is None else "restore"):
+            from sdrt.cli.process import run_command
+
+            return run_command(program, make_parser, argv)
+    except KeyboardInterrupt as stop:
+        # before signals are handled, or while that begins or ends
         import os
+        from contextlib import suppress
 
-        os.write(2, f"{program}: interrupted\n".encode())
-        return 130
+        with suppress(OSError):
+            os.write(2, f"{program}: {getattr(stop, 'word', 'interrupted')}\n".encode())
+        return getattr(stop, "status", 130)
 
 
 def parser() -> "argparse.ArgumentParser":

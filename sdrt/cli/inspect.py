@@ -82,7 +82,7 @@ def _table(record: Mapping[str, Any]) -> list[str]:
             rows += [(f"  {name}", _plain(each)) for name, each in value.items()]
     rows = [(printable(key), value) for key, value in rows]
     width = max((len(key) for key, _ in rows), default=0)
-    return [f"{key:{width}}  {value}".rstrip() for key, value in rows]
+    return [f"{key:{width}}  {value}".rstrip(" ") for key, value in rows]
 
 
 def _plain(value: object) -> str:

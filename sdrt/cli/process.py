@@ -49,8 +49,7 @@ def run_command(program: str, make_parser: Callable[[], argparse.ArgumentParser]
     ------
     SystemExit : the parser printed its help, or refused the arguments
     """
-    owned = argv is None
-    with signals.handled(at_the_end="ignore" if owned else "restore"), _process(owned=owned), standard_streams() as streams:
+    with _process(owned=argv is None), standard_streams() as streams:
         leave: SystemExit | None = None
         arguments = argparse.Namespace()
         try:

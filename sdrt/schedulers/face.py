@@ -17,11 +17,19 @@ from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.rng import NoiseStream
 from sdrt.schedulers.config import sampler_from_config
-from sdrt.schedulers.core.run import Plan, State
-from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.core.run import Plan, State, stop_numbers
+from sdrt.schedulers.core.sampler import Sampler, check_floats
 from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.cursor import Cursor
-from sdrt.schedulers.face_habits import VARIANCE_EXPLODING, shown_sigmas, shown_timesteps
+from sdrt.schedulers.face_habits import SHARES_BEGIN_INDEX, VARIANCE_EXPLODING, shown_sigmas, shown_timesteps
+from sdrt.schedulers.face_inputs import (
+    check_flag,
+    check_noise,
+    check_sample,
+    check_sampler,
+    one_timestep,
+    several_timesteps,
+)
 from sdrt.schedulers.names import sampler_from_name
 from sdrt.schedulers.step_noise import StepNoise
 
@@ -55,7 +63,7 @@ class DiffusersScheduler:
     """
 
     def __init__(self, sampler: Sampler) -> None:
-        self.sampler = sampler
+        self.sampler = check_sampler(sampler)
         self._request: dict[str, Any] = {}
         self._plans: dict[Options, tuple[Sampler, Plan]] = {}
         self._started: Cursor | None = None
@@ -103,8 +111,8 @@ class DiffusersScheduler:
         ------
         ConfigError : as :meth:`Sampler.plan` and :meth:`Sampler.with_options`
         """
-        lists = {"timesteps": timesteps, "sigmas": sigmas}
-        stops = {key: None if value is None else np.asarray(value).tolist() for key, value in lists.items()}
+        lists: dict[str, Any] = {"timesteps": timesteps, "sigmas": sigmas}
+        stops = {key: None if value is None else stop_numbers(key, value) for key, value in lists.items()}
         sampler = self.sampler.with_options(**{key: value for key, value in options.items() if value is not None})
         request: dict[str, Any] = {"num_inference_steps": num_inference_steps, "mu": mu, **stops}
         self._plans = {(): (sampler, sampler.plan(**request))}
@@ -157,14 +165,21 @@ class DiffusersScheduler:
         return None if self._cursor.state is None else self._cursor.state.position
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Say with which of the timesteps the next run begins; only needed where two are equal."""
-        self._cursor.begin_index = begin_index
+        """Say with which of the timesteps the next run begins; only needed where two are equal.
+
+        Raises
+        ------
+        ConfigError : no step begins there
+        """
+        self._cursor.begin_at(begin_index)
 
     def scale_model_input(self, sample: Float, timestep: float | None = None) -> Float:
         """Return what the network gets for this sample, f of the same shape and dtype."""
+        sample = check_floats("sample", sample)
+        at = None if timestep is None else one_timestep("timestep", timestep)
         if not self._exploding and not self._scales_input:
             return sample
-        i = self._cursor.locate(timestep)
+        i = self._cursor.locate(at)
         return _scaled(sample, self._unit(i) * self._plan.input_scale[i])
 
     def step(
@@ -186,7 +201,7 @@ class DiffusersScheduler:
         ----------
         model_output, sample : float arrays of one shape
         timestep : number
-            One of :attr:`timesteps`.
+            One of :attr:`timesteps`; an array or a list of one is that one.
         generator : noise stream of :mod:`sdrt.rng`
             Where fresh noise comes from; required by stochastic samplers. One that takes it from a Brownian path reads the seed only, and
             needs none where its configuration has a ``noise_sampler_seed``.
@@ -204,12 +219,15 @@ class DiffusersScheduler:
         Raises
         ------
         ConfigError : a timestep that is not in the plan, noise without a generator, an option that the sampler does not have
+        ArrayContractError : an array of another shape or dtype, or with a NaN or an infinity
         """
-        i = self._cursor.locate(timestep)
+        return_dict, t = check_flag("return_dict", return_dict), one_timestep("timestep", timestep)
+        sample, model_output = check_sample("sample", sample), check_sample("model_output", model_output)
+        i = self._cursor.locate(t)
         sampler, plan = self._with_options(options)
         at = i
         if prev_timestep is not None:
-            plan, at = sampler.plan(timesteps=(float(timestep), float(prev_timestep))), 0
+            plan, at = sampler.plan(timesteps=(t, one_timestep("prev_timestep", prev_timestep))), 0
         x, state = _scaled(sample, self._unit(i)), self._cursor.state
         state = replace(state, x=x, position=at) if state is not None and state.position == i else State(x=x, position=at)
         noise = self._noise.draw(sampler, plan, at, sample.shape, generator, variance_noise)
@@ -234,9 +252,10 @@ class DiffusersScheduler:
         Raises
         ------
         ConfigError : a timestep that is neither
+        ArrayContractError : arrays that are not of floats, not finite, or of other shapes
         """
-        alpha, sigma = self._levels(original_samples, timesteps)
-        mixed: Float = original_samples * alpha + noise.astype(original_samples.dtype, copy=False) * sigma
+        alpha, sigma = self._levels(check_sample("original_samples", original_samples), timesteps)
+        mixed: Float = original_samples * alpha + check_noise(original_samples, noise) * sigma
         return mixed
 
     def scale_noise(self, sample: Float, timestep: npt.ArrayLike, noise: Float) -> Float:
@@ -247,22 +266,27 @@ class DiffusersScheduler:
         """Return what a network of velocities should answer: alpha * noise - sigma * sample; parameters as :meth:`add_noise`."""
         if self.sampler.alpha_bar() is None:
             raise ConfigError(f"{self.sampler.name} has no get_velocity, which is for velocities over a trained schedule; got none")
-        alpha, sigma = self._levels(sample, timesteps)
+        alpha, sigma = self._levels(check_sample("sample", sample), timesteps)
         if self._exploding:
             alpha = 1 / np.sqrt(1 + sigma**2)
             sigma = sigma * alpha
-        velocity: Float = noise.astype(sample.dtype, copy=False) * alpha - sample * sigma
+        velocity: Float = check_noise(sample, noise) * alpha - sample * sigma
         return velocity
 
     def _levels(self, samples: Float, timesteps: npt.ArrayLike) -> Float:
         """Return the two scales of each timestep, in the face's own units and shaped to multiply samples."""
-        levels = np.array([self._level(float(t)) for t in np.atleast_1d(np.asarray(timesteps))])
+        levels = np.array([self._level(t) for t in several_timesteps("timesteps", timesteps, len(samples))])
         return levels.T.astype(samples.dtype).reshape(2, -1, *(1,) * (samples.ndim - 1))
 
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
         planned = bool(self._request) or self.sampler.alpha_bar() is None
-        if planned and not self.sampler.inverse and (i := self._cursor.find(timestep)) is not None:
+        i = self._cursor.find_call(timestep) if planned and not self.sampler.inverse else None
+        if (shared := self._shared_index()) is not None:
+            i = shared
+        if i is not None and self.sampler.compat == "diffusers" and self._exploding:
+            return 1.0, float(self.sigmas[i])
+        if i is not None:
             alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
         else:
             alpha_bar = self.sampler.alpha_bar()
@@ -273,6 +297,13 @@ class DiffusersScheduler:
                 )
             alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
         return (1.0, sigma / alpha) if self._exploding else (alpha, sigma)
+
+    def _shared_index(self) -> int | None:
+        """Return the stop for which noise is added whatever the timestep is: diffusers' habit once a begin index was set."""
+        cursor = self._cursor
+        if self.sampler.compat != "diffusers" or cursor.was_set is None or self.sampler.name not in SHARES_BEGIN_INDEX:
+            return None
+        return cursor.was_set if self.step_index is None else self.step_index
 
     # ---- the plan
 

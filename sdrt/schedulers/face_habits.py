@@ -9,7 +9,7 @@ from sdrt.schedulers.core.run import Plan
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.grids.sigmas import SIGMA_FLAGS
 
-__all__ = ["VARIANCE_EXPLODING", "shown_sigmas", "shown_timesteps"]
+__all__ = ["SHARES_BEGIN_INDEX", "VARIANCE_EXPLODING", "shown_sigmas", "shown_timesteps"]
 
 # Classes whose samples are x / alpha: those that diffusers took from k-diffusion, and sdrt's own in their manner.
 # fmt: off
@@ -19,6 +19,14 @@ VARIANCE_EXPLODING = frozenset((
     "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "ResMultistepAncestralScheduler",
     "ResMultistepScheduler", "RestartScheduler",
 ))
+
+# Classes that, once a begin index is set, add noise for the place of the run, and not for the timesteps that they are passed.
+SHARES_BEGIN_INDEX = frozenset((
+    "CMStochasticIterativeScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler",
+    "DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler", "EDMEulerScheduler", "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler", "FlowMatchLCMScheduler", "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "UniPCMultistepScheduler",
+))
 # fmt: on
 
 # Classes that leave fractional timesteps in float64; the others have them in float32.
@@ -27,7 +35,7 @@ _MIDPOINTS = frozenset({"KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteSchedul
 
 
 def shown_sigmas(sampler: Sampler, plan: Plan) -> Float:
-    """Return what this sampler's class of diffusers calls ``sigmas``: f[calls + 1].
+    """Return what this sampler's class of diffusers calls ``sigmas``: f[calls + 1], and one more where it never reaches the last.
 
     The ratio of noise to signal at each stop; of flows the share of noise, or of signal where levels are inverted.
     """
@@ -36,7 +44,7 @@ def shown_sigmas(sampler: Sampler, plan: Plan) -> Float:
     config = sampler.config
     if sampler.name.startswith("FlowMatch") or config.get("use_flow_sigmas"):
         return plan.alphas if config.get("invert_sigmas") else plan.sigmas
-    return _ratios(plan)
+    return np.append(_ratios(plan), plan.unreached)
 
 
 def shown_timesteps(sampler: Sampler, plan: Plan) -> Array:

@@ -7,6 +7,7 @@ from sdrt.errors import ConfigError
 from sdrt.rng import BrownianTree, NoiseStream
 from sdrt.schedulers.core.run import Plan
 from sdrt.schedulers.core.sampler import Sampler
+from sdrt.schedulers.face_inputs import check_sample, check_stream
 
 __all__ = ["StepNoise"]
 
@@ -37,8 +38,8 @@ class StepNoise:
         if variance_noise is not None:
             if generator is not None:
                 raise ConfigError("noise must come from generator or variance_noise, got both; pass one of them")
-            return variance_noise
-        fixed = sampler.brownian_seed
+            return check_sample("variance_noise", variance_noise)
+        fixed, generator = sampler.brownian_seed, None if generator is None else check_stream(generator)
         if plan.span is not None and (fixed is not None or generator is not None):
             seed = generator.seed if fixed is None and generator is not None else fixed
             return self._brownian(plan, shape, seed).normal_between(*plan.intervals[call])

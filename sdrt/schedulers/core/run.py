@@ -17,7 +17,7 @@ from sdrt.printable import shown
 from sdrt.rng import BrownianTree
 from sdrt.values import Integer, ListOf, Nullable, Number
 
-__all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State", "check_run", "computed"]
+__all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State", "check_run", "computed", "stop_numbers"]
 
 _STEPS = Nullable(Integer(whole_floats=True))
 _STOPS = ListOf(Number(0), minimum=1)
@@ -121,8 +121,8 @@ class Request:
         ConfigError : an argument of another kind, nothing says how many steps, or two lists do not agree with it
         """
         num_inference_steps, mu = _STEPS.check("num_inference_steps", num_inference_steps), _MU.check("mu", mu)
-        own_timesteps = None if timesteps is None else _numbers("timesteps", timesteps)
-        own_sigmas = None if sigmas is None else _numbers("sigmas", sigmas)
+        own_timesteps = None if timesteps is None else stop_numbers("timesteps", timesteps)
+        own_sigmas = None if sigmas is None else stop_numbers("sigmas", sigmas)
         counts = [] if own_timesteps is None else [len(own_timesteps)]
         counts += [] if own_sigmas is None else [len(own_sigmas) - sigmas_include_final]
         counts += [] if num_inference_steps is None else [num_inference_steps]
@@ -133,7 +133,7 @@ class Request:
         return cls(n=counts[0], timesteps=own_timesteps, sigmas=own_sigmas, mu=mu)
 
 
-def _numbers(name: str, values: Iterable[SupportsFloat]) -> tuple[float, ...]:
+def stop_numbers(name: str, values: Iterable[SupportsFloat]) -> tuple[float, ...]:
     """Return a caller's numbers, all finite and none below 0; any iterable may hold them."""
     listed = values if hasattr(values, "__len__") or not isinstance(values, Iterable) else list(values)
     return tuple(map(float, _STOPS.check(name, listed, "correct them")))
@@ -152,6 +152,7 @@ class Plan:
     init_scale: float = 1.0  # the first sample is noise times this
     input_scale: tuple[float, ...] = field(default=())  # per call, what the sample is multiplied with for the network
     intervals: tuple[tuple[float, float], ...] = field(default=())  # per call, where noise is a Brownian path's increment
+    unreached: tuple[float, ...] = field(default=())  # noise levels that diffusers lists behind the end
     span: tuple[float, float] | None = None  # the smallest and the largest noise level of that path
     num_calls: int = field(init=False)  # how often the network is called
 
@@ -248,12 +249,13 @@ def _all_moderate(values: Iterable[Any]) -> bool:
     return True
 
 
-def check_run(plan: object, state: object = None) -> None:
-    """Raise ConfigError unless these are a plan, and a state if one is passed."""
+def check_run(plan: object, *states: object) -> None:
+    """Raise ConfigError unless these are a plan, and a state where one is passed."""
     if not isinstance(plan, Plan):
         raise ConfigError(f"plan must be what Sampler.plan returns, got {shown(plan)}; lay out a plan")
-    if state is not None and not isinstance(state, State):
-        raise ConfigError(f"state must be what Sampler.start or Sampler.step returns, got {shown(state)}; start a run")
+    for state in states:
+        if not isinstance(state, State):
+            raise ConfigError(f"state must be what Sampler.start or Sampler.step returns, got {shown(state)}; start a run")
 
 
 class _Predicts(Protocol):

@@ -44,7 +44,7 @@ from sdrt.schedulers.steps.bounds import NO_BOUND
 from sdrt.schedulers.steps.linear import linear_combination
 from sdrt.values import Choice, Integer, Kind
 
-__all__ = ["Grid", "Sampler"]
+__all__ = ["Grid", "Sampler", "check_floats"]
 
 # Step options that change nothing: a sampler without the option accepts these values and no other.
 _NEUTRAL = {"eta": 0.0, "s_churn": 0.0, "s_tmin": 0.0, "s_tmax": math.inf, "s_noise": 1.0, "use_clipped_model_output": False}
@@ -274,7 +274,7 @@ class Sampler(ABC):
             raise ConfigError(
                 f"a run must start at the first call of a step, one of {_list_text(plan.starts)}, got {at}; see Plan.start_at"
             )
-        return State(x=_floats("latents", latents), position=at)
+        return State(x=check_floats("latents", latents), position=at)
 
     def step(
         self, plan: Plan, state: State, model_output: Float, noise: Float | None = None, *, unconditional_output: Float | None = None
@@ -324,7 +324,7 @@ class Sampler(ABC):
         """Return x0 as it looks at stop ``at``: alpha * x0 + sigma * noise, in x0's dtype."""
         check_run(plan)
         at = Integer(0, plan.num_calls).check("at", at, "pass a call of the plan, or the number of calls for its end")
-        clean = _floats("x0", x0)
+        clean = check_floats("x0", x0)
         work = np.dtype(np.float32) if clean.dtype == np.float16 else clean.dtype
         mixed = clean.astype(work) * float(plan.alphas[at]) + _operand("noise", noise, clean, work) * float(plan.sigmas[at])
         return mixed.astype(clean.dtype, copy=False)
@@ -367,16 +367,17 @@ class Sampler(ABC):
         raise ConfigError(f"unconditional_output must be None for {self.name}, got an array; pass model_output alone")
 
 
-def _floats(name: str, x: object) -> Float:
-    if not (isinstance(x, np.ndarray) and x.ndim and x.dtype in (np.float16, np.float32, np.float64)):
+def check_floats(name: str, x: object) -> Float:
+    """Return an array of floats that has an axis and a value, or raise ArrayContractError for anything else."""
+    if not (isinstance(x, np.ndarray) and x.ndim and x.size and x.dtype in (np.float16, np.float32, np.float64)):
         got = f"{x.dtype}{list(x.shape)}" if isinstance(x, np.ndarray) else type(x).__name__
-        raise ArrayContractError(f"{name}: expected a numpy array of float16, float32 or float64 with an axis, got {got}")
+        raise ArrayContractError(f"{name}: expected a numpy array of float16, float32 or float64 with an axis and a value, got {got}")
     return x
 
 
 def _operand(name: str, array: object, x: Float, work: np.dtype[Any], *, doubled: bool = False) -> Float:
     """Check an operand against the sample, and return it in the dtype of the computation."""
-    operand = _floats(name, array)
+    operand = check_floats(name, array)
     if doubled and x.ndim < 2:
         raise ArrayContractError(
             f"{name}: the sample must have a channel axis for the variance, got the shape {list(x.shape)}; give it two axes"

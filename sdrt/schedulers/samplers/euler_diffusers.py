@@ -1,6 +1,6 @@
 """Euler's method as diffusers 0.42.1 has it: churn comes late."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -36,7 +36,8 @@ class DiffusersEuler(Euler):
             calls = [LinearCall(at=stop, step=self._late_step(stop, hat, z, end), draws=drawn) for (stop, end), hat, z, drawn in ends]
         else:
             calls = [LinearCall(at=stop, step=self._step(end, end.ratio)) for stop, end in pairwise(stops)]
-        return linear_plan(self.prediction_type, calls, stops[-1], self.grid.init_scale(stops[0]))
+        plan = linear_plan(self.prediction_type, calls, stops[-1], self.grid.init_scale(stops[0]))
+        return replace(plan, unreached=tuple(ratios[n + 1 :].tolist()))
 
     def _late_step(self, level: Level, raised: float, fresh: float, level_next: Level) -> Weights:
         """Return the weights of a step that raises its noise to a ratio after the call, in diffusers' order.

@@ -74,7 +74,7 @@ def _open_cached_properties() -> None:
     modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == "sdrt" and module is not None]
     classes = [each for module in modules for each in list(vars(module).values()) if isinstance(each, type)]
     for each in {attribute for kind in classes for attribute in vars(kind).values() if isinstance(attribute, functools.cached_property)}:
-        each.lock = threading.RLock()
+        each.lock = threading.RLock()  # type: ignore[attr-defined]
 
 
 on_child(_reset_all)

@@ -140,7 +140,7 @@ class Constants:
         for value, output in zip(results, operation.outputs, strict=False):
             if isinstance(output.type, TensorType) and not output.type.admits(value.shape):
                 raise ModelError(f"{place}: gives {list(value.shape)} where {output.type} is declared; the model is damaged")
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             return tuple(value.astype(np.float32) if value.dtype == np.float16 else value for value in results)
 
     def _operand(self, argument: Argument) -> Array:
@@ -152,7 +152,7 @@ class Constants:
 
     def _widened(self, value: Value) -> Array:
         array = self._raw(value)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             return array.astype(np.float32) if array.dtype == np.float16 else array
 
     def _raw(self, value: Value) -> Array:

@@ -43,7 +43,7 @@ def _array(owner: str, feature: Feature, inputs: Mapping[str, Any]) -> Array:
             f"{owner} input: expected {feature.name} {feature.dtype}{feature.shapes_text()}, "
             f"got {value.dtype}[{','.join(map(str, value.shape))}]"
         )
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(all="ignore"):
         return value.astype(_held(feature.dtype) if feature.kind == "array" else np.dtype(np.float32), copy=False)
 
 
@@ -56,5 +56,5 @@ def cast_output(value: Array, dtype: str, precision: str) -> Array:
     """Copy an output in the declared type; float16 stays float32 where float16 is ignored."""
     if dtype in ("", "float16"):
         dtype = "float16" if dtype and precision == "float16" else value.dtype.name
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         return np.array(value, dtype=np.dtype(dtype), order="C")

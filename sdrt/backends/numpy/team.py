@@ -81,9 +81,11 @@ class ThreadTeam:
                 work(block)
             return
 
+        # numpy's way with floating-point faults belongs to a thread: that of the caller holds for all
+        faults = np.geterr()
+
         def drain() -> None:
-            # a sigmoid's exp may overflow to infinity, which is the right answer there
-            with np.errstate(over="ignore", under="ignore"):
+            with np.errstate(**faults):
                 while True:
                     try:
                         block = queue.popleft()

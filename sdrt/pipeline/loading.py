@@ -26,6 +26,7 @@ from sdrt.models.coreml.component import find_controlnet
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
+from sdrt.values import Integer, Nullable
 
 __all__ = ["load"]
 
@@ -130,7 +131,7 @@ def load(
         raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the component's folder")
     chosen = _by_component(backend, _programs(opened))
     _check_programs(opened, chosen)
-    options = _options(chosen, numerics, backend_options, low_memory=reduce_memory)
+    options = _options(chosen, numerics, backend_options, limits, low_memory=reduce_memory)
     keep_loaded = not reduce_memory
     base = LoadedModel(opened.with_embeddings(_read_embeddings(embeddings)), chosen, options, keep_loaded=keep_loaded)
     if embeddings:
@@ -169,7 +170,7 @@ def load(
 
 
 def _options(
-    chosen: Mapping[ComponentName, Backend], numerics: Numerics, passed: Mapping[str, Any], *, low_memory: bool
+    chosen: Mapping[ComponentName, Backend], numerics: Numerics, passed: Mapping[str, Any], limits: Limits, *, low_memory: bool
 ) -> dict[ComponentName, BackendOptions]:
     """Return the options of every component, checked against those of its backend."""
     distinct = {each.name: each for each in chosen.values()}
@@ -178,10 +179,12 @@ def _options(
     neutral = {"compute_unit"} if passed.get("compute_unit") == "ALL" else set()
     if unknown := sorted(set(passed) - set(known) - neutral):
         raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
+    threads = Nullable(Integer(minimum=1)).check("threads", passed.get("threads"), "None is all cores")
+    limits.check("threads", "threads", threads or 1)
     return {
         component: BackendOptions(
             numerics=numerics,
-            threads=passed.get("threads"),
+            threads=threads,
             low_memory=low_memory,
             extra={name: passed[name] for name in each.option_names if name in passed},
         )

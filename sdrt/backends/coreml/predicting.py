@@ -8,6 +8,7 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.errors import ArrayContractError
 from sdrt.models.mlpackage.features import Feature
+from sdrt.printable import shown
 
 __all__ = ["cast_inputs", "cast_output"]
 
@@ -20,6 +21,8 @@ def cast_inputs(owner: str, features: Sequence[Feature], inputs: Mapping[str, An
     ArrayContractError : an input is missing, unknown, no array of numbers, or of a shape that is not allowed
     """
     names = [feature.name for feature in features]
+    if not isinstance(inputs, Mapping):
+        raise ArrayContractError(f"{owner} input: must be a mapping from names to arrays, got {shown(inputs)}; pass each by its name")
     if unknown := [name for name in inputs if name not in names]:
         raise ArrayContractError(f"{owner} input: does not take {', '.join(map(str, unknown))}; it takes {', '.join(names) or 'nothing'}")
     if missing := [feature.name for feature in features if feature.name not in inputs and feature.default is None]:
@@ -34,7 +37,7 @@ def _array(owner: str, feature: Feature, inputs: Mapping[str, Any]) -> Array:
         return np.full(feature.shape, feature.default, _held(feature.dtype))
     try:
         value = np.asarray(inputs[feature.name])
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001 -- numpy asks the caller's own object for its items
         raise ArrayContractError(f"{owner} input: {feature.name} cannot be made an array ({error}); pass a numpy array") from None
     if value.dtype.kind not in "biuf":
         raise ArrayContractError(f"{owner} input: {feature.name} is {value.dtype}, where numbers are expected; pass a numpy array")

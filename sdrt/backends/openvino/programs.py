@@ -116,7 +116,10 @@ class Programs:
             module, self._module = self._module or self._open_module(), None
             converted = convert(module, inputs)
             if self._key is not None:
-                return self._core.read_model(str(keep(converted, self._folder(self._key, names))))
+                try:
+                    return self._core.read_model(str(keep(converted, self._folder(self._key, names))))
+                except OSError as error:
+                    raise ConfigError(f"cache_dir {str(self._options.cache)!r} cannot be written ({error}); None keeps nothing") from error
             self._converted[names] = converted
         return self._converted[names].clone()
 

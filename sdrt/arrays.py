@@ -11,8 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.errors import ArrayContractError
-from sdrt.values import Choice
+from sdrt.errors import ArrayContractError, ConfigError
 
 __all__ = [
     "F32",
@@ -56,7 +55,9 @@ def float_dtype(numerics: Numerics) -> np.dtype[np.floating[Any]]:
     >>> float_dtype("float64")
     dtype('float64')
     """
-    return np.dtype(_FLOAT_DTYPES[Choice(*_FLOAT_DTYPES).check("numerics", numerics, "choose one of those")])
+    if numerics not in _FLOAT_DTYPES:
+        raise ConfigError(f"numerics must be {' or '.join(map(repr, _FLOAT_DTYPES))}, got {numerics!r}; choose one of those")
+    return np.dtype(_FLOAT_DTYPES[numerics])
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ __all__ = [
     "FilePath",
     "Flag",
     "Function",
+    "Instance",
     "Integer",
     "Kind",
     "ListOf",
@@ -233,6 +234,21 @@ class Function(Kind[Callable[..., Any]]):
 
     def convert(self, value: object) -> Callable[..., Any]:
         if not callable(value):
+            raise RefusedError
+        return value
+
+
+class Instance(Kind[Any]):
+    """An object of a class."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def describe(self) -> str:
+        return f"an object of the class {self.kind.__name__}"
+
+    def convert(self, value: object) -> Any:
+        if not isinstance(value, self.kind):
             raise RefusedError
         return value
 

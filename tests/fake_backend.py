@@ -46,7 +46,7 @@ class FakeBackend:
             "unet": self._predict,
             "vae_decoder": lambda z: {"image": np.tanh(np.repeat(np.repeat(z[:, :3], 8, axis=2), 8, axis=3))},
         }
-        network = FakeNetwork(component, signature(component, config, dtype), self.broken.get(component, computes[component]))
+        network = FakeNetwork(component, signature(component, config, dtype), self.broken.get(component) or computes[component])
         self.opened.append(network)
         self.options.append(options)
         self.asked_options.append(component_options)

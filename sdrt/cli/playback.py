@@ -18,7 +18,7 @@ __all__ = ["Recorded"]
 log = logging.getLogger("sdrt")
 
 # What must be the same for the picture to be the same, and no option of the call says.
-_OF_THE_PIPELINE = ("version", "model", "backend", "numerics", "embeddings", "vae_tiling", "remarks", "weights")
+_OF_THE_PIPELINE = ("version", "model", "backend", "numerics", "embeddings", "vae_tiling", "safety_checker", "remarks", "weights")
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class Recorded:
                 f"{self.file}: its record names the model {shown(settings.model)} and not where it lies; "
                 "pass --model with its folder or file"
             )
-        tiling = {"vae_tiling": True} if settings.vae_tiling else {}
+        loading = {name: True for name in ("vae_tiling", "safety_checker") if getattr(settings, name)}
         return replace(
             given,
             model=settings.model if given.model is None else given.model,
             backend=dict(settings.backend) if given.backend is None else given.backend,
             numerics=settings.numerics if given.numerics is None else given.numerics,
-            options=tiling | given.options,
+            options=loading | given.options,
         )
 
     def options(self, pictures: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sdrt.images.modes import alpha, check_mode, is_wide, self_contained, to_col
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Picture", "digest", "to_mask", "to_unit"]
+__all__ = ["Picture", "digest", "size_of", "to_mask", "to_soft_mask", "to_unit"]
 
 # A PIL image, or u8[H,W], u8[H,W,3]. Union and not |: the name is a value at run time, Image is not.
 Picture: TypeAlias = Union["Image", U8]
@@ -37,8 +37,24 @@ def to_unit(name: str, picture: Picture, height: int, width: int) -> F32:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 
 
+def size_of(name: str, picture: Picture) -> tuple[int, int]:
+    """Return the height and width of a picture that stands upright.
+
+    Raises
+    ------
+    ImageError : as of :func:`to_unit`
+    """
+    width, height = _open(name, picture).size
+    return height, width
+
+
 def to_mask(name: str, picture: Picture, height: int, width: int) -> F32:
-    """Return a picture as a mask, resized: f32[1,1,height,width], 1 for pixels of at least half white, else 0.
+    """Return a picture as a mask, resized: f32[1,1,height,width], 1 for pixels of at least half white, else 0; see :func:`to_soft_mask`."""
+    return (to_soft_mask(name, picture, height, width) >= 0.5).astype(np.float32)
+
+
+def to_soft_mask(name: str, picture: Picture, height: int, width: int) -> F32:
+    """Return a picture as a soft mask, resized: f32[1,1,height,width], how white each pixel is, from 0 to 1.
 
     Of a picture that is transparent anywhere, the opaque pixels are white.
 
@@ -51,7 +67,7 @@ def to_mask(name: str, picture: Picture, height: int, width: int) -> F32:
         channel = alpha(image)
         grey = _resized(to_colours(image) if channel is None else channel, height, width).convert("L")
         values = np.asarray(grey, np.float32) / np.float32(255)
-    return (values >= 0.5).astype(np.float32)[None, None]
+    return np.ascontiguousarray(values[None, None])
 
 
 def digest(name: str, picture: Picture) -> str:

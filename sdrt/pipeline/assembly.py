@@ -1,7 +1,7 @@
 """The object that :func:`sdrt.load` builds: a model, its ControlNets, its refiner, and the settings for decoding and checking pictures."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.fingerprint import fingerprint
 from sdrt.pipeline.loaded_model import LoadedModel
+from sdrt.pipeline.progress import Report
 from sdrt.pipeline.remarks import RemarkLog
 from sdrt.pipeline.safety_checker import blacken, flag
 
@@ -43,6 +44,8 @@ class Assembly:
         The most that a call may ask for.
     notes : mapping
         How a backend was set up, for the record of every picture.
+    assumed : mapping
+        The remarks of loading itself.
     remark_log : RemarkLog
         Where the pipeline's remarks are told, each once.
     """
@@ -56,6 +59,7 @@ class Assembly:
     safety_checker: bool = False
     limits: Limits = DEFAULT_LIMITS
     notes: Mapping[str, str] = field(default_factory=dict)
+    assumed: Mapping[str, str] = field(default_factory=dict)
     remark_log: RemarkLog = field(default_factory=RemarkLog)
 
     @property
@@ -81,37 +85,73 @@ class Assembly:
 
     @property
     def remarks(self) -> dict[str, str]:
-        """What the models assumed, and what opening their networks found so far."""
-        remarks = dict(self.base.model.remarks)
+        """What was assumed of the models, and what opening their networks found so far."""
+        remarks = dict(self.assumed)
+        pools = {"": self.base.networks} | {f"controlnet {k}: ": pool for k, pool in enumerate(self.controlnets)}
         if self.refiner is not None:
-            remarks |= {f"refiner: {topic}": text for topic, text in self.refiner.model.remarks.items()}
-        for k, controlnet in enumerate(self.controlnets):
-            remarks |= {f"controlnet {k}: {topic}": text for topic, text in controlnet.model.remarks.items()}
+            pools["refiner: "] = self.refiner.networks
+        for place, pool in pools.items():
+            remarks |= {f"{place}{topic}": text for topic, text in (*pool.model.remarks.items(), *pool.remarks.items())}
         return remarks
 
-    def load(self) -> None:
-        """Open every network that drawing needs."""
-        for component in self.base.drawing_components:
-            self.base.networks.get(component)
+    def load(self, report: Report) -> None:
+        """Open every network that drawing needs and that is not open yet.
+
+        Raises
+        ------
+        Cancelled : the caller cancelled before a network was opened
+        """
+        wanted = [(self.base.networks, component) for component in self.base.drawing_components]
         if self.refiner is not None:
             # the base model decodes the refiner's latents
-            for component in self.refiner.drawing_components:
-                if component != "vae_decoder":
-                    self.refiner.networks.get(component)
-        for controlnet in self.controlnets:
-            controlnet.get("controlnet")
+            wanted += [(self.refiner.networks, component) for component in self.refiner.drawing_components if component != "vae_decoder"]
+        wanted += [(controlnet, "controlnet") for controlnet in self.controlnets]
+        if self.safety_checker:
+            wanted.append((self.base.networks, "safety_checker"))
+        for pool, component in report.each("load", [(pool, component) for pool, component in wanted if not pool.is_open(component)]):
+            pool.get(component)
+        self.remark_log.tell(self.remarks)
 
-    def decode(self, latents: Float) -> "Generator[Image, None, None]":
-        """Decode latents float[n,C,h,w] to pictures, one at a time."""
-        return self.base.decode(latents, tiled=self.vae_tiling)
+    def decode(
+        self, latents: Float, report: Report, finish: "Callable[[Image], Image] | None" = None
+    ) -> "tuple[list[Image], tuple[bool, ...] | None]":
+        """Decode latents to pictures, and let the safety checker see each: the one door by which pictures leave.
 
-    def check(self, images: "list[Image]") -> "tuple[list[Image], tuple[bool, ...] | None]":
-        """Return the pictures, flagged ones blackened, and the safety checker's flags; None where the pipeline uses no checker."""
+        Parameters
+        ----------
+        latents : float[n,C,h,w]
+            Decoded one at a time, so that a batch needs no more memory than one picture.
+        report : Report
+        finish : callable or None
+            Applied to each picture before the safety checker sees it.
+
+        Returns
+        -------
+        images : list of n PIL images
+            Those that the safety checker flags are black.
+        flagged : tuple of n bool, or None
+            None for a pipeline without a checker.
+
+        Raises
+        ------
+        Cancelled : the caller cancelled before the last picture was ready
+        """
+        images: list[Image] = []
+        with closing(self.base.decode(latents, tiled=self.vae_tiling)) as decoded:
+            for done in range(len(latents)):
+                report("decode", done, len(latents))
+                picture = next(decoded)
+                images.append(picture if finish is None else finish(picture))
         if not self.safety_checker:
+            report.heed()
             return images, None
+        flagged: list[bool] = []
         with self.base.networks.using("safety_checker") as checker:
-            flagged = flag(checker, images, self.base.model.feature_extractor_config)
-        return blacken(images, flagged), flagged
+            for image in images:
+                report.heed()
+                flagged += flag(checker, [image], self.base.model.feature_extractor_config)
+        report.heed()
+        return blacken(images, flagged), tuple(flagged)
 
 
 def _fingerprints(model: Model, components: Iterable[ComponentName]) -> Iterator[tuple[str, str]]:

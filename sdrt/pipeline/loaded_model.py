@@ -10,16 +10,18 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.backends import PLAIN, Backend, BackendOptions, ComponentOptions
 from sdrt.backends.pool import NetworkPool
-from sdrt.errors import ConfigError, MissingFileError
+from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.guidance import Row
 from sdrt.images.png import to_pil
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.families import LatentFormat, MicroConditions, family_of
+from sdrt.option_kinds import OPTION_KINDS
 from sdrt.pipeline.conditions.text import TokenizedPrompts, encode_text, groups_of_rows, text_encoder_options, tokenize
-from sdrt.pipeline.vae_tiling import tiled_decode
+from sdrt.pipeline.vae_tiling import takes_tiles, tiled_decode
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
+from sdrt.values import read_values
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,6 +52,7 @@ class LoadedModel:
         self.networks = NetworkPool(model, backends, options, keep_loaded=keep_loaded)
         self.family = family_of(model)
         self.latent_format = LatentFormat.read(model.config("vae_decoder"))
+        self.defaults = read_values(f"{model.path}: default ", model.defaults, OPTION_KINDS, "correct its sdrt.json", ModelError)
         self._denoiser = model.config(self.family.denoiser)
         try:
             self.inpaints = self.family.inpaints(self._denoiser, self.latent_format)
@@ -136,5 +139,6 @@ class LoadedModel:
         with self.networks.using("vae_decoder") as decoder:
             for k in range(len(latents)):
                 z = latent_format.to_autoencoder(latents[k : k + 1]).astype(decoder.float_dtype(), copy=False)
-                image = tiled_decode(decoder, z, latent_format.tile, latent_format.pixels) if tiled else decoder(z=z)["image"]
+                tiles = tiled and takes_tiles(decoder)
+                image = tiled_decode(decoder, z, latent_format.tile, latent_format.pixels) if tiles else decoder(z=z)["image"]
                 yield from to_pil(np.asarray(image))

@@ -1,17 +1,15 @@
 """``sdrt.load``: a model's name or folder and a choice of backends become a pipeline."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sdrt.arrays import Numerics
-from sdrt.backends import Backend, BackendOptions, registry
+from sdrt.backends import Backend
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import (
-    COMPONENTS,
-    ComponentName,
     CoreMLFolder,
     Embedding,
     Pickled,
@@ -23,17 +21,47 @@ from sdrt.models import (
     read_embedding,
 )
 from sdrt.models.coreml.component import find_controlnet
+from sdrt.option_kinds import NUMERICS
 from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.backend_choice import check_programs, choose_backends, options_of_backends, own_choice, record_notes
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
-from sdrt.values import Integer, Nullable
+from sdrt.values import Anything, Choice, Either, FilePath, Flag, Instance, Integer, Kind, ListOf, MappingOf, Nullable, Text, read_values
 
 __all__ = ["load"]
 
-_CORE_ML = "coreml"
 
-# The options that every backend takes, beside those in its option_names.
-_COMMON_OPTIONS = ("threads",)
+class _Place(Kind[str | Path]):
+    """A path, or a name that means a model: text stays text, which may be the name of an embedded model or of a repository."""
+
+    def describe(self) -> str:
+        return "a name or a path"
+
+    def convert(self, value: object) -> str | Path:
+        path = FilePath().convert(value)
+        return str(value) if isinstance(value, str) else path
+
+
+_PLACE = _Place()
+
+_KINDS: Mapping[str, Kind[Any]] = {
+    "model": _PLACE,
+    "numerics": NUMERICS,
+    "embeddings": Nullable(Either(MappingOf(_PLACE), ListOf(Either(_PLACE, Instance(Embedding))))),
+    "controlnet": Nullable(Either(_PLACE, ListOf(_PLACE))),
+    "refiner": Nullable(_PLACE),
+    "vae": Nullable(_PLACE),
+    "variant": Nullable(Text(length=100, empty=False)),
+    "prediction_type": Nullable(Choice(*get_args(PredictionType))),
+    "pickled": Choice(*get_args(Pickled)),
+    "reduce_memory": Flag(),
+    "vae_tiling": Nullable(Flag()),
+    "safety_checker": Flag(),
+    "tokenizer": Nullable(_PLACE),
+    "config": Nullable(Either(_PLACE, MappingOf(Anything()))),
+    "limits": Instance(Limits),
+    "threads": Nullable(Integer(minimum=1)),
+}
 
 
 def load(
@@ -113,8 +141,10 @@ def load(
     >>> load("nano").model.name
     'nano'
     """
+    given = read_values("", {**backend_options, **locals()}, _KINDS)
+    limits.check("threads", "threads", given.get("threads") or 1)
     opened = open_model(
-        model,
+        given["model"],
         variant=variant,
         prediction_type=prediction_type,
         pickled=pickled,
@@ -129,20 +159,21 @@ def load(
         )
     if safety_checker and "safety_checker" not in opened.components:
         raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the component's folder")
-    chosen = _by_component(backend, _programs(opened))
-    _check_programs(opened, chosen)
-    options = _options(chosen, numerics, backend_options, limits, low_memory=reduce_memory)
+    chosen = choose_backends(backend, opened)
+    check_programs(opened, chosen)
+    options = options_of_backends(chosen, numerics, backend_options, low_memory=reduce_memory)
     keep_loaded = not reduce_memory
-    base = LoadedModel(opened.with_embeddings(_read_embeddings(embeddings)), chosen, options, keep_loaded=keep_loaded)
+    base = LoadedModel(opened.with_embeddings(_read_embeddings(given["embeddings"] or ())), chosen, options, keep_loaded=keep_loaded)
     if embeddings:
         # built now, so that a token that is already taken raises here
         _ = base.tokenizers
-    controls = [controlnet] if isinstance(controlnet, str | Path) else controlnet
+    controls = given["controlnet"] or ()
+    controls = [controls] if isinstance(controls, str | Path) else controls
     refining = None
     if refiner is not None:
         stored = open_model(refiner, variant=variant, pickled=pickled, limits=limits)
         stored = stored.as_refiner() if isinstance(stored, CoreMLFolder) else stored
-        _check_programs(stored, chosen)
+        check_programs(stored, chosen)
         refining = LoadedModel(stored, chosen, options, keep_loaded=keep_loaded)
         if not (base.family.takes_sizes and refining.family.takes_sizes):
             raise ConfigError(
@@ -163,33 +194,11 @@ def load(
         vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
         safety_checker=safety_checker,
         limits=limits,
-        notes={**_own_choice(opened, backend), **_notes(opened, options)},
+        notes=record_notes(opened, options),
+        assumed=own_choice(opened, backend),
     )
-    assembly.remark_log.tell({**_own_choice(opened, backend), **assembly.remarks})
+    assembly.remark_log.tell(assembly.remarks)
     return Pipeline(assembly)
-
-
-def _options(
-    chosen: Mapping[ComponentName, Backend], numerics: Numerics, passed: Mapping[str, Any], limits: Limits, *, low_memory: bool
-) -> dict[ComponentName, BackendOptions]:
-    """Return the options of every component, checked against those of its backend."""
-    distinct = {each.name: each for each in chosen.values()}
-    known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
-    # it restricts nothing, and so a program may say it whatever runs its networks
-    neutral = {"compute_unit"} if passed.get("compute_unit") == "ALL" else set()
-    if unknown := sorted(set(passed) - set(known) - neutral):
-        raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
-    threads = Nullable(Integer(minimum=1)).check("threads", passed.get("threads"), "None is all cores")
-    limits.check("threads", "threads", threads or 1)
-    return {
-        component: BackendOptions(
-            numerics=numerics,
-            threads=threads,
-            low_memory=low_memory,
-            extra={name: passed[name] for name in each.option_names if name in passed},
-        )
-        for component, each in chosen.items()
-    }
 
 
 def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled, limits: Limits) -> StoredModel:
@@ -206,46 +215,6 @@ def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickl
     return controlnet
 
 
-def _check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) -> None:
-    """Check that packages run on Core ML and nothing else does, before anything is opened."""
-    programs = _programs(model)
-    for component in model.components:
-        name = chosen[component].name
-        if component in programs and name != _CORE_ML and name in registry.names():
-            raise ConfigError(
-                f"{model.path}: holds Core ML packages, which backend={name!r} cannot run; pass backend='coreml', or their source model"
-            )
-        if component not in programs and name == _CORE_ML:
-            raise ConfigError(
-                f"{model.path}: its {component} is no Core ML package; convert the model ('sdrt convert --model-version {model.path}') and "
-                "pass the folder of packages, or choose another backend"
-            )
-
-
-def _programs(model: StoredModel) -> frozenset[ComponentName]:
-    """Return the components that are Core ML packages, if the model has them."""
-    if not isinstance(model, CoreMLFolder):
-        return frozenset()
-    return frozenset(COMPONENTS).difference(*(override.components for override in model.overrides))
-
-
-def _own_choice(model: StoredModel, backend: object) -> dict[str, str]:
-    """Return the remark that a backend was chosen for a model that others cannot run."""
-    if backend is not None or not isinstance(model, CoreMLFolder):
-        return {}
-    return {"chosen backend": f"{_CORE_ML}, since {model.layout.path} holds Core ML packages"}
-
-
-def _notes(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
-    """Return Core ML's options and its rounding of inputs, for the record."""
-    if not isinstance(model, CoreMLFolder):
-        return {}
-    from sdrt.backends.coreml.options import recorded
-
-    rounding = {"timesteps": "rounded to float16"} if model.limits.timestep_dtype == "float16" else {}
-    return {**recorded(options["unet"]), **rounding}
-
-
 def _scaling_factor(model: StoredModel) -> float:
     """Return the factor of the model's own VAE, for a single-file VAE that replaces it and does not state one."""
     if isinstance(model, SingleFileModel):
@@ -256,30 +225,4 @@ def _scaling_factor(model: StoredModel) -> float:
 def _read_embeddings(embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding]) -> list[Embedding]:
     if isinstance(embeddings, Mapping):
         return [read_embedding(file, token) for token, file in embeddings.items()]
-    if isinstance(embeddings, str | Path):
-        raise ConfigError(
-            f"embeddings must be a list of files, or a mapping from token to file, got the single {str(embeddings)!r}; write [file]"
-        )
     return [each if isinstance(each, Embedding) else read_embedding(each) for each in embeddings]
-
-
-def _by_component(
-    backend: str | Backend | Mapping[str, str | Backend] | None, programs: Collection[ComponentName]
-) -> dict[ComponentName, Backend]:
-    """Return the backend of each component; where nothing is said that is ``coreml`` for the programs of a model, else ``numpy``."""
-    if backend is None:
-        backend = {}
-    if not isinstance(backend, Mapping):
-        one = _resolve(backend)
-        return dict.fromkeys(COMPONENTS, one)
-    if unknown := sorted(set(backend) - set(COMPONENTS)):
-        raise ConfigError(f"backend must be given for components among {', '.join(COMPONENTS)}, got {', '.join(unknown)}; correct the name")
-    return {component: _resolve(backend.get(component, _CORE_ML if component in programs else "numpy")) for component in COMPONENTS}
-
-
-def _resolve(backend: str | Backend) -> Backend:
-    if isinstance(backend, str):
-        return registry.get(backend)
-    if not hasattr(backend, "open"):
-        raise ConfigError(f"backend must be a name, a Backend, or a mapping by component, got {type(backend).__name__}; pass one of those")
-    return backend

@@ -1,10 +1,14 @@
 """The pipeline: its methods turn a prompt and options into a run of the one loop."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Self, Unpack
 
-from sdrt.arrays import Float, Numerics
+import numpy as np
+
+from sdrt.arrays import Float, Numerics, TensorSpec, check_array, check_finite
+from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.images.inputs import Picture
 from sdrt.models import Model
 from sdrt.option_kinds import PROMPT
@@ -19,7 +23,7 @@ from sdrt.pipeline.options import (
     SDXLSizes,
     given_options,
 )
-from sdrt.pipeline.progress import OnProgress
+from sdrt.pipeline.progress import Cancelled, OnProgress, Report
 from sdrt.pipeline.resolve import Resolved, resolve
 from sdrt.pipeline.results import Result
 from sdrt.pipeline.step import Step
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["GenerateOptions", "Pipeline", "Result", "Step"]
+
+log = logging.getLogger("sdrt")
 
 
 class Pipeline:
@@ -130,16 +136,19 @@ class Pipeline:
         num_images : int
             How many images to draw in one batch.
         num_inference_steps : int, optional
-            How many denoising steps to take. None: the model's own number (in ``sdrt.json``), else 50.
+            How many denoising steps to take. None: the model's own number (in ``sdrt.json``), else 50; 4 for a latent consistency model on
+            its own scheduler.
         guidance_scale : float, optional
-            Strength of classifier-free guidance. 1 or less turns it off and halves the work. None: the model's own scale, else 7.5.
+            Strength of classifier-free guidance. 1 or less turns it off and halves the work. None: the model's own scale, else 7.5; 8.5
+            for a latent consistency model on its own scheduler.
         guidance_rescale : float
             How far to bring the standard deviation of the guided prediction back to that of the conditional one, from 0 (not at all) to 1.
             Try 0.7 for models with zero terminal signal-to-noise ratio.
         guidance_batching : "batched" or "sequential"
             Send all rows (each image with and without the prompt) through the U-Net together, or one after the other in less memory.
         height : int, optional
-            Pixels. None: the model's own size in ``sdrt.json``, else the size that the U-Net was trained on.
+            Pixels. None: for in-painting that of ``image``, rounded to a multiple of 8, and in its proportions if only the width is
+            passed; else the model's own size in ``sdrt.json``, else the size that the U-Net was trained on.
         width : int, optional
             As ``height``.
         scheduler : str, mapping, Sampler or DiffusersScheduler, optional
@@ -170,7 +179,9 @@ class Pipeline:
         image : Picture, optional
             For an in-painting model: the picture to change, a PIL image or ``uint8[H,W,3]``.
         mask_image : Picture, optional
-            For an in-painting model: a picture whose white areas are redrawn.
+            For an in-painting model: a picture whose white areas are redrawn. Pixels where it is black come back as they were, byte for
+            byte; where it is grey, the picture and what was drawn are mixed in its proportion. With ``compat="diffusers"`` all pixels are
+            what the VAE makes of them.
         control_image : Picture or ControlNetInput, or a sequence of them, optional
             One picture for each ControlNet of the pipeline. A :class:`sdrt.ControlNetInput` also holds the three options below.
         controlnet_conditioning_scale : float or sequence of float, optional
@@ -322,14 +333,47 @@ class Pipeline:
         """
         return self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)).settings
 
-    def decode(self, latents: Float) -> "list[Image]":
+    def decode(self, latents: Float, *, on_progress: OnProgress | None = None) -> "list[Image]":
         """Decode latents one at a time, so that a batch needs no more memory than one image.
+
+        A picture that the safety checker flags is black, if the pipeline uses one.
 
         Parameters
         ----------
         latents : float[n,C,h,w]
+        on_progress : callable, optional
+            As for :meth:`generate`; return False to cancel.
+
+        Returns
+        -------
+        list of n PIL images; empty if cancelled
+
+        Raises
+        ------
+        ArrayContractError : not latents of this model, or a NaN or an infinity in them
         """
-        return list(self._assembly.decode(latents))
+        assembly = self._assembly
+        self._check_latents(latents)
+        try:
+            images, flagged = assembly.decode(latents, Report(on_progress))
+        except Cancelled:
+            return []
+        assembly.remark_log.tell(assembly.remarks)
+        for k, is_flagged in enumerate(flagged or ()):
+            if is_flagged:
+                log.warning("picture %d of the latents is black: the safety checker flagged it", k)
+        return images
+
+    def _check_latents(self, latents: Float) -> None:
+        latent_format, limits = self._assembly.base.latent_format, self._assembly.limits
+        dtype = latents.dtype.name if isinstance(latents, np.ndarray) and latents.dtype.kind == "f" else "float32"
+        check_array("decode", TensorSpec("latents", dtype, (None, latent_format.channels, None, None)), latents)
+        check_finite("decode", "latents", latents)
+        limits.check("images", "the images of the latents", len(latents))
+        height, width = latents.shape[2:]
+        if not height * width:
+            raise ArrayContractError(f"decode: latents must have a height and a width, got {height} and {width}; pass those of a picture")
+        limits.check("pixels", "height times width of the latents' pictures", height * width * latent_format.pixels**2)
 
     def _resolve(self, prompt: str, negative_prompt: str | None, options: GenerateOptions) -> Resolved:
         repair = "call generate once for each prompt"
@@ -338,9 +382,16 @@ class Pipeline:
 
     # ---- the model in memory
 
-    def load(self) -> Self:
-        """Open every network that drawing needs, and return the pipeline."""
-        self._assembly.load()
+    def load(self, *, on_progress: OnProgress | None = None) -> Self:
+        """Open every network that drawing needs, and return the pipeline.
+
+        Parameters
+        ----------
+        on_progress : callable, optional
+            Called with a :class:`sdrt.Progress` before each network is opened; return False to leave the rest closed.
+        """
+        with suppress(Cancelled):
+            self._assembly.load(Report(on_progress))
         return self
 
     def unload(self) -> None:
@@ -352,6 +403,9 @@ class Pipeline:
         """Close the networks for good; later calls raise BackendError."""
         for pool in self._assembly.pools:
             pool.close()
+
+    def __reduce__(self) -> str:
+        raise ConfigError("a pipeline cannot be pickled or copied, as it holds open networks; call sdrt.load in each process")
 
     def __enter__(self) -> Self:
         return self

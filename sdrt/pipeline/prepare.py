@@ -77,7 +77,7 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
         start=drawn.start,
         noise=resolved.noise,
         phases=tuple(phases),
-        decode=lambda latents: list(assembly.decode(latents)),
+        decode=lambda latents: assembly.decode(latents, Report(), resolved.finish)[0],
     )
 
 

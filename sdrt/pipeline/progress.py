@@ -48,13 +48,13 @@ class Report:
     ----------
     on_progress : callable or None
         Its return value False cancels.
-    cancelled : threading.Event
+    cancelled : threading.Event or None
         Set to cancel, from any thread.
     """
 
-    def __init__(self, on_progress: OnProgress | None, cancelled: threading.Event) -> None:
+    def __init__(self, on_progress: OnProgress | None = None, cancelled: threading.Event | None = None) -> None:
         self._on_progress = None if on_progress is None else Function().check("on_progress", on_progress)
-        self._cancelled = cancelled
+        self._cancelled = threading.Event() if cancelled is None else cancelled
 
     def __call__(self, stage: Stage, index: int, total: int) -> None:
         """Report a piece that is about to begin.
@@ -65,6 +65,10 @@ class Report:
         """
         if not self._cancelled.is_set() and self._on_progress is not None and self._on_progress(Progress(stage, index, total)) is False:
             self._cancelled.set()
+        self.heed()
+
+    def heed(self) -> None:
+        """Raise Cancelled if the call was cancelled, between pieces that are too small to report."""
         if self._cancelled.is_set():
             raise Cancelled
 

@@ -5,9 +5,8 @@ prompts state their own; the pipeline records all of them in ``Settings.remarks`
 """
 
 import logging
+import threading
 from collections.abc import Mapping
-
-from sdrt.forking import ForkLock
 
 __all__ = ["RemarkLog"]
 
@@ -19,7 +18,7 @@ class RemarkLog:
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str]] = set()
-        self._lock = ForkLock()
+        self._lock = threading.Lock()
 
     def tell(self, remarks: Mapping[str, str]) -> None:
         """Log those of the remarks that were not logged before."""

@@ -2,46 +2,43 @@
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from sdrt._version import __version__
 from sdrt.arrays import Array
-from sdrt.errors import ConfigError, ModelError
+from sdrt.errors import ConfigError
 from sdrt.guidance import Guidance, choose_guidance
 from sdrt.images.inputs import to_unit
 from sdrt.limits import Limits
 from sdrt.models import ComponentName, ModelLimits
 from sdrt.models.families import MicroConditions
-from sdrt.option_kinds import OPTION_KINDS
 from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.call_remarks import call_remarks
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.inpaint import InpaintPictures, inpaint_pictures
 from sdrt.pipeline.conditions.text import TokenizedPrompts
+from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.scheduler_choice import beyond_config, choose_sampler, image_seq_len, lay_out, scheduler_name, scheduler_remarks
-from sdrt.printable import shown
-from sdrt.prompt import foreign_syntax
 from sdrt.records.settings import Settings
 from sdrt.rng import canonical_name
 from sdrt.rng import from_state as stream_from_state
 from sdrt.schedulers import Plan, Sampler
-from sdrt.values import read_values
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Resolved", "resolve"]
 
 log = logging.getLogger("sdrt")
 
 T = TypeVar("T")
-
-# The defaults of a run where neither the caller nor the model's folder sets a value.
-_DEFAULT_STEPS = 50
-_DEFAULT_GUIDANCE = 7.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -89,6 +86,11 @@ class Resolved:
         return tuple(self.settings.seed + k for k in range(self.settings.num_images))
 
     @property
+    def finish(self) -> "Callable[[Image], Image] | None":
+        """What becomes of each decoded picture: kept pixels are put back, which diffusers lets come through the VAE."""
+        return None if self.inpaint is None or self.settings.compat == "diffusers" else self.inpaint.paste
+
+    @property
     def truncated(self) -> tuple[str, str]:
         """The parts of the prompt and of the negative prompt that do not fit."""
         return _truncated(self.prompts)
@@ -114,6 +116,11 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     height, width, pixels = settings.height, settings.width, base.latent_format.pixels
     shape = (base.latent_format.channels, height // pixels, width // pixels)
     plan = lay_out(sampler, settings.num_inference_steps, image_seq_len(*shape[1:]), assembly.limits)
+    if settings.guidance_rescale and base.guidance_size is not None:
+        raise ConfigError(
+            f"guidance_rescale must be 0 for this model, whose U-Net takes the scale as an input, got {settings.guidance_rescale:g}; "
+            "leave it out"
+        )
     guidance = choose_guidance(
         settings.guidance_scale,
         settings.guidance_rescale,
@@ -124,7 +131,11 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
         for component, component_options in model.denoising_networks(settings, guidance.rows):
             model.networks.check(component, component_options)
     prompts = tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)
-    remarks = {**scheduler_remarks(base.model, scheduler), **_remarks(settings, prompts)}
+    remarks = {
+        **scheduler_remarks(base.model, scheduler),
+        **call_remarks(settings, _truncated(prompts), guidance, plan),
+        **default_remarks(base, sampler, options),
+    }
     assembly.remark_log.tell(remarks)
     return Resolved(
         settings=replace(settings, remarks={**settings.remarks, **remarks}),
@@ -156,8 +167,8 @@ def _settings(
 ) -> Settings:
     base, (rng, sampler_rng) = assembly.base, streams
     model = base.model
-    defaults = read_values(f"{model.path}: default ", model.defaults, OPTION_KINDS, "correct its sdrt.json", ModelError)
-    height, width = base.native_size()
+    defaults = defaults_of(base, sampler)
+    height, width = default_size(base, options)
     scheduler = options.get("scheduler")
     # the programs that compat names know neither weights nor chunks
     as_others = sampler.compat is not None
@@ -166,13 +177,13 @@ def _settings(
         negative_prompt=negative_prompt,
         seed=_seed(options.get("seed"), rng),
         num_images=_first(options.get("num_images"), 1),
-        num_inference_steps=_first(options.get("num_inference_steps"), defaults.get("num_inference_steps"), _DEFAULT_STEPS),
-        guidance_scale=_first(options.get("guidance_scale"), defaults.get("guidance_scale"), _DEFAULT_GUIDANCE),
+        num_inference_steps=_first(options.get("num_inference_steps"), defaults["num_inference_steps"]),
+        guidance_scale=_first(options.get("guidance_scale"), defaults["guidance_scale"]),
         guidance_rescale=_first(options.get("guidance_rescale"), 0.0),
         guidance_batching=_first(options.get("guidance_batching"), "batched"),
         eta=sampler.step_option_values().get("eta", 0.0),
-        height=_first(options.get("height"), defaults.get("height"), height),
-        width=_first(options.get("width"), defaults.get("width"), width),
+        height=height,
+        width=width,
         conditions=choices.record(),
         scheduler=scheduler_name(model, sampler),
         scheduler_config=sampler.config,
@@ -193,6 +204,7 @@ def _settings(
         remarks={**assembly.notes, **assembly.remarks},
         scheduler_options=beyond_config(scheduler, sampler, assembly.numerics),
         vae_tiling=assembly.vae_tiling,
+        safety_checker=assembly.safety_checker,
         weights=dict(assembly.weights),
     )
 
@@ -200,15 +212,6 @@ def _settings(
 def _truncated(prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]]) -> tuple[str, str]:
     *_, last = prompts[0].values()
     return last.truncated
-
-
-def _remarks(settings: Settings, prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]]) -> dict[str, str]:
-    """Return what is to be said about this call alone."""
-    # nothing is foreign to plain text
-    weighted = (settings.negative_prompt, settings.prompt) if settings.prompt_syntax == "weighted" else ()
-    foreign = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt).items()}
-    cut = zip(("prompt", "negative prompt"), _truncated(prompts), strict=True)
-    return foreign | {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
 
 
 def _seed(seed: int | None, rng: NoiseChoice) -> int:

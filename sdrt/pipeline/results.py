@@ -10,6 +10,7 @@ from sdrt.images.files import make_folder, picture_name, save_new_png
 from sdrt.images.grid import grid
 from sdrt.records.png_metadata import text_chunks
 from sdrt.records.settings import Settings
+from sdrt.values import FilePath, Text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,13 +72,15 @@ class Result:
         Raises
         ------
         ImageError : the folder cannot be created or written
+        ConfigError : not a path, or not a text
         """
-        folder = Path(folder)
-        make_folder(folder)
-        named = self.settings.prompt if title is None else title
+        place = FilePath().check("folder", folder)
+        named = self.settings.prompt if title is None else Text(length=None).check("title", title)
+        make_folder(place)
+        flagged = self.flagged or (None,) * len(self.images)
         return [
-            save_new_png(image, folder / picture_name(named, seed), text_chunks(self.settings, seed))
-            for image, seed in zip(self.images, self.seeds, strict=bool(self.images))
+            save_new_png(image, place / picture_name(named, seed), text_chunks(self.settings, seed, is_flagged))
+            for image, seed, is_flagged in zip(self.images, self.seeds, flagged, strict=bool(self.images))
         ]
 
     def _repr_png_(self) -> bytes | None:

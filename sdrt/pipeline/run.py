@@ -9,7 +9,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from sdrt.arrays import Array
+import numpy as np
+
+from sdrt.arrays import Array, check_finite
 from sdrt.guidance import Call, Guidance
 from sdrt.pipeline.denoiser import Denoiser
 from sdrt.pipeline.noise import RunNoise
@@ -73,6 +75,10 @@ def denoise(run: Run) -> Generator[Step, None, None]:
     """Iterate over a run: one denoiser call, one sampler step, one Step.
 
     Networks stay open from the first step until the generator ends or is closed.
+
+    Raises
+    ------
+    ArrayContractError : a step left a NaN or an infinity in the sample
     """
     sampler, plan, start = run.sampler, run.plan, run.start
     shape = start.latents.shape[1:]
@@ -84,10 +90,13 @@ def denoise(run: Run) -> Generator[Step, None, None]:
             for index in calls:
                 began = time.perf_counter()
                 call = Call(index - start.at, num_calls, float(run.timesteps[index]))
-                guided = phase.guidance(denoiser(state.x * plan.input_scale[index], call), call)
-                noise = run.noise.step(plan, index, paths, shape)
-                state = sampler.step(plan, state, guided.output, noise, unconditional_output=guided.unconditional)
-                state = start.keep(plan, state)
+                # numbers beyond a float's range are an error below, whatever the caller's program makes of them
+                with np.errstate(all="ignore"):
+                    guided = phase.guidance(denoiser(state.x * plan.input_scale[index], call), call)
+                    noise = run.noise.step(plan, index, paths, shape)
+                    state = sampler.step(plan, state, guided.output, noise, unconditional_output=guided.unconditional)
+                    state = start.keep(plan, state)
+                check_finite(f"step {call.index + 1} of {num_calls}", "the sample", state.x)
                 latents = state.x.view()
                 latents.flags.writeable = False
                 yield Step(call.index, num_calls, call.timestep, latents, time.perf_counter() - began, state, run.decode)

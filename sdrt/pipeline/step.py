@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args, overload
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.schedulers import State
+from sdrt.values import Choice, Integer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,6 +19,8 @@ __all__ = ["DecodeLatents", "PreviewKind", "Step"]
 DecodeLatents: TypeAlias = "Callable[[Float], list[Image]]"
 
 PreviewKind: TypeAlias = Literal["vae"]
+
+_KIND = Choice(*get_args(PreviewKind))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,7 +56,7 @@ class Step:
 
     @cached_property
     def preview(self) -> "list[Image]":
-        """The predicted ``x0`` of every image, decoded; runs the decoder, once."""
+        """The predicted ``x0`` of every image, decoded; runs the decoder, once, and the safety checker where the pipeline uses one."""
         return self.decode()
 
     @overload
@@ -78,15 +81,15 @@ class Step:
         ------
         ConfigError : ``image`` is not in the batch, or ``kind`` is unknown
         """
-        if kind not in get_args(PreviewKind):
-            raise ConfigError(f"kind must be {' or '.join(map(repr, get_args(PreviewKind)))}, got {kind!r}; leave it out")
+        _KIND.check("kind", kind, "leave it out")
         if image is None:
             return self._decode(self.x0)
         count = len(self.latents)
-        if image not in range(count):
-            raise ConfigError(f"image must be in [0, {count - 1}], got {image!r}; leave it out for all {count}")
-        image = int(image)
+        image = Integer(minimum=0, maximum=count - 1).check("image", image, f"leave it out for all {count}")
         return self._decode(self.x0[image : image + 1])[0]
+
+    def __reduce__(self) -> str:
+        raise ConfigError("a step cannot be pickled or copied, as it holds its networks; keep its latents, or its x0")
 
     def __repr__(self) -> str:
         shape = ",".join(map(str, self.latents.shape))

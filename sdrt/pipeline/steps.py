@@ -3,10 +3,11 @@
 import logging
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sdrt.errors import ConfigError
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.prepare import Drawn, draw, prepare
 from sdrt.pipeline.progress import Cancelled, OnProgress, Report
@@ -42,6 +43,7 @@ class Steps(Iterator[Step]):
         self._drawn = draw(assembly, resolved)
         self._latents = self._drawn.start.latents
         self._seconds: list[float] = []
+        self._lock = threading.Lock()
         self._error: BaseException | None = None
         self._result: Result | None = None
         self._loop = _walk(assembly, resolved, self._drawn, self._report)
@@ -85,19 +87,21 @@ class Steps(Iterator[Step]):
     def close(self) -> None:
         """Cancel and release the networks at once; only the iterating thread may call this."""
         self.cancel()
-        self._loop.close()
+        with self._alone():
+            self._loop.close()
 
     def __next__(self) -> Step:
-        try:
-            step = next(self._loop)
-        except (Cancelled, StopIteration):
-            raise StopIteration from None
-        except BaseException as error:
-            self._error = error
-            raise
-        self._latents = step.latents
-        self._seconds.append(step.seconds)
-        return step
+        with self._alone():
+            try:
+                step = next(self._loop)
+            except (Cancelled, StopIteration):
+                raise StopIteration from None
+            except BaseException as error:
+                self._error = error
+                raise
+            self._latents = step.latents
+            self._seconds.append(step.seconds)
+            return step
 
     def result(self) -> Result:
         """Make the remaining steps, and decode the images; a second call returns the same result.
@@ -116,21 +120,20 @@ class Steps(Iterator[Step]):
         if self._result is None:
             for _ in self:
                 pass
-            self._result = self._finish()
+            with self._alone():
+                self._result = self._finish()
         return self._result
 
     def _finish(self) -> Result:
         images: list[Image] = []
         flagged, cancelled = None, False
-        count = len(self.seeds)
         try:
-            with closing(self._assembly.decode(self._latents)) as decoded:
-                for done in range(count):
-                    self._report("decode", done, count)
-                    images.append(next(decoded))
-            images, flagged = self._assembly.check(images)
+            images, flagged = self._assembly.decode(self._latents, self._report, self._resolved.finish)
         except Cancelled:
-            images, cancelled = [], True
+            cancelled = True
+        for seed, is_flagged in zip(self.seeds, flagged or (), strict=False):
+            if is_flagged:
+                log.warning("the picture of seed %d is black: the safety checker flagged it", seed)
         self._assembly.remark_log.tell(self._assembly.remarks)
         return Result(
             images,
@@ -142,6 +145,24 @@ class Steps(Iterator[Step]):
             flagged=flagged,
             step_seconds=tuple(self._seconds),
         )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads out, and the callbacks of a step that is under way.
+
+        Raises
+        ------
+        ConfigError : a step is being made, or the images decoded
+        """
+        if not self._lock.acquire(blocking=False):
+            raise ConfigError("a call must be iterated by one thread at a time, got a second one; make a call of steps() in each thread")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def __reduce__(self) -> str:
+        raise ConfigError("a call under way cannot be pickled or copied; keep its result, or its settings")
 
     def __repr__(self) -> str:
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"

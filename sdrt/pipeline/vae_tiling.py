@@ -5,9 +5,15 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.backends.pool import CheckedNetwork
 
-__all__ = ["tiled_decode"]
+__all__ = ["takes_tiles", "tiled_decode"]
 
 _OVERLAP = 0.25  # fraction of a tile's side that it shares with the next tile
+
+
+def takes_tiles(decoder: CheckedNetwork) -> bool:
+    """Return whether a decoder takes pictures of any size; a Core ML package may take a few, and tiles have others at the edges."""
+    [z] = decoder.signature.inputs
+    return all(size is None for size in z.shape[2:]) and not decoder.signature.joint_sizes
 
 
 def tiled_decode(decoder: CheckedNetwork, z: Float, tile: int, scale: int) -> Float:

@@ -8,7 +8,7 @@ from sdrt.records.settings import Settings
 __all__ = ["parameters_text", "text_chunks"]
 
 
-def text_chunks(settings: Settings, seed: int) -> dict[str, str]:
+def text_chunks(settings: Settings, seed: int, flagged: bool | None = None) -> dict[str, str]:
     """Return the text chunks of one picture.
 
     Parameters
@@ -18,6 +18,8 @@ def text_chunks(settings: Settings, seed: int) -> dict[str, str]:
     seed : int
         The seed of this picture. The record holds it with ``num_images`` 1, and so draws this picture alone. If all pictures of a call drew
         from one stream, the record holds the whole call, and ``image`` is the index of this picture.
+    flagged : bool or None
+        Whether the safety checker blackened this picture, which the record says; None if there was no checker.
     """
     alone: dict[str, Any] = settings.to_dict()
     if not settings.shared_streams:
@@ -25,6 +27,8 @@ def text_chunks(settings: Settings, seed: int) -> dict[str, str]:
         alone |= {"seed": seed, "num_images": 1, "sampler_seed": second}
     else:
         alone |= {"image": seed - settings.seed}
+    if flagged is not None:
+        alone |= {"flagged": flagged}
     return {"parameters": parameters_text(settings, seed), "sdrt": json.dumps(alone, ensure_ascii=False, sort_keys=True, allow_nan=False)}
 
 

@@ -16,7 +16,7 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from PIL import Image
 
 import sdrt
-from sdrt.errors import ConfigError, ImageError, ModelError
+from sdrt.errors import ConfigError, ImageError
 from sdrt.pipeline import safety_checker as safety
 from tests.factories import Form, save_controlnet_folder, save_pipeline_folder, save_refiner_folder
 from tests.pictures import psnr
@@ -177,8 +177,11 @@ def test_in_painting_equals_diffusers_and_sees_picture_and_mask(models: Any, loa
     pipe, peer = load(models("inpaint")), open_peer("StableDiffusionInpaintPipeline", models("inpaint"))
     settings = QUICK | {"image": picture(1), "mask_image": mask()}
     want = peer_picture(peer, negative_prompt=NEGATIVE, strength=1.0, **settings)
+    assert psnr(drawn(pipe, compat="diffusers", **settings), want) >= 60
     got = drawn(pipe, **settings)
-    assert psnr(got, want) >= 60
+    redrawn = np.asarray(mask().convert("L").resize((want.shape[1], want.shape[0]), Image.Resampling.LANCZOS)) == 255
+    assert redrawn.any()
+    assert psnr(got[redrawn], want[redrawn]) >= 60
     moved(pipe, got, {"image": picture(2)}, **settings)
     moved(pipe, got, {"mask_image": Image.fromarray(255 - np.asarray(mask()))}, **settings)
 
@@ -277,11 +280,11 @@ def test_decoding_by_tiles_equals_diffusers(models: Any, load: Any) -> None:
 
 
 def test_the_safety_checker_says_what_diffusers_says(models: Any, load: Any) -> None:
-    pipe = load(models("sd1"), safety_checker=True)
+    pipe, unchecked = load(models("sd1"), safety_checker=True), load(models("sd1"))
     checker = StableDiffusionSafetyChecker.from_pretrained(models("sd1") / "safety_checker").eval()
     for seed in range(4):
         result = pipe.generate(PROMPT, seed=seed, **QUICK)
-        image = pipe.decode(result.latents)[0]
+        image = unchecked.decode(result.latents)[0]
         clip_input = torch.from_numpy(safety.clip_input([image], checker.config.vision_config.image_size))
         _, [want] = checker(images=np.asarray(image)[None].copy(), clip_input=clip_input)
         assert result.flagged == (want,)
@@ -299,9 +302,3 @@ def test_pictures_go_to_clip_as_its_own_processor_sends_them(extractor: dict[str
     want = CLIPImageProcessor(**extractor)(image, return_tensors="np")["pixel_values"]
     # Pillow rounds resized pixels to bytes; other resizers may round one byte apart
     np.testing.assert_allclose(safety.clip_input([image], 224, extractor), want, atol=2 / 255 / 0.26)
-
-
-@pytest.mark.parametrize("colours", ["half", [0.5, 0.5], [0.5, 0.5, None], 0.5])
-def test_colours_that_are_not_three_numbers_are_refused(colours: object) -> None:
-    with pytest.raises(ModelError, match=r"image_std of the feature extractor must be three numbers, got .*; correct"):
-        safety.clip_input([picture(5, 8, 8)], 224, {"image_std": colours})

@@ -264,7 +264,7 @@ def test_options_of_a_backend_reach_it_and_unknown_ones_are_refused(folder: Path
 
 @pytest.mark.parametrize("backend", [3, ["fake"], {"unet": 3}], ids=str)
 def test_what_is_no_backend_is_refused(folder: Path, backend: Any) -> None:
-    with pytest.raises(ConfigError, match=r"backend must be a name, a Backend, or a mapping by component, got (int|list)"):
+    with pytest.raises(ConfigError, match=r"backend must be a name, a Backend, or a mapping by component, got (3|\['fake'\])"):
         sdrt.load(folder, backend)
 
 

@@ -61,7 +61,8 @@ def test_the_shorter_one_is_repeated_which_its_denoiser_does_not_see(pipe: sdrt.
 def test_rows_without_a_small_common_multiple_go_through_the_denoiser_apart(pipe: sdrt.Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt, negative = words(4, "red"), words(3, "blue")
     assert [states.shape[1] for states in states_of(pipe, prompt, negative).values()] == [3 * 77, 4 * 77]
-    for options in ({}, {"num_images": 2}, {"num_images": 2, "guidance_batching": "sequential"}):
+    every: list[dict[str, Any]] = [{}, {"num_images": 2}, {"num_images": 2, "guidance_batching": "sequential"}]
+    for options in every:
         apart = pipe.generate(prompt, negative, **QUICK, **options)
         with monkeypatch.context() as patch:
             patch.setattr(text, "_MOST_REPEATED", 12)

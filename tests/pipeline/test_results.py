@@ -64,4 +64,4 @@ def test_a_cancelled_run_has_nothing_to_save_or_show(cancelled: sdrt.Result, tmp
 
 def test_a_result_is_one_readable_line(result: sdrt.Result, cancelled: sdrt.Result) -> None:
     assert repr(result) == "Result(3 images, 64x64, seeds 93 to 95, 2 steps of 'euler a')"
-    assert repr(cancelled) == "Result(cancelled, 64x64, seed 93, 2 steps of 'DDIMScheduler')"
+    assert repr(cancelled) == "Result(cancelled, 64x64, seed 93, 2 steps of 'ddim')"

@@ -149,7 +149,7 @@ def test_one_image_of_a_batch_is_decoded(pipe: sdrt.Pipeline) -> None:
         assert step.decode(k).tobytes() == every[k].tobytes() == step.preview[k].tobytes()
     outside: tuple[Any, ...] = (3, -1, "1")
     for image in outside:
-        with pytest.raises(ConfigError, match=rf"image must be in \[0, 2\], got {image!r}; leave it out for all 3"):
+        with pytest.raises(ConfigError, match=rf"image must be a whole number from 0 to 2, got {image!r}; leave it out for all 3"):
             step.decode(image)
     with pytest.raises(ConfigError, match="kind must be 'vae', got 'taesd'"):
         step.decode(kind="taesd")  # type: ignore[call-overload]
@@ -288,3 +288,88 @@ def test_a_call_that_is_over_cannot_be_cancelled(pipe: sdrt.Pipeline) -> None:
     assert steps.result() is result
     assert not result.cancelled
     assert not steps.cancelled
+
+
+def test_a_cancel_during_the_last_piece_is_heeded(folder: Path) -> None:
+    """The last image is decoded when the cancel comes: the result is cancelled, and says so."""
+    steps: sdrt.Steps
+
+    def decode(z: np.ndarray) -> dict[str, np.ndarray]:
+        steps.cancel()
+        return {"image": np.zeros((1, 3, 64, 64), np.float32)}
+
+    steps = sdrt.load(folder, FakeBackend({"vae_decoder": decode})).steps(PROMPT, **QUICK)
+    result = steps.result()
+    assert (result.cancelled, steps.cancelled, result.images) == (True, True, [])
+
+
+def test_opening_a_model_reports_its_networks_and_can_be_cancelled(folder: Path) -> None:
+    backend, told = FakeBackend(), list[sdrt.Progress]()
+    pipe = sdrt.load(folder, backend)
+
+    def twice(progress: sdrt.Progress) -> bool:
+        told.append(progress)
+        return len(told) < 3
+
+    assert pipe.load(on_progress=twice) is pipe
+    assert told == [sdrt.Progress("load", k, 3) for k in range(3)]
+    assert len(backend.opened) == 2
+    told.clear()
+    pipe.load(on_progress=told.append)
+    assert told == [sdrt.Progress("load", 0, 1)], "those that are open are not opened again"
+    assert len(backend.opened) == 3
+
+
+def test_decoding_reports_its_images_and_can_be_cancelled(pipe: sdrt.Pipeline) -> None:
+    latents, told = pipe.generate(PROMPT, num_images=3, **QUICK).latents, list[sdrt.Progress]()
+    assert len(pipe.decode(latents, on_progress=told.append)) == 3
+    assert told == [sdrt.Progress("decode", k, 3) for k in range(3)]
+    assert pipe.decode(latents, on_progress=lambda progress: progress.index < 1) == []
+
+
+# ---- one call, several threads
+
+
+def test_a_second_thread_in_one_call_is_refused_in_one_line(folder: Path) -> None:
+    reached, leave = threading.Event(), threading.Event()
+
+    def slow(sample: np.ndarray, **_: np.ndarray) -> dict[str, np.ndarray]:
+        reached.set()
+        assert leave.wait(20)
+        return {"noise_pred": sample}
+
+    steps = sdrt.load(folder, FakeBackend({"unet": slow})).steps(PROMPT, **QUICK)
+    worker = threading.Thread(target=steps.result)
+    worker.start()
+    assert reached.wait(20)
+    try:
+        for use in (lambda: next(steps), steps.result, steps.close):
+            with pytest.raises(ConfigError, match=r"^a call must be iterated by one thread at a time, got a second one; make a call"):
+                use()
+    finally:
+        leave.set()
+        worker.join(20)
+
+
+def test_a_callback_cannot_iterate_the_call_that_it_reports(pipe: sdrt.Pipeline) -> None:
+    steps = pipe.steps(PROMPT, on_progress=lambda progress: next(steps), **QUICK)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ConfigError, match=r"^a call must be iterated by one thread at a time"):
+        next(steps)
+
+
+# ---- numbers beyond a float's range
+
+
+@pytest.mark.parametrize("trap", [False, True])
+def test_a_step_that_leaves_the_range_of_floats_is_an_error(folder: Path, pipe: sdrt.Pipeline, trap: bool) -> None:
+    """Guidance of two finite predictions overflows: neither a warning of numpy nor an infinity comes out, whatever the caller's traps."""
+
+    def huge(sample: np.ndarray, **_: np.ndarray) -> dict[str, np.ndarray]:
+        predictions = np.full_like(sample, 3e38)
+        predictions[0] *= -1
+        return {"noise_pred": predictions}
+
+    with np.errstate(all="raise" if trap else "warn"):
+        with pytest.raises(ArrayContractError, match=r"^step 1 of 4: the sample holds 256 values of 256 that are NaN or infinite"):
+            next(sdrt.load(folder, FakeBackend({"unet": huge})).steps(PROMPT, **QUICK))
+        assert not pipe.generate(PROMPT, **QUICK).cancelled

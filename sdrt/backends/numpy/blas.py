@@ -6,6 +6,7 @@ first call enters and put back when the last one leaves. Under another BLAS (Acc
 """
 
 import ctypes
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,14 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sdrt.forking import ForkLock, on_child
-
 __all__ = ["one_thread"]
 
 _PREFIXES = ("scipy_openblas", "openblas")
 _SUFFIXES = ("64_", "")
 
-_lock = ForkLock()
+_lock = threading.Lock()
 _entered = 0
 _outside = 1  # the thread count to put back
 
@@ -42,21 +41,9 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            _entered = max(0, _entered - 1)  # a child that was forked in the call has left already
+            _entered -= 1
             if _entered == 0 and _outside != 1:
                 write(_outside)
-
-
-def _leave_all() -> None:
-    """Forget the calls of the parent's other threads, which will not leave here."""
-    global _entered
-    functions = _thread_functions() if _entered else None
-    if functions is not None and _outside != 1:
-        functions[1](_outside)
-    _entered = 0
-
-
-on_child(_leave_all)
 
 
 @cache

@@ -1,0 +1,121 @@
+"""Choose the backend of each component, with its options, and say so in the record."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sdrt.arrays import Numerics
+from sdrt.backends import Backend, BackendOptions, registry
+from sdrt.errors import ConfigError
+from sdrt.models import COMPONENTS, ComponentName, CoreMLFolder, StoredModel
+from sdrt.values import Kind, ListOf, RefusedError, Text
+
+__all__ = ["check_programs", "choose_backends", "options_of_backends", "own_choice", "record_notes"]
+
+_CORE_ML = "coreml"
+
+# The options that every backend takes, beside those in its option_names.
+_COMMON_OPTIONS = ("threads",)
+
+
+class _Backend(Kind[Backend]):
+    """An object with the attributes of :class:`sdrt.backends.Backend`, as far as can be seen without opening a network."""
+
+    def describe(self) -> str:
+        return "a name, a Backend, or a mapping by component"
+
+    def convert(self, value: object) -> Any:
+        if isinstance(value, type) or not callable(self._attribute(value, "open")):
+            raise RefusedError
+        Text(length=100, empty=False).convert(self._attribute(value, "name"))
+        for names in ("option_names", "component_options"):
+            held = self._attribute(value, names)
+            ListOf(Text()).convert(tuple(held) if isinstance(held, Collection) and not isinstance(held, str) else held)
+        return value
+
+    @staticmethod
+    def _attribute(value: object, name: str) -> Any:
+        try:
+            return getattr(value, name)
+        except Exception:  # noqa: BLE001 -- a caller's class may raise anything in a property
+            raise RefusedError from None
+
+
+_BACKEND = _Backend()
+
+
+def choose_backends(backend: str | Backend | Mapping[str, str | Backend] | None, model: StoredModel) -> dict[ComponentName, Backend]:
+    """Return the backend of each component; where nothing is said that is ``coreml`` for the programs of a model, else ``numpy``."""
+    programs = _programs(model)
+    if backend is None:
+        backend = {}
+    if not isinstance(backend, Mapping):
+        one = _resolve(backend)
+        return dict.fromkeys(COMPONENTS, one)
+    if unknown := sorted(map(str, set(backend) - set(COMPONENTS))):
+        raise ConfigError(f"backend must be given for components among {', '.join(COMPONENTS)}, got {', '.join(unknown)}; correct the name")
+    return {component: _resolve(backend.get(component, _CORE_ML if component in programs else "numpy")) for component in COMPONENTS}
+
+
+def _resolve(backend: str | Backend) -> Backend:
+    return registry.get(backend) if isinstance(backend, str) else _BACKEND.check("backend", backend, "pass one of those")
+
+
+def options_of_backends(
+    chosen: Mapping[ComponentName, Backend], numerics: Numerics, passed: Mapping[str, Any], *, low_memory: bool
+) -> dict[ComponentName, BackendOptions]:
+    """Return the options of every component, checked against those of its backend."""
+    distinct = {each.name: each for each in chosen.values()}
+    known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
+    # it restricts nothing, and so a program may say it whatever runs its networks
+    neutral = {"compute_unit"} if passed.get("compute_unit") == "ALL" else set()
+    if unknown := sorted(set(passed) - set(known) - neutral):
+        raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
+    return {
+        component: BackendOptions(
+            numerics=numerics,
+            threads=passed.get("threads"),
+            low_memory=low_memory,
+            extra={name: passed[name] for name in each.option_names if name in passed},
+        )
+        for component, each in chosen.items()
+    }
+
+
+def check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) -> None:
+    """Check that packages run on Core ML and nothing else does, before anything is opened."""
+    programs = _programs(model)
+    for component in model.components:
+        name = chosen[component].name
+        if component in programs and name != _CORE_ML and name in registry.names():
+            raise ConfigError(
+                f"{model.path}: holds Core ML packages, which backend={name!r} cannot run; pass backend='coreml', or their source model"
+            )
+        if component not in programs and name == _CORE_ML:
+            raise ConfigError(
+                f"{model.path}: its {component} is no Core ML package; convert the model ('sdrt convert --model-version {model.path}') and "
+                "pass the folder of packages, or choose another backend"
+            )
+
+
+def _programs(model: StoredModel) -> frozenset[ComponentName]:
+    """Return the components that are Core ML packages, if the model has them."""
+    if not isinstance(model, CoreMLFolder):
+        return frozenset()
+    return frozenset(COMPONENTS).difference(*(override.components for override in model.overrides))
+
+
+def own_choice(model: StoredModel, backend: object) -> dict[str, str]:
+    """Return the remark that a backend was chosen for a model that others cannot run."""
+    if backend is not None or not isinstance(model, CoreMLFolder):
+        return {}
+    return {"chosen backend": f"{_CORE_ML}, since {model.layout.path} holds Core ML packages"}
+
+
+def record_notes(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
+    """Return Core ML's options and its rounding of inputs, for the record."""
+    if not isinstance(model, CoreMLFolder):
+        return {}
+    from sdrt.backends.coreml.options import recorded
+
+    rounding = {"timesteps": "rounded to float16"} if model.limits.timestep_dtype == "float16" else {}
+    return {**recorded(options["unet"]), **rounding}

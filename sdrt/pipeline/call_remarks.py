@@ -1,0 +1,40 @@
+"""What is to be said about one call: text that was cut or is foreign, and options without effect."""
+
+from sdrt.guidance import Guidance
+from sdrt.printable import shown
+from sdrt.prompt import foreign_syntax
+from sdrt.records.settings import Settings
+from sdrt.schedulers import Plan
+
+__all__ = ["call_remarks"]
+
+
+def call_remarks(settings: Settings, truncated: tuple[str, str], guidance: Guidance, plan: Plan) -> dict[str, str]:
+    """Return the remarks of a call.
+
+    Parameters
+    ----------
+    settings : Settings
+    truncated : the parts of the prompt and of the negative prompt that were cut
+    guidance : Guidance
+    plan : Plan
+    """
+    # nothing is foreign to plain text
+    weighted = (settings.negative_prompt, settings.prompt) if settings.prompt_syntax == "weighted" else ()
+    remarks = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt).items()}
+    cut = zip(("prompt", "negative prompt"), truncated, strict=True)
+    remarks |= {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
+    return remarks | {f"ignored {name}": reason for name, reason in _without_effect(settings, guidance, plan).items()}
+
+
+def _without_effect(settings: Settings, guidance: Guidance, plan: Plan) -> dict[str, str]:
+    """Return the options that this call does not read, each with the reason."""
+    reasons: dict[str, str] = {}
+    if "negative" not in guidance.rows:
+        off = f"guidance is off at guidance_scale {settings.guidance_scale:g}"
+        why = "this model takes the scale of guidance as an input of its U-Net" if guidance.unet_inputs else off
+        reasons |= {name: why for name in ("negative_prompt", "guidance_rescale") if getattr(settings, name)}
+    if not any(plan.draws):
+        names = [name for name in ("sampler_rng", "sampler_seed") if getattr(settings, name) is not None]
+        reasons |= dict.fromkeys(names, f"{settings.scheduler} draws no fresh noise")
+    return reasons

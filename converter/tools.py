@@ -3,7 +3,6 @@
 import importlib
 import logging
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sdrt.errors import MissingExtraError
+from sdrt.forking import ForkLock
 
 __all__ = ["conversion_toolkit", "quiet", "require_packages", "silence_resource_tracker", "toolkit", "validated_once"]
 
@@ -24,7 +24,7 @@ __all__ = ["conversion_toolkit", "quiet", "require_packages", "silence_resource_
 _LOGGERS = ("coremltools", "diffusers", "transformers", "torch")
 
 # Filters, levels and progress bars belong to the process: two threads that convert at once would undo each other's.
-_lock = threading.RLock()
+_lock = ForkLock(reentrant=True)
 
 
 def require_packages(*names: str) -> None:

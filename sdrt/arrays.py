@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.errors import ArrayContractError, ConfigError
+from sdrt.errors import ArrayContractError
+from sdrt.values import Choice
 
 __all__ = [
     "F32",
@@ -55,9 +56,7 @@ def float_dtype(numerics: Numerics) -> np.dtype[np.floating[Any]]:
     >>> float_dtype("float64")
     dtype('float64')
     """
-    if numerics not in _FLOAT_DTYPES:
-        raise ConfigError(f"numerics must be {' or '.join(map(repr, _FLOAT_DTYPES))}, got {numerics!r}; choose one of those")
-    return np.dtype(_FLOAT_DTYPES[numerics])
+    return np.dtype(_FLOAT_DTYPES[Choice(*_FLOAT_DTYPES).check("numerics", numerics, "choose one of those")])
 
 
 @dataclass(frozen=True)

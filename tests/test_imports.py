@@ -12,12 +12,13 @@ import sdrt
 
 ROOT = Path(sdrt.__file__).parent
 
-# What every room may import: errors, and the gate through which files, their values and those of callers pass.
-EVERYWHERE = {"errors", "files", "json_text", "limits", "printable", "values"}
+# What every room may import: errors, locks that survive a fork, and the gate through which files, their values and those of callers pass.
+EVERYWHERE = {"errors", "forking", "files", "json_text", "limits", "printable", "values"}
 
 # The packages and modules of ARCHITECTURE.md: each may import those named here, itself, and what stands above.
 MAY_IMPORT = {
     "_version": set(),
+    "forking": set(),
     "printable": set(),
     "errors": {"printable"},
     "limits": {"errors"},
@@ -77,7 +78,7 @@ def test_every_import_follows_the_plan(file: Path) -> None:
 
 
 # The converter uses models and their networks, neither pipeline nor schedulers.
-CONVERTER_MAY_IMPORT = {"_version", "arrays", "backends", "cli", "errors", "host", "models", "tokenizer"}
+CONVERTER_MAY_IMPORT = {"_version", "arrays", "backends", "cli", "errors", "forking", "host", "models", "tokenizer"}
 
 
 @pytest.mark.parametrize("file", sorted((ROOT.parent / "converter").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT.parent)))

@@ -10,7 +10,7 @@ ROOT = HERE.parent
 FILES = sorted(HERE.rglob("*.py"))
 
 # What each module at the top of tests/ is about, if it is no module of sdrt: a document, or the house as a whole.
-ABOUT_THE_HOUSE = {"faq", "imports", "layout", "portability", "public_names", "readme"}
+ABOUT_THE_HOUSE = {"audit", "faq", "imports", "layout", "portability", "public_names", "readme", "soak"}
 # The suite that authors of plug-ins run over their own backend, and what lies beside sdrt.
 BESIDE_SDRT = {"contract", "converter", "fuzz", "training"}
 

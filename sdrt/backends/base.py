@@ -2,14 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any, Protocol, Self, runtime_checkable
 
 from sdrt.arrays import Array, Numerics, Signature, float_dtype
 from sdrt.backends.component_options import PLAIN, ComponentOptions
-from sdrt.errors import ConfigError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
+from sdrt.values import Anything, Flag, Integer, MappingOf, Nullable
 
 __all__ = ["Backend", "BackendOptions", "Network", "TraceableNetwork"]
 
@@ -38,10 +37,9 @@ class BackendOptions:
 
     def __post_init__(self) -> None:
         float_dtype(self.numerics)
-        if self.threads is not None and (not isinstance(self.threads, Integral) or self.threads < 1):
-            raise ConfigError(
-                f"threads must be a whole number of at least 1, or None for all cores, got {self.threads!r}; pass such a number"
-            )
+        Nullable(Integer(minimum=1)).check("threads", self.threads, "None is all cores")
+        Flag().check("low_memory", self.low_memory)
+        MappingOf(Anything()).check("extra", self.extra)
 
 
 class Network(Protocol):

@@ -19,7 +19,6 @@ sdrt.errors.BackendError: vae_decoder: this network is closed; open the model ag
 """
 
 import copy
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from typing import Self
 
 from sdrt.arrays import Array, Signature, TensorSpec
 from sdrt.errors import ArrayContractError, BackendError, ConfigError
+from sdrt.forking import ForkLock
 
 __all__ = ["BoundNetwork"]
 
@@ -60,7 +60,7 @@ class BoundNetwork(ABC):
         self._constants: Mapping[str, Array] = {}
         self._parent: BoundNetwork | None = None
         # private to this class: one lock for a network and all that are bound from it, and the number of running calls
-        self.__lock = threading.Lock()
+        self.__lock = ForkLock()
         self.__calls, self.__closed, self.__released = 0, False, False
 
     @property

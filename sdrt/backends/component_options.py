@@ -6,6 +6,7 @@ from typing import Any
 
 from sdrt.errors import ConfigError
 from sdrt.models.components import ComponentName
+from sdrt.values import Integer
 
 __all__ = ["PLAIN", "ComponentOptions", "check_component_options"]
 
@@ -28,8 +29,7 @@ class ComponentOptions:
     clip_skip: int = 0
 
     def __post_init__(self) -> None:
-        if self.clip_skip < 0:
-            raise ConfigError(f"clip_skip must be at least 0, got {self.clip_skip}; 0 skips no layer")
+        Integer(minimum=0).check("clip_skip", self.clip_skip, "0 skips no layer")
 
     def chosen(self) -> dict[str, Any]:
         """Collect the options that differ from their defaults, by name.

@@ -1,6 +1,5 @@
 """The networks of one model, opened when first needed, with every input and output checked."""
 
-import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwork
 from sdrt.backends.component_options import PLAIN, ComponentOptions, check_component_options
 from sdrt.errors import BackendError, ConfigError, WeightsError
+from sdrt.forking import ForkLock
 from sdrt.models.base import Model
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.recorded import RecordedModel
@@ -122,7 +122,7 @@ class NetworkPool:
         self._networks: dict[tuple[ComponentName, ComponentOptions], CheckedNetwork] = {}
         self._users: Counter[tuple[ComponentName, ComponentOptions]] = Counter()
         self._remarks: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._closed = False
 
     @contextmanager

@@ -17,6 +17,11 @@ class RecordedModel:
         self._model = model
         self._given: list[tuple[ComponentName, ComponentTensors]] = []
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The model's own class: a backend may ask ``isinstance`` whether it can run the model."""
+        return type(self._model)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 

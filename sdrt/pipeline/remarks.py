@@ -5,8 +5,9 @@ prompts state their own; the pipeline records all of them in ``Settings.remarks`
 """
 
 import logging
-import threading
 from collections.abc import Mapping
+
+from sdrt.forking import ForkLock
 
 __all__ = ["RemarkLog"]
 
@@ -18,7 +19,7 @@ class RemarkLog:
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str]] = set()
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def tell(self, remarks: Mapping[str, str]) -> None:
         """Log those of the remarks that were not logged before."""

@@ -49,7 +49,7 @@ def test_other_options_are_another_network_and_equal_ones_the_same(folder: Path)
 
 
 def test_values_that_no_network_can_take_are_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"clip_skip must be at least 0, got -1; 0 skips no layer"):
+    with pytest.raises(ConfigError, match=r"clip_skip must be a whole number of at least 0, got -1; 0 skips no layer"):
         ComponentOptions(clip_skip=-1)
     backend = FakeBackend()
     with pytest.raises(ConfigError, match=r"clip_skip must be below 3, the layers of this model's text_encoder, got 3; skip fewer"):

@@ -78,6 +78,6 @@ def test_options_are_checked_on_construction() -> None:
     with pytest.raises(ConfigError, match=r"numerics must be 'float32' or 'float64', got 'float16'"):
         BackendOptions(numerics="float16")  # type: ignore[arg-type]
     for threads in (0, 2.5, "2"):
-        with pytest.raises(ConfigError, match=f"threads must be a whole number of at least 1, or None for all cores, got {threads!r}"):
+        with pytest.raises(ConfigError, match=f"threads must be a whole number of at least 1, or null, got {threads!r}"):
             BackendOptions(threads=threads)  # type: ignore[arg-type]
     assert BackendOptions(threads=np.int64(2)).threads == 2  # type: ignore[arg-type]

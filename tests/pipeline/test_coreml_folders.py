@@ -289,7 +289,7 @@ def test_what_cannot_be_is_said_at_once(tree: TREE, sources: Callable[[Form], Pa
         open_model(folder).tensors("unet")
     with pytest.raises(ConfigError, match=r"unknown option compute_units; with backend coreml the options are threads, compute_unit"):
         sdrt.load(folder, backend="coreml", compute_units="ALL")
-    with pytest.raises(ConfigError, match=r"compute_unit must be ALL, CPU_ONLY, CPU_AND_GPU, CPU_AND_NE, got 'GPU'"):
+    with pytest.raises(ConfigError, match=r"compute_unit must be 'ALL' or 'CPU_ONLY' or 'CPU_AND_GPU' or 'CPU_AND_NE', got 'GPU'"):
         sdrt.load(folder, backend="coreml", compute_unit="GPU")
     with pytest.raises(ConfigError, match=r"numerics='float64' is for backends with weights"):
         sdrt.load(folder, backend="coreml", numerics="float64")

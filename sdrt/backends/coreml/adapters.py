@@ -79,7 +79,9 @@ def to_package_layout(spec: TensorSpec, feature: Feature, value: Array) -> Array
         value = value.transpose(0, 2, 1)[:, :, None, :]
     elif spec.name == "time_ids" and len(default_shape(feature)) == 1:
         value = value.reshape(-1)
-    return np.ascontiguousarray(value, feature.dtype or value.dtype)
+    # float16 rounds small values to 0 and large ones to infinity
+    with np.errstate(all="ignore"):
+        return np.ascontiguousarray(value, feature.dtype or value.dtype)
 
 
 def canonical_shape(spec: TensorSpec, shape: Shape) -> Shape:

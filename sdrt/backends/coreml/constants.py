@@ -3,7 +3,6 @@
 float16 is widened to float32 here, once: every operation computes in float32.
 """
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml.ops import OPERATIONS
 from sdrt.backends.coreml.place import Place, failing
 from sdrt.errors import ModelError
+from sdrt.forking import ForkLock
 from sdrt.models.mlpackage.blob import BlobFiles
 from sdrt.models.mlpackage.mil import Argument, Blob, Block, Operation, TensorType, Value
 
@@ -35,7 +35,7 @@ class KeptArrays:
         self.limit = limit
         self._arrays: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     @property
     def bytes(self) -> int:
@@ -140,7 +140,7 @@ class Constants:
         for value, output in zip(results, operation.outputs, strict=False):
             if isinstance(output.type, TensorType) and not output.type.admits(value.shape):
                 raise ModelError(f"{place}: gives {list(value.shape)} where {output.type} is declared; the model is damaged")
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             return tuple(value.astype(np.float32) if value.dtype == np.float16 else value for value in results)
 
     def _operand(self, argument: Argument) -> Array:
@@ -152,7 +152,7 @@ class Constants:
 
     def _widened(self, value: Value) -> Array:
         array = self._raw(value)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             return array.astype(np.float32) if array.dtype == np.float16 else array
 
     def _raw(self, value: Value) -> Array:

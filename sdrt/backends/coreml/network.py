@@ -1,6 +1,5 @@
 """A network of Core ML packages behind the canonical contract: any number of rows, float32, the contract's names."""
 
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -13,6 +12,7 @@ from sdrt.backends.coreml.runner import Runner
 from sdrt.backends.coreml.signatures import rows_of
 from sdrt.backends.coreml.tracing import TraceablePackages
 from sdrt.errors import ArrayContractError, BackendError
+from sdrt.forking import ForkLock
 from sdrt.models.components import ComponentName
 from sdrt.models.coreml.ports import Ports
 
@@ -36,7 +36,7 @@ class LazyRole:
         self.ports, self.traceable = ports, traceable
         self._opener = opener
         self._runner: Runner | None = None
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         # Core ML and ours both take calls from several threads, loading does not
         self._closed = False
 

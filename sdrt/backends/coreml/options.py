@@ -1,16 +1,23 @@
 """The Core ML backend's own options."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from sdrt.backends.base import BackendOptions
 from sdrt.errors import ConfigError
 from sdrt.models.coreml.names import COMPUTE_UNITS, ComputeUnit
+from sdrt.values import Choice, Function, Kind, Nullable, read_values
 
 __all__ = ["CoreMLOptions", "LoadEvent"]
+
+_KINDS: Mapping[str, Kind[Any]] = {
+    "compute_unit": Choice(*COMPUTE_UNITS),
+    "precision": Nullable(Choice("float32", "float16")),
+    "on_load": Nullable(Function()),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,19 +68,18 @@ class CoreMLOptions:
         ------
         ConfigError : an unknown compute unit or precision, or what no package can do: float64, leaving out layers of a text encoder
         """
-        given = options.extra
-        unit, precision, on_load = given.get("compute_unit", "ALL"), given.get("precision"), given.get("on_load")
-        if unit not in COMPUTE_UNITS:
-            raise ConfigError(f"compute_unit must be {', '.join(COMPUTE_UNITS)}, got {unit!r}; choose one of those")
-        if precision not in ("float32", "float16", None):
-            raise ConfigError(f"precision must be 'float32' or 'float16', got {precision!r}; choose one of those")
-        if on_load is not None and not callable(on_load):
-            raise ConfigError(f"on_load must be a function of one LoadEvent or None, got {on_load!r}; pass a callable")
+        own = read_values("", options.extra, _KINDS, "choose one of those")
         if options.numerics != "float32":
             raise ConfigError(
                 "numerics='float64' is for backends with weights; a Core ML package computes in the types that it was made in"
             )
-        return cls(compute_unit=unit, precision=precision, on_load=on_load, threads=options.threads, low_memory=options.low_memory)
+        return cls(
+            compute_unit=own.get("compute_unit", "ALL"),
+            precision=own.get("precision"),
+            on_load=own.get("on_load"),
+            threads=options.threads,
+            low_memory=options.low_memory,
+        )
 
     @property
     def native(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.errors import ArrayContractError
 from sdrt.models.mlpackage.features import Feature
+from sdrt.printable import shown
 
 __all__ = ["cast_inputs", "cast_output"]
 
@@ -20,6 +21,8 @@ def cast_inputs(owner: str, features: Sequence[Feature], inputs: Mapping[str, An
     ArrayContractError : an input is missing, unknown, no array of numbers, or of a shape that is not allowed
     """
     names = [feature.name for feature in features]
+    if not isinstance(inputs, Mapping):
+        raise ArrayContractError(f"{owner} input: must be a mapping from names to arrays, got {shown(inputs)}; pass each by its name")
     if unknown := [name for name in inputs if name not in names]:
         raise ArrayContractError(f"{owner} input: does not take {', '.join(map(str, unknown))}; it takes {', '.join(names) or 'nothing'}")
     if missing := [feature.name for feature in features if feature.name not in inputs and feature.default is None]:
@@ -34,7 +37,7 @@ def _array(owner: str, feature: Feature, inputs: Mapping[str, Any]) -> Array:
         return np.full(feature.shape, feature.default, _held(feature.dtype))
     try:
         value = np.asarray(inputs[feature.name])
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001 -- numpy asks the caller's own object for its items
         raise ArrayContractError(f"{owner} input: {feature.name} cannot be made an array ({error}); pass a numpy array") from None
     if value.dtype.kind not in "biuf":
         raise ArrayContractError(f"{owner} input: {feature.name} is {value.dtype}, where numbers are expected; pass a numpy array")
@@ -43,7 +46,7 @@ def _array(owner: str, feature: Feature, inputs: Mapping[str, Any]) -> Array:
             f"{owner} input: expected {feature.name} {feature.dtype}{feature.shapes_text()}, "
             f"got {value.dtype}[{','.join(map(str, value.shape))}]"
         )
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(all="ignore"):
         return value.astype(_held(feature.dtype) if feature.kind == "array" else np.dtype(np.float32), copy=False)
 
 
@@ -56,5 +59,5 @@ def cast_output(value: Array, dtype: str, precision: str) -> Array:
     """Copy an output in the declared type; float16 stays float32 where float16 is ignored."""
     if dtype in ("", "float16"):
         dtype = "float16" if dtype and precision == "float16" else value.dtype.name
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         return np.array(value, dtype=np.dtype(dtype), order="C")

@@ -17,10 +17,12 @@ from sdrt.backends.numpy.blas import one_thread
 from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.errors import BackendError, ConfigError, ModelError
 from sdrt.host import usable_cores
+from sdrt.limits import DEFAULT_LIMITS
 from sdrt.models.mlpackage.features import Description, Feature, Interface
 from sdrt.models.mlpackage.mil import Function, Operation, Program, TensorType
 from sdrt.models.mlpackage.package import Package, open_package
 from sdrt.models.mlpackage.spec import ModelSpec
+from sdrt.values import Choice, Flag, Integer, Nullable, Text
 
 __all__ = ["MLProgram"]
 
@@ -72,12 +74,12 @@ class MLProgram:
         keep_weights: int | None = None,
         fuse: bool = True,
     ) -> None:
-        if precision not in ("float32", "float16"):
-            raise ConfigError(f"precision must be 'float32' or 'float16', got {precision!r}; choose one of those")
-        if threads is not None and threads < 1:
-            raise ConfigError(f"threads must be at least 1, or None for all cores, got {threads}; pass another number")
-        if keep_weights is not None and keep_weights < 0:
-            raise ConfigError(f"keep_weights must be at least 0 bytes, or None to keep all, got {keep_weights}; pass another number")
+        Choice("float32", "float16").check("precision", precision, "choose one of those")
+        Nullable(Text()).check("function", function)
+        threads = Nullable(Integer(minimum=1)).check("threads", threads, "None is all cores")
+        DEFAULT_LIMITS.check("threads", "threads", threads or 1)
+        keep_weights = Nullable(Integer(minimum=0)).check("keep_weights", keep_weights, "None keeps all")
+        Flag().check("fuse", fuse)
         self._package = open_package(path)
         self._precision: Precision = precision
         self._kept = KeptArrays(keep_weights)

@@ -6,7 +6,6 @@ first call enters and put back when the last one leaves. Under another BLAS (Acc
 """
 
 import ctypes
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from sdrt.forking import ForkLock, on_child
+
 __all__ = ["one_thread"]
 
 _PREFIXES = ("scipy_openblas", "openblas")
 _SUFFIXES = ("64_", "")
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _entered = 0
 _outside = 1  # the thread count to put back
 
@@ -41,9 +42,21 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            _entered -= 1
+            _entered = max(0, _entered - 1)  # a child that was forked in the call has left already
             if _entered == 0 and _outside != 1:
                 write(_outside)
+
+
+def _leave_all() -> None:
+    """Forget the calls of the parent's other threads, which will not leave here."""
+    global _entered
+    functions = _thread_functions() if _entered else None
+    if functions is not None and _outside != 1:
+        functions[1](_outside)
+    _entered = 0
+
+
+on_child(_leave_all)
 
 
 @cache

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sdrt.arrays import Float
+from sdrt.forking import ForkLock, reset_in_child
+from sdrt.host import usable_cores
 
 __all__ = ["Scratch", "ThreadTeam"]
 
@@ -42,18 +44,24 @@ class Scratch:
 
 
 class ThreadTeam:
-    """At most ``threads`` threads, the caller's among them.
+    """At most ``threads`` threads, the caller's among them, and no more than there are cores.
+
+    A forked child has threads of its own. Where no further thread can be started (the system has none left, or the interpreter ends while
+    this thread goes on), those that there are do the work, the caller's at least.
 
     Parameters
     ----------
     threads : int, at least 1
+        Also how finely kernels cut their work, which does not depend on the machine.
     """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
+        self._useful = min(threads, max(2, usable_cores()))
+        reset_in_child(self)
         self._local = threading.local()
         self._pool: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._closed = False
 
     @property
@@ -67,15 +75,17 @@ class ThreadTeam:
     def map_blocks(self, work: Callable[[_Block], None], blocks: Iterable[_Block], flops: float) -> None:
         """Call ``work`` once for each block, in any order, and return when all are done; ``flops`` estimates all of it together."""
         queue = deque(blocks)
-        helpers = min(self.threads, len(queue)) - 1 if flops > _WORTH_SHARING * _FLOPS_A_SECOND else 0
+        helpers = min(self._useful, len(queue)) - 1 if flops > _WORTH_SHARING * _FLOPS_A_SECOND else 0
         if helpers <= 0:
             for block in queue:
                 work(block)
             return
 
+        # numpy's way with floating-point faults belongs to a thread: that of the caller holds for all
+        faults = np.geterr()
+
         def drain() -> None:
-            # a sigmoid's exp may overflow to infinity, which is the right answer there
-            with np.errstate(over="ignore", under="ignore"):
+            with np.errstate(**faults):
                 while True:
                     try:
                         block = queue.popleft()
@@ -100,10 +110,23 @@ class ThreadTeam:
                 self._pool.shutdown(wait=False)
         self._local = threading.local()
 
+    def reset(self) -> None:
+        """Begin anew in a forked child, where the parent's threads are not."""
+        self._pool = None
+        self._local = threading.local()
+
     def _submit(self, job: Callable[[], None], times: int) -> list[Future[None]]:
+        futures: list[Future[None]] = []
         with self._lock:
             if self._closed:
                 return []
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="sdrt-numpy")
-            return [self._pool.submit(job) for _ in range(times)]
+                self._pool = ThreadPoolExecutor(self._useful - 1, thread_name_prefix="sdrt-numpy")
+            try:
+                for _ in range(times):
+                    futures.append(self._pool.submit(job))  # noqa: PERF401 -- those before a refusal count
+            except RuntimeError:
+                # no further thread can be started; a pool keeps a job that it refused so, and with it the arrays
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._pool = None
+        return futures

@@ -2,17 +2,26 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sdrt.backends import BackendOptions
 from sdrt.errors import ConfigError
+from sdrt.files import user_path
+from sdrt.values import Choice, FilePath, Kind, Nullable, Text, read_values
 
 __all__ = ["OpenVinoOptions"]
 
 # OpenVINO's own names of what it may round products to.
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+_KINDS: Mapping[str, Kind[Any]] = {
+    "device": Nullable(Text(100, empty=False)),
+    "dtype": Nullable(Choice(*_HINTS)),
+    "cache_dir": Nullable(FilePath()),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +50,16 @@ class OpenVinoOptions:
 
         Raises
         ------
-        ConfigError : float64, or a dtype that OpenVINO has no hint for
+        ConfigError : float64, a dtype that OpenVINO has no hint for, or a value of another kind
         """
         if options.numerics == "float64":
             raise ConfigError("the openvino backend computes in float32 or less; for numerics='float64' take backend 'numpy' or 'torch'")
-        dtype = options.extra.get("dtype") or "float32"
-        if dtype not in _HINTS:
-            raise ConfigError(f"dtype must be {', '.join(_HINTS)}, got {dtype!r}; choose one of those")
-        folder = options.extra.get("cache_dir", _user_cache())
+        own = read_values("", options.extra, _KINDS, "choose one of those")
+        folder = own.get("cache_dir", _user_cache())
         return cls(
-            device=str(options.extra.get("device") or "CPU").upper(),
-            hint=_HINTS[dtype],
-            cache=None if folder is None else Path(folder).expanduser(),
+            device=(own.get("device") or "CPU").upper(),
+            hint=_HINTS[own.get("dtype") or "float32"],
+            cache=None if folder is None else user_path("cache_dir", folder),
             threads=options.threads,
         )
 

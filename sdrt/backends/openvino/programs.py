@@ -1,7 +1,6 @@
 """One component in OpenVINO's form, with and without its optional inputs, each made when it is first called."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from sdrt.arrays import Array
 from sdrt.backends.openvino.conversion import convert, keep
 from sdrt.backends.openvino.options import OpenVinoOptions
 from sdrt.errors import BackendError, ConfigError
+from sdrt.forking import ForkLock
 from sdrt.models import ComponentName
 
 __all__ = ["Programs"]
@@ -62,7 +62,7 @@ class Programs:
             raise ConfigError(f"device {options.device!r} is not here; OpenVINO finds {', '.join(self._core.available_devices)}") from error
         if options.cache is not None:
             self._core.set_property({"CACHE_DIR": str(options.cache / "compiled")})
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._compiled: dict[_Key, _Compiled] = {}
         self._converted: dict[tuple[str, ...], Any] = {}
         # opened at once if it will be needed, so that weights that do not fit raise when the component is opened
@@ -116,7 +116,10 @@ class Programs:
             module, self._module = self._module or self._open_module(), None
             converted = convert(module, inputs)
             if self._key is not None:
-                return self._core.read_model(str(keep(converted, self._folder(self._key, names))))
+                try:
+                    return self._core.read_model(str(keep(converted, self._folder(self._key, names))))
+                except OSError as error:
+                    raise ConfigError(f"cache_dir {str(self._options.cache)!r} cannot be written ({error}); None keeps nothing") from error
             self._converted[names] = converted
         return self._converted[names].clone()
 

@@ -1,7 +1,6 @@
 """``torch.compile`` with a report of its warm-up: the first call of a shape takes a minute, and a user who waits should know why."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import TypeAlias
@@ -11,6 +10,7 @@ import torch
 from sdrt.backends.torch.compile_event import CompileEvent
 from sdrt.backends.torch.memory import is_out_of_memory
 from sdrt.errors import BackendError
+from sdrt.forking import ForkLock
 
 __all__ = ["CompiledModule"]
 
@@ -39,7 +39,7 @@ class CompiledModule:
         self, component: str, module: torch.nn.Module, tell: Callable[[CompileEvent], None] | None, compiler: str = "inductor"
     ) -> None:
         self._component, self._tell = component, tell
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._warm: frozenset[_Shapes] = frozenset()
         self._run: _Run = torch.compile(module, backend=compiler)
 

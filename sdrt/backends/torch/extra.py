@@ -2,20 +2,20 @@
 
 import importlib
 import logging
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
 from sdrt.errors import BackendError, MissingExtraError
+from sdrt.forking import ForkLock
 
 __all__ = ["import_packages", "quiet", "require_packages"]
 
 PACKAGES = ("torch", "diffusers", "transformers")
 
 # Both filters below belong to the process: two threads that open networks at once would undo each other's.
-_lock = threading.RLock()
+_lock = ForkLock(reentrant=True)
 
 
 def require_packages() -> None:

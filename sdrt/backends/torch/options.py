@@ -1,14 +1,16 @@
 """The torch backend's own options, checked against what this machine has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
 
 from sdrt.backends.base import BackendOptions
 from sdrt.backends.torch.compile_event import CompileEvent
 from sdrt.errors import ConfigError
+from sdrt.values import Flag, Function, Kind, Nullable, RefusedError, read_values
 
 __all__ = ["TorchOptions"]
 
@@ -52,66 +54,83 @@ class TorchOptions:
 
         Raises
         ------
-        ConfigError : a device that is not here, a dtype that the device or the numerics exclude, a switch that is no bool
+        ConfigError : a device that is not here, a dtype that the device or the numerics exclude, a value of another kind
         """
-        given = options.extra
-        device = _device(given.get("device", "cpu"))
-        dtype = _dtype(given.get("dtype"), options.numerics, device)
-        channels_last = _switch(given, "channels_last")
+        own = read_values("", options.extra, _KINDS, "choose one of those")
+        channels_last = own.get("channels_last")
+        device = _present(own.get("device", torch.device("cpu")))
         return cls(
             device=device,
-            dtype=dtype,
-            compile=bool(_switch(given, "compile")),
+            dtype=_dtype(own.get("dtype"), options.numerics, device),
+            compile=bool(own.get("compile")),
             # a copy of every convolution's weights is what low_memory avoids; mps has no kernels of this layout
             channels_last=device.type != "mps" and not options.low_memory if channels_last is None else channels_last,
-            on_compile=_callback(given.get("on_compile")),
+            on_compile=own.get("on_compile"),
             threads=options.threads,
             low_memory=options.low_memory,
         )
 
 
-def _device(value: Any) -> torch.device:
-    try:
-        device = torch.device(value)
-    except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"device must be cpu, cuda, cuda:<index> or mps, got {value!r}; choose one of those") from error
-    if device.type not in _DEVICES:
-        raise ConfigError(f"device must be cpu, cuda, cuda:<index> or mps, got {value!r}; choose one of those")
+class _Device(Kind[torch.device]):
+    """One of torch's devices, by name or as its object."""
+
+    def describe(self) -> str:
+        return "cpu, cuda, cuda:<index> or mps"
+
+    def convert(self, value: object) -> torch.device:
+        if not isinstance(value, str | torch.device):
+            raise RefusedError
+        try:
+            device = torch.device(value)
+        except RuntimeError:
+            raise RefusedError from None
+        if device.type not in _DEVICES:
+            raise RefusedError
+        return device if device.type == "cuda" else torch.device(device.type)
+
+
+class _DType(Kind[str]):
+    """A dtype, by its name or as torch's or numpy's object; as its name."""
+
+    def describe(self) -> str:
+        return f"{', '.join(_DTYPES)}, or float64 with numerics='float64'"
+
+    def convert(self, value: object) -> str:
+        name = str(value).removeprefix("torch.") if isinstance(value, str | torch.dtype | np.dtype) else ""
+        if name not in (*_DTYPES, "float64"):
+            raise RefusedError
+        return name
+
+
+_KINDS: Mapping[str, Kind[Any]] = {
+    "device": _Device(),
+    "dtype": Nullable(_DType()),
+    "compile": Nullable(Flag()),
+    "channels_last": Nullable(Flag()),
+    "on_compile": Nullable(Function()),
+}
+
+
+def _present(device: torch.device) -> torch.device:
+    """Return the device if this machine has it."""
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {value!r} is not here: torch {torch.__version__} finds no CUDA device; take device='cpu'")
+        raise ConfigError(f"device '{device}' is not here: torch {torch.__version__} finds no CUDA device; take device='cpu'")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device {value!r} is not here: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0")
+        raise ConfigError(f"device '{device}' is not here: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(f"device {value!r} is not here: torch {torch.__version__} finds no Metal device; take device='cpu'")
+        raise ConfigError(f"device '{device}' is not here: torch {torch.__version__} finds no Metal device; take device='cpu'")
     return device
 
 
-def _dtype(value: Any, numerics: str, device: torch.device) -> torch.dtype:
-    name = str(value).removeprefix("torch.") if value is not None else None
+def _dtype(name: str | None, numerics: str, device: torch.device) -> torch.dtype:
     if numerics == "float64":
         if name not in (None, "float64"):
-            raise ConfigError(f"numerics='float64' computes in float64; leave dtype out, got dtype={value!r}")
+            raise ConfigError(f"numerics='float64' computes in float64; leave dtype out, got dtype={name!r}")
         if device.type == "mps":
             raise ConfigError("numerics='float64' runs on cpu and cuda; Metal has no float64, take device='cpu'")
         return torch.float64
-    if name is None:
-        return torch.float32
-    if name not in _DTYPES:
-        raise ConfigError(f"dtype must be {', '.join(_DTYPES)}, got {value!r}; choose one of those, or numerics='float64'")
+    if name == "float64":
+        raise ConfigError(f"dtype must be {', '.join(_DTYPES)}, got 'float64'; choose one of those, or numerics='float64'")
     if name == "float16" and device.type == "cpu":
         raise ConfigError("dtype 'float16' is for cuda and mps; on cpu take 'bfloat16' or 'float32'")
-    return _DTYPES[name]
-
-
-def _switch(given: Any, name: str) -> bool | None:
-    value: bool | None = given.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise ConfigError(f"{name} must be True, False or None, got {value!r}; None leaves it to the backend")
-    return value
-
-
-def _callback(value: Any) -> Callable[[CompileEvent], None] | None:
-    if value is not None and not callable(value):
-        raise ConfigError(f"on_compile must be a function of one CompileEvent or None, got {value!r}; pass a callable")
-    callback: Callable[[CompileEvent], None] | None = value
-    return callback
+    return _DTYPES[name or "float32"]

@@ -4,18 +4,19 @@ torch has that on by default for convolutions, and a program may switch it on fo
 the same time share it.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
 
+from sdrt.forking import ForkLock
+
 __all__ = ["full_float32"]
 
 _Flag: TypeAlias = tuple[Any, str, object]  # owner, name, value
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _calls = 0
 _outside: list[_Flag] = []
 

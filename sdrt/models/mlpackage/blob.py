@@ -7,7 +7,6 @@ Source: apple/coremltools 9.0, mlmodel/src/MILBlob/Blob/StorageFormat.hpp.
 """
 
 import struct
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.errors import ModelError
 from sdrt.files import map_file
+from sdrt.forking import ForkLock
 from sdrt.models.mlpackage.dtypes import BLOB_NAMES, NUMPY, SUB_BYTE_BITS, byte_count, size_of, unpack_bits
 from sdrt.models.mlpackage.files import inside
 from sdrt.models.mlpackage.mil import Blob, TensorType
@@ -117,7 +117,7 @@ class BlobFiles:
         self._root = root
         self._memory_map = memory_map
         self._files: dict[str, BlobFile] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def tensor(self, blob: Blob, kind: TensorType) -> Array:
         """Return the numbers at a place that a program names.

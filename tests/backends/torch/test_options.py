@@ -101,12 +101,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"device": "tpu"}, "device must be cpu, cuda, cuda:<index> or mps, got 'tpu'"),
     ({"device": 1.5}, "device must be cpu, cuda, cuda:<index> or mps, got 1.5"),
     ({"device": "meta"}, "device must be cpu, cuda, cuda:<index> or mps, got 'meta'"),
-    ({"dtype": "float8"}, "dtype must be float32, bfloat16, float16, got 'float8'"),
+    ({"dtype": "float8"}, "dtype must be float32, bfloat16, float16, or float64 with numerics='float64', or null, got 'float8'"),
+    ({"device": 3}, "device must be cpu, cuda, cuda:<index> or mps, got 3"),
+    ({"dtype": 3}, "dtype must be float32, bfloat16, float16, or float64 with numerics='float64', or null, got 3"),
     ({"dtype": "float64"}, "or numerics='float64'"),
     ({"dtype": "float16"}, "dtype 'float16' is for cuda and mps; on cpu take 'bfloat16' or 'float32'"),
-    ({"compile": "yes"}, "compile must be True, False or None, got 'yes'"),
-    ({"channels_last": 1}, "channels_last must be True, False or None, got 1"),
-    ({"on_compile": 3}, "on_compile must be a function of one CompileEvent or None, got 3"),
+    ({"compile": "yes"}, "compile must be true or false, or null, got 'yes'"),
+    ({"channels_last": 1}, "channels_last must be true or false, or null, got 1"),
+    ({"on_compile": 3}, "on_compile must be a function, or null, got 3"),
 ]
 
 

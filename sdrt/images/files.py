@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sdrt.errors import ImageError
 from sdrt.images.png import cannot_write, written_png
-from sdrt.values import FilePath
+from sdrt.values import FilePath, Integer, Text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,6 +21,10 @@ __all__ = ["check_file", "check_folder", "file_name", "make_folder", "picture_na
 # Source: Microsoft, "Naming Files, Paths, and Namespaces".
 _DEVICES = re.compile("(con|prn|aux|nul|(com|lpt)[0-9¹²³])", re.IGNORECASE)
 
+_TITLE = Text(length=None)
+# Those of all images of a call: a longer number would be no name.
+_SEED = Integer(-(2**64), 2**65)
+
 
 def picture_name(title: str, seed: int) -> str:
     """Return a file name with prompt and seed that is valid on every file system.
@@ -29,7 +33,13 @@ def picture_name(title: str, seed: int) -> str:
     'a_red_circle_50_wide.93.png'
     >>> picture_name("con", 93)
     '_con.93.png'
+
+    Raises
+    ------
+    ImageError : no text, or no whole number
     """
+    title = _TITLE.check("title", title, "pass what the picture shows", ImageError)
+    seed = _SEED.check("seed", seed, "pass the picture's seed", ImageError)
     words = re.sub(r"[^\w-]+", "_", title.lower()).strip("_")
     # a name may have 255 bytes on most file systems, and a letter up to 4
     stem = words.encode()[:120].decode(errors="ignore").rstrip("_")
@@ -64,8 +74,9 @@ def save_new_png(image: "Image", file: Path, text: Mapping[str, str]) -> Path:
 
     Raises
     ------
-    ImageError : the folder does not exist, or cannot be written
+    ImageError : the folder does not exist, or cannot be written; no image, path or text
     """
+    file = FilePath().check("file", file, "pass the path of a PNG", ImageError)
     with written_png(image, file, text) as temporary:
         return next(candidate for candidate in _numbered(file) if _put_in_place(temporary, candidate))
 

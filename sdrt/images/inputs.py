@@ -12,7 +12,7 @@ import numpy as np
 
 from sdrt.arrays import F32, U8
 from sdrt.errors import ImageError
-from sdrt.images.modes import alpha, check_mode, is_wide, self_contained, to_colours, wide_values
+from sdrt.images.modes import alpha, check_image, check_mode, is_wide, self_contained, to_colours, wide_values
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,8 +101,7 @@ def _open(name: str, picture: Picture) -> "Image":
         raise ImageError(
             f"{name} must be a PIL image, uint8[H,W] or uint8[H,W,3], got {got}; open a file with sdrt.images.open_picture first"
         )
-    if not picture.width * picture.height:
-        raise ImageError(f"{name} must have pixels, got a picture of {picture.width}x{picture.height}; pass another one")
+    check_image(name, picture)
     check_mode(name, picture)
     try:
         return ImageOps.exif_transpose(picture)

@@ -10,7 +10,7 @@ from sdrt.errors import ImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["alpha", "check_mode", "is_wide", "self_contained", "to_colours", "wide_values"]
+__all__ = ["alpha", "check_image", "check_mode", "is_wide", "self_contained", "to_colours", "wide_values"]
 
 _COLOURS = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 _TRANSPARENT = ("LA", "PA", "RGBA", "RGBa")
@@ -20,6 +20,16 @@ _WIDE_MAXIMUM = 65535
 
 # What shows through transparent pixels, whose own colour nobody sees: white, as in AUTOMATIC1111's web UI.
 _BEHIND = (255, 255, 255, 255)
+
+
+def check_image(name: str, image: object) -> None:
+    """Raise ImageError unless this is a PIL image that has pixels."""
+    from PIL import Image
+
+    if not isinstance(image, Image.Image):
+        raise ImageError(f"{name} must be a PIL image, got {type(image).__name__}; pass one")
+    if not image.width * image.height:
+        raise ImageError(f"{name} must have pixels, got a picture of {image.width}x{image.height}; pass another one")
 
 
 def check_mode(name: str, image: "Image") -> None:

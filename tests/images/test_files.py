@@ -1,10 +1,10 @@
 """Pictures get good names, and none takes another's place."""
 
 import errno
-import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from PIL import Image
 from sdrt.errors import ImageError
 from sdrt.images import grid, picture_name, save_new_png
 from sdrt.images.files import check_file, check_folder, make_folder
-from sdrt.images.png import read_text
+from sdrt.images.png import read_text, save_png
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,52 @@ def test_what_cannot_be_a_folder_is_one_line(tmp_path: Path, folder: object) -> 
         make_folder(tmp_path / folder if isinstance(folder, str) and "\0" not in folder else folder)  # type: ignore[arg-type]
 
 
-def test_a_record_may_hold_what_is_no_text(tmp_path: Path) -> None:
-    """Arguments that are no UTF-8 arrive as halves of surrogate pairs."""
-    record = json.dumps({"prompt": "a \udcff circle"}, ensure_ascii=False)
-    file = save_new_png(colour(0), tmp_path / "a.png", {"sdrt": record})
-    assert json.loads(read_text(file)["sdrt"]) == {"prompt": "a \udcff circle"}
+RED = Image.new("RGB", (4, 4), "red")
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "text", "message"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), "a.png", {}, "image must be a PIL image, got ndarray"),
+        (None, "a.png", {}, "image must be a PIL image, got NoneType"),
+        (Image.new("RGB", (0, 4)), "a.png", {}, "image must have pixels, got a picture of 0x4"),
+        (Image.new("LAB", (4, 4)), "a.png", {}, "image cannot be written as PNG (cannot write mode LAB as PNG)"),
+        (RED, 3, {}, "file must be a path, got 3"),
+        (RED, "a\0.png", {}, "file must be a path, got 'a\\x00.png'"),
+        (RED, "x" * 300, {}, "cannot be written (File name too long)"),
+        (RED, "a.png", {"sdrt": 3}, "text must be an object whose values are each"),
+        (RED, "a.png", {"sdrt": "\udcff"}, "text must be an object whose values are each"),
+        (RED, "a.png", ["sdrt"], "text must be an object"),
+        (RED, "a.png", {"": "a"}, "a key of text must be"),
+        (RED, "a.png", {"x" * 80: "a"}, "a key of text must be"),
+        (RED, "a.png", {"円": "a"}, "a key of text must be of ASCII"),
+        (RED, "a.png", {"a\0b": "a"}, "a key of text must be of ASCII"),
+    ],
+)
+def test_what_cannot_be_saved_is_one_line_and_leaves_nothing(tmp_path: Path, image: Any, name: Any, text: Any, message: str) -> None:
+    for save in (save_png, save_new_png):
+        with pytest.raises(ImageError) as raised:
+            save(image, tmp_path / name if isinstance(name, str) and "\0" not in name else name, text)
+        assert message in str(raised.value)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("title", "seed"), [(b"a", 1), (None, 1), ("a", "1"), ("a", 1.5), ("a", None), ("a", 10**300), ("\udcff", 1)])
+def test_what_is_no_name_is_one_line(title: Any, seed: Any) -> None:
+    with pytest.raises(ImageError, match="must be"):
+        picture_name(title, seed)
+
+
+@pytest.mark.parametrize("images", [[], None, [None], ["a.png"], [RED, 3], Image.new("RGB", (4, 4)), [Image.new("RGB", (0, 4))]])
+def test_what_is_no_grid_is_one_line(images: Any) -> None:
+    with pytest.raises(ImageError, match="must"):
+        grid(images)
+    for gap in (-1, 1.5, "4", 10**9):
+        with pytest.raises(ImageError, match="gap must be a whole number from 0 to 10000"):
+            grid([RED, RED], gap)  # type: ignore[arg-type]
+
+
+def test_a_grid_takes_pictures_of_any_mode() -> None:
+    modes = ("1", "L", "P", "RGBA", "CMYK", "I;16", "LA")
+    assert grid([RED, *(Image.new(mode, (4, 4)) for mode in modes)]).size == (20, 20)
+    assert grid(iter([RED, RED])).size == (12, 4)

@@ -16,7 +16,19 @@ from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.printable import shown
 from sdrt.values import FilePath
 
-__all__ = ["entries", "exists", "is_file", "is_folder", "map_file", "open_file", "read_bytes", "read_text", "user_path"]
+__all__ = [
+    "entries",
+    "exists",
+    "file_size",
+    "is_file",
+    "is_folder",
+    "map_file",
+    "open_file",
+    "read_bytes",
+    "read_range",
+    "read_text",
+    "user_path",
+]
 
 # The first bytes of what Git leaves in the place of a large file that was not fetched.
 _LFS_POINTER = b"version https://git-lfs"
@@ -127,6 +139,18 @@ def open_file(file: Path, error: type[ModelError] = ModelError) -> BinaryIO:
     return stream
 
 
+def file_size(file: Path, error: type[ModelError] = ModelError) -> int:
+    """Return the size of a regular file in bytes.
+
+    Raises
+    ------
+    MissingFileError : it is not there
+    error : as of `open_file`
+    """
+    with open_file(file, error) as stream:
+        return os.fstat(stream.fileno()).st_size
+
+
 def read_bytes(file: Path, limits: Limits = DEFAULT_LIMITS, limit: str = "file_bytes") -> bytes:
     """Read a whole file.
 
@@ -167,14 +191,15 @@ def read_text(file: Path, limits: Limits = DEFAULT_LIMITS, limit: str = "file_by
         ) from None
 
 
-def map_file(file: Path, *, memory_map: bool = True, error: type[ModelError] = ModelError) -> mmap.mmap | bytes:
-    """Return the bytes of a file of any size: a view of the disk, of which only what is touched is read; or all of them in memory.
+def map_file(file: Path, error: type[ModelError] = ModelError) -> mmap.mmap | bytes:
+    """Return the bytes of a file of any size as a view of the disk, of which only what is touched is read.
+
+    A file that is cut short while it is mapped ends the process when its lost part is touched; `read_range` does not.
 
     Parameters
     ----------
     file : Path
-    memory_map : bool
-        A file that is cut short while it is mapped ends the process when its lost part is touched; False reads it whole, now.
+    error : class of ModelError
 
     Raises
     ------
@@ -184,11 +209,36 @@ def map_file(file: Path, *, memory_map: bool = True, error: type[ModelError] = M
     with open_file(file, error) as stream:
         try:
             # an empty file cannot be mapped
-            if not memory_map or os.fstat(stream.fileno()).st_size == 0:
-                return stream.read()
-            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            empty = os.fstat(stream.fileno()).st_size == 0
+            return b"" if empty else mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as problem:
             raise _refused(file, problem) from None
+
+
+def read_range(file: Path, start: int, length: int, error: type[ModelError] = ModelError) -> bytes:
+    """Read a part of a file into memory.
+
+    Parameters
+    ----------
+    file : Path
+    start, length : int
+        In bytes.
+    error : class of ModelError
+
+    Raises
+    ------
+    MissingFileError : it is not there any more
+    error : it ends before the part does, or as of `open_file`
+    """
+    with open_file(file, error) as stream:
+        try:
+            stream.seek(start)
+            content = stream.read(length)
+        except OSError as problem:
+            raise _refused(file, problem) from None
+    if len(content) != length:
+        raise error(f"{file}: was cut short while in use; it ends at byte {start + len(content)}, before {start + length}; fetch it again")
+    return content
 
 
 def _mode(path: Path, *, follow: bool = True) -> int | None:

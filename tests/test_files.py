@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sdrt.errors import ConfigError, MissingFileError, ModelError
-from sdrt.files import entries, exists, is_file, is_folder, map_file, open_file, read_bytes, read_text, user_path
+from sdrt.errors import ConfigError, MissingFileError, ModelError, WeightsError
+from sdrt.files import entries, exists, file_size, is_file, is_folder, map_file, open_file, read_bytes, read_range, read_text, user_path
 from sdrt.limits import Limits
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
@@ -25,11 +25,7 @@ def map_whole(file: Path) -> Sized:
     return map_file(file)
 
 
-def read_into_memory(file: Path) -> Sized:
-    return map_file(file, memory_map=False)
-
-
-WAYS = pytest.mark.parametrize("read", [read_whole, read_text, map_whole, read_into_memory])
+WAYS = pytest.mark.parametrize("read", [read_whole, read_text, map_whole])
 
 
 @WAYS
@@ -166,3 +162,11 @@ def test_the_reader_closes_what_it_refuses(tmp_path: Path) -> None:
             open_file(tmp_path / "pointer")
     # a file that was left open warns when it is collected, and warnings are errors here
     gc.collect()
+
+
+def test_a_part_of_a_file_is_read_into_memory_and_never_less_than_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    assert read_range(tmp_path / "file", 2, 3) == b"234"
+    assert file_size(tmp_path / "file") == 10
+    with pytest.raises(WeightsError, match=r"file: was cut short while in use; it ends at byte 10, before 12; fetch it again"):
+        read_range(tmp_path / "file", 8, 4, WeightsError)

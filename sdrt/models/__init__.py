@@ -83,6 +83,7 @@ def open_model(
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    mmap: bool = True,
 ) -> StoredModel:
     """Open the model that ``model`` means: the name of an embedded model, a folder, a checkpoint, or a repository of the Hugging Face Hub.
 
@@ -103,6 +104,8 @@ def open_model(
         For a folder of Core ML packages: a tokenizer's folder, and configurations (see `sdrt.models.coreml.read_config_overrides`).
     limits : Limits
         The most that reading it may take of each amount.
+    mmap : bool
+        Whether weights are views of the disk, see `sdrt.load`.
 
     Raises
     ------
@@ -122,7 +125,7 @@ def open_model(
                 raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
         own = None if tokenizer is None else user_path("tokenizer", tokenizer)
         return CoreMLFolder(
-            place, name, layout=layout, tokenizer=own, config_overrides=read_config_overrides(config, limits), allowed=limits
+            place, name, layout=layout, tokenizer=own, config_overrides=read_config_overrides(config, limits), allowed=limits, mmap=mmap
         )
     if tokenizer is not None or config is not None:
         option = "config" if tokenizer is None else "tokenizer"
@@ -132,13 +135,13 @@ def open_model(
     if _is_file(place):
         if variant is not None:
             raise ConfigError(f"{place}: is one file, and variant={variant!r} chooses among a folder's; leave variant out")
-        return SingleFileModel(place, name, prediction_type=prediction_type, pickled=pickled, allowed=limits)
+        return SingleFileModel(place, name, prediction_type=prediction_type, pickled=pickled, allowed=limits, mmap=mmap)
     if prediction_type is not None:
         raise ConfigError(
             f"{place}: a folder says what it predicts in its scheduler_config.json; leave out prediction_type={prediction_type!r}"
         )
     check_is_model_folder(place)
-    return ModelFolder(place, name, variant=variant, pickled=pickled, allowed=limits)
+    return ModelFolder(place, name, variant=variant, pickled=pickled, allowed=limits, mmap=mmap)
 
 
 def open_component(
@@ -150,6 +153,7 @@ def open_component(
     pickled: Pickled = "refuse",
     cache_dir: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    mmap: bool = True,
 ) -> StoredModel:
     """Open a ControlNet, a VAE, or another single component.
 
@@ -163,7 +167,7 @@ def open_component(
         What it has to be; ``"vae_decoder"`` for a VAE.
     scaling_factor : float or None
         Of the latents of a VAE in one file, which does not say it; None is that of Stable Diffusion 1.x and 2.x.
-    variant, pickled, cache_dir, limits
+    variant, pickled, cache_dir, limits, mmap
         See `open_model`.
 
     Raises
@@ -177,9 +181,11 @@ def open_component(
         # a whole model's folder, which has the component
         place = place / COMPONENTS[component].folder
     opened: StoredModel = (
-        ComponentFile(place, name, scaling_factor=0.18215 if scaling_factor is None else scaling_factor, pickled=pickled, allowed=limits)
+        ComponentFile(
+            place, name, scaling_factor=0.18215 if scaling_factor is None else scaling_factor, pickled=pickled, allowed=limits, mmap=mmap
+        )
         if _is_file(place)
-        else ComponentFolder(place, name, variant=variant, pickled=pickled, allowed=limits)
+        else ComponentFolder(place, name, variant=variant, pickled=pickled, allowed=limits, mmap=mmap)
     )
     if component not in opened.components:
         raise ModelError(

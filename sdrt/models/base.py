@@ -133,6 +133,11 @@ class Model(Protocol):
         ...
 
     @property
+    def mmap(self) -> bool:
+        """Whether its weights are views of the disk."""
+        ...
+
+    @property
     def embeddings(self) -> tuple[Embedding, ...]:
         """Tokens of textual inversion over the model's own vocabulary."""
         ...

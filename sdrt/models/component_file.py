@@ -42,7 +42,7 @@ class ComponentFile(StoredModel):
     ----------
     path : Path
         The file.
-    name, embeddings, overrides, allowed
+    name, embeddings, overrides, allowed, mmap
         See :class:`~sdrt.models.stored_model.StoredModel`.
     scaling_factor : float
         Of a VAE's latents, which no tensor says: 0.18215 of Stable Diffusion 1.x and 2.x, 0.13025 of XL.
@@ -99,7 +99,7 @@ class ComponentFile(StoredModel):
         else:
             prefix = self._vae_prefix
             place = _as_named if self._vae_layout == "diffusers" else partial(vae_places, levels=vae_levels(self._below(prefix)))
-        return ComponentTensors([self.path], place, roots=_ROOTS, prefix=prefix)
+        return ComponentTensors([self.path], place, roots=_ROOTS, prefix=prefix, memory_map=self.mmap)
 
     def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 one file holds them all
         """Return the file."""
@@ -118,7 +118,7 @@ class ComponentFile(StoredModel):
 
     @cached_property
     def _all_shapes(self) -> Shapes:
-        tensors = {tensor.name: tensor for tensor in read_tensors(self.path)}
+        tensors = {tensor.name: tensor for tensor in read_tensors(self.path, memory_map=self.mmap)}
         return {plain: tensors[stored].shape for stored, plain in plain_names(tensors, _ROOTS).items()}
 
     @cached_property

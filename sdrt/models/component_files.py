@@ -46,8 +46,15 @@ def read_config(component: ComponentName, file: Path, limits: Limits = DEFAULT_L
     return COMPONENTS[component].complete(config, file, limits)
 
 
-def read_weights(component: ComponentName, weights: WeightFiles) -> ComponentTensors:
+def read_weights(component: ComponentName, weights: WeightFiles, *, memory_map: bool = True) -> ComponentTensors:
     """Read the names of the weights in a component's folder, as canonical ones.
+
+    Parameters
+    ----------
+    component : ComponentName
+    weights : WeightFiles
+    memory_map : bool
+        See `ComponentTensors`.
 
     Raises
     ------
@@ -55,4 +62,4 @@ def read_weights(component: ComponentName, weights: WeightFiles) -> ComponentTen
     """
     canonical_name = COMPONENTS[component].canonical_name
     roots = COMPONENTS[component].roots
-    return ComponentTensors(weights.files, lambda plain: (Place(canonical_name(plain)),), weights.index, roots)
+    return ComponentTensors(weights.files, lambda plain: (Place(canonical_name(plain)),), weights.index, roots, memory_map=memory_map)

@@ -24,7 +24,7 @@ class ComponentFolder(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, overrides, allowed
+    path, name, embeddings, overrides, allowed, mmap
         See :class:`~sdrt.models.stored_model.StoredModel`.
     variant : str or None
         Weights of this variant where there are some, else the plain ones.
@@ -66,7 +66,7 @@ class ComponentFolder(StoredModel):
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Find the weights beside ``config.json``."""
-        return read_weights(component, self._weight_files)
+        return read_weights(component, self._weight_files, memory_map=self.mmap)
 
     def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 both halves of a VAE lie in the same files
         """Find the files of the weights, and read none of them."""

@@ -23,7 +23,7 @@ from sdrt.printable import shown
 __all__ = ["ComponentTensors", "Leftover", "read_tensors"]
 
 
-def read_tensors(file: Path) -> list[StoredTensor]:
+def read_tensors(file: Path, *, memory_map: bool = True) -> list[StoredTensor]:
     """Read the tensors of a weights file: safetensors, or a pickle that torch reads tensors from and nothing else.
 
     Whether a pickle is welcome at all is for the caller to decide, before this is called.
@@ -34,7 +34,7 @@ def read_tensors(file: Path) -> list[StoredTensor]:
     MissingExtraError : it is a pickle, and torch is not installed
     """
     read = pickled.read_tensors if weight_format(file) == "pickle" else safetensors_file.read_tensors
-    return with_scales(read(file))
+    return with_scales(read(file, memory_map=memory_map))
 
 
 def _as_named(name: str) -> Iterable[Place]:
@@ -72,6 +72,8 @@ class ComponentTensors(Mapping[str, Array]):
         How plain names begin, see `sdrt.models.plain_names`.
     prefix : str
         What stands before the component's own names, and is cut off; tensors without it are of other components.
+    memory_map : bool
+        Whether arrays are views of the disk; False reads them into memory each time that they are asked for.
 
     Reading gives a view of the memory map (float16 and float32 as stored); bfloat16 and numbers of eight bits come as float32 arrays. What
     was read counts as used, see :meth:`leftovers`.
@@ -89,15 +91,18 @@ class ComponentTensors(Mapping[str, Array]):
         index: Mapping[str, Path] | None = None,
         roots: Collection[str] = (),
         prefix: str = "",
+        *,
+        memory_map: bool = True,
     ) -> None:
         self.files = tuple(files)
+        self._memory_map = memory_map
         self._tensors: dict[str, tuple[Place, StoredTensor]] = {}
         self._rows: dict[str, Array] = {}
         self._used: set[str] = set()
         self._unplaced: list[Leftover] = []
         tensors: list[StoredTensor] = []
         for file in self.files:
-            tensors += (of_file := read_tensors(file))
+            tensors += (of_file := read_tensors(file, memory_map=memory_map))
             _check_index(file, of_file, index or {})
         plain = plain_names((tensor.name for tensor in tensors), roots)
         for tensor in tensors:
@@ -167,6 +172,9 @@ class ComponentTensors(Mapping[str, Array]):
         shape = place.shape(tensor.shape) or ()
         return (shape[0] + len(self._rows[name]), *shape[1:]) if name in self._rows else shape
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
 
@@ -175,6 +183,8 @@ class ComponentTensors(Mapping[str, Array]):
 
     def release(self) -> None:
         """Release the memory of the pages read from the map; arrays stay valid, and are read again when used again."""
+        if not self._memory_map:
+            return
         for map_ in {id(mapped): mapped for _, tensor in self._tensors.values() if (mapped := _map_of(tensor))}.values():
             if hasattr(mmap, "MADV_DONTNEED"):
                 map_.madvise(mmap.MADV_DONTNEED)

@@ -85,4 +85,5 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
     token = Text(length=_TOKEN_LENGTH).check(f"{file}: an embedding's token", token, "pass another one")
     if not token.strip():
         raise ConfigError(f"{file}: an embedding's token must be text, got {shown(token)}; pass another one")
-    return Embedding(token, np.atleast_2d(vectors), file)
+    # a copy: a few numbers need no file that stays open
+    return Embedding(token, np.array(vectors, ndmin=2), file)

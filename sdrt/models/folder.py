@@ -42,7 +42,7 @@ class ModelFolder(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, overrides, allowed
+    path, name, embeddings, overrides, allowed, mmap
         See :class:`~sdrt.models.stored_model.StoredModel`.
     variant : str or None
         Weights of this variant, such as ``"fp16"``: ``model.fp16.safetensors``. A component that has none of it gives its plain ones, as in
@@ -96,7 +96,7 @@ class ModelFolder(StoredModel):
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Find the weights beside the component's ``config.json``."""
-        return read_weights(component, self._weight_files(component))
+        return read_weights(component, self._weight_files(component), memory_map=self.mmap)
 
     def own_files(self, component: ComponentName) -> tuple[Path, ...]:
         """Find the files of the weights, and read none of them."""

@@ -49,10 +49,16 @@ def refusal(*names: object) -> str:
     )
 
 
-def read_tensors(file: Path) -> list[StoredTensor]:
+def read_tensors(file: Path, *, memory_map: bool = True) -> list[StoredTensor]:
     """Read the tensors of a pickle, memory-mapped where torch can do so.
 
     Checkpoints of PyTorch Lightning keep theirs below ``state_dict``; what lies beside it is left alone.
+
+    Parameters
+    ----------
+    file : Path
+    memory_map : bool
+        False reads the whole file now.
 
     Raises
     ------
@@ -67,7 +73,7 @@ def read_tensors(file: Path) -> list[StoredTensor]:
     open_file(file, WeightsError).close()
     try:
         # torch maps the zip format that it writes since 1.6; the older one is read whole
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=memory_map and zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
         # torch's own text is long, coloured, and proposes to read everything
         named = _GLOBAL.search(str(error))

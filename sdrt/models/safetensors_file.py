@@ -10,14 +10,20 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.errors import WeightsError
-from sdrt.files import open_file
+from sdrt.files import open_file, read_range
 from sdrt.models.stored_tensor import DTYPES, StoredTensor
 
 __all__ = ["read_metadata", "read_tensors"]
 
 
-def read_tensors(file: Path) -> list[StoredTensor]:
+def read_tensors(file: Path, *, memory_map: bool = True) -> list[StoredTensor]:
     """Find the tensors of a file; none is read yet.
+
+    Parameters
+    ----------
+    file : Path
+    memory_map : bool
+        Whether a tensor's bytes are a view of the disk; False reads them into memory each time that they are asked for.
 
     Raises
     ------
@@ -30,10 +36,14 @@ def read_tensors(file: Path) -> list[StoredTensor]:
             raise WeightsError(
                 f"{file}: tensor {name!r} must be stored as {', '.join(DTYPES)}, got {entry['dtype']}; convert the file first"
             )
-    mapped: Array = np.memmap(file, mode="r", dtype=np.uint8).view(np.ndarray)
+    mapped: Array | None = np.memmap(file, mode="r", dtype=np.uint8).view(np.ndarray) if memory_map else None
     return [
         StoredTensor(
-            file, name, entry["dtype"], tuple(entry["shape"]), partial(_bytes, mapped, *(start + each for each in entry["data_offsets"]))
+            file,
+            name,
+            entry["dtype"],
+            tuple(entry["shape"]),
+            partial(_bytes, file, mapped, *(start + each for each in entry["data_offsets"])),
         )
         for name, entry in header.items()
     ]
@@ -53,7 +63,9 @@ def read_metadata(file: Path) -> dict[str, str]:
         return dict(opened.metadata() or {})
 
 
-def _bytes(mapped: Array, begin: int, end: int) -> Array:
+def _bytes(file: Path, mapped: Array | None, begin: int, end: int) -> Array:
+    if mapped is None:
+        return np.frombuffer(read_range(file, begin, end - begin, WeightsError), np.uint8)
     return mapped[begin:end]
 
 

@@ -52,7 +52,7 @@ class SingleFileModel(StoredModel):
     ----------
     path : Path
         The file.
-    name, embeddings, overrides, allowed
+    name, embeddings, overrides, allowed, mmap
         See :class:`~sdrt.models.stored_model.StoredModel`.
     prediction_type : "epsilon", "v_prediction" or None
         What the U-Net predicts. None is what the file's metadata (``modelspec.prediction_type``) or a tensor named ``v_pred`` says; else
@@ -122,7 +122,7 @@ class SingleFileModel(StoredModel):
                 encoder = self.encoder(component)
                 layers = self.own_config(component)["num_hidden_layers"]
                 prefix, place = encoder.prefix, partial(_encoder_places, encoder=encoder, layers=layers)
-        return ComponentTensors([self.path], place, roots=CHECKPOINT_ROOTS, prefix=prefix)
+        return ComponentTensors([self.path], place, roots=CHECKPOINT_ROOTS, prefix=prefix, memory_map=self.mmap)
 
     def own_files(self, component: ComponentName) -> tuple[Path, ...]:  # noqa: ARG002 one file holds them all
         """Return the file."""
@@ -150,7 +150,7 @@ class SingleFileModel(StoredModel):
 
     @cached_property
     def _tensors(self) -> Mapping[str, StoredTensor]:
-        tensors = {tensor.name: tensor for tensor in read_tensors(self.path)}
+        tensors = {tensor.name: tensor for tensor in read_tensors(self.path, memory_map=self.mmap)}
         return {plain: tensors[stored] for stored, plain in plain_names(tensors, CHECKPOINT_ROOTS).items()}
 
     @cached_property

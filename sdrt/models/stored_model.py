@@ -36,6 +36,8 @@ class StoredModel(ABC):
         Models whose components stand before the model's own, see :meth:`with_override`.
     allowed : Limits
         The most that reading it may take of each amount.
+    mmap : bool
+        Whether weights are views of the disk; False reads them into memory, see `sdrt.load`.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class StoredModel(ABC):
     embeddings: tuple[Embedding, ...] = ()
     overrides: tuple[Model, ...] = ()
     allowed: Limits = DEFAULT_LIMITS
+    mmap: bool = True
 
     @property
     @abstractmethod

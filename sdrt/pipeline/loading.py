@@ -60,6 +60,7 @@ _KINDS: Mapping[str, Kind[Any]] = {
     "tokenizer": Nullable(_PLACE),
     "config": Nullable(Either(_PLACE, MappingOf(Anything()))),
     "limits": Instance(Limits),
+    "mmap": Flag(),
     "threads": Nullable(Integer(minimum=1)),
 }
 
@@ -82,6 +83,7 @@ def load(
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    mmap: bool = True,
     **backend_options: Any,
 ) -> Pipeline:
     """Open a model.
@@ -130,6 +132,9 @@ def load(
         them from the packages' shapes, and from Stable Diffusion 1.x (or XL) as published; each picture's settings record the assumptions.
     limits : Limits
         The most that files and calls may ask for: images of a call, pixels, steps and the like.
+    mmap : bool
+        Whether weights are views of their files, so that the system reads what is used and may drop it again. A file that is cut short
+        meanwhile then ends the process (SIGBUS). False reads weights into memory, for files that may change and for drives in a network.
     **backend_options
         ``threads``, and the backend's own options. With several backends, each option goes to those that have it.
 
@@ -151,11 +156,12 @@ def load(
         tokenizer=tokenizer,
         config=config,
         limits=limits,
+        mmap=mmap,
     )
     if vae is not None:
         factor = _scaling_factor(opened)
         opened = opened.with_override(
-            open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled, limits=limits)
+            open_component(vae, "vae_decoder", variant=variant, scaling_factor=factor, pickled=pickled, limits=limits, mmap=mmap)
         )
     if safety_checker and "safety_checker" not in opened.components:
         raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the component's folder")
@@ -171,7 +177,7 @@ def load(
     controls = [controls] if isinstance(controls, str | Path) else controls
     refining = None
     if refiner is not None:
-        stored = open_model(refiner, variant=variant, pickled=pickled, limits=limits)
+        stored = open_model(refiner, variant=variant, pickled=pickled, limits=limits, mmap=mmap)
         stored = stored.as_refiner() if isinstance(stored, CoreMLFolder) else stored
         check_programs(stored, chosen)
         refining = LoadedModel(stored, chosen, options, keep_loaded=keep_loaded)
@@ -183,7 +189,8 @@ def load(
         base=base,
         refiner=refining,
         controlnets=tuple(
-            NetworkPool(_controlnet(each, opened, variant, pickled, limits), chosen, options, keep_loaded=keep_loaded) for each in controls
+            NetworkPool(_controlnet(each, opened, variant, pickled, limits, mmap=mmap), chosen, options, keep_loaded=keep_loaded)
+            for each in controls
         ),
         backends={
             str(component): each.name
@@ -201,10 +208,10 @@ def load(
     return Pipeline(assembly)
 
 
-def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled, limits: Limits) -> StoredModel:
+def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled, limits: Limits, *, mmap: bool) -> StoredModel:
     if isinstance(model, CoreMLFolder):
         return find_controlnet(name, model)
-    controlnet = open_component(name, "controlnet", variant=variant, pickled=pickled, limits=limits)
+    controlnet = open_component(name, "controlnet", variant=variant, pickled=pickled, limits=limits, mmap=mmap)
     # both read the same texts
     own, wanted = controlnet.config("controlnet")["cross_attention_dim"], model.config("unet")["cross_attention_dim"]
     if own != wanted:

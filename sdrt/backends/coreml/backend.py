@@ -46,8 +46,8 @@ class CoreMLBackend:
         ModelError : a package is damaged, or is another model's
         MissingExtraError : on macOS, without coremltools
         """
-        own = CoreMLOptions.read(options)
         holder = _holder(component, model)
+        own = replace(CoreMLOptions.read(options), mmap=holder.mmap)
         roles = holder.roles(component)
         opened = {role: self._role(paths, holder.traced_values(role), own) for role, paths in roles.items()}
         controlled = opened.pop("control_unet", None)
@@ -68,7 +68,7 @@ class CoreMLBackend:
         return network
 
     def _role(self, paths: tuple[Path, ...], values: Mapping[str, TracedValue], own: CoreMLOptions) -> LazyRole:
-        traceable = TraceablePackages(paths, values, own.precision or "float32", own.threads)
+        traceable = TraceablePackages(paths, values, own.precision or "float32", own.threads, own.mmap)
         return LazyRole(read_ports(paths), lambda: open_runner(paths, own), traceable)
 
 

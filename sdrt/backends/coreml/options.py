@@ -52,6 +52,8 @@ class CoreMLOptions:
         Of the executor.
     low_memory : bool
         Whether the executor widens weights at each use instead of keeping them.
+    mmap : bool
+        Whether the executor's weights are views of the disk.
     """
 
     compute_unit: ComputeUnit
@@ -59,6 +61,7 @@ class CoreMLOptions:
     on_load: Callable[[LoadEvent], None] | None
     threads: int | None
     low_memory: bool
+    mmap: bool = True
 
     @classmethod
     def read(cls, options: BackendOptions) -> Self:

@@ -46,6 +46,8 @@ class MLProgram:
     fuse : bool
         Whether to recognise group normalisation, attention and the like where a converter wrote them in pieces, and to compute each as one;
         in float32 only.
+    mmap : bool
+        Whether weights are views of the disk; False reads them into memory when they are needed.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class MLProgram:
         threads: int | None = None,
         keep_weights: int | None = None,
         fuse: bool = True,
+        mmap: bool = True,
     ) -> None:
         Choice("float32", "float16").check("precision", precision, "choose one of those")
         Nullable(Text()).check("function", function)
@@ -80,7 +83,7 @@ class MLProgram:
         DEFAULT_LIMITS.check("threads", "threads", threads or 1)
         keep_weights = Nullable(Integer(minimum=0)).check("keep_weights", keep_weights, "None keeps all")
         Flag().check("fuse", fuse)
-        self._package = open_package(path)
+        self._package = open_package(path, memory_map=Flag().check("mmap", mmap))
         self._precision: Precision = precision
         self._kept = KeptArrays(keep_weights)
         self._team: ThreadTeam | None = ThreadTeam(threads or usable_cores())

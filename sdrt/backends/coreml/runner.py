@@ -114,4 +114,4 @@ def _open(path: Path, options: CoreMLOptions) -> Runner:
 
         return NativeRunner(path, options.compute_unit)
     keep = 0 if options.low_memory else None
-    return MLProgram(path, precision=options.precision or "float32", threads=options.threads, keep_weights=keep)
+    return MLProgram(path, precision=options.precision or "float32", threads=options.threads, keep_weights=keep, mmap=options.mmap)

@@ -28,12 +28,14 @@ class TraceablePackages:
         What ``sdrt.json`` says of diffusers' module paths; empty for packages of other converters, whose values have the programs' names.
     precision : "float32" or "float16"
     threads : int or None
+    mmap : bool
     """
 
     paths: tuple[Path, ...]
     mapped: Mapping[str, TracedValue] = field(default_factory=dict)
     precision: Precision = "float32"
     threads: int | None = None
+    mmap: bool = True
 
     @cached_property
     def values(self) -> Mapping[str, TracedValue]:
@@ -78,7 +80,7 @@ class TraceablePackages:
         }
 
     def _open(self, path: Path) -> MLProgram:
-        return MLProgram(path, precision=self.precision, threads=self.threads, keep_weights=0, fuse=False)
+        return MLProgram(path, precision=self.precision, threads=self.threads, keep_weights=0, fuse=False, mmap=self.mmap)
 
 
 def _run(programs: Iterable[MLProgram], inputs: Mapping[str, Array], wanted: Collection[str]) -> dict[str, Array]:

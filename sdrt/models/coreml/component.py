@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
-from sdrt.files import exists
+from sdrt.files import exists, user_path
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.derived import derived_config
@@ -26,7 +26,7 @@ class CoreMLControlNet(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, overrides, allowed
+    path, name, embeddings, overrides, allowed, mmap
         See :class:`~sdrt.models.stored_model.StoredModel`.
     paths : tuple of Path
         The package, or its halves.
@@ -79,7 +79,7 @@ def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
     ------
     ConfigError : there is none, or the model's U-Net cannot be led by one
     """
-    path = Path(name).expanduser()
+    path = user_path("controlnet", name)
     inside = model.layout.controlnet(str(name))
     paths = inside or ((path,) if is_package(path) and exists(path) else None)
     if paths is None:
@@ -91,5 +91,11 @@ def find_controlnet(name: str | Path, model: CoreMLFolder) -> CoreMLControlNet:
         raise ConfigError(f"{model.layout.path}: its U-Net takes no ControlNet; convert it with --unet-support-controlnet")
     stem = paths[0].name.removesuffix(paths[0].suffix)
     return CoreMLControlNet(
-        paths[0], stem, paths=paths, stored=model.sidecar.controlnet(stem), values=model.sidecar.traced_values(stem), allowed=model.allowed
+        paths[0],
+        stem,
+        paths=paths,
+        stored=model.sidecar.controlnet(stem),
+        values=model.sidecar.traced_values(stem),
+        allowed=model.allowed,
+        mmap=model.mmap,
     )

@@ -39,7 +39,7 @@ class CoreMLFolder(StoredModel):
 
     Parameters
     ----------
-    path, name, embeddings, overrides, allowed
+    path, name, embeddings, overrides, allowed, mmap
         See :class:`~sdrt.models.stored_model.StoredModel`.
     layout : Layout
         Which package is for what.

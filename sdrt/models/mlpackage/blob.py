@@ -13,7 +13,7 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.errors import ModelError
-from sdrt.files import map_file
+from sdrt.files import file_size, map_file, read_range
 from sdrt.forking import ForkLock
 from sdrt.models.mlpackage.dtypes import BLOB_NAMES, NUMPY, SUB_BYTE_BITS, byte_count, size_of, unpack_bits
 from sdrt.models.mlpackage.files import inside
@@ -50,12 +50,16 @@ class BlobFile:
 
     def __init__(self, path: Path, *, memory_map: bool = True) -> None:
         self.path = path
-        self._data = memoryview(map_file(path, memory_map=memory_map))
-        if len(self._data) < ALIGNMENT:
-            raise ModelError(f"{path}: a weight file must have at least {ALIGNMENT} bytes, got {len(self._data)}; fetch the package again")
-        _, version = _FILE_HEADER.unpack(self._data[: _FILE_HEADER.size])
+        self._data = memoryview(map_file(path)) if memory_map else None
+        self._length = file_size(path) if self._data is None else len(self._data)
+        if self._length < ALIGNMENT:
+            raise ModelError(f"{path}: a weight file must have at least {ALIGNMENT} bytes, got {self._length}; fetch the package again")
+        _, version = _FILE_HEADER.unpack(self._part(0, _FILE_HEADER.size))
         if version != VERSION:
             raise ModelError(f"{path}: the version of a weight file must be {VERSION}, got {version}; convert the model again")
+
+    def _part(self, start: int, length: int) -> memoryview | bytes:
+        return read_range(self.path, start, length) if self._data is None else self._data[start : start + length]
 
     def tensor(self, offset: int, kind: TensorType) -> Array:
         """Return the numbers of a record: a read-only view of the file, or unpacked where they are smaller than a byte.
@@ -76,7 +80,7 @@ class BlobFile:
         shape = tuple(size for size in kind.shape if size is not None)
         count = size_of(shape)
         start, length = self._record(offset, kind, byte_count(kind.dtype, count))
-        raw = np.frombuffer(self._data[start : start + length], np.uint8)
+        raw = np.frombuffer(self._part(start, length), np.uint8)
         if kind.dtype in SUB_BYTE_BITS:
             return unpack_bits(raw, kind.dtype, count).reshape(shape)
         if kind.dtype == "bf16":
@@ -86,17 +90,17 @@ class BlobFile:
     def _record(self, offset: int, kind: TensorType, needed: int) -> tuple[int, int]:
         """Where the numbers of the record at ``offset`` stand, and how many bytes they take."""
         where = f"{self.path}, record at {offset}"
-        if offset + ALIGNMENT > len(self._data):
-            raise ModelError(f"{where}: the file ends at {len(self._data)}; fetch the package again")
-        sentinel, number, size, start, spare = RECORD_HEADER.unpack(self._data[offset : offset + RECORD_HEADER.size])
+        if offset + ALIGNMENT > self._length:
+            raise ModelError(f"{where}: the file ends at {self._length}; fetch the package again")
+        sentinel, number, size, start, spare = RECORD_HEADER.unpack(self._part(offset, RECORD_HEADER.size))
         if sentinel != SENTINEL:
             raise ModelError(f"{where}: a record must begin with deadbeef, got {sentinel:08x}; program and weights do not belong together")
         if kind.dtype not in (BLOB_NAMES.get(number), "bool" if number == 3 else None):
             raise ModelError(
                 f"{where}: the record must hold {kind}, got {BLOB_NAMES.get(number, f'type {number}')}; convert the model again"
             )
-        if start + size > len(self._data):
-            raise ModelError(f"{where}: {size} bytes from {start} leave the file, which ends at {len(self._data)}; fetch the package again")
+        if start + size > self._length:
+            raise ModelError(f"{where}: {size} bytes from {start} leave the file, which ends at {self._length}; fetch the package again")
         if size != needed or spare >= 8 * max(size, 1):
             raise ModelError(f"{where}: {kind} must take {needed} bytes, got {size}; program and weights do not belong together")
         return start, size

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdrt.errors import MissingFileError, ModelError
-from sdrt.files import entries, exists, is_folder, map_file
+from sdrt.files import entries, exists, is_folder, map_file, read_bytes
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.json_file import read_json
 from sdrt.models.mlpackage.blob import BlobFiles
@@ -59,16 +59,16 @@ def open_package(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, memory_ma
     path = Path(path)
     if not exists(path):
         raise MissingFileError(f"{path}: no such model; give the path of a .mlpackage or .mlmodelc folder")
-    if not is_folder(path):
-        return Package(path=path, form="mlmodel", model=_read_program(path, limits), blobs=BlobFiles(path.parent, memory_map=memory_map))
-    if exists(path / "Manifest.json"):
-        file = _root_model(path, limits)
-        return Package(path=path, form="mlpackage", model=_read_program(file, limits), blobs=BlobFiles(file.parent, memory_map=memory_map))
-    if exists(path / "model.mil"):
-        return Package(path=path, form="mlmodelc", model=read_compiled(path, limits), blobs=BlobFiles(path, memory_map=memory_map))
-    if is_folder(path / "model0"):
-        return _compiled_pipeline(path, limits, memory_map=memory_map)
-    raise MissingFileError(f"{path}: has neither Manifest.json (.mlpackage) nor model.mil (.mlmodelc); give the path of such a folder")
+    form, file, root = "mlmodel", path, path.parent
+    if is_folder(path):
+        if exists(path / "model.mil") and not exists(path / "Manifest.json"):
+            return Package(path=path, form="mlmodelc", model=read_compiled(path, limits), blobs=BlobFiles(path, memory_map=memory_map))
+        if not exists(path / "Manifest.json"):
+            return _compiled_pipeline(path, limits, memory_map=memory_map)
+        form, file = "mlpackage", _root_model(path, limits)
+        root = file.parent
+    model = _read_program(file, limits, memory_map=memory_map)
+    return Package(path=path, form=form, model=model, blobs=BlobFiles(root, memory_map=memory_map))
 
 
 def read_interface(path: Path, limits: Limits = DEFAULT_LIMITS) -> Interface:
@@ -93,9 +93,9 @@ def read_interface(path: Path, limits: Limits = DEFAULT_LIMITS) -> Interface:
     return Interface(inputs=tuple(taken.values()), outputs=stages[-1].description.main.outputs)
 
 
-def _read_program(file: Path, limits: Limits) -> ModelSpec:
+def _read_program(file: Path, limits: Limits, *, memory_map: bool) -> ModelSpec:
     # mapped: of a large file that is no program only the first bytes are read
-    data = map_file(file)
+    data = map_file(file) if memory_map else read_bytes(file, limits)
     limits.check("file_bytes", f"{file}: the size in bytes", len(data), ModelError)
     return read_model(memoryview(data), str(file))
 
@@ -113,6 +113,8 @@ def _root_model(path: Path, limits: Limits) -> Path:
 
 def _compiled_pipeline(path: Path, limits: Limits, *, memory_map: bool) -> Package:
     """Read a compiled pipeline, whose stages are the folders model0, model1 and so on."""
+    if not is_folder(path / "model0"):
+        raise MissingFileError(f"{path}: has neither Manifest.json (.mlpackage) nor model.mil (.mlmodelc); give the path of such a folder")
     numbered = {int(each.name[5:]): each for each in entries(path) if _STAGE.fullmatch(each.name)}
     stages = tuple(open_package(numbered[number], limits, memory_map=memory_map) for number in sorted(numbered))
     models = tuple(stage.model for stage in stages)

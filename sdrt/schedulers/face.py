@@ -280,22 +280,35 @@ class DiffusersScheduler:
 
     def _level(self, timestep: float) -> tuple[float, float]:
         """Return the signal and noise scale of a timestep, in the face's own units."""
-        planned = bool(self._request) or self.sampler.alpha_bar() is None
-        i = self._cursor.find_call(timestep) if planned and not self.sampler.inverse else None
+        if (i := self._call_at(timestep)) is None:
+            return self._trained_level(timestep)
+        if self._exploding and self.sampler.compat == "diffusers":  # whose list has no levels of midpoints
+            return 1.0, float(shown_sigmas(self.sampler, self._plan)[i])
+        alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
+        return (1.0, sigma / alpha) if self._exploding else (alpha, sigma)
+
+    def _call_at(self, timestep: float) -> int | None:
+        """Return the call whose level is that of a timestep; None for one of the trained schedule."""
         if (shared := self._shared_index()) is not None:
-            i = shared
-        if i is not None and self.sampler.compat == "diffusers" and self._exploding:
-            return 1.0, float(self.sigmas[i])
-        if i is not None:
-            alpha, sigma = float(self._plan.alphas[i]), float(self._plan.sigmas[i])
-        else:
-            alpha_bar = self.sampler.alpha_bar()
-            if alpha_bar is None or not (timestep.is_integer() and 0 <= timestep < len(alpha_bar)):
-                others = "" if alpha_bar is None else f" or a whole one in [0, {len(alpha_bar)})"
-                raise ConfigError(
-                    f"noise must be added at a timestep of the plan{others}, got {timestep:g}; pass one of scheduler.timesteps"
-                )
-            alpha, sigma = (float(np.sqrt(power)) for power in (alpha_bar[int(timestep)], 1 - alpha_bar[int(timestep)]))
+            return shared
+        if self.sampler.inverse or not (self._request or self.sampler.alpha_bar() is None):
+            return None
+        if (start := self._cursor.find(timestep)) is not None:
+            return start
+        middles_first = self.sampler.compat == "diffusers" and self._exploding
+        return self._cursor.find_call(timestep) if middles_first or not self._is_trained(timestep) else None
+
+    def _is_trained(self, timestep: float) -> bool:
+        table = self.sampler.alpha_bar()
+        return table is not None and timestep.is_integer() and 0 <= timestep < len(table)
+
+    def _trained_level(self, timestep: float) -> tuple[float, float]:
+        """Return the scales of a whole timestep of the trained schedule."""
+        table = self.sampler.alpha_bar()
+        if table is None or not self._is_trained(timestep):
+            others = "" if table is None else f" or a whole one in [0, {len(table)})"
+            raise ConfigError(f"noise must be added at a timestep of the plan{others}, got {timestep:g}; pass one of scheduler.timesteps")
+        alpha, sigma = (float(np.sqrt(power)) for power in (table[int(timestep)], 1 - table[int(timestep)]))
         return (1.0, sigma / alpha) if self._exploding else (alpha, sigma)
 
     def _shared_index(self) -> int | None:

@@ -107,11 +107,11 @@ def test_other_forms_that_diffusers_takes_are_taken() -> None:
     by_list.set_timesteps(timesteps=[900, 500, 100])
     by_tensor.set_timesteps(timesteps=torch.tensor([900, 500, 100]))
     np.testing.assert_array_equal(by_list.timesteps, by_tensor.timesteps)
-    whole.set_timesteps(np.int64(3))
-    whole.set_timesteps(3.0)
+    whole.set_timesteps(np.int64(3))  # type: ignore[arg-type]
+    whole.set_timesteps(3.0)  # type: ignore[arg-type]
     assert whole.num_inference_steps == 3
-    stepped = by_list.step(X, torch.tensor(900.0), X).prev_sample
-    np.testing.assert_array_equal(by_tensor.step(X, np.float32(900), X).prev_sample, stepped)
+    stepped = by_list.step(X, torch.tensor(900.0), X).prev_sample  # type: ignore[arg-type]
+    np.testing.assert_array_equal(by_tensor.step(X, np.float32(900), X).prev_sample, stepped)  # type: ignore[arg-type]
     # one noise for all pictures
     assert by_list.add_noise(np.concatenate([X, X]), X, 900).shape == (2, *SHAPE[1:])
 

@@ -30,15 +30,14 @@ def plain_names(stored: Iterable[str], roots: Collection[str]) -> dict[str, str]
     >>> plain_names(["a.a.conv_in.bias", "b.conv_in.bias"], ["a.", "b."])
     {'a.a.conv_in.bias': 'a.conv_in.bias', 'b.conv_in.bias': 'b.conv_in.bias'}
     """
-    plain = {name: _unwrapped(name) for name in stored}
-    known = tuple(roots)
-    real = [name for name in plain.values() if not is_idle(name)]
-    cut = _shared_prefix(real, known)
-    plain = {name: short.removeprefix(cut) for name, short in plain.items()}
+    names, known = list(stored), tuple(roots)
+    # thousands of names are plain already, at each opening
+    short = [_unwrapped(name) for name in names] if any(wrapper in name for wrapper in _WRAPPERS for name in names) else names
+    if cut := _shared_prefix(short, known):
+        short = [name.removeprefix(cut) for name in short]
     for root in known:
-        if root.endswith("."):
-            plain = _single(plain, root)
-    return plain
+        short = _single(short, root)
+    return dict(zip(names, short, strict=True))
 
 
 def _unwrapped(name: str) -> str:
@@ -50,8 +49,10 @@ def _unwrapped(name: str) -> str:
 
 def _shared_prefix(names: list[str], roots: tuple[str, ...]) -> str:
     """Return what all names share before they begin with a root; empty if they never do, or begin with one at once."""
-    cut = ""
-    while names and roots and not any(name.startswith(roots) for name in names):
+    if not roots or any(name.startswith(roots) for name in names):
+        return ""
+    names, cut = [name for name in names if not is_idle(name)], ""
+    while names and not any(name.startswith(roots) for name in names):
         first, dot, _ = names[0].partition(".")
         head = first + dot
         if not dot or not all(name.startswith(head) for name in names):
@@ -61,13 +62,17 @@ def _shared_prefix(names: list[str], roots: tuple[str, ...]) -> str:
     return cut
 
 
-def _single(plain: dict[str, str], root: str) -> dict[str, str]:
+def _single(names: list[str], root: str) -> list[str]:
     """Remove a root, or a parallel trainer's prefix, that stands twice before all names below that root."""
-    below = [name.removeprefix(root) for name in plain.values() if name.startswith(root)]
-    for again in (root, _PARALLEL):
-        if below and all(name.startswith(again) for name in below):
-            doubled = root + again
-            return _single(
-                {name: root + short.removeprefix(doubled) if short.startswith(doubled) else short for name, short in plain.items()}, root
-            )
-    return plain
+    doubled = next((root + again for again in (root, _PARALLEL) if _all_below(names, root, root + again)), None)
+    if doubled is None:
+        return names
+    return _single([root + name.removeprefix(doubled) if name.startswith(doubled) else name for name in names], root)
+
+
+def _all_below(names: list[str], root: str, doubled: str) -> bool:
+    """Return whether there are names below a root, all of them doubled."""
+    if not root.endswith("."):
+        return False
+    below = (name for name in names if name.startswith(root))
+    return next(below, "").startswith(doubled) and all(name.startswith(doubled) for name in below)

@@ -102,8 +102,7 @@ class SingleFileModel(StoredModel):
         """
         match component:
             case "unet":
-                config = unet_config(self.path, self._below(UNET), self._pooled_dim())
-                config |= {"sample_size": self._sample_size(), "upcast_attention": self.release.upcast_attention}
+                config = dict(self._unet_config)
             case "vae_decoder" | "vae_encoder":
                 config = vae_config(self.path, self._below(VAE), self.release.scaling_factor)
             case _:
@@ -114,7 +113,7 @@ class SingleFileModel(StoredModel):
         """Return the component's weights by canonical name, as views of the file."""
         match component:
             case "unet":
-                layers = self.own_config("unet")["layers_per_block"]
+                layers = self._unet_config["layers_per_block"]
                 prefix, place = UNET, partial(_unet_places, layers=layers)
             case "vae_decoder" | "vae_encoder":
                 prefix, place = VAE, partial(vae_places, levels=vae_levels(self._below(VAE)))
@@ -149,13 +148,18 @@ class SingleFileModel(StoredModel):
         return self.release.flags
 
     @cached_property
+    def _unet_config(self) -> Mapping[str, Any]:
+        config = unet_config(self.path, self._below(UNET), self._pooled_dim())
+        return config | {"sample_size": self._sample_size(), "upcast_attention": self.release.upcast_attention}
+
     def _tensors(self) -> Mapping[str, StoredTensor]:
+        # not kept: they hold the whole file, or a map of it
         tensors = {tensor.name: tensor for tensor in read_tensors(self.path, memory_map=self.mmap)}
         return {plain: tensors[stored] for stored, plain in plain_names(tensors, CHECKPOINT_ROOTS).items()}
 
     @cached_property
     def _shapes(self) -> Shapes:
-        return {name: tensor.shape for name, tensor in self._tensors.items()}
+        return {name: tensor.shape for name, tensor in self._tensors().items()}
 
     def _below(self, prefix: str) -> Shapes:
         return shapes_below(self._shapes, prefix)
@@ -175,7 +179,7 @@ class SingleFileModel(StoredModel):
             return stated, ""
         if self.release is not SD2 or self._shapes[f"{UNET}input_blocks.0.0.weight"][1] != _LATENT_CHANNELS:
             return "epsilon", ""
-        tensor = self._tensors.get(_TELLING)
+        tensor = self._tensors().get(_TELLING)
         deviation = 0.0 if tensor is None else float(np.std(tensor.array(), dtype=np.float64))
         predicts: PredictionType = "v_prediction" if deviation > _TELLING_DEVIATION else "epsilon"
         size = 768 if predicts == "v_prediction" else 512
@@ -191,7 +195,7 @@ class SingleFileModel(StoredModel):
         if reason := self._prediction[1]:
             remarks["assumed prediction_type"] = reason
         prefixes = (UNET, VAE, *(encoder.prefix for encoder in self.release.encoders))
-        if foreign := foreign_tensors(self.path, self._tensors, prefixes):
+        if foreign := foreign_tensors(self.path, self._shapes, prefixes):
             remarks[f"unused tensors of {self.path.name}"] = foreign
         return remarks
 

@@ -22,6 +22,9 @@ def with_scales(tensors: Iterable[StoredTensor]) -> list[StoredTensor]:
 
     A scale that belongs to no tensor in eight bits stays a tensor by itself.
     """
+    tensors = list(tensors)
+    if not any(tensor.dtype in FLOAT8 for tensor in tensors):
+        return tensors
     named = {tensor.name: tensor for tensor in tensors}
     for name, tensor in list(named.items()):
         module, _, kind = name.rpartition(".")

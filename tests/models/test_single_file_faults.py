@@ -1,5 +1,6 @@
 """Checkpoints in one file: what their family says beside the weights, and what is said of a file that cannot be used."""
 
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -252,3 +253,15 @@ def test_a_vae_takes_the_place_of_the_models_own(checkpoint: Path, tmp_path: Pat
     narrow("sd1").modules["unet"].save_pretrained(tmp_path / "unet")
     with pytest.raises(ModelError, match=r"it has diffusers' names, so pass the folder that has its config\.json"):
         sdrt.load(checkpoint, vae=tmp_path / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2"])
+def test_a_checkpoint_that_was_looked_into_keeps_no_map_of_its_file(family: Family, tmp_path: Path) -> None:
+    """So that it can be sent to another process, and its file's memory goes with the networks."""
+    file = save_original(narrow(family), tmp_path / "model.safetensors")
+    model = open_model(file)
+    for component in model.components:
+        model.config(component)
+        model.tensors(component)
+    assert set(model.remarks) <= {"assumed prediction_type"}
+    assert len(pickle.dumps(model)) < file.stat().st_size / 10

@@ -33,7 +33,8 @@ class Graph:
         self.constants = constants
         self._kept = set(function.block.outputs)
         self._makers: dict[str, Computation] = {}
-        self._users: dict[str, list[Computation]] = {}
+        # by identity, since to compare computations takes as long as they are large; with how often each uses the value
+        self._users: dict[str, dict[int, tuple[Computation, int]]] = {}
         self._order: dict[int, Computation] = {}
         self._place: dict[int, int] = {}
         for index, computation in enumerate(computations):
@@ -63,12 +64,15 @@ class Graph:
 
     def users(self, name: str) -> list[Computation]:
         """List the steps that use a value, once for each use."""
-        return self._users.get(name, [])
+        return [user for user, times in self._users.get(name, {}).values() for _ in range(times)]
 
     def user(self, name: str) -> Computation | None:
         """Find the only step that uses a value; None if there are several, or if the function returns it."""
-        users = self.users(name)
-        return users[0] if len(users) == 1 and name not in self._kept else None
+        users = self._users.get(name, {})
+        if len(users) != 1 or name in self._kept:
+            return None
+        [(user, times)] = users.values()
+        return user if times == 1 else None
 
     def sole(self, name: str, kind: str) -> Operation | None:
         """Find the plain operation of this type that alone uses a value, or None."""
@@ -78,7 +82,7 @@ class Graph:
     def only_in(self, name: str, members: Iterable[Operation]) -> bool:
         """Whether nothing but these operations uses a value."""
         names = {member.name for member in members}
-        return name not in self._kept and all(user.operation.name in names for user in self.users(name))
+        return name not in self._kept and all(user.operation.name in names for user, _ in self._users.get(name, {}).values())
 
     def scalar(self, argument: Argument | None) -> float | None:
         """Read a constant of one number, or None."""
@@ -108,14 +112,17 @@ class Graph:
         for output in computation.operation.outputs:
             self._makers[output.name] = computation
         for name in computation.names():
-            self._users.setdefault(name, []).append(computation)
+            users = self._users.setdefault(name, {})
+            users[id(computation)] = (computation, users[id(computation)][1] + 1 if id(computation) in users else 1)
 
     def _remove(self, computation: Computation) -> None:
         del self._order[self._place[id(computation.operation)]]
         for output in computation.operation.outputs:
             self._makers.pop(output.name, None)
         for name in computation.names():
-            self._users[name].remove(computation)
+            user, times = self._users[name].pop(id(computation))
+            if times > 1:
+                self._users[name][id(computation)] = (user, times - 1)
 
 
 def without_float_casts(function: Function, computations: Sequence[Computation]) -> list[Computation]:

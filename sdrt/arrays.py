@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdrt.errors import ArrayContractError
+from sdrt.printable import shown
 from sdrt.values import Choice
 
 __all__ = [
@@ -151,6 +152,8 @@ def check_array(owner: str, spec: TensorSpec, x: object) -> None:
 
 def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str, object], optional: tuple[TensorSpec, ...] = ()) -> None:
     """Raise ArrayContractError unless ``arrays`` holds exactly ``specs``, plus all or none of ``optional``, each array as specified."""
+    if not isinstance(arrays, Mapping):
+        raise ArrayContractError(f"{owner}: expected a mapping of arrays by name, got {shown(arrays)}; {', '.join(map(str, specs))}")
     left_out = [spec.name for spec in optional if spec.name not in arrays]
     if 0 < len(left_out) < len(optional):
         raise ArrayContractError(f"{owner}: missing {', '.join(left_out)}; the {len(optional)} optional arrays come together or not at all")
@@ -159,7 +162,7 @@ def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str,
     if missing := [name for name in names if name not in arrays]:
         raise ArrayContractError(f"{owner}: missing {', '.join(missing)}; expected {', '.join(map(str, specs))}")
     if unknown := [name for name in arrays if name not in names]:
-        raise ArrayContractError(f"{owner}: does not take {', '.join(unknown)}; expected {', '.join(map(str, expected))}")
+        raise ArrayContractError(f"{owner}: does not take {', '.join(map(str, unknown))}; expected {', '.join(map(str, expected))}")
     for spec in expected:
         check_array(owner, spec, arrays[spec.name])
 

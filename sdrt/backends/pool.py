@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,6 +11,7 @@ import numpy as np
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwork
 from sdrt.backends.component_options import PLAIN, ComponentOptions, check_component_options
+from sdrt.backends.foreign import check_network, failures_of
 from sdrt.errors import BackendError, ConfigError, WeightsError
 from sdrt.forking import ForkLock
 from sdrt.models.base import Model
@@ -51,9 +52,11 @@ class CheckedNetwork:
         Raises
         ------
         ArrayContractError : an array is missing, unknown, of another shape or dtype, or an output holds a NaN or an infinity
+        BackendError : the network raises anything else than an SdrtError
         """
         check_arrays(f"{self.component} input", self._unbound(self.signature.inputs), inputs, self._unbound(self.signature.optional))
-        outputs = self.network(**inputs)
+        with failures_of(self._owner):
+            outputs = self.network(**inputs)
         check_arrays(f"{self.component} output", self.signature.outputs, outputs)
         for name, value in outputs.items():
             check_finite(f"{self.component} output", name, value)
@@ -64,7 +67,9 @@ class CheckedNetwork:
         # an unknown name is left out of the specs, so that the check reports it
         specs = tuple(spec for spec in self._unbound(self.signature.inputs) if spec.name in constants)
         check_arrays(f"{self.component} bound input", specs, constants, self._unbound(self.signature.optional))
-        return type(self)(self.component, self.network.bind(**constants), self.bound | constants.keys())
+        with failures_of(self._owner):
+            network = self.network.bind(**constants)
+        return type(self)(self.component, network, self.bound | constants.keys())
 
     @property
     def trace_names(self) -> tuple[str, ...]:
@@ -81,16 +86,22 @@ class CheckedNetwork:
         """
         check_arrays(f"{self.component} input", self._unbound(self.signature.inputs), inputs, self._unbound(self.signature.optional))
         if isinstance(self.network, TraceableNetwork):
-            return self.network.trace(names, **inputs)
+            with failures_of(self._owner):
+                return self.network.trace(names, **inputs)
         raise ConfigError(f"{self.component}: network must have trace(), got a {type(self.network).__name__} without; use backend 'numpy'")
 
     def close(self) -> None:
-        self.network.close()
+        with failures_of(self._owner):
+            self.network.close()
 
     def float_dtype(self) -> np.dtype[np.floating]:
         """Return the dtype of floating arrays on this network's seam."""
         specs = (*self.signature.outputs, *self.signature.inputs)
         return next(dtype for dtype in map(np.dtype, (spec.dtype for spec in specs)) if dtype.kind == "f")
+
+    @property
+    def _owner(self) -> str:
+        return f"{self.component}: {type(self.network).__name__}"
 
     def _unbound(self, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
         return tuple(spec for spec in specs if spec.name not in self.bound)
@@ -172,6 +183,7 @@ class NetworkPool:
         ------
         ConfigError : as :meth:`check`
         BackendError : the pool is closed for good
+        BackendError : the backend fails, or gives something that is no network
         ModelError : the folder does not fit, or holds tensors that have no place in the network
         """
         with self._lock:
@@ -185,13 +197,17 @@ class NetworkPool:
         if key not in self._networks:
             self.check(component, options)
             recorded = RecordedModel(self.model)
-            network = self._backends[component].open(component, recorded.as_model(), self._options[component], options)
+            backend = self._backends[component]
+            with failures_of(f"{component}: backend {backend.name!r}"):
+                opened = backend.open(component, recorded.as_model(), self._options[component], options)
+            numerics = self._options[component].numerics
+            network = CheckedNetwork(component, check_network(component, opened, self.model.config(component), numerics))
             try:
                 self._remarks |= recorded.check()
             except WeightsError:
                 network.close()
                 raise
-            self._networks[key] = CheckedNetwork(component, network)
+            self._networks[key] = network
         return self._networks[key]
 
     @property
@@ -205,8 +221,10 @@ class NetworkPool:
         with self._lock:
             networks = list(self._networks.values())
             self._networks.clear()
-        for network in networks:
-            network.close()
+        # one that fails keeps none of the others open
+        with ExitStack() as closing:
+            for network in networks:
+                closing.callback(network.close)
 
     def close(self) -> None:
         """Close for good; closing twice is fine."""

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sdrt.backends.base import Backend
+from sdrt.backends.foreign import BackendKind
 from sdrt.errors import BackendError, ConfigError, SdrtError
 
 if TYPE_CHECKING:
@@ -112,12 +113,9 @@ def _plug_in(point: "EntryPoint") -> Backend:
         backend: Any = point.load()()
     except SdrtError:
         raise
-    except Exception as error:
+    # a plug-in that ends the program while it loads ends itself alone
+    except (Exception, SystemExit) as error:
         raise BackendError(f"backend {point.name!r} of {_origin(point)} fails to load ({type(error).__name__}: {error})") from error
-    if lacking := [name for name in ("name", "option_names", "component_options", "open") if not hasattr(backend, name)]:
-        raise BackendError(
-            f"backend {point.name!r} of {_origin(point)} must have {', '.join(lacking)}, got a {type(backend).__name__} without; "
-            "see sdrt.backends.Backend"
-        )
-    checked: Backend = backend
+    owner = f"backend {point.name!r} of {_origin(point)}"
+    checked: Backend = BackendKind().check(owner, backend, "see sdrt.backends.Backend", BackendError)
     return checked

@@ -1,13 +1,13 @@
 """Choose the backend of each component, with its options, and say so in the record."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import Numerics
 from sdrt.backends import Backend, BackendOptions, registry
+from sdrt.backends.foreign import BackendKind
 from sdrt.errors import ConfigError
 from sdrt.models import COMPONENTS, ComponentName, CoreMLFolder, StoredModel
-from sdrt.values import Kind, ListOf, RefusedError, Text
 
 __all__ = ["check_programs", "choose_backends", "options_of_backends", "own_choice", "record_notes"]
 
@@ -15,32 +15,6 @@ _CORE_ML = "coreml"
 
 # The options that every backend takes, beside those in its option_names.
 _COMMON_OPTIONS = ("threads",)
-
-
-class _Backend(Kind[Backend]):
-    """An object with the attributes of :class:`sdrt.backends.Backend`, as far as can be seen without opening a network."""
-
-    def describe(self) -> str:
-        return "a name, a Backend, or a mapping by component"
-
-    def convert(self, value: object) -> Any:
-        if isinstance(value, type) or not callable(self._attribute(value, "open")):
-            raise RefusedError
-        Text(length=100, empty=False).convert(self._attribute(value, "name"))
-        for names in ("option_names", "component_options"):
-            held = self._attribute(value, names)
-            ListOf(Text()).convert(tuple(held) if isinstance(held, Collection) and not isinstance(held, str) else held)
-        return value
-
-    @staticmethod
-    def _attribute(value: object, name: str) -> Any:
-        try:
-            return getattr(value, name)
-        except Exception:  # noqa: BLE001 -- a caller's class may raise anything in a property
-            raise RefusedError from None
-
-
-_BACKEND = _Backend()
 
 
 def choose_backends(backend: str | Backend | Mapping[str, str | Backend] | None, model: StoredModel) -> dict[ComponentName, Backend]:
@@ -57,7 +31,9 @@ def choose_backends(backend: str | Backend | Mapping[str, str | Backend] | None,
 
 
 def _resolve(backend: str | Backend) -> Backend:
-    return registry.get(backend) if isinstance(backend, str) else _BACKEND.check("backend", backend, "pass one of those")
+    if isinstance(backend, str):
+        return registry.get(backend)
+    return BackendKind("a name, a Backend, or a mapping by component").check("backend", backend, "pass one of those")
 
 
 def options_of_backends(

@@ -47,8 +47,9 @@ def test_a_plug_in_is_found_by_its_entry_point(plug_ins: list[EntryPoint]) -> No
     [
         ("no_such_package:Backend", r"backend 'bad' of no_such_package:Backend fails to load \(ModuleNotFoundError"),
         ("tests.fake_backend:Missing", r"fails to load \(AttributeError"),
+        ("sys:exit", r"fails to load \(SystemExit"),
         ("tests.fake_backend:nan_like", r"fails to load \(TypeError"),
-        ("builtins:dict", r"must have name, option_names, component_options, open, got a dict without; see"),
+        ("builtins:dict", r"must be an object with name, option_names, component_options and open, got \{\}; see"),
     ],
 )
 def test_a_broken_plug_in_is_named_and_harms_no_other(plug_ins: list[EntryPoint], value: str, message: str) -> None:

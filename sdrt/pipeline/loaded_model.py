@@ -84,8 +84,20 @@ class LoadedModel:
                 )
             folder, pad = folders[component], model.pad_tokens.get(component)
             plain = ClipTokenizer.load(folder, pad) if folder else ClipTokenizer.clip(model.pad_tokens[component])
+            self._check_vocabulary(component, plain)
             tokenizers[component] = plain.with_embeddings(model.embedding_ids) if model.embeddings else plain
         return tokenizers
+
+    def _check_vocabulary(self, component: ComponentName, tokenizer: ClipTokenizer) -> None:
+        """Check that a text encoder knows the tokens around every prompt, before anything runs."""
+        learnt = sum(len(ids) for ids in self.model.embedding_ids.values()) if component == "text_encoder" else 0
+        known = self.model.config(component)["vocab_size"] - learnt
+        if max(tokenizer.bos_token_id, tokenizer.eos_token_id) >= known:
+            raise ModelError(
+                f"{self.model.where(component)}: the tokenizer's begin and end must be among the {known} tokens that this {component} "
+                f"knows, got ids {tokenizer.bos_token_id} and {tokenizer.eos_token_id}; pass the tokenizer that it was made with "
+                "(tokenizer=FOLDER for Core ML packages)"
+            )
 
     @property
     def drawing_components(self) -> tuple[ComponentName, ...]:

@@ -121,12 +121,13 @@ def test_no_published_scheduler_clips_latents(release: Release) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "refining", "name"),
+    ("kind", "width", "refining", "name"),
     [
-        (None, False, "Stable Diffusion 1.x"),
-        ("text_time", False, "Stable Diffusion XL"),
-        ("text_time", True, "Stable Diffusion XL's refiner"),
+        (None, 768, False, "Stable Diffusion 1.x"),
+        (None, 1024, False, "Stable Diffusion 2.x"),
+        ("text_time", 2048, False, "Stable Diffusion XL"),
+        ("text_time", 1280, True, "Stable Diffusion XL's refiner"),
     ],
 )
-def test_packages_that_come_alone_are_taken_for_a_release(kind: str | None, refining: bool, name: str) -> None:
-    assert assumed_release({"addition_embed_type": kind}, refining=refining).name == name
+def test_packages_that_come_alone_are_taken_for_a_release(kind: str | None, width: int, refining: bool, name: str) -> None:
+    assert assumed_release({"addition_embed_type": kind, "cross_attention_dim": width}, refining=refining).name == name

@@ -256,6 +256,10 @@ def test_a_bare_folder_is_described_by_its_packages_and_says_what_it_assumed(tre
         assert (model.config("unet")["cross_attention_dim"], model.config("unet")["sample_size"]) == (32, 8)
         assert (model.config("vae_decoder")["scaling_factor"], model.limits.sizes, model.limits.num_tokens) == (0.18215, ((64, 64),), 77)
         assert set(model.remarks) == {"assumed tokenizer", "assumed scheduler", "assumed scaling_factor"}
+        # the packages' own vocabulary is not CLIP's
+        assert model.config("text_encoder")["vocab_size"] < 49408
+        with pytest.raises(ModelError, match=r"begin and end must be among the \d+ tokens .*, got ids 49406 and 49407; .*tokenizer=FOLDER"):
+            pipe.generate(PROMPT, **QUICK)
     given = picture(sdrt.load(folder, backend="coreml", tokenizer=sources("sd1"), config=sources("sd1")))
     assert psnr(given, picture(sdrt.load(sources("sd1")))) > 60
 

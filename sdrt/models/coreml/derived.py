@@ -1,6 +1,7 @@
 """Configurations out of packages' inputs and outputs, for folders that hold nothing else (Apple's).
 
-What no shape says is Stable Diffusion 1.x's, or XL's where the U-Net takes ``time_ids``.
+What no shape says is Stable Diffusion 1.x's; 2.x's where the U-Net takes texts as wide as its text encoder's; XL's where it takes
+``time_ids``.
 """
 
 from collections.abc import Mapping
@@ -10,12 +11,15 @@ from sdrt.errors import ModelError
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.components.text_time import has_text_time, text_time_config
 from sdrt.models.coreml.ports import Ports
-from sdrt.models.families import SD1, SDXL, SDXL_REFINER, Release
+from sdrt.models.families import SD1, SD2, SDXL, SDXL_REFINER, Release
 
-__all__ = ["assumed_release", "derived_config"]
+__all__ = ["assumed_prediction_type", "assumed_release", "derived_config"]
 
 # Width of each of time_ids' numbers inside the U-Net, in SDXL and its refiner alike.
 _TIME_EMBED = 256
+# Width of the text encoder of Stable Diffusion 2.x; that of 1.x has 768.
+_SD2_WIDTH = 1024
+_LATENT_CHANNELS = 4
 
 
 def assumed_release(config: Mapping[str, Any], *, refining: bool) -> Release:
@@ -28,9 +32,20 @@ def assumed_release(config: Mapping[str, Any], *, refining: bool) -> Release:
     refining : bool
         Whether the U-Net is used as a refiner.
     """
-    if not has_text_time(config):
-        return SD1
-    return SDXL_REFINER if refining else SDXL
+    if has_text_time(config):
+        return SDXL_REFINER if refining else SDXL
+    return SD2 if config["cross_attention_dim"] == _SD2_WIDTH else SD1
+
+
+def assumed_prediction_type(config: Mapping[str, Any], release: Release) -> str:
+    """Return what a U-Net predicts, by its size where models of its release differ in that.
+
+    Of 2.x the models for pictures of 768 pixels were trained with v-prediction; those for 512 and for in-painting predict the noise.
+    """
+    if release is not SD2 or config["in_channels"] != _LATENT_CHANNELS:
+        return "epsilon"
+    size = config["sample_size"]
+    return "v_prediction" if min(size if isinstance(size, list) else [size]) >= SD2.sample_size else "epsilon"
 
 
 def derived_config(component: ComponentName, ports: Mapping[ComponentName, Ports]) -> dict[str, Any]:

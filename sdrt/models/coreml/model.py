@@ -12,14 +12,16 @@ from sdrt.models.base import ModelLimits, PipelineFlags
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.config_overrides import ConfigOverrides
-from sdrt.models.coreml.derived import assumed_release, derived_config
+from sdrt.models.coreml.derived import assumed_prediction_type, assumed_release, derived_config
 from sdrt.models.coreml.layout import Layout
 from sdrt.models.coreml.names import Role
 from sdrt.models.coreml.ports import Ports, read_ports
 from sdrt.models.coreml.sidecar import Sidecar
 from sdrt.models.coreml.traced_values import TracedValue
+from sdrt.models.coreml.vocabulary import vocabulary_size
 from sdrt.models.embeddings import Embedding
-from sdrt.models.families import SDXL, LatentFormat, Release
+from sdrt.models.families import SD2, SDXL, LatentFormat, Release
+from sdrt.models.families.release import EXCLAMATION_MARK
 from sdrt.models.folder import FEATURE_EXTRACTOR, checked_defaults
 from sdrt.models.json_file import read_json
 from sdrt.models.stored_model import StoredModel
@@ -114,7 +116,8 @@ class CoreMLFolder(StoredModel):
             return dict(self.config_overrides.components[component])
         if key in self.sidecar.configs:
             return COMPONENTS[component].complete(self.sidecar.configs[key], self.sidecar.file, self.allowed)
-        return derived_config(component, self.ports)
+        config = derived_config(component, self.ports)
+        return config | {"vocab_size": self._vocabulary_sizes[component]} if component in self._vocabulary_sizes else config
 
     def own_tensors(self, component: ComponentName) -> ComponentTensors:
         """Refused: they are inside the programs."""
@@ -155,26 +158,27 @@ class CoreMLFolder(StoredModel):
     def pad_tokens(self) -> Mapping[ComponentName, str]:
         """What pads each text encoder's rows, in the folder's vocabulary too."""
         stored = self.sidecar.section("pad_tokens", Text(200, empty=False))
-        known: dict[ComponentName, str] = {encoder.component: encoder.pad_token for encoder in SDXL.encoders}
+        # a refiner's folder is asked for the base model's encoders too
+        known: dict[ComponentName, str] = {encoder.component: encoder.pad_token for encoder in (*SDXL.encoders, *self._release.encoders)}
         return known | {component: stored[component] for component in COMPONENTS if component in stored}
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:
-        """What was given, else ``scheduler_config.json``, else that of Stable Diffusion 1.x or XL as published."""
+        """What was given, else ``scheduler_config.json``, else that of the release that the packages' shapes tell, as published."""
         if self.config_overrides.scheduler is not None:
             return self.config_overrides.scheduler
         if exists(self._scheduler_file):
             return read_json(self._scheduler_file, self.allowed)
-        return self._release.scheduler
+        return {**self._release.scheduler, "prediction_type": self._prediction_type}
 
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
         """The preferences in ``sdrt.json``; the first size that the packages take where it has none."""
-        stored = dict(self.sidecar.preferences)
+        stored = dict(checked_defaults(self.sidecar.file, self.sidecar.preferences))
         sizes = self.limits.sizes
         if sizes and (stored.get("height"), stored.get("width")) not in sizes:
             stored |= {"height": sizes[0][0], "width": sizes[0][1]}
-        return checked_defaults(self.sidecar.file, stored)
+        return stored
 
     @cached_property
     def flags(self) -> PipelineFlags:
@@ -206,18 +210,35 @@ class CoreMLFolder(StoredModel):
 
     # ---- what the folder does not say
 
+    @cached_property
+    def _vocabulary_sizes(self) -> Mapping[ComponentName, int]:
+        sizes: dict[ComponentName, int] = {}
+        for component in (each for each in self.own_components if each in ("text_encoder", "text_encoder_2")):
+            width = derived_config(component, self.ports)["hidden_size"]
+            if size := vocabulary_size(self.own_files(component), width, self.allowed):
+                sizes[component] = size
+        return sizes
+
     @property
     def own_remarks(self) -> Mapping[str, str]:
         """What the folder does not say and was assumed."""
-        kind = self._release.name
-        assumed = {}
+        release, assumed = self._release, {}
         if self.tokenizer_path is None:
-            assumed["assumed tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json"
+            assumed["assumed tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json; pass another with tokenizer="
+        if "pad_tokens" not in self.sidecar.stated and release is SD2:
+            assumed["assumed pad token"] = f"{EXCLAMATION_MARK!r}, that of {release.name}, by the width of its texts"
         if self.config_overrides.scheduler is None and not exists(self._scheduler_file):
-            assumed["assumed scheduler"] = f"that of {kind}, for want of a scheduler_config.json"
+            assumed["assumed scheduler"] = f"that of {release.name}, for want of a scheduler_config.json; pass another with config="
+            if release is SD2:
+                size = self.own_config("unet")["sample_size"]
+                assumed["assumed prediction_type"] = f"{self._prediction_type}, by latents of {size}; if that is wrong, pass config="
         if "vae_decoder" not in self.sidecar.configs and "vae_decoder" not in self.config_overrides.components:
-            assumed["assumed scaling_factor"] = f"that of {kind}, for want of an sdrt.json"
+            assumed["assumed scaling_factor"] = f"that of {release.name}, for want of an sdrt.json"
         return assumed
+
+    @property
+    def _prediction_type(self) -> str:
+        return assumed_prediction_type(self.own_config("unet"), self._release)
 
     @property
     def _release(self) -> Release:

@@ -1,6 +1,6 @@
 """``sdrt.json`` beside packages: what our converter knows of a model and no package says."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +55,11 @@ class Sidecar:
         ModelError : something else
         """
         return self.section("configs", _OBJECT)
+
+    @property
+    def stated(self) -> Collection[str]:
+        """The keys of ``coreml`` that the file has."""
+        return self._coreml.keys()
 
     def controlnet(self, stem: str) -> Mapping[str, Any] | None:
         """Return the configuration of a ControlNet by the stem of its file; None where there is none."""

@@ -2,8 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,10 +11,13 @@ from sdrt.backends import registry
 from sdrt.backends.coreml import describe
 from sdrt.benchmarking.machine import peak_memory_mib, reset_peak_memory
 from sdrt.errors import ConfigError, SdrtError
+from sdrt.limits import DEFAULT_LIMITS
 from sdrt.pipeline.loading import load
 from sdrt.pipeline.pipeline import Pipeline
 from sdrt.pipeline.results import Result
 from sdrt.pipeline.step import Step
+from sdrt.printable import shown
+from sdrt.values import Anything, Either, FilePath, Integer, Kind, ListOf, MappingOf, Nullable, Text, read_values
 
 __all__ = ["Candidate", "Measurement", "Workload", "candidates", "measure"]
 
@@ -26,6 +29,18 @@ _WARM_UP_STEPS = 3
 _ATTENTION = "sdrt.attention"
 # What `sdrt.load` takes for every backend.
 _COMMON_OPTIONS = ("threads", "reduce_memory")
+
+
+_SIZE = Nullable(Integer(minimum=1))
+_WORKLOAD: dict[str, Kind[Any]] = {
+    "prompt": Text(length=None),
+    "seed": Integer(),
+    "steps": Integer(minimum=1),
+    "repeats": Integer(minimum=1, maximum=DEFAULT_LIMITS.images),
+    "height": _SIZE,
+    "width": _SIZE,
+    "scheduler": Nullable(Text(empty=False)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +58,10 @@ class Workload:
         None: the model's own.
     scheduler : str or None
         None: the model's own.
+
+    Raises
+    ------
+    ConfigError : a value of another kind, or out of range
     """
 
     prompt: str = "a high quality photo of an astronaut riding a horse in space"
@@ -54,9 +73,9 @@ class Workload:
     scheduler: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "repeats"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}; time at least one")
+        values = read_values("", {field.name: getattr(self, field.name) for field in fields(self)}, _WORKLOAD, "pass what is to be timed")
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +149,14 @@ def candidates(
     ------
     ConfigError : there is no such backend, it cannot be used here, or none of them takes a compute unit or option that was given
     """
+    models = ListOf(Either(Text(length=None, empty=False), FilePath()), minimum=1).check("models", models, "pass a list of models")
+    backends = ListOf(Text(empty=False), minimum=1).check("backends", backends, "pass a list of names")
+    compute_units = ListOf(Text(empty=False)).check("compute_units", compute_units, "pass a list of names")
+    given = MappingOf(Anything()).check("options", options or {}, "pass what sdrt.load takes")
     opened = [registry.get(name) for name in backends]
-    given = dict(options or {})
     own = {name for name in given if name not in _COMMON_OPTIONS}
-    wanted = own | ({"compute_unit"} if compute_units else set())
+    # ALL restricts nothing, and so is taken by every backend
+    wanted = own | ({"compute_unit"} if set(compute_units) - {"ALL"} else set())
     if unknown := sorted(wanted - {name for backend in opened for name in backend.option_names}):
         raise ConfigError(f"{', '.join(unknown)}: none of the backends {', '.join(backends)} takes it; leave it out or name one that does")
     found = []
@@ -141,16 +164,16 @@ def candidates(
         for backend in opened:
             units = (compute_units or (None,)) if "compute_unit" in backend.option_names else (None,)
             taken = {name: value for name, value in given.items() if name not in own or name in backend.option_names}
-            found += [Candidate(model=model, backend=backend.name, compute_unit=unit, options=taken) for unit in units]
+            found += [Candidate(model=str(model), backend=backend.name, compute_unit=unit, options=taken) for unit in units]
     return found
 
 
-def measure(chosen: Sequence[Candidate], workload: Workload, *, on_step: OnStep | None = None) -> Iterator[Measurement]:
+def measure(chosen: Iterable[Candidate], workload: Workload, *, on_step: OnStep | None = None) -> Iterator[Measurement]:
     """Measure candidates one after the other, each opened alone.
 
     Parameters
     ----------
-    chosen : sequence of Candidate
+    chosen : Candidates
     workload : Workload
     on_step : OnStep, optional
 
@@ -158,7 +181,22 @@ def measure(chosen: Sequence[Candidate], workload: Workload, *, on_step: OnStep 
     -------
     iterator of Measurement
         Each as soon as it is there. A candidate that cannot run (a model that its backend cannot open, say) is skipped with its reason.
+
+    Raises
+    ------
+    ConfigError : no candidates, no workload, or no function
     """
+    if not isinstance(workload, Workload):
+        raise ConfigError(f"workload must be a Workload, got {shown(workload)}; pass sdrt.benchmarking.Workload(...)")
+    if on_step is not None and not callable(on_step):
+        raise ConfigError(f"on_step must be a function, got {shown(on_step)}; leave it out")
+    listed = list(chosen) if isinstance(chosen, Iterable) else [chosen]
+    if wrong := [each for each in listed if not isinstance(each, Candidate)]:
+        raise ConfigError(f"chosen must hold Candidates, got {shown(wrong[0])}; pass what sdrt.benchmarking.candidates(...) returns")
+    return _measured_one_by_one(listed, workload, on_step)
+
+
+def _measured_one_by_one(chosen: Sequence[Candidate], workload: Workload, on_step: OnStep | None) -> Iterator[Measurement]:
     for candidate in chosen:
         try:
             yield _measured(candidate, workload, on_step)

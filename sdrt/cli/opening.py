@@ -143,7 +143,7 @@ def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
         fastest = fastest_options(this_machine())
         backend, options = "torch", {**fastest.options, **options}
         if not quiet:
-            tell(f"--fast: {fastest.reason}")
+            tell(f"sdrt: --fast: {fastest.reason}")
     embeddings = [read_embedding(file, token) for token, file in choice.embeddings]
     chosen = {"model": choice.model, "backend": backend, "numerics": choice.numerics}
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None} | options

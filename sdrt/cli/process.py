@@ -60,7 +60,7 @@ def run_command(program: str, make_parser: Callable[[], argparse.ArgumentParser]
             status = 0
         except SystemExit as error:
             leave, status = error, error.code if isinstance(error.code, int) else int(error.code is not None)
-        except BaseException as error:  # noqa: BLE001 -- this is the end of the program: whatever comes here becomes a line and a status
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- this is the end of the program: whatever comes here becomes a line and a status
             signals.hold()
             status = _explain(program, arguments, error)
         signals.hold()

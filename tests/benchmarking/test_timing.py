@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,47 @@ def test_each_model_on_each_backend_and_on_each_unit_where_it_knows_them(monkeyp
     assert [dict(each.options) for each in found[:2]] == [{"threads": 1}, {"threads": 1, "dtype": "float16"}]
     assert [each.compute_unit for each in candidates(["a"], ["units"])] == [None]
     with pytest.raises(ConfigError, match=r"compute_unit: none of the backends numpy takes it"):
-        candidates(["a"], ["numpy"], ["ALL"])
+        candidates(["a"], ["numpy"], ["CPU_ONLY"])
+    assert [each.compute_unit for each in candidates(["a"], ["numpy"], ["ALL"])] == [None]
+
+
+def call_any(function: Any, *values: Any, **options: Any) -> Any:
+    """Call with what a type checker would refuse."""
+    return function(*values, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: call_any(Workload, steps="2"), "steps must be a whole number of at least 1, got '2'"),
+        (lambda: call_any(Workload, steps=True), "steps must be"),
+        (lambda: call_any(Workload, repeats=10**9), "repeats must be a whole number from 1 to 10000"),
+        (lambda: call_any(Workload, prompt=None), "prompt must be a Unicode text"),
+        (lambda: call_any(Workload, seed=1.5), "seed must be a whole number"),
+        (lambda: call_any(Workload, height=0), "height must be a whole number of at least 1, or null"),
+        (lambda: call_any(Workload, scheduler=""), "scheduler must be"),
+        (lambda: call_any(candidates, "nano", ["numpy"]), "models must be a list"),
+        (lambda: call_any(candidates, [], ["numpy"]), "models must be a list of at least 1"),
+        (lambda: call_any(candidates, [None], ["numpy"]), "models must be a list"),
+        (lambda: call_any(candidates, ["nano"], "numpy"), "backends must be a list"),
+        (lambda: call_any(candidates, ["nano"], ["numpy"], "ALL"), "compute_units must be a list"),
+        (lambda: call_any(candidates, ["nano"], ["numpy"], options=[1]), "options must be an object"),
+        (lambda: call_any(measure, [Candidate(model="nano", backend="numpy")], None), "workload must be a Workload, got None"),
+        (lambda: call_any(measure, ["nano"], Workload()), "chosen must hold Candidates, got 'nano'"),
+        (lambda: call_any(measure, None, Workload()), "chosen must hold Candidates, got None"),
+        (lambda: call_any(measure, [], Workload(), on_step=3), "on_step must be a function, got 3"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        call()
+    assert message in str(raised.value)
+
+
+def test_values_of_numpy_and_paths_are_taken(tmp_path: Path) -> None:
+    workload = call_any(Workload, steps=np.int64(2), seed=np.uint8(5))
+    assert (workload.steps, type(workload.steps), workload.seed) == (2, int, 5)
+    assert [each.model for each in call_any(candidates, [tmp_path], ("numpy",))] == [str(tmp_path)]
 
 
 def test_what_cannot_run_is_told_and_the_rest_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,8 +164,8 @@ def test_what_cannot_run_is_told_and_the_rest_is_measured(tmp_path: Path, capsys
         (["--model", "no/such"], "nothing could be measured: no/such: no such folder"),
         (["--backend", "abacus"], "backend must be numpy"),
         (["--backend", "numpy,"], "--backend must be names between commas, got 'numpy,'"),
-        (["--steps", "0"], "steps must be at least 1, got 0"),
-        (["--repeats", "0"], "repeats must be at least 1, got 0"),
+        (["--steps", "0"], "steps must be a whole number of at least 1, got 0"),
+        (["--repeats", "0"], "repeats must be a whole number from 1 to 10000, got 0"),
         (["--size", "512"], "--size must be WIDTHxHEIGHT in pixels, got '512'; write it like 512x768"),
         (["--compute-unit", "GPU"], "--compute-unit must be one or more of ALL, CPU_ONLY, CPU_AND_GPU, CPU_AND_NE, got GPU"),
         (["--steps", "1", "--repeats", "1", "--json", "no/such/a.json"], "--json no/such/a.json: cannot be written"),

@@ -155,6 +155,10 @@ class ComponentTensors(Mapping[str, Array]):
         unused = [Leftover(name, tensor.name) for name, (_, tensor) in self._tensors.items() if name not in self._used]
         return (*unused, *self._unplaced)
 
+    def count_as_used(self, names: Iterable[str]) -> None:
+        """Count tensors as used by a reader that has what it made of them from an earlier run."""
+        self._used |= self._tensors.keys() & set(names)
+
     @property
     def is_used(self) -> bool:
         """Whether anything was read."""

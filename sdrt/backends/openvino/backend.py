@@ -45,4 +45,6 @@ class OpenVinoBackend:
 
         key = None if own.cache is None else digest(component, model, component_options)
         programs = Programs(component, own, key, partial(open_module, component, model, clip_skip=component_options.clip_skip))
+        if programs.tensor_names is not None:
+            model.tensors(component).count_as_used(programs.tensor_names)
         return OpenVinoNetwork(component, signature(component, config, options.numerics), config, programs)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from sdrt.arrays import Array
 from sdrt.backends import ComponentOptions
 from sdrt.models import ComponentName, Model
 
-__all__ = ["convert", "digest", "keep"]
+__all__ = ["convert", "digest", "keep", "kept_names"]
+
+_NAMES = "tensors.json"
 
 
 def convert(module: Any, inputs: Mapping[str, Array]) -> Any:
@@ -74,8 +76,15 @@ def digest(component: ComponentName, model: Model, options: ComponentOptions) ->
     return hasher.hexdigest()
 
 
-def keep(converted: Any, folder: Path) -> Path:
-    """Write a model to a folder that appears whole or not at all, and its path.
+def keep(converted: Any, names: Collection[str], folder: Path) -> Path:
+    """Write a model to a folder that appears whole or not at all, and return its path.
+
+    Parameters
+    ----------
+    converted : openvino.Model
+    names : collection of str
+        The tensors that it holds, by canonical name, for `kept_names`.
+    folder : Path
 
     Another process may be as far: whoever comes second finds the folder there, and drops its own.
     """
@@ -84,8 +93,17 @@ def keep(converted: Any, folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-", ignore_cleanup_errors=True) as temporary:
         openvino.save_model(converted, str(Path(temporary) / "model.xml"), compress_to_fp16=False)
+        (Path(temporary) / _NAMES).write_text(json.dumps(sorted(names)), encoding="utf-8")
         if not folder.exists():
             folder.mkdir()
-            for name in ("model.bin", "model.xml"):  # the description last: with it, the model is there
+            for name in (_NAMES, "model.bin", "model.xml"):  # the description last: with it, the model is there
                 (Path(temporary) / name).replace(folder / name)
     return folder / "model.xml"
+
+
+def kept_names(file: Path) -> list[str] | None:
+    """Return the names of the tensors that a kept model holds; None where it was kept without them."""
+    try:
+        return list(json.loads((file.parent / _NAMES).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None

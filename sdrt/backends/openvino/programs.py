@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sdrt.arrays import Array
-from sdrt.backends.openvino.conversion import convert, keep
+from sdrt.backends.openvino.conversion import convert, keep, kept_names
 from sdrt.backends.openvino.options import OpenVinoOptions
 from sdrt.errors import BackendError, ConfigError
 from sdrt.forking import ForkLock
@@ -46,6 +46,11 @@ class Programs:
     open_module : callable
         Opens the component's torch module; called once if the cache is empty.
 
+    Attributes
+    ----------
+    tensor_names : list of str, or None
+        What an earlier conversion holds of the component's tensors; None where there is none.
+
     Raises
     ------
     ConfigError : the device is not here
@@ -66,7 +71,9 @@ class Programs:
         self._compiled: dict[_Key, _Compiled] = {}
         self._converted: dict[tuple[str, ...], Any] = {}
         # opened at once if it will be needed, so that weights that do not fit raise when the component is opened
-        self._module = None if key is not None and any(self._folders(key)) else open_module()
+        kept = [] if key is None else self._kept(key)
+        self._module = None if kept else open_module()
+        self.tensor_names = kept_names(kept[0]) if kept else None
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """All outputs, in order, as arrays of their own."""
@@ -109,15 +116,17 @@ class Programs:
 
     def _model(self, inputs: Mapping[str, Array]) -> Any:
         """Return the component for inputs of these names and any size, as a copy that may be changed."""
+        from sdrt.backends.torch.filling import parameters_by_name
+
         names = tuple(inputs)
         if self._key is not None and (kept := self._folder(self._key, names) / "model.xml").is_file():
             return self._core.read_model(str(kept))
         if names not in self._converted:
             module, self._module = self._module or self._open_module(), None
-            converted = convert(module, inputs)
+            tensors, converted = parameters_by_name(module, self._component).keys(), convert(module, inputs)
             if self._key is not None:
                 try:
-                    return self._core.read_model(str(keep(converted, self._folder(self._key, names))))
+                    return self._core.read_model(str(keep(converted, tensors, self._folder(self._key, names))))
                 except OSError as error:
                     raise ConfigError(f"cache_dir {str(self._options.cache)!r} cannot be written ({error}); None keeps nothing") from error
             self._converted[names] = converted
@@ -128,5 +137,5 @@ class Programs:
             raise BackendError("a key of kept models needs a cache_dir")
         return self._options.cache / f"{self._component}-{key}-{len(names)}"
 
-    def _folders(self, key: str) -> list[Path]:
+    def _kept(self, key: str) -> list[Path]:
         return [] if self._options.cache is None else [*self._options.cache.glob(f"{self._component}-{key}-*/model.xml")]

@@ -6,6 +6,7 @@ component is traced and compiled. Here are a decoder and a text encoder.
 
 import ast
 import importlib
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import sdrt
 from sdrt.backends import BackendOptions, Network, registry
+from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ArrayContractError, ConfigError, MissingExtraError
 from sdrt.models import ComponentName, open_model
 from tests.contract.cases import inputs_of, open_case, relative_error, save_parts
@@ -98,6 +101,28 @@ def test_it_agrees_with_numpy_and_keeps_what_it_made(
     found = second(**jobs[0])
     assert found.keys() == results[0].keys()
     assert all(np.array_equal(x, results[0][name]) for name, x in found.items())
+
+
+@pytest.mark.parametrize(("name", "topics"), [("logit_scale", []), ("ip_adapter.bias", ["unused tensors of text_encoder"])])
+def test_tensors_that_are_not_used_are_named_from_a_kept_conversion_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, topics: list[str]
+) -> None:
+    from sdrt.backends.torch import construction
+
+    model = Path(shutil.copytree(folder, tmp_path / "model"))
+    file = next((model / "text_encoder").glob("*.safetensors"))
+    save_file(load_file(file) | {name: np.ones(2, np.float32)}, file, metadata={"format": "pt"})
+
+    def opened() -> NetworkPool:
+        options = BackendOptions(extra={"cache_dir": tmp_path / "cache"})
+        pool = NetworkPool(open_model(model), {"text_encoder": registry.get("openvino")}, {"text_encoder": options})
+        pool.get("text_encoder")
+        return pool
+
+    first = opened()
+    first.get("text_encoder")(**inputs_of("sd1", "text_encoder"))
+    monkeypatch.setattr(construction, "open_module", lambda *_, **__: pytest.fail("the conversion is there already"))
+    assert list(first.remarks) == list(opened().remarks) == topics
 
 
 def test_a_conversion_says_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -170,7 +170,7 @@ def load(
     options = options_of_backends(chosen, numerics, backend_options, low_memory=reduce_memory)
     keep_loaded = not reduce_memory
     base = LoadedModel(opened.with_embeddings(_read_embeddings(given["embeddings"] or ())), chosen, options, keep_loaded=keep_loaded)
-    if embeddings:
+    if given["embeddings"]:
         # built now, so that a token that is already taken raises here
         _ = base.tokenizers
     controls = given["controlnet"] or ()

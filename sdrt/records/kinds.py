@@ -13,7 +13,7 @@ __all__ = ["CONDITION_KINDS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
 
 @dataclass(frozen=True)
 class Json(Kind[Any]):
-    """A value of JSON, and infinities; never NaN.
+    """A value of JSON, which has neither NaN nor infinities.
 
     Parameters
     ----------
@@ -54,8 +54,10 @@ class _Digest(Kind[str]):
 
 
 _TEXT = Text(length=None)
-_NUMBER = Number(infinite=True)
+_NUMBER = Number()
 _OBJECT = MappingOf(Json(5))
+# a scheduler's sigma_max may be infinite, and is text in JSON
+_SCHEDULER = MappingOf(Either(Number(infinite=True), Json(5)))
 _TEXTS = MappingOf(_TEXT)
 
 # The fields that record options under the same names, but for those below.
@@ -82,7 +84,7 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
     "seed": Integer(),
     "conditions": _OBJECT,
     "scheduler": _TEXT,
-    "scheduler_config": _OBJECT,
+    "scheduler_config": _SCHEDULER,
     "compat": Nullable(OPTION_KINDS["compat"]),
     "rng": _TEXT,
     "sampler_rng": Nullable(_TEXT),
@@ -94,7 +96,7 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
     "numerics": NUMERICS,
     "version": _TEXT,
     "remarks": _TEXTS,
-    "scheduler_options": _OBJECT,
+    "scheduler_options": _SCHEDULER,
     "vae_tiling": Flag(),
     "safety_checker": Flag(),
     "weights": _TEXTS,

@@ -54,7 +54,7 @@ _PICTURE, _SAMPLING, _PROMPT = "picture", "sampling and noise", "prompt"
 _CONTROL, _INPAINT, _XL = "ControlNet", "in-painting", "SDXL"
 
 _ROWS = (
-    _option("seed", "integer", _PICTURE, "image k is drawn from seed + k (default: a random one, which the file's name shows)"),
+    _option("seed", "integer", _PICTURE, "image k is drawn from seed + k (default, as -1: a random one, which the file's name shows)"),
     _option("num_images", "integer", _PICTURE, "images of each prompt (default: 1)", "-n", "--num-images"),
     _option("height", "integer", _PICTURE, "pixels (default: the model's own)", "-H", "--height"),
     _option("width", "integer", _PICTURE, "pixels (default: the model's own)", "-W", "--width"),

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from sdrt.records.settings import Settings
+from sdrt.values import Instance, Integer
 
 __all__ = ["parameters_text", "text_chunks"]
 
@@ -20,7 +21,12 @@ def text_chunks(settings: Settings, seed: int, flagged: bool | None = None) -> d
         from one stream, the record holds the whole call, and ``image`` is the index of this picture.
     flagged : bool or None
         Whether the safety checker blackened this picture, which the record says; None if there was no checker.
+
+    Raises
+    ------
+    ConfigError : no settings, or no whole number
     """
+    settings, seed = _checked(settings, seed)
     alone: dict[str, Any] = settings.to_dict()
     if not settings.shared_streams:
         second = None if settings.sampler_seed is None else settings.sampler_seed + seed - settings.seed
@@ -38,6 +44,7 @@ def parameters_text(settings: Settings, seed: int) -> str:
     Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/processing.py::create_infotext``. A value that holds a comma or a colon
     is quoted as JSON, as that file does.
     """
+    settings, seed = _checked(settings, seed)
     pairs: dict[str, object] = {
         "Steps": settings.num_inference_steps,
         "Sampler": settings.scheduler,
@@ -66,6 +73,10 @@ def parameters_text(settings: Settings, seed: int) -> str:
     pairs["Version"] = f"sdrt {settings.version}"
     negative = f"\nNegative prompt: {settings.negative_prompt}" if settings.negative_prompt else ""
     return f"{settings.prompt}{negative}\n" + ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items())
+
+
+def _checked(settings: Settings, seed: int) -> tuple[Settings, int]:
+    return Instance(Settings).check("settings", settings), Integer().check("seed", seed)
 
 
 def _mentions(settings: Settings, token: str) -> bool:

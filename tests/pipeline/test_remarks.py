@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import sdrt
+from sdrt.backends.pool import NetworkPool
 from sdrt.images.png import read_text
 from sdrt.pipeline.remarks import RemarkLog
 from sdrt.records import Settings
@@ -49,6 +50,32 @@ def test_what_was_cut_is_a_remark_of_the_call_that_cut_it(folder: Path, tmp_path
     [file] = results[1].save(tmp_path)
     assert json.loads(read_text(file)["sdrt"])["remarks"] == remarks
     assert pipe.generate("red", seed=1, num_inference_steps=1).settings.remarks == {}
+
+
+def test_what_opening_networks_found_is_in_results_and_files(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        NetworkPool, "remarks", property(lambda pool: {"unused tensors of unet": "one.weight"} if pool.is_open("unet") else {})
+    )
+    pipe = sdrt.load(folder, FakeBackend())
+    steps = pipe.steps("red", seed=1, num_inference_steps=1)
+    assert steps.settings.remarks == {}
+    result = steps.result()
+    assert result.settings.remarks == steps.settings.remarks == {"unused tensors of unet": "one.weight"}
+    [file] = result.save(tmp_path)
+    assert json.loads(read_text(file)["sdrt"])["remarks"] == result.settings.remarks
+    pipe.generate("red", seed=2, num_inference_steps=1)
+    assert caplog.messages == ["unused tensors of unet: one.weight"]
+    assert result.settings == pipe.resolve("red", seed=1, num_inference_steps=1)
+
+
+def test_foreign_syntax_and_the_files_of_a_model_are_remarked_on(folder: Path) -> None:
+    pipe = sdrt.load(folder, FakeBackend())
+    assert pipe.resolve("a cat <lora:fur:0.8>").remarks == {
+        "prompt extra network": "'<lora:fur:0.8>' is read as text: no network is loaded from a prompt"
+    }
+    assert pipe.resolve("a cat <lora:fur:0.8>", prompt_syntax="plain").remarks == {}
 
 
 def test_remarks_change_neither_equality_nor_the_options_of_a_replay(folder: Path) -> None:

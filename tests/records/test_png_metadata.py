@@ -80,3 +80,13 @@ def test_pictures_of_one_stream_are_told_by_their_place() -> None:
 def test_settings_are_checked_on_construction(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=rf"^a record's {name} must be a"):
         replace(SETTINGS, **{name: value})
+
+
+@pytest.mark.parametrize("function", [text_chunks, parameters_text])
+def test_only_settings_and_a_seed_become_text(function: Any) -> None:
+    for arguments, message in (
+        ((3, 1), "settings must be an object of the class Settings, got 3"),
+        ((SETTINGS, "1"), "seed must be a whole"),
+    ):
+        with pytest.raises(ConfigError, match=rf"^{message}"):
+            function(*arguments)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdrt.errors import ConfigError, ModelError
+from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.files import exists, is_folder, user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import hub
@@ -23,6 +23,7 @@ from sdrt.models.single_file import PredictionType, SingleFileModel
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_format import WEIGHT_SUFFIXES
 from sdrt.printable import shown
+from sdrt.values import Nullable, Text
 
 __all__ = [
     "COMPONENTS",
@@ -48,6 +49,8 @@ __all__ = [
     "path",
     "read_embedding",
 ]
+
+_VARIANT = Nullable(Text(100, empty=False))
 
 # Addresses, and the repository that one of the Hub names.
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+))?", re.IGNORECASE)
@@ -116,6 +119,7 @@ def open_model(
     MissingExtraError : it has the form of a repository's name, and huggingface_hub is not installed
     """
     _check_pickled(pickled)
+    _VARIANT.check("variant", variant)
     place, name = _local("model", model, variant, pickled, cache_dir)
     if is_package(place):
         raise ModelError(f"{place}: is one Core ML package, and a model has several; pass the folder that holds them")
@@ -124,6 +128,8 @@ def open_model(
             if value is not None:
                 raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
         own = None if tokenizer is None else user_path("tokenizer", tokenizer)
+        if own is not None and not is_folder(own):
+            raise MissingFileError(f"{own}: no such folder; pass a tokenizer's, or that of a model that has one")
         return CoreMLFolder(
             place, name, layout=layout, tokenizer=own, config_overrides=read_config_overrides(config, limits), allowed=limits, mmap=mmap
         )
@@ -176,6 +182,7 @@ def open_component(
     ConfigError, MissingFileError, MissingExtraError : as of `open_model`
     """
     _check_pickled(pickled)
+    _VARIANT.check("variant", variant)
     place, name = _local(component, source, variant, pickled, cache_dir)
     if not exists(place / "config.json") and exists(place / COMPONENTS[component].folder / "config.json"):
         # a whole model's folder, which has the component

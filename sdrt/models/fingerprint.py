@@ -5,6 +5,8 @@ import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sdrt.files import is_file, is_folder, open_file
+
 __all__ = ["fingerprint"]
 
 # Of each file: what stands at its head (the names and shapes of a safetensors file), and blocks spread over the rest.
@@ -25,11 +27,11 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
     Raises
     ------
-    OSError : a file cannot be read
+    MissingFileError, ModelError : a file is not there, or cannot be read
     """
     digest = hashlib.sha256()
     for file in _files(paths):
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             size = stream.seek(0, io.SEEK_END)
             digest.update(size.to_bytes(8, "big"))
             stream.seek(0)
@@ -42,4 +44,4 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)
+        yield from sorted(file for file in path.rglob("*") if is_file(file)) if is_folder(path) else (path,)

@@ -85,7 +85,7 @@ class ModelFolder(StoredModel):
             return f"it is a {kind}, and sdrt runs Stable Diffusion 1.x, 2.x and XL"
         return "a model folder in diffusers' layout has one"
 
-    @property
+    @cached_property
     def own_components(self) -> tuple[ComponentName, ...]:
         """The components in the folder."""
         return tuple(component for component in COMPONENTS if is_folder(self.path / COMPONENTS[component].folder))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdrt.errors import MissingFileError
+from sdrt.errors import MissingFileError, ModelError
 from sdrt.models import open_model
 from sdrt.models.fingerprint import fingerprint
 from tests.factories import random_unet, save_pipeline_folder
@@ -61,3 +61,10 @@ def test_files_are_found_without_being_read(tmp_path: Path) -> None:
     weights.unlink()
     with pytest.raises(MissingFileError):
         model.files("unet")
+
+
+def test_what_cannot_be_read_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "pointer").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    for file in (tmp_path / "pointer", tmp_path / "none", tmp_path / "nul\0"):
+        with pytest.raises(ModelError):
+            fingerprint([file])

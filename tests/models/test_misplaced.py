@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,13 @@ def test_values_that_are_no_paths_are_one_error(value: object) -> None:
     for open_ in (open_model, lambda value: open_component(value, "vae_decoder")):
         with pytest.raises(ConfigError, match="must be a path, got "):
             open_(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("variant", [3, "", ["fp16"], "x" * 1000])
+def test_a_variant_is_a_short_text(variant: Any) -> None:
+    for open_ in (open_model, lambda model, **options: open_component(model, "vae_decoder", **options)):
+        with pytest.raises(ConfigError, match="variant must be a"):
+            open_("nano", variant=variant)
 
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/x", "x" * 5000, "half\ud800"])

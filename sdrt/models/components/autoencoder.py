@@ -39,7 +39,7 @@ _KEYS: Mapping[str, Key] = {
     "latent_channels": Key(COUNT, 4),
     "norm_num_groups": Key(COUNT, 32),
     "sample_size": Key(or_pair(SIDE), 32),
-    "scaling_factor": Key(Number(0.0, 1e4, above=True), 0.18215),
+    "scaling_factor": Key(Number(1e-4, 1e4), 0.18215),
     "shift_factor": optional(Number(-1e4, 1e4)),
     "latents_mean": optional(ListOf(NUMBER, 1, 1024)),
     "latents_std": optional(ListOf(Number(0.0, above=True), 1, 1024)),

@@ -130,7 +130,7 @@ def damaged_json(draw: Draw, content: Any) -> tuple[bytes, list[tuple[tuple[Any,
         old = holder[path[-1]]
         value = near(draw, old, json_value) if draw.chance(0.4) else json_value(draw)
         if isinstance(value, bytes):
-            value = value.decode()
+            value = value.decode("utf-8", "surrogatepass")
         holder[path[-1]] = _LATER if draw.chance(0.02) else value
         changes.append((path, value))
         draw.note(f"{path} = {str(value)[:60] if not isinstance(value, int) else hex(value)[:60]}")

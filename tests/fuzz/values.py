@@ -149,10 +149,14 @@ def near(draw: Draw, value: Any, other: Callable[[Draw], Any] = any_value) -> An
     if isinstance(value, bool):
         return draw.choice((not value, int(value), str(value).lower(), str(value), [value]))
     if isinstance(value, int | float):
+        if abs(value) > 1e300:
+            return str(value)
         changes = (value + 1, -value, str(value), float(value), value * 2, value + 0.5, [value], value * 10**6, bool(value), [value, value])
         return draw.choice(changes)
     if isinstance(value, str):
-        return draw.choice((value.upper(), f" {value}", value[:-1], [value], value * 2, f"{value}\n", value.encode()))
+        return draw.choice(
+            (value.upper(), f" {value}", value[:-1], [value], value * 2, f"{value}\n", value.encode("utf-8", "surrogatepass"))
+        )
     if isinstance(value, list | tuple) and value:
         return draw.choice((value[:-1], [*value, value[-1]], value[0], [value], [*value[:-1], near(draw, value[-1], other)], value[::-1]))
     return other(draw)
@@ -204,7 +208,9 @@ def one_of(*choices: Any) -> Declared:
 
 def wrong_kinds(values: Mapping[str, Any], declared: Mapping[str, Declared]) -> str | None:
     """Say which of the values that were accepted are of another kind than declared; None passes for "left out"."""
-    wrong = [name for name, kind in declared.items() if name in values and values[name] is not None and not kind.admits(values[name])]
+    # an array without axes is the scalar that it holds
+    plain = {name: value.item() if isinstance(value, np.ndarray) and value.shape == () else value for name, value in values.items()}
+    wrong = [name for name, kind in declared.items() if plain.get(name) is not None and not kind.admits(plain[name])]
     return None if not wrong else "; ".join(f"{name} is no {declared[name].name}: {ascii_of(values[name])}" for name in wrong)
 
 

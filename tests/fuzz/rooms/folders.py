@@ -13,7 +13,6 @@ import sdrt
 from tests.fake_backend import FakeBackend
 from tests.fuzz.damage import damaged_file, damaged_json
 from tests.fuzz.drawing import Draw, overwrite
-from tests.fuzz.rooms.pipeline import DECLARED as OPTION_KINDS
 from tests.fuzz.values import FLAG, NUMBER, TEXT, WHOLE_FLOAT, Declared, wrong_kinds
 
 _CONFIGS = ("unet/config.json", "vae/config.json", "text_encoder/config.json")
@@ -26,7 +25,7 @@ _KINDS: dict[str, Declared] = {
     **dict.fromkeys(("flip_sin_to_cos", "use_linear_projection", "force_upcast", "use_quant_conv", "use_post_quant_conv"), FLAG),
     **dict.fromkeys(("act_fn", "hidden_act"), TEXT),
 }
-_DEFAULT_KINDS = {name: OPTION_KINDS[name] for name in ("num_inference_steps", "guidance_scale", "height", "width")}
+_DEFAULT_KINDS = {"guidance_scale": NUMBER, **dict.fromkeys(("num_inference_steps", "height", "width"), WHOLE_FLOAT)}
 
 
 def _damaged_json_file(draw: Draw, file: Path) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from sdrt.schedulers.config import class_names, remarks_of, sampler_from_config
 from sdrt.schedulers.core.run import Plan, State
 from sdrt.schedulers.core.sampler import Grid, Sampler
 from sdrt.schedulers.core.settings import Compat
-from sdrt.schedulers.face import DiffusersScheduler, StepOutput, from_config, make
+from sdrt.schedulers.face import DiffusersScheduler, StepOutput
+from sdrt.schedulers.face_building import from_config, make
 from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
 from sdrt.schedulers.grids.sigmas import SigmaSpacing
 from sdrt.schedulers.names import SamplerName, name_of, names, sampler_from_name

@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.arrays import F32, Array, Float, Numerics
+from sdrt.arrays import F32, Array, Float
 from sdrt.errors import ConfigError
-from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.rng import NoiseStream
-from sdrt.schedulers.config import sampler_from_config
 from sdrt.schedulers.core.run import Plan, State, stop_numbers
 from sdrt.schedulers.core.sampler import Sampler, check_floats
-from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.cursor import Cursor
 from sdrt.schedulers.face_habits import SHARES_BEGIN_INDEX, VARIANCE_EXPLODING, shown_sigmas, shown_timesteps
 from sdrt.schedulers.face_inputs import (
@@ -30,10 +27,9 @@ from sdrt.schedulers.face_inputs import (
     one_timestep,
     several_timesteps,
 )
-from sdrt.schedulers.names import sampler_from_name
 from sdrt.schedulers.step_noise import StepNoise
 
-__all__ = ["DiffusersScheduler", "StepOutput", "from_config", "make"]
+__all__ = ["DiffusersScheduler", "StepOutput"]
 
 Options = tuple[tuple[str, Any], ...]
 
@@ -343,7 +339,7 @@ class DiffusersScheduler:
         changed = sampler.with_options(**step_options)
         if changed == sampler:
             return sampler, plan
-        key = tuple(sorted(step_options.items()))
+        key = tuple(sorted(changed.step_option_values().items()))
         if key not in self._plans:
             other = changed.plan(**self._request) if self._request else changed.whole_plan()
             if not np.array_equal(other.sigmas, plan.sigmas):
@@ -378,39 +374,3 @@ def _scaled(x: Float, factor: float) -> Float:
         return (x.astype(np.float32) * factor).astype(np.float16)
     result: Float = x * factor
     return result
-
-
-def from_config(
-    config: Mapping[str, Any], numerics: Numerics = "float32", compat: Compat = None, *, limits: Limits = DEFAULT_LIMITS
-) -> DiffusersScheduler:
-    """Build the stand-in of a diffusers configuration; parameters and errors as :func:`sampler_from_config`."""
-    return DiffusersScheduler(sampler_from_config(config, numerics, compat, limits=limits))
-
-
-# Stable Diffusion's own schedule, for names that come without a model.
-_STABLE_DIFFUSION: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
-
-
-def make(
-    name: str, *, numerics: Numerics = "float32", compat: Compat = None, limits: Limits = DEFAULT_LIMITS, **settings: Any
-) -> DiffusersScheduler:
-    """Build the scheduler that people elsewhere call by this name ("dpm++ 2m karras", "euler a").
-
-    Parameters
-    ----------
-    name : str
-        As :func:`sampler_from_name` reads it: diffusers' class names, AUTOMATIC1111's, ComfyUI's and stable-diffusion.cpp's spellings.
-    **settings
-        Keys of a diffusers configuration; those left out are Stable Diffusion's, or the class's defaults.
-
-    Raises
-    ------
-    ConfigError : an unknown name, key or value
-
-    >>> scheduler = make("DPM++ 2M Karras")
-    >>> scheduler.set_timesteps(4)
-    >>> scheduler.timesteps
-    array([999, 687, 146,   0])
-    """
-    config = {**_STABLE_DIFFUSION, **settings}
-    return DiffusersScheduler(sampler_from_name(name, config, numerics, compat, from_file=False, limits=limits))

@@ -17,7 +17,7 @@ from tests.schedulers.peers import SD
 ROOT = Path(sdrt.schedulers.__file__).parent
 
 
-@pytest.mark.parametrize(("name", "files", "functions"), [("euler a", 7, 27), ("dpm++ 2m", 10, 42), ("unipc", 12, 50)])
+@pytest.mark.parametrize(("name", "files", "functions"), [("euler a", 7, 25), ("dpm++ 2m", 10, 40), ("unipc", 12, 50)])
 def test_a_run_enters_few_files_and_functions(name: str, files: int, functions: int) -> None:
     """A plan and five steps, with the tables of the noise schedule cached; comprehensions are not counted."""
     sampler = sampler_from_name(name, {"_class_name": "PNDMScheduler", **SD})

@@ -17,7 +17,7 @@ from sdrt.printable import shown
 from sdrt.rng import BrownianTree
 from sdrt.values import Integer, ListOf, Nullable, Number
 
-__all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State", "check_run", "computed", "stop_numbers"]
+__all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State", "computed", "not_of_run", "stop_numbers"]
 
 _STEPS = Nullable(Integer(whole_floats=True))
 _STOPS = ListOf(Number(0), minimum=1)
@@ -205,6 +205,10 @@ class Plan:
         return self.starts[-steps]
 
 
+# A level's ratio may be infinite.
+_NOT_WEIGHTS = frozenset({bool, int, str, type(None), Level})
+
+
 def computed(name: str, build: Callable[[], Plan]) -> Plan:
     """Return the plan that a function lays out, whose numbers are all such that float32 samples can be weighted by them.
 
@@ -219,9 +223,22 @@ def computed(name: str, build: Callable[[], Plan]) -> Plan:
             plan = build()
     except ArithmeticError as error:
         raise _uncomputable(name) from error
-    # a NaN is not below anything
-    tables = all(np.abs(table).max() < _HUGE for table in (plan.alphas, plan.sigmas, plan.timesteps))
-    if not (tables and plan.init_scale < _HUGE and _all_moderate(plan.coefficients)):
+    total = plan.init_scale + sum(float(np.abs(table).max()) for table in (plan.alphas, plan.sigmas, plan.timesteps))
+    records: list[Iterable[Any]] = [plan.coefficients]
+    while records:
+        for value in records.pop():
+            kind = type(value)
+            if kind is float:
+                total += abs(value)
+            elif kind in _NOT_WEIGHTS:
+                continue
+            elif isinstance(value, tuple):
+                records.append(value)
+            elif is_dataclass(value):
+                records.append(vars(value).values())
+            elif isinstance(value, np.floating):
+                total += abs(float(value))
+    if not total < _HUGE:  # as a NaN is not either
         raise _uncomputable(name)
     return plan
 
@@ -233,29 +250,10 @@ def _uncomputable(name: str) -> ConfigError:
     )
 
 
-def _all_moderate(values: Iterable[Any]) -> bool:
-    """Return whether no float in nested records is huge or NaN; a level's ratio may be infinite, and tables are not looked into."""
-    for value in values:
-        if isinstance(value, float):
-            if not -_HUGE < value < _HUGE:
-                return False
-        elif isinstance(value, Level):
-            continue
-        elif isinstance(value, tuple):
-            if not _all_moderate(value):
-                return False
-        elif is_dataclass(value) and not _all_moderate(vars(value).values()):
-            return False
-    return True
-
-
-def check_run(plan: object, *states: object) -> None:
-    """Raise ConfigError unless these are a plan, and a state where one is passed."""
-    if not isinstance(plan, Plan):
-        raise ConfigError(f"plan must be what Sampler.plan returns, got {shown(plan)}; lay out a plan")
-    for state in states:
-        if not isinstance(state, State):
-            raise ConfigError(f"state must be what Sampler.start or Sampler.step returns, got {shown(state)}; start a run")
+def not_of_run(name: str, value: object) -> ConfigError:
+    """Return the error for something else in the place of a plan or a state."""
+    repair = "lay out a plan with Sampler.plan" if name == "plan" else "begin with Sampler.start"
+    return ConfigError(f"{name} must be a {name.capitalize()}, got {shown(value)}; {repair}")
 
 
 class _Predicts(Protocol):

@@ -27,7 +27,7 @@ from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.printable import shown
 from sdrt.schedulers.core.prediction import Prediction, check_alpha, x0_weights
-from sdrt.schedulers.core.run import LastCall, Plan, Request, State, check_run, computed
+from sdrt.schedulers.core.run import LastCall, Plan, Request, State, computed, not_of_run
 from sdrt.schedulers.core.settings import (
     Compat,
     Declared,
@@ -269,7 +269,8 @@ class Sampler(ABC):
         ConfigError : no step begins there
         ArrayContractError : not an array of floats
         """
-        check_run(plan)
+        if not isinstance(plan, Plan):
+            raise not_of_run("plan", plan)
         if Integer().check("at", at) not in plan.starts:
             raise ConfigError(
                 f"a run must start at the first call of a step, one of {_list_text(plan.starts)}, got {at}; see Plan.start_at"
@@ -295,7 +296,10 @@ class Sampler(ABC):
         -------
         State, which shares no memory with ``model_output`` except as remembered, and leaves ``state`` as it is
         """
-        check_run(plan, state)
+        if not isinstance(plan, Plan):
+            raise not_of_run("plan", plan)
+        if not isinstance(state, State):
+            raise not_of_run("state", state)
         i = state.position
         if i >= plan.num_calls:
             raise ConfigError(f"this run is complete after {plan.num_calls} calls; start a new one")
@@ -322,7 +326,8 @@ class Sampler(ABC):
 
     def add_noise(self, plan: Plan, x0: Float, noise: Float, at: int) -> Float:
         """Return x0 as it looks at stop ``at``: alpha * x0 + sigma * noise, in x0's dtype."""
-        check_run(plan)
+        if not isinstance(plan, Plan):
+            raise not_of_run("plan", plan)
         at = Integer(0, plan.num_calls).check("at", at, "pass a call of the plan, or the number of calls for its end")
         clean = check_floats("x0", x0)
         work = np.dtype(np.float32) if clean.dtype == np.float16 else clean.dtype

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -189,10 +190,12 @@ def _check(file: Path) -> None:
     """Find out whether the file can be written before anything is measured."""
     from sdrt.images.files import check_file
 
+    if not os.path.isdir(file.parent):  # noqa: PTH112 -- it is False for a name that cannot be, where Path raises
+        raise ConfigError(f"--json {file}: cannot be written (no such folder); choose another place")
     try:
         check_file(file)
     except ImageError as error:
-        raise ConfigError(f"--json {file}: cannot be written: {error}") from None
+        raise ConfigError(f"--json {error}") from None
 
 
 class _Bars:

@@ -128,5 +128,5 @@ def tell(*lines: str) -> None:
 
 
 def _write(stream: TextIO | None, lines: list[str]) -> None:
-    if stream is not None:
+    if stream is not None and lines:
         print(*lines, sep="\n", file=stream)

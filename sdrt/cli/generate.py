@@ -141,9 +141,6 @@ def run(command: GenerateCommand) -> None:
                 if (seed := options.get("seed")) != steps.seeds[0] and (seed is not None or command.output.is_file):
                     # elsewhere the file's name shows it
                     log.warning("the seed was drawn: %s", steps.seeds[0])
-                for file, flagged in zip(files, result.flagged or (), strict=False):
-                    if flagged:
-                        log.warning("%s: the safety checker flagged this picture, and it is black", file)
 
 
 def _draw(steps: "Steps", prompt: str, quiet: bool) -> "Result":

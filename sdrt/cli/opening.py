@@ -104,6 +104,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         group.add_argument(flag, dest=name, type=kind, metavar={int: "N", str: "NAME", Path: "PATH"}[kind], help=text)
     for name, (flag, text) in _SWITCHES.items():
         group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
+    group.add_argument(
+        "--no-mmap",
+        dest="mmap",
+        action="store_false",
+        default=None,
+        help="read weights into memory instead of mapping their files, for network drives and for files that may change meanwhile",
+    )
 
 
 def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
@@ -115,7 +122,7 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
     """
     if arguments.fast and arguments.backend not in (None, "torch"):
         raise ConfigError(f"--fast chooses the torch backend, got --backend {arguments.backend} too; leave one of them out")
-    given = {name: getattr(arguments, name) for name in (*_LOAD, *_SWITCHES, "numerics")}
+    given = {name: getattr(arguments, name) for name in (*_LOAD, *_SWITCHES, "mmap", "numerics")}
     given |= {name: fold(given[name], choices) for name, choices in _CHOICES.items() if given[name] is not None}
     numerics = given.pop("numerics")
     if given["compute_unit"] is not None:

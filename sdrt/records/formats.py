@@ -1,6 +1,5 @@
 """The JSON form of a record: its format versions, and reading it from a PNG."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from sdrt.errors import ConfigError, ImageError
 from sdrt.images.png import read_text
+from sdrt.json_text import parse_json
 from sdrt.printable import shown
 from sdrt.values import Flag, Integer, read_values
 
@@ -96,10 +96,8 @@ def read_png_record(file: Path) -> dict[str, Any]:
     text = read_text(file)
     if "sdrt" not in text:
         raise ImageError(f"{file}: must hold a record of sdrt, got none; pass the original file, since some tools drop a picture's text")
-    try:
-        record = json.loads(text["sdrt"])
-    except (ValueError, RecursionError) as error:
-        raise ImageError(f"{file}: its record must be JSON, got a damaged one ({error}); take another copy of the picture") from error
+    damaged = f"{file}: its record must be JSON, got a damaged one"
+    record = parse_json(text["sdrt"], damaged, "take another copy of the picture", ImageError)
     if not isinstance(record, dict):
         raise ImageError(f"{file}: its record must be a JSON object, got {type(record).__name__}; take another copy of the picture")
     return record

@@ -196,7 +196,11 @@ def test_a_blackened_picture_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert main([*argv, "-o", str(tmp_path / "out")]) == 0
         out, err = capsys.readouterr()
         said = [line for line in err.splitlines() if "safety checker" in line]
-        assert said == [f"sdrt: {file}: the safety checker flagged this picture, and it is black" for file in out.splitlines()][:lines]
+        assert said == [f"sdrt: the picture of seed {seed} is black: the safety checker flagged it" for seed in (1, 2)][:lines]
+        # its record says so too
+        for file in out.splitlines():
+            assert main(["inspect", file]) == 0
+        assert ["flagged", "true" if lines else "false"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
 def test_inspect_shows_what_files_hold_as_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,9 +209,9 @@ def test_inspect_shows_what_files_hold_as_escapes(tmp_path: Path, capsys: pytest
     from sdrt.images import save_png
 
     hostile = "a \x1b]0;title\x07\u202ecat\r\nSteps: 20\n"
-    save_png(Image.new("RGB", (8, 8)), tmp_path / "other.png", {"parameters": hostile, "a\x9bb": "c"})
+    save_png(Image.new("RGB", (8, 8)), tmp_path / "other.png", {"parameters": hostile, "a\x1bb": "c"})
     assert main(["inspect", str(tmp_path / "other.png")]) == 0
-    assert capsys.readouterr().out == "parameters:\na \\x1b]0;title\\x07\\u202ecat\nSteps: 20\na\\x9bb:\nc\n"
+    assert capsys.readouterr().out == "parameters:\na \\x1b]0;title\\x07\\u202ecat\nSteps: 20\na\\x1bb:\nc\n"
     record = {"prompt": hostile, "\x1b[31m": {"\n": "\x07"}, "seed": 5}
     save_png(Image.new("RGB", (8, 8)), tmp_path / "record.png", {"sdrt": json.dumps(record, ensure_ascii=False)})
     assert main(["inspect", str(tmp_path / "record.png")]) == 0
@@ -232,3 +236,35 @@ def test_inspect_says_in_one_line_what_has_no_record(tmp_path: Path, capsys: pyt
     err = capsys.readouterr().err
     assert (err.count("\n"), err.count(str(tmp_path / name)), err.count(";")) == (1, 1, 1)
     assert "cannot be read" in err if name == "none.png" else "must be a" in err
+
+
+@pytest.mark.parametrize(
+    "record", ["[" * 5000 + "]" * 5000, '{"seed": NaN}', '{"seed": 1, "seed": 2}', "", "[1]", '{"a": }', "\ufeff", "null"]
+)
+def test_a_damaged_record_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], record: str) -> None:
+    from PIL import Image
+
+    from sdrt.images import save_png
+
+    save_png(Image.new("RGB", (8, 8)), tmp_path / "a.png", {"sdrt": record})
+    for argv in (["inspect"], ["inspect", "--json"], ["generate", "--from"]):
+        assert main([*argv, str(tmp_path / "a.png")]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "its record must be" in err
+
+
+def test_weights_may_be_read_without_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sdrt.pipeline.loading as loading
+
+    given = []
+    plain = loading.load
+
+    def load(*arguments: Any, **options: Any) -> Any:
+        given.append(options.get("mmap"))
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(loading, "load", load)
+    for flags in ([], ["--no-mmap"]):
+        assert main(["generate", "a", *QUICK, *flags, "-o", str(tmp_path)]) == 0
+    assert given == [None, False]

@@ -46,7 +46,8 @@ def check_is_model_folder(folder: Path) -> None:
     ------
     ModelError : the message says what there is, and what to pass
     """
-    if not is_folder(folder) or is_folder(folder / "unet"):
+    # a folder with an index says itself what it is of
+    if not is_folder(folder) or is_folder(folder / "unet") or exists(folder / "model_index.json"):
         return
     inside = [entry for entry in entries(folder) if not entry.name.startswith((".", "__MACOSX"))]
     if models := [entry for entry in inside if is_folder(entry) and _is_model(entry)]:
@@ -62,7 +63,8 @@ def check_is_model_folder(folder: Path) -> None:
     if checkpoints := [entry for entry in inside if entry.suffix.lower() in _CHECKPOINTS]:
         raise ModelError(f"{folder}: is no model folder, and holds the checkpoint {_some(checkpoints)}; pass {checkpoints[0]}")
     for entry in inside:
-        check_is_no_archive(entry)
+        if entry.suffix.lower() != ".json":
+            check_is_no_archive(entry)
 
 
 def _is_model(folder: Path) -> bool:

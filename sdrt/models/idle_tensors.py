@@ -20,7 +20,7 @@ _IDLE = re.compile(
             r"(?:model\.)?(?:posterior_(?:variance|log_variance_clipped|mean_coef[12])|global_step)",
             r"denoiser\.(?:log_)?sigmas",
             # marks: of how a model was trained, which are read elsewhere, and of the layout of eight-bit weights
-            r"v_pred|ztsnr|(?:.*\.)?scaled_fp8",
+            r"v_pred|ztsnr|(?:.*\.)?(?:scaled_fp8|comfy_quant)",
         )
     )
 )

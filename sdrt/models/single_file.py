@@ -13,7 +13,7 @@ from sdrt.files import exists
 from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.families import SD2, CheckpointEncoder, Release
+from sdrt.models.families import SD1, SD2, CheckpointEncoder, Release
 from sdrt.models.leftovers import foreign_tensors
 from sdrt.models.original.clip import clip_config, clip_places, open_clip_config, open_clip_places
 from sdrt.models.original.down_path import Shapes
@@ -26,12 +26,14 @@ from sdrt.models.safetensors_file import read_metadata
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.stored_tensor import Place, StoredTensor
 from sdrt.models.weight_format import weight_format
+from sdrt.printable import shown
 
 __all__ = ["PredictionType", "SingleFileModel", "shapes_below"]
 
 PredictionType: TypeAlias = Literal["epsilon", "v_prediction"]
 
 # What the metadata of Stability AI's model specification calls it (github.com/Stability-AI/ModelSpec, prediction_type).
+_MODELSPEC_KEY = "modelspec.prediction_type"
 _MODELSPEC: Mapping[str, PredictionType] = {"epsilon": "epsilon", "v": "v_prediction"}
 # Empty tensors by which trainers of Stable Diffusion XL say how they trained; ComfyUI and AUTOMATIC1111's fork read them too.
 _V_MARK, _ZERO_SNR_MARK = "v_pred", "ztsnr"
@@ -149,7 +151,7 @@ class SingleFileModel(StoredModel):
 
     @cached_property
     def _unet_config(self) -> Mapping[str, Any]:
-        config = unet_config(self.path, self._below(UNET), self._pooled_dim())
+        config = unet_config(self.path, self._below(UNET), self._pooled_dim(), linear=self.release is not SD1)
         return config | {"sample_size": self._sample_size(), "upcast_attention": self.release.upcast_attention}
 
     def _tensors(self) -> Mapping[str, StoredTensor]:
@@ -175,17 +177,19 @@ class SingleFileModel(StoredModel):
         if _V_MARK in self._shapes:
             return "v_prediction", ""
         metadata = {} if weight_format(self.path) == "pickle" else read_metadata(self.path)
-        if stated := _MODELSPEC.get(metadata.get("modelspec.prediction_type", "")):
+        written = metadata.get(_MODELSPEC_KEY)
+        if stated := _MODELSPEC.get(written or ""):
             return stated, ""
+        unknown = "" if written is None else f"; {_MODELSPEC_KEY} {shown(written)} is not known"
         if self.release is not SD2 or self._shapes[f"{UNET}input_blocks.0.0.weight"][1] != _LATENT_CHANNELS:
-            return "epsilon", ""
+            return "epsilon", unknown and f"epsilon, as published{unknown}"
         tensor = self._tensors().get(_TELLING)
         deviation = 0.0 if tensor is None else float(np.std(tensor.array(), dtype=np.float64))
         predicts: PredictionType = "v_prediction" if deviation > _TELLING_DEVIATION else "epsilon"
         size = 768 if predicts == "v_prediction" else 512
         return predicts, (
             f"{predicts}, and pictures of {size}x{size}, as the deviation of {_TELLING} is {deviation:.3g} (above "
-            f"{_TELLING_DEVIATION} means v_prediction); prediction_type says otherwise"
+            f"{_TELLING_DEVIATION} means v_prediction); prediction_type says otherwise{unknown}"
         )
 
     @cached_property

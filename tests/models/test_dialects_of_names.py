@@ -16,7 +16,7 @@ from sdrt.models import ComponentName, StoredModel, open_component, open_model
 from sdrt.models.plain_names import plain_names
 from tests.backends.numpy.reference import part_folder, torch_vae
 from tests.factories import TEXT_ENCODERS, VAES, normal, random_safety_checker, random_text_encoder, random_vae
-from tests.models.families import controlnet, narrow
+from tests.models.families import controlnet, narrow, save_original
 from tests.models.original_names import Tensors, original_controlnet, original_vae
 
 # Names of the middle's attention in the original layout, and whether its weights are pictures of one pixel.
@@ -269,3 +269,41 @@ def test_other_shapes_are_refused_as_before(vae: Any, tmp_path: Path) -> None:
         save_file(tensors | {name: torch.ones(shape)}, file)
         with pytest.raises(WeightsError, match=rf"tensor '{name}' must have shape .* by config.json"):
             pool_of(open_model(tmp_path), "vae_decoder").get("vae_decoder")
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_the_number_of_heads_does_not_hang_on_how_a_projection_is_stored(family: Any, tmp_path: Path) -> None:
+    """A matrix and a convolution over one pixel are the same numbers; heads go with the family, not with that."""
+    made = narrow(family)
+    tensors = {}
+    for name, tensor in made.original.items():
+        projects = name.startswith("model.diffusion_model.") and (".proj_in.weight" in name or ".proj_out.weight" in name)
+        tensors[name] = (
+            (tensor[..., None, None] if tensor.ndim == 2 else tensor[:, :, 0, 0]).contiguous() if projects else tensor.contiguous()
+        )
+    save_file(tensors, tmp_path / "other.safetensors")
+    assert sum(tensor.shape != made.original[name].shape for name, tensor in tensors.items()) > 10
+    save_file({name: tensor.contiguous() for name, tensor in made.original.items()}, tmp_path / "plain.safetensors")
+    other, plain = (open_model(tmp_path / f"{name}.safetensors") for name in ("other", "plain"))
+    assert other.config("unet") == plain.config("unet")
+    pool_of(other, "unet").get("unet")
+
+
+def test_a_projection_of_open_clip_is_read_either_way_round(tmp_path: Path) -> None:
+    made = narrow("sdxl")
+    name = "conditioner.embedders.1.model.text_projection"
+    tensors = {each: tensor.contiguous() for each, tensor in made.original.items() if each != name}
+    save_file(tensors | {f"{name}.weight": made.original[name].T.contiguous()}, tmp_path / "model.safetensors")
+    model = open_model(tmp_path / "model.safetensors")
+    same_tensors(model.tensors("text_encoder_2"), made.tensors("text_encoder_2"))
+    assert model.config("text_encoder_2")["projection_dim"] == 40
+
+
+@pytest.mark.parametrize(("family", "assumed"), [("sd1", "epsilon"), ("sd2", "v_prediction")])
+def test_a_prediction_type_of_the_metadata_that_is_not_known_is_remarked_on(family: Any, assumed: str, tmp_path: Path) -> None:
+    model = open_model(save_original(narrow(family), tmp_path / "model.safetensors", **{"modelspec.prediction_type": "x0\x1b[31m"}))
+    assert model.scheduler_config["prediction_type"] == assumed
+    told = model.remarks["assumed prediction_type"]
+    assert told.startswith(assumed)
+    assert told.endswith(r"; modelspec.prediction_type 'x0\x1b[31m' is not known")
+    assert "\x1b" not in told

@@ -23,6 +23,8 @@ _OPEN_CLIP = {
     "ln_final.weight": Place("final_layer_norm.weight"),
     "ln_final.bias": Place("final_layer_norm.bias"),
     "text_projection": Place("text_projection.weight", "transposed"),
+    # as some converters write it, the other way round
+    "text_projection.weight": Place("text_projection.weight"),
 }
 _BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)\.(weight|bias)")
 _BLOCK_LAYERS = {
@@ -111,9 +113,11 @@ def open_clip_config(file: Path, shapes: Shapes, max_layers: int | None) -> dict
     config = _config(file, table, positions, shapes.get("transformer.resblocks.0.mlp.c_fc.weight"), layers) | {"hidden_act": "gelu"}
     if max_layers is not None:
         return config | {"architectures": ["CLIPTextModel"]}
-    if "text_projection" not in shapes:
+    places = {name: place.shape(shapes[name]) for name, place in _OPEN_CLIP.items() if name in shapes}
+    projection = places.get("text_projection") or places.get("text_projection.weight")
+    if projection is None:
         raise ModelError(f"{file}: the text encoder's text_projection is missing; the file is no whole checkpoint of Stable Diffusion XL")
-    return config | {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": shapes["text_projection"][1]}
+    return config | {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": projection[0]}
 
 
 def _config(

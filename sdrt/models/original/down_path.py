@@ -40,6 +40,8 @@ _DOWN = re.compile(r"input_blocks\.(\d+)\.\d+\.(.+)")
 _MIDDLE = re.compile(r"middle_block\.(\d+)\.(.+)")
 _RESNET_CONV = re.compile(r"input_blocks\.(\d+)\.0\.in_layers\.2\.weight")
 _DEPTH = re.compile(r"(input_blocks|middle_block|output_blocks)\.(\d+)\.(?:1\.)?transformer_blocks\.(\d+)\.norm1\.weight")
+# Whether transformers project by matrices, by the width of the texts: 1.x; 2.x, XL's refiner and XL.
+_LINEAR = {768: False, 1024: True, 1280: True, 2048: True}
 _XL_LEVELS = 3
 _HEAD_CHANNELS = 64  # of each head in Stable Diffusion 2.x and XL; 1.x has 8 heads at every level instead
 
@@ -130,8 +132,17 @@ class DownPath:
     linear: bool
 
     @classmethod
-    def read(cls, file: Path, shapes: Shapes) -> "DownPath":
+    def read(cls, file: Path, shapes: Shapes, *, linear: bool | None = None) -> "DownPath":
         """Read it from the shapes of a U-Net or a ControlNet.
+
+        Parameters
+        ----------
+        file : Path
+            For messages.
+        shapes : mapping
+        linear : bool or None
+            Whether transformers project by matrices, where it is known: which of the two a file holds says nothing, as they are the same
+            numbers, but the number of heads goes with it. None: by the width of the texts, or by the shape.
 
         Raises
         ------
@@ -162,7 +173,7 @@ class DownPath:
             middle=_middle(shapes),
             middle_depth=depths.get("middle_block.1", 0),
             cross_attention_dim=attended[1],
-            linear=len(project) == 2,
+            linear=_LINEAR.get(attended[1], len(project) == 2) if linear is None else linear,
         )
         if not found.middle_is_known:
             raise ModelError(

@@ -33,7 +33,7 @@ def unet_name(stored: str, layers: int) -> str | None:
     return shared_name(stored, layers)
 
 
-def unet_config(file: Path, shapes: Shapes, pooled_dim: int | None = None) -> dict[str, Any]:
+def unet_config(file: Path, shapes: Shapes, pooled_dim: int | None = None, *, linear: bool | None = None) -> dict[str, Any]:
     """Derive the configuration from the shapes.
 
     Parameters
@@ -43,12 +43,14 @@ def unet_config(file: Path, shapes: Shapes, pooled_dim: int | None = None) -> di
     shapes : mapping
     pooled_dim : int or None
         Of Stable Diffusion XL: the width of the pooled text, by which the rest of its condition is six numbers or five.
+    linear : bool or None
+        As of `DownPath.read`.
 
     Raises
     ------
     ModelError : another architecture
     """
-    down = DownPath.read(file, shapes)
+    down = DownPath.read(file, shapes, linear=linear)
     layers = down.layers
     depths = transformer_depths(shapes)
     levels = range(0, len(down.widths) * (layers + 1), layers + 1)

@@ -135,7 +135,7 @@ def run(command: GenerateCommand) -> None:
                 result = _only(result, recorded.index)
             # a name that is printed is that of a whole file, and no file is left that is not whole
             with signals.deferred():
-                files = list(command.output.save(result))
+                files = command.output.save(result)
                 if not command.quiet:
                     say(*map(str, files))
                 if (seed := options.get("seed")) != steps.seeds[0] and (seed is not None or command.output.is_file):

@@ -79,20 +79,23 @@ class Output:
                 for folder in made:
                     folder.rmdir()
 
-    def save(self, result: "Result") -> Iterator[Path]:
-        """Write the images of a result, and yield each file's name behind writing.
+    def save(self, result: "Result") -> list[Path]:
+        """Write the images of a result; returns the files, in their order.
+
+        The one file that ``-o`` names replaces an older one; every other takes the first name that is free.
 
         Raises
         ------
         ImageError : a file cannot be written
         """
         if not self.is_file:
-            yield from result.save(self.path)
-            return
-        from sdrt.images.png import save_png
+            return result.save(self.path)
+        from sdrt.images import save_new_png, save_png
         from sdrt.records import text_chunks
 
-        for image, seed in zip(result.images, result.seeds, strict=True):
-            file = self.path if len(result.seeds) == 1 else self.path.with_suffix(f".{seed}.png")
-            save_png(image, file, text_chunks(result.settings, seed))
-            yield file
+        texts = [text_chunks(result.settings, seed) for seed in result.seeds]
+        if len(texts) == 1:
+            save_png(result.images[0], self.path, texts[0])
+            return [self.path]
+        names = [self.path.with_suffix(f".{seed}.png") for seed in result.seeds]
+        return [save_new_png(*each) for each in zip(result.images, names, texts, strict=True)]

@@ -5,6 +5,7 @@ Python's own handler knows Ctrl-C alone, and raises again when the keys are pres
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,16 +68,16 @@ def handled(*, at_the_end: Literal["restore", "ignore"] = "restore") -> Iterator
     at_the_end : "restore" or "ignore"
         What becomes of the signals behind the body. Ignored, they cannot disturb how Python ends, which would print a traceback.
     """
-    _state.number, _state.holds = None, 0
     usual = (signal.SIG_DFL, signal.default_int_handler)
     before = {number: handler for number in _NUMBERS if (handler := signal.getsignal(number)) in usual}
+    if not before or threading.current_thread() is not threading.main_thread():
+        # a command inside a command, or one in another thread, to which no signal comes
+        yield
+        return
+    _state.number, _state.holds = None, 0
     try:
         for number in before:
             signal.signal(number, _state.arrive)
-    except ValueError:
-        # not the main thread, to which no signal comes
-        before = {}
-    try:
         yield
     finally:
         _state.holds += 1

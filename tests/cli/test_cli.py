@@ -68,6 +68,11 @@ def test_output_may_name_the_file(tmp_path: Path) -> None:
     assert main(["generate", "a red circle", *QUICK, "-q", "-o", str(tmp_path / "dot.png")]) == 0
     assert main(["generate", "a red circle", *QUICK, "-q", "-n", "2", "-o", str(tmp_path / "dots.png")]) == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["dot.png", "dots.93.png", "dots.94.png"]
+    # the name that was given is replaced, those that follow from it take no other file's place
+    for _ in range(2):
+        assert main(["generate", "a", *QUICK, "-q", "-o", str(tmp_path / "dot.png")]) == 0
+    assert main(["generate", "a", *QUICK, "-q", "-n", "2", "-o", str(tmp_path / "dots.png")]) == 0
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None:

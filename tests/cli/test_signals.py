@@ -178,3 +178,13 @@ def test_the_converter_is_interrupted_in_one_line(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) in {(143, "converter: terminated; finished packages are kept\n"), (143, "converter: terminated\n")}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_inside_a_command_leaves_the_signals_to_it() -> None:
+    with signals.handled():
+        with signals.handled():
+            pass
+        with suppress(signals.Interrupted):
+            signal.raise_signal(signal.SIGINT)
+        with signals.handled(), pytest.raises(signals.Interrupted):
+            signals.check()

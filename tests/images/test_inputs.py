@@ -46,6 +46,7 @@ def test_photographs_are_turned_as_diffusers_turns_them(tmp_path: Path, orientat
     noise().save(file, exif=photograph(orientation).getexif())
     upright = load_image(str(file))
     assert upright.size == ((12, 8) if orientation < 5 else (8, 12))
+    np.testing.assert_array_equal(np.asarray(open_picture(file)), np.asarray(upright))
     with Image.open(file) as stored:
         for picture in (open_picture(file), stored):
             np.testing.assert_array_equal(

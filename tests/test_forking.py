@@ -2,15 +2,19 @@
 
 import ast
 import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import sdrt
 from sdrt.forking import ForkLock
+from sdrt.tokenizer.clip_vocabulary import ClipVocabulary
 
 ROOT = Path(sdrt.__file__).parent.parent
 
@@ -45,17 +49,23 @@ def run(code: str) -> None:
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
 def test_a_child_draws_after_its_parent_has_drawn(backend: str) -> None:
-    """torch's threads stay with the parent; the child's one rounds sums in another order."""
+    """torch's threads stay with the parent; the child's one rounds sums in another order. In this process: to import torch is slow."""
     pytest.importorskip(backend)
-    run(f"""
-pipe = sdrt.load("nano", backend={backend!r}, threads=2)
-before = draw(pipe)
-def work():
-    assert abs(draw(pipe) - before).max() <= {1 if backend == "torch" else 0}
-in_child(work)
-in_child(work)
-assert (draw(pipe) == before).all()
-""")
+    with sdrt.load("nano", backend=backend, threads=2) as pipe:
+
+        def draw() -> Any:
+            return np.asarray(pipe.generate("a red circle", seed=1, num_inference_steps=2).images[0]).astype(int)
+
+        before = draw()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)  # ends a child that waits for ever
+            try:
+                os._exit(0 if abs(draw() - before).max() <= (backend == "torch") else 1)
+            finally:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        assert (draw() == before).all()
 
 
 def test_a_child_draws_while_another_thread_of_its_parent_opens_a_network() -> None:
@@ -94,7 +104,7 @@ for thread in threads:
     thread.start()
 def work():
     assert (draw(pipe) == before).all()
-for _ in range(4):
+for _ in range(2):
     time.sleep(0.05)
     in_child(work)
 ended.set()
@@ -145,8 +155,37 @@ def test_a_lock_keeps_others_out() -> None:
     assert order == ["first", "second"]
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="cached properties have no lock any more")
+def test_a_cached_property_that_another_thread_computes_is_open_in_a_child() -> None:
+    lock = vars(ClipVocabulary)["tokens"].lock
+    held, ended = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            ended.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        reading = threading.Thread(target=lambda: ClipVocabulary().tokens, daemon=True)
+        reading.start()
+        reading.join(20)
+        os._exit(1 if reading.is_alive() else 0)
+    ended.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+# Nobody waits for these: who comes second is refused.
+NEVER_WAITED_FOR = ("sdrt/pipeline/steps.py",)
+
+
 def test_every_lock_is_one_that_a_child_finds_open() -> None:
     files = [file for package in ("sdrt", "converter") for file in (ROOT / package).rglob("*.py") if file.name != "forking.py"]
+    files = [file for file in files if file.relative_to(ROOT).as_posix() not in NEVER_WAITED_FOR]
     plain = [
         f"{file.relative_to(ROOT)}:{node.lineno}"
         for file in files

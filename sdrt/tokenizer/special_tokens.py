@@ -2,8 +2,8 @@
 
 Two generations of files hold this information, each in two forms (a plain string, or a dict with flags), and they may disagree. This
 module follows transformers 5.23 (``PreTrainedTokenizerBase._from_pretrained``, ``TokenizersBackend.__init__``): precedence decides whether
-``!`` or ``<|ENDOFTEXT|>`` in a prompt is a word or a token. Stable Diffusion 2.x pads with ``!``, so each ``!`` in a prompt becomes that
-token (id 0).
+``!`` or ``<|ENDOFTEXT|>`` in a prompt is a word or a token. Only a padding token that is a word, the ``!`` of Stable Diffusion 2.x, is left
+to `sdrt.tokenizer.ClipTokenizer`.
 """
 
 from collections.abc import Iterator, Mapping

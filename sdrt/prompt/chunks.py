@@ -7,9 +7,8 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from sdrt.arrays import F64, I32
-from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS, Limits
-from sdrt.prompt.syntax import Piece, PromptSyntax, parse
+from sdrt.prompt.syntax import Piece, PromptSyntax, check_prompt, parse
 from sdrt.tokenizer import ClipTokenizer
 from sdrt.values import Choice
 
@@ -89,9 +88,7 @@ def chunk_prompt(
     """
     for name, value in (("prompt_syntax", syntax), ("long_prompts", long_prompts)):
         _CHOICES[name].check(name, value, "choose one of those")
-    if not isinstance(text, str):
-        raise ConfigError(f"a prompt must be a str, got {type(text).__name__}; pass texts one by one")
-    limits.check("prompt_characters", "the characters of a prompt", len(text))
+    limits.check("prompt_characters", "the characters of a prompt", len(check_prompt(text)))
     sections = parse(text) if syntax == "weighted" else ((Piece(text),),)
     limits.check("prompt_chunks", "the chunks of a prompt", len(sections))
     units = [list(_units(section, tokenizer)) for section in sections]

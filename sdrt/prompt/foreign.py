@@ -8,6 +8,7 @@ and the flags that Midjourney takes behind a prompt.
 import re
 
 from sdrt.printable import shown
+from sdrt.prompt.syntax import check_prompt
 
 __all__ = ["foreign_syntax"]
 
@@ -42,7 +43,7 @@ def foreign_syntax(text: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for topic, (pattern, reason) in _PATTERNS.items():
-        match = pattern.search(text)
+        match = pattern.search(check_prompt(text))
         if match is not None and not _shouted(match[0], text):
             found[topic] = _remark(match[0].strip(), reason)
     for match in _SQUARE.finditer(text):

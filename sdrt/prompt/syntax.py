@@ -25,7 +25,7 @@ from typing import Literal, TypeAlias
 from sdrt.errors import ConfigError
 from sdrt.printable import shown
 
-__all__ = ["Piece", "PromptSyntax", "escape", "parse"]
+__all__ = ["Piece", "PromptSyntax", "check_prompt", "escape", "parse"]
 
 PromptSyntax: TypeAlias = Literal["weighted", "plain"]
 
@@ -75,7 +75,7 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
 
     Raises
     ------
-    ConfigError : a weight beyond the range of floats, or more than 100 brackets open at once
+    ConfigError : not a str, a weight beyond the range of floats, or more than 100 brackets open at once
 
     >>> [section] = parse("a (red:1.3) [circle]")
     >>> [(piece.text, round(piece.weight, 3)) for piece in section]
@@ -83,7 +83,7 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
     >>> parse(r"a \(red\) circle BREAK ((blue")
     ((Piece(text='a (red) circle', weight=1.0),), (Piece(text='blue', weight=1.2100000000000002),))
     """
-    if not _SYNTAX.search(text):
+    if not _SYNTAX.search(check_prompt(text)):
         return ((Piece(text),),)
     runs: list[_Run] = []
     # The index in `runs` at which each open bracket begins.
@@ -127,7 +127,14 @@ def escape(text: str) -> str:
     >>> escape(r"a :) BREAK")
     'a :\\) B\\REAK'
     """
-    return _BREAK.sub(r"B\\REAK", _LITERAL.sub(r"\\\g<0>", text))
+    return _BREAK.sub(r"B\\REAK", _LITERAL.sub(r"\\\g<0>", check_prompt(text)))
+
+
+def check_prompt(text: object) -> str:
+    """Return a prompt if it is a text; ConfigError otherwise."""
+    if not isinstance(text, str):
+        raise ConfigError(f"a prompt must be a str, got {type(text).__name__}; pass texts one by one")
+    return text
 
 
 def _add_text(runs: list[_Run], text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sdrt.errors import ModelError, SdrtError
-from sdrt.prompt import chunk_prompt
+from sdrt.prompt import check_emphasis, chunk_prompt, escape, foreign_syntax, parse
 from sdrt.tokenizer import ClipTokenizer, SwiftTokenizer
 from tests.tokenizer.peer import BOS, EOS, TINY, TINY_TOKENS, added, write_folder
 
@@ -75,6 +75,10 @@ FILES: dict[str, Any] = {
         lambda value: ClipTokenizer.clip().with_embeddings({"<cat>": value}),
         lambda value: ClipTokenizer.clip().with_embeddings({value if isinstance(value, str | int) else "": range(49408, 49409)}),
         lambda value: chunk_prompt(value, ClipTokenizer.clip()),
+        lambda value: parse(value),
+        lambda value: escape(value),
+        lambda value: foreign_syntax(value),
+        lambda value: check_emphasis(value),
         lambda value: chunk_prompt("a", ClipTokenizer.clip(), value),
         lambda value: chunk_prompt("a", ClipTokenizer.clip(), "plain", value),
     ],

@@ -183,7 +183,7 @@ def open_component(
     """
     _check_pickled(pickled)
     _VARIANT.check("variant", variant)
-    place, name = _local(component, source, variant, pickled, cache_dir)
+    place, name = _local(COMPONENTS[component].folder, source, variant, pickled, cache_dir)
     if not exists(place / "config.json") and exists(place / COMPONENTS[component].folder / "config.json"):
         # a whole model's folder, which has the component
         place = place / COMPONENTS[component].folder

@@ -26,7 +26,22 @@ from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.backend_choice import check_programs, choose_backends, options_of_backends, own_choice, record_notes
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
-from sdrt.values import Anything, Choice, Either, FilePath, Flag, Instance, Integer, Kind, ListOf, MappingOf, Nullable, Text, read_values
+from sdrt.values import (
+    Anything,
+    Choice,
+    Either,
+    FilePath,
+    Flag,
+    Instance,
+    Integer,
+    Kind,
+    ListOf,
+    MappingOf,
+    Nullable,
+    RefusedError,
+    Text,
+    read_values,
+)
 
 __all__ = ["load"]
 
@@ -39,6 +54,8 @@ class _Place(Kind[str | Path]):
 
     def convert(self, value: object) -> str | Path:
         path = FilePath().convert(value)
+        if value == "":
+            raise RefusedError
         return str(value) if isinstance(value, str) else path
 
 

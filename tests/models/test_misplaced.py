@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import sdrt
 from sdrt.errors import ConfigError, MissingFileError, ModelError, SdrtError
 from sdrt.models import ModelFolder, hub, open_component, open_model, path
 
@@ -130,3 +131,10 @@ def test_a_whole_model_gives_its_component(tmp_path: Path) -> None:
         assert set(open_component(source, "vae_decoder").tensors("vae_decoder")) == set(want)
     with pytest.raises(MissingFileError, match=r"config\.json: not found"):
         open_component(folder, "controlnet")
+
+
+@pytest.mark.parametrize("option", ["model", "controlnet", "vae", "refiner", "tokenizer", "config"])
+def test_load_takes_no_empty_path(option: str) -> None:
+    options: dict[str, Any] = {"model": "nano", option: ""}
+    with pytest.raises(ConfigError, match=f"{option} must be a name or a path"):
+        sdrt.load(**options)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import Float, TensorSpec, check_array
 from sdrt.backends import PLAIN, Backend, BackendOptions, ComponentOptions
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError, MissingFileError, ModelError
@@ -153,4 +153,10 @@ class LoadedModel:
                 z = latent_format.to_autoencoder(latents[k : k + 1]).astype(decoder.float_dtype(), copy=False)
                 tiles = tiled and takes_tiles(decoder)
                 image = tiled_decode(decoder, z, latent_format.tile, latent_format.pixels) if tiles else decoder(z=z)["image"]
+                check_array("vae_decoder output", TensorSpec("image", image.dtype.name, self._picture_shape(z)), image)
                 yield from to_pil(np.asarray(image))
+
+    def _picture_shape(self, z: Float) -> tuple[int, ...]:
+        """Return the shape of the picture of latents [n,C,h,w]; a signature cannot say that one size is a multiple of the other."""
+        height, width = (side * self.latent_format.pixels for side in z.shape[2:])
+        return len(z), 3, height, width

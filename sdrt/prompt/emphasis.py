@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from sdrt.arrays import F64, Float
-from sdrt.errors import ConfigError
+from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.values import Choice
 
 __all__ = ["Emphasis", "check_emphasis", "emphasise"]
@@ -36,18 +36,21 @@ def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> F
 
     Raises
     ------
-    ConfigError : an unknown emphasis, or weights whose result has no mean to restore
+    ConfigError : an unknown emphasis, or weights whose result is not finite or has no mean to restore
+    ArrayContractError : arrays of other kinds or shapes
 
     Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/sd_emphasis.py`` (``EmphasisOriginal``, the default there, and
     ``EmphasisOriginalNoNorm``).
     """
     check_emphasis(emphasis)
+    _check_arrays(states, weights)
     weighted = np.flatnonzero((weights != 1).any(axis=1))
     if not weighted.size:
         return states
     result = states.copy()
     for k in weighted:
-        chunk = states[k] * weights[k][:, None].astype(states.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            chunk = states[k] * weights[k][:, None].astype(states.dtype)
         if emphasis == "original":
             before, after = states[k].mean(dtype=np.float64), chunk.mean(dtype=np.float64)
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -58,5 +61,20 @@ def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> F
                     f"{weights[k].max():g}; use milder weights, or emphasis='no_norm'"
                 )
             chunk *= states.dtype.type(ratio)
+        if not np.isfinite(chunk).all():
+            raise ConfigError(
+                f"weighted hidden states must stay finite, got weights of {weights[k].min():g} to {weights[k].max():g}; use milder weights"
+            )
         result[k] = chunk
     return result
+
+
+def _check_arrays(states: object, weights: object) -> None:
+    if not (isinstance(states, np.ndarray) and states.dtype.kind == "f" and states.ndim == 3):
+        raise ArrayContractError(f"states must be float[c,L,D], got {_kind_of(states)}; pass the text encoder's hidden states")
+    if not (isinstance(weights, np.ndarray) and weights.dtype.kind == "f" and weights.shape == states.shape[:2]):
+        raise ArrayContractError(f"weights must be float{list(states.shape[:2])}, got {_kind_of(weights)}; pass one for each token")
+
+
+def _kind_of(value: object) -> str:
+    return f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__

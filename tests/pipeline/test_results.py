@@ -4,11 +4,12 @@ import json
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import sdrt
-from sdrt.errors import ImageError
+from sdrt.errors import ArrayContractError, ImageError
 from sdrt.images.png import read_text
 from tests.factories import save_pipeline_folder
 from tests.fake_backend import FakeBackend
@@ -65,3 +66,9 @@ def test_a_cancelled_run_has_nothing_to_save_or_show(cancelled: sdrt.Result, tmp
 def test_a_result_is_one_readable_line(result: sdrt.Result, cancelled: sdrt.Result) -> None:
     assert repr(result) == "Result(3 images, 64x64, seeds 93 to 95, 2 steps of 'euler a')"
     assert repr(cancelled) == "Result(cancelled, 64x64, seed 93, 2 steps of 'ddim')"
+
+
+def test_a_decoder_whose_picture_has_another_size_is_named() -> None:
+    narrow = FakeBackend({"vae_decoder": lambda z: {"image": np.zeros((1, 3, 8 * z.shape[2], 8 * z.shape[3] - 1), z.dtype)}})
+    with pytest.raises(ArrayContractError, match=r"vae_decoder output: expected image float32\[1,3,128,128\], got float32\[1,3,128,127\]"):
+        sdrt.load("nano", narrow).generate("a", seed=1, num_inference_steps=1)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sdrt
-from sdrt.errors import ConfigError
+from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.prompt import chunk_prompt, emphasise, encode_prompts
 from tests.factories import Form
 from tests.pictures import psnr
@@ -213,3 +213,20 @@ def _filled(image: np.ndarray) -> float:
     red = (image[:, :, 0] - image[:, :, 1:].max(axis=2)) > 80
     rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
     return float(red.sum() / ((np.ptp(rows) + 1) * (np.ptp(columns) + 1)))
+
+
+@pytest.mark.parametrize("weight", [1e300, float("nan"), float("inf")])
+@pytest.mark.parametrize("emphasis", ["original", "no_norm"])
+def test_weights_whose_result_is_not_finite_are_refused(weight: float, emphasis: Any) -> None:
+    with pytest.raises(ConfigError, match="milder weights"):
+        emphasise(np.ones((1, 2, 4), np.float32), np.array([[1.0, weight]]), emphasis)
+
+
+@pytest.mark.parametrize(
+    ("states", "weights"),
+    [(None, np.ones((1, 2))), (np.ones((1, 2, 4), np.int32), np.ones((1, 2))), (np.ones((2, 4)), np.ones((1, 2)))]
+    + [(np.ones((1, 2, 4)), weights) for weights in (None, [[1.0, 1.0]], np.ones((2, 1)), np.ones((1, 2), object))],
+)
+def test_arrays_of_other_kinds_are_refused(states: Any, weights: Any) -> None:
+    with pytest.raises(ArrayContractError, match="must be float"):
+        emphasise(states, weights)

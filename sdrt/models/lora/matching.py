@@ -25,6 +25,7 @@ from sdrt.values import Anything, Flag, Kind, MappingOf, Nullable, Number, read_
 
 __all__ = ["Lora", "open_lora"]
 
+_STRENGTH = Number()
 _ADAPTED: tuple[ComponentName, ...] = ("unet", "text_encoder", "text_encoder_2")
 # Modules of the original code's residual blocks and samplers; those of its transformers are called as in diffusers.
 _ORIGINAL = ("in_layers.2", "emb_layers.1", "out_layers.3", "skip_connection", "op", "conv")
@@ -58,9 +59,11 @@ def open_lora(file: Path, strength: float, model: Model) -> Lora:
 
     Raises
     ------
+    ConfigError : the strength is no finite number
     MissingFileError, WeightsError : the file is not there, no safetensors file, or an alpha is no number
     ModelError : a tensor fits nothing in the model, or a layer is incomplete
     """
+    strength = _STRENGTH.check("strength", strength)
     tensors = {tensor.name: tensor for tensor in read_tensors(file)}
     weights = {component: model.tensors(component) for component in _ADAPTED if component in model.components}
     modules = {component: _Modules(component, model.config(component), each) for component, each in weights.items()}

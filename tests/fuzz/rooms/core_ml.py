@@ -169,8 +169,6 @@ def executor(draw: Draw) -> str | None:
     draw.note(ascii_of(inputs))
     with np.errstate(all="ignore"):
         outputs = program.predict(inputs)
-    if isinstance(given, np.ndarray) and given.dtype.kind == "f" and np.isnan(given).any():
-        return "NaN is taken for an id"
     return None if all(isinstance(value, np.ndarray) for value in outputs.values()) else "no arrays"
 
 

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from sdrt.arrays import Array
-from sdrt.errors import MissingFileError, ModelError, SdrtError, WeightsError
+from sdrt.errors import ConfigError, MissingFileError, ModelError, SdrtError, WeightsError
 from sdrt.models import Model, open_model
 from sdrt.models.lora import open_lora
 from tests.factories import normal
@@ -172,3 +173,9 @@ def test_a_factor_that_is_not_finite_is_named_when_it_is_read(model: Model, tmp_
     [layer] = open_lora(tmp_path / "lora.safetensors", 1.0, model).layers["unet"]
     with pytest.raises(WeightsError, match=rf"{factor}\.weight' holds 1 NaN or infinite values"):
         (layer.down if factor == "lora_A" else layer.up)()
+
+
+@pytest.mark.parametrize("strength", ["1", None, True, float("nan"), [1.0]])
+def test_a_strength_is_a_finite_number(model: Model, tmp_path: Path, strength: Any) -> None:
+    with pytest.raises(ConfigError, match="strength must be a finite number"):
+        open_lora(tmp_path / "any.safetensors", strength, model)

@@ -65,7 +65,8 @@ def test_a_weighted_picture_equals_diffusers_on_those_states(models: dict[Form, 
     peer = open_peer(models["sd1"])
     prompt, negative = "red (circle BREAK blue:1.2) square", "a (blurry:0.5) circle"
     states = torch.from_numpy(hidden_states(peer, MEANT[prompt]))
-    other = hidden_states(peer, [[("a", 1.0), ("blurry", 0.5), ("circle", 1.0)], []])
+    # the shorter prompt is repeated
+    other = hidden_states(peer, [[("a", 1.0), ("blurry", 0.5), ("circle", 1.0)]] * 2)
     embeds = {"prompt_embeds": states, "negative_prompt_embeds": torch.from_numpy(other)}
     [want] = peer(generator=torch.Generator().manual_seed(7), **embeds, **QUICK).images
     [got] = pipe.generate(prompt, negative, seed=7, **QUICK).images
@@ -180,7 +181,7 @@ def test_threads_share_a_pipeline(pipe: sdrt.Pipeline) -> None:
     ("options", "message"),
     [
         ({"prompt_syntax": "a1111"}, r"prompt_syntax must be 'weighted' or 'plain', got 'a1111'"),
-        ({"long_prompts": "fold"}, r"long_prompts must be 'chunk' or 'truncate', got 'fold'"),
+        ({"long_prompts": "fold"}, r"long_prompts must be 'chunk' or 'pad' or 'truncate', got 'fold'"),
         ({"emphasis": "loud"}, r"emphasis must be 'original' or 'no_norm', got 'loud'"),
     ],
 )

@@ -148,21 +148,29 @@ def test_an_option_becomes_a_plain_number() -> None:
     assert type(DDIM().with_options(eta=np.float64(0.5)).eta) is float
 
 
+NO_SIGNAL = "betas must add noise at the first timestep and leave signal at the last, got alpha_bar"
+NO_NUMBERS = "the settings of .* must give finite noise levels, got some that overflow, vanish or cancel; set"
+
+
 @pytest.mark.parametrize(
-    "config",
+    ("config", "message"),
     [
-        {"_class_name": "DDIMInverseScheduler", "beta_start": 0.5, "beta_end": 0.9},
-        {"_class_name": "DDIMScheduler", "beta_start": 0.5, "beta_end": 0.9},
-        {"_class_name": "DDIMScheduler", "beta_start": 1e-30, "beta_end": 1e-20},
-        {"_class_name": "EulerDiscreteScheduler", "beta_start": 0.9, "beta_end": 0.99},
-        {"_class_name": "EulerDiscreteScheduler", **SD, "use_karras_sigmas": True, "sigma_min": 20.0},
-        {"_class_name": "EDMEulerScheduler", "rho": 1e-300},
-        {"_class_name": "EDMEulerScheduler", "sigma_max": 1e300},
+        ({"_class_name": "DDIMInverseScheduler", "beta_start": 0.5, "beta_end": 0.9}, NO_SIGNAL),
+        ({"_class_name": "DDIMScheduler", "beta_start": 0.5, "beta_end": 0.9}, NO_SIGNAL),
+        ({"_class_name": "DDIMScheduler", "beta_start": 1e-30, "beta_end": 1e-20}, NO_SIGNAL),
+        ({"_class_name": "EulerDiscreteScheduler", "beta_start": 0.9, "beta_end": 0.99}, NO_SIGNAL),
+        (
+            {"_class_name": "EulerDiscreteScheduler", **SD, "use_karras_sigmas": True, "sigma_min": 20.0},
+            "sigma_min must be below sigma_max",
+        ),
+        ({"_class_name": "EDMEulerScheduler", "rho": 1e-300}, NO_NUMBERS),
+        ({"_class_name": "EDMEulerScheduler", "sigma_max": 1e300}, NO_NUMBERS),
     ],
 )
-def test_settings_that_cannot_be_computed_together_are_refused(config: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
-        sampler_from_config(config).plan(20)
+def test_settings_that_cannot_be_computed_together_are_refused(config: dict[str, Any], message: str) -> None:
+    sampler = sampler_from_config(config)
+    with pytest.raises(ConfigError, match=message):
+        sampler.plan(20)
 
 
 def _run(config: dict[str, Any], n: int) -> None:

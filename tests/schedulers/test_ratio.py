@@ -116,7 +116,7 @@ A1111 = {
     "beta": [14.61464, 13.92779, 12.49098, 10.59761, 8.442437, 6.201372, 4.046201, 2.152829, 0.716024, 0.02916753, 0.0],
 }
 
-BY_FLAG = (
+BY_FLAG: tuple[str, ...] = (
     "EulerDiscreteScheduler",
     "HeunDiscreteScheduler",
     "LMSDiscreteScheduler",

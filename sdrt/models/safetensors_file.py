@@ -11,7 +11,9 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.errors import WeightsError
 from sdrt.files import open_file, read_range
+from sdrt.models.pickled import refusal
 from sdrt.models.stored_tensor import DTYPES, StoredTensor
+from sdrt.models.weight_format import weight_format
 
 __all__ = ["read_metadata", "read_tensors"]
 
@@ -80,6 +82,9 @@ def _read_header(file: Path) -> tuple[dict[str, Any], int]:
             with safe_open(file, framework="numpy"):
                 pass
         except (SafetensorError, OSError) as error:
+            # what it is in its place is told by its first bytes
+            if weight_format(file) == "pickle":
+                raise WeightsError(refusal(file)) from None
             raise WeightsError(f"{file}: not a whole safetensors file ({error}); fetch it again") from error
         length = struct.unpack("<Q", start[:8])[0]
         stream.seek(8)

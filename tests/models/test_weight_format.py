@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 from sdrt.errors import MissingFileError, ModelError, WeightsError
 from sdrt.models import ComponentTensors, open_component, open_model
+from sdrt.models.lora.matching import open_lora
+from sdrt.models.safetensors_file import read_metadata
 from sdrt.models.weight_format import weight_format
 
 
@@ -45,7 +47,8 @@ def test_another_file_under_the_name_of_safetensors_is_named_for_what_it_is(kind
     content, message = OTHERS[kind]
     file = tmp_path / "model.safetensors"
     file.write_bytes(content)
-    for read in (weight_format, open_model, lambda file: open_component(file, "vae_decoder"), lambda file: ComponentTensors([file])):
+    vae, lora = (lambda file: open_component(file, "vae_decoder")), (lambda file: open_lora(file, 1.0, open_model("nano")))
+    for read in (weight_format, open_model, vae, lora, read_metadata, lambda file: ComponentTensors([file])):
         with pytest.raises(WeightsError, match=message):
             read(file)
 
@@ -99,3 +102,9 @@ def test_a_header_of_any_length_is_still_safetensors(tmp_path: Path) -> None:
 def test_nothing_there_is_missing(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="not found"):
         weight_format(tmp_path / "none.safetensors")
+
+
+def test_a_pickle_where_safetensors_are_wanted_is_refused_as_one(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "lora.pt")
+    with pytest.raises(WeightsError, match=r"lora\.pt would have to be unpickled"):
+        open_lora(tmp_path / "lora.pt", 1.0, open_model("nano"))

@@ -60,7 +60,8 @@ def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> F
                     f"weighted hidden states must keep a mean to restore, got {after:g} from weights of {weights[k].min():g} to "
                     f"{weights[k].max():g}; use milder weights, or emphasis='no_norm'"
                 )
-            chunk *= states.dtype.type(ratio)
+            with np.errstate(over="ignore", invalid="ignore"):
+                chunk *= states.dtype.type(ratio)
         if not np.isfinite(chunk).all():
             raise ConfigError(
                 f"weighted hidden states must stay finite, got weights of {weights[k].min():g} to {weights[k].max():g}; use milder weights"

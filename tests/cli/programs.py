@@ -11,7 +11,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 def start(*argv: str, cwd: Path, module: str = "sdrt", env: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[str]:
     """Start ``python -m sdrt``; errors of reading its output never hide what it wrote."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])} | (env or {})
+    # buffered as by default: what is left in a buffer fails once more when Python ends
+    own = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "PYTHONUNBUFFERED": ""}
+    environment = os.environ | own | (env or {})
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
     return subprocess.Popen(
         [sys.executable, "-m", module, *argv], cwd=cwd, env=environment, text=True, encoding="utf-8", errors="backslashreplace", **pipes

@@ -154,3 +154,11 @@ def test_a_bare_command_says_what_it_can_do(capsys: pytest.CaptureFixture[str]) 
     assert err == ""
     assert len(out.splitlines()) == 10
     assert all(f"sdrt {name}" in out for name in ("generate", "inspect", "models", "benchmark", "convert", "COMMAND --help"))
+
+
+def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    """A library that prints to a number, and not to a Python stream, would print into a picture."""
+    code = "import sys, os; from sdrt.cli import main; sys.argv = ['sdrt', 'models']; main(); sys.exit(open(os.devnull).fileno() < 3)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = f'exec "{sys.executable}" -c "{code}" 0<&- 1>&- 2>&-'
+    assert subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, env=environment, check=False, timeout=60).returncode == 0

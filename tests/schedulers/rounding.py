@@ -48,9 +48,7 @@ def same_levels(drawn: Drawn, ours: Run, theirs: Run) -> bool:
     """Whether both visit the same levels."""
     if not hasattr(theirs.scheduler, "sigmas"):
         return True
-    sigmas = _reached(drawn, np.asarray(theirs.scheduler.sigmas))[
-        : len(ours.scheduler.sigmas)
-    ]  # its inverse class keeps more than it visits
+    sigmas = np.asarray(theirs.scheduler.sigmas)[: len(ours.scheduler.sigmas)]  # its inverse class keeps more than it visits
     # Inverted levels of flows are 1 - sigma in float32: they inherit the rounding of values near 1.
     absolute = 5e-7 if theirs.scheduler.config.get("invert_sigmas") else 1e-7
     return np.allclose(ours.scheduler.sigmas, sigmas, rtol=2e-5, atol=absolute)
@@ -120,11 +118,3 @@ def _idle_noise(run: Run) -> float:
     """
     idle = run.scheduler.config.algorithm_type.startswith("sde") and run.scheduler.config.final_sigmas_type == "sigma_min"
     return 4 * float(run.scheduler.config.sigma_min * np.sqrt(2 * 8 * np.finfo(np.float32).eps)) if idle else 0.0
-
-
-def _reached(drawn: Drawn, sigmas: np.ndarray) -> np.ndarray:
-    """Leave out the ratio that diffusers' log_linear interpolation lists after the end of its run."""
-    extra = drawn.config.get("interpolation_type") == "log_linear" and "sigmas" not in drawn.stops
-    formula = any(drawn.config.get(flag) for flag in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"))
-    continuous = drawn.config.get("timestep_type") == "continuous" and drawn.config["prediction_type"] == "v_prediction"
-    return sigmas[:-1] if extra and not formula and not continuous else sigmas

@@ -212,7 +212,8 @@ def test_inspect_shows_what_files_hold_as_escapes(tmp_path: Path, capsys: pytest
     save_png(Image.new("RGB", (8, 8)), tmp_path / "other.png", {"parameters": hostile, "a\x1bb": "c"})
     assert main(["inspect", str(tmp_path / "other.png")]) == 0
     assert capsys.readouterr().out == "parameters:\na \\x1b]0;title\\x07\\u202ecat\nSteps: 20\na\\x1bb:\nc\n"
-    record = {"prompt": hostile, "\x1b[31m": {"\n": "\x07"}, "seed": 5}
+    # the last is a control character that JSON itself lets through
+    record = {"prompt": hostile, "\x1b[31m": {"\n": "\x07"}, "seed": 5, "model": "a\x9bb"}
     save_png(Image.new("RGB", (8, 8)), tmp_path / "record.png", {"sdrt": json.dumps(record, ensure_ascii=False)})
     assert main(["inspect", str(tmp_path / "record.png")]) == 0
     out = capsys.readouterr().out

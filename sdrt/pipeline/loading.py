@@ -131,8 +131,8 @@ def load(
     variant : str or None
         The variant of a folder's weights, such as ``"fp16"``; components without that variant use their plain weights.
     prediction_type : "epsilon", "v_prediction" or None
-        What the U-Net of a single-file checkpoint predicts; its weights do not show it. None: the file's metadata, else "v_prediction" for
-        Stable Diffusion 2.x and "epsilon" for the others.
+        What the U-Net of a single-file checkpoint predicts. None: what the file's metadata says; else "epsilon", but for Stable Diffusion
+        2.x, where the weights of one norm tell, which the settings' remarks say.
     pickled : "refuse" or "weights_only"
         How to treat pickled weights (``.bin``, ``.ckpt``, ``.pt``, ``.pth``): "weights_only" lets torch read tensors from them and nothing
         else, and needs the extra ``torch``.

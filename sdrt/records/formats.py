@@ -9,6 +9,7 @@ from sdrt.errors import ConfigError, ImageError
 from sdrt.images.png import read_text
 from sdrt.json_text import parse_json
 from sdrt.printable import shown
+from sdrt.records.kinds import STREAM_KINDS
 from sdrt.values import Flag, Integer, read_values
 
 __all__ = ["FORMAT", "from_json_values", "read_png_record", "to_json_values", "upgraded"]
@@ -48,21 +49,23 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
 def _second_format(fields: dict[str, Any]) -> dict[str, Any]:
     if "cfg" in fields:
         fields["guidance_batching"] = fields.pop("cfg")
-    if fields.get("emphasis") == "no norm":
+    if _text(fields, "emphasis") == "no norm":
         fields["emphasis"] = "no_norm"
     streams = fields.get("shared_streams")
-    if isinstance(streams, Mapping) and streams.keys() == {"rng", "sampler_rng"} and streams["rng"] == streams["sampler_rng"]:
+    states = read_values("a record's ", streams, STREAM_KINDS, "take a whole record") if isinstance(streams, Mapping) else {}
+    if len(states) == 2 and states["rng"] == states["sampler_rng"]:
         # one object was passed twice: the scheduler's noise continues after that of the latents
-        fields |= {"shared_streams": {"rng": streams["rng"]}, "sampler_rng": None}
+        fields |= {"shared_streams": {"rng": states["rng"]}, "sampler_rng": None}
     return fields
 
 
 def _third_format(fields: dict[str, Any]) -> dict[str, Any]:
-    if fields.get("long_prompts") == "chunk":
+    if _text(fields, "long_prompts") == "chunk":
         fields["long_prompts"] = "pad"
-    for name, stream in (("seed", fields.get("rng")), ("sampler_seed", fields.get("sampler_rng") or fields.get("rng"))):
+    shared = fields.get("shared_streams")
+    for name, stream in (("seed", _text(fields, "rng")), ("sampler_seed", _text(fields, "sampler_rng") or _text(fields, "rng"))):
         seed = fields.get(name)
-        if isinstance(seed, int) and seed < 0 and not fields.get("shared_streams"):
+        if isinstance(seed, int) and seed < 0 and not (isinstance(shared, Mapping) and len(shared)):
             # the seed of at least 0 that starts the same stream: those of torch read 32 bits of it, and nv 64
             fields[name] = seed % (2**64 if stream == "nv" else 2**32)
     conditions, weights = fields.get("conditions"), fields.get("weights")
@@ -70,6 +73,12 @@ def _third_format(fields: dict[str, Any]) -> dict[str, Any]:
         # a base model alone ignored them, and now refuses them; a refiner alone has no first text encoder
         fields["conditions"] = {name: value for name, value in conditions.items() if name not in _OF_REFINERS}
     return fields
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str | None:
+    """Return a field that is a text: the others are not compared, since a caller's class may make anything of that."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else None
 
 
 def to_json_values(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +92,7 @@ def from_json_values(mapping: Mapping[str, Any]) -> dict[str, Any]:
     >>> from_json_values(to_json_values({"sigma_max": float("inf"), "beta_schedule": "linear"}))
     {'sigma_max': inf, 'beta_schedule': 'linear'}
     """
-    return {key: float(value) if value in ("inf", "-inf", "nan") else value for key, value in mapping.items()}
+    return {key: float(value) if isinstance(value, str) and value in ("inf", "-inf", "nan") else value for key, value in mapping.items()}
 
 
 def read_png_record(file: Path) -> dict[str, Any]:

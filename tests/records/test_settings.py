@@ -157,6 +157,23 @@ def test_a_record_is_read_strictly(change: dict[str, Any], message: str) -> None
         Settings.from_dict(OF_0_1_0 | change)
 
 
+class Unfriendly:
+    """What fails when it is compared, or asked whether it is true."""
+
+    def _fail(self, *_: object) -> Any:
+        raise RuntimeError("no truth")
+
+    __eq__ = __ne__ = __bool__ = __len__ = _fail
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("name", sorted(OF_0_1_0))
+def test_no_field_of_an_older_record_is_compared_before_it_is_checked(name: str) -> None:
+    for value in (Unfriendly(), np.zeros(0), {"rng": Unfriendly(), "sampler_rng": Unfriendly()}):
+        with pytest.raises(ConfigError):
+            Settings.from_dict(OF_0_1_0 | {name: value})
+
+
 def test_a_field_that_is_missing_is_named() -> None:
     with pytest.raises(ConfigError, match=r"a record must have the field scheduler, got none; take a whole record"):
         Settings.from_dict({key: value for key, value in OF_0_1_0.items() if key != "scheduler"})

@@ -18,7 +18,7 @@ from sdrt.models.components import ComponentName
 from sdrt.printable import shown
 from sdrt.values import Kind, ListOf, RefusedError, Text
 
-__all__ = ["BackendKind", "check_network", "failures_of"]
+__all__ = ["BackendKind", "check_network", "failures_of", "signature_of"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class BackendKind(Kind[Backend]):
         Text(length=100, empty=False).convert(_attribute(value, "name"))
         for names in ("option_names", "component_options"):
             held = _attribute(value, names)
-            ListOf(Text()).convert(tuple(held) if isinstance(held, Collection) and not isinstance(held, str) else held)
+            # an array is a list to ListOf; the other collections may be sets
+            ListOf(Text()).convert(tuple(held) if isinstance(held, Collection) and not isinstance(held, str | np.ndarray) else held)
         return value
 
 
@@ -75,13 +76,7 @@ def check_network(component: ComponentName, network: Any, config: Mapping[str, A
     BackendError : it lacks something of :class:`sdrt.backends.Network`, or the one output of its component
     """
     owner = f"{component}: a network"
-    try:
-        own = _attribute(network, "signature")
-        methods = all(callable(_attribute(network, name)) for name in ("__call__", "bind", "close"))
-    except RefusedError:
-        own, methods = None, False
-    if not methods or not isinstance(own, Signature):
-        raise BackendError(f"{owner} must have signature, bind, close and a call, got {shown(network)}; see sdrt.backends.Network")
+    own = signature_of(owner, network)
     for spec in (*own.inputs, *own.outputs, *own.optional):
         if not isinstance(spec, TensorSpec) or not _is_dtype(spec.dtype):
             raise BackendError(f"{owner} must have a signature of TensorSpecs, got {shown(spec)}; see sdrt.arrays.TensorSpec")
@@ -90,6 +85,23 @@ def check_network(component: ComponentName, network: Any, config: Mapping[str, A
         raise BackendError(f"{owner} must give {wanted[0]}, got {', '.join(own.output_names()) or 'nothing'}; name its output so")
     checked: Network = network
     return checked
+
+
+def signature_of(owner: str, network: Any) -> Signature:
+    """Return the signature of a network that was opened or bound.
+
+    Raises
+    ------
+    BackendError : it lacks something of :class:`sdrt.backends.Network`
+    """
+    try:
+        own = _attribute(network, "signature")
+        methods = all(callable(_attribute(network, name)) for name in ("__call__", "bind", "close"))
+    except RefusedError:
+        own, methods = None, False
+    if not methods or not isinstance(own, Signature):
+        raise BackendError(f"{owner} must have signature, bind, close and a call, got {shown(network)}; see sdrt.backends.Network")
+    return own
 
 
 def _attribute(value: object, name: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwork
 from sdrt.backends.component_options import PLAIN, ComponentOptions, check_component_options
-from sdrt.backends.foreign import check_network, failures_of
+from sdrt.backends.foreign import check_network, failures_of, signature_of
 from sdrt.errors import BackendError, ConfigError, WeightsError
 from sdrt.forking import ForkLock
 from sdrt.models.base import Model
@@ -69,6 +69,7 @@ class CheckedNetwork:
         check_arrays(f"{self.component} bound input", specs, constants, self._unbound(self.signature.optional))
         with failures_of(self._owner):
             network = self.network.bind(**constants)
+        signature_of(f"{self.component}: a bound network", network)
         return type(self)(self.component, network, self.bound | constants.keys())
 
     @property

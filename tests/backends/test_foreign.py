@@ -9,7 +9,7 @@ import pytest
 import sdrt
 from sdrt.arrays import Signature, TensorSpec
 from sdrt.backends import BackendOptions
-from sdrt.backends.pool import NetworkPool
+from sdrt.backends.pool import CheckedNetwork, NetworkPool
 from sdrt.errors import ArrayContractError, BackendError, ConfigError, SdrtError
 from sdrt.models import open_model
 from tests.fake_backend import FakeBackend
@@ -113,6 +113,17 @@ def test_what_is_no_network_is_refused_where_it_is_opened(opened: Any, named: st
     with pytest.raises(BackendError, match=named):
         pool.get("unet")
     assert not pool.is_open("unet")
+
+
+@pytest.mark.parametrize("given", [None, (), 3, "text", b"bytes", [[1]]], ids=repr)
+def test_what_bind_gives_is_a_network(given: Any) -> None:
+    class Bound(Bare):
+        def bind(self, **_: Any) -> Any:
+            return given
+
+    network = CheckedNetwork("unet", Bound())
+    with pytest.raises(BackendError, match=r"^unet: a bound network must have signature, bind, close and a call, got "):
+        network.bind(z=np.zeros(3, np.float32))
 
 
 def test_faults_in_binding_and_closing_are_named_and_the_others_are_closed() -> None:

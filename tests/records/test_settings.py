@@ -135,7 +135,7 @@ def test_a_picture_carries_its_record(tmp_path: Path) -> None:
         ),
         (
             {"shared_streams": {"rng": {"cursor": float("inf")}}},
-            r"a record's shared_streams must be an object .*, got \{'rng': \{'cursor': inf",
+            r"a record's rng must be an object .*, got \{'cursor': inf",
         ),
         ({"shared_streams": {"rng": 3}}, r"a record's rng must be an object whose .*, got 3; take a whole record"),
         ({"shared_streams": {"dice": {}}}, r"a record's shared_streams must be among rng, sampler_rng, got 'dice'"),

@@ -16,7 +16,7 @@ DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _PARTS = (
     ("unet", "the U-Net"),
-    ("text_encoder", "the text encoder, or both of Stable Diffusion XL"),
+    ("text_encoder", "the text encoder, or both of them for Stable Diffusion XL"),
     ("vae_decoder", "the autoencoder's half that makes images"),
     ("vae_encoder", "the autoencoder's half that reads images"),
     ("safety_checker", "the safety checker"),
@@ -79,24 +79,35 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         "--model-version",
         default=DEFAULT_MODEL,
         metavar="MODEL",
-        help=f"a repository of the Hub, a folder in diffusers' layout, a checkpoint in one file, or nano (default {DEFAULT_MODEL})",
+        help=f"a repository of the Hub, a folder in diffusers' layout, a checkpoint in one file, or nano (default: {DEFAULT_MODEL})",
     )
-    group.add_argument("--refiner-version", metavar="MODEL", help="an SDXL refiner, whose U-Net is converted too")
-    group.add_argument("--custom-vae-version", metavar="VAE", help="an autoencoder that replaces the model's own")
+    group.add_argument("--refiner-version", metavar="MODEL", help="an SDXL refiner; its U-Net is converted too")
+    group.add_argument("--custom-vae-version", metavar="VAE", help="an autoencoder to use instead of the model's own")
     group.add_argument(
         "--lora",
         action="append",
         default=[],
         metavar="FILE[:STRENGTH]",
-        help="a LoRA to merge into the weights (default strength 1); may be repeated",
+        help="a LoRA to merge into the weights (default strength: 1); repeat the flag for several",
     )
     # Apple's converter needs this flag; here, the model's own files state it.
-    group.add_argument("--xl-version", action="store_true", help="accepted but not needed: Stable Diffusion XL is recognised by its files")
-    group.add_argument("--cache-dir", type=Path, metavar="DIR", help="where repositories of the Hub are stored")
-    group.add_argument("--variant", metavar="NAME", help="weights of this variant, such as fp16")
-    group.add_argument("--prediction-type", choices=("epsilon", "v_prediction"), help="what a checkpoint in one file predicts")
     group.add_argument(
-        "--pickled", choices=("refuse", "weights_only"), default="refuse", help="weights_only lets torch read tensors from pickles"
+        "--xl-version", action="store_true", help="accepted, but not needed: sdrt recognises Stable Diffusion XL by its files"
+    )
+    group.add_argument(
+        "--cache-dir", type=Path, metavar="DIR", help="where to store repositories of the Hub (default: the Hub client's own cache)"
+    )
+    group.add_argument("--variant", metavar="NAME", help="read the weights of this variant, such as fp16")
+    group.add_argument(
+        "--prediction-type",
+        choices=("epsilon", "v_prediction"),
+        help="what the network of a checkpoint file predicts (default: what the file shows)",
+    )
+    group.add_argument(
+        "--pickled",
+        choices=("refuse", "weights_only"),
+        default="refuse",
+        help="weights_only lets torch read tensors, and nothing else, from pickled files",
     )
 
 
@@ -104,16 +115,18 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what is converted")
     for name, text in _PARTS:
         group.add_argument(f"--convert-{name.replace('_', '-')}", action="store_true", help=text)
-    group.add_argument("--convert-controlnet", nargs="*", default=[], metavar="NAME", help="ControlNets: repositories or folders")
     group.add_argument(
-        "--unet-support-controlnet", action="store_true", help="the U-Net takes, and then requires, a ControlNet's residuals"
+        "--convert-controlnet", nargs="*", default=[], metavar="NAME", help="ControlNets: folders, or repositories of the Hub"
+    )
+    group.add_argument(
+        "--unet-support-controlnet", action="store_true", help="convert the U-Net for use with ControlNets; it cannot run without one then"
     )
     group.add_argument(
         "--chunk-unet",
         action="store_true",
-        help="cut the U-Net in two files, each under 1 GB; without --convert-unet, cut the existing one",
+        help="cut the U-Net into two files of less than 1 GB each; without --convert-unet, cut the one that is there",
     )
-    group.add_argument("--merge-chunks-in-pipeline-model", action="store_true", help="with --chunk-unet: both halves in one file")
+    group.add_argument("--merge-chunks-in-pipeline-model", action="store_true", help="with --chunk-unet: put both halves into one file")
 
 
 def _add_form(command: argparse.ArgumentParser) -> None:
@@ -123,62 +136,76 @@ def _add_form(command: argparse.ArgumentParser) -> None:
         type=str.upper,
         choices=tuple(Attention),
         default=Attention.SPLIT_EINSUM,
-        help="ORIGINAL for GPUs, SPLIT_EINSUM for the Neural Engine, SPLIT_EINSUM_V2 for that of phones (default SPLIT_EINSUM)",
+        help="ORIGINAL for GPUs, SPLIT_EINSUM for the Neural Engine, SPLIT_EINSUM_V2 for that of phones (default: SPLIT_EINSUM)",
     )
-    group.add_argument("--unet-batch-one", action="store_true", help="one row in each call instead of two")
+    group.add_argument("--unet-batch-one", action="store_true", help="run one row in each call instead of two")
     group.add_argument(
         "--sizes",
         metavar="WIDTHxHEIGHT,...",
-        help="in pixels; several sizes make one model for all of them (default: the model's own size)",
+        help="image sizes in pixels; with several, one model accepts all of them (default: the model's own size)",
     )
-    group.add_argument("--latent-h", type=int, metavar="N", help="rows of the latents: an eighth of the image's height")
-    group.add_argument("--latent-w", type=int, metavar="N", help="columns of the latents")
-    group.add_argument("--text-token-sequence-length", type=int, metavar="N", help="tokens that the U-Net takes (default 77)")
-    group.add_argument("--text-encoder-hidden-size", type=int, metavar="N", help="width of the text, checked against the U-Net's own")
+    group.add_argument("--latent-h", type=int, metavar="N", help="height of the latents: an eighth of the image's")
+    group.add_argument("--latent-w", type=int, metavar="N", help="width of the latents: an eighth of the image's")
+    group.add_argument("--text-token-sequence-length", type=int, metavar="N", help="number of tokens that the U-Net takes (default: 77)")
+    group.add_argument(
+        "--text-encoder-hidden-size", type=int, metavar="N", help="width of the text embeddings, checked against the U-Net's own"
+    )
     group.add_argument(
         "--timestep-dtype",
         choices=("float16", "float32"),
         default="float16",
-        help="dtype of the U-Net's timestep (default float16, as Apple's)",
+        help="dtype of the U-Net's timestep input (default: float16, as in Apple's packages)",
     )
 
 
 def _add_numbers(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("numbers and machines")
-    group.add_argument("--precision", choices=("float16", "float32"), default="float16", help="precision of computation (default float16)")
+    group.add_argument(
+        "--precision", choices=("float16", "float32"), default="float16", help="precision of the computation (default: float16)"
+    )
     group.add_argument("--no-quantized", action="store_true", help="with --precision float32: store weights in float32 too")
-    group.add_argument("--compute-unit", choices=get_args(ComputeUnit), default="ALL", help="the units that a Mac may use (default ALL)")
+    group.add_argument(
+        "--compute-unit", choices=get_args(ComputeUnit), default="ALL", help="the processors that a Mac may use (default: ALL)"
+    )
     group.add_argument(
         "--min-deployment-target",
         choices=get_args(DeploymentTarget),
         default="macOS13",
-        help="the oldest supported system (default macOS13)",
+        help="the oldest system that must be able to run the packages (default: macOS13)",
     )
 
 
 def _add_compression(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("compression of U-Net, ControlNets and text encoders", "at most one of these")
-    group.add_argument("--quantize-nbits", type=int, choices=(1, 2, 3, 4, 6, 8), help="palettes of 2^N values; 3 needs macOS15 or iOS18")
-    group.add_argument("--quantize-linear", type=int, choices=(4, 8), help="integers: 8 bits, or 4 (macOS15 or iOS18)")
-    group.add_argument("--prune", type=float, metavar="SHARE", help="the share of weights to set to zero, such as 0.5")
-    group.add_argument("--target-size", metavar="SIZE", help="palettes of mixed bits whose weights fit this size: bytes, or 900M, 1.5G")
-    group.add_argument("--min-psnr", type=float, metavar="DB", help="palettes of mixed bits whose output reaches this PSNR")
+    group.add_argument(
+        "--quantize-nbits", type=int, choices=(1, 2, 3, 4, 6, 8), help="palettes of 2^N values; 3 bits need macOS15 or iOS18"
+    )
+    group.add_argument("--quantize-linear", type=int, choices=(4, 8), help="integers of 8 bits, or of 4, which need macOS15 or iOS18")
+    group.add_argument("--prune", type=float, metavar="SHARE", help="set this share of the weights to zero, such as 0.5")
+    group.add_argument(
+        "--target-size",
+        metavar="SIZE",
+        help="palettes of mixed bits, so that the weights take at most this size: bytes, or such as 900M or 1.5G",
+    )
+    group.add_argument("--min-psnr", type=float, metavar="DB", help="palettes of mixed bits, so that the output reaches this PSNR")
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("output")
-    group.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="the folder to write to, as -o")
+    group.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="the folder to write to; the same as -o")
     group.add_argument("-o", type=Path, metavar="DIR", help="the folder to write to (default: the current one)")
-    group.add_argument("--overwrite", action="store_true", help="replace files made with other options")
+    group.add_argument("--overwrite", action="store_true", help="replace packages that were made with other options")
     group.add_argument(
         "--check-output-correctness",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="compare each package with the source's own network (default: yes)",
+        help="compare each package with the network that it was made from (default: yes)",
     )
-    group.add_argument("--correctness-psnr", type=float, metavar="DB", help="the PSNR that the comparison must reach (default 35)")
-    group.add_argument("--bundle-resources-for-swift-cli", action="store_true", help="write the Resources folder of Apple's Swift package")
-    group.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no file names")
+    group.add_argument("--correctness-psnr", type=float, metavar="DB", help="the PSNR that the comparison must reach (default: 35)")
+    group.add_argument(
+        "--bundle-resources-for-swift-cli", action="store_true", help="also write the Resources folder that Apple's Swift package reads"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
 
 
 def _output_folder(arguments: argparse.Namespace) -> Path:

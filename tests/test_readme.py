@@ -1,21 +1,10 @@
-"""The README's promises: its code runs, and its commands are those of CI."""
+"""The README's promises: its commands are those of CI, its table and its links are true; tests/documents runs its code."""
 
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) >= 4
-    shared: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), shared)  # noqa: S102  # our own document
-    assert "5/10" in capsys.readouterr().out
 
 
 def test_the_readmes_two_commands_are_those_of_ci() -> None:
@@ -60,6 +49,8 @@ def test_links_of_the_documents_lead_somewhere() -> None:
         "SECURITY.md",
         "docs/faq.md",
         "docs/how-to-add.md",
+        "docs/limits.md",
+        "docs/real-models.md",
         "docs/stability.md",
         "training/README.md",
     ):

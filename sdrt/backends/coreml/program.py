@@ -55,13 +55,8 @@ class MLProgram:
     ModelError : the package is damaged, no ML Program, or uses an operation that is not known here; the message names the operation
     ConfigError : there is no such function or precision
 
-    Examples
-    --------
-    >>> model = MLProgram("Stable_Diffusion_unet.mlpackage")                                              # doctest: +SKIP
-    >>> noise = model.predict({"sample": latents, "timestep": [999, 999], "encoder_hidden_states": text})  # doctest: +SKIP
-    >>> noise["noise_pred"].shape                                                                          # doctest: +SKIP
-    (2, 4, 64, 64)
-
+    Notes
+    -----
     A model may be called from several threads. Random and stateful operations are not known, nor those with blocks (``cond``,
     ``while_loop``); images are given as arrays in the shape that the program's input has.
     """
@@ -179,11 +174,6 @@ class MLProgram:
         Raises
         ------
         As `predict`.
-
-        Examples
-        --------
-        >>> for result in MLProgram("unet.mlpackage", fuse=False).walk(inputs):        # doctest: +SKIP
-        ...     print(result.operation.type, result.operation.name, result.values[0].std())
         """
         return self._walk(self._open_team(), cast_inputs(str(self._package.path.name), self.inputs, inputs))
 

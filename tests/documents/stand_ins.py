@@ -1,0 +1,126 @@
+"""What the documents' commands name and nobody can download here: the smallest random models that the same commands run on."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from safetensors.numpy import save_file
+
+from tests.factories import (
+    CONTROLNETS,
+    TEXT_ENCODERS,
+    UNETS,
+    VAES,
+    Form,
+    random_controlnet,
+    random_text_encoder,
+    random_unet,
+    random_vae,
+    save_pipeline_folder,
+)
+from tests.models.families import narrow, save_original
+
+# Two levels, nothing between: every operation takes time to convert. Attention at the lower one: some commands ask for 512x512.
+_SMALLEST: dict[str, Any] = {
+    "block_out_channels": (32, 32),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "layers_per_block": 1,
+    "attention_head_dim": 1,
+}
+_UNET = {**_SMALLEST, "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"), "mid_block_type": "UNetMidBlock2D"}
+_VAE = {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "norm_num_groups": 4, "mid_block_add_attention": False}
+
+
+def stable_diffusion(folder: Path) -> None:
+    """Stable Diffusion 1.x."""
+    save_pipeline_folder(folder, "sd1")
+    text = {**TEXT_ENCODERS["sd1"], "num_hidden_layers": 1, "num_attention_heads": 1}
+    random_text_encoder(text, seed=3).save_pretrained(folder / "text_encoder")
+    random_unet({**UNETS["sd1"], **_UNET}, seed=1).save_pretrained(folder / "unet")
+    random_vae({**VAES["sd1"], **_VAE}, seed=2).save_pretrained(folder / "vae")
+
+
+def of_form(form: Form) -> Callable[[Path], None]:
+    def save(folder: Path) -> None:
+        save_pipeline_folder(folder, form)
+
+    return save
+
+
+def controlnet(folder: Path) -> None:
+    random_controlnet({**CONTROLNETS["sd1"], **_SMALLEST}, seed=6).save_pretrained(folder)
+
+
+def checkpoint(file: Path) -> None:
+    save_original(narrow("sd1"), file)
+
+
+def lora(file: Path) -> None:
+    """Of the first attention of the U-Net."""
+    name = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
+    shapes = {f"{name}.lora_down.weight": (2, 32), f"{name}.lora_up.weight": (32, 2)}
+    save_file({key: np.full(shape, 0.1, np.float32) for key, shape in shapes.items()}, file)
+
+
+def picture(file: Path) -> None:
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)).save(file)
+
+
+def mask(file: Path) -> None:
+    Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(file)
+
+
+def prompts(file: Path) -> None:
+    file.write_text("a red circle\n\na blue square  # a comment\n", encoding="utf-8")
+
+
+def embedding(file: Path) -> None:
+    save_file({"emb_params": np.zeros((1, 32), np.float32)}, file)
+
+
+STAND_INS: Mapping[str, Callable[[Path], None]] = {
+    "sd15": stable_diffusion,
+    "folder/of/sd15": stable_diffusion,
+    "folder/of/sdxl": of_form("sdxl"),
+    "folder/of/its/refiner": of_form("sdxl-refiner"),
+    "folder/of/an/inpainting/model": of_form("inpaint"),
+    "folder/of/a/controlnet": controlnet,
+    "canny": controlnet,
+    "depth": controlnet,
+    "checkpoint.safetensors": checkpoint,
+    "style.safetensors": lora,
+    "edges.png": picture,
+    "depth.png": picture,
+    "photo.png": picture,
+    "mask.png": mask,
+    "prompts.txt": prompts,
+    "cat.safetensors": embedding,
+}
+
+# Repositories of the Hub, answered from a cache.
+REPOSITORIES: Mapping[str, Callable[[Path], None]] = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": stable_diffusion,
+}
+
+
+def make(folder: Path, text: str) -> None:
+    """Make everything in a folder that a text names."""
+    for name, write in STAND_INS.items():
+        if name in text:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write(folder / name)
+
+
+def make_cache(cache: Path) -> None:
+    """Make a cache of the Hub that holds the repositories."""
+    for name, write in REPOSITORIES.items():
+        repository, revision = cache / f"models--{name.replace('/', '--')}", "0" * 40
+        snapshot = repository / "snapshots" / revision
+        write(snapshot)
+        for weights in list(snapshot.rglob("*.safetensors")):
+            shutil.copy(weights, weights.with_suffix(".fp16.safetensors"))
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text(revision, encoding="ascii")

@@ -1,0 +1,63 @@
+"""What the documents state in passing is so: options exist, and tables hold the values of the code."""
+
+import argparse
+import dataclasses
+import re
+
+import pytest
+
+from converter.cli import parser as converter_parser
+from sdrt import Limits
+from sdrt.cli import parser
+from tests.documents.blocks import DOCUMENTS, ROOT, blocks_of, read
+
+# Flags of other programs, and those that sdrt does not have and says so.
+ELSEWHERE = {
+    "README.md": {"--help", "--version"},
+    "docs/how-to-add.md": {"--backend", "--bound"},
+    "docs/limits.md": {"--convert-mmdit", "--include-t5", "--sd3-version"},
+}
+
+
+def flags_of(of: argparse.ArgumentParser) -> set[str]:
+    """Every flag of a parser and its commands."""
+    found = set()
+    for action in of._actions:
+        found |= set(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                found |= flags_of(command)
+    return found
+
+
+def outside_blocks(document: str) -> str:
+    text = read(document)
+    for block in blocks_of(document):
+        text = text.replace(block.text, "")
+    return text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_option_that_is_named_exists(document: str) -> None:
+    known = flags_of(parser()) | flags_of(converter_parser()) | ELSEWHERE.get(document, set())
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", outside_blocks(document))) - known == set()
+
+
+def test_limits_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", read("docs/limits.md"), re.MULTILINE)
+    assert {name: int(value.replace(",", "")) for name, value in rows} == dataclasses.asdict(Limits())
+
+
+def test_examples_in_docstrings_are_run() -> None:
+    """pytest runs doctests; none says that it is not to be run."""
+    files = [file for room in ("sdrt", "converter", "training") for file in (ROOT / room).rglob("*.py")]
+    skipped = [str(file.relative_to(ROOT)) for file in files if "doctest: +SKIP" in file.read_text(encoding="utf-8")]
+    assert skipped == []
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert "--doctest-modules" in settings
+    assert 'testpaths = ["tests", "sdrt", "converter", "training"]' in settings
+
+
+def test_the_exit_statuses_are_stated() -> None:
+    stated = {int(number) for row in re.findall(r"^\| ([\d, ]+) \|", read("README.md"), re.MULTILINE) for number in row.split(",")}
+    assert stated == {0, 1, 2, 70, 130, 141, 143}

@@ -39,6 +39,7 @@ WRONG: list[tuple[ComponentName, dict[str, Any], str]] = [
     ("unet", {"block_out_channels": []}, "block_out_channels must be a list of at least 1"),
     ("unet", {"sample_size": [1, 2, 3, 4]}, "sample_size must be a whole number from 1 to 65536, or a list of 2"),
     ("unet", {"addition_embed_type": "text_time"}, "projection_class_embeddings_input_dim must be above 5 times addition_time_embed_dim"),
+    ("unet", {"class_embed_type": "true"}, "class_embed_type must be 'timestep' or"),
     ("unet", {"act_fn": ["silu"]}, "act_fn must be a .*text"),
     ("vae_decoder", {"latent_channels": "4"}, "latent_channels must be a whole number"),
     ("vae_decoder", {"scaling_factor": [0.5, 1]}, r"scaling_factor must be a finite number from 0.0001 to 10000.0, got \[0.5, 1\]"),

@@ -10,7 +10,6 @@ from sdrt.models.components.keys import (
     EPSILON,
     FLAG,
     NAME,
-    NUMBER,
     SIDE,
     Key,
     check_layers,
@@ -23,10 +22,12 @@ from sdrt.models.components.keys import (
 )
 from sdrt.models.components.record import Component, PackageNames
 from sdrt.models.components.text_time import check_text_time, text_time_inputs
-from sdrt.values import Either, Integer, ListOf, Number
+from sdrt.values import Choice, Either, Integer, ListOf, Number
 
 __all__ = ["CONTROLNET", "UNET", "latent_multiple", "residual_widths"]
 
+# what diffusers knows; it passes over any other in silence
+_CLASS_EMBEDDINGS = Choice("timestep", "identity", "projection", "simple_projection")
 _KERNEL = Integer(1, 99, whole_floats=True)
 # layers of a level's transformers: one number, or one for each transformer
 _DEPTHS = Either(COUNT, ListOf(COUNT, 1, 64))
@@ -46,7 +47,7 @@ _UNET: Mapping[str, Key] = {
     "block_out_channels": Key(list_for_levels(), [320, 640, 1280, 1280]),
     "layers_per_block": Key(each_level(COUNT), 2),
     "downsample_padding": Key(Integer(0, 16, whole_floats=True), 1),
-    "mid_block_scale_factor": Key(NUMBER, 1),
+    "mid_block_scale_factor": Key(Number(-1e4, 1e4), 1),
     "act_fn": Key(NAME, "silu"),
     "norm_num_groups": optional(COUNT, 32),
     "norm_eps": Key(EPSILON, 1e-5),
@@ -59,7 +60,7 @@ _UNET: Mapping[str, Key] = {
     "num_attention_heads": optional(each_level(COUNT)),
     "dual_cross_attention": Key(FLAG, False),
     "use_linear_projection": Key(FLAG, False),
-    "class_embed_type": optional(NAME),
+    "class_embed_type": optional(_CLASS_EMBEDDINGS),
     "addition_embed_type": optional(NAME),
     "addition_time_embed_dim": optional(COUNT),
     "num_class_embeds": optional(COUNT),
@@ -78,7 +79,7 @@ _UNET: Mapping[str, Key] = {
     "attention_type": Key(NAME, "default"),
     "class_embeddings_concat": Key(FLAG, False),
     "mid_block_only_cross_attention": optional(FLAG),
-    "cross_attention_norm": optional(NAME),
+    "cross_attention_norm": optional(Choice("layer_norm", "group_norm")),
     "addition_embed_type_num_heads": Key(COUNT, 64),
 }
 
@@ -94,7 +95,7 @@ _CONTROLNET: Mapping[str, Key] = {
     "block_out_channels": Key(list_for_levels(), [320, 640, 1280, 1280]),
     "layers_per_block": Key(each_level(COUNT), 2),
     "downsample_padding": Key(Integer(0, 16, whole_floats=True), 1),
-    "mid_block_scale_factor": Key(NUMBER, 1),
+    "mid_block_scale_factor": Key(Number(-1e4, 1e4), 1),
     "act_fn": Key(NAME, "silu"),
     "norm_num_groups": optional(COUNT, 32),
     "norm_eps": Key(EPSILON, 1e-5),
@@ -105,7 +106,7 @@ _CONTROLNET: Mapping[str, Key] = {
     "attention_head_dim": Key(each_level(COUNT), 8),
     "num_attention_heads": optional(each_level(COUNT)),
     "use_linear_projection": Key(FLAG, False),
-    "class_embed_type": optional(NAME),
+    "class_embed_type": optional(_CLASS_EMBEDDINGS),
     "addition_embed_type": optional(NAME),
     "addition_time_embed_dim": optional(COUNT),
     "num_class_embeds": optional(COUNT),

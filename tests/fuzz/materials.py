@@ -32,6 +32,7 @@ class Materials:
         self.root = root
         self.nano = root / "nano"
         self.sd1 = root / "sd1"
+        self.sdxl = root / "sdxl"
         self.checkpoint = root / "sd1.safetensors"
         self.vae_file = root / "vae.safetensors"
         self.controlnet = root / "controlnet"
@@ -102,6 +103,7 @@ class Materials:
         from tests.models.families import narrow, save_original
 
         save_pipeline_folder(self.sd1, "sd1", safety_checker=True)
+        save_pipeline_folder(self.sdxl, "sdxl")
         checkpoint = narrow("sd1")
         save_original(checkpoint, self.checkpoint)
         prefix = "first_stage_model."

@@ -28,6 +28,8 @@ ROOMS = (
     "pipeline",
     "prompts",
     "records",
+    "results",
+    "samplers",
     "schedulers",
     "tokenizers",
     "weights",

@@ -47,8 +47,9 @@ def _draws(folder: Path, **options: Any) -> None:
 
 def component_config(draw: Draw) -> str | None:
     """The config.json of a component, and a picture of the model."""
-    folder = draw.copy_of(draw.materials.nano)
-    changed = _damaged_json_file(draw, folder / draw.choice(_CONFIGS))
+    folder = draw.copy_of(draw.choice((draw.materials.nano, draw.materials.nano, draw.materials.sd1, draw.materials.sdxl)))
+    configs = _CONFIGS if folder.name != "sdxl" else (*_CONFIGS, "text_encoder_2/config.json", "model_index.json")
+    changed = _damaged_json_file(draw, folder / draw.choice(configs))
     _draws(folder)
     return wrong_kinds(changed, _KINDS)
 

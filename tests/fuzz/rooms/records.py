@@ -1,6 +1,7 @@
 """Records of pictures: from a mapping, from a PNG, and the options that they play back."""
 
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -112,6 +113,12 @@ def from_png(draw: Draw) -> str | None:
     return None
 
 
+@cache
+def _packed_blanks() -> bytes:
+    packer = zlib.compressobj(1)
+    return b"".join(packer.compress(b" " * 2**20) for _ in range(1_100)) + packer.flush()
+
+
 def write_record(draw: Draw, file: Any) -> None:
     """Put a hostile record into a picture."""
     from PIL import Image
@@ -124,6 +131,10 @@ def write_record(draw: Draw, file: Any) -> None:
     text = data.decode("utf-8", "replace")
     add = draw.choice((info.add_text, info.add_itxt))
     add(key, text if add == info.add_itxt else text.encode("latin-1", "replace").decode("latin-1"))
+    if draw.chance(0.05):
+        # a gigabyte of blanks in a megabyte
+        draw.note("zTXt")
+        info.add(b"zTXt", b"sdrt\0\0" + _packed_blanks())
     file.unlink()
     Image.new("RGB", (8, 8)).save(file, pnginfo=info)
 

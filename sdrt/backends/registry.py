@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt.backends.base import Backend
 from sdrt.backends.foreign import BackendKind
 from sdrt.errors import BackendError, ConfigError, SdrtError
+from sdrt.values import Text
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -60,6 +61,7 @@ def get(name: str) -> Backend:
     MissingExtraError : it needs a package that is not installed
     BackendError : it cannot be imported, or is not a backend
     """
+    Text(length=200).check("backend", name, f"choose one of {', '.join(names())}")
     if name in _BUILT_IN:
         return _built_in(name)
     points = [point for point in _plug_ins() if point.name == name]

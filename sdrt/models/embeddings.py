@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import Float, check_finite
 from sdrt.errors import ConfigError, MissingFileError, WeightsError
 from sdrt.files import exists, user_path
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.leftovers import few_of
 from sdrt.models.weight_format import weight_format
 from sdrt.printable import shown
-from sdrt.values import Text
+from sdrt.values import FilePath, Text
 
 __all__ = ["Embedding", "read_embedding"]
 
 _A1111_KEY = "emb_params"
-_TOKEN_LENGTH = 1_000
+_TOKEN = Text(length=1_000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,15 @@ class Embedding:
     token: str
     vectors: Float
     file: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "token", _TOKEN.check("an embedding's token", self.token))
+        object.__setattr__(self, "file", FilePath().check("an embedding's file", self.file))
+        vectors = self.vectors
+        if not (isinstance(vectors, np.ndarray) and vectors.dtype.kind == "f" and vectors.ndim == 2 and vectors.size):
+            got = f"{vectors.dtype}{list(vectors.shape)}" if isinstance(vectors, np.ndarray) else type(vectors).__name__
+            raise ConfigError(f"an embedding's vectors must be float[n,D], got {got}; pass one row for each vector")
+        check_finite(f"the embedding {self.token}", "vectors", vectors)
 
     @cached_property
     def sha256(self) -> str:
@@ -82,7 +91,7 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
         raise WeightsError(f"{weights.where(name)} must be a vector, or some rows of them, got shape {list(shape)}; take another file")
     if token is None:
         token = file.stem if name == _A1111_KEY else name
-    token = Text(length=_TOKEN_LENGTH).check(f"{file}: an embedding's token", token, "pass another one")
+    token = _TOKEN.check(f"{file}: an embedding's token", token, "pass another one")
     if not token.strip():
         raise ConfigError(f"{file}: an embedding's token must be text, got {shown(token)}; pass another one")
     # a copy: a few numbers need no file that stays open

@@ -15,14 +15,13 @@ from sdrt.printable import shown
 from sdrt.schedulers.catalogue import ALIASES, SAMPLERS, sampler_class
 from sdrt.schedulers.core.kinds import ANY_FLAG
 from sdrt.schedulers.core.sampler import Sampler
-from sdrt.schedulers.core.settings import COMPATS, Compat
-from sdrt.values import Anything, Choice, ListOf, MappingOf, Nullable, Text
+from sdrt.schedulers.core.settings import Compat
+from sdrt.values import Anything, Choice, ListOf, MappingOf, Text
 
 __all__ = ["check_keys", "class_names", "remarks_of", "sampler_from_config"]
 
 _CONFIG = MappingOf(Anything())
 _NUMERICS = Choice("float32", "float64")
-_COMPAT = Nullable(Choice(*COMPATS))
 _DEFAULTED = ListOf(Text(length=200))
 
 # Every key of every scheduler class, diffusers' own among them: a configuration may carry along what another class understands.
@@ -84,7 +83,6 @@ def sampler_from_config(
     sdrt.errors.ConfigError: thresholding of LCMScheduler must be true or false, or null, got 'false'; correct the configuration
     """
     _NUMERICS.check("numerics", numerics, "choose one of those")
-    _COMPAT.check("compat", compat, "leave it out for correct results")
     config = _CONFIG.check("a scheduler configuration", config, "pass the content of a scheduler_config.json")
     name = config.get("_class_name")
     if not isinstance(name, str) or name not in {**SAMPLERS, **ALIASES}:

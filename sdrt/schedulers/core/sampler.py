@@ -143,7 +143,12 @@ class Sampler(ABC):
         return read(cls, values, numerics, compat)
 
     def with_compat(self, compat: Compat) -> "Sampler":
-        """Return this sampler with the defects of another tool, or of none; its step options stay as they are."""
+        """Return this sampler with the defects of another tool, or of none; its step options stay as they are.
+
+        Raises
+        ------
+        ConfigError : an unknown tool, or one whose defects this sampler cannot reproduce
+        """
         values = {key: value for key, value in self.config.items() if key in self.keys}
         other = standard(type(self)).read({**self.keys, **values}, self.numerics, compat)
         return replace(other, **other._fields_of(self.step_option_values()))

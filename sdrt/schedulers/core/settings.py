@@ -49,6 +49,7 @@ __all__ = [
 Compat: TypeAlias = Literal["diffusers", "apple"] | None
 
 COMPATS = ("diffusers", "apple")
+_COMPAT: Kind[Compat] = Nullable(Choice(*COMPATS))
 
 # By a class's name, the variant that is built in its place. Samplers without an entry under "apple" refuse it.
 # A subclass of a class with a variant needs an entry of its own, even if that is itself.
@@ -377,6 +378,7 @@ def standard(cls: type[T]) -> type[T]:
 
 def check_compat(name: str, cls: type[Any], compat: Compat) -> None:
     """Raise ConfigError if the sampler of this name cannot reproduce these bugs; every one of sdrt's can reproduce those of diffusers."""
+    _COMPAT.check("compat", compat, "leave it out for correct results")
     if compat is not None and not cls.__module__.startswith("sdrt."):
         raise ConfigError(f"compat must be None for {cls.__name__}, a sampler class that is not sdrt's own, got {compat!r}; leave it out")
     if compat == "apple" and cls.__name__ not in VARIANTS["apple"]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import sdrt
 from sdrt import backends, models
+from sdrt.backends import registry
 from tests.fuzz.drawing import Draw
 from tests.fuzz.rooms.pipeline import fake_pipeline
 from tests.fuzz.values import FLAG, PATH, TEXT, WHOLE, any_value, ascii_of, near, wrong_kinds
@@ -71,7 +72,7 @@ def small_records(draw: Draw) -> str | None:
         sdrt.load("nano", threads=1, embeddings=[sdrt.Embedding(value, value, value)]).resolve("a", **_QUICK)
         return f"an embedding of {ascii_of(value)}"
     if call == "backend":
-        backends.registry.get(value)
+        registry.get(value)
         return None if isinstance(value, str) else "a backend of no name"
     sdrt.load(value if draw.chance(0.3) else "nano", value, threads=1).resolve("a", **_QUICK)
     return None

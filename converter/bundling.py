@@ -4,7 +4,6 @@ Packages can only be compiled on macOS, where each becomes a ``.mlmodelc``; else
 an edit of one file would change two), and `how_to_compile` describes the remaining step.
 """
 
-import logging
 import shlex
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import TypeAlias
 
 from converter.workplace import move_into_place, workplace
 from sdrt.errors import BackendError, MissingFileError
+from sdrt.log import log
 from sdrt.models.coreml.names import CONTROLNET_PREFIX, CONTROLNET_RESOURCES, RESOURCES, controlnet_resource, file_stem
 
 __all__ = ["Compiler", "bundle", "compile_by_xcode", "how_to_compile"]
@@ -26,7 +26,7 @@ _TOKENIZER = ("vocab.json", "merges.txt")
 _SETTINGS = ("scheduler_config.json", "sdrt.json")
 _FORMS = (".mlpackage", ".mlmodelc")
 
-_log = logging.getLogger(__name__)
+_log = log.getChild("converter")
 
 
 def bundle(folder: Path, name: str, *, compiler: Compiler | None = None) -> Path:

@@ -1,7 +1,6 @@
 """Run a conversion from its options to its files: one network in memory at a time, each file written whole or not at all."""
 
 import gc
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +20,7 @@ from converter.storing import check_opens, store
 from converter.tools import require_packages
 from converter.workplace import move_into_place, output_folder, workplace
 from sdrt.errors import ConfigError, ConversionError
+from sdrt.log import log
 from sdrt.models.coreml.names import Role, file_stem
 from sdrt.models.coreml.traced_values import TracedValue
 from sdrt.printable import shown
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["convert"]
 
-_log = logging.getLogger("sdrt.converter")
+_log = log.getChild("converter")
 _PACKAGE_STAGES: tuple[ConversionStage, ...] = get_args(ConversionStage)[:-1]
 APPLES_PSNR = 35.0  # the requirement of Apple's converter, in dB
 _NOISE = 0.0  # dB: the error is as large as the largest value, and nothing of the network is left

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from converter.compression.settings import Compression, LinearQuantization, MixedBits, Palettization, Pruning
 from sdrt.errors import ConfigError
+from sdrt.models import PredictionType
 from sdrt.models.base import Pickled
 from sdrt.models.coreml.names import ComputeUnit
-from sdrt.models.single_file import PredictionType
 from sdrt.values import Choice, FilePath, Flag, Integer, Kind, ListOf, Nullable, Number, RefusedError, read_values
 
 __all__ = ["PARTS", "Attention", "ComputeUnit", "ConvertOptions", "DeploymentTarget", "Precision"]

@@ -10,7 +10,6 @@ Importing sdrt imports numpy alone; the pipeline, Pillow and the rest load on fi
 """
 
 import importlib
-import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -128,10 +127,6 @@ _HOMES = {name: home for home, names in _NAMES_BY_HOME.items() for name in names
 _ROOMS = frozenset(
     {"backends", "errors", "guidance", "images", "models", "pipeline", "prompt", "records", "rng", "schedulers", "tokenizer"}
 )
-
-
-# a program decides itself where messages go; without a handler Python would print warnings to standard error
-logging.getLogger("sdrt").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

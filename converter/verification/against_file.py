@@ -5,11 +5,11 @@ tensor of the file has been used, and diffusers' or transformers' own loader rea
 the file at all.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from sdrt.errors import ConversionError
+from sdrt.log import log
 from sdrt.models import ComponentFolder, ModelFolder, SingleFileModel
 from sdrt.models.component_file import ComponentFile
 from sdrt.models.component_tensors import read_tensors
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_against_file"]
 
-_log = logging.getLogger("sdrt.converter")
+_log = log.getChild("converter")
 
 
 def check_against_file(model: StoredModel, component: ComponentName) -> None:

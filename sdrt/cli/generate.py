@@ -1,7 +1,6 @@
 """``sdrt generate``: pictures of one prompt, of a file of prompts, or of the record inside a picture."""
 
 import argparse
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +14,13 @@ from sdrt.cli.playback import Recorded
 from sdrt.cli.progress import Bar
 from sdrt.cli.prompts import read_prompts
 from sdrt.errors import ConfigError
+from sdrt.log import log
 
 if TYPE_CHECKING:
     from sdrt.pipeline.results import Result
     from sdrt.pipeline.steps import Steps
 
 __all__ = ["GenerateCommand", "add_command"]
-
-log = logging.getLogger("sdrt")
 
 
 @dataclass(frozen=True, kw_only=True)

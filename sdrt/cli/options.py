@@ -1,18 +1,17 @@
 """The options of ``generate`` as flags: built from the table of options, and read back."""
 
 import argparse
-import logging
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError
+from sdrt.log import log
 from sdrt.pipeline.option_table import OPTIONS, Option
 
 __all__ = ["add_options", "fold", "open_pictures", "parse_options", "picture_files"]
 
-log = logging.getLogger("sdrt")
 
 _FLAGGED = {name: option for name, option in OPTIONS.items() if option.flags}
 _PICTURES = {name: option for name, option in _FLAGGED.items() if option.kind in ("picture", "pictures")}

@@ -1,6 +1,5 @@
 """``sdrt generate --from picture.png``: the record inside a picture becomes the call that draws it again."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sdrt.cli.opening import ModelChoice
 from sdrt.errors import ConfigError
+from sdrt.log import log
 from sdrt.printable import shown
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorded"]
 
-log = logging.getLogger("sdrt")
 
 # What must be the same for the picture to be the same, and no option of the call says.
 _OF_THE_PIPELINE = ("version", "model", "backend", "numerics", "embeddings", "vae_tiling", "safety_checker", "remarks", "weights")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from sdrt.cli import signals
 from sdrt.cli.console import Streams, standard_streams, tell
 from sdrt.errors import SdrtError
+from sdrt.log import log
 from sdrt.printable import printable
 
 __all__ = ["EXIT_STATUS", "run_command"]
@@ -164,10 +165,10 @@ def _process(*, owned: bool) -> Iterator[None]:
 
 
 def _show_warning(message: Warning | str, category: type[Warning]) -> None:
-    logging.getLogger("sdrt").warning("%s: %s", category.__name__, message)
+    log.warning("%s: %s", category.__name__, message)
 
 
 def _report_unraisable(args: "sys.UnraisableHookArgs") -> None:
     # a signal that arrived in a destructor is raised again at the next step
     if signals.came() is None and not isinstance(args.exc_value, KeyboardInterrupt):
-        logging.getLogger("sdrt").debug("ignored: %s", printable(repr(args.exc_value)))
+        log.debug("ignored: %s", printable(repr(args.exc_value)))

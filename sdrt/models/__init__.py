@@ -1,29 +1,35 @@
-"""Models on disk: the folder's layout, its configurations, its weights, and the models that ship with sdrt."""
+"""Models on disk: the folder's layout, its configurations, its weights, and the models that ship with sdrt.
 
+Checkpoints in one file and folders of Core ML packages are imported when one is opened.
+"""
+
+import importlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.files import exists, is_folder, user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import hub
-from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags
-from sdrt.models.component_file import ComponentFile
+from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags, PredictionType
 from sdrt.models.component_folder import ComponentFolder
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, Component, ComponentName
-from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder, find_layout, read_config_overrides
-from sdrt.models.coreml.layout import is_package
+from sdrt.models.coreml.layout import find_layout, is_package
 from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
 from sdrt.models.misplaced import check_is_model_folder, check_is_no_archive
-from sdrt.models.single_file import PredictionType, SingleFileModel
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_format import WEIGHT_SUFFIXES
 from sdrt.printable import shown
 from sdrt.values import Nullable, Text
+
+if TYPE_CHECKING:
+    from sdrt.models.component_file import ComponentFile
+    from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder
+    from sdrt.models.single_file import SingleFileModel
 
 __all__ = [
     "COMPONENTS",
@@ -44,16 +50,31 @@ __all__ = [
     "SingleFileModel",
     "StoredModel",
     "embedded",
+    "is_folder_of_packages",
     "open_component",
     "open_model",
     "path",
     "read_embedding",
 ]
 
+_LATE = {
+    "ComponentFile": "sdrt.models.component_file",
+    "CoreMLControlNet": "sdrt.models.coreml",
+    "CoreMLFolder": "sdrt.models.coreml",
+    "SingleFileModel": "sdrt.models.single_file",
+}
+
 _VARIANT = Nullable(Text(100, empty=False))
 
 # Addresses, and the repository that one of the Hub names.
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+))?", re.IGNORECASE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'sdrt.models' has no attribute {name!r}")
+    globals()[name] = value = getattr(importlib.import_module(_LATE[name]), name)
+    return value
 
 
 def embedded() -> tuple[str, ...]:
@@ -74,6 +95,11 @@ def path(name: str) -> Path:
     if name not in embedded():
         raise ConfigError(f"name must be that of an embedded model ({', '.join(embedded())}), got {name!r}; choose one of those")
     return Path(__file__).parent / name
+
+
+def is_folder_of_packages(model: StoredModel) -> "TypeGuard[CoreMLFolder]":
+    """Return whether a model is a folder of Core ML packages, without importing what reads one."""
+    return model.holds_packages
 
 
 def open_model(
@@ -124,6 +150,8 @@ def open_model(
     if is_package(place):
         raise ModelError(f"{place}: is one Core ML package, and a model has several; pass the folder that holds them")
     if (layout := find_layout(place)) is not None:
+        from sdrt.models.coreml import CoreMLFolder, read_config_overrides
+
         for option, value in (("variant", variant), ("prediction_type", prediction_type)):
             if value is not None:
                 raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
@@ -139,6 +167,8 @@ def open_model(
             f"{place}: brings its own tokenizer and configurations; {option} is for folders of Core ML packages, leave it out"
         )
     if _is_file(place):
+        from sdrt.models.single_file import SingleFileModel
+
         if variant is not None:
             raise ConfigError(f"{place}: is one file, and variant={variant!r} chooses among a folder's; leave variant out")
         return SingleFileModel(place, name, prediction_type=prediction_type, pickled=pickled, allowed=limits, mmap=mmap)
@@ -187,13 +217,14 @@ def open_component(
     if not exists(place / "config.json") and exists(place / COMPONENTS[component].folder / "config.json"):
         # a whole model's folder, which has the component
         place = place / COMPONENTS[component].folder
-    opened: StoredModel = (
-        ComponentFile(
-            place, name, scaling_factor=0.18215 if scaling_factor is None else scaling_factor, pickled=pickled, allowed=limits, mmap=mmap
-        )
-        if _is_file(place)
-        else ComponentFolder(place, name, variant=variant, pickled=pickled, allowed=limits, mmap=mmap)
-    )
+    opened: StoredModel
+    if _is_file(place):
+        from sdrt.models.component_file import ComponentFile
+
+        factor = 0.18215 if scaling_factor is None else scaling_factor
+        opened = ComponentFile(place, name, scaling_factor=factor, pickled=pickled, allowed=limits, mmap=mmap)
+    else:
+        opened = ComponentFolder(place, name, variant=variant, pickled=pickled, allowed=limits, mmap=mmap)
     if component not in opened.components:
         raise ModelError(
             f"{opened.where(opened.components[0])}: must be a {component}, got a {' and '.join(opened.components)}; pass another folder"

@@ -10,10 +10,12 @@ from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import ComponentName
 from sdrt.models.embeddings import Embedding
 
-__all__ = ["Model", "ModelLimits", "Pickled", "PipelineFlags"]
+__all__ = ["Model", "ModelLimits", "Pickled", "PipelineFlags", "PredictionType"]
 
 # What to do about weights that would have to be unpickled: refuse them, or let torch read tensors from them and nothing else.
 Pickled: TypeAlias = Literal["refuse", "weights_only"]
+
+PredictionType: TypeAlias = Literal["epsilon", "v_prediction"]
 
 
 @dataclass(frozen=True, kw_only=True)

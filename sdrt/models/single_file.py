@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.files import exists
-from sdrt.models.base import Pickled, PipelineFlags
+from sdrt.models.base import Pickled, PipelineFlags, PredictionType
 from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.families import SD1, SD2, CheckpointEncoder, Release
@@ -28,9 +28,8 @@ from sdrt.models.stored_tensor import Place, StoredTensor
 from sdrt.models.weight_format import weight_format
 from sdrt.printable import shown
 
-__all__ = ["PredictionType", "SingleFileModel", "shapes_below"]
+__all__ = ["SingleFileModel", "shapes_below"]
 
-PredictionType: TypeAlias = Literal["epsilon", "v_prediction"]
 
 # What the metadata of Stability AI's model specification calls it (github.com/Stability-AI/ModelSpec, prediction_type).
 _MODELSPEC_KEY = "modelspec.prediction_type"

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -39,6 +39,9 @@ class StoredModel(ABC):
     mmap : bool
         Whether weights are views of the disk; False reads them into memory, see `sdrt.load`.
     """
+
+    # a folder of Core ML packages: programs in the place of weights
+    holds_packages: ClassVar[bool] = False
 
     path: Path
     name: str

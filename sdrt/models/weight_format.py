@@ -1,6 +1,5 @@
 """What a file of weights is by its first bytes, whatever its name says."""
 
-import zipfile
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -60,6 +59,8 @@ def weight_format(file: Path) -> WeightFormat:
 
 def _is_archive(file: Path) -> bool:
     """Return whether a zip file holds something else than what torch writes."""
+    import zipfile
+
     try:
         with zipfile.ZipFile(file) as archive:
             return not any(name.endswith("data.pkl") for name in archive.namelist())

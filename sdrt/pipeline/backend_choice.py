@@ -7,7 +7,7 @@ from sdrt.arrays import Numerics
 from sdrt.backends import Backend, BackendOptions, registry
 from sdrt.backends.foreign import BackendKind
 from sdrt.errors import ConfigError
-from sdrt.models import COMPONENTS, ComponentName, CoreMLFolder, StoredModel
+from sdrt.models import COMPONENTS, ComponentName, StoredModel, is_folder_of_packages
 
 __all__ = ["check_programs", "choose_backends", "options_of_backends", "own_choice", "record_notes"]
 
@@ -75,21 +75,21 @@ def check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) 
 
 def _programs(model: StoredModel) -> frozenset[ComponentName]:
     """Return the components that are Core ML packages, if the model has them."""
-    if not isinstance(model, CoreMLFolder):
+    if not is_folder_of_packages(model):
         return frozenset()
     return frozenset(COMPONENTS).difference(*(override.components for override in model.overrides))
 
 
 def own_choice(model: StoredModel, backend: object) -> dict[str, str]:
     """Return the remark that a backend was chosen for a model that others cannot run."""
-    if backend is not None or not isinstance(model, CoreMLFolder):
+    if backend is not None or not is_folder_of_packages(model):
         return {}
     return {"chosen backend": f"{_CORE_ML}, since {model.layout.path} holds Core ML packages"}
 
 
 def record_notes(model: StoredModel, options: Mapping[ComponentName, BackendOptions]) -> dict[str, str]:
     """Return Core ML's options and its rounding of inputs, for the record."""
-    if not isinstance(model, CoreMLFolder):
+    if not is_folder_of_packages(model):
         return {}
     from sdrt.backends.coreml.options import recorded
 

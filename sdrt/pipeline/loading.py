@@ -10,17 +10,15 @@ from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import (
-    CoreMLFolder,
     Embedding,
     Pickled,
     PredictionType,
-    SingleFileModel,
     StoredModel,
+    is_folder_of_packages,
     open_component,
     open_model,
     read_embedding,
 )
-from sdrt.models.coreml.component import find_controlnet
 from sdrt.option_kinds import NUMERICS
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.backend_choice import check_programs, choose_backends, options_of_backends, own_choice, record_notes
@@ -195,7 +193,7 @@ def load(
     refining = None
     if refiner is not None:
         stored = open_model(refiner, variant=variant, pickled=pickled, limits=limits, mmap=mmap)
-        stored = stored.as_refiner() if isinstance(stored, CoreMLFolder) else stored
+        stored = stored.as_refiner() if is_folder_of_packages(stored) else stored
         check_programs(stored, chosen)
         refining = LoadedModel(stored, chosen, options, keep_loaded=keep_loaded)
         if not (base.family.takes_sizes and refining.family.takes_sizes):
@@ -226,7 +224,9 @@ def load(
 
 
 def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled, limits: Limits, *, mmap: bool) -> StoredModel:
-    if isinstance(model, CoreMLFolder):
+    if is_folder_of_packages(model):
+        from sdrt.models.coreml.component import find_controlnet
+
         return find_controlnet(name, model)
     controlnet = open_component(name, "controlnet", variant=variant, pickled=pickled, limits=limits, mmap=mmap)
     # both read the same texts
@@ -241,6 +241,8 @@ def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickl
 
 def _scaling_factor(model: StoredModel) -> float:
     """Return the factor of the model's own VAE, for a single-file VAE that replaces it and does not state one."""
+    from sdrt.models import SingleFileModel
+
     if isinstance(model, SingleFileModel):
         return model.release.scaling_factor
     return float(model.config("vae_decoder")["scaling_factor"])

@@ -1,6 +1,5 @@
 """The pipeline: its methods turn a prompt and options into a run of the one loop."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Self, Unpack
@@ -10,6 +9,7 @@ import numpy as np
 from sdrt.arrays import Float, Numerics, TensorSpec, check_array, check_finite
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.images.inputs import Picture
+from sdrt.log import log
 from sdrt.models import Model
 from sdrt.option_kinds import PROMPT
 from sdrt.pipeline.assembly import Assembly
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["GenerateOptions", "Pipeline", "Result", "Step"]
-
-log = logging.getLogger("sdrt")
 
 
 class Pipeline:

@@ -4,14 +4,12 @@ A *remark* is a topic and one sentence: ``{"assumed scheduler": "that of Stable 
 prompts state their own; the pipeline records all of them in ``Settings.remarks`` and logs each once. Remarks decide nothing.
 """
 
-import logging
 from collections.abc import Mapping
 
 from sdrt.forking import ForkLock
+from sdrt.log import log
 
 __all__ = ["RemarkLog"]
-
-log = logging.getLogger("sdrt")
 
 
 class RemarkLog:

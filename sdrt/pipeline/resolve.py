@@ -1,6 +1,5 @@
 """Resolve a call: its options become settings and all the objects of its run; nothing reads the options afterwards."""
 
-import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from sdrt.errors import ConfigError
 from sdrt.guidance import Guidance, choose_guidance
 from sdrt.images.inputs import to_unit
 from sdrt.limits import Limits
+from sdrt.log import log
 from sdrt.models import ComponentName, ModelLimits
 from sdrt.models.families import MicroConditions
 from sdrt.pipeline.assembly import Assembly
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Resolved", "resolve"]
 
-log = logging.getLogger("sdrt")
 
 T = TypeVar("T")
 

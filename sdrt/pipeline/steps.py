@@ -1,6 +1,5 @@
 """The running call that :meth:`Pipeline.steps` returns, and that :meth:`Pipeline.generate` finishes."""
 
-import logging
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -8,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sdrt.errors import ConfigError
+from sdrt.log import log
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.prepare import Drawn, draw, prepare
 from sdrt.pipeline.progress import Cancelled, OnProgress, Report
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["Steps"]
-
-log = logging.getLogger("sdrt")
 
 
 class Steps(Iterator[Step]):

@@ -4,7 +4,6 @@ Nothing but the last call needs a Mac: tests put a coremltools of their own in i
 """
 
 import importlib
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ from sdrt.models.coreml.names import ComputeUnit
 from sdrt.models.mlpackage.package import read_interface
 
 __all__ = ["NativeRunner"]
-
-log = logging.getLogger("sdrt")
 
 
 class NativeRunner:

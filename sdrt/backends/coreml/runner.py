@@ -1,6 +1,5 @@
 """Who predicts: the executor, or Core ML itself. Both stand behind one small interface, and the choice stands here."""
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Any, Protocol
 from sdrt.arrays import Array
 from sdrt.backends.coreml.options import CoreMLOptions, LoadEvent
 from sdrt.backends.coreml.program import MLProgram
+from sdrt.log import log
 from sdrt.models.mlpackage.features import Feature
 
 __all__ = ["ChainedRunner", "Runner", "open_runner"]
-
-log = logging.getLogger("sdrt")
 
 
 class Runner(Protocol):

@@ -1,6 +1,5 @@
 """One component in OpenVINO's form, with and without its optional inputs, each made when it is first called."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +11,11 @@ from sdrt.backends.openvino.conversion import convert, keep, kept_names
 from sdrt.backends.openvino.options import OpenVinoOptions
 from sdrt.errors import BackendError, ConfigError
 from sdrt.forking import ForkLock
+from sdrt.log import log
 from sdrt.models import ComponentName
 
 __all__ = ["Programs"]
 
-_log = logging.getLogger("sdrt")
 
 # These run many times at one size: compiled for that size alone they take 7% less time than compiled for any (measured on two Zen cores).
 _ONE_SIZE: tuple[ComponentName, ...] = ("unet", "controlnet")
@@ -99,7 +98,7 @@ class Programs:
 
     def _compile(self, inputs: Mapping[str, Array], sized: bool) -> Any:
         start = time.perf_counter()
-        _log.info("%s: preparing for OpenVINO, which takes a while the first time", self._component)
+        log.info("%s: preparing for OpenVINO, which takes a while the first time", self._component)
         try:
             model = self._model(inputs)
             if sized:
@@ -111,7 +110,7 @@ class Programs:
                 f"{self._component}: OpenVINO cannot run it on {self._options.device} with {self._options.hint} ({reason}); "
                 "take another device or dtype, or backend 'torch'"
             ) from error
-        _log.info("%s: prepared in %.1f s", self._component, time.perf_counter() - start)
+        log.info("%s: prepared in %.1f s", self._component, time.perf_counter() - start)
         return compiled
 
     def _model(self, inputs: Mapping[str, Array]) -> Any:

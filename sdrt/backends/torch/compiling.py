@@ -1,6 +1,5 @@
 """``torch.compile`` with a report of its warm-up: the first call of a shape takes a minute, and a user who waits should know why."""
 
-import logging
 import time
 from collections.abc import Callable
 from typing import TypeAlias
@@ -11,10 +10,10 @@ from sdrt.backends.torch.compile_event import CompileEvent
 from sdrt.backends.torch.memory import is_out_of_memory
 from sdrt.errors import BackendError
 from sdrt.forking import ForkLock
+from sdrt.log import log
 
 __all__ = ["CompiledModule"]
 
-_log = logging.getLogger("sdrt")
 
 _Shapes: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 _Run: TypeAlias = Callable[..., tuple[torch.Tensor, ...]]
@@ -77,6 +76,6 @@ class CompiledModule:
         return outputs
 
     def _say(self, event: CompileEvent) -> None:
-        _log.info("%s", event)
+        log.info("%s", event)
         if self._tell is not None:
             self._tell(event)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.files import exists, is_folder
@@ -56,6 +56,8 @@ class CoreMLFolder(StoredModel):
     ------
     MissingFileError : there is no U-Net, or no text encoder
     """
+
+    holds_packages: ClassVar[bool] = True
 
     layout: Layout = field(default_factory=lambda: Layout(path=Path(), roles={}))
     config_overrides: ConfigOverrides = field(default_factory=ConfigOverrides)

@@ -9,6 +9,7 @@ from sdrt.cli.opening import ModelChoice
 from sdrt.errors import ConfigError
 from sdrt.log import log
 from sdrt.printable import shown
+from sdrt.records.since import TOPIC
 
 if TYPE_CHECKING:
     from sdrt.records import Settings
@@ -92,6 +93,9 @@ class Recorded:
 
     def tell_differences(self, now: "Settings") -> None:
         """Say on standard error what is not as it was when the picture was drawn."""
+        for topic, text in self.settings.remarks.items():
+            if topic.startswith(TOPIC):
+                log.warning("%s may be drawn otherwise than it was: %s", self.file, text)
         for name in _OF_THE_PIPELINE:
             then, here = getattr(self.settings, name), getattr(now, name)
             if name == "remarks":

@@ -111,9 +111,12 @@ def _configured(config: Mapping[str, Any], numerics: Numerics, compat: Compat, l
 
 
 def _config_of_object(scheduler: object) -> Mapping[str, Any] | None:
-    """Return the configuration of a scheduler object of diffusers; None for other objects."""
+    """Return the configuration of a scheduler object of diffusers; None for other objects.
+
+    A class from elsewhere, a subclass of theirs among them, may step otherwise than its configuration says.
+    """
     config = getattr(scheduler, "config", None)
-    if not isinstance(config, Mapping) or isinstance(scheduler, type) or not hasattr(scheduler, "set_timesteps"):
+    if not isinstance(config, Mapping) or type(scheduler).__module__.partition(".")[0] != "diffusers":
         return None
     return {"_class_name": type(scheduler).__name__, **config}
 

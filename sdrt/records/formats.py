@@ -10,6 +10,7 @@ from sdrt.images.png import read_text
 from sdrt.json_text import parse_json
 from sdrt.printable import shown
 from sdrt.records.kinds import STREAM_KINDS
+from sdrt.records.since import drawn_otherwise
 from sdrt.values import Flag, Integer, read_values
 
 __all__ = ["FORMAT", "from_json_values", "read_png_record", "to_json_values", "upgraded"]
@@ -60,6 +61,8 @@ def _second_format(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _third_format(fields: dict[str, Any]) -> dict[str, Any]:
+    if (since := drawn_otherwise(fields)) and isinstance(remarks := fields.get("remarks", {}), Mapping):
+        fields["remarks"] = {**remarks, **since}
     if _text(fields, "long_prompts") == "chunk":
         fields["long_prompts"] = "pad"
     shared = fields.get("shared_streams")

@@ -141,3 +141,14 @@ def test_other_weights_under_the_same_name_are_told(tmp_path: Path, caplog: pyte
     assert re.search(
         r"first\.png was drawn with weights unet=\w{16}, and this is unet=\w{16}: the picture may differ$", record.getMessage()
     )
+
+
+@pytest.mark.parametrize(("form", "told"), [(2, "noise levels are now spread over the whole trained range"), (3, "")])
+def test_what_an_older_version_drew_otherwise_is_told(
+    form: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "first.png"
+    assert main(["generate", "a red circle", *QUICK, "--scheduler", "euler karras", "-o", str(file)]) == 0
+    play(changed(file, tmp_path, format=form), tmp_path)
+    assert told in caplog.text
+    assert bool(caplog.text) == bool(told)

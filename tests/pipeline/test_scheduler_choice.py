@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,12 +61,28 @@ def test_a_scheduler_object_of_diffusers_is_read_from_its_configuration(pipe: sd
 
 
 def test_diffusers_classes_that_sdrt_lacks_are_refused_by_name(pipe: sdrt.Pipeline) -> None:
-    with pytest.raises(ConfigError, match=r"_class_name must be one of .*, got 'KarrasVeScheduler'; choose"):
-        settings(pipe, SimpleNamespace(config={"_class_name": "KarrasVeScheduler"}, set_timesteps=print))
+    with pytest.raises(ConfigError, match=r"_class_name must be one of .*, got 'RePaintScheduler'; choose"):
+        settings(pipe, diffusers.RePaintScheduler())
+
+
+class _OtherSteps(diffusers.EulerDiscreteScheduler):  # type: ignore[misc]
+    """A class of a caller's own, whose steps no configuration says."""
+
+
+class _OwnSteps:
+    config: Mapping[str, Any] = {"_class_name": "DDIMScheduler"}
+
+    def set_timesteps(self, count: int) -> None:
+        raise AssertionError
+
+    def step(self, *inputs: Any) -> None:
+        raise AssertionError
 
 
 @pytest.mark.parametrize(
-    "scheduler", [3, 1.5, b"euler", ["euler"], object(), SimpleNamespace(step=print, timesteps=[1]), Euler, int], ids=repr
+    "scheduler",
+    [3, 1.5, b"euler", ["euler"], object(), SimpleNamespace(step=print, timesteps=[1]), Euler, int, _OtherSteps(), _OwnSteps()],
+    ids=repr,
 )
 def test_other_objects_are_refused_in_words(pipe: sdrt.Pipeline, scheduler: Any) -> None:
     with pytest.raises(

@@ -29,16 +29,16 @@ def drawn_otherwise(fields: Mapping[str, Any]) -> dict[str, str]:
     {'drawn otherwise since (mask_image)': 'what the mask keeps is now taken from the picture itself, and no longer from the autoencoder'}
     """
     config, conditions, backend = (_mapping(fields, name) for name in ("scheduler_config", "conditions", "backend"))
-    name, compat = config.get("_class_name"), fields.get("compat")
+    name, compat = _text(config, "_class_name"), _text(fields, "compat")
     spread = name == "RestartScheduler" or any(config.get(key) is True for key in _FORMULAS)
     remarks: dict[str, str] = {}
-    if compat is None and name in _SPREAD and spread and config.get("timestep_spacing") != "linspace":
+    if not compat and name in _SPREAD and spread and _text(config, "timestep_spacing") != "linspace":
         remarks["scheduler"] = "noise levels are now spread over the whole trained range, and no longer between the spaced timesteps"
     if compat == "apple":
         remarks["compat"] = "prompts are now read as Swift's tokenizer does, and DPM-Solver++ ends as Apple's does"
     if "mask_image" in conditions:
         remarks["mask_image"] = "what the mask keeps is now taken from the picture itself, and no longer from the autoencoder"
-    if "text_encoder_2" in backend and compat is None and any("!" in str(fields.get(each)) for each in ("prompt", "negative_prompt")):
+    if "text_encoder_2" in backend and not compat and any("!" in _text(fields, each) for each in ("prompt", "negative_prompt")):
         remarks["prompt"] = "the second text encoder now reads '!' as a word, and no longer as filling; compat diffusers reads it as then"
     if "safety_checker" in backend and "safety_checker" not in fields:
         remarks["safety_checker"] = "its record does not say whether the safety checker was on; turn it on if it was"
@@ -48,3 +48,9 @@ def drawn_otherwise(fields: Mapping[str, Any]) -> dict[str, str]:
 def _mapping(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     held = fields.get(name)
     return held if isinstance(held, Mapping) else {}
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    # nothing is checked yet, and what is no text may refuse to be compared
+    held = fields.get(name)
+    return held if isinstance(held, str) else ""

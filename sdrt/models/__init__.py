@@ -24,7 +24,7 @@ from sdrt.models.misplaced import check_is_model_folder, check_is_no_archive
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_format import WEIGHT_SUFFIXES
 from sdrt.printable import shown
-from sdrt.values import Nullable, Text
+from sdrt.values import Choice, Nullable, Text
 
 if TYPE_CHECKING:
     from sdrt.models.component_file import ComponentFile
@@ -65,6 +65,7 @@ _LATE = {
 }
 
 _VARIANT = Nullable(Text(100, empty=False))
+_COMPONENT = Choice(*COMPONENTS)
 
 # Addresses, and the repository that one of the Hub names.
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+))?", re.IGNORECASE)
@@ -213,6 +214,7 @@ def open_component(
     """
     _check_pickled(pickled)
     _VARIANT.check("variant", variant)
+    _COMPONENT.check("component", component, "choose one of those")
     place, name = _local(COMPONENTS[component].folder, source, variant, pickled, cache_dir)
     if not exists(place / "config.json") and exists(place / COMPONENTS[component].folder / "config.json"):
         # a whole model's folder, which has the component

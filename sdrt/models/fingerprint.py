@@ -5,13 +5,17 @@ import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sdrt.errors import ConfigError, ModelError
 from sdrt.files import is_file, is_folder, open_file
+from sdrt.printable import shown
+from sdrt.values import FilePath
 
 __all__ = ["fingerprint"]
 
 # Of each file: what stands at its head (the names and shapes of a safetensors file), and blocks spread over the rest.
 _HEAD = 1 << 16
 _BLOCKS, _BLOCK = 128, 1 << 10
+_PATH = FilePath()
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
@@ -27,6 +31,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
     Raises
     ------
+    ConfigError : no list of paths
     MissingFileError, ModelError : a file is not there, or cannot be read
     """
     digest = hashlib.sha256()
@@ -43,5 +48,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
+    if not isinstance(paths, Iterable) or isinstance(paths, str | bytes):
+        raise ConfigError(f"paths must be a list of files and folders, got {shown(paths)}; pass [path]")
+    for path in (_PATH.check("what is fingerprinted", each, "pass its path", ModelError) for each in paths):
         yield from sorted(file for file in path.rglob("*") if is_file(file)) if is_folder(path) else (path,)

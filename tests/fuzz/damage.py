@@ -134,7 +134,17 @@ def damaged_json(draw: Draw, content: Any) -> tuple[bytes, list[tuple[tuple[Any,
         holder[path[-1]] = _LATER if draw.chance(0.02) else value
         changes.append((path, value))
         draw.note(f"{path} = {str(value)[:60] if not isinstance(value, int) else hex(value)[:60]}")
-    return dump(content), changes
+    return dump(content), [(path, value) for path, value in changes if _is_at(content, path, value)]
+
+
+def _is_at(content: Any, path: tuple[Any, ...], value: Any) -> bool:
+    """Whether a change was not undone by a later one."""
+    try:
+        for key in path:
+            content = content[key]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return content is value or content == value
 
 
 def dump(content: Any) -> bytes:

@@ -162,3 +162,9 @@ def test_configurations_that_a_caller_gives_are_checked() -> None:
     for wrong in wrongs:
         with pytest.raises(ConfigError):
             read_config_overrides(wrong)
+
+
+@pytest.mark.parametrize("component", ["vae", "", None, 3, [1], "\x1b[31m"])
+def test_a_component_that_is_none_is_one_error(component: Any) -> None:
+    with pytest.raises(ConfigError, match="component must be"):
+        open_component(path("nano") / "vae", component)

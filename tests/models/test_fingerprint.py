@@ -1,11 +1,12 @@
 """Weights are told apart without being read whole."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sdrt.errors import MissingFileError, ModelError
+from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.models import open_model
 from sdrt.models.fingerprint import fingerprint
 from tests.factories import random_unet, save_pipeline_folder
@@ -68,3 +69,9 @@ def test_what_cannot_be_read_is_one_error(tmp_path: Path) -> None:
     for file in (tmp_path / "pointer", tmp_path / "none", tmp_path / "nul\0"):
         with pytest.raises(ModelError):
             fingerprint([file])
+
+
+@pytest.mark.parametrize("paths", ["unet", b"unet", None, 3, [3], [None], ["nul\0"]])
+def test_what_is_no_list_of_paths_is_one_error(paths: Any) -> None:
+    with pytest.raises((ConfigError, ModelError), match="path"):
+        fingerprint(paths)

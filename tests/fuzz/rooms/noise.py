@@ -8,7 +8,10 @@ import numpy as np
 from sdrt import rng
 from tests.fuzz.damage import damaged_json
 from tests.fuzz.drawing import Draw
-from tests.fuzz.values import NUMBER, WHOLE, any_value, ascii_of, has_nan, near, wrong_kinds
+from tests.fuzz.values import FLAG, NUMBER, WHOLE, Declared, any_value, ascii_of, has_nan, near, wrong_kinds
+
+# numpy's and torch's own take a flag for 0 or 1
+SEED = Declared("a whole number or a flag", lambda value: WHOLE.admits(value) or FLAG.admits(value))
 
 
 def streams(draw: Draw) -> str | None:
@@ -18,7 +21,7 @@ def streams(draw: Draw) -> str | None:
     options = {draw.choice(("threads", "unknown")): any_value(draw)} if draw.chance(0.2) else {}
     draw.note(f"stream({ascii_of(name)}, {ascii_of(seed)}, {ascii_of(options)})")
     stream = rng.stream(name, seed, **options)
-    if wrong := wrong_kinds({"seed": seed, **options}, {"seed": WHOLE, "threads": WHOLE}):
+    if wrong := wrong_kinds({"seed": seed, **options}, {"seed": SEED, "threads": WHOLE}):
         return wrong
     shape: Any = (
         draw.choice(((1, 4, 2, 2), 5, (), 0, (0, 3), -1, (2, -1), 16.0, (1.5,), 10**12, (10**6, 10**6)))

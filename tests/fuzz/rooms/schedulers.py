@@ -82,7 +82,7 @@ def config(draw: Draw, wild: bool = False) -> dict[str, Any]:
 def _value(draw: Draw, value: Any, wild: bool) -> Any:
     kind = draw.random()
     if kind < 0.3:
-        return near(draw, value)
+        return near(draw, value, any_value if wild else json_value)
     if kind < 0.45:
         return draw.choice(_CHOICES)
     return any_value(draw) if wild else json_value(draw)

@@ -152,7 +152,6 @@ CLOSED.close()
         ("photo.png", "got str; open a file with sdrt.images.open_picture first"),
         (None, "got NoneType"),
     ],
-    ids=repr,
 )
 def test_what_is_no_picture_is_one_line(picture: Any, got: str) -> None:
     for use in (lambda: to_unit("image", picture, 4, 4), lambda: to_mask("image", picture, 4, 4)):

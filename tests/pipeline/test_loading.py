@@ -75,7 +75,6 @@ class Failing:
         ({"backend": {"unet": None}}, r"^backend must be a name, a Backend, or a mapping by component, got None"),
         ({"backend": {3: "numpy"}}, r"^backend must be given for components among .*, got 3"),
     ],
-    ids=str,
 )
 def test_a_value_of_another_kind_is_refused_in_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):

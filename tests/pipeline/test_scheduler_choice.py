@@ -82,7 +82,6 @@ class _OwnSteps:
 @pytest.mark.parametrize(
     "scheduler",
     [3, 1.5, b"euler", ["euler"], object(), SimpleNamespace(step=print, timesteps=[1]), Euler, int, _OtherSteps(), _OwnSteps()],
-    ids=repr,
 )
 def test_other_objects_are_refused_in_words(pipe: sdrt.Pipeline, scheduler: Any) -> None:
     with pytest.raises(

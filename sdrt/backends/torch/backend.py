@@ -57,12 +57,14 @@ class TorchBackend:
         import_packages()
         from sdrt.backends.torch.construction import open_module
         from sdrt.backends.torch.filling import lay_channels_last
+        from sdrt.backends.torch.forked_device import check_forked_device
         from sdrt.backends.torch.memory import oom_as_backend_error
         from sdrt.backends.torch.network import TorchNetwork
         from sdrt.backends.torch.options import TorchOptions
 
         own = TorchOptions.read(options)
         config = model.config(component)
+        check_forked_device(component, own.device)
         with oom_as_backend_error(component, own.device):
             adapter = open_module(
                 component,

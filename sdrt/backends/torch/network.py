@@ -10,6 +10,7 @@ from sdrt.arrays import Array, Signature
 from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.torch.adapter import Adapter
 from sdrt.backends.torch.compiling import CompiledModule
+from sdrt.backends.torch.forked_device import check_forked_device
 from sdrt.backends.torch.memory import give_back, oom_as_backend_error
 from sdrt.backends.torch.options import TorchOptions
 from sdrt.backends.torch.tensor_float import full_float32
@@ -79,6 +80,7 @@ class TorchNetwork(BoundNetwork):
     @contextmanager
     def _computing(self) -> Iterator[None]:
         device = self._options.device
+        check_forked_device(self._component, device)
         with (
             torch.inference_mode(),
             at_most(self._options.threads),

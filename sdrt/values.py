@@ -322,8 +322,10 @@ class ListOf(Kind[tuple[Any, ...]]):
     maximum: int = 1_000_000
 
     def describe(self) -> str:
-        count = f"of {self.minimum} " if self.minimum == self.maximum else f"of at least {self.minimum} " if self.minimum else ""
-        most = f", at most {self.maximum}" if not count and self.maximum != ListOf.maximum else ""
+        bounded = self.maximum != ListOf.maximum
+        at_least = f"of {self.minimum} to {self.maximum} " if bounded else f"of at least {self.minimum} "
+        count = f"of {self.minimum} " if self.minimum == self.maximum else at_least if self.minimum else ""
+        most = f", at most {self.maximum}" if bounded and not count else ""
         return f"a list {count}whose entries are each {self.kind.describe()}{most}"
 
     def convert(self, value: object) -> tuple[Any, ...]:

@@ -108,6 +108,19 @@ def test_any_other_value_is_refused_by_the_rule(kind: Kind[Any], value: object) 
     assert message.endswith("; leave it out")
 
 
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        (ListOf(Flag()), ""),
+        (ListOf(Flag(), minimum=2), "of at least 2 "),
+        (ListOf(Flag(), minimum=1, maximum=4), "of 1 to 4 "),
+        (ListOf(Flag(), minimum=2, maximum=2), "of 2 "),
+    ],
+)
+def test_the_length_of_a_list_is_said_with_both_ends(kind: ListOf, count: str) -> None:
+    assert kind.describe() == f"a list {count}whose entries are each true or false"
+
+
 # Anything that JSON or a caller may bring.
 ANY_VALUE = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just(Hostile())),

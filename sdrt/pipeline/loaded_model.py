@@ -83,7 +83,7 @@ class LoadedModel:
                     f"{model.path}: must have a {component}, as {self.family.name} has, got {there}; fetch the model again"
                 )
             folder, pad = folders[component], model.pad_tokens.get(component)
-            plain = ClipTokenizer.load(folder, pad) if folder else ClipTokenizer.clip(model.pad_tokens[component])
+            plain = ClipTokenizer.load(folder, pad, limits=model.allowed) if folder else ClipTokenizer.clip(model.pad_tokens[component])
             self._check_vocabulary(component, plain)
             tokenizers[component] = plain.with_embeddings(model.embedding_ids) if model.embeddings else plain
         return tokenizers

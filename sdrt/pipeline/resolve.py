@@ -201,7 +201,7 @@ def _settings(
         numerics=assembly.numerics,
         version=__version__,
         remarks={**assembly.notes, **assembly.remarks},
-        scheduler_options=beyond_config(scheduler, sampler, assembly.numerics),
+        scheduler_options=beyond_config(scheduler, sampler, assembly.numerics, assembly.limits),
         vae_tiling=assembly.vae_tiling,
         safety_checker=assembly.safety_checker,
         weights=dict(assembly.weights),

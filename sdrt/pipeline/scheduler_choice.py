@@ -140,14 +140,16 @@ def scheduler_name(model: Model, sampler: Sampler) -> str:
     return name_of(sampler, model.scheduler_config)
 
 
-def beyond_config(scheduler: SchedulerChoice | None, sampler: Sampler, numerics: Numerics) -> dict[str, Any]:
+def beyond_config(
+    scheduler: SchedulerChoice | None, sampler: Sampler, numerics: Numerics, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Any]:
     """Return the options that distinguish a sampler from the one that its configuration builds; eta has a setting of its own."""
     if scheduler is None or isinstance(scheduler, str):
         return {}
     own = _options_of(sampler)
     # a class from outside has no configuration that builds it: all that it was given is recorded
     known = sampler.config["_class_name"] in class_names()
-    plain = _options_of(sampler_from_config(sampler.config, numerics, sampler.compat)) if known else {}
+    plain = _options_of(sampler_from_config(sampler.config, numerics, sampler.compat, limits=limits)) if known else {}
     return {name: value for name, value in own.items() if name != "eta" and (name not in plain or value != plain[name])}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from sdrt.arrays import I32
 from sdrt.errors import ConfigError
 from sdrt.files import user_path
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.printable import shown
 from sdrt.tokenizer.added_tokens import AddedToken, AddedTokens
 from sdrt.tokenizer.bpe import WordCache
@@ -101,7 +102,7 @@ class ClipTokenizer:
         self._bos, self._eos, self._pad = (ids[token] for token in (specials.bos_token, specials.eos_token, specials.pad_token))
 
     @classmethod
-    def load(cls, folder: str | Path, pad_token: str | None = None) -> "ClipTokenizer":
+    def load(cls, folder: str | Path, pad_token: str | None = None, *, limits: Limits = DEFAULT_LIMITS) -> "ClipTokenizer":
         """Open a tokenizer's folder.
 
         Parameters
@@ -111,6 +112,8 @@ class ClipTokenizer:
             ``tokenizer_config.json``, ``special_tokens_map.json`` and ``added_tokens.json``.
         pad_token : str or None
             The padding token if none of these files names one; None is ``"<|endoftext|>"``.
+        limits : Limits
+            Of which ``json_bytes`` and ``file_bytes`` count here.
 
         Raises
         ------
@@ -118,11 +121,11 @@ class ClipTokenizer:
         ModelError : an unusable file
         """
         folder = user_path("the folder of a tokenizer", folder)
-        settings = read_settings(folder)
+        settings = read_settings(folder, limits)
         if pad_token is not None and not any(each.value.get("pad_token") for each in settings[:2]):
             settings = (Json({"pad_token": pad_token}, settings[0].source), *settings[1:])
         specials = SpecialTokens.from_json(*settings)
-        return cls(read_vocabulary(folder, settings[-1], specials.unk_token), specials)
+        return cls(read_vocabulary(folder, settings[-1], specials.unk_token, limits), specials)
 
     @classmethod
     def clip(cls, pad_token: str = EOS_TOKEN, model_max_length: int = MODEL_MAX_LENGTH) -> "ClipTokenizer":

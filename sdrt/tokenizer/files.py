@@ -7,6 +7,7 @@ from typing import Any
 from sdrt.errors import MissingFileError, ModelError
 from sdrt.files import exists, is_folder, read_text
 from sdrt.json_text import parse_json
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.printable import shown
 from sdrt.tokenizer.special_tokens import Json
 from sdrt.tokenizer.vocabulary import Vocabulary
@@ -14,7 +15,7 @@ from sdrt.tokenizer.vocabulary import Vocabulary
 __all__ = ["read_settings", "read_vocabulary"]
 
 
-def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabulary:
+def read_vocabulary(folder: Path, serialized: Json, unk_token: str, limits: Limits = DEFAULT_LIMITS) -> Vocabulary:
     """Read the vocabulary of a folder: ``tokenizer.json`` if present, as transformers does, else ``vocab.json`` and ``merges.txt``.
 
     Parameters
@@ -24,6 +25,7 @@ def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabular
         The content of ``tokenizer.json``; empty if there is no such file.
     unk_token : str
         The substitute for a byte that the vocabulary lacks.
+    limits : Limits
 
     Raises
     ------
@@ -40,12 +42,12 @@ def read_vocabulary(folder: Path, serialized: Json, unk_token: str) -> Vocabular
                 f"a tokenizer needs vocab.json and merges.txt, or tokenizer.json; {path.name} is missing in {str(folder)!r}; "
                 "fetch the folder again"
             )
-    ids = _read_json(vocab)
-    sides = _sides(_merge_lines(read_text(merges)), merges)
+    ids = _read_json(vocab, limits)
+    sides = _sides(_merge_lines(read_text(merges, limits)), merges)
     return Vocabulary.from_tokens(ids, *sides, unk_token, f"{vocab.name} and {merges.name} in {str(folder)!r}")
 
 
-def read_settings(folder: Path) -> tuple[Json, Json, Json, Json]:
+def read_settings(folder: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[Json, Json, Json, Json]:
     """Read ``tokenizer_config.json``, ``special_tokens_map.json``, ``added_tokens.json`` and ``tokenizer.json``; missing ones are empty.
 
     Raises
@@ -56,15 +58,15 @@ def read_settings(folder: Path) -> tuple[Json, Json, Json, Json]:
     if not is_folder(folder):
         raise MissingFileError(f"a tokenizer must be a folder, got {str(folder)!r}; check the path")
     config, special_map, added, serialized = (
-        Json(_read_json(path) if exists(path := folder / name) else {}, str(path))
+        Json(_read_json(path, limits) if exists(path := folder / name) else {}, str(path))
         for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
     )
     return config, special_map, added, serialized
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, limits: Limits) -> dict[str, Any]:
     """Read the object in a JSON file."""
-    content = parse_json(read_text(path, limit="json_bytes"), str(path))
+    content = parse_json(read_text(path, limits, "json_bytes"), str(path))
     if not isinstance(content, dict):
         raise ModelError(f"{str(path)!r} must hold a JSON object, got {type(content).__name__}; fetch the file again")
     return content

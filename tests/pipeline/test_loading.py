@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import sdrt
 from sdrt.arrays import Signature, TensorSpec
 from sdrt.backends import PLAIN
 from sdrt.backends.pool import CheckedNetwork
-from sdrt.errors import ArrayContractError, ConfigError
+from sdrt.errors import ArrayContractError, ConfigError, ModelError
 from sdrt.pipeline.vae_tiling import takes_tiles
 from tests.factories import save_pipeline_folder
 from tests.fake_backend import FakeBackend, FakeNetwork
@@ -159,3 +160,14 @@ def test_a_decoder_of_one_size_is_not_asked_for_tiles(folder: Path) -> None:
     for size, tiles in ((None, True), (16, False), (frozenset({8, 16}), False)):
         other = FakeNetwork("vae_decoder", fixed(network.signature, size), network.compute)
         assert takes_tiles(CheckedNetwork("vae_decoder", other)) is tiles
+
+
+def test_a_raised_limit_of_json_holds_for_the_tokenizer(folder: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(folder, tmp_path / "model")
+    vocabulary = model / "tokenizer" / "vocab.json"
+    largest = max(file.stat().st_size for file in model.rglob("*.json")) + 1
+    vocabulary.write_text(vocabulary.read_text(encoding="utf-8") + " " * largest, encoding="utf-8")
+    size = vocabulary.stat().st_size
+    with pytest.raises(ModelError, match=rf"vocab\.json: the size in bytes must be at most {size - 1}, got {size}; raise it"):
+        _ = sdrt.load(model, FakeBackend(), limits=sdrt.Limits(json_bytes=size - 1)).tokenizer
+    assert sdrt.load(model, FakeBackend(), limits=sdrt.Limits(json_bytes=size)).tokenizer

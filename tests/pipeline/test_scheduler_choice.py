@@ -154,6 +154,12 @@ def test_a_damaged_record_of_a_scheduler_is_refused(pipe: sdrt.Pipeline, recorde
         settings(pipe, {"_class_name": "EulerDiscreteScheduler", "_sdrt": recorded})
 
 
+def test_a_raised_limit_of_timesteps_holds_for_a_configuration_of_the_call(folder: Path) -> None:
+    many = {"_class_name": "DDIMScheduler", "num_train_timesteps": 150_000, "beta_start": 1e-7, "beta_end": 1e-6}
+    with sdrt.load(folder, FakeBackend(), limits=sdrt.Limits(train_timesteps=150_000)) as pipe:
+        assert settings(pipe, many).scheduler_config["num_train_timesteps"] == 150_000
+
+
 def test_steps_and_timesteps_have_limits(folder: Path) -> None:
     few = sdrt.load(folder, FakeBackend(), limits=sdrt.Limits(steps=5, train_timesteps=1000))
     with pytest.raises(ConfigError, match="num_inference_steps must be at most 5, got 6"):

@@ -64,6 +64,9 @@ def failures_of(owner: str) -> Iterator[None]:
         yield
     except SdrtError:
         raise
+    except MemoryError as error:
+        why = f" ({error})" if str(error) else ""
+        raise BackendError(f"{owner}: not enough memory{why}; draw fewer or smaller pictures, or load with reduce_memory") from error
     except Exception as error:
         raise BackendError(f"{owner} failed ({type(error).__name__}: {error}); this is a fault of the backend: report it there") from error
 

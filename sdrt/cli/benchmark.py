@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt.cli import signals
 from sdrt.cli.console import say
 from sdrt.cli.options import fold
+from sdrt.cli.paths import a_path
 from sdrt.cli.progress import Bar
 from sdrt.errors import ConfigError, ImageError
 from sdrt.printable import printable, shown
@@ -63,7 +64,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--threads", type=int, metavar="N", help="use at most this many threads (default: all cores)")
     command.add_argument("--dtype", metavar="NAME", help="the torch backend's precision: float32, bfloat16 or float16")
     command.add_argument("--reduce-memory", action="store_true", default=None, help="hold one network in memory at a time")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, with the machine and its versions")
+    command.add_argument("--json", type=a_path, metavar="FILE", help="write all figures to this file, with the machine and its versions")
     command.add_argument(
         "-q",
         "--quiet",

@@ -10,6 +10,7 @@ from sdrt.cli.console import say
 from sdrt.cli.opening import ModelChoice, add_arguments, open_pipeline, parse_choice
 from sdrt.cli.options import add_options, open_pictures, parse_options, picture_files
 from sdrt.cli.output import Output
+from sdrt.cli.paths import a_path
 from sdrt.cli.playback import Recorded
 from sdrt.cli.progress import Bar
 from sdrt.cli.prompts import read_prompts
@@ -66,18 +67,26 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to draw")
     command.add_argument("--prompt", dest="prompt_flag", metavar="PROMPT", help="the same, for a prompt that begins with a dash")
     command.add_argument(
-        "--prompts", type=Path, metavar="FILE", help="a text file with a prompt on each line, '#' before a comment; '-' for standard input"
+        "--prompts",
+        type=a_path,
+        metavar="FILE",
+        help="a text file with a prompt on each line, '#' before a comment; '-' for standard input",
     )
     command.add_argument("--negative-prompt", metavar="TEXT", help="what to steer away from")
     command.add_argument(
         "--from",
         dest="recorded",
-        type=Path,
+        type=a_path,
         metavar="FILE",
         help="draw the picture in this PNG again, from the settings inside it; other flags replace single settings",
     )
     command.add_argument(
-        "-o", "--output", type=Path, default=Path(), metavar="PATH", help="a folder, or a file ending in .png (default: the current folder)"
+        "-o",
+        "--output",
+        type=a_path,
+        default=Path(),
+        metavar="PATH",
+        help="a folder, or a file ending in .png (default: the current folder)",
     )
     command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
     add_options(command)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.cli.console import say
+from sdrt.cli.paths import a_path
 from sdrt.errors import ImageError
 from sdrt.printable import printable
 
@@ -26,7 +27,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     command.add_argument(
         "file",
-        type=Path,
+        type=a_path,
         metavar="FILE",
         help="a PNG of sdrt, or of another tool that writes 'parameters'; or a .mlpackage, .mlmodelc or .mlmodel",
     )

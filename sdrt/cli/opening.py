@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdrt.cli.console import tell
 from sdrt.cli.options import fold
+from sdrt.cli.paths import a_path
 from sdrt.errors import ConfigError
 from sdrt.printable import shown
 
@@ -22,10 +23,10 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
     "dtype": ("--dtype", str, "the torch backend's precision: float32, bfloat16 or float16"),
     "compute_unit": ("--compute-unit", str, "what Core ML may use: ALL, CPU_ONLY, CPU_AND_GPU or CPU_AND_NE"),
     "precision": ("--precision", str, "precision of Core ML packages where Core ML is missing: float32 or float16 (default: float32)"),
-    "tokenizer": ("--tokenizer", Path, "a tokenizer's folder, for Core ML packages without one"),
-    "config": ("--config", Path, "a folder in diffusers' layout or a scheduler_config.json, for Core ML packages without one"),
-    "refiner": ("--refiner", Path, "folder of an SDXL refiner, which takes over near the end"),
-    "vae": ("--vae", Path, "an autoencoder to use instead of the model's own"),
+    "tokenizer": ("--tokenizer", a_path, "a tokenizer's folder, for Core ML packages without one"),
+    "config": ("--config", a_path, "a folder in diffusers' layout or a scheduler_config.json, for Core ML packages without one"),
+    "refiner": ("--refiner", a_path, "folder of an SDXL refiner, which takes over near the end"),
+    "vae": ("--vae", a_path, "an autoencoder to use instead of the model's own"),
     "variant": ("--variant", str, "read the weights of this variant, such as fp16"),
     "prediction_type": ("--prediction-type", str, "what the network of a checkpoint file predicts: epsilon or v_prediction"),
     "pickled": ("--pickled", str, "weights_only lets torch read tensors, and nothing else, from pickled files (default: refuse)"),
@@ -101,7 +102,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--controlnet", action="append", default=[], metavar="FOLDER", help="a ControlNet, or with Core ML its name; give it again for more"
     )
     for name, (flag, kind, text) in _LOAD.items():
-        group.add_argument(flag, dest=name, type=kind, metavar={int: "N", str: "NAME", Path: "PATH"}[kind], help=text)
+        group.add_argument(flag, dest=name, type=kind, metavar={int: "N", str: "NAME", a_path: "PATH"}[kind], help=text)
     for name, (flag, text) in _SWITCHES.items():
         group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
     group.add_argument(
@@ -171,7 +172,7 @@ def _parse_backend(text: str) -> str | dict[str, str]:
 def _parse_embedding(text: str) -> tuple[str | None, Path]:
     token, equals, file = text.partition("=")
     # a file whose own name has an equals sign comes first
-    if not equals or Path(text).is_file():
+    if (text and not equals) or Path(text).is_file():
         return None, Path(text)
     if not (token and file):
         raise ConfigError(f"--embedding must be a file or TOKEN=FILE, got {shown(text)}; name both")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sdrt.cli.paths import a_path
 from sdrt.errors import ConfigError
 from sdrt.log import log
 from sdrt.pipeline.option_table import OPTIONS, Option
@@ -39,7 +40,7 @@ def _how(option: Option) -> dict[str, Any]:
         case "pair":
             return {"type": int, "nargs": 2, "metavar": option.metavar}
         case "picture" | "pictures":
-            return {"type": Path, "metavar": "FILE", "action": "append"}
+            return {"type": a_path, "metavar": "FILE", "action": "append"}
         case "choice":
             return {"metavar": f"{{{','.join(option.choices)}}}"}
         case _:

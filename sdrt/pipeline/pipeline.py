@@ -23,7 +23,7 @@ from sdrt.pipeline.options import (
     SDXLSizes,
     given_options,
 )
-from sdrt.pipeline.progress import Cancelled, OnProgress, Report
+from sdrt.pipeline.progress import Cancelled, OnProgress, Report, says_stop
 from sdrt.pipeline.resolve import Resolved, resolve
 from sdrt.pipeline.results import Result
 from sdrt.pipeline.step import Step
@@ -225,7 +225,7 @@ class Pipeline:
         # an error of on_step releases the networks now, and not when the last traceback that holds this frame goes
         with closing(steps):
             for step in steps:
-                if on_step is not None and on_step(step) is False:
+                if on_step is not None and says_stop(on_step(step)):
                     steps.cancel()
             return steps.result()
 

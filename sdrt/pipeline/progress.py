@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
+import numpy as np
+
 from sdrt.values import Function
 
-__all__ = ["Cancelled", "OnProgress", "Progress", "Report", "Stage"]
+__all__ = ["Cancelled", "OnProgress", "Progress", "Report", "Stage", "says_stop"]
 
 T = TypeVar("T")
 
@@ -37,6 +39,11 @@ class Progress:
 OnProgress: TypeAlias = Callable[[Progress], bool | None]
 
 
+def says_stop(answer: object) -> bool:
+    """Whether a callback answered False, numpy's included: None and everything else go on."""
+    return isinstance(answer, bool | np.bool_) and not answer
+
+
 class Cancelled(Exception):  # noqa: N818  # it is not an error, and never leaves the pipeline
     """Signal that a call was cancelled before a piece of its work."""
 
@@ -63,7 +70,7 @@ class Report:
         ------
         Cancelled : the call is cancelled, and the piece must not begin
         """
-        if not self._cancelled.is_set() and self._on_progress is not None and self._on_progress(Progress(stage, index, total)) is False:
+        if not self._cancelled.is_set() and self._on_progress is not None and says_stop(self._on_progress(Progress(stage, index, total))):
             self._cancelled.set()
         self.heed()
 

@@ -130,11 +130,16 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
         for component, component_options in model.denoising_networks(settings, guidance.rows):
             model.networks.check(component, component_options)
     prompts = tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)
+    refiner_begins = None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start)
     remarks = {
         **scheduler_remarks(base.model, scheduler),
         **call_remarks(settings, _truncated(prompts), guidance, plan),
         **default_remarks(base, sampler, options),
     }
+    if choices.refiner_start is not None and refiner_begins is None:
+        remarks["ignored refiner"] = (
+            f"none of the run's timesteps is below those where it begins, at refiner_start {choices.refiner_start:g}"
+        )
     assembly.remark_log.tell(remarks)
     return Resolved(
         settings=replace(settings, remarks={**settings.remarks, **remarks}),
@@ -151,7 +156,7 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
             Control(to_unit("control_image", image, height, width), control)
             for image, control in zip(choices.control_images, choices.control_settings, strict=True)
         ),
-        refiner_begins=None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start),
+        refiner_begins=refiner_begins,
     )
 
 

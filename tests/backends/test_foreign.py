@@ -37,7 +37,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
         (lambda sample, **_: {"noise_pred": sample[:, :1]}, ArrayContractError, r"expected noise_pred float32"),
         (lambda sample, **_: {"noise_pred": sample * np.nan}, ArrayContractError, r"unet output: noise_pred holds .* NaN or infinite"),
         (raising(KeyError("w")), BackendError, r"unet: FakeNetwork failed \(KeyError: 'w'\)"),
-        (raising(MemoryError("8 GiB")), BackendError, r"unet: FakeNetwork failed \(MemoryError: 8 GiB\)"),
+        (raising(MemoryError("8 GiB")), BackendError, r"unet: FakeNetwork: not enough memory \(8 GiB\); draw fewer"),
         (raising(ZeroDivisionError("two\nlines\x1b[2J")), BackendError, r"ZeroDivisionError: two\\nlines\\x1b\[2J"),
         (raising(ConfigError("its own words")), ConfigError, r"^its own words$"),
     ],
@@ -105,6 +105,7 @@ class Opening:
         (with_signature(Signature((TensorSpec("z", "float31", ()),), ())), r"must have a signature of TensorSpecs, got TensorSpec"),
         (with_signature(Signature((SPEC,), (SPEC,))), r"unet: a network must give noise_pred, got z; name its output so"),
         (KeyError("open"), r"unet: backend 'opening' failed \(KeyError: 'open'\); this is a fault of the backend"),
+        (MemoryError("Unable to allocate 9 GiB"), r"unet: backend 'opening': not enough memory \(Unable to allocate 9 GiB\); draw fewer"),
     ],
 )
 def test_what_is_no_network_is_refused_where_it_is_opened(opened: Any, named: str) -> None:

@@ -196,3 +196,15 @@ def test_batching_decides_how_many_rows_the_network_sees(model_flags: Callable[[
         pipe = sdrt.load(model_flags("sd1")[1], backend)
         pipe.generate("a", num_images=2, num_inference_steps=2, guidance_batching=batching)
         assert set(backend.rows) == rows
+
+
+@pytest.mark.parametrize(
+    "flag", ["--vae", "--tokenizer", "--config", "--refiner", "--image", "--control-image", "--embedding", "--from", "--prompts", "-o"]
+)
+def test_an_empty_path_is_not_the_current_folder(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a shell gives it for a variable that is not set."""
+    with pytest.raises(SystemExit, match="2"):
+        raise SystemExit(main(["generate", "a", flag, ""]))
+    told = capsys.readouterr().err
+    assert flag in told
+    assert "got ''" in told

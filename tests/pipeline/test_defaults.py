@@ -85,6 +85,13 @@ def test_scores_and_the_start_of_a_refiner_need_a_refiner(models: Any) -> None:
     assert both.resolve("a", aesthetic_score=7).conditions == {"aesthetic_score": 7, "refiner_start": 0.8}
 
 
+def test_a_refiner_that_has_no_step_is_said(models: Any) -> None:
+    both = sdrt.load(models("sdxl"), refiner=models("sdxl-refiner"))
+    told = both.resolve("a", refiner_start=1).remarks["ignored refiner"]
+    assert told == "none of the run's timesteps is below those where it begins, at refiner_start 1"
+    assert both.resolve("a", num_inference_steps=10).remarks == {}
+
+
 def test_preferences_of_a_model_pass_the_same_gate(tmp_path: Path) -> None:
     folder = save_pipeline_folder(tmp_path / "sd1")
     (folder / "sdrt.json").write_text('{"num_inference_steps": "20"}')

@@ -216,6 +216,13 @@ def test_a_call_can_be_cancelled_at_every_stage(folder: Path, stage: str, index:
     )
 
 
+@pytest.mark.parametrize(("answer", "stops"), [(False, True), (np.False_, True), (True, False), (None, False), (0, False), ("", False)])
+def test_false_stops_a_call_and_nothing_else_does(pipe: sdrt.Pipeline, answer: Any, stops: bool) -> None:
+    """A comparison of arrays answers numpy's False."""
+    assert pipe.generate(PROMPT, on_step=lambda _: answer, **QUICK).cancelled is stops
+    assert pipe.generate(PROMPT, on_progress=lambda _: answer, **QUICK).cancelled is stops
+
+
 def test_the_latents_of_a_cancelled_call_are_those_of_its_last_step(pipe: sdrt.Pipeline) -> None:
     steps = pipe.steps(PROMPT, **QUICK)
     step = next(steps)

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,11 @@ def import_packages() -> None:
             try:
                 importlib.import_module(name)
             except Exception as error:
+                if not threading.main_thread().is_alive():
+                    raise BackendError(
+                        f"backend 'torch' cannot import {name} once the main thread has ended; call pipe.load() before it ends, or wait "
+                        "for this thread there"
+                    ) from error
                 raise BackendError(
                     f"backend 'torch' cannot import {name} ({type(error).__name__}: {error}); install it anew: pip install 'sdrt[torch]'"
                 ) from error

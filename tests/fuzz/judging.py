@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from sdrt.errors import SdrtError
+from sdrt.errors import BackendError, SdrtError
 from tests.fuzz.drawing import Found
 
 try:
@@ -116,7 +116,16 @@ def _of_error(error: BaseException) -> Outcome:
         return Outcome(OTHER, f"the message of a {type(error).__name__} fails: {failed!r}", place)
     if not isinstance(error, SdrtError):
         return Outcome(OTHER, f"{type(error).__name__}: {ascii(text)[:300]}", f"{type(error).__name__} {place}")
+    if isinstance(error, BackendError) and error.__cause__ is not None and not _is_of_tests(error.__cause__):
+        # the seam blames the backend for whatever it raises, and sdrt's own backends are sdrt's
+        return Outcome(OTHER, ascii(text)[:300], f"{type(error.__cause__).__name__} {_place(error.__cause__)}")
     return Outcome(judge_text(text) or CLEAN, ascii(text)[:300], place)
+
+
+def _is_of_tests(error: BaseException) -> bool:
+    """Whether a test raised this, or a package that is not there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, ImportError) or (bool(frames) and (_ROOT / "tests") in Path(frames[-1].filename).parents)
 
 
 def _place(error: BaseException | None) -> str:

@@ -68,7 +68,9 @@ def failures_of(owner: str) -> Iterator[None]:
         why = f" ({error})" if str(error) else ""
         raise BackendError(f"{owner}: not enough memory{why}; draw fewer or smaller pictures, or load with reduce_memory") from error
     except Exception as error:
-        raise BackendError(f"{owner} failed ({type(error).__name__}: {error}); this is a fault of the backend: report it there") from error
+        raise BackendError(
+            f"{owner} failed ({type(error).__name__}: {error}); this is a fault of the backend: report it to its authors"
+        ) from error
 
 
 def check_network(component: ComponentName, network: Any, config: Mapping[str, Any], numerics: Numerics) -> Network:

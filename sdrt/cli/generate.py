@@ -70,7 +70,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--prompts",
         type=a_path,
         metavar="FILE",
-        help="a text file with a prompt on each line, '#' before a comment; '-' for standard input",
+        help="a text file with one prompt a line, '#' before a comment; '-' for standard input",
     )
     command.add_argument("--negative-prompt", metavar="TEXT", help="what to steer away from")
     command.add_argument(
@@ -109,7 +109,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
     if len(texts) + (arguments.prompts is not None) > 1:
         raise ConfigError("the prompt must be one text or a file (--prompts), got both; leave one of them out")
     if not texts and arguments.prompts is None and arguments.recorded is None:
-        raise ConfigError("the prompt must be a text, a file (--prompts) or a picture's (--from), got none; pass one of them")
+        raise ConfigError("a prompt must be given as text, in a file (--prompts) or in a picture (--from), got none; pass one of them")
     prompts = tuple(texts) if arguments.prompts is None else read_prompts(arguments.prompts)
     return GenerateCommand(
         prompts=prompts,

@@ -87,7 +87,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--backend",
         metavar="NAME",
-        help="a name that 'sdrt backends' lists, or component=name,component=name for several (default: numpy)",
+        help="a name that 'sdrt backends' lists, or component=name,component=name for several "
+        "(default: numpy, or coreml for Core ML packages)",
     )
     group.add_argument("--fast", action="store_true", help="use torch with the fastest settings for this machine, and say which")
     group.add_argument("--numerics", metavar="{float32,float64}", help="precision of the arithmetic (default: float32)")

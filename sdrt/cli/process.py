@@ -22,7 +22,8 @@ __all__ = ["EXIT_STATUS", "run_command"]
 
 EXIT_STATUS = (
     "exit status: 0 done; 1 done, but standard output could not be written; 2 an error, in one line on standard error; "
-    "70 a fault of the program itself; 130 interrupted by Ctrl-C; 141 the reader of standard output went away; 143 terminated"
+    "70 a fault of the program itself; 129, 130 or 143 stopped by SIGHUP (the terminal was closed), Ctrl-C or SIGTERM; "
+    "141 the reader of standard output went away"
 )
 
 _LOST, _ERROR, _FAULT, _BROKEN_PIPE = 1, 2, 70, 141

@@ -124,7 +124,13 @@ _ROWS = (
     ),
     _option("clip_skip", "integer", _PROMPT, "last layers of the text encoder to skip; AUTOMATIC1111's number less 1 (default: 0)"),
     _option("image", "picture", _INPAINT, "the picture to change, for an in-painting model", record="conditions.image"),
-    _option("mask_image", "picture", _INPAINT, "what to redraw: white areas of this picture", record="conditions.mask_image"),
+    _option(
+        "mask_image",
+        "picture",
+        _INPAINT,
+        "what to redraw: what is white in this picture, or opaque if it has transparency",
+        record="conditions.mask_image",
+    ),
     _option(
         "control_image",
         "pictures",

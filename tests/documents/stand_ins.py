@@ -23,15 +23,15 @@ from tests.factories import (
 )
 from tests.models.families import narrow, save_original
 
-# Two levels, nothing between: every operation takes time to convert. Attention at the lower one: some commands ask for 512x512.
+# Two levels and one attention, at the lower one: every operation takes time to convert, and some commands ask for 512x512.
 _SMALLEST: dict[str, Any] = {
     "block_out_channels": (32, 32),
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
     "layers_per_block": 1,
     "attention_head_dim": 1,
 }
-_UNET = {**_SMALLEST, "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"), "mid_block_type": "UNetMidBlock2D"}
-_VAE = {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "norm_num_groups": 4, "mid_block_add_attention": False}
+_UNET = {**_SMALLEST, "up_block_types": ("UpBlock2D", "UpBlock2D"), "mid_block_type": "UNetMidBlock2D"}
+_VAE = {"block_out_channels": (4, 4, 4, 4), "layers_per_block": 1, "norm_num_groups": 2, "mid_block_add_attention": False}
 
 
 def stable_diffusion(folder: Path) -> None:

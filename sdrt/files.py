@@ -63,7 +63,7 @@ def user_path(name: str, value: object, error: type[SdrtError] = ConfigError) ->
     try:
         return path.expanduser()
     except RuntimeError:
-        raise error(f"{name} must be a path, got {shown(str(path))}, and that home is not known here; write the path in full") from None
+        raise error(f"{name} must be a path, got {shown(str(path))}, whose home folder is unknown; write the path in full") from None
 
 
 def exists(path: Path) -> bool:

@@ -64,7 +64,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(word: str) -> float:
     if word == "NaN":
-        _refuse("NaN is no number")
+        _refuse("NaN is not valid JSON")
     return float(word)
 
 

@@ -77,13 +77,9 @@ class Limits:
         """
         most = getattr(self, limit)
         if amount > most:
-            got = _digits(amount)
-            raise error(f"{name} must be at most {most}, got {got}; raise it with sdrt.load(limits=sdrt.Limits({limit}={got}))")
-
-
-def _digits(amount: int) -> str:
-    # Python refuses to write out whole numbers of more than 4,300 digits
-    return str(amount) if amount < 10**20 else "a number of more than 20 digits"
+            # Python refuses to write out whole numbers of more than 4,300 digits
+            got, raised = (amount, amount) if amount < 10**20 else ("a number of more than 20 digits", "...")
+            raise error(f"{name} must be at most {most}, got {got}; raise it with sdrt.load(limits=sdrt.Limits({limit}={raised}))")
 
 
 DEFAULT_LIMITS = Limits()

@@ -195,8 +195,8 @@ class Text(Kind[str]):
 
     def describe(self) -> str:
         if self.length is None:
-            return "a Unicode text" if self.empty else "a Unicode text that is not empty"
-        return f"a Unicode text of {'at most' if self.empty else '1 to'} {self.length} characters"
+            return "a Unicode string" if self.empty else "a Unicode string that is not empty"
+        return f"a Unicode string of {'at most' if self.empty else '1 to'} {self.length} characters"
 
     def convert(self, value: object) -> str:
         if not isinstance(value, str) or not (value or self.empty) or (self.length is not None and len(value) > self.length):
@@ -343,7 +343,8 @@ class MappingOf(Kind[dict[str, Any]]):
     kind: Kind[Any]
 
     def describe(self) -> str:
-        return f"an object whose values are each {self.kind.describe()}"
+        kind = self.kind.describe()
+        return "a mapping" if kind == Anything().describe() else f"a mapping whose values are each {kind}"
 
     def convert(self, value: object) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):

@@ -151,7 +151,7 @@ def test_paths_of_callers_are_checked_and_expanded(tmp_path: Path, monkeypatch: 
             user_path("model", wrong)
     with pytest.raises(ConfigError, match=r"model must be a path, got ''; pass '\.'"):
         user_path("model", "")
-    with pytest.raises(ConfigError, match="that home is not known here"):
+    with pytest.raises(ConfigError, match="whose home folder is unknown"):
         user_path("model", "~nobody-of-this-name/x")
 
 

@@ -29,7 +29,7 @@ def test_what_python_writes_is_read(value: object) -> None:
         ("{", "Expecting property name"),
         ("[1] 2", "Extra data"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "the name 'c' stands twice in one object"),
-        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": NaN}', "NaN is not valid JSON"),
         ("[" * 2000 + "]" * 2000, "nested deeper than"),
         ("[" * 100_000, "nested deeper than|Expecting value"),
         ('{"a":' * (DEPTH + 1) + "1" + "}" * (DEPTH + 1), f"nested deeper than {DEPTH}"),

@@ -71,9 +71,9 @@ def test_no_value_in_an_earlier_description_ends_in_a_traceback(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ({"coreml": 5}, r"sdrt.json: coreml must be an object .* got 5; correct the value, or remove the file"),
-        ({"coreml": {"name": 3}}, r"sdrt.json: coreml.name must be a text .* got 3"),
-        ({"coreml": {"traces": []}}, r"coreml.traces must be an object .* got \[\]"),
+        ({"coreml": 5}, r"sdrt.json: coreml must be a mapping.* got 5; correct the value, or remove the file"),
+        ({"coreml": {"name": 3}}, r"sdrt.json: coreml.name must be a Unicode string .* got 3"),
+        ({"coreml": {"traces": []}}, r"coreml.traces must be a mapping.* got \[\]"),
         ({"coreml": {"sizes": [[64]]}}, r"coreml.sizes must be a list .* got \[\[64\]\]"),
         ({"coreml": {"name": "a\nb"}}, r"must hold the packages of 'nano' alone, got those of 'a\\nb'"),
     ],

@@ -40,7 +40,7 @@ WRONG: list[tuple[ComponentName, dict[str, Any], str]] = [
     ("unet", {"sample_size": [1, 2, 3, 4]}, "sample_size must be a whole number from 1 to 65536, or a list of 2"),
     ("unet", {"addition_embed_type": "text_time"}, "projection_class_embeddings_input_dim must be above 5 times addition_time_embed_dim"),
     ("unet", {"class_embed_type": "true"}, "class_embed_type must be 'timestep' or"),
-    ("unet", {"act_fn": ["silu"]}, "act_fn must be a .*text"),
+    ("unet", {"act_fn": ["silu"]}, "act_fn must be a .*string"),
     ("vae_decoder", {"latent_channels": "4"}, "latent_channels must be a whole number"),
     ("vae_decoder", {"scaling_factor": [0.5, 1]}, r"scaling_factor must be a finite number from 0.0001 to 10000.0, got \[0.5, 1\]"),
     ("vae_decoder", {"scaling_factor": 0}, "scaling_factor must be a finite number from 0.0001 to 10000.0, got 0"),
@@ -53,7 +53,7 @@ WRONG: list[tuple[ComponentName, dict[str, Any], str]] = [
     ("text_encoder", {"architectures": 1}, "architectures must be a list"),
     ("text_encoder", {"hidden_size": 32.5}, "hidden_size must be a whole number"),
     ("text_encoder", {"max_position_embeddings": 10**9}, "max_position_embeddings must be a whole number from 1 to 65536"),
-    ("safety_checker", {"vision_config": []}, "vision_config must be an object"),
+    ("safety_checker", {"vision_config": []}, "vision_config must be a mapping"),
     ("safety_checker", {"vision_config_dict": {"image_size": "224"}}, "vision_config: image_size must be a whole number"),
 ]
 
@@ -112,9 +112,9 @@ def test_many_layers_take_no_time_on_any_backend(nano: Path, backend: str) -> No
     ("file", "values", "message"),
     [
         ("unet/config.json", {"in_channels": "4"}, "unet.config.json: in_channels must be"),
-        ("unet/config.json", {"_class_name": []}, "unet.config.json: _class_name must be a .*text"),
+        ("unet/config.json", {"_class_name": []}, "unet.config.json: _class_name must be a .*string"),
         ("text_encoder/config.json", {"architectures": 1}, "text_encoder.config.json: architectures must be a list"),
-        ("model_index.json", {"_class_name": []}, "model_index.json: _class_name must be a .*text"),
+        ("model_index.json", {"_class_name": []}, "model_index.json: _class_name must be a .*string"),
         (
             "model_index.json",
             {"force_zeros_for_empty_prompt": "false"},
@@ -140,7 +140,7 @@ def _read_all(folder: Path) -> None:
 
 def test_a_folder_of_one_component_is_checked(nano: Path) -> None:
     change(nano / "vae" / "config.json", _class_name=[])
-    with pytest.raises(ConfigError, match=r"_class_name must be a .*text"):
+    with pytest.raises(ConfigError, match=r"_class_name must be a .*string"):
         open_component(nano / "vae", "vae_decoder")
     change(nano / "vae" / "config.json", _class_name="AutoencoderKL", scaling_factor=[0.5, 1])
     with pytest.raises(ConfigError, match="scaling_factor must be a finite number from"):

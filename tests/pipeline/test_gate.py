@@ -96,10 +96,10 @@ def test_numbers_of_numpy_are_numbers_and_no_negative_prompt_is_none(pipe: sdrt.
     "prompt", [None, 3, ["a", "b"], b"a", "\udcff", Hostile()], ids=["none", "number", "list", "bytes", "half", "hostile"]
 )
 def test_a_prompt_is_one_text(pipe: sdrt.Pipeline, prompt: Any) -> None:
-    with pytest.raises(ConfigError, match=r"^prompt must be a Unicode text, got .*; call generate once for each prompt$"):
+    with pytest.raises(ConfigError, match=r"^prompt must be a Unicode string, got .*; call generate once for each prompt$"):
         pipe.resolve(prompt)
     if prompt is not None:
-        with pytest.raises(ConfigError, match=r"^negative_prompt must be a Unicode text, got "):
+        with pytest.raises(ConfigError, match=r"^negative_prompt must be a Unicode string, got "):
             pipe.generate("a", prompt)
 
 

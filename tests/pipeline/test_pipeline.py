@@ -190,7 +190,7 @@ def test_float64_all_the_way(folder: Path) -> None:
         ({"sampler_rng": 3}, r"sampler_rng must be the name of a noise stream, a stream or its state, got 3"),
         ({"seed": "lucky"}, r"seed must be a whole number of at least -1, got 'lucky'"),
         ({"seed": 2**32, "rng": "numpy"}, r"4294967296"),
-        ({"prompt": ["a", "b"]}, r"prompt must be a Unicode text, got \['a', 'b'\]"),
+        ({"prompt": ["a", "b"]}, r"prompt must be a Unicode string, got \['a', 'b'\]"),
     ],
     ids=str,
 )

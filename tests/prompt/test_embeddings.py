@@ -212,7 +212,7 @@ def test_a_token_is_text_without_blanks_at_its_ends(models: dict[Form, Path], fi
 
 
 def test_one_file_is_not_a_list_of_files(models: dict[Form, Path], files: dict[str, Path]) -> None:
-    with pytest.raises(ConfigError, match=r"embeddings must be an object .* or a list whose entries are .*, got '"):
+    with pytest.raises(ConfigError, match=r"embeddings must be a mapping .* or a list whose entries are .*, got '"):
         sdrt.load(models["sd1"], embeddings=str(files["one"]))
 
 

@@ -63,7 +63,8 @@ class Programs:
         try:
             self._core.get_property(options.device, "FULL_DEVICE_NAME")
         except RuntimeError as error:
-            raise ConfigError(f"device {options.device!r} is not here; OpenVINO finds {', '.join(self._core.available_devices)}") from error
+            found = ", ".join(self._core.available_devices)
+            raise ConfigError(f"device {options.device!r} is not available; OpenVINO finds {found}") from error
         if options.cache is not None:
             self._core.set_property({"CACHE_DIR": str(options.cache / "compiled")})
         self._lock = ForkLock()

@@ -114,11 +114,11 @@ _KINDS: Mapping[str, Kind[Any]] = {
 def _present(device: torch.device) -> torch.device:
     """Return the device if this machine has it."""
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device '{device}' is not here: torch {torch.__version__} finds no CUDA device; take device='cpu'")
+        raise ConfigError(f"device '{device}' is not available: torch {torch.__version__} finds no CUDA device; take device='cpu'")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device '{device}' is not here: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0")
+        raise ConfigError(f"device '{device}' is not available: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(f"device '{device}' is not here: torch {torch.__version__} finds no Metal device; take device='cpu'")
+        raise ConfigError(f"device '{device}' is not available: torch {torch.__version__} finds no Metal device; take device='cpu'")
     return device
 
 

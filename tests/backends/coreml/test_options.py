@@ -38,7 +38,7 @@ def test_values_of_other_kinds_are_refused(own: dict[str, Any], named: str) -> N
         ({"threads": 10**6}, "threads must be at most 1024, got 1000000"),
         ({"keep_weights": -1}, "keep_weights must be a whole number of at least 0, or null, got -1"),
         ({"precision": 16}, "precision must be 'float32' or 'float16', got 16"),
-        ({"function": 3}, "function must be a Unicode text of .*, or null, got 3"),
+        ({"function": 3}, "function must be a Unicode string of .*, or null, got 3"),
         ({"fuse": "no"}, "fuse must be true or false, got 'no'"),
     ],
 )

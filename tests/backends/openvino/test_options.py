@@ -15,8 +15,8 @@ from sdrt.errors import ConfigError
     [
         ({"cache_dir": 3}, "cache_dir must be a path, or null, got 3"),
         ({"cache_dir": "a\0b"}, "cache_dir must be a path, or null, got"),
-        ({"device": 3}, "device must be a Unicode text of 1 to 100 characters, or null, got 3"),
-        ({"device": ["CPU"]}, r"device must be a Unicode text of 1 to 100 characters, or null, got \['CPU'\]"),
+        ({"device": 3}, "device must be a Unicode string of 1 to 100 characters, or null, got 3"),
+        ({"device": ["CPU"]}, r"device must be a Unicode string of 1 to 100 characters, or null, got \['CPU'\]"),
         ({"dtype": 3}, "dtype must be 'float32' or 'bfloat16' or 'float16', or null, got 3"),
         ({"dtype": ["float32"]}, "dtype must be 'float32' or 'bfloat16' or 'float16', or null, got"),
     ],

@@ -154,5 +154,5 @@ def test_refusals(folder: Path) -> None:
 
 
 def test_a_device_that_is_not_here_lists_those_that_are(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"device 'NO SUCH DEVICE' is not here; OpenVINO finds .*CPU"):
+    with pytest.raises(ConfigError, match=r"device 'NO SUCH DEVICE' is not available; OpenVINO finds .*CPU"):
         open_part(folder, "vae_decoder", None, device="no such device")

@@ -124,7 +124,7 @@ def test_a_device_that_is_not_here_is_named(sd1: Path) -> None:
         with pytest.raises(ConfigError, match=rf"this machine has {torch.cuda.device_count()} CUDA devices"):
             open_part(sd1, device="cuda:99")
     else:
-        with pytest.raises(ConfigError, match=r"device 'cuda' is not here: torch .* finds no CUDA device; take device='cpu'"):
+        with pytest.raises(ConfigError, match=r"device 'cuda' is not available: torch .* finds no CUDA device; take device='cpu'"):
             open_part(sd1, device="cuda")
 
 

@@ -81,12 +81,12 @@ def test_what_lies_beside_or_is_given_is_not_assumed(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("[]", "must hold a JSON object"),
-        ('{"coreml": []}', r"sdrt.json: coreml must be an object"),
+        ('{"coreml": []}', r"sdrt.json: coreml must be a mapping"),
         ('{"coreml": {"format": true}}', "the format must be 1, got True"),
-        ('{"coreml": {"format": 1, "configs": {"unet": 3}}}', "coreml.configs must be an object"),
-        ('{"coreml": {"format": 1, "pad_tokens": {"text_encoder": 3}}}', "coreml.pad_tokens must be an object"),
-        ('{"coreml": {"format": 1, "pad_tokens": 3}}', "coreml.pad_tokens must be an object"),
-        ('{"coreml": {"format": 1, "flags": {"force_zeros_for_empty_prompt": "no"}}}', "coreml.flags must be an object"),
+        ('{"coreml": {"format": 1, "configs": {"unet": 3}}}', "coreml.configs must be a mapping"),
+        ('{"coreml": {"format": 1, "pad_tokens": {"text_encoder": 3}}}', "coreml.pad_tokens must be a mapping"),
+        ('{"coreml": {"format": 1, "pad_tokens": 3}}', "coreml.pad_tokens must be a mapping"),
+        ('{"coreml": {"format": 1, "flags": {"force_zeros_for_empty_prompt": "no"}}}', "coreml.flags must be a mapping"),
         (
             '{"coreml": {"format": 1, "feature_extractor": {"image_mean": "abc"}}}',
             "coreml.feature_extractor.image_mean must be",

@@ -124,11 +124,11 @@ def test_an_alpha_may_be_any_one_number(model: Model, tmp_path: Path, alpha: Arr
     [
         ("{", r"not readable as JSON"),
         ("[" * 3000, r"not readable as JSON \(nested deeper than"),
-        ("[]", r"lora_adapter_metadata must be an object .*, got \[\]"),
+        ("[]", r"lora_adapter_metadata must be a mapping.*, got \[\]"),
         ('{"unet.lora_alpha": "8"}', r"unet\.lora_alpha must be a finite number, or null, got '8'; remove it"),
         ('{"unet.lora_alpha": Infinity}', r"unet\.lora_alpha must be a finite number, or null, got inf"),
-        ('{"unet.alpha_pattern": [1]}', r"unet\.alpha_pattern must be an object"),
-        ('{"unet.alpha_pattern": {"conv1": null}}', r"unet\.alpha_pattern must be an object whose values are each a finite number"),
+        ('{"unet.alpha_pattern": [1]}', r"unet\.alpha_pattern must be a mapping"),
+        ('{"unet.alpha_pattern": {"conv1": null}}', r"unet\.alpha_pattern must be a mapping whose values are each a finite number"),
         ('{"unet.use_rslora": "yes"}', r"unet\.use_rslora must be true or false, or null, got 'yes'"),
     ],
 )

@@ -36,7 +36,7 @@ WRONG: list[tuple[ComponentName, dict[str, Any], str]] = [
     ("unet", {"norm_eps": "small"}, "norm_eps must be a finite number"),
     ("unet", {"norm_eps": float("inf")}, "norm_eps must be a finite number"),
     ("unet", {"block_out_channels": 8}, "block_out_channels must be a list"),
-    ("unet", {"block_out_channels": []}, "block_out_channels must be a list of at least 1"),
+    ("unet", {"block_out_channels": []}, "block_out_channels must be a list of 1 to 16"),
     ("unet", {"sample_size": [1, 2, 3, 4]}, "sample_size must be a whole number from 1 to 65536, or a list of 2"),
     ("unet", {"addition_embed_type": "text_time"}, "projection_class_embeddings_input_dim must be above 5 times addition_time_embed_dim"),
     ("unet", {"class_embed_type": "true"}, "class_embed_type must be 'timestep' or"),

@@ -73,7 +73,7 @@ def test_each_option_has_a_kind_and_choices_are_declared_once() -> None:
             {"control_image": sdrt.ControlNetInput(image=np.zeros((8, 8), np.uint8), guidance_end=2)},
             r"^control_guidance_end must be a finite number from 0 to 1, or a list .*, got \[2\]",
         ),
-        ({"control_guidance_start": []}, r"^control_guidance_start must be a finite number from 0 to 1, or a list of at least 1"),
+        ({"control_guidance_start": []}, r"^control_guidance_start must be a finite number from 0 to 1, or a list of 1 to 1000"),
         ({"cfg": 7.5}, r"^cfg must be 'batched' or 'sequential', got 7\.5; the strength of guidance is guidance_scale=7\.5"),
         ({"cfg": "batched", "guidance_batching": "sequential"}, r"^cfg must be given once, got 'batched' beside another guidance_batching"),
     ],

@@ -16,6 +16,7 @@ from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.json_file import read_json, read_json_if_there
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import WeightFiles, find_weights, variants_in, weights_remark
+from sdrt.printable import shown
 from sdrt.values import Either, Flag, Integer, Kind, ListOf, Number, Text, read_values
 
 __all__ = ["FEATURE_EXTRACTOR", "ModelFolder", "checked_defaults"]
@@ -122,14 +123,23 @@ class ModelFolder(StoredModel):
 
     @cached_property
     def own_remarks(self) -> Mapping[str, str]:
-        """Which of two sets of weights is used, where a component has two."""
-        remarks: dict[str, str] = {}
+        """Which of two sets of weights is used, where a component has two, and which of two schedulers."""
+        remarks = dict(self._scheduler_remark())
         for component in self.own_components:
             # what cannot be found is said when it is opened
             with suppress(ModelError):
                 folder = self.path / COMPONENTS[component].folder
                 remarks |= weights_remark(folder, self._weight_files(component))
         return remarks
+
+    def _scheduler_remark(self) -> Mapping[str, str]:
+        """Tell that ``model_index.json`` names another scheduler, which diffusers would build from the same configuration."""
+        with suppress(ModelError):
+            named, own = self._index.get("scheduler"), self.scheduler_config.get("_class_name")
+            name = named[-1] if isinstance(named, list) and named else None
+            if isinstance(name, str) and isinstance(own, str) and name != own:
+                return {"scheduler class": f"scheduler_config.json says {shown(own)}, which is used, and model_index.json {shown(name)}"}
+        return {}
 
     @cached_property
     def scheduler_config(self) -> Mapping[str, Any]:

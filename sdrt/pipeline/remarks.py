@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from sdrt.forking import ForkLock
 from sdrt.log import log
+from sdrt.printable import printable
 
 __all__ = ["RemarkLog"]
 
@@ -25,4 +26,4 @@ class RemarkLog:
             new = [remark for remark in remarks.items() if remark not in self._told]
             self._told.update(new)
         for topic, text in new:
-            log.warning("%s: %s", topic, text)
+            log.warning("%s: %s", printable(topic), printable(text))

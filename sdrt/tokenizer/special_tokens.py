@@ -197,4 +197,4 @@ def _length(config: Json) -> int:
 
 def check_length(value: object, owner: str = "", error: type[SdrtError] = ConfigError) -> int:
     """Return a ``model_max_length`` that rows can have: room for the two markers and a word at least."""
-    return Integer(3, 2**16).check(f"{owner}model_max_length", value, "Stable Diffusion has 77", error)
+    return Integer(3, 2**16, whole_floats=True).check(f"{owner}model_max_length", value, "Stable Diffusion has 77", error)

@@ -1,5 +1,7 @@
 """What models say of themselves: remarks of their own and of what stands in for their components, and the limits of what they read."""
 
+import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +28,19 @@ def test_remarks_are_those_of_the_model_and_of_its_overrides() -> None:
     assert first.remarks == {"about one": "one"}
     assert first.with_override(second).remarks == {"about one": "one", "about two": "two"}
     assert open_model("nano").remarks == {}
+
+
+@pytest.mark.parametrize(
+    ("named", "told"), [(["diffusers", "EulerDiscreteScheduler"], True), ([None, None], False), ([], False), (3, False)]
+)
+def test_two_schedulers_in_one_folder_are_said(tmp_path: Path, named: object, told: bool) -> None:
+    """diffusers builds the one that ``model_index.json`` names."""
+    folder = shutil.copytree(path("nano"), tmp_path / "model")
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    (folder / "model_index.json").write_text(json.dumps(index | {"scheduler": named}), encoding="utf-8")
+    own = open_model(folder).scheduler_config["_class_name"]
+    text = f"scheduler_config.json says '{own}', which is used, and model_index.json 'EulerDiscreteScheduler'"
+    assert open_model(folder).remarks == ({"scheduler class": text} if told else {})
 
 
 def test_limits_travel_to_every_json_file_that_a_model_reads() -> None:

@@ -35,6 +35,11 @@ def test_each_remark_is_logged_once_at_warning(caplog: pytest.LogCaptureFixture)
     ]
 
 
+def test_a_remark_on_what_a_file_holds_cannot_steer_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    RemarkLog().tell({"key\x1b[2J": "it has a\nb\x1b[31m"})
+    assert caplog.messages == [r"key\x1b[2J: it has a\nb\x1b[31m"]
+
+
 def test_what_was_cut_is_a_remark_of_the_call_that_cut_it(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pipe = sdrt.load(folder, FakeBackend())
     caplog.clear()

@@ -223,7 +223,7 @@ class _Bars:
 def _names(flag: str, text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",")) if text else ()
     if "" in names:
-        raise ConfigError(f"{flag} must be names between commas, got {shown(text)}; leave no name empty")
+        raise ConfigError(f"{flag} must be names separated by commas, got {shown(text)}; leave no name empty")
     return names
 
 

@@ -165,7 +165,7 @@ def _parse_backend(text: str) -> str | dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split(",")]
     if bad := [component for component, equals, name in pairs if not (component and equals and name)]:
         raise ConfigError(
-            f"--backend must be a name or component=name,component=name, got {shown(text)}; look at {', '.join(map(shown, bad))}"
+            f"--backend must be a name or component=name,component=name, got {shown(text)}; correct {', '.join(map(shown, bad))}"
         )
     return {component.strip(): name.strip() for component, _, name in pairs}
 

@@ -99,7 +99,7 @@ def written_png(image: "Image", file: Path, text: Mapping[str, str]) -> Iterator
     for key, value in _TEXT.check("text", text, "pass the text chunks of a PNG", ImageError).items():
         _KEY.check("a key of text", key, "shorten it", ImageError)
         if "\0" in key or not key.isascii():
-            raise ImageError(f"a key of text must be of ASCII without NUL, got {shown(key)}; write another")
+            raise ImageError(f"a key of text must be ASCII without NUL, got {shown(key)}; write another")
         info.add_text(key, value)
     content = BytesIO()
     try:

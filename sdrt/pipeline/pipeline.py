@@ -177,9 +177,9 @@ class Pipeline:
         image : Picture, optional
             For an in-painting model: the picture to change, a PIL image or ``uint8[H,W,3]``.
         mask_image : Picture, optional
-            For an in-painting model: a picture whose white areas are redrawn. Pixels where it is black come back as they were, byte for
-            byte; where it is grey, the picture and what was drawn are mixed in its proportion. With ``compat="diffusers"`` all pixels are
-            what the VAE makes of them.
+            For an in-painting model: a picture whose white areas are redrawn, or whose opaque ones if it has transparency. Pixels where
+            it is black come back as they were, byte for byte; where it is grey, the picture and what was drawn are mixed in its
+            proportion. With ``compat="diffusers"`` all pixels are what the VAE makes of them.
         control_image : Picture or ControlNetInput, or a sequence of them, optional
             One picture for each ControlNet of the pipeline. A :class:`sdrt.ControlNetInput` also holds the three options below.
         controlnet_conditioning_scale : float or sequence of float, optional

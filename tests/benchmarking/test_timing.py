@@ -163,7 +163,7 @@ def test_what_cannot_run_is_told_and_the_rest_is_measured(tmp_path: Path, capsys
     [
         (["--model", "no/such"], "nothing could be measured: no/such: no such folder"),
         (["--backend", "abacus"], "backend must be numpy"),
-        (["--backend", "numpy,"], "--backend must be names between commas, got 'numpy,'"),
+        (["--backend", "numpy,"], "--backend must be names separated by commas, got 'numpy,'"),
         (["--steps", "0"], "steps must be a whole number of at least 1, got 0"),
         (["--repeats", "0"], "repeats must be a whole number from 1 to 10000, got 0"),
         (["--size", "512"], "--size must be WIDTHxHEIGHT in pixels, got '512'; write it like 512x768"),

@@ -153,8 +153,8 @@ RED = Image.new("RGB", (4, 4), "red")
         (RED, "a.png", ["sdrt"], "text must be a mapping"),
         (RED, "a.png", {"": "a"}, "a key of text must be"),
         (RED, "a.png", {"x" * 80: "a"}, "a key of text must be"),
-        (RED, "a.png", {"円": "a"}, "a key of text must be of ASCII"),
-        (RED, "a.png", {"a\0b": "a"}, "a key of text must be of ASCII"),
+        (RED, "a.png", {"円": "a"}, "a key of text must be ASCII"),
+        (RED, "a.png", {"a\0b": "a"}, "a key of text must be ASCII"),
     ],
 )
 def test_what_cannot_be_saved_is_one_line_and_leaves_nothing(tmp_path: Path, image: Any, name: Any, text: Any, message: str) -> None:

@@ -18,7 +18,7 @@ def test_a_run_begins_where_diffusers_pipelines_begin(name: str, n: int, strengt
     sampler = sampler_from_name(name, MODEL)
     init_timestep = min(int(n * strength), n)
     if not init_timestep:
-        with pytest.raises(ConfigError, match=r"strength must leave a step of"):
+        with pytest.raises(ConfigError, match=r"strength must leave at least one step of"):
             sampler.image_plan(n, strength)
         return
     plan, at = sampler.image_plan(n, strength)

@@ -178,7 +178,7 @@ def test_a_start_within_a_step_is_refused() -> None:
 
 @pytest.mark.parametrize("strength", [0.0, 0.05, 1.01, -1.0, float("nan")])
 def test_a_strength_without_steps_is_refused(strength: float) -> None:
-    with pytest.raises(ConfigError, match=r"strength must (leave a step of|be a finite number above 0 and at most 1, got)"):
+    with pytest.raises(ConfigError, match=r"strength must (leave at least one step of|be a finite number above 0 and at most 1, got)"):
         sampler_from_name("ddim", MODEL).plan(10).start_at(strength)
 
 

@@ -132,7 +132,7 @@ def plain_computations(function: Function, constants: Constants) -> list[Computa
 def _computation(function: Function, operation: Operation) -> Computation:
     place = Place(function.name, operation)
     if operation.type not in OPERATIONS:
-        raise ModelError(f"{place}: this operation is not known here; {len(OPERATIONS)} are, and a random or stateful one is none of them")
+        raise ModelError(f"{place}: this operation is not supported; {len(OPERATIONS)} are, none of them random or stateful")
     operator = OPERATIONS[operation.type]
     if operation.blocks:
         raise ModelError(f"{place}: has blocks, which this operation has not; the model is damaged")

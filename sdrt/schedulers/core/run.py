@@ -199,7 +199,7 @@ class Plan:
         steps = int(self.num_inference_steps * strength)
         if not steps:
             raise ConfigError(
-                f"strength must leave a step of {self.num_inference_steps}, got {strength}; "
+                f"strength must leave at least one step of {self.num_inference_steps}, got {strength}; "
                 f"take at least {1 / self.num_inference_steps:.3g}, or more steps"
             )
         return self.starts[-steps]

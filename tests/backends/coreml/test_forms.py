@@ -52,7 +52,7 @@ def test_the_one_program_that_apples_compiler_is_known_to_have_written(tmp_path:
         ("[1, 10]> var", "[1, 11]> var", r"operation add 'var_3_cast_fp16': gives \[1, 10\] where fp16\[1,11\] is declared"),
         ("x = x, y = y", "x = x, y = z", r"uses 'z', which nothing before it makes"),
         ("x = x, y = y", "x = x, y = var_3_cast_fp16", r"uses 'var_3_cast_fp16', which nothing before it makes"),
-        ("= add(", "= random_normal(", r"function 'main', operation random_normal 'var_3_cast_fp16': this operation is not known"),
+        ("= add(", "= random_normal(", r"function 'main', operation random_normal 'var_3_cast_fp16': this operation is not supported"),
         ("x = x, y = y", "x = x, w = y", r"has no parameter w; it has x, y"),
         ("-> (var_3_cast_fp16)", "-> (var_4)", r"gives var_4, which nothing makes"),
         ("tensor<fp16, [1, 10]> y", "tensor<half, [1, 10]> y", r"line 4: 'half' is no element type"),

@@ -54,6 +54,7 @@ def also(**entries: tuple[int, ...]) -> Callable[[Tensors], Tensors]:
         (only(emb_params=(2, 2)), r"is a textual inversion: pass it as an embedding"),
         (only(w=(2, 2)), r"has no U-Net \(model\.diffusion_model\.\) by the names of Stable Diffusion 1\.x, 2\.x and XL"),
         (also(edm_mean=(4,)), r"is a Playground 2\.5 model, whose noise schedule is another"),
+        (also(**{"edm_vpred.sigma_max": ()}), r"is a CosXL model, whose noise schedule is another"),
         (without("cond_stage_model."), r"has no text encoder \(cond_stage_model\., conditioner\.\)"),
     ],
 )

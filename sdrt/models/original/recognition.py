@@ -15,13 +15,13 @@ UNET, VAE, CONTROLNET = (COMPONENTS[name].prefix or "" for name in ("unet", "vae
 # How the names in a checkpoint begin.
 CHECKPOINT_ROOTS = (UNET, VAE, CONTROLNET, "cond_stage_model.", "conditioner.")
 
-_PLAYGROUND_MARK = "edm_mean"
+_EDM_MARKS = {"edm_mean": "a Playground 2.5 model", "edm_vpred.sigma_max": "a CosXL model"}
 # Checkpoints of other kinds: a part of a tensor's name, and the message. The first match is reported.
 _OTHERS = (
     ("double_blocks.0.", "a Flux model"),
     ("joint_blocks.0.", "a Stable Diffusion 3 model"),
     ("clip_txt_mapper.", "a Stable Cascade model"),
-    (_PLAYGROUND_MARK, "a Playground 2.5 model, whose noise schedule is another"),
+    *((mark, f"{kind}, whose noise schedule is another") for mark, kind in _EDM_MARKS.items()),
     ("motion_modules.", "an AnimateDiff model"),
     ("lora_", "a LoRA, which changes a model and is none"),
     (".lora_A.", "a LoRA, which changes a model and is none"),
@@ -53,7 +53,7 @@ def find_release(file: Path, names: Iterable[str]) -> Release:
 
     complete = has(f"{UNET}input_blocks.0.0.")
     release = next((each for each in RELEASES if complete and all(has(encoder.prefix) for encoder in each.encoders)), None)
-    if release and _PLAYGROUND_MARK not in names:
+    if release and _EDM_MARKS.keys().isdisjoint(names):
         return release
     kinds = "Stable Diffusion 1.x, 2.x and XL"
     if other := next((text for mark, text in _OTHERS if any(mark in name for name in names)), None):

@@ -22,6 +22,8 @@ def acts_of(work: str, folder: Path) -> list[list[str]]:
     for name in ("home", "tmp", "out"):
         (folder / name).mkdir(exist_ok=True)
     places = {"HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "home" / "cache"), "TMPDIR": str(folder / "tmp")}
+    # which torch makes when a tool imports its compiler
+    places["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTEST"))}
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.audited", work, str(folder)],
@@ -85,5 +87,5 @@ def test_inspecting_does_nothing_but_read(folder: Path) -> None:
 def test_converting_writes_packages_and_clears_up(folder: Path) -> None:
     pytest.importorskip("coremltools")
     acts = acts_of("convert", folder)
-    assert outside(acts, folder / "out", folder / "tmp") == []
+    assert outside(acts, folder / "out", folder / "tmp", folder / "torch") == []
     assert [*(folder / "home").iterdir(), *(folder / "tmp").iterdir()] == []

@@ -15,6 +15,7 @@ from sdrt.cli.console import say
 from sdrt.cli.options import fold
 from sdrt.cli.paths import a_path
 from sdrt.cli.progress import Bar
+from sdrt.cli.prompts import prompt_text
 from sdrt.errors import ConfigError, ImageError
 from sdrt.printable import printable, shown
 
@@ -59,7 +60,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--repeats", type=int, default=3, metavar="N", help="pictures to time after the warm-up (default: 3)")
     command.add_argument("--size", metavar="WIDTHxHEIGHT", help="pixels (default: the model's own)")
     command.add_argument("--scheduler", metavar="NAME", help="a name that 'sdrt schedulers' lists (default: the model's own)")
-    command.add_argument("--prompt", metavar="TEXT", help="what to draw (default: an astronaut on a horse)")
+    command.add_argument("--prompt", type=prompt_text, metavar="TEXT", help="what to draw (default: an astronaut on a horse)")
     command.add_argument("--seed", type=int, default=93, metavar="N", help="seed of each picture (default: 93)")
     command.add_argument("--threads", type=int, metavar="N", help="use at most this many threads (default: all cores)")
     command.add_argument("--dtype", metavar="NAME", help="the torch backend's precision: float32, bfloat16 or float16")

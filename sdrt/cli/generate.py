@@ -13,7 +13,7 @@ from sdrt.cli.output import Output
 from sdrt.cli.paths import a_path
 from sdrt.cli.playback import Recorded
 from sdrt.cli.progress import Bar
-from sdrt.cli.prompts import read_prompts
+from sdrt.cli.prompts import prompt_text, read_prompts
 from sdrt.errors import ConfigError
 from sdrt.log import log
 
@@ -64,15 +64,17 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Draw pictures of a prompt, and write them as PNG files that carry their settings.",
         epilog='example: sdrt generate "a red circle" --seed 93 -o pictures/',
     )
-    command.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to draw")
-    command.add_argument("--prompt", dest="prompt_flag", metavar="PROMPT", help="the same, for a prompt that begins with a dash")
+    command.add_argument("prompt", nargs="?", type=prompt_text, metavar="PROMPT", help="what to draw")
+    command.add_argument(
+        "--prompt", dest="prompt_flag", type=prompt_text, metavar="PROMPT", help="the same, for a prompt that begins with a dash"
+    )
     command.add_argument(
         "--prompts",
         type=a_path,
         metavar="FILE",
         help="a text file with one prompt a line, '#' before a comment; '-' for standard input",
     )
-    command.add_argument("--negative-prompt", metavar="TEXT", help="what to steer away from")
+    command.add_argument("--negative-prompt", type=prompt_text, metavar="TEXT", help="what to steer away from")
     command.add_argument(
         "--from",
         dest="recorded",

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Output"]
 
-# Endings that ask for something else than a PNG; any other name is a folder's.
-_OTHERS = {
-    *(".apng", ".avif", ".bmp", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
-    *(".jxl", ".npy", ".npz", ".pbm", ".pdf", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".svg", ".tga", ".tif", ".tiff", ".webp"),
-}
-
 
 @dataclass(frozen=True)
 class Output:
@@ -44,12 +38,12 @@ class Output:
         ------
         ConfigError : a picture of another kind, standard output, or one file for several prompts
         """
-        from sdrt.images.files import file_name
+        from sdrt.images.files import OTHER_PICTURES, file_name
 
         ending = path.suffix.lower()
         if str(path) == "-":
             raise ConfigError("-o must be a folder, or a file ending in .png, got '-'; pictures are not written to standard output")
-        if ending in _OTHERS and not os.path.isdir(path):  # noqa: PTH112 -- it is False for a name that cannot be, where Path raises
+        if ending in OTHER_PICTURES and not os.path.isdir(path):  # noqa: PTH112 -- it is False for a name that cannot be, where Path raises
             raise ConfigError(f"-o must be a folder, or a file ending in .png, got {path}; write PNG, which carries the settings")
         if ending == ".png" and num_prompts > 1:
             raise ConfigError(f"-o must be a folder for {num_prompts} prompts, got the file {path}; pass a folder")

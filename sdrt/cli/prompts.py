@@ -1,13 +1,21 @@
 """Prompts from a file, or from standard input: one on each line."""
 
-import stat
+import os
 import sys
 from pathlib import Path
 
 from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS
 
-__all__ = ["read_prompts"]
+__all__ = ["prompt_text", "read_prompts"]
+
+
+def prompt_text(argument: str) -> str:
+    """Return a prompt as it was typed: where the locale is not UTF-8, Python hands it over as halves of surrogate pairs."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:
@@ -43,8 +51,9 @@ def _read(file: Path, name: str) -> bytes:
             raise ConfigError(f"{name}: is closed; pass a file with --prompts")
         data = sys.stdin.buffer.read(limits.json_bytes + 1)
     else:
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise ConfigError(f"{name}: must be a file of text, got something else; pass '-' to read standard input")
+        if not file.is_file() and file.exists():
+            kind = "a folder" if file.is_dir() else "a pipe or a device"
+            raise ConfigError(f"{name}: must be a file of text, got {kind}; pass '-' to read standard input")
         with file.open("rb") as stream:
             data = stream.read(limits.json_bytes + 1)
     if len(data) > limits.json_bytes:

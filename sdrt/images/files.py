@@ -15,7 +15,15 @@ from sdrt.values import FilePath, Integer, Text
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["check_file", "check_folder", "file_name", "make_folder", "picture_name", "save_new_png"]
+__all__ = ["OTHER_PICTURES", "check_file", "check_folder", "file_name", "make_folder", "picture_name", "save_new_png"]
+
+# Endings that ask for something else than a PNG.
+OTHER_PICTURES = frozenset(
+    {
+        *(".apng", ".avif", ".bmp", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
+        *(".jpg", ".jxl", ".npy", ".npz", ".pbm", ".pdf", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".svg", ".tga", ".tif", ".tiff", ".webp"),
+    }
+)
 
 # Names of Windows' devices, whatever ending follows: a file of that name is not made, or is the console.
 # Source: Microsoft, "Naming Files, Paths, and Namespaces".

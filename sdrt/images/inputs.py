@@ -97,10 +97,10 @@ def _open(name: str, picture: Picture) -> "Image":
     if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and (picture.ndim == 2 or picture.shape[2:] == (3,)) and picture.size:
         return Image.fromarray(picture)
     if not isinstance(picture, Image.Image):
-        got = f"{picture.dtype}{list(picture.shape)}" if isinstance(picture, np.ndarray) else type(picture).__name__
-        raise ImageError(
-            f"{name} must be a PIL image, uint8[H,W] or uint8[H,W,3], got {got}; open a file with sdrt.images.open_picture first"
-        )
+        array = isinstance(picture, np.ndarray)
+        got = f"{picture.dtype}{list(picture.shape)}" if array else type(picture).__name__
+        repair = "convert the array to uint8, 0 to 255" if array else "open a file with sdrt.images.open_picture first"
+        raise ImageError(f"{name} must be a PIL image, uint8[H,W] or uint8[H,W,3], got {got}; {repair}")
     check_image(name, picture)
     check_mode(name, picture)
     try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from sdrt.arrays import Float, check_finite
 from sdrt.errors import ConfigError, MissingFileError, WeightsError
-from sdrt.files import exists, user_path
+from sdrt.files import exists, is_folder, user_path
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.leftovers import few_of
 from sdrt.models.weight_format import weight_format
@@ -77,6 +77,8 @@ def read_embedding(file: str | Path, token: str | None = None) -> Embedding:
     file = user_path("an embedding", file)
     if not exists(file):
         raise MissingFileError(f"{file}: no such file; an embedding is a safetensors file")
+    if is_folder(file):
+        raise WeightsError(f"{file}: an embedding must be a safetensors file, got a folder; pass a file in it")
     if weight_format(file) == "pickle":
         raise WeightsError(f"{file}: would have to be unpickled, which can run code: convert it to safetensors first")
     weights = ComponentTensors([file])

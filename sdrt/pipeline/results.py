@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdrt.arrays import Float
-from sdrt.images.files import make_folder, picture_name, save_new_png
+from sdrt.errors import ImageError
+from sdrt.images.files import OTHER_PICTURES, make_folder, picture_name, save_new_png
 from sdrt.images.grid import grid
 from sdrt.records.png_metadata import text_chunks
 from sdrt.records.settings import Settings
@@ -71,11 +72,14 @@ class Result:
 
         Raises
         ------
-        ImageError : the folder cannot be created or written
+        ImageError : the folder cannot be created or written, or has the name of a picture's file
         ConfigError : not a path, or not a text
         """
         place = FilePath().check("folder", folder)
         named = self.settings.prompt if title is None else Text(length=None).check("title", title)
+        ending = place.suffix.lower()
+        if (ending == ".png" or ending in OTHER_PICTURES) and not place.is_dir():
+            raise ImageError(f"folder must be a folder, got the name of a file, {place}; pass '.', and title='{place.stem}' for its name")
         make_folder(place)
         flagged = self.flagged or (None,) * len(self.images)
         return [

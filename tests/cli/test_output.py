@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 import sdrt
 from sdrt.cli import main
+from sdrt.cli.prompts import prompt_text
 from sdrt.images import read_text
 from tests.cli.programs import start
 from tests.factories import save_pipeline_folder
@@ -122,8 +123,8 @@ def test_prompts_that_cannot_be_read_are_one_line(
     (tmp_path / "comments").write_text("# a\n")
     (tmp_path / "utf-16").write_text("a red circle", encoding="utf-16")
     for name, message in {
-        "pipe": "must be a file of text, got something else",
-        "": "must be a file of text, got something else",
+        "pipe": "must be a file of text, got a pipe or a device",
+        "": "must be a file of text, got a folder",
         "none": "cannot be read (No such file or directory)",
         "comments": "must hold a prompt on each line, got none",
         "utf-16": "cannot be read (not UTF-8 at byte 0)",
@@ -269,3 +270,9 @@ def test_weights_may_be_read_without_a_map(tmp_path: Path, monkeypatch: pytest.M
     for flags in ([], ["--no-mmap"]):
         assert main(["generate", "a", *QUICK, *flags, "-o", str(tmp_path)]) == 0
     assert given == [None, False]
+
+
+def test_a_prompt_in_a_locale_that_is_not_utf8_is_read_as_it_was_typed() -> None:
+    assert prompt_text(os.fsencode("rotes ä").decode("ascii", "surrogateescape")) == "rotes ä"
+    assert prompt_text("rotes ä") == "rotes ä"
+    assert prompt_text("\udcff") == "\udcff", "no UTF-8: refused later, by its name"

@@ -49,6 +49,15 @@ def test_a_folder_that_is_a_file_is_one_error(result: sdrt.Result, tmp_path: Pat
         result.save(tmp_path / "taken")
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.png"])
+def test_the_name_of_a_picture_is_no_folder(result: sdrt.Result, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageError, match=r"folder must be a folder, got the name of a file, .*; pass '\.', and title='a'"):
+        result.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / name).mkdir()
+    assert [file.parent.name for file in result.save(tmp_path / name)] == [name] * 3
+
+
 def test_a_notebook_shows_the_batch_side_by_side(result: sdrt.Result) -> None:
     shown = result._repr_png_()
     assert shown is not None

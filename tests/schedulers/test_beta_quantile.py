@@ -23,6 +23,8 @@ def test_it_is_the_inverse_of_scipys_incomplete_beta_function(p: float, a: float
     assert x == pytest.approx(float(scipy.special.betaincinv(a, b, p)), abs=CLOSE)
 
 
+# where scipy gives up its search it says so, and what it has by then is within the bound
+@pytest.mark.filterwarnings("ignore:Error in function boost:RuntimeWarning")
 @settings(max_examples=100)
 @given(p=probabilities, a=shapes, b=shapes)
 def test_it_is_scipys_percent_point(p: float, a: float, b: float) -> None:

@@ -6,6 +6,7 @@ Every amount that decides how much memory or time is taken is checked against on
 from dataclasses import dataclass, fields
 
 from sdrt.errors import ConfigError, SdrtError
+from sdrt.printable import shown
 
 __all__ = ["DEFAULT_LIMITS", "Limits"]
 
@@ -56,7 +57,9 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"the limit {field.name} must be a whole number above 0, got {value!r}; leave it out for the default")
+                raise ConfigError(
+                    f"the limit {field.name} must be a whole number above 0, got {shown(value)}; leave it out"
+                )
 
     def check(self, limit: str, name: str, amount: int, error: type[SdrtError] = ConfigError) -> None:
         """Raise unless an amount is within its limit.

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "log": set(),
     "printable": set(),
     "errors": {"printable"},
-    "limits": {"errors"},
+    "limits": {"errors", "printable"},
     "files": {"errors", "limits", "printable", "values"},
     "json_text": {"errors", "printable"},
     "values": {"errors", "printable"},

@@ -95,6 +95,8 @@ def written_png(image: "Image", file: Path, text: Mapping[str, str]) -> Iterator
 
     check_image("image", image)
     file = FilePath().check("file", file, "pass the path of a PNG", ImageError)
+    if not file.name:
+        raise ImageError(f"file must be the path of a PNG, got {shown(str(file))}; add a name to it")
     info = PngInfo()
     for key, value in _TEXT.check("text", text, "pass the text chunks of a PNG", ImageError).items():
         _KEY.check("a key of text", key, "shorten it", ImageError)

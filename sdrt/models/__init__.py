@@ -93,8 +93,8 @@ def path(name: str) -> Path:
     >>> path("nano").name
     'nano'
     """
-    if name not in embedded():
-        raise ConfigError(f"name must be that of an embedded model ({', '.join(embedded())}), got {name!r}; choose one of those")
+    if not isinstance(name, str) or name not in embedded():
+        raise ConfigError(f"name must be that of an embedded model ({', '.join(embedded())}), got {shown(name)}; choose one of those")
     return Path(__file__).parent / name
 
 

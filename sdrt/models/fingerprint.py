@@ -48,7 +48,8 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    if not isinstance(paths, Iterable) or isinstance(paths, str | bytes):
+    # an array of no dimension is Iterable, and cannot be iterated
+    if not isinstance(paths, Iterable) or isinstance(paths, str | bytes) or getattr(paths, "shape", None) == ():
         raise ConfigError(f"paths must be a list of files and folders, got {shown(paths)}; pass [path]")
     for path in (_PATH.check("what is fingerprinted", each, "pass its path", ModelError) for each in paths):
         yield from sorted(file for file in path.rglob("*") if is_file(file)) if is_folder(path) else (path,)

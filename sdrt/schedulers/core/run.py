@@ -15,7 +15,7 @@ from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
 from sdrt.printable import shown
 from sdrt.rng import BrownianTree
-from sdrt.values import Integer, ListOf, Nullable, Number
+from sdrt.values import Either, Integer, ListOf, Nullable, Number
 
 __all__ = ["LastCall", "Level", "Plan", "Request", "Scales", "State", "computed", "not_of_run", "stop_numbers"]
 
@@ -23,6 +23,7 @@ _STEPS = Nullable(Integer(whole_floats=True))
 _STOPS = ListOf(Number(0), minimum=1)
 _MU = Nullable(Number())
 _SHARE = Number(0, 1, above=True)
+_SEEDS = Either(Integer(), ListOf(Integer(), minimum=1))
 
 # No weight of a usable run comes near this, and float32 samples times it stay finite.
 _HUGE = 1e30
@@ -175,11 +176,12 @@ class Plan:
 
         Raises
         ------
-        ConfigError : not one seed for each sample
+        ConfigError : no seed, or not one for each sample
         """
+        seeds = _SEEDS.check("seed", seed)
         if self.span is None or not any(self.draws):
             return None
-        return BrownianTree(shape, *self.span, seed % 2**64 if isinstance(seed, int) else [each % 2**64 for each in seed])
+        return BrownianTree(shape, *self.span, seeds % 2**64 if isinstance(seeds, int) else [each % 2**64 for each in seeds])
 
     @property
     def num_inference_steps(self) -> int:

@@ -65,7 +65,7 @@ def _arguments(draw: Draw) -> list[str]:
         arguments += ["a red circle"] if draw.chance(0.8) else [_value(draw)] if draw.chance(0.5) else []
         arguments += ["--steps", "1", "-o", str(draw.place / "out")]
     elif command == "convert":
-        arguments += ["--convert-unet", "--model-version", _file(draw), "-o", str(draw.place / "out")]
+        arguments += ["--convert-safety-checker", "--model-version", _file(draw), "-o", str(draw.place / "out")]
     elif command == "benchmark":
         arguments += ["--steps", "1", "--repeats", "1", "--threads", "1"]
     elif command == "inspect":

@@ -57,9 +57,7 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(
-                    f"the limit {field.name} must be a whole number above 0, got {shown(value)}; leave it out"
-                )
+                raise ConfigError(f"the limit {field.name} must be a whole number above 0, got {shown(value)}; leave it out")
 
     def check(self, limit: str, name: str, amount: int, error: type[SdrtError] = ConfigError) -> None:
         """Raise unless an amount is within its limit.

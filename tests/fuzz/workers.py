@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -60,7 +61,7 @@ def run_all(cases: Iterable[str], root: Path, processes: int, until: float | Non
                             worker.since = time.monotonic()
                             continue
                         yield found
-                    except EOFError:
+                    except (EOFError, ConnectionError):
                         yield _ended(worker, OTHER, "the process died")
                         workers[position] = worker = _started(root)
                 elif time.monotonic() > worker.since + _PATIENCE:
@@ -99,7 +100,9 @@ def _next(worker: _Worker, left: Iterator[str], until: float | None) -> None:
     worker.since = time.monotonic() + (_BEGINNING if worker.ran == 0 else 0)
     worker.ran += 1
     if worker.case is not None:
-        worker.pipe.send(worker.case)
+        # the pipe of a process that has died breaks; the next look at it counts the case
+        with suppress(ConnectionError):
+            worker.pipe.send(worker.case)
 
 
 def _ended(worker: _Worker, column: str, words: str) -> Finished:

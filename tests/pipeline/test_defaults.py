@@ -33,6 +33,8 @@ def lcm(models: Any) -> Path:
     """A latent consistency model with its own scheduler."""
     folder: Path = models("lcm")
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(LCM))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"scheduler": ["diffusers", LCM["_class_name"]]}))
     return folder
 
 

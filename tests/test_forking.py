@@ -145,9 +145,15 @@ def test_who_forks_while_holding_a_lock_leaves_it_in_both() -> None:
 
 
 def test_a_lock_keeps_others_out() -> None:
-    lock, order = ForkLock(), []
+    lock = ForkLock()
+    order: list[str] = []
+
+    def wait() -> None:
+        with lock:
+            order.append("second")
+
     with lock:
-        thread = threading.Thread(target=lambda: [lock.__enter__(), order.append("second"), lock.__exit__(None, None, None)])
+        thread = threading.Thread(target=wait)
         thread.start()
         thread.join(0.05)
         order.append("first")

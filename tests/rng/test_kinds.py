@@ -101,7 +101,8 @@ def test_a_mutated_state_is_read_or_refused(name: str) -> None:
 
 def test_a_shape_may_be_of_numpys_integers() -> None:
     expected = sdrt.rng.stream("torch", 1).normal((2, 3))
-    for shape in ((np.int64(2), np.uint8(3)), np.array([2, 3]), [2, 3], iter((2, 3))):
+    shapes: list[Any] = [(np.int64(2), np.uint8(3)), np.array([2, 3]), [2, 3], iter((2, 3))]
+    for shape in shapes:
         np.testing.assert_array_equal(sdrt.rng.stream("torch", np.int32(1)).normal(shape), expected)
 
 

@@ -71,7 +71,8 @@ def swift(timesteps: list[int], ratios: list[float] | None, x: np.ndarray) -> np
         x = s1 / s * x - a1 * np.expm1(lam - lam1) * grown
         before = (x0, lam)
     assert before is not None
-    return before[0]
+    last: np.ndarray = before[0]
+    return last
 
 
 @pytest.mark.parametrize("n", [1, 2, 8, 14, 15, 25])

@@ -62,7 +62,8 @@ def test_embeddings_and_copies_keep_the_dialect() -> None:
 
 def swift_update(tokens: list[str], first: str, second: str) -> list[str]:
     """BPETokenizer.update, with its bound checked at the match."""
-    merged, index = [], 0
+    merged: list[str] = []
+    index = 0
     while index < len(tokens):
         if first not in tokens[index:]:
             return [*merged, *tokens[index:]]

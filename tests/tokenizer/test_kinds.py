@@ -5,7 +5,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -73,7 +73,9 @@ FILES: dict[str, Any] = {
         lambda value: ClipTokenizer.clip().decode([value]),
         lambda value: ClipTokenizer.clip().with_embeddings(value),
         lambda value: ClipTokenizer.clip().with_embeddings({"<cat>": value}),
-        lambda value: ClipTokenizer.clip().with_embeddings({value if isinstance(value, str | int) else "": range(49408, 49409)}),
+        lambda value: ClipTokenizer.clip().with_embeddings(
+            {cast("Any", value) if isinstance(value, str | int) else "": range(49408, 49409)}
+        ),
         lambda value: chunk_prompt(value, ClipTokenizer.clip()),
         lambda value: parse(value),
         lambda value: escape(value),

@@ -55,7 +55,8 @@ def test_where_no_thread_can_be_started_the_caller_works_alone(monkeypatch: pyte
 
 def test_threads_that_started_before_the_refusal_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "usable_cores", lambda: 4)
-    start, begun = threading.Thread.start, []
+    start = threading.Thread.start
+    begun: list[threading.Thread] = []
 
     def one(self: threading.Thread) -> None:
         if begun:
@@ -82,11 +83,11 @@ def test_a_block_that_fails_fails_the_call() -> None:
 
 def test_the_callers_way_with_floating_point_faults_holds_in_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "usable_cores", lambda: 4)
-    seen: list[dict[str, str]] = []
+    seen: list[Any] = []
     team = ThreadTeam(4)
     with np.errstate(divide="raise", invalid="ignore"):
         expected: Any = np.geterr()
-        team.map_blocks(lambda _: seen.append(dict(np.geterr())), range(100), ENOUGH)
+        team.map_blocks(lambda _: seen.append(np.geterr()), range(100), ENOUGH)
     assert all(each == expected for each in seen)
     team.close()
 

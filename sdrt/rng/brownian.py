@@ -24,7 +24,8 @@ from sdrt.values import Either, Integer, ListOf, Number
 
 __all__ = ["BrownianTree"]
 
-_TIME = Number()
+# A path is halved until the tolerance is met: once for each power of two between them.
+_TIME = Number(-1e9, 1e9)
 _SEED = Integer(minimum=0)
 _SEEDS: Either = Either(_SEED, ListOf(_SEED))
 _DIGITS = 6  # times are rounded to this many decimals

@@ -6,6 +6,7 @@ module follows transformers 5.23 (``PreTrainedTokenizerBase._from_pretrained``, 
 to `sdrt.tokenizer.ClipTokenizer`.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -190,7 +191,7 @@ def _id(value: object, source: Json) -> int:
 
 def _length(config: Json) -> int:
     value = config.value.get("model_max_length")
-    if value is None or (isinstance(value, int | float) and value > _NO_LIMIT):
+    if value is None or (isinstance(value, int | float) and _NO_LIMIT < value < math.inf):
         return MODEL_MAX_LENGTH
     return check_length(value, f"{config.source!r}: ", ModelError)
 

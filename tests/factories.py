@@ -117,6 +117,19 @@ _SD1_TEXT_ENCODER: Mapping[str, Any] = {
     "eos_token_id": 2,
 }
 
+# A U-Net and its ControlNet with two levels, one of them with attention.
+NARROW_UNET: dict[str, Any] = {
+    "block_out_channels": (8, 8),
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "cross_attention_dim": 8,
+    "attention_head_dim": 2,
+}
+NARROW_CONTROLNET: dict[str, Any] = {key: value for key, value in NARROW_UNET.items() if key != "up_block_types"}
+NARROW_CONTROLNET["conditioning_embedding_out_channels"] = (4, 8)
+
 # The refiner has the second encoder alone.
 TEXT_ENCODERS: Mapping[Form, Mapping[str, Any]] = {
     "sd1": _SD1_TEXT_ENCODER,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,9 @@ ended.set()
 """)
 
 
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_a_lock_is_open_in_a_child_whoever_holds_it(reentrant: bool) -> None:
-    lock, held, ended = ForkLock(reentrant=reentrant), threading.Event(), threading.Event()
+def child_enters(lock: Any, enter: Callable[[], object]) -> bool:
+    """Whether a child that is forked while another thread holds a lock gets through what needs it."""
+    held, ended = threading.Event(), threading.Event()
 
     def hold() -> None:
         with lock:
@@ -125,13 +126,19 @@ def test_a_lock_is_open_in_a_child_whoever_holds_it(reentrant: bool) -> None:
     held.wait()
     child = os.fork()
     if child == 0:
-        entering = threading.Thread(target=lock.__enter__, daemon=True)
+        entering = threading.Thread(target=enter, daemon=True)
         entering.start()
         entering.join(20)
         os._exit(1 if entering.is_alive() else 0)
     ended.set()
     thread.join()
-    assert os.waitpid(child, 0)[1] == 0
+    return os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_lock_is_open_in_a_child_whoever_holds_it(reentrant: bool) -> None:
+    lock = ForkLock(reentrant=reentrant)
+    assert child_enters(lock, lock.__enter__)
 
 
 def test_who_forks_while_holding_a_lock_leaves_it_in_both() -> None:
@@ -163,26 +170,7 @@ def test_a_lock_keeps_others_out() -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="cached properties have no lock any more")
 def test_a_cached_property_that_another_thread_computes_is_open_in_a_child() -> None:
-    lock = vars(ClipVocabulary)["tokens"].lock
-    held, ended = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with lock:
-            held.set()
-            ended.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    child = os.fork()
-    if child == 0:
-        reading = threading.Thread(target=lambda: ClipVocabulary().tokens, daemon=True)
-        reading.start()
-        reading.join(20)
-        os._exit(1 if reading.is_alive() else 0)
-    ended.set()
-    thread.join()
-    assert os.waitpid(child, 0)[1] == 0
+    assert child_enters(vars(ClipVocabulary)["tokens"].lock, lambda: ClipVocabulary().tokens)
 
 
 # Nobody waits for these: who comes second is refused.

@@ -13,12 +13,13 @@ import sdrt
 ROOT = Path(sdrt.__file__).parent
 
 # What every room may import: errors, locks that survive a fork, and the gate through which files, their values and those of callers pass.
-EVERYWHERE = {"errors", "files", "forking", "json_text", "limits", "log", "printable", "values"}
+EVERYWHERE = {"errors", "files", "forking", "json_text", "late", "limits", "log", "printable", "values"}
 
 # The packages and modules of ARCHITECTURE.md: each may import those named here, itself, and what stands above.
 MAY_IMPORT = {
     "_version": set(),
     "forking": set(),
+    "late": set(),
     "log": set(),
     "printable": set(),
     "errors": {"printable"},

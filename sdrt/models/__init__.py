@@ -3,7 +3,6 @@
 Checkpoints in one file and folders of Core ML packages are imported when one is opened.
 """
 
-import importlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.files import exists, is_folder, user_path
+from sdrt.late import late_names
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import hub
 from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags, PredictionType
@@ -58,10 +58,10 @@ __all__ = [
 ]
 
 _LATE = {
-    "ComponentFile": "sdrt.models.component_file",
-    "CoreMLControlNet": "sdrt.models.coreml",
-    "CoreMLFolder": "sdrt.models.coreml",
-    "SingleFileModel": "sdrt.models.single_file",
+    "ComponentFile": "component_file",
+    "CoreMLControlNet": "coreml.component",
+    "CoreMLFolder": "coreml.model",
+    "SingleFileModel": "single_file",
 }
 
 _VARIANT = Nullable(Text(100, empty=False))
@@ -71,11 +71,7 @@ _COMPONENT = Choice(*COMPONENTS)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+))?", re.IGNORECASE)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module 'sdrt.models' has no attribute {name!r}")
-    globals()[name] = value = getattr(importlib.import_module(_LATE[name]), name)
-    return value
+__getattr__ = late_names(__name__, _LATE)
 
 
 def embedded() -> tuple[str, ...]:

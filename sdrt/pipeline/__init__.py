@@ -1,7 +1,8 @@
 """From prompt to picture: loading a model, resolving a call, the one loop, and its results; each loads on first use."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sdrt.late import late_names
 
 if TYPE_CHECKING:
     from sdrt.pipeline.loading import load
@@ -27,12 +28,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'sdrt.pipeline' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"sdrt.pipeline.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = late_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from sdrt.option_kinds import NUMERICS, OPTION_KINDS
 from sdrt.values import Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
 
-__all__ = ["CONDITION_KINDS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
+__all__ = ["CONDITION_KINDS", "PLAIN_OPTIONS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,11 @@ _OBJECT = MappingOf(Json(5))
 _SCHEDULER = MappingOf(Either(Number(infinite=True), Json(5)))
 _TEXTS = MappingOf(_TEXT)
 
-# The fields that record options under the same names, but for those below.
-_OPTIONS = (
+# The fields that are arguments of generate under the same names.
+PLAIN_OPTIONS = (
+    "prompt",
+    "negative_prompt",
+    "seed",
     "num_images",
     "num_inference_steps",
     "guidance_scale",
@@ -70,6 +73,10 @@ _OPTIONS = (
     "eta",
     "height",
     "width",
+    "compat",
+    "rng",
+    "sampler_rng",
+    "sampler_seed",
     "prompt_syntax",
     "long_prompts",
     "emphasis",
@@ -77,7 +84,8 @@ _OPTIONS = (
 )
 
 SETTING_KINDS: Mapping[str, Kind[Any]] = {
-    **{name: OPTION_KINDS[name] for name in _OPTIONS},
+    # as the options, but for those below
+    **{name: OPTION_KINDS[name] for name in PLAIN_OPTIONS if name in OPTION_KINDS},
     "prompt": _TEXT,
     "negative_prompt": _TEXT,
     # that of a stream which was passed as an object may be negative

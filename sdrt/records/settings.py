@@ -9,7 +9,7 @@ from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture
 from sdrt.printable import shown
 from sdrt.records.formats import FORMAT, from_json_values, read_png_record, to_json_values, upgraded
-from sdrt.records.kinds import CONDITION_KINDS, SETTING_KINDS, STREAM_KINDS
+from sdrt.records.kinds import CONDITION_KINDS, PLAIN_OPTIONS, SETTING_KINDS, STREAM_KINDS
 from sdrt.records.playback import PICTURES, checked_picture, recorded_scheduler, recorded_stream
 from sdrt.rng import NoiseStream
 from sdrt.values import FilePath, read_values
@@ -224,33 +224,9 @@ class Settings:
         if needless := [name for name, stream in streams.items() if stream is not None and name not in self.shared_streams]:
             raise ConfigError(f"streams must be ones that the record shares, got {', '.join(needless)} too; leave it out")
         shared = {name: recorded_stream(name, state, streams.get(name)) for name, state in self.shared_streams.items()}
-        plain = {name: getattr(self, name) for name in _PLAIN_OPTIONS}
+        plain = {name: getattr(self, name) for name in PLAIN_OPTIONS}
         if self.seed < 0:
             # that of a stream which was passed as an object, and has it in its state
             del plain["seed"]
         scheduler = recorded_scheduler(self.scheduler, self.scheduler_config, self.scheduler_options)
         return {**plain, "scheduler": scheduler, **self.conditions, **pictures, **shared}
-
-
-# The fields that are arguments of generate under the same names.
-_PLAIN_OPTIONS = (
-    "prompt",
-    "negative_prompt",
-    "seed",
-    "num_images",
-    "num_inference_steps",
-    "guidance_scale",
-    "guidance_rescale",
-    "guidance_batching",
-    "eta",
-    "height",
-    "width",
-    "compat",
-    "rng",
-    "sampler_rng",
-    "sampler_seed",
-    "prompt_syntax",
-    "long_prompts",
-    "emphasis",
-    "clip_skip",
-)

@@ -13,23 +13,21 @@ from sdrt.backends.pool import NetworkPool
 from sdrt.errors import WeightsError
 from sdrt.models import ComponentName, StoredModel, open_component, open_model
 from tests.backends.numpy.reference import change_config, part_folder
-from tests.factories import TEXT_ENCODERS, random_controlnet, random_safety_checker, random_text_encoder, random_unet, random_vae
+from tests.factories import (
+    NARROW_CONTROLNET,
+    NARROW_UNET,
+    TEXT_ENCODERS,
+    random_controlnet,
+    random_safety_checker,
+    random_text_encoder,
+    random_unet,
+    random_vae,
+)
 from tests.models.families import controlnet, narrow
 from tests.models.original_names import original_controlnet, original_vae
 
 Tensors = dict[str, torch.Tensor]
 
-UNET: dict[str, Any] = {
-    "block_out_channels": (8, 8),
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-    "layers_per_block": 1,
-    "norm_num_groups": 4,
-    "cross_attention_dim": 8,
-    "attention_head_dim": 2,
-}
-CONTROLNET: dict[str, Any] = {key: value for key, value in UNET.items() if key != "up_block_types"}
-CONTROLNET["conditioning_embedding_out_channels"] = (4, 8)
 ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0"
 PARTS: tuple[ComponentName, ...] = ("unet", "controlnet", "vae_decoder", "vae_encoder", "text_encoder", "safety_checker")
 
@@ -37,9 +35,9 @@ PARTS: tuple[ComponentName, ...] = ("unet", "controlnet", "vae_decoder", "vae_en
 def random_part(component: ComponentName) -> Any:
     match component:
         case "unet":
-            return random_unet(UNET)
+            return random_unet(NARROW_UNET)
         case "controlnet":
-            return random_controlnet(CONTROLNET)
+            return random_controlnet(NARROW_CONTROLNET)
         case "safety_checker":
             return random_safety_checker()
         case "text_encoder":

@@ -13,7 +13,6 @@ from sdrt.errors import ConfigError, SdrtError
 from sdrt.option_kinds import OPTION_KINDS
 from sdrt.pipeline.option_table import OPTIONS
 from sdrt.values import Choice
-from tests.factories import save_pipeline_folder
 from tests.fake_backend import FakeBackend
 
 NAMES = list(sdrt.GenerateOptions.__annotations__)
@@ -27,16 +26,6 @@ class Hostile:
 
     __index__ = __float__ = __eq__ = __bool__ = __len__ = __iter__ = __str__ = _fail
     __hash__ = None  # type: ignore[assignment]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_pipeline_folder(tmp_path_factory.mktemp("model") / "sd1")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> sdrt.Pipeline:
-    return sdrt.load(folder, FakeBackend())
 
 
 def test_each_option_has_a_kind_and_choices_are_declared_once() -> None:

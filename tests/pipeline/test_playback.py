@@ -12,22 +12,11 @@ from hypothesis import strategies as st
 import sdrt
 from sdrt import rng, schedulers
 from sdrt.errors import ConfigError
-from tests.factories import save_pipeline_folder
 from tests.fake_backend import FakeBackend
 
 PROMPT = "a (red:1.4) circle on a blue background"
 FORWARD = [row.name for row in schedulers.names() if "inverse" not in row.name]
 OF_OTHER_MODELS = {name for name in FORWARD if name.split()[0] in ("flow", "edm", "cm", "iplms")}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_pipeline_folder(tmp_path_factory.mktemp("model") / "sd1")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> sdrt.Pipeline:
-    return sdrt.load(folder, FakeBackend())
 
 
 def assert_plays_back(pipe: sdrt.Pipeline, result: sdrt.Result, **passed: Any) -> None:

@@ -16,20 +16,9 @@ import sdrt
 from sdrt import schedulers
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.schedulers import Euler
-from tests.factories import save_pipeline_folder
 from tests.fake_backend import FakeBackend
 
 CALL: dict[str, Any] = {"seed": 93, "num_inference_steps": 3, "height": 64, "width": 64}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_pipeline_folder(tmp_path_factory.mktemp("model") / "sd1")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> sdrt.Pipeline:
-    return sdrt.load(folder, FakeBackend())
 
 
 def settings(pipe: sdrt.Pipeline, scheduler: Any, **options: Any) -> sdrt.Settings:

@@ -32,17 +32,13 @@ _KERNEL = Integer(1, 99, whole_floats=True)
 # layers of a level's transformers: one number, or one for each transformer
 _DEPTHS = Either(COUNT, ListOf(COUNT, 1, 64))
 
-# Of UNet2DConditionModel in diffusers 0.42.1.
-_UNET: Mapping[str, Key] = {
-    "sample_size": optional(or_pair(SIDE)),
+# Keys that UNet2DConditionModel and ControlNetModel of diffusers 0.42.1 share, with one default.
+_SHARED: Mapping[str, Key] = {
     "in_channels": Key(COUNT, 4),
-    "out_channels": Key(COUNT, 4),
-    "center_input_sample": Key(FLAG, False),
     "flip_sin_to_cos": Key(FLAG, True),
     "freq_shift": Key(Number(-1e3, 1e3), 0),
     "down_block_types": Key(list_for_levels(NAME), ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
     "mid_block_type": optional(NAME, "UNetMidBlock2DCrossAttn"),
-    "up_block_types": Key(list_for_levels(NAME), ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
     "only_cross_attention": Key(each_level(FLAG), False),
     "block_out_channels": Key(list_for_levels(), [320, 640, 1280, 1280]),
     "layers_per_block": Key(each_level(COUNT), 2),
@@ -53,12 +49,10 @@ _UNET: Mapping[str, Key] = {
     "norm_eps": Key(EPSILON, 1e-5),
     "cross_attention_dim": Key(COUNT, 1280),
     "transformer_layers_per_block": Key(each_level(_DEPTHS), 1),
-    "reverse_transformer_layers_per_block": optional(list_for_levels(_DEPTHS)),
     "encoder_hid_dim": optional(COUNT),
     "encoder_hid_dim_type": optional(NAME),
     "attention_head_dim": Key(each_level(COUNT), 8),
     "num_attention_heads": optional(each_level(COUNT)),
-    "dual_cross_attention": Key(FLAG, False),
     "use_linear_projection": Key(FLAG, False),
     "class_embed_type": optional(_CLASS_EMBEDDINGS),
     "addition_embed_type": optional(NAME),
@@ -66,6 +60,19 @@ _UNET: Mapping[str, Key] = {
     "num_class_embeds": optional(COUNT),
     "upcast_attention": optional(FLAG, False),
     "resnet_time_scale_shift": Key(NAME, "default"),
+    "projection_class_embeddings_input_dim": optional(COUNT),
+    "addition_embed_type_num_heads": Key(COUNT, 64),
+}
+
+# Of UNet2DConditionModel in diffusers 0.42.1.
+_UNET: Mapping[str, Key] = {
+    **_SHARED,
+    "sample_size": optional(or_pair(SIDE)),
+    "out_channels": Key(COUNT, 4),
+    "center_input_sample": Key(FLAG, False),
+    "up_block_types": Key(list_for_levels(NAME), ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
+    "reverse_transformer_layers_per_block": optional(list_for_levels(_DEPTHS)),
+    "dual_cross_attention": Key(FLAG, False),
     "resnet_skip_time_act": Key(FLAG, False),
     "resnet_out_scale_factor": Key(Number(0.0, 1e4, above=True), 1.0),
     "time_embedding_type": Key(NAME, "positional"),
@@ -75,48 +82,19 @@ _UNET: Mapping[str, Key] = {
     "time_cond_proj_dim": optional(COUNT),
     "conv_in_kernel": Key(_KERNEL, 3),
     "conv_out_kernel": Key(_KERNEL, 3),
-    "projection_class_embeddings_input_dim": optional(COUNT),
     "attention_type": Key(NAME, "default"),
     "class_embeddings_concat": Key(FLAG, False),
     "mid_block_only_cross_attention": optional(FLAG),
     "cross_attention_norm": optional(Choice("layer_norm", "group_norm")),
-    "addition_embed_type_num_heads": Key(COUNT, 64),
 }
 
 # Of ControlNetModel in diffusers 0.42.1.
 _CONTROLNET: Mapping[str, Key] = {
-    "in_channels": Key(COUNT, 4),
+    **_SHARED,
     "conditioning_channels": Key(COUNT, 3),
-    "flip_sin_to_cos": Key(FLAG, True),
-    "freq_shift": Key(Number(-1e3, 1e3), 0),
-    "down_block_types": Key(list_for_levels(NAME), ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
-    "mid_block_type": optional(NAME, "UNetMidBlock2DCrossAttn"),
-    "only_cross_attention": Key(each_level(FLAG), False),
-    "block_out_channels": Key(list_for_levels(), [320, 640, 1280, 1280]),
-    "layers_per_block": Key(each_level(COUNT), 2),
-    "downsample_padding": Key(Integer(0, 1, whole_floats=True), 1),
-    "mid_block_scale_factor": Key(Number(-1e4, 1e4), 1),
-    "act_fn": Key(NAME, "silu"),
-    "norm_num_groups": optional(COUNT, 32),
-    "norm_eps": Key(EPSILON, 1e-5),
-    "cross_attention_dim": Key(COUNT, 1280),
-    "transformer_layers_per_block": Key(each_level(_DEPTHS), 1),
-    "encoder_hid_dim": optional(COUNT),
-    "encoder_hid_dim_type": optional(NAME),
-    "attention_head_dim": Key(each_level(COUNT), 8),
-    "num_attention_heads": optional(each_level(COUNT)),
-    "use_linear_projection": Key(FLAG, False),
-    "class_embed_type": optional(_CLASS_EMBEDDINGS),
-    "addition_embed_type": optional(NAME),
-    "addition_time_embed_dim": optional(COUNT),
-    "num_class_embeds": optional(COUNT),
-    "upcast_attention": optional(FLAG, False),
-    "resnet_time_scale_shift": Key(NAME, "default"),
-    "projection_class_embeddings_input_dim": optional(COUNT),
     "controlnet_conditioning_channel_order": Key(NAME, "rgb"),
     "conditioning_embedding_out_channels": Key(list_for_levels(), [16, 32, 96, 256]),
     "global_pool_conditions": Key(FLAG, False),
-    "addition_embed_type_num_heads": Key(COUNT, 64),
 }
 
 # Keys with one value for all levels, or a list with one for each.

@@ -3,8 +3,9 @@
 Imported part by part: to see that a folder is none of these takes :mod:`~sdrt.models.coreml.layout` alone.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sdrt.late import late_names
 
 if TYPE_CHECKING:
     from sdrt.models.coreml.component import CoreMLControlNet
@@ -36,8 +37,4 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'sdrt.models.coreml' has no attribute {name!r}")
-    globals()[name] = value = getattr(importlib.import_module(f"sdrt.models.coreml.{_HOMES[name]}"), name)
-    return value
+__getattr__ = late_names(__name__, _HOMES)

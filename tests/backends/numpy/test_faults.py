@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,19 +10,17 @@ from safetensors.numpy import load_file, save_file
 from sdrt.errors import ConfigError, WeightsError
 from sdrt.models import ComponentName
 from tests.backends.numpy.reference import change_config, open_network, part_folder
-from tests.factories import TEXT_ENCODERS, random_controlnet, random_safety_checker, random_text_encoder, random_unet, random_vae
+from tests.factories import (
+    NARROW_CONTROLNET,
+    NARROW_UNET,
+    TEXT_ENCODERS,
+    random_controlnet,
+    random_safety_checker,
+    random_text_encoder,
+    random_unet,
+    random_vae,
+)
 
-UNET: dict[str, Any] = {
-    "block_out_channels": (8, 8),
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-    "layers_per_block": 1,
-    "norm_num_groups": 4,
-    "cross_attention_dim": 8,
-    "attention_head_dim": 2,
-}
-CONTROLNET: dict[str, Any] = {key: value for key, value in UNET.items() if key != "up_block_types"}
-CONTROLNET["conditioning_embedding_out_channels"] = (4, 8)
 FILES: dict[ComponentName, str] = {
     "unet": "diffusion_pytorch_model",
     "controlnet": "diffusion_pytorch_model",
@@ -50,9 +47,9 @@ def component(request: pytest.FixtureRequest) -> ComponentName:
 def folder(tmp_path: Path, component: ComponentName) -> Path:
     match component:
         case "unet":
-            return part_folder(tmp_path, component, random_unet(UNET))
+            return part_folder(tmp_path, component, random_unet(NARROW_UNET))
         case "controlnet":
-            return part_folder(tmp_path, component, random_controlnet(CONTROLNET))
+            return part_folder(tmp_path, component, random_controlnet(NARROW_CONTROLNET))
         case "safety_checker":
             return part_folder(tmp_path, component, random_safety_checker())
         case "text_encoder":

@@ -131,25 +131,18 @@ class OldSpellings(TypedDict, total=False):
     cfg: GuidanceBatching
 
 
-def given_options(arguments: Mapping[str, Any], others: Mapping[str, Any]) -> GenerateOptions:
+def given_options(options: Mapping[str, Any]) -> GenerateOptions:
     """Return the options of a call, in their plain form: see :func:`plain_options`.
-
-    Parameters
-    ----------
-    arguments : mapping
-        The arguments of a pipeline method; those that are not options are ignored.
-    others : mapping
-        Keywords that the method does not declare.
 
     Raises
     ------
     ConfigError : an unknown option
     """
     names = GenerateOptions.__annotations__
-    if unknown := sorted(others.keys() - OldSpellings.__annotations__.keys()):
+    if unknown := sorted(options.keys() - names.keys() - OldSpellings.__annotations__.keys()):
         raise ConfigError(f"unknown option {', '.join(unknown)}; the options are {', '.join(names)}")
     # two frames stand between the caller and the warning: this function, and the method that calls it
-    return plain_options({**others, **{name: arguments[name] for name in names}}, stacklevel=4)
+    return plain_options(options, stacklevel=4)
 
 
 def plain_options(options: Mapping[str, Any], stacklevel: int = 3) -> GenerateOptions:

@@ -221,7 +221,8 @@ class Pipeline:
         """
         if on_step is not None:
             Function().check("on_step", on_step)
-        steps = Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)), on_progress)
+        options = {**old_spellings, **{name: value for name, value in locals().items() if name in GenerateOptions.__annotations__}}
+        steps = Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(options)), on_progress)
         # an error of on_step releases the networks now, and not when the last traceback that holds this frame goes
         with closing(steps):
             for step in steps:
@@ -235,101 +236,33 @@ class Pipeline:
         negative_prompt: str | None = "",
         *,
         on_progress: OnProgress | None = None,
-        seed: int | None = None,
-        num_images: int = 1,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        guidance_rescale: float = 0.0,
-        guidance_batching: GuidanceBatching = "batched",
-        height: int | None = None,
-        width: int | None = None,
-        scheduler: SchedulerChoice | None = None,
-        eta: float | None = None,
-        rng: NoiseSource = "torch",
-        sampler_rng: NoiseSource | None = None,
-        sampler_seed: int | None = None,
-        prompt_syntax: PromptSyntax | None = None,
-        long_prompts: LongPrompts | None = None,
-        emphasis: Emphasis = "original",
-        clip_skip: int | None = None,
-        image: Picture | None = None,
-        mask_image: Picture | None = None,
-        control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None = None,
-        controlnet_conditioning_scale: float | Sequence[float] | None = None,
-        control_guidance_start: float | Sequence[float] | None = None,
-        control_guidance_end: float | Sequence[float] | None = None,
-        sizes: SDXLSizes | None = None,
-        original_size: tuple[int, int] | None = None,
-        crops_coords_top_left: tuple[int, int] | None = None,
-        target_size: tuple[int, int] | None = None,
-        aesthetic_score: float | None = None,
-        negative_aesthetic_score: float | None = None,
-        refiner_start: float | None = None,
-        compat: Compat = None,
-        **old_spellings: Unpack[OldSpellings],
+        **options: Unpack[GenerateOptions],
     ) -> Steps:
         """Return the loop of :meth:`generate` as an iterator of :class:`Step`.
 
         Leaving the loop cancels; :meth:`Steps.result` finishes it and decodes. This call checks the options and draws the initial noise;
         the first iteration opens the networks.
 
-        Parameters, errors: those of :meth:`generate`, which documents each.
+        Options, errors: those of :meth:`generate`, which documents each.
 
         >>> import sdrt
         >>> steps = sdrt.load("nano").steps("a red circle", seed=93, num_inference_steps=3)
         >>> steps.seeds, steps.num_steps, [step.index for step in steps]
         ((93,), 3, [0, 1, 2])
         """
-        return Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)), on_progress)
+        return Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(options)), on_progress)
 
-    def resolve(
-        self,
-        prompt: str,
-        negative_prompt: str | None = "",
-        *,
-        seed: int | None = None,
-        num_images: int = 1,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        guidance_rescale: float = 0.0,
-        guidance_batching: GuidanceBatching = "batched",
-        height: int | None = None,
-        width: int | None = None,
-        scheduler: SchedulerChoice | None = None,
-        eta: float | None = None,
-        rng: NoiseSource = "torch",
-        sampler_rng: NoiseSource | None = None,
-        sampler_seed: int | None = None,
-        prompt_syntax: PromptSyntax | None = None,
-        long_prompts: LongPrompts | None = None,
-        emphasis: Emphasis = "original",
-        clip_skip: int | None = None,
-        image: Picture | None = None,
-        mask_image: Picture | None = None,
-        control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None = None,
-        controlnet_conditioning_scale: float | Sequence[float] | None = None,
-        control_guidance_start: float | Sequence[float] | None = None,
-        control_guidance_end: float | Sequence[float] | None = None,
-        sizes: SDXLSizes | None = None,
-        original_size: tuple[int, int] | None = None,
-        crops_coords_top_left: tuple[int, int] | None = None,
-        target_size: tuple[int, int] | None = None,
-        aesthetic_score: float | None = None,
-        negative_aesthetic_score: float | None = None,
-        refiner_start: float | None = None,
-        compat: Compat = None,
-        **old_spellings: Unpack[OldSpellings],
-    ) -> Settings:
+    def resolve(self, prompt: str, negative_prompt: str | None = "", **options: Unpack[GenerateOptions]) -> Settings:
         """Check the options of a call and fill in their defaults, without opening a network.
 
-        Parameters, errors: those of :meth:`generate`, which documents each.
+        Options, errors: those of :meth:`generate`, which documents each.
 
         Returns
         -------
         Settings
             What :meth:`generate` would record, with a random seed if none is passed.
         """
-        return self._resolve(prompt, negative_prompt, given_options(locals(), old_spellings)).settings
+        return self._resolve(prompt, negative_prompt, given_options(options)).settings
 
     def decode(self, latents: Float, *, on_progress: OnProgress | None = None) -> "list[Image]":
         """Decode latents one at a time, so that a batch needs no more memory than one image.

@@ -19,9 +19,9 @@ class Conditions:
 
     Parameters
     ----------
-    texts : mapping
-        For each row of the guidance, inputs of the U-Net and of ControlNets, one row each: ``encoder_hidden_states``, and SDXL's
-        ``text_embeds`` and ``time_ids``.
+    texts : sequence of mappings
+        One for each image, or one for all: for each row of the guidance, inputs of the U-Net and of ControlNets, one row each:
+        ``encoder_hidden_states``, and SDXL's ``text_embeds`` and ``time_ids``.
     unet : mapping
         Inputs of the U-Net alone, one row for all: LCM's ``timestep_cond``.
     channels : float[n,c,h,w] or None
@@ -30,7 +30,7 @@ class Conditions:
         One for each ControlNet.
     """
 
-    texts: Mapping[Row, Mapping[str, Float]]
+    texts: Sequence[Mapping[Row, Mapping[str, Float]]]
     unet: Mapping[str, Float] = field(default_factory=dict)
     channels: Float | None = None
     controls: Sequence[Control] = ()
@@ -38,9 +38,9 @@ class Conditions:
 
 @dataclass(frozen=True, eq=False)
 class _BoundNetworks:
-    """Networks with the conditions of a slice of the batch bound."""
+    """Networks with the conditions of a part of the batch bound: the samples at ``places``."""
 
-    rows: slice
+    places: slice | list[int]
     unet: CheckedNetwork
     controls: tuple[BoundControlNet, ...]
 
@@ -75,21 +75,18 @@ class Denoiser:
         self._copies = len(rows)
         self._batch = len(rows) * num_images
         self._channels = None if conditions.channels is None else self._for_each_row(conditions.channels)
+        texts = [conditions.texts[k % len(conditions.texts)][row] for row in rows for k in range(num_images)]
         self._groups: list[_BoundNetworks] = []
-        # one batch attends to texts of one length
-        lengths = {conditions.texts[row]["encoder_hidden_states"].shape[1] for row in rows}
-        first = 0
-        for block in [rows] if len(lengths) == 1 else [(row,) for row in rows]:
-            names = conditions.texts[block[0]]
-            texts = {name: self._repeated((conditions.texts[row][name] for row in block), num_images) for name in names}
-            own = {name: self._repeated([value] * len(block), num_images) for name, value in conditions.unet.items()}
-            count = len(block) * num_images
-            for start in range(0, count, size := 1 if sequential else count):
-                taken, stop = slice(start, start + size), first + start + size
-                sliced = [{name: value[taken] for name, value in inputs.items()} for inputs in (texts, own)]
-                bound = self._bind(unet, controlnets, conditions.controls, texts=sliced[0], own=sliced[1])
-                self._groups.append(_BoundNetworks(slice(stop - size, stop), *bound))
-            first += count
+        order: list[int] = []
+        for places in _places_by_length([text["encoder_hidden_states"].shape[1] for text in texts]):
+            for part in [[place] for place in places] if sequential else [places]:
+                together = {name: self._stacked(texts[place][name] for place in part) for name in texts[part[0]]}
+                own = {name: self._stacked([value] * len(part)) for name, value in conditions.unet.items()}
+                bound = self._bind(unet, controlnets, conditions.controls, texts=together, own=own)
+                self._groups.append(_BoundNetworks(_as_slice(part), *bound))
+                order += part
+        # where each sample's prediction stands among those of the groups; None: in the order of the samples
+        self._order = None if order == sorted(order) else np.argsort(order)
 
     def __call__(self, sample: Float, call: Call) -> Float:
         """Predict every row.
@@ -109,17 +106,18 @@ class Denoiser:
         timesteps = np.full(self._batch, call.timestep, self._dtype)
         predictions = []
         for group in self._groups:
-            timestep = timesteps[group.rows]
-            added = residuals(group.controls, call, sample=samples[group.rows], timestep=timestep)
-            predictions.append(group.unet(sample=inputs[group.rows], timestep=timestep, **added)["noise_pred"])
-        return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
+            timestep = timesteps[group.places]
+            added = residuals(group.controls, call, sample=samples[group.places], timestep=timestep)
+            predictions.append(group.unet(sample=inputs[group.places], timestep=timestep, **added)["noise_pred"])
+        every = predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
+        return every if self._order is None else every[self._order]
 
     def _for_each_row(self, samples: Float) -> Float:
         return np.concatenate([samples.astype(self._dtype, copy=False)] * self._copies)
 
-    def _repeated(self, rows: Iterable[Float], num_images: int) -> Float:
-        """Repeat one row of each kind for every image of the batch."""
-        return np.concatenate([np.repeat(row.astype(self._dtype, copy=False), num_images, axis=0) for row in rows])
+    def _stacked(self, rows: Iterable[Float]) -> Float:
+        """Stack inputs of one row each."""
+        return np.concatenate([row.astype(self._dtype, copy=False) for row in rows])
 
     def _bind(
         self,
@@ -137,3 +135,18 @@ class Denoiser:
             cond: Array = np.repeat(control.picture.astype(self._dtype, copy=False), count, axis=0)
             bound.append(BoundControlNet(network.bind(**known, controlnet_cond=cond), control.settings))
         return unet.bind(**texts, **own), tuple(bound)
+
+
+def _places_by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Return the places of the samples whose texts have one length, for each length: one batch attends to texts of one length.
+
+    >>> _places_by_length([77, 154, 77])
+    [[0, 2], [1]]
+    """
+    return [[place for place, each in enumerate(lengths) if each == length] for length in dict.fromkeys(lengths)]
+
+
+def _as_slice(places: list[int]) -> slice | list[int]:
+    """Return neighbouring places as a slice, which copies nothing."""
+    first, stop = places[0], places[-1] + 1
+    return slice(first, stop) if len(places) == stop - first else places

@@ -114,24 +114,46 @@ class LoadedModel:
 
     # ---- conditions and pictures
 
-    def tokenize(self, settings: Settings, limits: Limits = DEFAULT_LIMITS) -> dict[ComponentName, TokenizedPrompts]:
-        """Tokenize the prompts, within these limits, for each of the text encoders."""
+    def tokenize(self, settings: Settings, limits: Limits = DEFAULT_LIMITS) -> tuple[Mapping[ComponentName, TokenizedPrompts], ...]:
+        """Tokenize each pair of ``settings.image_texts``, within these limits, for each of the text encoders."""
         return tokenize(self.tokenizers, settings, limits)
 
     def encode(
-        self, prompts: Mapping[ComponentName, TokenizedPrompts], settings: Settings, micro: MicroConditions, rows: Sequence[Row]
-    ) -> dict[Row, dict[str, Float]]:
-        """Encode the prompts for this model's denoiser.
+        self,
+        prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]],
+        settings: Settings,
+        micro: MicroConditions,
+        rows: Sequence[Row],
+    ) -> tuple[Mapping[Row, Mapping[str, Float]], ...]:
+        """Encode prompts for this model's denoiser.
+
+        Parameters
+        ----------
+        prompts : sequence of mappings
+            Those that `tokenize` returned; each pair of texts is encoded once, as if it were alone.
 
         Returns
         -------
-        mapping from each row of the guidance to the denoiser's inputs, one row each
+        a mapping for each of ``prompts``, from each row of the guidance to the denoiser's inputs, one row each
 
         Raises
         ------
         ConfigError : the text encoders do not fit the denoiser
         """
-        empty_negative = self.model.flags.force_zeros_for_empty_prompt and not settings.negative_prompt
+        texts = settings.image_texts
+        distinct = dict(zip(texts, prompts, strict=True))
+        encoded = {pair: self._encode(each, pair[1], settings, micro, rows) for pair, each in distinct.items()}
+        return tuple(encoded[pair] for pair in texts)
+
+    def _encode(
+        self,
+        prompts: Mapping[ComponentName, TokenizedPrompts],
+        negative_prompt: str,
+        settings: Settings,
+        micro: MicroConditions,
+        rows: Sequence[Row],
+    ) -> dict[Row, dict[str, Float]]:
+        empty_negative = self.model.flags.force_zeros_for_empty_prompt and not negative_prompt
         encoded: dict[Row, dict[str, Float]] = {}
         for group in groups_of_rows(prompts, rows, settings):
             texts = [

@@ -56,8 +56,8 @@ class Resolved:
     noise : RunNoise
     latents_shape : (C, h, w)
         Of one image.
-    prompts : tuple of mappings from text encoder to TokenizedPrompts
-        For the base model, and for the refiner where there is one.
+    prompts : tuple of tuples of mappings from text encoder to TokenizedPrompts
+        For the base model, and for the refiner where there is one: a mapping for each pair of ``settings.image_texts``.
     sizes : MicroConditions
     inpaint : InpaintPictures or None
     controls : tuple of Control
@@ -73,7 +73,7 @@ class Resolved:
     guidance: Guidance
     noise: RunNoise
     latents_shape: tuple[int, int, int]
-    prompts: tuple[Mapping[ComponentName, TokenizedPrompts], ...]
+    prompts: tuple[tuple[Mapping[ComponentName, TokenizedPrompts], ...], ...]
     sizes: MicroConditions
     inpaint: InpaintPictures | None
     controls: tuple[Control, ...]
@@ -82,7 +82,7 @@ class Resolved:
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seed of each image."""
-        return tuple(self.settings.seed + k for k in range(self.settings.num_images))
+        return self.settings.image_seeds
 
     @property
     def finish(self) -> "Callable[[Image], Image] | None":
@@ -213,9 +213,10 @@ def _settings(
     )
 
 
-def _truncated(prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]]) -> tuple[str, str]:
-    *_, last = prompts[0].values()
-    return last.truncated
+def _truncated(prompts: Sequence[Sequence[Mapping[ComponentName, TokenizedPrompts]]]) -> tuple[str, str]:
+    """Return what is cut off from the prompt and from the negative prompt: of the first image of which something is."""
+    each = [list(of_image.values())[-1].truncated for of_image in prompts[0]]
+    return next((texts[0] for texts in each if texts[0]), ""), next((texts[1] for texts in each if texts[1]), "")
 
 
 def _seed(seed: int | None, rng: NoiseChoice) -> int:

@@ -108,6 +108,9 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
     "vae_tiling": Flag(),
     "safety_checker": Flag(),
     "weights": _TEXTS,
+    "prompts": ListOf(_TEXT),
+    "negative_prompts": ListOf(_TEXT),
+    "seeds": ListOf(Integer()),
 }
 
 _DIGEST = _Digest()

@@ -1,7 +1,7 @@
 """Every setting that determines a picture, in one frozen record that can be stored and played back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,6 +81,11 @@ class Settings:
         Whether a safety checker inspected the pictures.
     weights : mapping
         A fingerprint of each component's weights: :func:`sdrt.models.fingerprint.fingerprint`.
+    prompts, negative_prompts : tuple of str
+        Those of each image, where the call passed a list; ``prompt`` and ``negative_prompt`` are then the first. Empty: all images share
+        one.
+    seeds : tuple of int
+        The same for seeds.
     """
 
     prompt: str
@@ -116,6 +121,9 @@ class Settings:
     vae_tiling: bool = False
     safety_checker: bool = False
     weights: Mapping[str, str] = field(default_factory=dict)
+    prompts: tuple[str, ...] = ()
+    negative_prompts: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         own = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -126,6 +134,49 @@ class Settings:
             if unknown := sorted(held.keys() - kinds.keys()):
                 raise ConfigError(f"a record's {group} must be among {', '.join(kinds)}, got {shown(', '.join(unknown))}; {_REPAIR}")
             read_values("a record's ", held, kinds, _REPAIR)
+
+        for name, first in (("prompts", self.prompt), ("negative_prompts", self.negative_prompt), ("seeds", self.seed)):
+            if (each := getattr(self, name)) and (len(each) != self.num_images or each[0] != first):
+                raise ConfigError(f"a record's {name} must be one for each of its {self.num_images} images, got {shown(each)}; {_REPAIR}")
+
+    # ---- the images of the call
+
+    @property
+    def image_seeds(self) -> tuple[int, ...]:
+        """The seed of each image."""
+        return self.seeds or tuple(self.seed + k for k in range(self.num_images))
+
+    @property
+    def image_texts(self) -> tuple[tuple[str, str], ...]:
+        """The prompt and the negative prompt of each image; one pair where all images share them."""
+        if not self.prompts and not self.negative_prompts:
+            return ((self.prompt, self.negative_prompt),)
+        prompts, negatives = (
+            self.prompts or (self.prompt,) * self.num_images,
+            self.negative_prompts or (self.negative_prompt,) * self.num_images,
+        )
+        return tuple(zip(prompts, negatives, strict=True))
+
+    def alone(self, index: int) -> Self:
+        """Return the settings that draw one image of the call alone, where each image has a noise stream of its own.
+
+        Parameters
+        ----------
+        index : int, 0 <= index < num_images
+        """
+        seed, texts = self.image_seeds[index], self.image_texts
+        prompt, negative_prompt = texts[index if len(texts) > 1 else 0]
+        return replace(
+            self,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            seed=seed,
+            num_images=1,
+            sampler_seed=None if self.sampler_seed is None else self.sampler_seed + seed - self.seed,
+            prompts=(),
+            negative_prompts=(),
+            seeds=(),
+        )
 
     # ---- as JSON
 
@@ -225,6 +276,8 @@ class Settings:
             raise ConfigError(f"streams must be ones that the record shares, got {', '.join(needless)} too; leave it out")
         shared = {name: recorded_stream(name, state, streams.get(name)) for name, state in self.shared_streams.items()}
         plain = {name: getattr(self, name) for name in PLAIN_OPTIONS}
+        lists = {"prompt": self.prompts, "negative_prompt": self.negative_prompts, "seed": self.seeds}
+        plain |= {name: list(each) for name, each in lists.items() if each}
         if self.seed < 0:
             # that of a stream which was passed as an object, and has it in its state
             del plain["seed"]

@@ -68,7 +68,7 @@ def ask(network: CheckedNetwork, conditions: Conditions, rows: tuple[Row, ...], 
 @pytest.mark.parametrize("sequential", [False, True])
 def test_the_batch_holds_the_rows_of_the_guidance_in_its_order(rows: tuple[Row, ...], sequential: bool) -> None:
     network, notes = unet()
-    predictions = ask(network, Conditions(TEXTS), rows, sequential)
+    predictions = ask(network, Conditions([TEXTS]), rows, sequential)
     expected = [VALUES[row] for row in rows for _ in range(3)]
     assert predictions.mean(axis=(1, 2, 3)).tolist() == expected
     assert [len(note["sample"]) for note in notes] == ([1] * len(expected) if sequential else [len(expected)])
@@ -79,14 +79,14 @@ def test_the_batch_holds_the_rows_of_the_guidance_in_its_order(rows: tuple[Row, 
 
 def test_what_the_unet_alone_is_told_is_one_row_for_all() -> None:
     network, notes = unet(spec("timestep_cond", None, 2))
-    ask(network, Conditions(TEXTS, {"timestep_cond": np.array([[1.0, 2.0]])}), ("negative", "prompt"))
+    ask(network, Conditions([TEXTS], {"timestep_cond": np.array([[1.0, 2.0]])}), ("negative", "prompt"))
     np.testing.assert_array_equal(notes[0]["timestep_cond"], np.tile(np.array([1, 2], np.float32), (6, 1)))
 
 
 def test_channels_stand_behind_each_images_sample() -> None:
     network, notes = unet()
     channels = normal(1, 3, 5, 6, 4)
-    ask(network, Conditions(TEXTS, channels=channels), ("negative", "prompt"))
+    ask(network, Conditions([TEXTS], channels=channels), ("negative", "prompt"))
     np.testing.assert_array_equal(notes[0]["sample"][:, 4:], np.concatenate([channels, channels]))
 
 
@@ -96,7 +96,7 @@ def test_controlnets_see_the_plain_sample_and_add_up_with_their_scales(sequentia
     nets = [controlnet() for _ in range(2)]
     picture = normal(2, 1, 3, 48, 32)
     controls = [Control(picture, ControlSettings(conditioning_scale=scale)) for scale in (0.5, 2.0)]
-    conditions = Conditions(TEXTS, channels=normal(1, 3, 5, 6, 4), controls=controls)
+    conditions = Conditions([TEXTS], channels=normal(1, 3, 5, 6, 4), controls=controls)
     ask(network, conditions, ("negative", "prompt"), sequential, controlnets=[net for net, _ in nets])
     for _, seen in nets:
         for note in seen:
@@ -111,6 +111,26 @@ def test_a_controlnet_acts_within_its_share_of_the_run(start: float, end: float,
     network, notes = unet()
     net, seen = controlnet()
     control = Control(normal(2, 1, 3, 48, 32), ControlSettings(guidance_start=start, guidance_end=end))
-    ask(network, Conditions(TEXTS, controls=[control]), ("prompt",), controlnets=[net])
+    ask(network, Conditions([TEXTS], controls=[control]), ("prompt",), controlnets=[net])
     assert bool(seen) is acts
     assert ("additional_residual_0" in notes[0]) is acts
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_each_image_has_texts_of_its_own_whatever_their_lengths(sequential: bool) -> None:
+    """Six samples of two lengths: each prediction comes back at its own place."""
+    notes: list[dict[str, Array]] = []
+    signature = Signature((*COMMON[:2], spec("encoder_hidden_states", None, None, 5)), (spec("noise_pred", None, 4, 6, 4),))
+    network = CheckedNetwork("unet", Watched(signature, ("noise_pred",), notes))
+    lengths = {"negative": (7, 7, 14), "prompt": (14, 7, 7)}
+    texts: list[Mapping[Row, Mapping[str, Array]]] = [
+        {row: {"encoder_hidden_states": np.full((1, lengths[row][k], 5), VALUES[row] + 10 * k, np.float32)} for row in VALUES}
+        for k in range(3)
+    ]
+    rows: tuple[Row, ...] = ("negative", "prompt")
+    predictions = ask(network, Conditions(texts), rows, sequential)
+    assert predictions.mean(axis=(1, 2, 3)).tolist() == [VALUES[row] + 10 * k for row in rows for k in range(3)]
+    assert [len(note["sample"]) for note in notes] == ([1] * 6 if sequential else [4, 2])
+    seen = np.concatenate([note["sample"] for note in notes])
+    samples = np.concatenate([normal(0, 3, 4, 6, 4)] * 2)
+    np.testing.assert_array_equal(seen, samples[[0, 1, 4, 5, 2, 3]])

@@ -48,8 +48,12 @@ class TokenizedPrompts:
 
 def tokenize(
     tokenizers: Mapping[ComponentName, ClipTokenizer], settings: Settings, limits: Limits = DEFAULT_LIMITS
-) -> dict[ComponentName, TokenizedPrompts]:
-    """Tokenize prompt and negative prompt for each text encoder, as the program that ``settings.compat`` names does.
+) -> tuple[dict[ComponentName, TokenizedPrompts], ...]:
+    """Tokenize prompts and negative prompts for each text encoder, as the program that ``settings.compat`` names does.
+
+    Returns
+    -------
+    one mapping for each pair of ``settings.image_texts``
 
     Raises
     ------
@@ -59,12 +63,15 @@ def tokenize(
     def chunks(text: str, tokenizer: ClipTokenizer) -> Chunks:
         return chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts, limits)  # type: ignore[arg-type]
 
-    prompts = {}
+    texts = settings.image_texts
+    prompts: dict[tuple[str, str], dict[ComponentName, TokenizedPrompts]] = {pair: {} for pair in texts}
     for component, own in tokenizers.items():
         tokenizer = in_dialect(own, settings.compat, first=component == "text_encoder")
-        rows: dict[Row, Chunks] = {"negative": chunks(settings.negative_prompt, tokenizer), "prompt": chunks(settings.prompt, tokenizer)}
-        prompts[component] = TokenizedPrompts(rows, chunks("", tokenizer))
-    return prompts
+        empty = chunks("", tokenizer)
+        for pair, of_pair in prompts.items():
+            rows: dict[Row, Chunks] = {"negative": chunks(pair[1], tokenizer), "prompt": chunks(pair[0], tokenizer)}
+            of_pair[component] = TokenizedPrompts(rows, empty)
+    return tuple(prompts[pair] for pair in texts)
 
 
 def groups_of_rows(prompts: Mapping[ComponentName, TokenizedPrompts], rows: Sequence[Row], settings: Settings) -> list[tuple[Row, ...]]:

@@ -13,11 +13,63 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.rng import BaseStream, BrownianTree, NoiseStream, stream
+from sdrt.rng.variation import centred, slerp
 from sdrt.schedulers import Plan
 
-__all__ = ["NoiseChoice", "RunNoise", "choice_name", "open_noise", "shared_states"]
+__all__ = ["NoiseChoice", "RunNoise", "Variation", "choice_name", "open_noise", "shared_states"]
 
 NoiseChoice: TypeAlias = str | NoiseStream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How the first noise of each image is varied.
+
+    Parameters
+    ----------
+    subseed : int
+        Image k is mixed with the noise of ``subseed + k``.
+    strength : float, 0 to 1
+        The share of that noise.
+    resize_from : (h, w) in latents, or None
+        The size whose noise stands in the middle of the image's.
+    """
+
+    subseed: int
+    strength: float
+    resize_from: tuple[int, int] | None
+
+    def streams(self, name: str, seeds: Sequence[int]) -> "_VariedStreams":
+        """Open the streams that a variation of these seeds draws from besides the images' own."""
+        origins = tuple(stream(name, seed) for seed in seeds) if self.resize_from else ()
+        others = tuple(stream(name, self.subseed + k) for k in range(len(seeds))) if self.strength else ()
+        return _VariedStreams(self, origins, others)
+
+
+@dataclass(frozen=True, eq=False)
+class _VariedStreams:
+    """The streams of a variation: they stand where the image's own stream stands, so that strength 1 is the noise of the other seed."""
+
+    variation: Variation
+    origins: tuple[NoiseStream, ...]
+    others: tuple[NoiseStream, ...]
+
+    def advance(self, shape: tuple[int, ...]) -> None:
+        """Skip what the images' own streams have drawn for another purpose."""
+        for each in (*self.origins, *self.others):
+            each.normal(shape)
+
+    def varied(self, noise: Float) -> Float:
+        """Return the first noise of each image, float32[n,C,h,w], varied."""
+        shape = noise.shape[1:]
+        size = (shape[0], *(self.variation.resize_from or shape[1:]))
+        images = []
+        for k, own in enumerate(noise):
+            first = own if size == shape else self.origins[k].normal(size)
+            if self.others:
+                first = slerp(first, self.others[k].normal(size), self.variation.strength)
+            images.append(first if size == shape else centred(first, own))
+        return np.stack(images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,19 +85,25 @@ class RunNoise:
     num_images : int
     brownian_seeds : ints
         The seeds of the Brownian paths, for samplers whose noise is an increment of one.
+    variation : _VariedStreams or None
+        What the first noise is mixed with; None: nothing.
     """
 
     initial: tuple[NoiseStream, ...]
     fresh: tuple[NoiseStream, ...]
     num_images: int
     brownian_seeds: tuple[int, ...]
+    variation: _VariedStreams | None = None
 
     def latents(self, shape: tuple[int, ...]) -> Float:
         """Draw unit noise for every image: float32[n, *shape]."""
-        return _draw(self.initial, self.num_images, shape)
+        noise = _draw(self.initial, self.num_images, shape)
+        return noise if self.variation is None else self.variation.varied(noise)
 
     def posterior(self, shape: tuple[int, ...]) -> Float:
         """Draw the noise of a VAE posterior for every image, right after the latents as diffusers does: float32[n, *shape]."""
+        if self.variation is not None:
+            self.variation.advance(shape)
         return _draw(self.initial, self.num_images, shape)
 
     def paths(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...] | None = None) -> BrownianTree | None:
@@ -62,32 +120,44 @@ class RunNoise:
         return _draw(self.fresh, self.num_images, shape) if paths is None else paths.normal_between(*plan.intervals[index])
 
 
-def open_noise(rng: NoiseChoice, sampler_rng: NoiseChoice | None, seed: int, sampler_seed: int | None, num_images: int) -> RunNoise:
+def open_noise(
+    rng: NoiseChoice,
+    sampler_rng: NoiseChoice | None,
+    seed: int | Sequence[int],
+    sampler_seed: int | None,
+    num_images: int,
+    variation: Variation | None = None,
+) -> RunNoise:
     """Open the streams of a run.
 
     Parameters
     ----------
     rng : str or stream
-        A name: image k draws from the stream of ``seed + k``. A stream: all images draw from this one object and advance it.
+        A name: image k draws from the stream of its seed. A stream: all images draw from this one object and advance it.
     sampler_rng : str, stream or None
         The same for the sampler's noise; None: it continues the image's own stream.
+    seed : int, or one for each image
+        One: image k has ``seed + k``.
     sampler_seed : int or None
-        The seed of the second stream; None: ``seed``. A second stream of the same name and seed would repeat the latents as noise, so the
-        sampler continues the image's stream then too.
+        The seed of the first image's second stream, those of the others at the distance of their seeds; None: the image's. A second stream
+        of the same name and seed would repeat the latents as noise, so the sampler continues the image's stream then too.
+    num_images : int
+    variation : Variation or None
 
     Raises
     ------
     ConfigError : an unknown name, or a seed beside a stream that has one
     """
-    initial = _open(rng, seed, num_images)
-    second = seed if sampler_seed is None else sampler_seed
+    seeds = tuple(seed + k for k in range(num_images)) if isinstance(seed, int) else tuple(seed)
+    initial = _open(rng, seeds)
+    second = seeds if sampler_seed is None else _second_seeds(sampler_seed, seeds)
     if isinstance(sampler_rng, str) or (sampler_rng is None and sampler_seed is not None):
         name = sampler_rng if isinstance(sampler_rng, str) else rng
         if not isinstance(name, str):
             raise ConfigError(
                 f"sampler_seed must come with a named stream, got rng as a {name.name!r} stream object; name one with sampler_rng"
             )
-        fresh = initial if (name, second) == (rng, seed) else _open(name, second, num_images)
+        fresh = initial if (name, second) == (rng, seeds) else _open(name, second)
     elif sampler_rng is None:
         fresh = initial
     elif sampler_seed is not None:
@@ -96,7 +166,20 @@ def open_noise(rng: NoiseChoice, sampler_rng: NoiseChoice | None, seed: int, sam
         )
     else:
         fresh = (sampler_rng,)
-    return RunNoise(initial, fresh, num_images, tuple(second + k for k in range(num_images)))
+    if variation is not None and not isinstance(rng, str):
+        raise ConfigError(f"a variation needs a named stream, got rng as a {rng.name!r} stream object; name one with rng")
+    varied = variation.streams(rng, seeds) if variation is not None and isinstance(rng, str) else None
+    return RunNoise(initial, fresh, num_images, second, varied)
+
+
+def _second_seeds(sampler_seed: int, seeds: Sequence[int]) -> tuple[int, ...]:
+    second = tuple(sampler_seed + seed - seeds[0] for seed in seeds)
+    if min(second) < 0:
+        raise ConfigError(
+            f"sampler_seed must be at least {sampler_seed - min(second)} for these seeds, got {sampler_seed}; each image's has the "
+            "distance of its seed from the first one's"
+        )
+    return second
 
 
 def choice_name(choice: NoiseChoice | None) -> str | None:
@@ -110,10 +193,8 @@ def shared_states(**choices: NoiseChoice | None) -> dict[str, Any]:
     return {key: each.state if isinstance(each, BaseStream) else {"stream": each.name, "seed": each.seed} for key, each in streams.items()}
 
 
-def _open(choice: NoiseChoice, seed: int, num_images: int) -> tuple[NoiseStream, ...]:
-    if not isinstance(choice, str):
-        return (choice,)
-    return tuple(stream(choice, seed + k) for k in range(num_images))
+def _open(choice: NoiseChoice, seeds: Sequence[int]) -> tuple[NoiseStream, ...]:
+    return tuple(stream(choice, seed) for seed in seeds) if isinstance(choice, str) else (choice,)
 
 
 def _draw(streams: Sequence[NoiseStream], num_images: int, shape: tuple[int, ...]) -> Float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sdrt.values import Anything, Choice, Either, Integer, Kind, ListOf, Number, RefusedError, Text
 
-__all__ = ["NUMERICS", "OPTION_KINDS", "PROMPT"]
+__all__ = ["COLOUR", "NUMERICS", "OPTION_KINDS", "PROMPT"]
 
 NUMERICS = Choice("float32", "float64")
 
@@ -25,16 +25,35 @@ class _NoiseSource(Kind[Any]):
         return value
 
 
+class _Colour(Kind[str]):
+    """A colour by its name, by its red, green and blue as text, or as three numbers; returned as #rrggbb."""
+
+    def describe(self) -> str:
+        return "a colour: a name as in CSS, #rrggbb, or (red, green, blue)"
+
+    def convert(self, value: object) -> str:
+        from PIL.ImageColor import getrgb
+
+        if isinstance(value, str):
+            try:
+                value = getrgb(str(value))
+            except ValueError:
+                raise RefusedError from None
+        return "#{:02x}{:02x}{:02x}".format(*_CHANNELS.convert(value))
+
+
 def _one_or_each(number: Number) -> Kind[Any]:
     """One number for all ControlNets, or one for each."""
     return Either(number, ListOf(number, minimum=1, maximum=1_000))
 
 
+_CHANNELS = ListOf(Integer(minimum=0, maximum=255), minimum=3, maximum=3)
 _SIZE = ListOf(Integer(minimum=0, maximum=10**9), minimum=2, maximum=2)
 _OFFSET = ListOf(Integer(minimum=-(10**9), maximum=10**9), minimum=2, maximum=2)
 _FRACTION = Number(minimum=0, maximum=1)
 
 PROMPT = Text(length=None)
+COLOUR = _Colour()
 
 OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "seed": Integer(minimum=-1),  # each stream has a range of its own

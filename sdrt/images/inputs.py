@@ -12,7 +12,8 @@ import numpy as np
 
 from sdrt.arrays import F32, U8
 from sdrt.errors import ImageError
-from sdrt.images.modes import alpha, check_image, check_mode, is_wide, self_contained, to_colours, wide_values
+from sdrt.images.modes import WHITE, alpha, check_image, check_mode, is_wide, self_contained, to_colours, wide_values
+from sdrt.images.sizes import Resize, scaled
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,18 +24,26 @@ __all__ = ["Picture", "digest", "size_of", "to_mask", "to_soft_mask", "to_unit"]
 Picture: TypeAlias = Union["Image", U8]
 
 
-def to_unit(name: str, picture: Picture, height: int, width: int) -> F32:
-    """Return a picture as RGB in [0, 1], resized: f32[1,3,height,width]; before white where it is transparent.
+def to_unit(name: str, picture: Picture, height: int, width: int, resize: Resize = "stretch", background: str = WHITE) -> F32:
+    """Return a picture as RGB in [0, 1], scaled: f32[1,3,height,width].
+
+    Parameters
+    ----------
+    resize : "stretch", "crop" or "fit"
+        See :func:`sdrt.images.sizes.scaled`.
+    background : str, as #rrggbb
+        The colour behind a transparent picture.
 
     Raises
     ------
     ImageError : neither a PIL image nor an array of bytes, or one that cannot be read
     """
     image = _open(name, picture)
-    if is_wide(image):
-        return np.repeat(_resized_values(name, image, height, width)[None, None], 3, axis=1)
-    pixels = np.asarray(_resized(to_colours(image), height, width).convert("RGB"), np.float32) / np.float32(255)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+    wide = is_wide(image)
+    image = scaled(_wide(name, image) if wide else to_colours(image, background), height, width, resize)
+    if wide:
+        return np.repeat(_values(image)[None, None], 3, axis=1)
+    return np.ascontiguousarray(_values(image.convert("RGB")).transpose(2, 0, 1)[None])
 
 
 def size_of(name: str, picture: Picture) -> tuple[int, int]:
@@ -48,26 +57,35 @@ def size_of(name: str, picture: Picture) -> tuple[int, int]:
     return height, width
 
 
-def to_mask(name: str, picture: Picture, height: int, width: int) -> F32:
-    """Return a picture as a mask, resized: f32[1,1,height,width], 1 for pixels of at least half white, else 0; see :func:`to_soft_mask`."""
-    return (to_soft_mask(name, picture, height, width) >= 0.5).astype(np.float32)
+def to_mask(name: str, picture: Picture, height: int, width: int, resize: Resize = "stretch", of: tuple[int, int] | None = None) -> F32:
+    """Return a picture as a mask: f32[1,1,height,width], 1 for pixels of at least half white, else 0; see :func:`to_soft_mask`."""
+    return (to_soft_mask(name, picture, height, width, resize, of) >= 0.5).astype(np.float32)
 
 
-def to_soft_mask(name: str, picture: Picture, height: int, width: int) -> F32:
-    """Return a picture as a soft mask, resized: f32[1,1,height,width], how white each pixel is, from 0 to 1.
+def to_soft_mask(
+    name: str, picture: Picture, height: int, width: int, resize: Resize = "stretch", of: tuple[int, int] | None = None
+) -> F32:
+    """Return a picture as a soft mask, scaled: f32[1,1,height,width], how white each pixel is, from 0 to 1.
 
     Of a picture that is transparent anywhere, the opaque pixels are white.
+
+    Parameters
+    ----------
+    resize : "stretch", "crop" or "fit"
+        That of the masked picture. The borders of "fit" continue the edge of the mask, as they continue that of the picture: they are
+        redrawn where it is white, and kept where it is black.
+    of : (height, width) or None
+        The size of the masked picture. A mask of another size is stretched onto it first, so that both are cut alike.
 
     Source: stable-diffusion-webui 1.10.1 ``modules/processing.py::create_binary_mask``, for the transparent ones.
     """
     image = _open(name, picture)
-    if is_wide(image):
-        values = _resized_values(name, image, height, width)
-    else:
-        channel = alpha(image)
-        grey = _resized(to_colours(image) if channel is None else channel, height, width).convert("L")
-        values = np.asarray(grey, np.float32) / np.float32(255)
-    return np.ascontiguousarray(values[None, None])
+    channel = None if is_wide(image) else alpha(image)
+    image = _wide(name, image) if is_wide(image) else to_colours(image) if channel is None else channel
+    if of is not None and resize != "stretch":
+        image = scaled(image, *of, "stretch")
+    image = scaled(image, height, width, resize)
+    return np.ascontiguousarray(_values(image if image.mode == "F" else image.convert("L"))[None, None])
 
 
 def digest(name: str, picture: Picture) -> str:
@@ -76,18 +94,18 @@ def digest(name: str, picture: Picture) -> str:
     return hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).hexdigest()
 
 
-def _resized(image: "Image", height: int, width: int) -> "Image":
-    from PIL.Image import Resampling
-
-    return image if image.size == (width, height) else image.resize((width, height), Resampling.LANCZOS)
-
-
-def _resized_values(name: str, image: "Image", height: int, width: int) -> F32:
+def _wide(name: str, image: "Image") -> "Image":
+    """Return a picture of 16 bits with values from 0 to 1, in mode F."""
     from PIL import Image
 
+    return Image.fromarray(wide_values(name, image))
+
+
+def _values(image: "Image") -> F32:
+    """Return the values of a picture of bytes, or of mode F, as f32[H,W] or f32[H,W,3] in [0, 1]."""
+    values = np.asarray(image, np.float32)
     # Lanczos overshoots at edges; for bytes Pillow clips by itself
-    values: F32 = np.asarray(_resized(Image.fromarray(wide_values(name, image)), height, width))
-    return np.clip(values, 0, 1)
+    return np.clip(values, 0, 1) if image.mode == "F" else values / np.float32(255)
 
 
 def _open(name: str, picture: Picture) -> "Image":

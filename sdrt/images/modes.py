@@ -10,7 +10,7 @@ from sdrt.errors import ImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["alpha", "check_image", "check_mode", "is_wide", "self_contained", "to_colours", "wide_values"]
+__all__ = ["WHITE", "alpha", "check_image", "check_mode", "is_wide", "self_contained", "to_colours", "wide_values"]
 
 _COLOURS = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 _TRANSPARENT = ("LA", "PA", "RGBA", "RGBa")
@@ -19,7 +19,7 @@ _WIDE = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WIDE_MAXIMUM = 65535
 
 # What shows through transparent pixels, whose own colour nobody sees: white, as in AUTOMATIC1111's web UI.
-_BEHIND = (255, 255, 255, 255)
+WHITE = "#ffffff"
 
 
 def check_image(name: str, image: object) -> None:
@@ -68,13 +68,13 @@ def alpha(image: "Image") -> "Image | None":
     return None if channel.getextrema() == (255, 255) else channel
 
 
-def to_colours(image: "Image") -> "Image":
-    """Return a picture as RGB or L, seen before white where it is transparent; those of these modes as they are."""
+def to_colours(image: "Image", background: str = WHITE) -> "Image":
+    """Return a picture as RGB or L, seen before a colour (#rrggbb) where it is transparent; those of these modes as they are."""
     from PIL import Image
 
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, _BEHIND), image).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, background), image).convert("RGB")
     if image.mode in ("L", "RGB"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")

@@ -14,6 +14,7 @@ from PIL import Image
 from sdrt.errors import ImageError
 from sdrt.images import open_picture
 from sdrt.images.inputs import digest, to_mask, to_unit
+from sdrt.images.sizes import RESIZES, Resize
 
 
 def noise(mode: str = "RGB", width: int = 12, height: int = 8, seed: int = 0) -> Image.Image:
@@ -87,6 +88,14 @@ def test_transparent_pixels_show_white_and_not_their_hidden_colour() -> None:
     np.testing.assert_array_equal(
         to_unit("image", Image.fromarray(pixels), 5, 9), to_unit("image", Image.fromarray(pixels[..., :3].copy()), 5, 9)
     )
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_a_colour_stands_behind_what_is_transparent(resize: Resize) -> None:
+    pixels = np.full((8, 12, 4), 255, np.uint8)
+    pixels[..., 3] = 51
+    got = to_unit("image", Image.fromarray(pixels), 16, 24, resize, "#ff8000")[0, :, 8, 12] * 255
+    np.testing.assert_allclose(got, [255, 128 + 25.4, 51], atol=1)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P", "L"])

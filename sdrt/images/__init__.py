@@ -1,4 +1,4 @@
-"""Pictures: conversion from floats to bytes, atomic PNG files, and the input pictures of a call."""
+"""Pictures: conversion from floats to bytes, atomic PNG files, the input pictures of a call, and what ControlNets are shown of them."""
 
 from sdrt.images.chunks import read_text
 from sdrt.images.files import picture_name, save_new_png
@@ -6,5 +6,28 @@ from sdrt.images.grid import grid
 from sdrt.images.inputs import Picture
 from sdrt.images.opening import open_picture
 from sdrt.images.png import save_png, to_bytes, to_pil
+from sdrt.images.preprocessors.canny import canny
+from sdrt.images.preprocessors.hole import with_hole
+from sdrt.images.preprocessors.scribble import scribble
+from sdrt.images.preprocessors.soft_edges import soft_edges
+from sdrt.images.preprocessors.tile import tile
+from sdrt.images.preprocessors.tones import grey, invert
 
-__all__ = ["Picture", "grid", "open_picture", "picture_name", "read_text", "save_new_png", "save_png", "to_bytes", "to_pil"]
+__all__ = [
+    "Picture",
+    "canny",
+    "grey",
+    "grid",
+    "invert",
+    "open_picture",
+    "picture_name",
+    "read_text",
+    "save_new_png",
+    "save_png",
+    "scribble",
+    "soft_edges",
+    "tile",
+    "to_bytes",
+    "to_pil",
+    "with_hole",
+]

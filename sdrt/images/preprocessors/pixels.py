@@ -1,0 +1,63 @@
+"""From a picture to the pixels that a pre-processor reads, and from what it drew back to a picture."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdrt.arrays import F32, U8
+from sdrt.images.inputs import Picture, size_of, to_unit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["blurred", "luma", "picture_of", "pixels_of"]
+
+# ITU-R BT.601, as Pillow and OpenCV weigh colours
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def pixels_of(picture: Picture) -> U8:
+    """Return the pixels of a picture at its own size: u8[H,W,3], before white where it is transparent.
+
+    Raises
+    ------
+    ImageError : neither a PIL image nor an array of bytes, or one that cannot be read
+    """
+    unit = to_unit("picture", picture, *size_of("picture", picture))
+    pixels: U8 = np.rint(unit[0].transpose(1, 2, 0) * 255).astype(np.uint8)
+    return pixels
+
+
+def picture_of(pixels: U8) -> "Image":
+    """Return u8[H,W] or u8[H,W,3] as a PIL image."""
+    from PIL import Image
+
+    return Image.fromarray(pixels)
+
+
+def luma(pixels: U8) -> F32:
+    """Return how light each pixel is: f32[H,W] in [0, 255]."""
+    light: F32 = pixels @ _LUMA
+    return light
+
+
+def blurred(values: F32, sigma: float) -> F32:
+    """Convolve with a Gaussian of a deviation in pixels, cut off at four of them; the edges are repeated.
+
+    Parameters
+    ----------
+    values : f32[H,W] or f32[H,W,C]
+    sigma : float
+    """
+    radius = max(1, round(4 * sigma))
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    weights = (weights / weights.sum()).astype(np.float32)
+    for axis in (0, 1):
+        padding = [(radius, radius) if each == axis else (0, 0) for each in range(values.ndim)]
+        padded, length = np.pad(values, padding, "edge"), values.shape[axis]
+        shifted = (padded[start : start + length] if axis == 0 else padded[:, start : start + length] for start in range(len(weights)))
+        total, term = np.zeros_like(values), np.empty_like(values)
+        for weight, part in zip(weights, shifted, strict=True):
+            total += np.multiply(part, weight, out=term)
+        values = total
+    return values

@@ -5,6 +5,7 @@ from sdrt.images.files import picture_name, save_new_png
 from sdrt.images.grid import grid
 from sdrt.images.inputs import Picture
 from sdrt.images.opening import open_picture
+from sdrt.images.outpainting import outpaint
 from sdrt.images.png import save_png, to_bytes, to_pil
 from sdrt.images.preprocessors.canny import canny
 from sdrt.images.preprocessors.hole import with_hole
@@ -20,6 +21,7 @@ __all__ = [
     "grid",
     "invert",
     "open_picture",
+    "outpaint",
     "picture_name",
     "read_text",
     "save_new_png",

@@ -18,7 +18,7 @@ from sdrt.images.sizes import Resize, scaled
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Picture", "digest", "size_of", "to_mask", "to_soft_mask", "to_unit"]
+__all__ = ["Picture", "digest", "size_of", "to_mask", "to_rgb", "to_soft_mask", "to_unit"]
 
 # A PIL image, or u8[H,W], u8[H,W,3]. Union and not |: the name is a value at run time, Image is not.
 Picture: TypeAlias = Union["Image", U8]
@@ -44,6 +44,16 @@ def to_unit(name: str, picture: Picture, height: int, width: int, resize: Resize
     if wide:
         return np.repeat(_values(image)[None, None], 3, axis=1)
     return np.ascontiguousarray(_values(image.convert("RGB")).transpose(2, 0, 1)[None])
+
+
+def to_rgb(name: str, picture: Picture, background: str = WHITE) -> "Image":
+    """Return a picture as RGB of 8 bits, in its own size and upright; see :func:`to_unit`."""
+    from PIL import Image
+
+    image = _open(name, picture)
+    if is_wide(image):
+        image = Image.fromarray(np.rint(wide_values(name, image) * 255).astype(np.uint8))
+    return to_colours(image, background).convert("RGB")
 
 
 def size_of(name: str, picture: Picture) -> tuple[int, int]:

@@ -23,13 +23,13 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command = commands.add_parser(
         "inspect",
         help="show the settings inside a picture, or what a Core ML package holds",
-        description="Show the settings inside a PNG, or the inputs, outputs, operations, precision and size of a Core ML package.",
+        description="Show the settings inside a picture, or the inputs, outputs, operations, precision and size of a Core ML package.",
     )
     command.add_argument(
         "file",
         type=a_path,
         metavar="FILE",
-        help="a PNG of sdrt, or of another tool that writes 'parameters'; or a .mlpackage, .mlmodelc or .mlmodel",
+        help="a picture of sdrt, or of another tool that writes 'parameters'; or a .mlpackage, .mlmodelc or .mlmodel",
     )
     command.add_argument("--json", action="store_true", help="print JSON (pictures of sdrt, and packages)")
     command.set_defaults(run=run)
@@ -40,11 +40,11 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises
     ------
-    ImageError : no PNG, or one without settings
+    ImageError : no picture, or one without settings
     ModelError : a damaged package
     """
     from sdrt.images import read_text
-    from sdrt.records import read_png_record
+    from sdrt.records import read_record
 
     file: Path = arguments.file
     if file.suffix in _PACKAGES:
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     text = read_text(file)
     if "sdrt" in text or arguments.json:
-        record = read_png_record(file)
+        record = read_record(file)
         say(*(_json(record) if arguments.json else _table(record)))
     elif text:
         for key, value in text.items():

@@ -39,15 +39,15 @@ class Recorded:
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """Read the record inside a PNG.
+        """Read the record inside a picture.
 
         Raises
         ------
-        ImageError, ConfigError : as ``Settings.from_png``
+        ImageError, ConfigError : as ``Settings.from_file``
         """
-        from sdrt.records import Settings, read_png_record
+        from sdrt.records import Settings, read_record
 
-        record = read_png_record(file)
+        record = read_record(file)
         return cls(file, Settings.from_dict(record), record.get("image"))
 
     def choice(self, given: ModelChoice) -> ModelChoice:

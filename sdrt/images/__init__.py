@@ -1,7 +1,6 @@
-"""Pictures: conversion from floats to bytes, atomic PNG files, the input pictures of a call, and what ControlNets are shown of them."""
+"""Pictures: conversion from floats to bytes, atomic files, the input pictures of a call, and what ControlNets are shown of them."""
 
-from sdrt.images.chunks import read_text
-from sdrt.images.files import picture_name, save_new_png
+from sdrt.images.files import picture_name, save_new_picture, save_new_png
 from sdrt.images.grid import grid
 from sdrt.images.inputs import Picture
 from sdrt.images.opening import open_picture
@@ -13,6 +12,8 @@ from sdrt.images.preprocessors.scribble import scribble
 from sdrt.images.preprocessors.soft_edges import soft_edges
 from sdrt.images.preprocessors.tile import tile
 from sdrt.images.preprocessors.tones import grey, invert
+from sdrt.images.saving import save_picture
+from sdrt.images.text import read_text
 
 __all__ = [
     "Picture",
@@ -24,7 +25,9 @@ __all__ = [
     "outpaint",
     "picture_name",
     "read_text",
+    "save_new_picture",
     "save_new_png",
+    "save_picture",
     "save_png",
     "scribble",
     "soft_edges",

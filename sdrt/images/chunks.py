@@ -11,15 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdrt.errors import ImageError
-from sdrt.images.source import opened
-from sdrt.limits import DEFAULT_LIMITS, Limits
+from sdrt.limits import Limits
 
-__all__ = ["SIGNATURE", "Chunk", "chunks", "inflate", "read_text"]
+__all__ = ["SIGNATURE", "Chunk", "chunk_text", "chunks", "inflate"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-# How files of other kinds begin, for a message.
-_OTHERS = {b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"RIFF": "WebP"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Chunk:
 
 
 def chunks(path: Path, stream: BinaryIO, size: int) -> Iterator[Chunk]:
-    """Yield the chunks of a PNG in order, reading their heads alone; the last is ``IEND``.
+    """Yield the chunks of a PNG in order, behind its signature, reading their heads alone; the last is ``IEND``.
 
     Parameters
     ----------
@@ -54,13 +50,8 @@ def chunks(path: Path, stream: BinaryIO, size: int) -> Iterator[Chunk]:
 
     Raises
     ------
-    ImageError : no PNG, or one that is cut off
+    ImageError : it is cut off
     """
-    stream.seek(0)
-    begins = stream.read(len(SIGNATURE))
-    if begins != SIGNATURE:
-        found = next((name for magic, name in _OTHERS.items() if begins.startswith(magic)), "another kind of file")
-        raise ImageError(f"{path}: must be a PNG, got {found}; sdrt writes its settings into PNG files alone")
     place, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         stream.seek(place)
@@ -72,34 +63,34 @@ def chunks(path: Path, stream: BinaryIO, size: int) -> Iterator[Chunk]:
         place += length + 12
 
 
-def read_text(file: str | Path, limits: Limits = DEFAULT_LIMITS) -> dict[str, str]:
+def chunk_text(path: Path, stream: BinaryIO, size: int, limits: Limits) -> dict[str, str]:
     """Return the text chunks of a PNG; of two with one key, the last.
 
     Parameters
     ----------
-    file : Path
+    path, stream, size
+        As of `chunks`.
     limits : Limits
         ``json_bytes`` bounds all text together.
 
     Raises
     ------
-    ImageError : the file is missing, is no PNG, or is damaged; more text than the limit
+    ImageError : the file is damaged; more text than the limit
     """
     text: dict[str, str] = {}
     left = limits.json_bytes
-    with opened(file, limits) as (path, stream, size):
-        for chunk in chunks(path, stream, size):
-            if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
-                continue
-            if chunk.length > left:
-                raise _too_much(path, limits)
-            stream.seek(chunk.start)
-            data, checksum = stream.read(chunk.length), stream.read(4)
-            if zlib.crc32(data, zlib.crc32(chunk.kind)).to_bytes(4, "big") != checksum:
-                raise _damaged(path, "a wrong checksum of a text")
-            key, value = _decode(path, chunk.kind, data, left, limits)
-            left -= len(value)
-            text[key] = value
+    for chunk in chunks(path, stream, size):
+        if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            continue
+        if chunk.length > left:
+            raise _too_much(path, limits)
+        stream.seek(chunk.start)
+        data, checksum = stream.read(chunk.length), stream.read(4)
+        if zlib.crc32(data, zlib.crc32(chunk.kind)).to_bytes(4, "big") != checksum:
+            raise _damaged(path, "a wrong checksum of a text")
+        key, value = _decode(path, chunk.kind, data, left, limits)
+        left -= len(value)
+        text[key] = value
     return text
 
 

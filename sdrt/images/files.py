@@ -1,4 +1,4 @@
-"""Files of pictures: names, whether they can be written, and saving a PNG that never replaces another file."""
+"""Files of pictures: names, whether they can be written, and saving a picture that never replaces another file."""
 
 import os
 import re
@@ -9,19 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdrt.errors import ImageError
-from sdrt.images.png import cannot_write, written_png
+from sdrt.images.saving import ENDINGS, PictureFormat, cannot_write, written
 from sdrt.values import FilePath, Integer, Text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["OTHER_PICTURES", "check_file", "check_folder", "file_name", "make_folder", "picture_name", "save_new_png"]
+__all__ = [
+    "OTHER_PICTURES",
+    "check_file",
+    "check_folder",
+    "file_name",
+    "make_folder",
+    "picture_name",
+    "save_new_picture",
+    "save_new_png",
+]
 
-# Endings that ask for something else than a PNG.
+# Endings that ask for a picture of a kind that is not written here.
 OTHER_PICTURES = frozenset(
     {
-        *(".apng", ".avif", ".bmp", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
-        *(".jpg", ".jxl", ".npy", ".npz", ".pbm", ".pdf", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".svg", ".tga", ".tif", ".tiff", ".webp"),
+        *(".apng", ".avif", ".bmp", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe"),
+        *(".jxl", ".npy", ".npz", ".pbm", ".pdf", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".svg", ".tga", ".tif", ".tiff"),
     }
 )
 
@@ -34,8 +43,8 @@ _TITLE = Text(length=None)
 _SEED = Integer(-(2**64), 2**65)
 
 
-def picture_name(title: str, seed: int) -> str:
-    """Return a file name with prompt and seed that is valid on every file system.
+def picture_name(title: str, seed: int, kind: PictureFormat = "png") -> str:
+    """Return a file name with prompt and seed that is valid on every file system, with the usual ending of its format.
 
     >>> picture_name("A red circle, 50% wide!", 93)
     'a_red_circle_50_wide.93.png'
@@ -51,7 +60,8 @@ def picture_name(title: str, seed: int) -> str:
     words = re.sub(r"[^\w-]+", "_", title.lower()).strip("_")
     # a name may have 255 bytes on most file systems, and a letter up to 4
     stem = words.encode()[:120].decode(errors="ignore").rstrip("_")
-    return _no_device(f"{stem or 'picture'}.{seed}.png")
+    ending = next(each for each, of in ENDINGS.items() if of == kind)
+    return _no_device(f"{stem or 'picture'}.{seed}{ending}")
 
 
 def file_name(file: Path, system: str = os.name) -> Path:
@@ -67,13 +77,17 @@ def _no_device(name: str) -> str:
     return f"_{name}" if _DEVICES.fullmatch(name.partition(".")[0].rstrip()) else name
 
 
-def save_new_png(image: "Image", file: Path, text: Mapping[str, str]) -> Path:
-    """Write a PNG whole or not at all, and never over another file.
+def save_new_picture(
+    image: "Image", file: Path, text: Mapping[str, str], kind: PictureFormat | None = None, quality: int | None = None
+) -> Path:
+    """Write a picture whole or not at all, and never over another file.
 
     Parameters
     ----------
     file : Path
         The preferred name; if it is taken, the first free one of ``name-2.png``, ``name-3.png``, ...
+    image, text, kind, quality
+        As of `sdrt.images.saving.written`.
 
     Returns
     -------
@@ -84,9 +98,14 @@ def save_new_png(image: "Image", file: Path, text: Mapping[str, str]) -> Path:
     ------
     ImageError : the folder does not exist, or cannot be written; no image, path or text
     """
-    file = FilePath().check("file", file, "pass the path of a PNG", ImageError)
-    with written_png(image, file, text) as temporary:
+    file = FilePath().check("file", file, "pass the path of a picture", ImageError)
+    with written(image, file, text, kind, quality) as temporary:
         return next(candidate for candidate in _numbered(file) if _put_in_place(temporary, candidate))
+
+
+def save_new_png(image: "Image", file: Path, text: Mapping[str, str]) -> Path:
+    """Write a PNG whole or not at all, and never over another file: see `save_new_picture`."""
+    return save_new_picture(image, file, text, "png")
 
 
 def make_folder(folder: str | Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """The result of a call: the images with their record."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from sdrt.arrays import Float
 from sdrt.errors import ImageError
-from sdrt.images.files import OTHER_PICTURES, make_folder, picture_name, save_new_png
+from sdrt.images.files import OTHER_PICTURES, make_folder, picture_name, save_new_picture
 from sdrt.images.grid import grid
+from sdrt.images.saving import PictureFormat, check_format, check_quality, format_of
 from sdrt.records.png_metadata import text_chunks
 from sdrt.records.settings import Settings
 from sdrt.values import FilePath, Text
@@ -16,7 +18,19 @@ from sdrt.values import FilePath, Text
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Result"]
+__all__ = ["Result", "seeds_text"]
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return the seeds of a call's images in words.
+
+    >>> seeds_text([93]), seeds_text([93, 94, 95]), seeds_text([1, 5])
+    ('seed 93', 'seeds 93 to 95', 'seeds 1, 5')
+    """
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    in_turn = all(seed == seeds[0] + k for k, seed in enumerate(seeds))
+    return f"seeds {seeds[0]} to {seeds[-1]}" if in_turn else f"seeds {', '.join(map(str, seeds))}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,8 +66,22 @@ class Result:
     flagged: tuple[bool, ...] | None = None
     step_seconds: tuple[float, ...] = ()
 
-    def save(self, folder: str | Path = ".", *, title: str | None = None) -> list[Path]:
-        """Write each image as a PNG that carries its record.
+    @property
+    def texts(self) -> list[dict[str, str]]:
+        """The texts that the file of each image carries: :func:`sdrt.records.text_chunks`."""
+        flagged = self.flagged or (None,) * len(self.images)
+        each = zip(self.seeds, flagged, strict=bool(self.images))
+        return [text_chunks(self.settings, seed, is_flagged, index=k) for k, (seed, is_flagged) in enumerate(each)]
+
+    def save(
+        self,
+        folder: str | Path = ".",
+        *,
+        title: str | None = None,
+        format: PictureFormat = "png",  # noqa: A002 -- as Pillow calls it
+        quality: int | None = None,
+    ) -> list[Path]:
+        """Write each image as a file that carries its record.
 
         A file is written whole or not at all, and never replaces another: after ``a_red_circle.93.png``
         comes ``a_red_circle.93-2.png``.
@@ -63,7 +91,11 @@ class Result:
         folder : str or Path
             Created if it does not exist.
         title : str, optional
-            The beginning of each name, before the image's seed. None: the prompt.
+            The beginning of each name, before the image's seed. None: the image's prompt.
+        format : "png", "jpeg" or "webp"
+            JPEG and WebP lose a little of each pixel; their record draws the picture again without loss.
+        quality : int, optional
+            Of JPEG and WebP, 1 to 100. None: 95.
 
         Returns
         -------
@@ -72,20 +104,21 @@ class Result:
 
         Raises
         ------
-        ImageError : the folder cannot be created or written, or has the name of a picture's file
+        ImageError : the folder cannot be created or written, or has the name of a picture's file; no such format or quality
         ConfigError : not a path, or not a text
         """
         place = FilePath().check("folder", folder)
-        named = self.settings.prompt if title is None else Text(length=None).check("title", title)
-        ending = place.suffix.lower()
-        if (ending == ".png" or ending in OTHER_PICTURES) and not place.is_dir():
+        named = None if title is None else Text(length=None).check("title", title)
+        kind = check_format(format)
+        check_quality(quality, kind)
+        if (format_of(place) or place.suffix.lower() in OTHER_PICTURES) and not place.is_dir():
             raise ImageError(f"folder must be a folder, got the name of a file, {place}; pass '.', and title='{place.stem}' for its name")
         make_folder(place)
-        flagged = self.flagged or (None,) * len(self.images)
-        return [
-            save_new_png(image, place / picture_name(named, seed), text_chunks(self.settings, seed, is_flagged))
-            for image, seed, is_flagged in zip(self.images, self.seeds, flagged, strict=bool(self.images))
-        ]
+        prompts = [prompt for prompt, _ in self.settings.image_texts]
+        titles = [prompts[k % len(prompts)] if named is None else named for k in range(len(self.images))]
+        names = [picture_name(*each, kind) for each in zip(titles, self.seeds, strict=bool(self.images))]
+        files = zip(self.images, names, self.texts, strict=True)
+        return [save_new_picture(image, place / name, text, quality=quality) for image, name, text in files]
 
     def _repr_png_(self) -> bytes | None:
         """Return the image, or the batch as a grid, for a notebook; None if there is no image."""
@@ -98,6 +131,5 @@ class Result:
     def __repr__(self) -> str:
         settings, count = self.settings, len(self.images)
         images = "cancelled" if self.cancelled else f"{count} image{'s' if count != 1 else ''}"
-        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
         steps = f"{settings.num_inference_steps} steps of {settings.scheduler!r}"
-        return f"Result({images}, {settings.width}x{settings.height}, {seeds}, {steps})"
+        return f"Result({images}, {settings.width}x{settings.height}, {seeds_text(self.seeds)}, {steps})"

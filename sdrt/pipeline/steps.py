@@ -12,7 +12,7 @@ from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.prepare import Drawn, draw, prepare
 from sdrt.pipeline.progress import Cancelled, OnProgress, Report
 from sdrt.pipeline.resolve import Resolved
-from sdrt.pipeline.results import Result
+from sdrt.pipeline.results import Result, seeds_text
 from sdrt.pipeline.run import denoise
 from sdrt.pipeline.step import Step
 from sdrt.records.settings import Settings
@@ -163,9 +163,8 @@ class Steps(Iterator[Step]):
         raise ConfigError("a call under way cannot be pickled or copied; keep its result, or its settings")
 
     def __repr__(self) -> str:
-        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
         state = ", cancelled" if self.cancelled else ""
-        return f"Steps({len(self._seconds)} of {self.num_steps} made, {self._resolved.settings.prompt!r}, {seeds}{state})"
+        return f"Steps({len(self._seconds)} of {self.num_steps} made, {self._resolved.settings.prompt!r}, {seeds_text(self.seeds)}{state})"
 
 
 def _walk(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) -> Generator[Step, None, None]:

@@ -1,4 +1,4 @@
-"""The JSON form of a record: its format versions, and reading it from a PNG."""
+"""The JSON form of a record: its format versions, and reading it from a picture."""
 
 import math
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError, ImageError
-from sdrt.images.png import read_text
+from sdrt.images.text import read_text
 from sdrt.json_text import parse_json
 from sdrt.printable import shown
 from sdrt.records.kinds import STREAM_KINDS
 from sdrt.records.since import drawn_otherwise
 from sdrt.values import Flag, Integer, read_values
 
-__all__ = ["FORMAT", "from_json_values", "read_png_record", "to_json_values", "upgraded"]
+__all__ = ["FORMAT", "from_json_values", "read_record", "to_json_values", "upgraded"]
 
 # 1: sdrt 0.1.0. 2: guidance_batching was cfg, no_norm was "no norm"; scheduler_options, vae_tiling and weights are new.
 # 3: "chunk" filled shorter prompts up as "pad" does; seeds could be negative; safety_checker is new.
@@ -98,12 +98,12 @@ def from_json_values(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {key: float(value) if isinstance(value, str) and value in ("inf", "-inf", "nan") else value for key, value in mapping.items()}
 
 
-def read_png_record(file: Path) -> dict[str, Any]:
-    """Return the record inside a PNG, in its original format.
+def read_record(file: Path) -> dict[str, Any]:
+    """Return the record inside a PNG, JPEG or WebP, in its original format.
 
     Raises
     ------
-    ImageError : the file is not a PNG, has no record, or has a damaged one
+    ImageError : the file is none of these, has no record, or has a damaged one
     """
     text = read_text(file)
     if "sdrt" not in text:

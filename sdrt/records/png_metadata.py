@@ -1,16 +1,17 @@
-"""Settings as text chunks of a PNG: complete JSON under ``sdrt``, and AUTOMATIC1111's plain text under ``parameters``."""
+"""Settings as texts of a picture: complete JSON under ``sdrt``, and AUTOMATIC1111's plain text under ``parameters``."""
 
 import json
 from typing import Any
 
+from sdrt.errors import ConfigError
 from sdrt.records.settings import Settings
 from sdrt.values import Instance, Integer
 
 __all__ = ["parameters_text", "text_chunks"]
 
 
-def text_chunks(settings: Settings, seed: int, flagged: bool | None = None) -> dict[str, str]:
-    """Return the text chunks of one picture.
+def text_chunks(settings: Settings, seed: int, flagged: bool | None = None, *, index: int | None = None) -> dict[str, str]:
+    """Return the texts of one picture.
 
     Parameters
     ----------
@@ -21,21 +22,28 @@ def text_chunks(settings: Settings, seed: int, flagged: bool | None = None) -> d
         from one stream, the record holds the whole call, and ``image`` is the index of this picture.
     flagged : bool or None
         Whether the safety checker blackened this picture, which the record says; None if there was no checker.
+    index : int or None
+        Which image of the call the picture is; None: the first one with this seed.
 
     Raises
     ------
-    ConfigError : no settings, or no whole number
+    ConfigError : no settings, no whole number, or the seed of no image of the call
     """
     settings, seed = _checked(settings, seed)
-    alone: dict[str, Any] = settings.to_dict()
-    if not settings.shared_streams:
-        second = None if settings.sampler_seed is None else settings.sampler_seed + seed - settings.seed
-        alone |= {"seed": seed, "num_images": 1, "sampler_seed": second}
-    else:
-        alone |= {"image": seed - settings.seed}
+    index = _index(settings, seed) if index is None else Integer(0, settings.num_images - 1).check("index", index)
+    alone = settings.alone(index)
+    record: dict[str, Any] = settings.to_dict() | {"image": index} if settings.shared_streams else alone.to_dict()
     if flagged is not None:
-        alone |= {"flagged": flagged}
-    return {"parameters": parameters_text(settings, seed), "sdrt": json.dumps(alone, ensure_ascii=False, sort_keys=True, allow_nan=False)}
+        record |= {"flagged": flagged}
+    return {"parameters": parameters_text(alone, seed), "sdrt": json.dumps(record, ensure_ascii=False, sort_keys=True, allow_nan=False)}
+
+
+def _index(settings: Settings, seed: int) -> int:
+    if seed in settings.seeds:
+        return settings.seeds.index(seed)
+    if settings.seeds or not 0 <= seed - settings.seed < settings.num_images:
+        raise ConfigError(f"seed must be that of an image of the call, got {seed}; pass one of Result.seeds")
+    return seed - settings.seed
 
 
 def parameters_text(settings: Settings, seed: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture
 from sdrt.printable import shown
-from sdrt.records.formats import FORMAT, from_json_values, read_png_record, to_json_values, upgraded
+from sdrt.records.formats import FORMAT, from_json_values, read_record, to_json_values, upgraded
 from sdrt.records.kinds import CONDITION_KINDS, PLAIN_OPTIONS, SETTING_KINDS, STREAM_KINDS
 from sdrt.records.playback import PICTURES, checked_picture, recorded_scheduler, recorded_stream
 from sdrt.rng import NoiseStream
@@ -141,10 +141,14 @@ class Settings:
 
     # ---- the images of the call
 
+    def image_seed(self, index: int) -> int:
+        """Return the seed of one image."""
+        return self.seeds[index] if self.seeds else self.seed + index
+
     @property
     def image_seeds(self) -> tuple[int, ...]:
         """The seed of each image."""
-        return self.seeds or tuple(self.seed + k for k in range(self.num_images))
+        return tuple(map(self.image_seed, range(self.num_images)))
 
     @property
     def image_texts(self) -> tuple[tuple[str, str], ...]:
@@ -164,7 +168,7 @@ class Settings:
         ----------
         index : int, 0 <= index < num_images
         """
-        seed, texts = self.image_seeds[index], self.image_texts
+        seed, texts = self.image_seed(index), self.image_texts
         prompt, negative_prompt = texts[index if len(texts) > 1 else 0]
         return replace(
             self,
@@ -223,8 +227,8 @@ class Settings:
         return cls(**values)
 
     @classmethod
-    def from_png(cls, file: str | Path) -> Self:
-        """Read the record inside a PNG that sdrt wrote.
+    def from_file(cls, file: str | Path) -> Self:
+        """Read the record inside a PNG, JPEG or WebP that sdrt wrote.
 
         The record of one picture of a batch draws that picture alone; its last bits may round differently.
 
@@ -233,7 +237,12 @@ class Settings:
         ImageError : the file cannot be read, or has no record
         ConfigError : as :meth:`from_dict`
         """
-        return cls.from_dict(read_png_record(FilePath().check("file", file)))
+        return cls.from_dict(read_record(FilePath().check("file", file)))
+
+    @classmethod
+    def from_png(cls, file: str | Path) -> Self:
+        """Read the record inside a picture: :meth:`from_file`, by the name that it had when all pictures were PNG."""
+        return cls.from_file(file)
 
     # ---- played back
 

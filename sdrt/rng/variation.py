@@ -40,8 +40,7 @@ def slerp(low: F32, high: F32, strength: float) -> F32:
     # an angle that is not a number is that of a column of zeros
     apart = np.abs(sine) > _PARALLEL
     of_low, of_high = (np.where(apart, weight, plain)[:, None] for weight, plain in zip(weights, (1 - share, share), strict=True))
-    mixed: F32 = of_low * low + of_high * high
-    return mixed
+    return (of_low * low + of_high * high).astype(np.float32, copy=False)
 
 
 def centred(noise: F32, onto: F32) -> F32:

@@ -88,8 +88,8 @@ def test_texts_equal_pillows(tmp_path: Path, text: str, packed: bool) -> None:
         (png(struct.pack(">I", 2**31 - 1) + b"tEXt"), "cut off after"),
         (png()[:-12], "cut off after"),
         (SIGNATURE, "cut off after 8 bytes"),
-        (b"", "must be a PNG, got another kind of file"),
-        (b"GIF89a", "must be a PNG, got GIF; sdrt writes its settings into PNG files alone"),
+        (b"", "must be a PNG, JPEG or WebP, got another kind of file"),
+        (b"GIF89a", "must be a PNG, JPEG or WebP, got GIF; sdrt writes its settings into those alone"),
     ],
     ids=range(13),
 )

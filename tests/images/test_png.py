@@ -87,13 +87,10 @@ def test_what_is_no_png_is_one_clear_error(tmp_path: Path, content: bytes | None
         read_text(file)
 
 
-def test_a_truncated_png_and_a_jpeg_are_named(tmp_path: Path) -> None:
+def test_a_truncated_png_is_named(tmp_path: Path) -> None:
     [image] = to_pil(normal(0, 1, 3, 64, 64))
     save_png(image, tmp_path / "a.png", TEXT)
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImageError, match=r"cut\.png: cannot be read"):
         read_text(tmp_path / "cut.png")
-    image.save(tmp_path / "a.jpg")
-    with pytest.raises(ImageError, match=r"^\S*a\.jpg: must be a PNG, got JPEG; [^;]*$"):
-        read_text(tmp_path / "a.jpg")

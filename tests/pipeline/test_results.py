@@ -3,6 +3,7 @@
 import json
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -35,6 +36,22 @@ def test_saving_writes_each_image_with_its_record(result: sdrt.Result, tmp_path:
             assert saved.tobytes() == image.tobytes()
         assert json.loads(read_text(file)["sdrt"])["seed"] == seed
         assert read_text(file)["parameters"].startswith("a red circle\nSteps: 2, Sampler: euler a")
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("jpeg", "jpg"), ("webp", "webp")])
+def test_a_lossy_file_carries_the_same_record(result: sdrt.Result, tmp_path: Path, kind: Literal["jpeg", "webp"], ending: str) -> None:
+    plain, lossy = result.save(tmp_path), result.save(tmp_path, format=kind, quality=80)
+    assert [file.name for file in lossy] == [file.with_suffix(f".{ending}").name for file in plain]
+    for one, two in zip(plain, lossy, strict=True):
+        assert read_text(one) == read_text(two)
+        assert sdrt.Settings.from_file(one) == sdrt.Settings.from_file(two) == sdrt.Settings.from_png(two)
+    for options, message in (
+        ({"format": "gif"}, "format must be 'png' or 'jpeg' or 'webp', got 'gif'"),
+        ({"quality": 90}, "left out for PNG"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            result.save(tmp_path / "none", **options)
+        assert not (tmp_path / "none").exists()
 
 
 def test_saving_again_takes_other_names(result: sdrt.Result, tmp_path: Path) -> None:

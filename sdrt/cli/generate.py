@@ -9,7 +9,7 @@ from sdrt.cli import signals
 from sdrt.cli.console import say
 from sdrt.cli.opening import ModelChoice, add_arguments, open_pipeline, parse_choice
 from sdrt.cli.options import add_options, open_pictures, parse_options, picture_files
-from sdrt.cli.output import Output
+from sdrt.cli.output import Output, add_output
 from sdrt.cli.paths import a_path
 from sdrt.cli.playback import Recorded
 from sdrt.cli.progress import Bar
@@ -61,7 +61,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "generate",
         help="draw pictures of a prompt",
         usage="sdrt generate PROMPT [options]\n       sdrt generate --from PICTURE.png [options]",
-        description="Draw pictures of a prompt, and write them as PNG files that carry their settings.",
+        description="Draw pictures of a prompt, and write them as files that carry their settings.",
         epilog='example: sdrt generate "a red circle" --seed 93 -o pictures/',
     )
     command.add_argument("prompt", nargs="?", type=prompt_text, metavar="PROMPT", help="what to draw")
@@ -80,16 +80,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         dest="recorded",
         type=a_path,
         metavar="FILE",
-        help="draw the picture in this PNG again, from the settings inside it; other flags replace single settings",
+        help="draw this picture again, from the settings inside it; other flags replace single settings",
     )
-    command.add_argument(
-        "-o",
-        "--output",
-        type=a_path,
-        default=Path(),
-        metavar="PATH",
-        help="a folder, or a file ending in .png (default: the current folder)",
-    )
+    add_output(command)
     command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
     add_options(command)
     add_arguments(command)
@@ -117,7 +110,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
         prompts=prompts,
         negative_prompt=arguments.negative_prompt,
         recorded=arguments.recorded,
-        output=Output.parse(arguments.output, len(prompts)),
+        output=Output.parse(arguments, len(prompts)),
         choice=parse_choice(arguments),
         pictures=picture_files(arguments),
         quiet=arguments.quiet,

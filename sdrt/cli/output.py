@@ -1,5 +1,6 @@
-"""Where ``generate`` puts its pictures: a folder, or one file; whether it can is found out before anything is drawn."""
+"""Where pictures go: a folder, or one file; whether they can is found out before anything is drawn."""
 
+import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,12 +9,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from sdrt.cli import signals
+from sdrt.cli.options import fold
+from sdrt.cli.paths import a_path
 from sdrt.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sdrt.images.saving import PictureFormat
     from sdrt.pipeline.results import Result
 
-__all__ = ["Output"]
+__all__ = ["Output", "add_format", "add_output"]
+
+
+def add_output(command: argparse.ArgumentParser) -> None:
+    """Add ``-o``, ``--format`` and ``--quality`` to a command."""
+    command.add_argument(
+        "-o",
+        "--output",
+        type=a_path,
+        default=Path(),
+        metavar="PATH",
+        help="a folder, or a file ending in .png, .jpg or .webp (default: the current folder)",
+    )
+    add_format(command)
+
+
+def add_format(command: argparse.ArgumentParser) -> None:
+    """Add ``--format`` and ``--quality`` alone, to a command that writes into folders."""
+    command.add_argument("--format", metavar="{png,jpeg,webp}", help="of the files in a folder; each carries the settings (default: png)")
+    command.add_argument("--quality", type=int, metavar="N", help="of JPEG and WebP, 1 to 100 (default: 95)")
 
 
 @dataclass(frozen=True)
@@ -25,29 +48,46 @@ class Output:
     path : Path
     is_file : bool
         Whether it is the file of the one picture, and not a folder.
+    kind : "png", "jpeg" or "webp"
+        The format of the files.
+    quality : int or None
+        Of JPEG and WebP; None: the default.
     """
 
     path: Path
     is_file: bool
+    kind: "PictureFormat" = "png"
+    quality: int | None = None
 
     @classmethod
-    def parse(cls, path: Path, num_prompts: int) -> Self:
-        """Return the place that ``-o`` means.
+    def parse(cls, arguments: argparse.Namespace, num_prompts: int) -> Self:
+        """Return the place that ``-o``, ``--format`` and ``--quality`` mean.
 
         Raises
         ------
-        ConfigError : a picture of another kind, standard output, or one file for several prompts
+        ConfigError : a picture of another kind, standard output, one file for several prompts, or a format that is not the file's
+        ImageError : no such format or quality
         """
         from sdrt.images.files import OTHER_PICTURES, file_name
+        from sdrt.images.saving import ENDINGS, check_format, check_quality, format_of
 
-        ending = path.suffix.lower()
+        path: Path = arguments.output
+        rule = "-o must be a folder, or a file ending in .png, .jpg or .webp"
         if str(path) == "-":
-            raise ConfigError("-o must be a folder, or a file ending in .png, got '-'; pictures are not written to standard output")
-        if ending in OTHER_PICTURES and not os.path.isdir(path):  # noqa: PTH112 -- it is False for a name that cannot be, where Path raises
-            raise ConfigError(f"-o must be a folder, or a file ending in .png, got {path}; write PNG, which carries the settings")
-        if ending == ".png" and num_prompts > 1:
+            raise ConfigError(f"{rule}, got '-'; pictures are not written to standard output")
+        wanted = None if arguments.format is None else check_format(fold(arguments.format, ENDINGS.values()))
+        by_ending = format_of(path)
+        # False for a name that cannot be, where Path raises
+        if path.suffix.lower() in OTHER_PICTURES and not os.path.isdir(path):  # noqa: PTH112
+            raise ConfigError(f"{rule}, got {path}; those carry the settings")
+        if by_ending is None:
+            kind = wanted or "png"
+            return cls(path, False, kind, check_quality(arguments.quality, kind))
+        if num_prompts > 1:
             raise ConfigError(f"-o must be a folder for {num_prompts} prompts, got the file {path}; pass a folder")
-        return cls(file_name(path) if ending == ".png" else path, ending == ".png")
+        if wanted not in (None, by_ending):
+            raise ConfigError(f"--format must be that of the file, got {wanted} for {path}; leave it out")
+        return cls(file_name(path), True, by_ending, check_quality(arguments.quality, by_ending))
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -83,13 +123,11 @@ class Output:
         ImageError : a file cannot be written
         """
         if not self.is_file:
-            return result.save(self.path)
-        from sdrt.images import save_new_png, save_png
-        from sdrt.records import text_chunks
+            return result.save(self.path, format=self.kind, quality=self.quality)
+        from sdrt.images import save_new_picture, save_picture
 
-        texts = [text_chunks(result.settings, seed) for seed in result.seeds]
-        if len(texts) == 1:
-            save_png(result.images[0], self.path, texts[0])
+        if len(result.images) == 1:
+            save_picture(result.images[0], self.path, result.texts[0], quality=self.quality)
             return [self.path]
-        names = [self.path.with_suffix(f".{seed}.png") for seed in result.seeds]
-        return [save_new_png(*each) for each in zip(result.images, names, texts, strict=True)]
+        names = [self.path.with_suffix(f".{seed}{self.path.suffix}") for seed in result.seeds]
+        return [save_new_picture(*each, quality=self.quality) for each in zip(result.images, names, result.texts, strict=True)]

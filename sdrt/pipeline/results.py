@@ -70,8 +70,12 @@ class Result:
     def texts(self) -> list[dict[str, str]]:
         """The texts that the file of each image carries: :func:`sdrt.records.text_chunks`."""
         flagged = self.flagged or (None,) * len(self.images)
-        each = zip(self.seeds, flagged, strict=bool(self.images))
-        return [text_chunks(self.settings, seed, is_flagged, index=k) for k, (seed, is_flagged) in enumerate(each)]
+        # one image that was taken out of its call is known by its seed
+        indices: Sequence[int | None] = (
+            range(len(self.images)) if len(self.images) == self.settings.num_images else (None,) * len(self.images)
+        )
+        each = zip(self.seeds, flagged, indices, strict=bool(self.images))
+        return [text_chunks(self.settings, seed, is_flagged, index=index) for seed, is_flagged, index in each]
 
     def save(
         self,

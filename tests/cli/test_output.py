@@ -40,10 +40,24 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 
 @pytest.mark.usefixtures("_undrawn")
-@pytest.mark.parametrize("ending", ["jpg", "JPEG", "webp", "gif", "bmp", "tiff", "avif", "heic", "jxl", "pdf", "ppm"])
+@pytest.mark.parametrize("ending", ["gif", "bmp", "tiff", "avif", "heic", "jxl", "pdf", "ppm"])
 def test_pictures_of_other_kinds_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
-    assert "-o must be a folder, or a file ending in .png, got" in refused(capsys, "a", "-o", str(tmp_path / f"a.{ending}"))
+    assert "-o must be a folder, or a file ending in .png, .jpg or .webp, got" in refused(capsys, "a", "-o", str(tmp_path / f"a.{ending}"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_undrawn")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["-o", "a.jpg", "--format", "png"], "--format must be that of the file, got png for a.jpg; leave it out"),
+        (["--format", "gif"], "format must be 'png' or 'jpeg' or 'webp', got 'gif'"),
+        (["--quality", "90"], "quality must be left out for PNG"),
+        (["-o", "a.webp", "--quality", "101"], "quality must be a whole number from 1 to 100"),
+    ],
+)
+def test_formats_that_cannot_be_are_refused_before_drawing(capsys: pytest.CaptureFixture[str], flags: list[str], message: str) -> None:
+    assert message in refused(capsys, "a", *flags)
 
 
 @pytest.mark.usefixtures("_undrawn")
@@ -56,7 +70,7 @@ def test_pictures_of_other_kinds_are_refused(tmp_path: Path, capsys: pytest.Capt
         ("file/inside", "cannot be made a folder (Not a directory)"),
         ("x" * 300, "cannot be made a folder (File name too long)"),
         ("x" * 300 + ".png", "cannot be written (File name too long)"),
-        ("x" * 5000 + ".jpg", "must be a folder, or a file ending in .png"),
+        ("x" * 5000 + ".gif", "must be a folder, or a file ending in .png"),
         ("loop/a", "cannot be made a folder"),
         ("-", "pictures are not written to standard output"),
     ],
@@ -237,7 +251,7 @@ def test_inspect_says_in_one_line_what_has_no_record(tmp_path: Path, capsys: pyt
     assert main(["inspect", str(tmp_path / name)]) == 2
     err = capsys.readouterr().err
     assert (err.count("\n"), err.count(str(tmp_path / name)), err.count(";")) == (1, 1, 1)
-    assert "cannot be read" in err if name == "none.png" else "must be a" in err
+    assert "cannot be read" in err if name == "none.png" else "must be a" in err or "must carry settings" in err
 
 
 @pytest.mark.parametrize(

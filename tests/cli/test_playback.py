@@ -152,3 +152,15 @@ def test_what_an_older_version_drew_otherwise_is_told(
     play(changed(file, tmp_path, format=form), tmp_path)
     assert told in caplog.text
     assert bool(caplog.text) == bool(told)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "a.webp", "folder"])
+def test_a_picture_that_lost_a_little_is_drawn_again_without_loss(drawn: Path, tmp_path: Path, name: str) -> None:
+    place = [str(tmp_path / name), *(["--format", "JPEG"] if name == "folder" else ["--quality", "60"])]
+    assert main(["generate", "--from", str(drawn), "-q", "-o", *place]) == 0
+    [lossy] = (tmp_path / name).iterdir() if name == "folder" else [tmp_path / name]
+    assert lossy.suffix == (".jpg" if name == "folder" else lossy.suffix)
+    assert pixels(lossy).tobytes() != pixels(drawn).tobytes()
+    assert sdrt.Settings.from_file(lossy) == sdrt.Settings.from_file(drawn)
+    assert pixels(play(lossy, tmp_path)).tobytes() == pixels(drawn).tobytes()
+    assert main(["inspect", str(lossy)]) == 0

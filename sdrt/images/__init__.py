@@ -3,6 +3,7 @@
 from sdrt.images.files import picture_name, save_new_picture, save_new_png
 from sdrt.images.grid import grid
 from sdrt.images.inputs import Picture
+from sdrt.images.labelled_grid import labelled_grid
 from sdrt.images.opening import open_picture
 from sdrt.images.outpainting import outpaint
 from sdrt.images.png import save_png, to_bytes, to_pil
@@ -21,6 +22,7 @@ __all__ = [
     "grey",
     "grid",
     "invert",
+    "labelled_grid",
     "open_picture",
     "outpaint",
     "picture_name",

@@ -13,7 +13,7 @@ from sdrt.values import Integer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["grid"]
+__all__ = ["as_colours", "grid"]
 
 _GAP = Integer(0, 10_000)
 
@@ -53,11 +53,12 @@ def grid(images: "Iterable[Image]", gap: int = 4) -> "Image":
     sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
     for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)
-        sheet.paste(_colours(picture), (column * (width + gap), row * (height + gap)))
+        sheet.paste(as_colours(picture), (column * (width + gap), row * (height + gap)))
     return sheet
 
 
-def _colours(picture: "Image") -> "Image":
+def as_colours(picture: "Image") -> "Image":
+    """Return a picture of any mode as RGB or L."""
     from PIL import Image
 
     check_mode("each of images", picture)

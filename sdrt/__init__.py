@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sdrt.pipeline.pipeline import Pipeline
     from sdrt.pipeline.progress import OnProgress, Progress
     from sdrt.pipeline.results import Result
+    from sdrt.pipeline.safety_checker import FlaggedPictures
     from sdrt.pipeline.step import Step
     from sdrt.pipeline.steps import Steps
     from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
@@ -54,6 +55,7 @@ __all__ = [
     "DiffusersScheduler",
     "Embedding",
     "Emphasis",
+    "FlaggedPictures",
     "GenerateOptions",
     "GuidanceBatching",
     "Limits",
@@ -115,6 +117,7 @@ _NAMES_BY_HOME = {
     "sdrt.pipeline.pipeline": ("Pipeline",),
     "sdrt.pipeline.progress": ("OnProgress", "Progress"),
     "sdrt.pipeline.results": ("Result",),
+    "sdrt.pipeline.safety_checker": ("FlaggedPictures",),
     "sdrt.pipeline.step": ("Step",),
     "sdrt.pipeline.steps": ("Steps",),
     "sdrt.prompt": ("Emphasis", "LongPrompts", "PromptSyntax"),

@@ -29,6 +29,11 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
     "vae": ("--vae", a_path, "an autoencoder to use instead of the model's own"),
     "variant": ("--variant", str, "read the weights of this variant, such as fp16"),
     "prediction_type": ("--prediction-type", str, "what the network of a checkpoint file predicts: epsilon or v_prediction"),
+    "flagged_pictures": (
+        "--flagged-pictures",
+        str,
+        "what becomes of pictures that the safety checker flags: black or blurred (default: black)",
+    ),
     "pickled": ("--pickled", str, "weights_only lets torch read tensors, and nothing else, from pickled files (default: refuse)"),
 }
 
@@ -40,13 +45,14 @@ _CHOICES = {
     "pickled": ("refuse", "weights_only"),
     "numerics": ("float32", "float64"),
     "device": ("cpu", "cuda", "mps"),
+    "flagged_pictures": ("black", "blurred"),
 }
 
 # The same without a value.
 _SWITCHES: dict[str, tuple[str, str]] = {
     "compile": ("--compile", "compile the torch backend's networks: the first step is slow, the others are faster"),
     "reduce_memory": ("--reduce-memory", "hold one network in memory at a time, in its backend's small-memory mode"),
-    "safety_checker": ("--safety-checker", "black out pictures that the model's safety checker flags"),
+    "safety_checker": ("--safety-checker", "let the model's safety checker look at every picture, and hide those that it flags"),
 }
 
 

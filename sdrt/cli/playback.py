@@ -18,7 +18,18 @@ __all__ = ["Recorded"]
 
 
 # What must be the same for the picture to be the same, and no option of the call says.
-_OF_THE_PIPELINE = ("version", "model", "backend", "numerics", "embeddings", "vae_tiling", "safety_checker", "remarks", "weights")
+_OF_THE_PIPELINE = (
+    "version",
+    "model",
+    "backend",
+    "numerics",
+    "embeddings",
+    "vae_tiling",
+    "safety_checker",
+    "flagged_pictures",
+    "remarks",
+    "weights",
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,9 @@ class Recorded:
                 f"{self.file}: its record names the model {shown(settings.model)} and not where it lies; "
                 "pass --model with its folder or file"
             )
-        loading = {name: True for name in ("vae_tiling", "safety_checker") if getattr(settings, name)}
+        loading: dict[str, Any] = {name: True for name in ("vae_tiling", "safety_checker") if getattr(settings, name)}
+        if settings.safety_checker:
+            loading["flagged_pictures"] = settings.flagged_pictures
         return replace(
             given,
             model=settings.model if given.model is None else given.model,

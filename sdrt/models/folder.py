@@ -17,7 +17,7 @@ from sdrt.models.json_file import read_json, read_json_if_there
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import WeightFiles, find_weights, variants_in, weights_remark
 from sdrt.printable import shown
-from sdrt.values import Either, Flag, Integer, Kind, ListOf, Number, Text, read_values
+from sdrt.values import Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, Text, read_values
 
 __all__ = ["FEATURE_EXTRACTOR", "ModelFolder", "checked_defaults"]
 
@@ -31,8 +31,21 @@ _DEFAULTS: Mapping[str, Kind[Any]] = {
 _FORCE_ZEROS = "force_zeros_for_empty_prompt"
 # a class of the repository's own has the name of its file before it
 _INDEX: Mapping[str, Kind[Any]] = {"_class_name": Either(Text(200), ListOf(Text(200), 2, 2)), _FORCE_ZEROS: Flag()}
-_COLOURS = ListOf(Number(), 3, 3)
-FEATURE_EXTRACTOR: Mapping[str, Kind[Any]] = {"image_mean": _COLOURS, "image_std": ListOf(Number(0.0, above=True), 3, 3)}
+_SIDE = Integer(1, 10_000, whole_floats=True)
+_SIZE = Either(_SIDE, ListOf(_SIDE, 2, 2), MappingOf(Nullable(_SIDE)))
+# Of CLIP's processor.
+FEATURE_EXTRACTOR: Mapping[str, Kind[Any]] = {
+    "do_resize": Nullable(Flag()),
+    "size": Nullable(_SIZE),
+    "resample": Nullable(Integer(0, 5, whole_floats=True)),
+    "do_center_crop": Nullable(Flag()),
+    "crop_size": Nullable(_SIZE),
+    "do_rescale": Nullable(Flag()),
+    "rescale_factor": Nullable(Number()),
+    "do_normalize": Nullable(Flag()),
+    "image_mean": Nullable(Either(ListOf(Number(), 3, 3), Number())),
+    "image_std": Nullable(Either(ListOf(Number(0.0, above=True), 3, 3), Number(0.0, above=True))),
+}
 
 
 @dataclass(frozen=True)

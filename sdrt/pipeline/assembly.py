@@ -15,7 +15,7 @@ from sdrt.models.fingerprint import fingerprint
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.progress import Report
 from sdrt.pipeline.remarks import RemarkLog
-from sdrt.pipeline.safety_checker import blacken, flag
+from sdrt.pipeline.safety_checker import FlaggedPictures, flag, hide
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,6 +40,8 @@ class Assembly:
         Whether pictures larger than the autoencoder was trained for are decoded tile by tile.
     safety_checker : bool
         Whether the model's safety checker inspects every picture.
+    flagged_pictures : "black" or "blurred"
+        What becomes of those that it flags.
     limits : Limits
         The most that a call may ask for.
     notes : mapping
@@ -57,6 +59,7 @@ class Assembly:
     controlnets: tuple[NetworkPool, ...] = ()
     vae_tiling: bool = False
     safety_checker: bool = False
+    flagged_pictures: FlaggedPictures = "black"
     limits: Limits = DEFAULT_LIMITS
     notes: Mapping[str, str] = field(default_factory=dict)
     assumed: Mapping[str, str] = field(default_factory=dict)
@@ -128,7 +131,7 @@ class Assembly:
         Returns
         -------
         images : list of n PIL images
-            Those that the safety checker flags are black.
+            Those that the safety checker flags are black or blurred.
         flagged : tuple of n bool, or None
             None for a pipeline without a checker.
 
@@ -151,7 +154,7 @@ class Assembly:
                 report.heed()
                 flagged += flag(checker, [image], self.base.model.feature_extractor_config)
         report.heed()
-        return blacken(images, flagged), tuple(flagged)
+        return hide(images, flagged, self.flagged_pictures), tuple(flagged)
 
 
 def _fingerprints(model: Model, components: Iterable[ComponentName]) -> Iterator[tuple[str, str]]:

@@ -22,8 +22,10 @@ from sdrt.models import (
 from sdrt.option_kinds import NUMERICS
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.backend_choice import check_programs, choose_backends, options_of_backends, own_choice, record_notes
+from sdrt.pipeline.feature_extractor import FeatureExtractor
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
+from sdrt.pipeline.safety_checker import FlaggedPictures
 from sdrt.values import (
     Anything,
     Choice,
@@ -72,6 +74,7 @@ _KINDS: Mapping[str, Kind[Any]] = {
     "reduce_memory": Flag(),
     "vae_tiling": Nullable(Flag()),
     "safety_checker": Flag(),
+    "flagged_pictures": Choice(*get_args(FlaggedPictures)),
     "tokenizer": Nullable(_PLACE),
     "config": Nullable(Either(_PLACE, MappingOf(Anything()))),
     "limits": Instance(Limits),
@@ -95,6 +98,7 @@ def load(
     reduce_memory: bool = False,
     vae_tiling: bool | None = None,
     safety_checker: bool = False,
+    flagged_pictures: FlaggedPictures = "black",
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -139,7 +143,9 @@ def load(
     vae_tiling : bool, optional
         Whether pictures larger than the autoencoder was trained for are decoded tile by tile; None: if ``reduce_memory`` is set.
     safety_checker : bool
-        Whether the model's safety checker inspects every picture and blackens those that it flags.
+        Whether the model's safety checker inspects every picture and hides those that it flags.
+    flagged_pictures : "black" or "blurred"
+        What becomes of flagged pictures; blurred until nothing in them can be recognised.
     tokenizer : str, Path or None
         For Core ML packages without a vocabulary beside them: a tokenizer's folder, or a model's that has one. None is CLIP's own.
     config : str, Path, mapping or None
@@ -180,6 +186,11 @@ def load(
         )
     if safety_checker and "safety_checker" not in opened.components:
         raise ConfigError(f"{opened.path}: the model brings no safety_checker; leave the option out, or add the component's folder")
+    if flagged_pictures != "black" and not safety_checker:
+        raise ConfigError(f"flagged_pictures={flagged_pictures!r} is for pipelines with a safety checker; set safety_checker=True too")
+    if safety_checker:
+        # a configuration that does not fit the network raises here
+        FeatureExtractor.read(opened.feature_extractor_config, opened.config("safety_checker")["vision_config"]["image_size"])
     chosen = choose_backends(backend, opened)
     check_programs(opened, chosen)
     options = options_of_backends(chosen, numerics, backend_options, low_memory=reduce_memory)
@@ -215,6 +226,7 @@ def load(
         numerics=numerics,
         vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
         safety_checker=safety_checker,
+        flagged_pictures=flagged_pictures,
         limits=limits,
         notes=record_notes(opened, options),
         assumed=own_choice(opened, backend),

@@ -267,7 +267,7 @@ class Pipeline:
     def decode(self, latents: Float, *, on_progress: OnProgress | None = None) -> "list[Image]":
         """Decode latents one at a time, so that a batch needs no more memory than one image.
 
-        A picture that the safety checker flags is black, if the pipeline uses one.
+        A picture that the safety checker flags is black or blurred, if the pipeline uses one.
 
         Parameters
         ----------
@@ -292,7 +292,7 @@ class Pipeline:
         assembly.remark_log.tell(assembly.remarks)
         for k, is_flagged in enumerate(flagged or ()):
             if is_flagged:
-                log.warning("picture %d of the latents is black: the safety checker flagged it", k)
+                log.warning("picture %d of the latents is %s: the safety checker flagged it", k, assembly.flagged_pictures)
         return images
 
     def _check_latents(self, latents: Float) -> None:

@@ -209,6 +209,7 @@ def _settings(
         scheduler_options=beyond_config(scheduler, sampler, assembly.numerics, assembly.limits),
         vae_tiling=assembly.vae_tiling,
         safety_checker=assembly.safety_checker,
+        flagged_pictures=assembly.flagged_pictures,
         weights=dict(assembly.weights),
     )
 

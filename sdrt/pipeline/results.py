@@ -52,7 +52,7 @@ class Result:
     cancelled : bool
         Whether ``on_step`` or ``on_progress`` returned False, or :meth:`Steps.cancel` was called, before the last image was decoded.
     flagged : tuple of bool, or None
-        For each image, whether the safety checker blackened it; None for a pipeline without a checker.
+        For each image, whether the safety checker flagged it, so that it is black or blurred; None for a pipeline without a checker.
     step_seconds : tuple of float
         The time of each step, see `Step.seconds`.
     """

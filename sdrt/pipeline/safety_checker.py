@@ -1,26 +1,26 @@
-"""The safety checker of Stable Diffusion 1.x: flag pictures by its network's scores, and blacken the flagged ones.
+"""The safety checker of Stable Diffusion 1.x: flag pictures by its network's scores, and hide the flagged ones.
 
-Source: diffusers 0.42.1 ``StableDiffusionSafetyChecker``; transformers 5 ``CLIPImageProcessor``.
+Source: diffusers 0.42.1 ``StableDiffusionSafetyChecker``.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from sdrt.arrays import F32, Float
 from sdrt.backends.pool import CheckedNetwork
+from sdrt.pipeline.feature_extractor import FeatureExtractor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["blacken", "clip_input", "flag", "is_flagged"]
+__all__ = ["FlaggedPictures", "clip_input", "flag", "hide", "is_flagged"]
 
-# The mean and deviation of each colour in CLIP's training pictures, for a model whose feature extractor does not state them.
-_COLOURS: Mapping[str, Sequence[float]] = {
-    "image_mean": (0.48145466, 0.4578275, 0.40821073),
-    "image_std": (0.26862954, 0.26130258, 0.27577711),
-}
+FlaggedPictures: TypeAlias = Literal["black", "blurred"]
+
+# The deviation of the blur, as a share of the longer side: what is left has the detail of about eight by eight pixels.
+_BLUR = 1 / 8
 
 _ADJUSTMENT = 0.01  # raises every score once a special concept is found
 _DIGITS = 3  # scores are rounded to this many before the comparison
@@ -64,31 +64,23 @@ def is_flagged(concept_scores: Float, special_scores: Float) -> bool:
     return any(round(score + adjustment, _DIGITS) > 0 for score in concept_scores.tolist())
 
 
-def blacken(images: "Sequence[Image]", flagged: Sequence[bool]) -> "list[Image]":
-    """Return the pictures, each flagged one replaced by a black one of the same size."""
-    from PIL import Image
-
-    return [Image.new(image.mode, image.size) if bad else image for image, bad in zip(images, flagged, strict=True)]
+def hide(images: "Sequence[Image]", flagged: Sequence[bool], how: FlaggedPictures) -> "list[Image]":
+    """Return the pictures, each flagged one replaced by a black one of the same size, or blurred until nothing can be recognised."""
+    return [_hidden(image, how) if bad else image for image, bad in zip(images, flagged, strict=True)]
 
 
-def clip_input(images: "Sequence[Image]", size: int, extractor: Mapping[str, Any] | None = None) -> F32:
-    """Prepare pictures for CLIP: the shorter side scaled to ``size``, the middle cut out, colours normalised: f32[n,3,size,size]."""
-    mean, deviation = (_colours(name, extractor or {}) for name in _COLOURS)
-    return np.stack([_clip_input(image, size, mean, deviation) for image in images])
+def _hidden(image: "Image", how: FlaggedPictures) -> "Image":
+    from PIL import Image, ImageFilter
+
+    return Image.new(image.mode, image.size) if how == "black" else image.filter(ImageFilter.GaussianBlur(_BLUR * max(image.size)))
 
 
-def _colours(name: str, extractor: Mapping[str, Any]) -> F32:
-    return np.array(extractor.get(name, _COLOURS[name]), np.float32)
+def clip_input(images: "Sequence[Image]", size: int, config: Mapping[str, Any] | None = None) -> F32:
+    """Prepare pictures for the safety checker as its feature extractor is configured, see :class:`FeatureExtractor`: f32[n,3,size,size].
 
-
-def _clip_input(image: "Image", size: int, mean: F32, deviation: F32) -> F32:
-    from PIL.Image import Resampling
-
-    width, height = image.size
-    short, long = sorted((width, height))
-    scaled = int(size * long / short)
-    target = (size, scaled) if width <= height else (scaled, size)
-    pixels = np.asarray(image.convert("RGB").resize(target, Resampling.BICUBIC), np.float32)
-    top, left = (target[1] - size) // 2, (target[0] - size) // 2
-    unit = pixels[top : top + size, left : left + size] * np.float32(1 / 255)
-    return np.ascontiguousarray(((unit - mean) / deviation).transpose(2, 0, 1))
+    Raises
+    ------
+    ConfigError : pictures come out in another size
+    """
+    extractor = FeatureExtractor.read(config or {}, size)
+    return np.stack([extractor(image) for image in images])

@@ -131,7 +131,7 @@ class Steps(Iterator[Step]):
             cancelled = True
         for seed, is_flagged in zip(self.seeds, flagged or (), strict=False):
             if is_flagged:
-                log.warning("the picture of seed %d is black: the safety checker flagged it", seed)
+                log.warning("the picture of seed %d is %s: the safety checker flagged it", seed, self._assembly.flagged_pictures)
         self._assembly.remark_log.tell(self._assembly.remarks)
         return Result(
             images,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdrt.option_kinds import NUMERICS, OPTION_KINDS
-from sdrt.values import Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
+from sdrt.values import Choice, Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
 
 __all__ = ["CONDITION_KINDS", "PLAIN_OPTIONS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
 
@@ -107,6 +107,7 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
     "scheduler_options": _SCHEDULER,
     "vae_tiling": Flag(),
     "safety_checker": Flag(),
+    "flagged_pictures": Choice("black", "blurred"),
     "weights": _TEXTS,
     "prompts": ListOf(_TEXT),
     "negative_prompts": ListOf(_TEXT),

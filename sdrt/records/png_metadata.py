@@ -21,7 +21,7 @@ def text_chunks(settings: Settings, seed: int, flagged: bool | None = None, *, i
         The seed of this picture. The record holds it with ``num_images`` 1, and so draws this picture alone. If all pictures of a call drew
         from one stream, the record holds the whole call, and ``image`` is the index of this picture.
     flagged : bool or None
-        Whether the safety checker blackened this picture, which the record says; None if there was no checker.
+        Whether the safety checker flagged this picture, which the record says; None if there was no checker.
     index : int or None
         Which image of the call the picture is; None: the first one with this seed.
 

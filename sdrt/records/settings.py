@@ -79,6 +79,8 @@ class Settings:
         Whether large pictures were decoded tile by tile.
     safety_checker : bool
         Whether a safety checker inspected the pictures.
+    flagged_pictures : "black" or "blurred"
+        What became of those that it flagged.
     weights : mapping
         A fingerprint of each component's weights: :func:`sdrt.models.fingerprint.fingerprint`.
     prompts, negative_prompts : tuple of str
@@ -120,6 +122,7 @@ class Settings:
     scheduler_options: Mapping[str, Any] = field(default_factory=dict)
     vae_tiling: bool = False
     safety_checker: bool = False
+    flagged_pictures: str = "black"
     weights: Mapping[str, str] = field(default_factory=dict)
     prompts: tuple[str, ...] = ()
     negative_prompts: tuple[str, ...] = ()

@@ -198,7 +198,7 @@ def test_remarks_are_lines_of_their_own_and_quiet_silences_them(tmp_path: Path, 
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_blackened_picture_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_flagged_picture_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_pipeline_folder(tmp_path / "model", safety_checker=True)
     config = tmp_path / "model" / "safety_checker"
     argv = ["generate", "a", "--model", str(folder), "--safety-checker", "--steps", "1", "--seed", "1", "-n", "2"]
@@ -216,6 +216,12 @@ def test_a_blackened_picture_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
         for file in out.splitlines():
             assert main(["inspect", file]) == 0
         assert ["flagged", "true" if lines else "false"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+        if lines:
+            blurred = tmp_path / "blurred.png"
+            assert main([*argv[:-2], "--flagged-pictures", "Blurred", "-o", str(blurred)]) == 0
+            assert "sdrt: the picture of seed 1 is blurred: the safety checker flagged it" in capsys.readouterr().err
+            assert main(["generate", "--from", str(blurred), "--model", str(folder), "-q", "-o", str(tmp_path / "again.png")]) == 0
+            assert (tmp_path / "again.png").read_bytes() == blurred.read_bytes()
 
 
 def test_inspect_shows_what_files_hold_as_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 import sdrt
 from sdrt.arrays import Array
 from sdrt.images.png import read_text
+from sdrt.pipeline.safety_checker import hide
 from tests.factories import save_pipeline_folder
 from tests.fake_backend import FakeBackend
 
@@ -61,6 +62,35 @@ def test_flagged_pictures_are_black_in_results_files_and_notebooks(load: Any, tm
         assert is_black(saved)
     with Image.open(BytesIO(result._repr_png_() or b"")) as sheet:
         assert is_black(sheet.crop((68, 0, 132, 64)))
+
+
+def test_flagged_pictures_are_blurred_where_that_is_asked_for(load: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pipe, plain = load((False, True, False), flagged_pictures="blurred"), load().generate(PROMPT, **QUICK)
+    result = pipe.generate(PROMPT, **QUICK)
+    assert result.flagged == (False, True, False)
+    assert [one.tobytes() == other.tobytes() for one, other in zip(result.images, plain.images, strict=True)] == [True, False, True]
+    before, after = (np.asarray(each.images[1]).astype(float) for each in (plain, result))
+    # the colours on the whole are left, and of what is as small as an eighth nothing
+    assert np.abs(after.mean((0, 1)) - before.mean((0, 1))).max() < 8
+    assert np.abs(np.diff(after, axis=1)).max() < 0.1 * np.abs(np.diff(before, axis=1)).max()
+    assert "the picture of seed 94 is blurred: the safety checker flagged it" in caplog.messages
+    record = json.loads(read_text(result.save(tmp_path)[1])["sdrt"])
+    assert (record["flagged"], record["safety_checker"], record["flagged_pictures"]) == (True, True, "blurred")
+    assert not is_black(pipe.decode(result.latents)[2])
+
+
+def test_another_blur_needs_a_checker(folder: Path) -> None:
+    with pytest.raises(sdrt.SdrtError, match=r"flagged_pictures='blurred' is for pipelines with a safety checker; set safety_checker=True"):
+        sdrt.load(folder, flagged_pictures="blurred")
+
+
+def test_stripes_do_not_survive_the_blur() -> None:
+    stripes = np.zeros((256, 192, 3), np.uint8)
+    stripes[np.arange(256) // 16 % 2 == 0] = 255
+    [hidden] = hide([Image.fromarray(stripes)], [True], "blurred")
+    rows = np.asarray(hidden)[96:160, 0, 0].astype(int)
+    assert np.abs(rows[16:] - rows[:-16]).max() <= 2
+    assert hidden.size == (192, 256)
 
 
 def test_previews_and_decoded_steps_are_looked_at_too(load: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -18,7 +18,18 @@ from tests.fuzz.values import HOSTILE_NUMBERS, HOSTILE_TEXTS
 _VALUES = ("--seed", "-n", "-H", "-W", "--steps", "--guidance-scale", "--guidance-rescale", "--guidance-batching", "--scheduler", "--eta")
 _MORE = ("--rng", "--sampler-rng", "--sampler-seed", "--compat", "--prompt-syntax", "--long-prompts", "--emphasis", "--clip-skip")
 _FILES = ("--prompts", "--from", "-o", "--model", "--embedding", "--controlnet", "--refiner", "--vae", "--image", "--mask-image")
-_OTHERS = ("--backend", "--numerics", "--threads", "--variant", "--pickled", "--prediction-type", "--negative-prompt", "--cfg", "--unknown")
+_OTHERS = (
+    "--backend",
+    "--numerics",
+    "--threads",
+    "--flagged-pictures",
+    "--variant",
+    "--pickled",
+    "--prediction-type",
+    "--negative-prompt",
+    "--cfg",
+    "--unknown",
+)
 _SWITCHES = ("-q", "-v", "--reduce-memory", "--safety-checker", "--version", "--help", "--json", "--", "-", "--overwrite")
 _COMMANDS = (
     "generate",

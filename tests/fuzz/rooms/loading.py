@@ -24,6 +24,7 @@ _LOAD: Mapping[str, Any] = {
     "reduce_memory": True,
     "vae_tiling": True,
     "safety_checker": False,
+    "flagged_pictures": "blurred",
     "tokenizer": None,
     "config": None,
     "threads": 1,
@@ -41,6 +42,7 @@ _DECLARED: Mapping[str, Declared] = {
     "reduce_memory": FLAG,
     "vae_tiling": FLAG,
     "safety_checker": FLAG,
+    "flagged_pictures": one_of("black", "blurred"),
     "tokenizer": PATH,
     "threads": WHOLE,
 }

@@ -76,14 +76,15 @@ class Denoiser:
         self._batch = len(rows) * num_images
         self._channels = None if conditions.channels is None else self._for_each_row(conditions.channels)
         texts = [conditions.texts[k % len(conditions.texts)][row] for row in rows for k in range(num_images)]
+        kinds = [row for row in rows for _ in range(num_images)]
         self._groups: list[_BoundNetworks] = []
         order: list[int] = []
         for places in _places_by_length([text["encoder_hidden_states"].shape[1] for text in texts]):
             for part in [[place] for place in places] if sequential else [places]:
                 together = {name: self._stacked(texts[place][name] for place in part) for name in texts[part[0]]}
                 own = {name: self._stacked([value] * len(part)) for name, value in conditions.unet.items()}
-                bound = self._bind(unet, controlnets, conditions.controls, texts=together, own=own)
-                self._groups.append(_BoundNetworks(_as_slice(part), *bound))
+                controls = self._bind_controls(controlnets, conditions.controls, [kinds[place] for place in part], together)
+                self._groups.append(_BoundNetworks(_as_slice(part), unet.bind(**together, **own), controls))
                 order += part
         # where each sample's prediction stands among those of the groups; None: in the order of the samples
         self._order = None if order == sorted(order) else np.argsort(order)
@@ -119,22 +120,21 @@ class Denoiser:
         """Stack inputs of one row each."""
         return np.concatenate([row.astype(self._dtype, copy=False) for row in rows])
 
-    def _bind(
-        self,
-        unet: CheckedNetwork,
-        controlnets: Sequence[CheckedNetwork],
-        controls: Sequence[Control],
-        *,
-        texts: Mapping[str, Float],
-        own: Mapping[str, Float],
-    ) -> tuple[CheckedNetwork, tuple[BoundControlNet, ...]]:
+    def _bind_controls(
+        self, controlnets: Sequence[CheckedNetwork], controls: Sequence[Control], kinds: Sequence[Row], texts: Mapping[str, Float]
+    ) -> tuple[BoundControlNet, ...]:
+        """Bind each ControlNet to the samples that it acts on; one that acts on none of them is left out."""
         bound = []
         for network, control in zip(controlnets, controls, strict=True):
+            acting = [place for place, row in enumerate(kinds) if control.settings.mode.acts_on(row)]
+            if not acting:
+                continue
+            places = None if len(acting) == len(kinds) else _as_slice(acting)
             known = {name: value for name, value in texts.items() if name in network.signature.input_names()}
-            count = len(texts["encoder_hidden_states"])
-            cond: Array = np.repeat(control.picture.astype(self._dtype, copy=False), count, axis=0)
-            bound.append(BoundControlNet(network.bind(**known, controlnet_cond=cond), control.settings))
-        return unet.bind(**texts, **own), tuple(bound)
+            chosen = known if places is None else {name: value[places] for name, value in known.items()}
+            cond: Array = np.repeat(control.picture.astype(self._dtype, copy=False), len(acting), axis=0)
+            bound.append(BoundControlNet(network.bind(**chosen, controlnet_cond=cond), control.settings, places))
+        return tuple(bound)
 
 
 def _places_by_length(lengths: Sequence[int]) -> list[list[int]]:

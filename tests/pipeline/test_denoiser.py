@@ -10,6 +10,7 @@ from sdrt.arrays import Array, Signature, TensorSpec
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.guidance import Call, Row
 from sdrt.pipeline.conditions.control import Control, ControlSettings
+from sdrt.pipeline.conditions.control_mode import BALANCED, GUESS, control_mode
 from sdrt.pipeline.denoiser import Conditions, Denoiser
 from tests.factories import normal
 
@@ -134,3 +135,27 @@ def test_each_image_has_texts_of_its_own_whatever_their_lengths(sequential: bool
     seen = np.concatenate([note["sample"] for note in notes])
     samples = np.concatenate([normal(0, 3, 4, 6, 4)] * 2)
     np.testing.assert_array_equal(seen, samples[[0, 1, 4, 5, 2, 3]])
+
+
+@pytest.mark.parametrize("rows", [("negative", "prompt"), ("prompt", "negative"), ("prompt",)])
+@pytest.mark.parametrize("sequential", [False, True])
+def test_a_controlnet_that_heeds_the_prompt_sees_its_rows_alone(rows: tuple[Row, ...], sequential: bool) -> None:
+    """Beside one that acts on all rows: residuals of both add up there, and the other rows get those of one."""
+    network, notes = unet()
+    both, alone = controlnet(), controlnet()
+    modes = (BALANCED, control_mode("control", guess=False, pools=False))
+    controls = [Control(normal(2, 1, 3, 48, 32), ControlSettings(mode=mode)) for mode in modes]
+    ask(network, Conditions([TEXTS], controls=controls), rows, sequential, controlnets=[both[0], alone[0]])
+    assert sum(len(note["sample"]) for note in both[1]) == 3 * len(rows)
+    assert sum(len(note["sample"]) for note in alone[1]) == 3
+    assert {value for note in alone[1] for value in note["encoder_hidden_states"].ravel().tolist()} == {VALUES["prompt"]}
+    residual = np.concatenate([note["additional_residual_0"] for note in notes]).mean(axis=(1, 2, 3))
+    assert residual.tolist() == [VALUES[row] * (2 if row == "prompt" else 1) for row in rows for _ in range(3)]
+
+
+def test_a_row_that_no_controlnet_acts_on_goes_without_residuals_if_it_goes_alone() -> None:
+    network, notes = unet()
+    net, _ = controlnet()
+    control = Control(normal(2, 1, 3, 48, 32), ControlSettings(mode=GUESS))
+    ask(network, Conditions([TEXTS], controls=[control]), ("negative", "prompt"), sequential=True, controlnets=[net])
+    assert ["additional_residual_0" in note for note in notes] == [False] * 3 + [True] * 3

@@ -6,19 +6,23 @@ Source: Zhang et al. 2023 (arXiv:2302.05543); diffusers 0.42.1 ``StableDiffusion
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from sdrt.arrays import F32, Array, Float
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ConfigError
 from sdrt.guidance import Call
+from sdrt.pipeline.conditions.control_mode import BALANCED, ControlMode
 
 __all__ = ["BoundControlNet", "Control", "ControlSettings", "residuals", "resolve_control_settings"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlSettings:
-    """The strength of one ControlNet, and the part of the run in which it acts."""
+    """The strength of one ControlNet, the part of the run in which it acts, and the rows and depths at which it does."""
 
     conditioning_scale: float = 1.0
+    mode: ControlMode = BALANCED
     guidance_start: float = 0.0  # fraction of the run at which it begins to act
     guidance_end: float = 1.0  # fraction at which it stops
 
@@ -38,10 +42,11 @@ class Control:
 
 @dataclass(frozen=True, eq=False)
 class BoundControlNet:
-    """One ControlNet, its picture and texts bound."""
+    """One ControlNet, its picture and texts bound for the samples at ``places`` of a batch; None: for all."""
 
     network: CheckedNetwork
     settings: ControlSettings
+    places: slice | list[int] | None = None
 
 
 def residuals(controlnets: Sequence[BoundControlNet], call: Call, **inputs: Array) -> dict[str, Float]:
@@ -50,10 +55,22 @@ def residuals(controlnets: Sequence[BoundControlNet], call: Call, **inputs: Arra
     for controlnet in controlnets:
         if not controlnet.settings.acts(call):
             continue
-        for name, value in controlnet.network(**inputs).items():
-            scaled = value * controlnet.settings.conditioning_scale
+        places, scale = controlnet.places, controlnet.settings.conditioning_scale
+        outputs = controlnet.network(**(inputs if places is None else {name: value[places] for name, value in inputs.items()}))
+        names = controlnet.network.signature.output_names()
+        for name, weight in zip(names, controlnet.settings.mode.weights(len(names)), strict=True):
+            scaled: Float = outputs[name] * (scale * weight)
+            if places is not None:
+                scaled = _at(places, scaled, len(inputs["sample"]))
             total[name] = total[name] + scaled if name in total else scaled
     return total
+
+
+def _at(places: slice | list[int], values: Float, count: int) -> Float:
+    """Return values in their places among ``count`` rows, zeros in the others."""
+    spread = np.zeros((count, *values.shape[1:]), values.dtype)
+    spread[places] = values
+    return spread
 
 
 def resolve_control_settings(

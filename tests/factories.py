@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, ControlNetUnionModel, DDIMScheduler, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
 from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -94,6 +94,16 @@ CONTROLNETS: Mapping[Form, Mapping[str, Any]] = {
         "conditioning_embedding_out_channels": (4, 8, 24, 64),
     }
     for form in _CONTROLLED
+}
+
+# A union for SDXL: six sorts of pictures, each with a learnt vector, as wide as the first level.
+UNION: Mapping[str, Any] = {
+    **CONTROLNETS["sdxl"],
+    "num_control_type": 6,
+    "num_trans_channel": 32,
+    "num_trans_head": 4,
+    "num_trans_layer": 2,
+    "num_proj_channel": 32,
 }
 
 _SD1_VAE: Mapping[str, Any] = {"block_out_channels": (16, 32, 32, 32), "layers_per_block": 1, "norm_num_groups": 8}
@@ -222,11 +232,33 @@ def random_controlnet(config: Mapping[str, Any], seed: int = 0) -> ControlNetMod
 def save_controlnet_folder(folder: Path, form: Form = "sd1", seed: int = 0) -> Path:
     """A ControlNet whose picture shows in its residuals, and its path: random layers let little of it through, and drown it in biases."""
     network = random_controlnet(CONTROLNETS[form], seed)
+    _let_pictures_show(network)
+    network.save_pretrained(folder)
+    return folder
+
+
+def _let_pictures_show(network: Any) -> None:
     with torch.no_grad():
         for name, tensor in network.controlnet_cond_embedding.named_parameters():
             tensor *= 2.5 if name.endswith("weight") else 0.1
         for convolution in (*network.controlnet_down_blocks, network.controlnet_mid_block):
             convolution.weight *= 4
+
+
+def random_union(config: Mapping[str, Any] = UNION, seed: int = 0) -> ControlNetUnionModel:
+    """A ControlNet for several sorts of pictures, every tensor random, the vectors of the sorts among them."""
+    union = ControlNetUnionModel(**config).eval().requires_grad_(False)
+    randomise(union, seed)
+    return union
+
+
+def save_union_folder(folder: Path, seed: int = 0) -> Path:
+    """A union whose pictures and sorts show in its residuals, and its path."""
+    network = random_union(UNION, seed)
+    _let_pictures_show(network)
+    with torch.no_grad():
+        network.task_embedding *= 8
+        network.control_add_embedding.linear_2.weight *= 8
     network.save_pretrained(folder)
     return folder
 

@@ -12,6 +12,8 @@ from converter.parts.traceable import TraceablePart
 from converter.rewrite import rewrite
 from converter.sizes import Sizes
 from converter.source import Source
+from sdrt.errors import ConfigError
+from sdrt.models.components.controlnets import is_union
 
 __all__ = ["build"]
 
@@ -40,6 +42,10 @@ def build(source: Source, base: Source, options: ConvertOptions, sizes: Sizes, *
     rewritten : bool
     """
     config = source.config("controlnet")
+    if is_union(config):
+        raise ConfigError(
+            f"{source.model.where('controlnet')}: a ControlNet must take one sort of picture, got a union; convert another one"
+        )
     sample, timestep, states, *added = denoiser_inputs(config, options, sizes, base)
     picture = Tensor(
         name="controlnet_cond",

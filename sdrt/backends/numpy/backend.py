@@ -8,7 +8,8 @@ from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
 from sdrt.backends.numpy.configs import SafetyCheckerConfig, TextEncoderConfig, VaeConfig
 from sdrt.backends.numpy.controlnet import ControlNet
-from sdrt.backends.numpy.denoiser_configs import ControlNetConfig, UNetConfig
+from sdrt.backends.numpy.controlnet_union import ControlNetUnion
+from sdrt.backends.numpy.denoiser_configs import ControlNetConfig, UNetConfig, UnionConfig
 from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.backends.numpy.program import PerRow, Program
 from sdrt.backends.numpy.safety_checker import SafetyChecker
@@ -20,6 +21,7 @@ from sdrt.backends.numpy.vae import VaeDecoder, VaeEncoder
 from sdrt.host import usable_cores
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
+from sdrt.models.components.controlnets import is_union
 
 __all__ = ["NumpyBackend"]
 
@@ -70,6 +72,9 @@ def _load(component: ComponentName, model: Model, options: BackendOptions, compo
         case "unet":
             unet_config = UNetConfig.read(file, values)
             return UNet.load(source(), unet_config)
+        case "controlnet" if is_union(values):
+            union_config = UnionConfig.read(file, values)
+            return ControlNetUnion.load(source(), union_config)
         case "controlnet":
             controlnet_config = ControlNetConfig.read(file, values)
             return ControlNet.load(source(), controlnet_config)

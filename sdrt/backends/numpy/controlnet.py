@@ -121,13 +121,28 @@ class ControlNet:
         ------
         ArrayContractError : the inputs disagree on the number of rows, or the picture's size does not fit the sample's
         """
+        self.trunk.check_rows(inputs)
+        return self.residuals(team, inputs, self.hint_embedding(team, inputs["controlnet_cond"]) if self.hint is None else self.hint)
+
+    def residuals(self, team: ThreadTeam, inputs: Mapping[str, Array], hint: Float, more_time: Float | None = None) -> dict[str, Array]:
+        """Run everything but the embedding of the picture.
+
+        Parameters
+        ----------
+        hint : float[n, h, w, channels]
+            The embedded picture.
+        more_time : float[n, time_size] or None
+            Added to the embedded timestep.
+
+        Raises
+        ------
+        ArrayContractError : the picture's size does not fit the sample's
+        """
         trunk, bound = self.trunk, self.bound
-        trunk.check_rows(inputs)
-        condition, time = trunk.condition(bound, inputs), trunk.time(team, bound, inputs)
+        condition, time = trunk.condition(bound, inputs), trunk.time(team, bound, inputs, more_time)
         sample = inputs["sample"].transpose(0, 2, 3, 1)
-        hint = self.hint_embedding(team, inputs["controlnet_cond"]) if self.hint is None else self.hint
         if hint.shape[1:3] != sample.shape[1:3]:
-            (height, width), scale = inputs["controlnet_cond"].shape[2:], self.hint_embedding.scale
+            (height, width), scale = inputs["controlnet_cond"].shape[-2:], self.hint_embedding.scale
             raise ArrayContractError(
                 f"controlnet input: controlnet_cond is {height}x{width} pixels for a sample of {sample.shape[1]}x{sample.shape[2]}; "
                 f"it must be {scale * sample.shape[1]}x{scale * sample.shape[2]}"

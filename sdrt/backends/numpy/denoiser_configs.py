@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from sdrt.backends.numpy.config_reader import ConfigReader
 
-__all__ = ["AddedConfig", "ControlNetConfig", "TrunkConfig", "UNetConfig"]
+__all__ = ["AddedConfig", "ControlNetConfig", "TrunkConfig", "UNetConfig", "UnionConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,16 +121,40 @@ class ControlNetConfig(TrunkConfig):
     @classmethod
     def read(cls, file: Path, values: Mapping[str, Any]) -> Self:
         """Check a whole configuration; raises ConfigError that names file, key, value and what is supported."""
-        reader = ConfigReader(file, values)
-        common = cls.values(reader)
-        return cls(
+        return cls(**cls.values(ConfigReader(file, values)))
+
+    @staticmethod
+    def values(reader: ConfigReader) -> dict[str, Any]:
+        """Read and check the fields of ControlNets for one sort of picture, and for several."""
+        common = TrunkConfig.values(reader)
+        return {
             **common,
-            mid=reader.only("mid_block_type", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D"),
-            time_embedding_dim=4 * common["channels"][0],
-            conditioning_channels=reader.values["conditioning_channels"],
-            blue_first=reader.only("controlnet_conditioning_channel_order", "rgb", "bgr") == "bgr",
-            hint_channels=tuple(reader.values["conditioning_embedding_out_channels"]),
-            global_pool_conditions=reader.values["global_pool_conditions"],
+            "mid": reader.only("mid_block_type", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D"),
+            "time_embedding_dim": 4 * common["channels"][0],
+            "conditioning_channels": reader.values["conditioning_channels"],
+            "blue_first": reader.only("controlnet_conditioning_channel_order", "rgb", "bgr") == "bgr",
+            "hint_channels": tuple(reader.values["conditioning_embedding_out_channels"]),
+            "global_pool_conditions": reader.values["global_pool_conditions"],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnionConfig(ControlNetConfig):
+    """A ControlNetUnionModel, whose middle attends to the text always."""
+
+    num_control_type: int  # sorts of pictures
+    sort_layers: int  # of the transformer that the vector of a picture passes through
+    control_time_size: int  # features of each sort's flag
+
+    @classmethod
+    def read(cls, file: Path, values: Mapping[str, Any]) -> Self:
+        """Check a whole configuration; raises ConfigError that names file, key, value and what is supported."""
+        reader = ConfigReader(file, {**values, "mid_block_type": "UNetMidBlock2DCrossAttn"})
+        return cls(
+            **cls.values(reader),
+            num_control_type=values["num_control_type"],
+            sort_layers=values["num_trans_layer"],
+            control_time_size=values["addition_time_embed_dim"],
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.clip import ClipLayer
 from sdrt.backends.numpy.controlnet import ControlNet, HintEmbedding
+from sdrt.backends.numpy.controlnet_union import ControlNetUnion
 from sdrt.backends.numpy.conv import Conv3x3
 from sdrt.backends.numpy.embeddings import AddedEmbedding, TimeEmbedding, Timesteps, TwoProducts
 from sdrt.backends.numpy.linear import Linear, parts
@@ -43,6 +44,7 @@ _PLACES: Mapping[type, Mapping[str, str]] = {
         "fc2": "mlp.fc2",
     },
     ControlNet: {"trunk": "", "hint_embedding": "controlnet_cond_embedding"},
+    ControlNetUnion: {"controlnet": ""},
     CrossAttention: {"to_kv": "to_k,to_v", "to_out": "to_out.0"},
     FeedForward: {"proj": "net.0.proj", "out": "net.2"},
     Level: {"downsampler": "downsamplers.0", "upsampler": "upsamplers.0"},

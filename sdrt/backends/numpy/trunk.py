@@ -85,9 +85,11 @@ class Trunk:
     def condition(self, bound: BoundInputs, inputs: Mapping[str, Array]) -> Condition:
         return bound.condition or Condition(inputs["encoder_hidden_states"])
 
-    def time(self, team: ThreadTeam, bound: BoundInputs, inputs: Mapping[str, Array]) -> Float:
-        """float[n, time_size]: everything embedded as every residual block takes it, silu applied."""
+    def time(self, team: ThreadTeam, bound: BoundInputs, inputs: Mapping[str, Array], more: Float | None = None) -> Float:
+        """float[n, time_size]: everything embedded as every residual block takes it, ``more`` added, silu applied."""
         time = self.time_embedding(team, inputs)
+        if more is not None:
+            time += more
         if bound.added is not None:
             time += bound.added
         elif self.add_embedding is not None:

@@ -5,8 +5,9 @@ from importlib.util import find_spec
 
 from sdrt.backends import PLAIN, BackendOptions, ComponentOptions, Network, signature
 from sdrt.backends.openvino.options import OpenVinoOptions
-from sdrt.errors import MissingExtraError
+from sdrt.errors import ConfigError, MissingExtraError
 from sdrt.models import ComponentName, Model
+from sdrt.models.components.controlnets import is_union
 
 __all__ = ["OpenVinoBackend"]
 
@@ -37,6 +38,10 @@ class OpenVinoBackend:
         """Open one part; it is converted and compiled at the first call, or found where an earlier run has kept it."""
         own = OpenVinoOptions.read(options)
         config = model.config(component)
+        if component == "controlnet" and is_union(config):
+            raise ConfigError(
+                f"{model.where(component)}: a ControlNet for OpenVINO must take one sort of picture, got a union; run it on backend 'torch'"
+            )
 
         from sdrt.backends.openvino.conversion import digest
         from sdrt.backends.openvino.network import OpenVinoNetwork

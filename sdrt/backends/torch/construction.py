@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, ControlNetUnionModel, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
 from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from sdrt.backends.torch.adapter import Adapter
+from sdrt.backends.torch.controlnet_union import ControlNetUnion
 from sdrt.backends.torch.denoisers import ControlNet, UNet
 from sdrt.backends.torch.extra import quiet
 from sdrt.backends.torch.filling import fill
@@ -24,6 +25,7 @@ from sdrt.backends.torch.vae import VaeDecoder, VaeEncoder
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
+from sdrt.models.components.controlnets import is_union
 from sdrt.models.components.text_time import has_text_time
 
 __all__ = ["open_module", "peers_class"]
@@ -90,7 +92,7 @@ def peers_class(component: ComponentName, config: Mapping[str, Any]) -> Any:
         case "unet":
             return UNet2DConditionModel
         case "controlnet":
-            return ControlNetModel
+            return ControlNetUnionModel if is_union(config) else ControlNetModel
         case "vae_decoder" | "vae_encoder":
             return AutoencoderKL
         case "safety_checker":
@@ -107,9 +109,13 @@ def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, 
             return UNet(_construct(kind, config), **_condition_widths(config))
         case "controlnet":
             # its forward turns channels round after the embedding that is taken out of it here
-            module = _construct(kind, {**config, "controlnet_conditioning_channel_order": "rgb"})
+            own = {"controlnet_conditioning_channel_order": "rgb"} | ({"class_embed_type": "identity"} if is_union(config) else {})
+            # a union's trunk is an ordinary ControlNet's
+            module = _construct(ControlNetModel, {**config, **own})
             embedding, module.controlnet_cond_embedding = module.controlnet_cond_embedding, nn.Identity()
             reverse = config["controlnet_conditioning_channel_order"] == "bgr"
+            if is_union(config):
+                return ControlNetUnion(module, embedding, reverse, config, **_condition_widths(config))
             return ControlNet(module, embedding, reverse, **_condition_widths(config))
         case "vae_decoder":
             vae = _construct(kind, config)
@@ -137,7 +143,7 @@ def _condition_widths(config: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def _keep_timesteps_exact(adapter: Adapter) -> None:
-    module = getattr(adapter, "module", None)
-    for name in ("time_proj", "add_time_proj"):
-        if hasattr(module, name):
-            setattr(module, name, Float64Timesteps(getattr(module, name)))
+    for owner in (adapter, getattr(adapter, "module", None)):
+        for name in ("time_proj", "add_time_proj", "control_type_proj"):
+            if hasattr(owner, name):
+                setattr(owner, name, Float64Timesteps(getattr(owner, name)))

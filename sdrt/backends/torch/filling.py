@@ -37,7 +37,7 @@ def fill(
     """
     for path, owner in module.named_modules():
         for name, slot in owner.named_parameters(recurse=False):
-            array = weights.take(_canonical_name(f"{path}.{name}", component), tuple(slot.shape))
+            array = weights.take(_canonical_name(f"{path}.{name}" if path else name, component), tuple(slot.shape))
             setattr(owner, name, nn.Parameter(_tensor(array, dtype, device, mapped), requires_grad=False))
         for name, buffer in owner.named_buffers(recurse=False):
             setattr(owner, name, _counting(name, buffer, device))

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from sdrt.models.components.autoencoder import VAE_DECODER, VAE_ENCODER
 from sdrt.models.components.clip_text import TEXT_ENCODER, TEXT_ENCODER_2
-from sdrt.models.components.denoisers import CONTROLNET, UNET
+from sdrt.models.components.controlnets import CONTROLNET
+from sdrt.models.components.denoisers import UNET
 from sdrt.models.components.record import Component, ComponentName, PackageNames, Role
 from sdrt.models.components.safety_checker import SAFETY_CHECKER
 

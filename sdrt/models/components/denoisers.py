@@ -1,4 +1,4 @@
-"""Denoisers of diffusers' U-Net kind, and the ControlNets that guide them."""
+"""Denoisers of diffusers' U-Net kind, and what the ControlNets that guide them share with them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,17 @@ from sdrt.models.components.record import Component, PackageNames
 from sdrt.models.components.text_time import check_text_time, text_time_inputs
 from sdrt.values import Choice, Either, Integer, ListOf, Number
 
-__all__ = ["CONTROLNET", "UNET", "latent_multiple", "residual_widths"]
+__all__ = [
+    "LEVELS",
+    "ROOTS",
+    "SHARED",
+    "UNET",
+    "common_inputs",
+    "complete_denoiser",
+    "latent_multiple",
+    "residual_specs",
+    "residual_widths",
+]
 
 # what diffusers knows; it passes over any other in silence
 _CLASS_EMBEDDINGS = Choice("timestep", "identity", "projection", "simple_projection")
@@ -33,7 +43,7 @@ _KERNEL = Integer(1, 99, whole_floats=True)
 _DEPTHS = Either(COUNT, ListOf(COUNT, 1, 64))
 
 # Keys that UNet2DConditionModel and ControlNetModel of diffusers 0.42.1 share, with one default.
-_SHARED: Mapping[str, Key] = {
+SHARED: Mapping[str, Key] = {
     "in_channels": Key(COUNT, 4),
     "flip_sin_to_cos": Key(FLAG, True),
     "freq_shift": Key(Number(-1e3, 1e3), 0),
@@ -66,7 +76,7 @@ _SHARED: Mapping[str, Key] = {
 
 # Of UNet2DConditionModel in diffusers 0.42.1.
 _UNET: Mapping[str, Key] = {
-    **_SHARED,
+    **SHARED,
     "sample_size": optional(or_pair(SIDE)),
     "out_channels": Key(COUNT, 4),
     "center_input_sample": Key(FLAG, False),
@@ -88,17 +98,8 @@ _UNET: Mapping[str, Key] = {
     "cross_attention_norm": optional(Choice("layer_norm", "group_norm")),
 }
 
-# Of ControlNetModel in diffusers 0.42.1.
-_CONTROLNET: Mapping[str, Key] = {
-    **_SHARED,
-    "conditioning_channels": Key(COUNT, 3),
-    "controlnet_conditioning_channel_order": Key(NAME, "rgb"),
-    "conditioning_embedding_out_channels": Key(list_for_levels(), [16, 32, 96, 256]),
-    "global_pool_conditions": Key(FLAG, False),
-}
-
 # Keys with one value for all levels, or a list with one for each.
-_LEVELS = (
+LEVELS = (
     "down_block_types",
     "only_cross_attention",
     "layers_per_block",
@@ -137,14 +138,13 @@ def residual_widths(config: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
 
 
 def _complete_unet(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
-    return _complete(_UNET, (*_LEVELS, "up_block_types", "reverse_transformer_layers_per_block"), config, where, limits)
+    return complete_denoiser(_UNET, (*LEVELS, "up_block_types", "reverse_transformer_layers_per_block"), config, where, limits)
 
 
-def _complete_controlnet(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
-    return _complete(_CONTROLNET, _LEVELS, config, where, limits)
-
-
-def _complete(keys: Mapping[str, Key], levels: tuple[str, ...], config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
+def complete_denoiser(
+    keys: Mapping[str, Key], levels: tuple[str, ...], config: Mapping[str, Any], where: str, limits: Limits
+) -> dict[str, Any]:
+    """Check a configuration by these keys and fill in their defaults; ``levels`` are those that have lists with an entry for each level."""
     values = read_keys(keys, config, where)
     check_levels(values, levels, where)
     check_layers(values, ("layers_per_block", "transformer_layers_per_block"), limits, where)
@@ -154,18 +154,14 @@ def _complete(keys: Mapping[str, Key], levels: tuple[str, ...], config: Mapping[
 
 def _unet_contract(config: Mapping[str, Any], dtype: str) -> Signature:
     return Signature(
-        inputs=(*_common_inputs(config, dtype), *_guidance_embedding(config, dtype)),
+        inputs=(*common_inputs(config, dtype), *_guidance_embedding(config, dtype)),
         outputs=(TensorSpec("noise_pred", dtype, (None, config["out_channels"], None, None)),),
-        optional=_residuals(config, dtype),
+        optional=residual_specs(config, dtype),
     )
 
 
-def _controlnet_contract(config: Mapping[str, Any], dtype: str) -> Signature:
-    hint = TensorSpec("controlnet_cond", dtype, (None, config["conditioning_channels"], None, None))
-    return Signature(inputs=(*_common_inputs(config, dtype), hint), outputs=_residuals(config, dtype))
-
-
-def _common_inputs(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
+def common_inputs(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
+    """Return the inputs that a U-Net and its ControlNets share."""
     return (
         TensorSpec("sample", dtype, (None, config["in_channels"], None, None)),
         TensorSpec("timestep", dtype, (None,)),
@@ -180,12 +176,13 @@ def _guidance_embedding(config: Mapping[str, Any], dtype: str) -> tuple[TensorSp
     return () if size is None else (TensorSpec("timestep_cond", dtype, (None, size)),)
 
 
-def _residuals(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
+def residual_specs(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, ...]:
+    """Return what a ControlNet gives, and a U-Net may take."""
     widths = enumerate(width for width, _ in residual_widths(config))
     return tuple(TensorSpec(f"additional_residual_{index}", dtype, (None, width, None, None)) for index, width in widths)
 
 
-_ROOTS = ("conv_in.", "time_embedding.", "down_blocks.", "mid_block.")
+ROOTS = ("conv_in.", "time_embedding.", "down_blocks.", "mid_block.")
 
 UNET = Component(
     name="unet",
@@ -199,14 +196,5 @@ UNET = Component(
     classes=("UNet2DConditionModel",),
     keys=_complete_unet,
     contract=_unet_contract,
-    roots=_ROOTS,
-)
-CONTROLNET = Component(
-    name="controlnet",
-    folder="controlnet",
-    prefix="control_model.",
-    classes=("ControlNetModel",),
-    keys=_complete_controlnet,
-    contract=_controlnet_contract,
-    roots=(*_ROOTS, "controlnet_"),
+    roots=ROOTS,
 )

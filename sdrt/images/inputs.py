@@ -6,6 +6,7 @@ neighbours.
 """
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
@@ -18,7 +19,10 @@ from sdrt.images.sizes import Resize, scaled
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Picture", "digest", "size_of", "to_mask", "to_rgb", "to_soft_mask", "to_unit"]
+__all__ = ["NETWORK", "Picture", "digest", "path_of", "size_of", "to_mask", "to_rgb", "to_soft_mask", "to_unit"]
+
+# How the paths of drives in a network begin.
+NETWORK = ("//", "\\\\")
 
 # A PIL image, or u8[H,W], u8[H,W,3]. Union and not |: the name is a value at run time, Image is not.
 Picture: TypeAlias = Union["Image", U8]
@@ -102,6 +106,22 @@ def digest(name: str, picture: Picture) -> str:
     """Return the SHA-256 of a picture's pixels, for the record."""
     image = self_contained(_open(name, picture))
     return hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def path_of(picture: Picture) -> str | None:
+    """Return the absolute path of the file that a picture was opened from, for the record.
+
+    None for a picture that was made otherwise, and for one on a drive of the network: a record must not make its reader call a server.
+    """
+    file = getattr(picture, "filename", None)
+    if not isinstance(file, str) or not file:
+        return None
+    try:
+        path = str(Path(file).absolute())
+    except (OSError, ValueError):
+        # a current folder that was removed
+        return None
+    return None if path.startswith(NETWORK) else path
 
 
 def _wide(name: str, image: "Image") -> "Image":

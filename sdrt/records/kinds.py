@@ -8,7 +8,7 @@ from typing import Any
 from sdrt.option_kinds import NUMERICS, OPTION_KINDS
 from sdrt.values import Choice, Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
 
-__all__ = ["CONDITION_KINDS", "PLAIN_OPTIONS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
+__all__ = ["CONDITION_KINDS", "PICTURES", "PLAIN_OPTIONS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,17 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
     "seeds": ListOf(Integer()),
 }
 
-_DIGEST = _Digest()
+_DIGEST, _PATH = _Digest(), Nullable(Text(empty=False))
 _CONTROLS = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
 _SIZES = ("original_size", "crops_coords_top_left", "target_size", "aesthetic_score", "negative_aesthetic_score", "refiner_start")
 
-# Of ``conditions``: pictures are recorded by the SHA-256 of their pixels.
+# The conditions that are pictures.
+PICTURES = ("image", "mask_image", "control_image")
+
+# Of ``conditions``: pictures are recorded by the SHA-256 of their pixels, and by their paths where that was asked for.
 CONDITION_KINDS: Mapping[str, Kind[Any]] = {
-    "image": _DIGEST,
-    "mask_image": _DIGEST,
-    "control_image": Either(_DIGEST, ListOf(_DIGEST)),
+    **dict.fromkeys(PICTURES, Either(_DIGEST, ListOf(_DIGEST))),
+    "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
     **{name: OPTION_KINDS[name] for name in (*_CONTROLS, *_SIZES)},
 }
 

@@ -1,18 +1,20 @@
 """Turn a record back into options, and check the pictures and noise arrays that the caller must pass again."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sdrt.errors import ConfigError
-from sdrt.images.inputs import digest
+from sdrt.errors import ConfigError, ImageError
+from sdrt.images.inputs import NETWORK, digest, path_of
+from sdrt.images.opening import open_picture
 from sdrt.printable import shown
 from sdrt.records.formats import from_json_values
 from sdrt.values import Kind, RefusedError
 
-__all__ = ["PICTURES", "checked_picture", "recorded_scheduler", "recorded_stream"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-# The conditions that are pictures; a record holds their digests.
-PICTURES = ("image", "mask_image", "control_image")
+__all__ = ["checked_picture", "recorded_scheduler", "recorded_stream"]
 
 
 class _Restorable(Kind[Any]):
@@ -36,7 +38,7 @@ def recorded_scheduler(name: str, config: Mapping[str, Any], options: Mapping[st
     return {**from_json_values(config), "_sdrt": own}
 
 
-def checked_picture(name: str, recorded: Any, picture: Any) -> Any:
+def checked_picture(name: str, recorded: Any, picture: Any, paths: Any = None) -> Any:
     """Return a picture, or a list of them, after checking it against the recorded digest.
 
     Parameters
@@ -44,22 +46,45 @@ def checked_picture(name: str, recorded: Any, picture: Any) -> Any:
     recorded : str or list of str
         The SHA-256 of each picture's pixels.
     picture : Picture, sequence of Picture or None
+    paths : str, list of (str or None), or None
+        The files that the record names; they are opened if no picture is passed.
 
     Raises
     ------
     ConfigError : no picture is passed, or not the recorded one
     """
-    wanted = [recorded] if isinstance(recorded, str) else recorded
+    alone = isinstance(recorded, str)
+    wanted = [recorded] if alone else recorded
     if picture is None:
-        hashes = ", ".join(sha256[:12] for sha256 in wanted)
-        raise ConfigError(f"{name} must be passed again, as the record holds its SHA-256 alone ({hashes}); pass the same pixels as {name}")
+        picture = _from_files(name, wanted, [paths] if paths is None or isinstance(paths, str) else list(paths))
     pictures = list(picture) if isinstance(picture, list | tuple) else [picture]
     if len(pictures) != len(wanted):
         raise ConfigError(f"{name} must be {len(wanted)} pictures, as recorded, got {len(pictures)}; pass them in their order")
     for sha256, each in zip(wanted, pictures, strict=True):
         if (got := digest(name, each)) != sha256:
-            raise ConfigError(f"{name} must be the recorded picture, SHA-256 {sha256[:12]}, got {got[:12]}; pass the same pixels")
-    return pictures if isinstance(recorded, Sequence) and not isinstance(recorded, str) else pictures[0]
+            file = path_of(each)
+            of = f" of {file}" if file else ""
+            raise ConfigError(f"{name} must be the recorded picture, SHA-256 {sha256[:12]}, got {got[:12]}{of}; pass the same pixels")
+    return pictures[0] if alone else pictures
+
+
+def _from_files(name: str, wanted: Sequence[str], paths: Sequence[str | None]) -> "list[Image]":
+    """Open the files that a record names.
+
+    Raises
+    ------
+    ConfigError : it names none, or one that cannot be opened
+    """
+    again = f"pass the same pixels as {name}"
+    # a path of another system, or a server's, which a stranger's record must not make this machine call
+    files = [path for path in paths if path is not None and Path(path).is_absolute() and not path.startswith(NETWORK)]
+    if len(files) != len(wanted):
+        hashes = ", ".join(sha256[:12] for sha256 in wanted)
+        raise ConfigError(f"{name} must be passed again, as the record holds its SHA-256 alone ({hashes}); {again}")
+    try:
+        return [open_picture(file) for file in files]
+    except ImageError as error:
+        raise ConfigError(f"{name} must be passed again, as the file of the record is not there ({error}); {again}") from error
 
 
 def recorded_stream(name: str, state: Mapping[str, Any], stream: Any) -> Any:

@@ -9,8 +9,8 @@ from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture
 from sdrt.printable import shown
 from sdrt.records.formats import FORMAT, from_json_values, read_record, to_json_values, upgraded
-from sdrt.records.kinds import CONDITION_KINDS, PLAIN_OPTIONS, SETTING_KINDS, STREAM_KINDS
-from sdrt.records.playback import PICTURES, checked_picture, recorded_scheduler, recorded_stream
+from sdrt.records.kinds import CONDITION_KINDS, PICTURES, PLAIN_OPTIONS, SETTING_KINDS, STREAM_KINDS
+from sdrt.records.playback import checked_picture, recorded_scheduler, recorded_stream
 from sdrt.rng import NoiseStream
 from sdrt.values import FilePath, read_values
 
@@ -261,7 +261,7 @@ class Settings:
         """Return the arguments that draw these pictures again: ``pipe.generate(**settings.options())``.
 
         The pipeline must have the same model, backends and numerics. A record holds digests of input pictures and noise arrays, not the
-        data itself: pass those again, and they are checked.
+        data itself: pass those again, and they are checked. Pictures whose paths were recorded (``record_paths``) are opened again.
 
         Parameters
         ----------
@@ -282,7 +282,14 @@ class Settings:
         passed = {"image": image, "mask_image": mask_image, "control_image": control_image}
         if needless := [name for name, value in passed.items() if value is not None and name not in self.conditions]:
             raise ConfigError(f"pictures must be ones that the record names, got {', '.join(needless)} too; leave it out")
-        pictures = {name: checked_picture(name, self.conditions[name], passed[name]) for name in PICTURES if name in self.conditions}
+        paths = self.conditions.get("record_paths", {})
+        pictures = {
+            name: checked_picture(name, self.conditions[name], passed[name], paths.get(name))
+            for name in PICTURES
+            if name in self.conditions
+        }
+        if "record_paths" in self.conditions:
+            pictures["record_paths"] = True
         streams = {"rng": rng, "sampler_rng": sampler_rng}
         if needless := [name for name, stream in streams.items() if stream is not None and name not in self.shared_streams]:
             raise ConfigError(f"streams must be ones that the record shares, got {', '.join(needless)} too; leave it out")

@@ -48,7 +48,8 @@ settings = st.builds(
     conditions=st.fixed_dictionaries(
         {},
         optional={
-            "image": digests,
+            "image": digests | st.lists(digests),
+            "record_paths": st.dictionaries(words, words.filter(bool) | st.lists(st.none() | words.filter(bool))),
             "control_image": digests | st.lists(digests),
             "control_guidance_end": st.lists(st.floats(0, 1), min_size=1),
             "target_size": st.lists(st.integers(0, 10**6), min_size=2, max_size=2),
@@ -128,7 +129,7 @@ def test_a_picture_carries_its_record(tmp_path: Path) -> None:
         ({"scheduler_config": {"beta_end": "nan"}}, r"scheduler_config must be a mapping.*, got \{'beta_end': nan\}"),
         ({"conditions": {"target_size": [64, "64"]}}, r"target_size must be a list of 2 whose entries are .*got \[64, '64'\]"),
         ({"conditions": {"mask": 1}}, r"a record's conditions must be among image, mask_image, .*, got 'mask'"),
-        ({"conditions": {"image": "ab"}}, r"a record's image must be the SHA-256 of a picture, got 'ab'; take a whole"),
+        ({"conditions": {"image": "ab"}}, r"a record's image must be the SHA-256 of a picture, or a list .*, got 'ab'; take a whole"),
         (
             {"conditions": {"control_image": ["ab", 3]}},
             r"a record's control_image must be the SHA-256 of a picture, or a list .*\['ab', 3\]",

@@ -11,7 +11,7 @@ from converter.options import ConvertOptions
 from sdrt.files import user_path
 from sdrt.models import embedded, hub, open_component, open_model
 from sdrt.models.components import ComponentName
-from sdrt.models.lora import Lora, open_lora
+from sdrt.models.lora import AppliedLora, open_lora, with_loras
 from sdrt.models.recorded import RecordedModel
 from sdrt.models.stored_model import StoredModel
 
@@ -32,14 +32,14 @@ class Source:
     model : StoredModel
     name : str
         The name that files are called after: a repository's id, or the name of a folder or file.
-    loras : tuple of Lora
+    loras : tuple of AppliedLora
     custom_vae : bool
         Whether the VAE replaces the model's own.
     """
 
     model: StoredModel
     name: str
-    loras: tuple[Lora, ...] = ()
+    loras: tuple[AppliedLora, ...] = ()
     custom_vae: bool = False
 
     @property
@@ -64,14 +64,11 @@ class Source:
         ------
         ModelError, ConfigError : see `sdrt.backends.torch.construction.open_module`; or tensors that have no place in the network
         """
-        from converter.lora.merging import merge
         from sdrt.backends.torch.construction import open_module
 
-        recorded = RecordedModel(self.model)
+        recorded = RecordedModel(with_loras(self.model, self.loras))
         adapter = open_module(component, recorded.as_model())
         recorded.check()
-        for lora in self.loras:
-            merge(adapter, component, lora.layers.get(component, ()), lora.strength)
         return adapter
 
     def digest(self, component: ComponentName) -> str:
@@ -79,10 +76,10 @@ class Source:
         sha256 = hashlib.sha256(repr(sorted(self.config(component).items())).encode())
         for file in sorted(self.model.tensors(component).files):
             _add_file(sha256, file)
-        for lora in self.loras:
-            if lora.layers.get(component):
-                sha256.update(repr(lora.strength).encode())
-                _add_file(sha256, lora.file)
+        for applied in self.loras:
+            if component in applied.lora.deltas:
+                sha256.update(repr(applied.strength).encode())
+                _add_file(sha256, applied.lora.file)
         return sha256.hexdigest()[:32]
 
 
@@ -106,7 +103,7 @@ def open_source(options: ConvertOptions) -> Source:
             options.vae, "vae_decoder", variant=options.variant, scaling_factor=own, pickled=options.pickled, cache_dir=options.cache_dir
         )
         model = model.with_override(vae)
-    loras = tuple(open_lora(user_path("lora", file), strength, model) for file, strength in options.loras)
+    loras = tuple(AppliedLora(open_lora(user_path("lora", file), model), strength) for file, strength in options.loras)
     return Source(model=model, name=model_name(options.model), loras=loras, custom_vae=options.vae is not None)
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from sdrt.limits import Limits
-from sdrt.models.component_tensors import ComponentTensors
+from sdrt.models.component_tensors import Change, ComponentTensors
 from sdrt.models.components import ComponentName
 from sdrt.models.embeddings import Embedding
 
@@ -147,4 +147,8 @@ class Model(Protocol):
     @property
     def embedding_ids(self) -> Mapping[str, range]:
         """The ids of each embedding's vectors, by its token."""
+        ...
+
+    def with_changes(self, changes: Mapping[ComponentName, Mapping[str, Change]]) -> Self:
+        """Return the same model with tensors that are changed whenever they are read."""
         ...

@@ -7,7 +7,7 @@ import copy
 import mmap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,10 @@ from sdrt.models.tensor_scales import with_scales
 from sdrt.models.weight_format import weight_format
 from sdrt.printable import shown
 
-__all__ = ["ComponentTensors", "Leftover", "read_tensors"]
+__all__ = ["Change", "ComponentTensors", "Leftover", "read_tensors"]
+
+# Takes a tensor as stored, and returns it as it is to be read, of the same shape.
+Change: TypeAlias = Callable[[Array], Array]
 
 
 def read_tensors(file: Path, *, memory_map: bool = True) -> list[StoredTensor]:
@@ -98,6 +101,7 @@ class ComponentTensors(Mapping[str, Array]):
         self._memory_map = memory_map
         self._tensors: dict[str, tuple[Place, StoredTensor]] = {}
         self._rows: dict[str, Array] = {}
+        self._changes: Mapping[str, Change] = {}
         self._used: set[str] = set()
         self._unplaced: list[Leftover] = []
         tensors: list[StoredTensor] = []
@@ -150,6 +154,24 @@ class ComponentTensors(Mapping[str, Array]):
         longer._rows = {**self._rows, name: np.concatenate([self._rows[name], rows]) if name in self._rows else rows}
         return longer
 
+    def with_changes(self, changes: Mapping[str, Change]) -> Self:
+        """Change tensors whenever they are read: nothing is kept, and the files stay as they are.
+
+        Parameters
+        ----------
+        changes : mapping from canonical name to Change
+            In place of those that were there before.
+
+        Raises
+        ------
+        WeightsError : a tensor is missing
+        """
+        if missing := next((name for name in changes if name not in self._tensors), None):
+            raise WeightsError(f"{', '.join(map(str, self.files))}: tensor {missing!r} is missing; there is nothing to change")
+        changed = copy.copy(self)
+        changed._changes = changes
+        return changed
+
     def leftovers(self) -> tuple[Leftover, ...]:
         """Return the tensors that were not read, of which none was needed so far; what is known to have no use among them."""
         unused = [Leftover(name, tensor.name) for name, (_, tensor) in self._tensors.items() if name not in self._used]
@@ -168,6 +190,8 @@ class ComponentTensors(Mapping[str, Array]):
         place, tensor = self._tensors[name]
         self._used.add(name)
         stored = place.of(tensor.array())
+        if name in self._changes:
+            stored = self._changes[name](stored)
         return np.concatenate([stored, self._rows[name]]) if name in self._rows else stored
 
     def shape(self, name: str) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,7 +11,7 @@ import numpy as np
 from sdrt.errors import ConfigError, MissingFileError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.base import Model, ModelLimits, PipelineFlags
-from sdrt.models.component_tensors import ComponentTensors
+from sdrt.models.component_tensors import Change, ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.embeddings import Embedding
 
@@ -34,6 +34,8 @@ class StoredModel(ABC):
         Tokens of textual inversion over the model's own vocabulary, see :meth:`with_embeddings`.
     overrides : tuple of Model
         Models whose components stand before the model's own, see :meth:`with_override`.
+    changes : mapping from component to mapping from tensor to Change
+        What is done to tensors whenever they are read, see :meth:`with_changes`.
     allowed : Limits
         The most that reading it may take of each amount.
     mmap : bool
@@ -47,6 +49,7 @@ class StoredModel(ABC):
     name: str
     embeddings: tuple[Embedding, ...] = ()
     overrides: tuple[Model, ...] = ()
+    changes: Mapping[ComponentName, Mapping[str, Change]] = field(default_factory=dict)
     allowed: Limits = DEFAULT_LIMITS
     mmap: bool = True
 
@@ -93,16 +96,19 @@ class StoredModel(ABC):
         return config
 
     def tensors(self, component: ComponentName) -> ComponentTensors:
-        """Return the component's weights by canonical name, embeddings below the text encoder's own.
+        """Return the component's weights by canonical name, changed as asked, embeddings below the text encoder's own.
 
         Raises
         ------
         ConfigError : no component has this name
         MissingFileError, WeightsError : no weights, or such that cannot be used
         """
-        if override := self._override(component):
-            return override.tensors(component)
-        weights = self.own_tensors(component)
+        override = self._override(component)
+        weights = override.tensors(component) if override else self.own_tensors(component)
+        if changes := self.changes.get(component):
+            weights = weights.with_changes(changes)
+        if override:
+            return weights
         if component == "text_encoder" and self.embeddings:
             return weights.with_rows(_EMBEDDING_TABLE, np.concatenate([each.vectors for each in self.embeddings]))
         return weights
@@ -152,6 +158,19 @@ class StoredModel(ABC):
                     f"(Stable Diffusion 1.x 768, 2.x 1024), got {each.vectors.shape[1]}; take an embedding that was trained for this model"
                 )
         return replace(self, embeddings=(*self.embeddings, *embeddings))
+
+    def with_changes(self, changes: Mapping[ComponentName, Mapping[str, Change]]) -> Self:
+        """Return the same model with tensors that are changed whenever they are read, in place of earlier changes.
+
+        Raises
+        ------
+        ConfigError : a model of programs, whose weights are fixed
+        """
+        if self.holds_packages and any(changes.values()):
+            raise ConfigError(
+                f"{self.path}: holds Core ML packages, whose weights are fixed; convert its source model with --lora FILE:STRENGTH"
+            )
+        return replace(self, changes=changes)
 
     @property
     def embedding_ids(self) -> Mapping[str, range]:

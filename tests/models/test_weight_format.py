@@ -47,7 +47,7 @@ def test_another_file_under_the_name_of_safetensors_is_named_for_what_it_is(kind
     content, message = OTHERS[kind]
     file = tmp_path / "model.safetensors"
     file.write_bytes(content)
-    vae, lora = (lambda file: open_component(file, "vae_decoder")), (lambda file: open_lora(file, 1.0, open_model("nano")))
+    vae, lora = (lambda file: open_component(file, "vae_decoder")), (lambda file: open_lora(file, open_model("nano")))
     for read in (weight_format, open_model, vae, lora, read_metadata, lambda file: ComponentTensors([file])):
         with pytest.raises(WeightsError, match=message):
             read(file)
@@ -107,4 +107,4 @@ def test_nothing_there_is_missing(tmp_path: Path) -> None:
 def test_a_pickle_where_safetensors_are_wanted_is_refused_as_one(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "lora.pt")
     with pytest.raises(WeightsError, match=r"lora\.pt would have to be unpickled"):
-        open_lora(tmp_path / "lora.pt", 1.0, open_model("nano"))
+        open_lora(tmp_path / "lora.pt", open_model("nano"))

@@ -203,8 +203,8 @@ def component_file(draw: Draw) -> str | None:
 
 
 def lora(draw: Draw) -> str | None:
-    """A LoRA matched with a model, and its factors."""
-    from sdrt.models.lora import open_lora
+    """A LoRA matched with a model, and merged into it."""
+    from sdrt.models.lora import AppliedLora, open_lora, with_loras
 
     file = draw.copy_of(draw.materials.lora)
     if draw.chance(0.3):
@@ -212,10 +212,12 @@ def lora(draw: Draw) -> str | None:
     else:
         _rewritten(draw, file)
     strength: Any = 1.0 if draw.chance(0.7) else any_value(draw)
-    found = open_lora(file, strength, open_model(draw.materials.sd1))
-    for layers in found.layers.values():
-        for layer in layers:
-            repr(layer)
+    model = open_model(draw.materials.sd1)
+    applied = AppliedLora(open_lora(file, model), strength)
+    merged = with_loras(model, [applied])
+    for component, deltas in applied.lora.deltas.items():
+        for name in deltas:
+            _ = merged.tensors(component)[name]
     return None if isinstance(strength, int | float | np.number) else f"strength: {ascii_of(strength)}"
 
 

@@ -26,6 +26,14 @@ FLAT = ATTENTION.replace(".", "_")
             Key("text_encoder_2", "encoder.layers.0.mlp.fc1", False, "up"),
         ),
         ("mid_block.attn1.processor.to_out_lora.up.weight", Key("unet", "mid_block.attn1.to_out.0", False, "up")),
+        (f"lora_unet_{FLAT}.hada_w1_a", Key("unet", FLAT, True, "hada_w1_a")),
+        (f"lora_unet_{FLAT}.on_input", Key("unet", FLAT, True, "on_input")),
+        (f"lycoris_{FLAT}.lokr_w2_b", Key("unet", FLAT, True, "lokr_w2_b")),
+        (f"base_model.model.{ATTENTION}.lokr_w1", Key("unet", ATTENTION, False, "lokr_w1")),
+        (f"unet.{ATTENTION}.lora_magnitude_vector.weight", Key("unet", ATTENTION, False, "magnitude")),
+        ("base_model.model.text_model.encoder.fc1.lora_A.weight", Key("text_encoder", "encoder.fc1", False, "down")),
+        ("diffusion_model.input_blocks.1.1.proj_in.diff_b", Key("unet", "input_blocks.1.1.proj_in", False, "diff_b")),
+        ("text_encoders.clip_g.transformer.text_model.fc1.lora_up.weight", Key("text_encoder_2", "text_model.fc1", False, "up")),
     ],
 )
 def test_a_name_is_taken_apart(stored: str, key: Key) -> None:
@@ -33,7 +41,8 @@ def test_a_name_is_taken_apart(stored: str, key: Key) -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", ["", "weight", f"lora_unet_{FLAT}.hada_w1_a", f"unet.{ATTENTION}.weight", f"transformer.{ATTENTION}.lora_A.weight"]
+    "stored",
+    ["", "weight", f"lora_unet_{FLAT}.oft_blocks", "unet.alpha", f"unet.{ATTENTION}.weight", f"transformer.{ATTENTION}.lora_A.weight"],
 )
 def test_other_names_are_none(stored: str) -> None:
     assert parse_key(stored) is None

@@ -1,1 +1,0 @@
-"""Merge LoRA files (`sdrt.models.lora`) into torch modules before they are traced."""

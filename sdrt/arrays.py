@@ -4,6 +4,7 @@ An array contract is a `TensorSpec`: a name, a dtype, and a shape in which each 
 numbers (one of those sizes) or None (any size).
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -26,6 +27,7 @@ __all__ = [
     "Numerics",
     "Signature",
     "TensorSpec",
+    "array_digest",
     "check_array",
     "check_arrays",
     "check_finite",
@@ -165,6 +167,11 @@ def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: Mapping[str,
         raise ArrayContractError(f"{owner}: does not take {', '.join(map(str, unknown))}; expected {', '.join(map(str, expected))}")
     for spec in expected:
         check_array(owner, spec, arrays[spec.name])
+
+
+def array_digest(x: Array) -> str:
+    """Return the SHA-256 of an array's dtype, shape and numbers, for records."""
+    return hashlib.sha256(f"{x.dtype.name} {x.shape}".encode() + np.ascontiguousarray(x).tobytes()).hexdigest()
 
 
 def check_finite(owner: str, name: str, x: Array) -> None:

@@ -6,7 +6,9 @@ How much of each amount is accepted is another matter, see :mod:`sdrt.limits`; w
 from collections.abc import Mapping
 from typing import Any
 
-from sdrt.values import Anything, Choice, Either, Integer, Kind, ListOf, Number, RefusedError, Text
+import numpy as np
+
+from sdrt.values import Anything, Choice, Either, Flag, Integer, Kind, ListOf, Number, RefusedError, Text
 
 __all__ = ["COLOUR", "NUMERICS", "OPTION_KINDS", "PROMPT"]
 
@@ -42,6 +44,18 @@ class _Colour(Kind[str]):
         return "#{:02x}{:02x}{:02x}".format(*_CHANNELS.convert(value))
 
 
+class _Latents(Kind[Any]):
+    """An array of latents; of which shape, the model says."""
+
+    def describe(self) -> str:
+        return "latents, an array of floats [n,C,h,w]"
+
+    def convert(self, value: object) -> Any:
+        if not (isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim == 4 and value.size):
+            raise RefusedError
+        return value
+
+
 def _one_or_each(number: Number) -> Kind[Any]:
     """One number for all ControlNets, or one for each."""
     return Either(number, ListOf(number, minimum=1, maximum=1_000))
@@ -51,6 +65,8 @@ _CHANNELS = ListOf(Integer(minimum=0, maximum=255), minimum=3, maximum=3)
 _SIZE = ListOf(Integer(minimum=0, maximum=10**9), minimum=2, maximum=2)
 _OFFSET = ListOf(Integer(minimum=-(10**9), maximum=10**9), minimum=2, maximum=2)
 _FRACTION = Number(minimum=0, maximum=1)
+
+_LATENTS = _Latents()
 
 PROMPT = Text(length=None)
 COLOUR = _Colour()
@@ -74,7 +90,12 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "emphasis": Choice("original", "no_norm"),
     "clip_skip": Integer(minimum=0),
     "image": Anything(),  # sdrt.images reads pictures
+    "strength": Number(minimum=0, maximum=1, above=True),
+    "image_latents": _LATENTS,
+    "latents": _LATENTS,
     "mask_image": Anything(),
+    "mask_mode": Choice("binary", "soft", "strength"),
+    "paste": Flag(),
     "control_image": Anything(),
     "controlnet_conditioning_scale": _one_or_each(Number()),
     "control_guidance_start": _one_or_each(_FRACTION),

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "option_kinds": {"values"},
     "arrays": set(),
     "host": set(),
+    "npy": {"arrays"},
     "rng": {"arrays"},
     "tokenizer": {"arrays"},
     "images": {"arrays"},
@@ -54,7 +55,7 @@ MAY_IMPORT = {
         "tokenizer",
     },
     "benchmarking": {"_version", "backends", "host", "pipeline"},
-    "cli": {"_version", "backends", "benchmarking", "images", "models", "pipeline", "records", "schedulers"},
+    "cli": {"_version", "backends", "benchmarking", "images", "models", "npy", "pipeline", "records", "schedulers"},
     "__main__": {"cli"},
 }
 

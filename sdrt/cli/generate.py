@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt.cli import signals
 from sdrt.cli.console import say
 from sdrt.cli.opening import ModelChoice, add_arguments, open_pipeline, parse_choice
-from sdrt.cli.options import add_options, open_pictures, parse_options, picture_files
+from sdrt.cli.options import add_options, input_files, open_inputs, parse_options
 from sdrt.cli.output import Output, add_output
 from sdrt.cli.paths import a_path
 from sdrt.cli.playback import Recorded
@@ -39,7 +39,7 @@ class GenerateCommand:
     output : Output
     choice : ModelChoice
     pictures : dict
-        Files of pictures that go to ``Pipeline.generate`` once they are opened.
+        Files of pictures and arrays that go to ``Pipeline.generate`` once they are opened.
     quiet : bool
     options : dict
         What else goes to ``Pipeline.generate``.
@@ -112,7 +112,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
         recorded=arguments.recorded,
         output=Output.parse(arguments, len(prompts)),
         choice=parse_choice(arguments),
-        pictures=picture_files(arguments),
+        pictures=input_files(arguments),
         quiet=arguments.quiet,
         options=parse_options(arguments),
     )
@@ -121,7 +121,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 def run(command: GenerateCommand) -> None:
     """Draw and write every picture; those that are written stay, whatever happens to a later one."""
     recorded = None if command.recorded is None else Recorded.read(command.recorded)
-    pictures = open_pictures(command.pictures)
+    pictures = open_inputs(command.pictures)
     choice, options, prompts, negative = command.choice, pictures | command.options, command.prompts, command.negative_prompt
     if recorded is not None:
         choice, options = recorded.choice(choice), recorded.options(pictures, command.options)

@@ -11,11 +11,11 @@ from sdrt.errors import ConfigError
 from sdrt.log import log
 from sdrt.pipeline.option_table import OPTIONS, Option
 
-__all__ = ["add_options", "fold", "open_pictures", "parse_options", "picture_files"]
+__all__ = ["add_options", "fold", "input_files", "open_inputs", "parse_options"]
 
 
 _FLAGGED = {name: option for name, option in OPTIONS.items() if option.flags}
-_PICTURES = {name: option for name, option in _FLAGGED.items() if option.kind in ("picture", "pictures")}
+_FILES = {name: option for name, option in _FLAGGED.items() if option.kind in ("picture", "pictures", "array")}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -39,8 +39,10 @@ def _how(option: Option) -> dict[str, Any]:
             return {"type": float, "metavar": "X", "action": "append"}
         case "pair":
             return {"type": int, "nargs": 2, "metavar": option.metavar}
-        case "picture" | "pictures":
+        case "picture" | "pictures" | "array":
             return {"type": a_path, "metavar": "FILE", "action": "append"}
+        case "switch":
+            return {"action": argparse.BooleanOptionalAction}
         case "choice":
             return {"metavar": f"{{{','.join(option.choices)}}}"}
         case _:
@@ -48,9 +50,9 @@ def _how(option: Option) -> dict[str, Any]:
 
 
 def parse_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that were given, as ``generate`` takes them, but for pictures."""
+    """Return the options that were given, as ``generate`` takes them, but for those that are files."""
     _renew(arguments)
-    given = {name: getattr(arguments, name) for name in _FLAGGED if name not in _PICTURES}
+    given = {name: getattr(arguments, name) for name in _FLAGGED if name not in _FILES}
     return {name: _value(OPTIONS[name], value) for name, value in given.items() if value is not None}
 
 
@@ -70,31 +72,33 @@ def fold(value: str, choices: Iterable[str]) -> str:
     return next((choice for choice in choices if choice.casefold() == value.casefold()), value)
 
 
-def picture_files(arguments: argparse.Namespace) -> dict[str, tuple[Path, ...]]:
-    """Return the files of the pictures that were given.
+def input_files(arguments: argparse.Namespace) -> dict[str, tuple[Path, ...]]:
+    """Return the files of the pictures and arrays that were given.
 
     Raises
     ------
     ConfigError : two where one is taken
     """
-    files = {name: tuple(getattr(arguments, name) or ()) for name in _PICTURES}
+    files = {name: tuple(getattr(arguments, name) or ()) for name in _FILES}
     for name, paths in files.items():
-        if _PICTURES[name].kind == "picture" and len(paths) > 1:
-            raise ConfigError(f"{_PICTURES[name].flags[0]} must be one picture, got {len(paths)}; leave the others out")
+        if _FILES[name].kind != "pictures" and len(paths) > 1:
+            raise ConfigError(f"{_FILES[name].flags[0]} must be one file, got {len(paths)}; leave the others out")
     return {name: paths for name, paths in files.items() if paths}
 
 
-def open_pictures(files: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
-    """Open pictures as ``generate`` takes them.
+def open_inputs(files: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
+    """Open pictures and arrays as ``generate`` takes them.
 
     Raises
     ------
     ImageError : a file that is missing, or is no picture
+    MissingFileError, ModelError, ConfigError : a file that is missing, or is no array
     """
     from sdrt.images import open_picture
+    from sdrt.npy import read_npy
 
-    opened = {name: [open_picture(path) for path in paths] for name, paths in files.items()}
-    return {name: pictures if _PICTURES[name].kind == "pictures" else pictures[0] for name, pictures in opened.items()}
+    opened = {name: [(read_npy if _FILES[name].kind == "array" else open_picture)(path) for path in paths] for name, paths in files.items()}
+    return {name: values if name == "control_image" or len(values) > 1 else values[0] for name, values in opened.items()}
 
 
 def _renew(arguments: argparse.Namespace) -> None:

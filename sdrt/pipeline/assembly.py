@@ -86,6 +86,11 @@ class Assembly:
             marks |= {f"{component}.{k}": mark for component, mark in _fingerprints(controlnet.model, ["controlnet"])}
         return marks
 
+    @cached_property
+    def encoder_weights(self) -> Mapping[str, str]:
+        """The fingerprint of the autoencoder's encoder, for the records of pictures that were made from others."""
+        return dict(_fingerprints(self.base.model, ["vae_encoder"]))
+
     @property
     def remarks(self) -> dict[str, str]:
         """What was assumed of the models, and what opening their networks found so far."""
@@ -116,7 +121,7 @@ class Assembly:
         self.remark_log.tell(self.remarks)
 
     def decode(
-        self, latents: Float, report: Report, finish: "Callable[[Image], Image] | None" = None
+        self, latents: Float, report: Report, finish: "Callable[[Image, int], Image] | None" = None, first: int = 0
     ) -> "tuple[list[Image], tuple[bool, ...] | None]":
         """Decode latents to pictures, and let the safety checker see each: the one door by which pictures leave.
 
@@ -126,7 +131,9 @@ class Assembly:
             Decoded one at a time, so that a batch needs no more memory than one picture.
         report : Report
         finish : callable or None
-            Applied to each picture before the safety checker sees it.
+            Applied to each picture, with its index in the call, before the safety checker sees it.
+        first : int
+            The index of the first picture.
 
         Returns
         -------
@@ -144,7 +151,7 @@ class Assembly:
             for done in range(len(latents)):
                 report("decode", done, len(latents))
                 picture = next(decoded)
-                images.append(picture if finish is None else finish(picture))
+                images.append(picture if finish is None else finish(picture, first + done))
         if not self.safety_checker:
             report.heed()
             return images, None

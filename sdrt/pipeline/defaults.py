@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.images.inputs import size_of
+from sdrt.pipeline.conditions.source_choice import pictures_of
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.schedulers import Sampler
@@ -27,20 +28,22 @@ def default_remarks(model: LoadedModel, sampler: Sampler, options: GenerateOptio
 
 
 def default_size(model: LoadedModel, options: GenerateOptions) -> tuple[int, int]:
-    """Return the height and width of a call: the caller's, else those of the picture to change, else the model's own.
+    """Return the height and width of a call: the caller's, else those of the picture or latents to change, else the model's own.
 
     A picture's size is rounded to what the autoencoder takes; one side alone keeps its proportions.
     """
     height, width = model.native_size()
     height, width = model.defaults.get("height", height), model.defaults.get("width", width)
     picture, sizes = options.get("image"), model.model.limits.sizes
-    if picture is not None and model.inpaints:
-        own = size_of("image", picture)
+    if picture is not None:
+        own = size_of("image", pictures_of(picture)[0])
         scale = next((options[name] / side for name, side in zip(("height", "width"), own, strict=True) if name in options), 1)  # type: ignore[literal-required]
         unit = model.latent_format.pixels
         rounded = (max(1, round(own[0] * scale / unit)) * unit, max(1, round(own[1] * scale / unit)) * unit)
         if not sizes or rounded in sizes:
             height, width = rounded
+    if (latents := options.get("image_latents")) is not None:
+        height, width = (side * model.latent_format.pixels for side in latents.shape[-2:])
     return options.get("height") or height, options.get("width") or width
 
 

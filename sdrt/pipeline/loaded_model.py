@@ -105,10 +105,18 @@ class LoadedModel:
         encoder: tuple[ComponentName, ...] = ("vae_encoder",) if self.inpaints else ()
         return (*self.tokenizers, self.family.denoiser, "vae_decoder", *encoder)
 
-    def denoising_networks(self, settings: Settings, rows: Sequence[Row]) -> list[tuple[ComponentName, ComponentOptions]]:
-        """Return the networks that a run needs before it decodes, each with its options, in the order of their use."""
+    def denoising_networks(self, settings: Settings, rows: Sequence[Row], *, encodes: bool) -> list[tuple[ComponentName, ComponentOptions]]:
+        """Return the networks that a run needs before it decodes, each with its options, in the order of their use.
+
+        Parameters
+        ----------
+        settings : Settings
+        rows : sequence of Row
+        encodes : bool
+            Whether the run encodes pictures.
+        """
         options = dict.fromkeys(text_encoder_options(settings, row) for row in rows)
-        encoder: tuple[ComponentName, ...] = ("vae_encoder",) if self.inpaints else ()
+        encoder: tuple[ComponentName, ...] = ("vae_encoder",) if encodes else ()
         others = [(component, PLAIN) for component in (*encoder, self.family.denoiser)]
         return [*((component, each) for component in self.tokenizers for each in options), *others]
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 __all__ = ["OPTIONS", "Kind", "Option"]
 
-Kind: TypeAlias = Literal["integer", "number", "numbers", "name", "choice", "pair", "picture", "pictures", "group"]
+Kind: TypeAlias = Literal["integer", "number", "numbers", "name", "choice", "switch", "pair", "picture", "pictures", "array", "group"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,8 @@ class Option:
     name : str
         The keyword.
     kind : Kind
-        How a value is written on the command line. The flags of ``numbers`` and ``pictures`` may be repeated; a ``group`` has no flag,
-        because each option in it has one of its own.
+        How a value is written on the command line. The flags of ``numbers`` and ``pictures`` may be repeated; a ``switch`` has a second
+        flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it has one of its own.
     flags : tuple of str
     help : str
         For ``sdrt generate --help``: the effect, and the default in parentheses.
@@ -51,7 +51,7 @@ def _option(name: str, kind: Kind, section: str, text: str, *flags: str, record:
 
 
 _PICTURE, _SAMPLING, _PROMPT = "picture", "sampling and noise", "prompt"
-_CONTROL, _INPAINT, _XL = "ControlNet", "in-painting", "SDXL"
+_CONTROL, _CHANGE, _XL = "ControlNet", "changing a picture", "SDXL"
 
 _ROWS = (
     _option("seed", "integer", _PICTURE, "image k is drawn from seed + k (default, as -1: a random one, which the file's name shows)"),
@@ -123,13 +123,38 @@ _ROWS = (
         choices=("original", "no_norm"),
     ),
     _option("clip_skip", "integer", _PROMPT, "last layers of the text encoder to skip; AUTOMATIC1111's number less 1 (default: 0)"),
-    _option("image", "picture", _INPAINT, "the picture to change, for an in-painting model", record="conditions.image"),
+    _option("image", "pictures", _CHANGE, "the picture to change; give it again for one for each image (-n)", record="conditions.image"),
+    _option(
+        "strength",
+        "number",
+        _CHANGE,
+        "how much to change it: the share of the steps that is made, up to 1 (default: 0.8, and 1 with a mask)",
+        record="conditions.strength",
+    ),
+    _option("image_latents", "array", _CHANGE, "a .npy file of latents in place of the picture", record="conditions.image_latents"),
+    _option("latents", "array", _SAMPLING, "a .npy file of noise to start from (default: that of the seed)", record="conditions.latents"),
     _option(
         "mask_image",
-        "picture",
-        _INPAINT,
-        "what to redraw: what is white in this picture, or opaque if it has transparency",
+        "pictures",
+        _CHANGE,
+        "what of it to redraw: what is white in this picture, or opaque if it has transparency",
         record="conditions.mask_image",
+    ),
+    _option(
+        "mask_mode",
+        "choice",
+        _CHANGE,
+        "grey in a mask: binary redraws from half white on, soft mixes at each step, strength redraws in as many of the last steps as it "
+        "is white (default: binary)",
+        record="conditions.mask_mode",
+        choices=("binary", "soft", "strength"),
+    ),
+    _option(
+        "paste",
+        "switch",
+        _CHANGE,
+        "put kept pixels back at the end, byte for byte (default: yes, but not with --compat diffusers)",
+        record="conditions.paste",
     ),
     _option(
         "control_image",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
+from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture
 from sdrt.option_kinds import OPTION_KINDS
@@ -21,6 +22,7 @@ __all__ = [
     "ControlNetInput",
     "GenerateOptions",
     "GuidanceBatching",
+    "MaskMode",
     "NoiseSource",
     "OldSpellings",
     "SDXLSizes",
@@ -48,6 +50,7 @@ else:
     SchedulerChoice = str | Mapping[str, Any] | Sampler | DiffusersScheduler
 NoiseSource: TypeAlias = str | NoiseStream | Mapping[str, Any]
 GuidanceBatching: TypeAlias = Literal["batched", "sequential"]
+MaskMode: TypeAlias = Literal["binary", "soft", "strength"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,7 @@ class GenerateOptions(TypedDict, total=False):
     """The options of :meth:`sdrt.Pipeline.generate`, which documents them, as one dictionary: for code that passes them on."""
 
     seed: int | None
-    num_images: int
+    num_images: int | None
     num_inference_steps: int | None
     guidance_scale: float | None
     guidance_rescale: float
@@ -109,8 +112,13 @@ class GenerateOptions(TypedDict, total=False):
     long_prompts: LongPrompts | None
     emphasis: Emphasis
     clip_skip: int | None
-    image: Picture | None
-    mask_image: Picture | None
+    image: Picture | Sequence[Picture] | None
+    strength: float | None
+    image_latents: Float | None
+    latents: Float | None
+    mask_image: Picture | Sequence[Picture] | None
+    mask_mode: MaskMode | None
+    paste: bool | None
     control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None
     controlnet_conditioning_scale: float | Sequence[float] | None
     control_guidance_start: float | Sequence[float] | None

@@ -17,6 +17,7 @@ from sdrt.pipeline.options import (
     ControlNetInput,
     GenerateOptions,
     GuidanceBatching,
+    MaskMode,
     NoiseSource,
     OldSpellings,
     SchedulerChoice,
@@ -82,7 +83,7 @@ class Pipeline:
         on_step: Callable[[Step], bool | None] | None = None,
         on_progress: OnProgress | None = None,
         seed: int | None = None,
-        num_images: int = 1,
+        num_images: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         guidance_rescale: float = 0.0,
@@ -98,8 +99,13 @@ class Pipeline:
         long_prompts: LongPrompts | None = None,
         emphasis: Emphasis = "original",
         clip_skip: int | None = None,
-        image: Picture | None = None,
-        mask_image: Picture | None = None,
+        image: Picture | Sequence[Picture] | None = None,
+        strength: float | None = None,
+        image_latents: Float | None = None,
+        latents: Float | None = None,
+        mask_image: Picture | Sequence[Picture] | None = None,
+        mask_mode: MaskMode | None = None,
+        paste: bool | None = None,
         control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None = None,
         controlnet_conditioning_scale: float | Sequence[float] | None = None,
         control_guidance_start: float | Sequence[float] | None = None,
@@ -131,8 +137,8 @@ class Pipeline:
             an image to decode. Return False to cancel.
         seed : int, optional
             Image k is drawn from ``seed + k``, alone or in a batch. None or -1 picks a random seed and reports it in ``Result.seeds``.
-        num_images : int
-            How many images to draw in one batch.
+        num_images : int, optional
+            How many images to draw in one batch. None: one for each picture of ``image`` and ``mask_image``, or one.
         num_inference_steps : int, optional
             How many denoising steps to take. None: the model's own number (in ``sdrt.json``), else 50; 4 for a latent consistency model on
             its own scheduler.
@@ -145,8 +151,8 @@ class Pipeline:
         guidance_batching : "batched" or "sequential"
             Send all rows (each image with and without the prompt) through the U-Net together, or one after the other in less memory.
         height : int, optional
-            Pixels. None: for in-painting that of ``image``, rounded to a multiple of 8, and in its proportions if only the width is
-            passed; else the model's own size in ``sdrt.json``, else the size that the U-Net was trained on.
+            Pixels. None: that of ``image``, rounded to a multiple of 8, and in its proportions if only the width is passed; else the
+            model's own size in ``sdrt.json``, else the size that the U-Net was trained on.
         width : int, optional
             As ``height``.
         scheduler : str, mapping, Sampler or DiffusersScheduler, optional
@@ -174,12 +180,25 @@ class Pipeline:
             Whether the mean of a chunk is restored after the weights of words were applied ("original"), or not.
         clip_skip : int, optional
             How many of the text encoder's last layers to skip, as diffusers counts them (AUTOMATIC1111's number less 1). None: 0.
-        image : Picture, optional
-            For an in-painting model: the picture to change, a PIL image or ``uint8[H,W,3]``.
-        mask_image : Picture, optional
-            For an in-painting model: a picture whose white areas are redrawn, or whose opaque ones if it has transparency. Pixels where
-            it is black come back as they were, byte for byte; where it is grey, the picture and what was drawn are mixed in its
-            proportion. With ``compat="diffusers"`` all pixels are what the VAE makes of them.
+        image : Picture or sequence of Picture, optional
+            The picture to change: a PIL image or ``uint8[H,W,3]``; or one for each image.
+        strength : float, optional
+            How much to change it, in (0, 1]: the share of the steps that is made. None: 0.8, and 1 with a mask, which then starts from
+            noise alone where the picture is redrawn. With ``compat="apple"`` 1 ignores ``image``.
+        image_latents : float[1 or n,C,h,w], optional
+            The same as latents, as :attr:`Result.latents` has them, in place of ``image``.
+        latents : float[n,C,h,w], optional
+            Standard normal noise for the start, in place of what ``rng`` would draw.
+        mask_image : Picture or sequence of Picture, optional
+            What of ``image`` to redraw: the white areas of this picture, or the opaque ones if it has transparency. Any model can; one of 9
+            channels also sees the rest.
+        mask_mode : "binary", "soft" or "strength", optional
+            What grey in a mask means to the denoiser: redraw from half white on ("binary"); mix picture and drawing in its proportion at
+            each step ("soft"); or redraw in the last steps only, as many as it is white ("strength"), so that a mask is a map of strengths.
+            None: "binary".
+        paste : bool, optional
+            Put the pixels where the mask is black back at the end, byte for byte; where it is grey, the picture and what was drawn are
+            mixed in its proportion. False leaves all pixels as the VAE makes them. None: True, but not with ``compat="diffusers"``.
         control_image : Picture or ControlNetInput, or a sequence of them, optional
             One picture for each ControlNet of the pipeline. A :class:`sdrt.ControlNetInput` also holds the three options below.
         controlnet_conditioning_scale : float or sequence of float, optional

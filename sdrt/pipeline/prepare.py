@@ -5,18 +5,23 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from sdrt.arrays import Float, float_dtype
 from sdrt.backends import PLAIN
 from sdrt.backends.pool import NetworkPool
 from sdrt.guidance import Guidance
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.inpaint import inpaint_channels
+from sdrt.pipeline.conditions.pictures import encode_pictures
+from sdrt.pipeline.conditions.source import Source
 from sdrt.pipeline.denoiser import Conditions, Denoiser
+from sdrt.pipeline.keep import Keep, KeepByStrength, KeepShare, KeptPicture, keep_nothing
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.progress import Report
 from sdrt.pipeline.resolve import Resolved
 from sdrt.pipeline.run import Phase, Run
-from sdrt.pipeline.start import Start, from_noise
+from sdrt.pipeline.start import Start, from_latents, from_noise
 from sdrt.records.settings import Settings
 
 __all__ = ["Drawn", "draw", "prepare"]
@@ -28,20 +33,34 @@ class Drawn:
 
     Parameters
     ----------
-    start : Start
-    posterior : float32[n,C,h,w] or None
-        Noise for the VAE's posterior of an input picture.
+    noise : float[n,C,h,w]
+        Standard normal noise for the start, of the run's dtype.
+    source : float32[n,C,h,w] or None
+        Noise for the posterior of the picture that the run starts from.
+    masked : float32[n,C,h,w] or None
+        Noise for the posterior of that picture without what is drawn anew.
     """
 
-    start: Start
-    posterior: Float | None
+    noise: Float
+    source: Float | None
+    masked: Float | None
 
 
 def draw(assembly: Assembly, resolved: Resolved) -> Drawn:
-    """Draw the noise of the start, then that of an input picture's posterior: the order of diffusers."""
-    noise, shape = resolved.noise, resolved.latents_shape
-    start = from_noise(noise, resolved.plan, shape, float_dtype(assembly.numerics))
-    return Drawn(start, None if resolved.inpaint is None else noise.posterior(shape))
+    """Draw all noise that comes before the sampler's, in the order of diffusers' pipelines.
+
+    Source: diffusers 0.42.1 ``StableDiffusionImg2ImgPipeline.prepare_latents`` and ``StableDiffusionInpaintPipeline``, which draws for the
+    masked picture even where its U-Net takes none; Apple's package draws for the picture last.
+    """
+    noise, shape, source = resolved.noise, resolved.latents_shape, resolved.source
+    encodes = source is not None and source.needs_latents and bool(source.pictures)
+    late = resolved.settings.compat == "apple"
+    posterior = noise.posterior(shape) if encodes and not late else None
+    latents = noise.latents(shape) if resolved.latents is None else resolved.latents
+    if encodes and late:
+        posterior = noise.posterior(shape)
+    masked = noise.posterior(shape) if source is not None and source.pictures and source.soft_masks else None
+    return Drawn(latents.astype(float_dtype(assembly.numerics), copy=False), posterior, masked)
 
 
 def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) -> Run:
@@ -51,20 +70,23 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
     ------
     Cancelled : the caller cancelled before a network was opened, or a prompt or picture encoded
     """
-    settings, guidance, base = resolved.settings, resolved.guidance, assembly.base
+    settings, guidance, base, source = resolved.settings, resolved.guidance, assembly.base, resolved.source
     for open_network in report.each("load", list(_closed_networks(assembly, resolved))):
         open_network()
     refiner = None if resolved.refiner_begins is None else assembly.refiner
     encoded = [base] if refiner is None else [base, refiner]
-    pieces = len(encoded) + (resolved.inpaint is not None)
+    pieces = len(encoded) + (source is not None)
     texts = []
     for k, model in enumerate(encoded):
         report("encode", k, pieces)
         texts.append(model.encode(resolved.prompts[k], settings, resolved.sizes, guidance.rows))
     channels = None
-    if resolved.inpaint is not None and drawn.posterior is not None:
+    start = from_noise(resolved.plan, drawn.noise)
+    if source is not None:
         report("encode", len(encoded), pieces)
-        channels = inpaint_channels(base.networks, resolved.inpaint, drawn.posterior, base.latent_format)
+        start = _start_from(source, base, resolved, drawn)
+        if base.inpaints and drawn.masked is not None:
+            channels = inpaint_channels(base.networks, source, drawn.masked, base.latent_format)
     conditions = Conditions(texts[0], guidance.unet_inputs, channels, resolved.controls)
     phases = [Phase(0, guidance, _networks(base, assembly.controlnets, conditions, guidance, settings))]
     if refiner is not None and resolved.refiner_begins is not None:
@@ -74,19 +96,43 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
         sampler=resolved.sampler,
         plan=resolved.plan,
         timesteps=resolved.timesteps,
-        start=drawn.start,
+        start=start,
         noise=resolved.noise,
         phases=tuple(phases),
-        decode=lambda latents: assembly.decode(latents, Report(), resolved.finish)[0],
+        decode=lambda latents, first: assembly.decode(latents, Report(), resolved.finish, first)[0],
     )
+
+
+def _start_from(source: Source, model: LoadedModel, resolved: Resolved, drawn: Drawn) -> Start:
+    """Return the start of a run that changes pictures or latents, which it encodes where it needs their latents."""
+    noise, plan, sampler = drawn.noise, resolved.plan, resolved.sampler
+    if not source.needs_latents:
+        return from_noise(plan, noise)
+    if source.latents is not None:
+        clean = np.repeat(source.latents, len(noise) // len(source.latents), axis=0)
+    else:
+        pixels = [picture.pixels for picture in source.pictures]
+        clean = encode_pictures(model.networks, pixels, drawn.source, model.latent_format)  # type: ignore[arg-type]  # drawn for pictures
+    clean = clean.astype(noise.dtype, copy=False)
+    keep: Keep = keep_nothing
+    if source.keeps:
+        mask = source.latent_mask(model.latent_format.pixels)
+        kept = KeptPicture(sampler, clean, noise, mask)
+        keep = KeepByStrength(kept, resolved.at) if source.choice.mask_mode == "strength" else KeepShare(kept)
+    if source.starts_from_noise:
+        return from_noise(plan, noise, keep)
+    return from_latents(sampler, plan, resolved.at, clean, noise, keep)
 
 
 def _closed_networks(assembly: Assembly, resolved: Resolved) -> Iterator[Callable[[], object]]:
     """Yield a function that opens each network that denoising needs, that is not open yet, and that would stay open."""
+    encodes = resolved.source is not None and bool(resolved.source.pictures)
     wanted = [
         (model.networks, component, options)
         for model in (assembly.models if resolved.refiner_begins is not None else (assembly.base,))
-        for component, options in model.denoising_networks(resolved.settings, resolved.guidance.rows)
+        for component, options in model.denoising_networks(
+            resolved.settings, resolved.guidance.rows, encodes=encodes and model is assembly.base
+        )
     ]
     wanted += [(controlnet, "controlnet", PLAIN) for controlnet in assembly.controlnets]
     for pool, component, options in wanted:

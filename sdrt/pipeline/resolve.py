@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from sdrt._version import __version__
-from sdrt.arrays import Array
+from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
 from sdrt.guidance import Guidance, choose_guidance
 from sdrt.images.inputs import to_unit
-from sdrt.limits import Limits
 from sdrt.log import log
-from sdrt.models import ComponentName, ModelLimits
+from sdrt.models import ComponentName
 from sdrt.models.families import MicroConditions
 from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.call_checks import check_amounts, check_latents, check_model_limits, check_size, count_images
 from sdrt.pipeline.call_remarks import call_remarks
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
-from sdrt.pipeline.conditions.inpaint import InpaintPictures, inpaint_pictures
+from sdrt.pipeline.conditions.source import Source, read_source
 from sdrt.pipeline.conditions.text import TokenizedPrompts
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
@@ -50,6 +50,8 @@ class Resolved:
         The record of everything that decides the pictures.
     sampler : Sampler
     plan : Plan
+    at : int
+        The first call.
     timesteps : i64[calls] or f64[calls]
         The plan's timesteps, rounded as the networks take them.
     guidance : Guidance
@@ -59,7 +61,10 @@ class Resolved:
     prompts : tuple of tuples of mappings from text encoder to TokenizedPrompts
         For the base model, and for the refiner where there is one: a mapping for each pair of ``settings.image_texts``.
     sizes : MicroConditions
-    inpaint : InpaintPictures or None
+    source : Source or None
+        What the run changes; None for text to image.
+    latents : float[n,C,h,w] or None
+        The caller's noise for the start, in place of the streams' own.
     controls : tuple of Control
         One for each ControlNet.
     refiner_begins : int or None
@@ -69,13 +74,15 @@ class Resolved:
     settings: Settings
     sampler: Sampler
     plan: Plan
+    at: int
     timesteps: Array
     guidance: Guidance
     noise: RunNoise
     latents_shape: tuple[int, int, int]
     prompts: tuple[tuple[Mapping[ComponentName, TokenizedPrompts], ...], ...]
     sizes: MicroConditions
-    inpaint: InpaintPictures | None
+    source: Source | None
+    latents: Float | None
     controls: tuple[Control, ...]
     refiner_begins: int | None
 
@@ -85,9 +92,9 @@ class Resolved:
         return self.settings.image_seeds
 
     @property
-    def finish(self) -> "Callable[[Image], Image] | None":
-        """What becomes of each decoded picture: kept pixels are put back, which diffusers lets come through the VAE."""
-        return None if self.inpaint is None or self.settings.compat == "diffusers" else self.inpaint.paste
+    def finish(self) -> "Callable[[Image, int], Image] | None":
+        """What becomes of each decoded picture, by its index in the call: kept pixels are put back."""
+        return None if self.source is None else self.source.paste
 
     @property
     def truncated(self) -> tuple[str, str]:
@@ -109,12 +116,17 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"), assembly.limits)
     choices = choose_conditions(assembly, options)
     settings = _settings(assembly, prompt, negative_prompt, options, sampler, (rng, sampler_rng), choices)
-    _check_amounts(settings, assembly.limits)
-    _check_size(settings, base.latent_format.pixels)
-    _check_limits(base.model.limits, settings)
+    check_amounts(settings, assembly.limits)
+    check_size(settings, base.latent_format.pixels)
+    check_model_limits(base.model.limits, settings)
     height, width, pixels = settings.height, settings.width, base.latent_format.pixels
     shape = (base.latent_format.channels, height // pixels, width // pixels)
-    plan = lay_out(sampler, settings.num_inference_steps, image_seq_len(*shape[1:]), assembly.limits)
+    latents, source = choices.latents, choices.source
+    check_latents("latents", latents, settings.num_images, shape)
+    if source is not None:
+        check_latents("image_latents", source.latents, settings.num_images, shape)
+    strength = None if source is None else source.strength
+    plan, at = lay_out(sampler, settings.num_inference_steps, image_seq_len(*shape[1:]), assembly.limits, strength)
     if settings.guidance_rescale and base.guidance_size is not None:
         raise ConfigError(
             f"guidance_rescale must be 0 for this model, whose U-Net takes the scale as an input, got {settings.guidance_rescale:g}; "
@@ -127,7 +139,9 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
         needs_unconditional=sampler.needs_unconditional,
     )
     for model in assembly.models:
-        for component, component_options in model.denoising_networks(settings, guidance.rows):
+        for component, component_options in model.denoising_networks(
+            settings, guidance.rows, encodes=model is base and source is not None and bool(source.images)
+        ):
             model.networks.check(component, component_options)
     prompts = tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)
     refiner_begins = None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start)
@@ -145,13 +159,15 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
         settings=replace(settings, remarks={**settings.remarks, **remarks}),
         sampler=sampler,
         plan=plan,
+        at=at,
         timesteps=_network_timesteps(plan.timesteps, *(model.model.limits.timestep_dtype for model in assembly.models)),
         guidance=guidance,
         noise=open_noise(rng, sampler_rng, settings.seed, settings.sampler_seed, settings.num_images),
         latents_shape=shape,
         prompts=prompts,
         sizes=choices.sizes_of(height, width),
-        inpaint=None if choices.inpaint is None else inpaint_pictures(*choices.inpaint, height, width),
+        source=None if source is None else read_source(source, height, width, inpaints=base.inpaints, compat=sampler.compat),
+        latents=latents,
         controls=tuple(
             Control(to_unit("control_image", image, height, width), control)
             for image, control in zip(choices.control_images, choices.control_settings, strict=True)
@@ -180,7 +196,7 @@ def _settings(
         prompt=prompt,
         negative_prompt=negative_prompt,
         seed=_seed(options.get("seed"), rng),
-        num_images=_first(options.get("num_images"), 1),
+        num_images=count_images(options.get("num_images"), {} if choices.source is None else choices.source.counts),
         num_inference_steps=_first(options.get("num_inference_steps"), defaults["num_inference_steps"]),
         guidance_scale=_first(options.get("guidance_scale"), defaults["guidance_scale"]),
         guidance_rescale=_first(options.get("guidance_rescale"), 0.0),
@@ -210,7 +226,7 @@ def _settings(
         vae_tiling=assembly.vae_tiling,
         safety_checker=assembly.safety_checker,
         flagged_pictures=assembly.flagged_pictures,
-        weights=dict(assembly.weights),
+        weights=dict(assembly.weights) | (dict(assembly.encoder_weights) if choices.source is not None and choices.source.images else {}),
     )
 
 
@@ -235,33 +251,6 @@ def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]
     )
     # the same object twice is one stream, which the sampler continues
     return "torch" if rng is None else rng, None if sampler_rng is rng and not isinstance(rng, str) else sampler_rng
-
-
-def _check_amounts(settings: Settings, limits: Limits) -> None:
-    """Refuse what would take the machine, before any memory or time is spent."""
-    limits.check("images", "num_images", settings.num_images)
-    limits.check("steps", "num_inference_steps", settings.num_inference_steps)
-    limits.check("pixels", "height times width", settings.height * settings.width)
-
-
-def _check_size(settings: Settings, scale: int) -> None:
-    for name, pixels in (("height", settings.height), ("width", settings.width)):
-        if pixels % scale:
-            nearest = max(1, round(pixels / scale)) * scale
-            raise ConfigError(f"{name} must be a multiple of {scale} for this model, got {pixels}; try {nearest}")
-
-
-def _check_limits(limits: ModelLimits, settings: Settings) -> None:
-    """Refuse sizes and prompts that the model's networks cannot take, before anything runs."""
-    size = (settings.height, settings.width)
-    if limits.sizes and size not in limits.sizes:
-        allowed = ", ".join(f"{height}x{width}" for height, width in limits.sizes)
-        raise ConfigError(f"height x width must be {allowed} for this model's packages, got {size[0]}x{size[1]}; take one of those")
-    if limits.num_tokens and settings.long_prompts != "truncate":
-        raise ConfigError(
-            f"long_prompts must be 'truncate' for this model's packages of {limits.num_tokens} tokens, got {settings.long_prompts!r}; "
-            "leave it out"
-        )
 
 
 def _refiner_begins(plan: Plan, sampler: Sampler, refiner_start: float) -> int | None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from sdrt.arrays import Numerics
 from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS, Limits
@@ -157,19 +159,37 @@ def _options_of(sampler: Sampler) -> dict[str, Any]:
     return sampler.step_option_values() | {"numerics": sampler.numerics}
 
 
-def lay_out(sampler: Sampler, num_inference_steps: int, patches: int, limits: Limits = DEFAULT_LIMITS) -> Plan:
-    """Lay out the run of a picture with this number of patches, which determines a dynamic shift of the noise levels.
+def lay_out(
+    sampler: Sampler, num_inference_steps: int, patches: int, limits: Limits = DEFAULT_LIMITS, strength: float | None = None
+) -> tuple[Plan, int]:
+    """Lay out the run of a picture, and return its plan and first call.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    num_inference_steps : int
+        Of the whole plan.
+    patches : int
+        How many the picture has, which determines a dynamic shift of the noise levels.
+    limits : Limits
+    strength : float in (0, 1], or None
+        The share of the plan that a run from a picture makes; None starts from noise.
 
     Raises
     ------
     ConfigError : the sampler cannot make this number of steps
     """
-    config = sampler.config
-    if not config.get("use_dynamic_shifting"):
-        return sampler.plan(num_inference_steps, limits=limits)
-    # a solver's configuration has no sizes of its own; diffusers' pipelines then use FLUX's, as mu_of_size does
-    mu = mu_of_size(patches, **{key: config[key] for key in _SHIFT_KEYS if key in config})
-    return sampler.plan(num_inference_steps, mu=mu, limits=limits)
+    config, mu = sampler.config, None
+    if config.get("use_dynamic_shifting"):
+        # a solver's configuration has no sizes of its own; diffusers' pipelines then use FLUX's, as mu_of_size does
+        mu = mu_of_size(patches, **{key: config[key] for key in _SHIFT_KEYS if key in config})
+    if strength is None:
+        return sampler.plan(num_inference_steps, mu=mu, limits=limits), 0
+    if sampler.compat == "apple":
+        # Swift multiplies in float32, which loses a step of some numbers of steps and strengths; half a step more keeps it lost here
+        steps = int(np.float32(num_inference_steps) * np.float32(strength))
+        strength = min(1.0, (steps + 0.5) / num_inference_steps) if steps else strength
+    return sampler.image_plan(num_inference_steps, strength, mu=mu, limits=limits)
 
 
 def image_seq_len(rows: int, columns: int) -> int:

@@ -1,42 +1,12 @@
-"""The start of a run: noise alone, or latents with the amount of noise of a later call.
-
-The order of draws begins here: each image's stream yields the noise of the start before any of the sampler's.
-"""
+"""The start of a run: noise alone, or latents with the amount of noise of a later call."""
 
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.pipeline.noise import RunNoise
-from sdrt.schedulers import Plan, Sampler, State
+from sdrt.pipeline.keep import Keep, keep_nothing
+from sdrt.schedulers import Plan, Sampler
 
-__all__ = ["Keep", "Start", "from_latents", "from_noise", "keep_nothing"]
-
-
-class Keep(Protocol):
-    """Restore part of an input picture after each call: in-painting with a U-Net that sees no mask."""
-
-    def __call__(self, plan: Plan, state: State, /) -> State:
-        """Restore the kept part.
-
-        Parameters
-        ----------
-        plan : Plan
-        state : State
-            The state after a call: the sample is at stop ``state.position``, and a step is complete if that is one of ``plan.starts`` or
-            ``plan.num_calls``.
-
-        Returns
-        -------
-        State; ``state`` itself if nothing is restored
-        """
-
-
-def keep_nothing(_plan: Plan, state: State, /) -> State:
-    """Return the state as it is."""
-    return state
+__all__ = ["Start", "from_latents", "from_noise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,19 +28,22 @@ class Start:
     keep: Keep = keep_nothing
 
 
-def from_noise(draws: RunNoise, plan: Plan, shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> Start:
-    """Start at the first call with noise alone: one sample of ``shape`` (C, h, w) per image."""
-    return Start(draws.latents(shape).astype(dtype, copy=False) * plan.init_scale)
+def from_noise(plan: Plan, noise: Float, keep: Keep = keep_nothing) -> Start:
+    """Start at the first call with noise alone: float[n,C,h,w], standard normal."""
+    return Start(noise * plan.init_scale, keep=keep)
 
 
-def from_latents(draws: RunNoise, sampler: Sampler, plan: Plan, at: int, clean: Float) -> Start:
+def from_latents(sampler: Sampler, plan: Plan, at: int, clean: Float, noise: Float, keep: Keep = keep_nothing) -> Start:
     """Start at call ``at`` with latents and the noise of that stop.
 
     Parameters
     ----------
+    sampler : Sampler
+    plan : Plan
     at : int
         One of ``plan.starts``.
-    clean : float[n,C,h,w]
-        Latents of pictures, encoded or passed by the caller; the run has their dtype.
+    clean, noise : float[n,C,h,w]
+        Latents of pictures, encoded or passed by the caller, whose dtype the run has; and standard normal noise.
+    keep : Keep
     """
-    return Start(sampler.add_noise(plan, clean, draws.latents(clean.shape[1:]), at), at)
+    return Start(sampler.add_noise(plan, clean, noise, at), at, keep)

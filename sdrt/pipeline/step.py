@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodeLatents", "PreviewKind", "Step"]
 
-# Decodes each sample to a picture: float[n,C,h,w] -> n pictures.
-DecodeLatents: TypeAlias = "Callable[[Float], list[Image]]"
+# Decodes each sample to a picture, float[n,C,h,w] -> n pictures; the number is the index of the first one in the call.
+DecodeLatents: TypeAlias = "Callable[[Float, int], list[Image]]"
 
 PreviewKind: TypeAlias = Literal["vae"]
 
@@ -83,10 +83,10 @@ class Step:
         """
         _KIND.check("kind", kind, "leave it out")
         if image is None:
-            return self._decode(self.x0)
+            return self._decode(self.x0, 0)
         count = len(self.latents)
         image = Integer(minimum=0, maximum=count - 1).check("image", image, f"leave it out for all {count}")
-        return self._decode(self.x0[image : image + 1])[0]
+        return self._decode(self.x0[image : image + 1], image)[0]
 
     def __reduce__(self) -> str:
         raise ConfigError("a step cannot be pickled or copied, as it holds its networks; keep its latents, or its x0")

@@ -39,7 +39,7 @@ class Steps(Iterator[Step]):
         self._report = Report(on_progress, self._cancelled)
         # now and not at the first step, so that calls that share a stream draw from it in the order in which they were made
         self._drawn = draw(assembly, resolved)
-        self._latents = self._drawn.start.latents
+        self._latents = self._drawn.noise * resolved.plan.init_scale
         self._seconds: list[float] = []
         self._lock = threading.Lock()
         self._error: BaseException | None = None
@@ -68,7 +68,7 @@ class Steps(Iterator[Step]):
     @property
     def num_steps(self) -> int:
         """Network calls in the whole run; more than ``num_inference_steps`` for schedulers that call twice."""
-        return self._resolved.plan.num_calls - self._drawn.start.at
+        return self._resolved.plan.num_calls - self._resolved.at
 
     # ---- the run
 

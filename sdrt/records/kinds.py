@@ -8,7 +8,7 @@ from typing import Any
 from sdrt.option_kinds import NUMERICS, OPTION_KINDS
 from sdrt.values import Choice, Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
 
-__all__ = ["CONDITION_KINDS", "PICTURES", "PLAIN_OPTIONS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
+__all__ = ["ARRAYS", "CONDITION_KINDS", "PER_IMAGE", "PICTURES", "PLAIN_OPTIONS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,17 @@ _DIGEST, _PATH = _Digest(), Nullable(Text(empty=False))
 _CONTROLS = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
 _SIZES = ("original_size", "crops_coords_top_left", "target_size", "aesthetic_score", "negative_aesthetic_score", "refiner_start")
 
-# The conditions that are pictures.
+# The conditions that are pictures, and those that are arrays.
 PICTURES = ("image", "mask_image", "control_image")
+ARRAYS = ("image_latents", "latents")
 
-# Of ``conditions``: pictures are recorded by the SHA-256 of their pixels, and by their paths where that was asked for.
+# Those of which there is one for all images of a call, or a list with one for each.
+PER_IMAGE = ("image", "mask_image", *ARRAYS)
+
+# Of ``conditions``: pictures and arrays are recorded by their SHA-256, pictures also by their paths where that was asked for.
 CONDITION_KINDS: Mapping[str, Kind[Any]] = {
-    **dict.fromkeys(PICTURES, Either(_DIGEST, ListOf(_DIGEST))),
+    **dict.fromkeys((*PICTURES, *ARRAYS), Either(_DIGEST, ListOf(_DIGEST))),
+    **{name: OPTION_KINDS[name] for name in ("strength", "mask_mode", "paste")},
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
     **{name: OPTION_KINDS[name] for name in (*_CONTROLS, *_SIZES)},
 }

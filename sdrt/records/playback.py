@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from sdrt.arrays import array_digest
 from sdrt.errors import ConfigError, ImageError
 from sdrt.images.inputs import NETWORK, digest, path_of
 from sdrt.images.opening import open_picture
@@ -14,7 +17,7 @@ from sdrt.values import Kind, RefusedError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["checked_picture", "recorded_scheduler", "recorded_stream"]
+__all__ = ["checked_array", "checked_picture", "recorded_scheduler", "recorded_stream"]
 
 
 class _Restorable(Kind[Any]):
@@ -85,6 +88,24 @@ def _from_files(name: str, wanted: Sequence[str], paths: Sequence[str | None]) -
         return [open_picture(file) for file in files]
     except ImageError as error:
         raise ConfigError(f"{name} must be passed again, as the file of the record is not there ({error}); {again}") from error
+
+
+def checked_array(name: str, recorded: Any, array: Any) -> Any:
+    """Return an array [n,...] after checking it against the recorded digest of each row.
+
+    Raises
+    ------
+    ConfigError : no array is passed, or not the recorded one
+    """
+    wanted = [recorded] if isinstance(recorded, str) else recorded
+    if not isinstance(array, np.ndarray):
+        raise ConfigError(f"{name} must be passed again, as the record holds its SHA-256 alone ({wanted[0][:12]}); pass the same numbers")
+    got = [array_digest(each) for each in array] if array.ndim else []
+    if got != wanted:
+        raise ConfigError(
+            f"{name} must be the recorded array, SHA-256 {wanted[0][:12]}, got {got[0][:12] if got else 'none'}; pass the same numbers"
+        )
+    return array
 
 
 def recorded_stream(name: str, state: Mapping[str, Any], stream: Any) -> Any:

@@ -5,12 +5,13 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture
 from sdrt.printable import shown
 from sdrt.records.formats import FORMAT, from_json_values, read_record, to_json_values, upgraded
-from sdrt.records.kinds import CONDITION_KINDS, PICTURES, PLAIN_OPTIONS, SETTING_KINDS, STREAM_KINDS
-from sdrt.records.playback import checked_picture, recorded_scheduler, recorded_stream
+from sdrt.records.kinds import ARRAYS, CONDITION_KINDS, PER_IMAGE, PICTURES, PLAIN_OPTIONS, SETTING_KINDS, STREAM_KINDS
+from sdrt.records.playback import checked_array, checked_picture, recorded_scheduler, recorded_stream
 from sdrt.rng import NoiseStream
 from sdrt.values import FilePath, read_values
 
@@ -179,6 +180,7 @@ class Settings:
             negative_prompt=negative_prompt,
             seed=seed,
             num_images=1,
+            conditions={name: _of_image(name, value, index) for name, value in self.conditions.items()},
             sampler_seed=None if self.sampler_seed is None else self.sampler_seed + seed - self.seed,
             prompts=(),
             negative_prompts=(),
@@ -252,9 +254,11 @@ class Settings:
     def options(
         self,
         *,
-        image: Picture | None = None,
-        mask_image: Picture | None = None,
+        image: Picture | Sequence[Picture] | None = None,
+        mask_image: Picture | Sequence[Picture] | None = None,
         control_image: Picture | Sequence[Picture] | None = None,
+        image_latents: Float | None = None,
+        latents: Float | None = None,
         rng: NoiseStream | None = None,
         sampler_rng: NoiseStream | None = None,
     ) -> dict[str, Any]:
@@ -267,6 +271,8 @@ class Settings:
         ----------
         image, mask_image, control_image : Picture, or a sequence of them, optional
             The pictures that the record names.
+        image_latents, latents : float[n,C,h,w], optional
+            The arrays that the record names.
         rng, sampler_rng : NoiseStream, optional
             A stream of the same arrays; it is restored to its recorded position.
 
@@ -279,7 +285,8 @@ class Settings:
         ------
         ConfigError : an input that the record cannot recreate is not passed, or is not the recorded one
         """
-        passed = {"image": image, "mask_image": mask_image, "control_image": control_image}
+        passed: dict[str, Any] = {"image": image, "mask_image": mask_image, "control_image": control_image}
+        passed |= {"image_latents": image_latents, "latents": latents}
         if needless := [name for name, value in passed.items() if value is not None and name not in self.conditions]:
             raise ConfigError(f"pictures must be ones that the record names, got {', '.join(needless)} too; leave it out")
         paths = self.conditions.get("record_paths", {})
@@ -290,6 +297,7 @@ class Settings:
         }
         if "record_paths" in self.conditions:
             pictures["record_paths"] = True
+        pictures |= {name: checked_array(name, self.conditions[name], passed[name]) for name in ARRAYS if name in self.conditions}
         streams = {"rng": rng, "sampler_rng": sampler_rng}
         if needless := [name for name, stream in streams.items() if stream is not None and name not in self.shared_streams]:
             raise ConfigError(f"streams must be ones that the record shares, got {', '.join(needless)} too; leave it out")
@@ -302,3 +310,8 @@ class Settings:
             del plain["seed"]
         scheduler = recorded_scheduler(self.scheduler, self.scheduler_config, self.scheduler_options)
         return {**plain, "scheduler": scheduler, **self.conditions, **pictures, **shared}
+
+
+def _of_image(name: str, value: Any, index: int) -> Any:
+    """Return a condition as it is for one image of the call."""
+    return value[index] if name in PER_IMAGE and isinstance(value, list) and index < len(value) else value

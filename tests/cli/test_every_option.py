@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import sdrt
+from sdrt.arrays import array_digest
 from sdrt.cli import main
 from sdrt.images.inputs import digest
 from sdrt.pipeline.option_table import OPTIONS
@@ -61,8 +62,13 @@ CASES = {
     "long_prompts": Case(["--long-prompts", "truncate"], "truncate", prompt="red " * 75 + "blue circle"),
     "emphasis": Case(["--emphasis", "no_norm"], "no_norm", prompt=WEIGHTED),
     "clip_skip": Case(["--clip-skip", "1"], 1),
-    "image": Case(["--image", "{two}"], "{two}", beside=["--mask-image", "{mask}"], plain=["--image", "{one}"], model="inpaint"),
+    "image": Case(["--image", "{two}"], "{two}", plain=["--image", "{one}"]),
+    "strength": Case(["--strength", "0.4"], 0.4, beside=["--image", "{one}"]),
+    "image_latents": Case(["--image-latents", "{other.npy}"], "{other.npy}", plain=["--image-latents", "{some.npy}"]),
+    "latents": Case(["--latents", "{some.npy}"], "{some.npy}"),
     "mask_image": Case(["--mask-image", "{all}"], "{all}", beside=["--image", "{one}"], plain=["--mask-image", "{mask}"], model="inpaint"),
+    "mask_mode": Case(["--mask-mode", "strength"], "strength", beside=["--image", "{one}", "--mask-image", "{grey}"]),
+    "paste": Case(["--no-paste"], False, beside=["--image", "{one}", "--mask-image", "{mask}"]),
     "control_image": Case(["--control-image", "{two}"], ["{two}"], plain=["--control-image", "{one}"], model="controlled"),
     "controlnet_conditioning_scale": control("--controlnet-scale", "0.1", recorded=[0.1]),
     "control_guidance_start": control("--control-guidance-start", "0.5", recorded=[0.5]),
@@ -95,6 +101,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(mask).save(folder / "all.png")
     mask[:, :32] = 0
     Image.fromarray(mask).save(folder / "mask.png")
+    Image.fromarray(np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[:, None], 64, axis=1)).save(folder / "grey.png")
+    for name, seed in (("some", 1), ("other", 2)):
+        np.save(folder / f"{name}.npy", np.random.default_rng(seed).standard_normal((1, 4, 8, 8), np.float32))
     return folder
 
 
@@ -124,11 +133,19 @@ def draw(root: Path, model_flags: Callable[[str], list[str]]) -> Callable[..., P
     @cache
     def drawn(model: str, *argv: str) -> Path:
         file = root / f"picture{drawn.cache_info().misses}.png"
-        argv = tuple(each.replace("{", f"{root}/").replace("}", ".png") for each in argv)
+        argv = tuple(in_folder(each, root) for each in argv)
         assert main(["generate", *argv, *model_flags(model), "-q", "-o", str(file)]) == 0
         return file
 
     return drawn
+
+
+def in_folder(argument: str, root: Path) -> str:
+    """An argument; the file of a name in braces, which is a picture unless it has an ending."""
+    if not argument.startswith("{"):
+        return argument
+    name = argument.strip("{}")
+    return str(root / (name if "." in name else f"{name}.png"))
 
 
 def pixels(file: Path) -> np.ndarray:
@@ -148,7 +165,10 @@ def with_digests(value: Any, root: Path) -> Any:
     if isinstance(value, list):
         return [with_digests(each, root) for each in value]
     if isinstance(value, str) and value.startswith("{"):
-        with Image.open(root / f"{value[1:-1]}.png") as image:
+        file = in_folder(value, root)
+        if file.endswith(".npy"):
+            return array_digest(np.load(file)[0])
+        with Image.open(file) as image:
             return digest(value, image)
     return value
 
@@ -160,7 +180,7 @@ def test_an_option_moves_the_picture_and_comes_back_from_its_record(
     case = CASES[name]
     common = [case.prompt, "--seed", "93", "--steps", "3", "--guidance-scale", "5", "--negative-prompt", "a blurry circle", *case.beside]
     without, given = draw(case.model, *common, *case.plain), draw(case.model, *common, *case.flags)
-    assert case.flags[0] in OPTIONS[name].flags
+    assert case.flags[0].replace("--no-", "--") in OPTIONS[name].flags
 
     one, two = pixels(without), pixels(given)
     assert one.shape != two.shape or psnr(one, two) < 40
@@ -170,8 +190,8 @@ def test_an_option_moves_the_picture_and_comes_back_from_its_record(
     assert expected.items() <= found.items() if isinstance(expected, dict) else found == expected
     assert recorded(name, sdrt.Settings.from_png(without)) != found
 
-    given_pictures = [each for each in (*case.beside, *case.flags) if each.startswith("{") or each.endswith("image")]
-    pictures = [each.replace("{", f"{root}/").replace("}", ".png") for each in given_pictures]
+    given_pictures = [each for each in (*case.beside, *case.flags) if each.startswith("{") or each.endswith(("image", "latents"))]
+    pictures = [in_folder(each, root) for each in given_pictures]
     again = tmp_path / "again.png"
     assert main(["generate", "--from", str(given), *model_flags(case.model), *pictures, "-q", "-o", str(again)]) == 0
     assert pixels(again).tobytes() == two.tobytes()

@@ -1,8 +1,6 @@
 """A run that starts from the latents of a picture, against diffusers' image-to-image pipelines: the same seed gives the same image."""
 
-import threading
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,6 @@ import pytest
 import torch
 
 import sdrt
-from sdrt.pipeline.prepare import Drawn, prepare
-from sdrt.pipeline.progress import Report
-from sdrt.pipeline.run import denoise
-from sdrt.pipeline.start import from_latents
 from tests.factories import Form, normal, save_pipeline_folder
 from tests.pictures import psnr
 
@@ -31,12 +25,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Form, Path]:
 
 
 def drawn_from(pipe: sdrt.Pipeline, strength: float, **options: Any) -> np.ndarray:
-    resolved = pipe._resolve(PROMPT, NEGATIVE, {"seed": 93, "height": 64, "width": 48, **options})  # type: ignore[typeddict-item]
-    plan, at = resolved.sampler.image_plan(options["num_inference_steps"], strength)
-    start = from_latents(resolved.noise, resolved.sampler, plan, at, CLEAN)
-    resolved = replace(resolved, plan=plan, timesteps=plan.timesteps)
-    *_, last = denoise(prepare(pipe._assembly, resolved, Drawn(start, None), Report(None, threading.Event())))
-    return np.asarray(pipe.decode(last.latents)[0])
+    [image] = pipe.generate(PROMPT, NEGATIVE, seed=93, image_latents=CLEAN, strength=strength, **options).images
+    return np.asarray(image)
 
 
 def peer_picture(kind: str, folder: Path, scheduler: dict[str, Any], **options: Any) -> np.ndarray:

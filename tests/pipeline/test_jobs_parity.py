@@ -194,11 +194,13 @@ def test_in_painting_draws_each_image_as_alone(models: Any) -> None:
     assert psnr(np.asarray(batch.images[1]), np.asarray(alone.images[0])) >= 60
 
 
-def test_a_model_that_in_paints_asks_for_its_pictures_and_others_refuse_them(models: Any) -> None:
+def test_a_model_that_in_paints_asks_for_its_pictures(models: Any) -> None:
     with pytest.raises(ConfigError, match="image and mask_image must be set for this in-painting model, got no mask_image"):
         sdrt.load(models("inpaint")).generate(PROMPT, image=picture(1))
-    with pytest.raises(ConfigError, match="image, mask_image are for a model that in-paints, of 9 channels; leave them out"):
-        sdrt.load(models("sd1")).generate(PROMPT, image=picture(1), mask_image=mask())
+    with pytest.raises(ConfigError, match="mask_image, strength need image or image_latents, got none; pass one, or leave them out"):
+        sdrt.load(models("sd1")).generate(PROMPT, mask_image=mask(), strength=0.5)
+    with pytest.raises(ConfigError, match="paste needs mask_image, got none; pass one, or leave it out"):
+        sdrt.load(models("sd1")).generate(PROMPT, image=picture(1), paste=False)
     with pytest.raises(ImageError, match=r"image must be a PIL image, uint8\[H,W\] or uint8\[H,W,3\], got str"):
         sdrt.load(models("inpaint")).generate(PROMPT, image="cat.png", mask_image=mask())  # type: ignore[arg-type]
 

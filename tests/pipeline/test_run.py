@@ -55,9 +55,10 @@ class Perfect:
 def make_run(sampler: Sampler, plan: Plan, phases: list[Phase], at: int | None = None) -> Run:
     noise = open_noise("torch", None, 93, None, 2)
     dtype = np.dtype(np.float64)
-    start = from_noise(noise, plan, SHAPE, dtype) if at is None else from_latents(noise, sampler, plan, at, CLEAN)
+    normals = noise.latents(SHAPE).astype(dtype)
+    start = from_noise(plan, normals) if at is None else from_latents(sampler, plan, at, CLEAN, normals)
     settings: Any = None
-    return Run(settings, sampler, plan, plan.timesteps, start, noise, phases, lambda latents: [])
+    return Run(settings, sampler, plan, plan.timesteps, start, noise, phases, lambda latents, first: [])
 
 
 def sampler_and_plan(name: str, steps: int = 6) -> tuple[Sampler, Plan]:

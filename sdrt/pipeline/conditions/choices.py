@@ -4,19 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sdrt.arrays import Float, array_digest
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture, digest
 from sdrt.models.families import MicroConditions
 from sdrt.models.families.stable_diffusion_xl_refiner import STABLE_DIFFUSION_XL_REFINER
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.control import ControlSettings, resolve_control_settings
+from sdrt.pipeline.conditions.source_choice import SourceChoice, choose_source, one_or_each, pictures_of
 from sdrt.pipeline.options import GenerateOptions
 
 __all__ = ["ConditionChoices", "choose_conditions"]
 
 _DEFAULT_REFINER_START = 0.8
 
-_PICTURE_OPTIONS = ("image", "mask_image")
 _CONTROL_OPTIONS = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
 _SIZE_OPTIONS = ("original_size", "crops_coords_top_left", "target_size")
 _SCORE_OPTIONS = ("aesthetic_score", "negative_aesthetic_score")
@@ -28,7 +29,9 @@ class ConditionChoices:
 
     Parameters
     ----------
-    inpaint : (image, mask_image) or None
+    source : SourceChoice or None
+    latents : float[n,C,h,w] or None
+        The caller's noise for the start.
     control_images : tuple of Picture
     control_settings : tuple of ControlSettings
         One for each picture.
@@ -38,7 +41,8 @@ class ConditionChoices:
         Fraction of the noise levels after which the refiner takes over; None without a refiner.
     """
 
-    inpaint: tuple[Picture, Picture] | None
+    source: SourceChoice | None
+    latents: Float | None
     control_images: tuple[Picture, ...]
     control_settings: tuple[ControlSettings, ...]
     sizes: Mapping[str, Any]
@@ -50,9 +54,9 @@ class ConditionChoices:
 
     def record(self) -> dict[str, Any]:
         """Return the choices as values of JSON, pictures by their digest."""
-        values: dict[str, Any] = {}
-        if self.inpaint is not None:
-            values |= {name: digest(name, picture) for name, picture in zip(_PICTURE_OPTIONS, self.inpaint, strict=True)}
+        values: dict[str, Any] = {} if self.source is None else self.source.record()
+        if self.latents is not None:
+            values["latents"] = one_or_each([array_digest(each) for each in self.latents])
         if self.control_images:
             values["control_image"] = [digest("control_image", picture) for picture in self.control_images]
             values["controlnet_conditioning_scale"] = [each.conditioning_scale for each in self.control_settings]
@@ -70,14 +74,14 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions) -> Condition
     ConfigError : an option does not fit this pipeline, is missing, or is out of range
     """
     base, count, refines = assembly.base, len(assembly.controlnets), assembly.refiner is not None
-    _refuse(options, _PICTURE_OPTIONS, "a model that in-paints, of 9 channels", fits=base.inpaints)
     _refuse(options, _SIZE_OPTIONS, "SDXL", fits=base.family.takes_sizes)
     refiner = "a pipeline with a refiner, sdrt.load(..., refiner=folder)"
     _refuse(options, _SCORE_OPTIONS, refiner, fits=refines or base.family is STABLE_DIFFUSION_XL_REFINER)
     _refuse(options, ("refiner_start",), refiner, fits=refines)
     _refuse(options, _CONTROL_OPTIONS, "a pipeline with a ControlNet, sdrt.load(..., controlnet=folder)", fits=bool(count))
     return ConditionChoices(
-        inpaint=_inpaint(options) if base.inpaints else None,
+        source=choose_source(base, options),
+        latents=options.get("latents"),
         control_images=_control_images(options.get("control_image"), count),
         control_settings=resolve_control_settings(
             count,
@@ -90,16 +94,8 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions) -> Condition
     )
 
 
-def _inpaint(options: GenerateOptions) -> tuple[Picture, Picture]:
-    image, mask_image = options.get("image"), options.get("mask_image")
-    for name, picture in zip(_PICTURE_OPTIONS, (image, mask_image), strict=True):
-        if picture is None:
-            raise ConfigError(f"image and mask_image must be set for this in-painting model, got no {name}; pass both")
-    return image, mask_image  # type: ignore[return-value]  # neither is None
-
-
 def _control_images(value: Any, count: int) -> tuple[Picture, ...]:
-    pictures: tuple[Picture, ...] = () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
+    pictures = pictures_of(value)
     if len(pictures) != count:
         has = f"takes {count}" if count else "has no ControlNet: sdrt.load(..., controlnet=folder) gives it one"
         raise ConfigError(f"control_image must be a picture for each ControlNet, got {len(pictures)}; this pipeline {has}")

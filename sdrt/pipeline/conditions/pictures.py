@@ -1,10 +1,36 @@
-"""Latents of a picture that a caller passes in."""
+"""Encode the pictures of a call: one at a time, so that a batch needs no more memory than one picture."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import F32, Float
+from sdrt.backends.pool import NetworkPool
+from sdrt.models.families import LatentFormat
 
-__all__ = ["sample_posterior"]
+__all__ = ["encode_pictures", "sample_posterior"]
+
+
+def encode_pictures(networks: NetworkPool, pictures: Sequence[F32], noise: Float, latent_format: LatentFormat) -> Float:
+    """Encode pictures for the denoiser.
+
+    Parameters
+    ----------
+    networks : NetworkPool
+    pictures : sequence of f32[1,3,H,W] in [-1, 1]
+        One for all images, or one for each.
+    noise : float32[n,C,h,w]
+        Noise for the posterior of each image.
+    latent_format : LatentFormat
+
+    Returns
+    -------
+    float[n,C,h,w]
+    """
+    with networks.using("vae_encoder") as encoder:
+        moments = [encoder(x=picture.astype(encoder.float_dtype()))["moments"] for picture in pictures]
+    drawn = [sample_posterior(moments[k % len(moments)], noise[k : k + 1]) for k in range(len(noise))]
+    return latent_format.to_denoiser(np.concatenate(drawn))
 
 
 def sample_posterior(moments: Float, noise: Float) -> Float:

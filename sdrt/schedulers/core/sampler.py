@@ -234,7 +234,9 @@ class Sampler(ABC):
             check_alpha(self.prediction_type, 0.0)
         return plan
 
-    def image_plan(self, num_inference_steps: int, strength: float) -> tuple[Plan, int]:
+    def image_plan(
+        self, num_inference_steps: int, strength: float, *, mu: float | None = None, limits: Limits = DEFAULT_LIMITS
+    ) -> tuple[Plan, int]:
         """Lay out a run that begins from a picture, and return its plan and the call at which it begins.
 
         Parameters
@@ -242,13 +244,16 @@ class Sampler(ABC):
         num_inference_steps : int
             Steps of the whole plan, of which the share ``strength`` is made.
         strength : float in (0, 1]
-            1 begins with pure noise.
+            1 makes all steps.
+        mu : float, optional
+        limits : Limits
+            As for :meth:`plan`.
 
         Raises
         ------
         ConfigError : as :meth:`plan` and :meth:`Plan.start_at`
         """
-        plan = self.plan(num_inference_steps)
+        plan = self.plan(num_inference_steps, mu=mu, limits=limits)
         return plan, plan.start_at(strength)
 
     def whole_plan(self) -> Plan:

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.prediction import x0_weights
 from sdrt.schedulers.core.run import Plan, Request
@@ -43,9 +44,11 @@ class LCM(Sampler):
         """The most steps that a run can be spread over: the timesteps of the distillation within ``strength``."""
         return self.grid.max_inference_steps
 
-    def image_plan(self, num_inference_steps: int, strength: float) -> tuple[Plan, int]:
+    def image_plan(
+        self, num_inference_steps: int, strength: float, *, mu: float | None = None, limits: Limits = DEFAULT_LIMITS
+    ) -> tuple[Plan, int]:
         """Lay out a run over the share ``strength`` of the distillation's timesteps; it visits all of them, from call 0 on."""
-        return replace(self, grid=replace(self.grid, strength=strength)).plan(num_inference_steps), 0
+        return replace(self, grid=replace(self.grid, strength=strength)).plan(num_inference_steps, mu=mu, limits=limits), 0
 
     _advance = advance_bounded
 

@@ -35,7 +35,12 @@ GOOD: Mapping[str, Any] = {
     "clip_skip": 1,
     "compat": "diffusers",
     "image": np.zeros((64, 64, 3), np.uint8),
+    "strength": 0.5,
+    "image_latents": np.zeros((1, 4, 8, 8), np.float32),
+    "latents": np.zeros((1, 4, 8, 8), np.float32),
     "mask_image": np.zeros((64, 64), np.uint8),
+    "mask_mode": "soft",
+    "paste": True,
     "control_image": np.zeros((64, 64, 3), np.uint8),
     "controlnet_conditioning_scale": 1.0,
     "control_guidance_start": 0.0,
@@ -55,10 +60,13 @@ GOOD: Mapping[str, Any] = {
 DECLARED: Mapping[str, Declared] = {
     **dict.fromkeys(("prompt", "negative_prompt"), TEXT),
     **dict.fromkeys(("seed", "num_images", "num_inference_steps", "height", "width", "sampler_seed", "clip_skip"), WHOLE),
-    **dict.fromkeys(("guidance_scale", "guidance_rescale", "eta", "refiner_start", "aesthetic_score", "negative_aesthetic_score"), NUMBER),
+    **dict.fromkeys(
+        ("guidance_scale", "guidance_rescale", "eta", "refiner_start", "aesthetic_score", "negative_aesthetic_score", "strength"), NUMBER
+    ),
     "guidance_batching": one_of("batched", "sequential"),
     "prompt_syntax": one_of("weighted", "plain"),
     "long_prompts": one_of("chunk", "truncate"),
+    "mask_mode": one_of("binary", "soft", "strength"),
     "compat": one_of("diffusers", "apple"),
 }
 SPECIAL = (

@@ -47,6 +47,7 @@ MAY_IMPORT = {
         "guidance",
         "images",
         "models",
+        "npy",
         "option_kinds",
         "prompt",
         "records",
@@ -54,8 +55,9 @@ MAY_IMPORT = {
         "schedulers",
         "tokenizer",
     },
+    "batch": {"host", "images", "option_kinds", "pipeline", "records"},
     "benchmarking": {"_version", "backends", "host", "pipeline"},
-    "cli": {"_version", "backends", "benchmarking", "images", "models", "npy", "pipeline", "records", "schedulers"},
+    "cli": {"_version", "backends", "batch", "benchmarking", "images", "models", "pipeline", "records", "schedulers"},
     "__main__": {"cli"},
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt.cli import signals
 from sdrt.cli.console import say
 from sdrt.cli.opening import ModelChoice, add_arguments, open_pipeline, parse_choice
-from sdrt.cli.options import add_options, input_files, open_inputs, parse_options
+from sdrt.cli.options import add_options, input_files, parse_options
 from sdrt.cli.output import Output, add_output
 from sdrt.cli.paths import a_path
 from sdrt.cli.playback import Recorded
@@ -16,6 +16,7 @@ from sdrt.cli.progress import Bar
 from sdrt.cli.prompts import prompt_text, read_prompts
 from sdrt.errors import ConfigError
 from sdrt.log import log
+from sdrt.pipeline.input_files import open_inputs
 
 if TYPE_CHECKING:
     from sdrt.pipeline.results import Result

@@ -2,20 +2,19 @@
 
 import argparse
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from sdrt.cli.paths import a_path
-from sdrt.errors import ConfigError
 from sdrt.log import log
+from sdrt.pipeline.input_files import FILE_OPTIONS, check_count
 from sdrt.pipeline.option_table import OPTIONS, Option
 
-__all__ = ["add_options", "fold", "input_files", "open_inputs", "parse_options"]
+__all__ = ["add_options", "fold", "input_files", "parse_options"]
 
 
 _FLAGGED = {name: option for name, option in OPTIONS.items() if option.flags}
-_FILES = {name: option for name, option in _FLAGGED.items() if option.kind in ("picture", "pictures", "array")}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -52,7 +51,7 @@ def _how(option: Option) -> dict[str, Any]:
 def parse_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options that were given, as ``generate`` takes them, but for those that are files."""
     _renew(arguments)
-    given = {name: getattr(arguments, name) for name in _FLAGGED if name not in _FILES}
+    given = {name: getattr(arguments, name) for name in _FLAGGED if name not in FILE_OPTIONS}
     return {name: _value(OPTIONS[name], value) for name, value in given.items() if value is not None}
 
 
@@ -79,26 +78,10 @@ def input_files(arguments: argparse.Namespace) -> dict[str, tuple[Path, ...]]:
     ------
     ConfigError : two where one is taken
     """
-    files = {name: tuple(getattr(arguments, name) or ()) for name in _FILES}
+    files = {name: tuple(getattr(arguments, name) or ()) for name in FILE_OPTIONS}
     for name, paths in files.items():
-        if _FILES[name].kind != "pictures" and len(paths) > 1:
-            raise ConfigError(f"{_FILES[name].flags[0]} must be one file, got {len(paths)}; leave the others out")
+        check_count(name, FILE_OPTIONS[name].flags[0], len(paths))
     return {name: paths for name, paths in files.items() if paths}
-
-
-def open_inputs(files: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
-    """Open pictures and arrays as ``generate`` takes them.
-
-    Raises
-    ------
-    ImageError : a file that is missing, or is no picture
-    MissingFileError, ModelError, ConfigError : a file that is missing, or is no array
-    """
-    from sdrt.images import open_picture
-    from sdrt.npy import read_npy
-
-    opened = {name: [(read_npy if _FILES[name].kind == "array" else open_picture)(path) for path in paths] for name, paths in files.items()}
-    return {name: values if name == "control_image" or len(values) > 1 else values[0] for name, values in opened.items()}
 
 
 def _renew(arguments: argparse.Namespace) -> None:

@@ -17,24 +17,12 @@ if TYPE_CHECKING:
     from sdrt.images.saving import PictureFormat
     from sdrt.pipeline.results import Result
 
-__all__ = ["Output", "add_format", "add_output"]
+__all__ = ["Output", "add_output"]
 
 
-def add_output(command: argparse.ArgumentParser) -> None:
+def add_output(command: argparse.ArgumentParser, place: str = "a folder, or a file ending in .png, .jpg or .webp") -> None:
     """Add ``-o``, ``--format`` and ``--quality`` to a command."""
-    command.add_argument(
-        "-o",
-        "--output",
-        type=a_path,
-        default=Path(),
-        metavar="PATH",
-        help="a folder, or a file ending in .png, .jpg or .webp (default: the current folder)",
-    )
-    add_format(command)
-
-
-def add_format(command: argparse.ArgumentParser) -> None:
-    """Add ``--format`` and ``--quality`` alone, to a command that writes into folders."""
+    command.add_argument("-o", "--output", type=a_path, default=Path(), metavar="PATH", help=f"{place} (default: the current folder)")
     command.add_argument("--format", metavar="{png,jpeg,webp}", help="of the files in a folder; each carries the settings (default: png)")
     command.add_argument("--quality", type=int, metavar="N", help="of JPEG and WebP, 1 to 100 (default: 95)")
 
@@ -88,6 +76,20 @@ class Output:
         if wanted not in (None, by_ending):
             raise ConfigError(f"--format must be that of the file, got {wanted} for {path}; leave it out")
         return cls(file_name(path), True, by_ending, check_quality(arguments.quality, by_ending))
+
+    @classmethod
+    def parse_folder(cls, arguments: argparse.Namespace) -> Self:
+        """Return the folder that ``-o`` means, for a command that writes more than pictures.
+
+        Raises
+        ------
+        ConfigError : the name of a picture, or standard output
+        ImageError : no such format or quality
+        """
+        output = cls.parse(arguments, 1)
+        if output.is_file:
+            raise ConfigError(f"-o must be a folder, got the file {output.path}; pass a folder, and --format {output.kind}")
+        return output
 
     @contextmanager
     def opened(self) -> Iterator[None]:

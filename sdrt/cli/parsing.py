@@ -4,7 +4,7 @@ import argparse
 from typing import NoReturn
 
 from sdrt._version import __version__
-from sdrt.cli import benchmark, console, generate, inspect, listing, plug_ins
+from sdrt.cli import batch, benchmark, console, generate, inspect, listing, plug_ins
 from sdrt.cli.process import EXIT_STATUS
 from sdrt.printable import printable
 
@@ -16,6 +16,7 @@ _WELCOME = (
     '  sdrt generate "a red circle on a blue background"   draw a picture into this folder',
     '  sdrt generate "..." --model FOLDER --steps 20       with a model of yours: a folder, a file or a name of the Hub',
     "  sdrt generate --from picture.png                    draw a picture again from the record inside it",
+    "  sdrt batch jobs.jsonl -o pictures/                  draw many pictures, and go on where that was ended",
     "  sdrt inspect picture.png                            show that record; or what a Core ML package holds",
     "  sdrt models | schedulers | backends                 list what there is to choose from",
     "  sdrt benchmark --model FOLDER                       time whole pictures on this machine",
@@ -40,7 +41,14 @@ def build_parser() -> argparse.ArgumentParser:
     top.add_argument("-v", "--verbose", action="store_true", help="report on standard error what is being done")
     top.set_defaults(run=lambda _: console.say(*_WELCOME))
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (generate.add_command, inspect.add_command, benchmark.add_command, listing.add_commands, plug_ins.add_commands):
+    for add in (
+        generate.add_command,
+        batch.add_command,
+        inspect.add_command,
+        benchmark.add_command,
+        listing.add_commands,
+        plug_ins.add_commands,
+    ):
         add(commands)
     for command in commands.choices.values():
         if "-" in command.prefix_chars and "-v" not in command._option_string_actions:

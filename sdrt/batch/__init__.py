@@ -1,0 +1,6 @@
+"""Many calls of one pipeline: batches that go on where they were ended, and grids over prompts and options."""
+
+from sdrt.batch.drawing import Outcome, draw_jobs
+from sdrt.batch.jobs import Job, RowError, jobs_of_prompts, read_jobs
+
+__all__ = ["Job", "Outcome", "RowError", "draw_jobs", "jobs_of_prompts", "read_jobs"]

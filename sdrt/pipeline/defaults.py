@@ -30,12 +30,14 @@ def default_remarks(model: LoadedModel, sampler: Sampler, options: GenerateOptio
 def default_size(model: LoadedModel, options: GenerateOptions) -> tuple[int, int]:
     """Return the height and width of a call: the caller's, else those of the picture or latents to change, else the model's own.
 
+    The part of a picture that is drawn in its place has the model's own size too.
+
     A picture's size is rounded to what the autoencoder takes; one side alone keeps its proportions.
     """
     height, width = model.native_size()
     height, width = model.defaults.get("height", height), model.defaults.get("width", width)
     picture, sizes = options.get("image"), model.model.limits.sizes
-    if picture is not None:
+    if picture is not None and not options.get("only_masked"):
         own = size_of("image", pictures_of(picture)[0])
         scale = next((options[name] / side for name, side in zip(("height", "width"), own, strict=True) if name in options), 1)  # type: ignore[literal-required]
         unit = model.latent_format.pixels

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture
+from sdrt.images.sizes import Resize
 from sdrt.option_kinds import OPTION_KINDS
 from sdrt.printable import shown
 from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
@@ -23,6 +24,7 @@ __all__ = [
     "GenerateOptions",
     "GuidanceBatching",
     "MaskMode",
+    "MaskedContent",
     "NoiseSource",
     "OldSpellings",
     "SDXLSizes",
@@ -51,6 +53,7 @@ else:
 NoiseSource: TypeAlias = str | NoiseStream | Mapping[str, Any]
 GuidanceBatching: TypeAlias = Literal["batched", "sequential"]
 MaskMode: TypeAlias = Literal["binary", "soft", "strength"]
+MaskedContent: TypeAlias = Literal["original", "fill", "noise"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +117,16 @@ class GenerateOptions(TypedDict, total=False):
     clip_skip: int | None
     image: Picture | Sequence[Picture] | None
     strength: float | None
+    resize: Resize | None
+    background: str | tuple[int, int, int] | None
     image_latents: Float | None
     latents: Float | None
     mask_image: Picture | Sequence[Picture] | None
     mask_mode: MaskMode | None
+    mask_blur: float | None
+    masked_content: MaskedContent | None
+    only_masked: bool | None
+    only_masked_padding: int | None
     paste: bool | None
     control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None
     controlnet_conditioning_scale: float | Sequence[float] | None

@@ -9,6 +9,7 @@ import numpy as np
 from sdrt.arrays import Float, Numerics, TensorSpec, check_array, check_finite
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.images.inputs import Picture
+from sdrt.images.sizes import Resize
 from sdrt.log import log
 from sdrt.models import Model
 from sdrt.option_kinds import PROMPT
@@ -17,6 +18,7 @@ from sdrt.pipeline.options import (
     ControlNetInput,
     GenerateOptions,
     GuidanceBatching,
+    MaskedContent,
     MaskMode,
     NoiseSource,
     OldSpellings,
@@ -101,10 +103,16 @@ class Pipeline:
         clip_skip: int | None = None,
         image: Picture | Sequence[Picture] | None = None,
         strength: float | None = None,
+        resize: Resize | None = None,
+        background: str | tuple[int, int, int] | None = None,
         image_latents: Float | None = None,
         latents: Float | None = None,
         mask_image: Picture | Sequence[Picture] | None = None,
         mask_mode: MaskMode | None = None,
+        mask_blur: float | None = None,
+        masked_content: MaskedContent | None = None,
+        only_masked: bool | None = None,
+        only_masked_padding: int | None = None,
         paste: bool | None = None,
         control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None = None,
         controlnet_conditioning_scale: float | Sequence[float] | None = None,
@@ -185,6 +193,11 @@ class Pipeline:
         strength : float, optional
             How much to change it, in (0, 1]: the share of the steps that is made. None: 0.8, and 1 with a mask, which then starts from
             noise alone where the picture is redrawn. With ``compat="apple"`` 1 ignores ``image``.
+        resize : "stretch", "crop" or "fit", optional
+            How ``image`` and its mask take another size: stretched; scaled to cover it, and the middle cut out; or scaled to fit inside,
+            the borders filled with the colours of the edge. None: "stretch".
+        background : str or (red, green, blue), optional
+            The colour behind the transparent parts of ``image``: a name as in CSS, #rrggbb, or three numbers to 255. None: white.
         image_latents : float[1 or n,C,h,w], optional
             The same as latents, as :attr:`Result.latents` has them, in place of ``image``.
         latents : float[n,C,h,w], optional
@@ -196,6 +209,16 @@ class Pipeline:
             What grey in a mask means to the denoiser: redraw from half white on ("binary"); mix picture and drawing in its proportion at
             each step ("soft"); or redraw in the last steps only, as many as it is white ("strength"), so that a mask is a map of strengths.
             None: "binary".
+        mask_blur : float, optional
+            Soften the edge of the mask by a Gaussian with a standard deviation of so many of its picture's pixels. None: 0.
+        masked_content : "original", "fill" or "noise", optional
+            What is under the mask at the start: the picture itself, the colours around the mask, or noise. The strength decides how much of
+            it shows; at strength 1 only "fill" does. None: "original".
+        only_masked : bool, optional
+            Cut out the part around the mask, draw that at ``height`` x ``width`` (None: the model's own size), and paste it back: details
+            for small parts of large pictures. The result has the size of ``image``.
+        only_masked_padding : int, optional
+            With ``only_masked``: how many pixels of ``image`` around the mask belong to that part. None: 32.
         paste : bool, optional
             Put the pixels where the mask is black back at the end, byte for byte; where it is grey, the picture and what was drawn are
             mixed in its proportion. False leaves all pixels as the VAE makes them. None: True, but not with ``compat="diffusers"``.

@@ -111,8 +111,7 @@ def _start_from(source: Source, model: LoadedModel, resolved: Resolved, drawn: D
     if source.latents is not None:
         clean = np.repeat(source.latents, len(noise) // len(source.latents), axis=0)
     else:
-        pixels = [picture.pixels for picture in source.pictures]
-        clean = encode_pictures(model.networks, pixels, drawn.source, model.latent_format)  # type: ignore[arg-type]  # drawn for pictures
+        clean = encode_pictures(model.networks, source.contents, drawn.source, model.latent_format)  # type: ignore[arg-type]  # it is drawn
     clean = clean.astype(noise.dtype, copy=False)
     keep: Keep = keep_nothing
     if source.keeps:
@@ -121,6 +120,8 @@ def _start_from(source: Source, model: LoadedModel, resolved: Resolved, drawn: D
         keep = KeepByStrength(kept, resolved.at) if source.choice.mask_mode == "strength" else KeepShare(kept)
     if source.starts_from_noise:
         return from_noise(plan, noise, keep)
+    if source.choice.masked_content == "noise":
+        clean = np.where(source.latent_mask(model.latent_format.pixels) > 0, noise, clean)
     return from_latents(sampler, plan, resolved.at, clean, noise, keep)
 
 

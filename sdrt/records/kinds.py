@@ -118,6 +118,18 @@ _DIGEST, _PATH = _Digest(), Nullable(Text(empty=False))
 _CONTROLS = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
 _SIZES = ("original_size", "crops_coords_top_left", "target_size", "aesthetic_score", "negative_aesthetic_score", "refiner_start")
 
+_SOURCES = (
+    "strength",
+    "resize",
+    "background",
+    "mask_mode",
+    "mask_blur",
+    "masked_content",
+    "only_masked",
+    "only_masked_padding",
+    "paste",
+)
+
 # The conditions that are pictures, and those that are arrays.
 PICTURES = ("image", "mask_image", "control_image")
 ARRAYS = ("image_latents", "latents")
@@ -128,7 +140,7 @@ PER_IMAGE = ("image", "mask_image", *ARRAYS)
 # Of ``conditions``: pictures and arrays are recorded by their SHA-256, pictures also by their paths where that was asked for.
 CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     **dict.fromkeys((*PICTURES, *ARRAYS), Either(_DIGEST, ListOf(_DIGEST))),
-    **{name: OPTION_KINDS[name] for name in ("strength", "mask_mode", "paste")},
+    **{name: OPTION_KINDS[name] for name in _SOURCES},
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
     **{name: OPTION_KINDS[name] for name in (*_CONTROLS, *_SIZES)},
 }

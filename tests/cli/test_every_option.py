@@ -20,6 +20,7 @@ from tests.fake_backend import FakeBackend
 from tests.pictures import psnr
 
 WEIGHTED = "a (red:3) circle"
+MASKED = ["--image", "{one}", "--mask-image", "{mask}"]
 EULER_A = ["--scheduler", "euler a"]
 
 
@@ -64,11 +65,17 @@ CASES = {
     "clip_skip": Case(["--clip-skip", "1"], 1),
     "image": Case(["--image", "{two}"], "{two}", plain=["--image", "{one}"]),
     "strength": Case(["--strength", "0.4"], 0.4, beside=["--image", "{one}"]),
+    "resize": Case(["--resize", "crop"], "crop", beside=["--image", "{one}", "-H", "32", "-W", "64"]),
+    "background": Case(["--background", "navy"], "#000080", beside=["--image", "{clear}"]),
     "image_latents": Case(["--image-latents", "{other.npy}"], "{other.npy}", plain=["--image-latents", "{some.npy}"]),
     "latents": Case(["--latents", "{some.npy}"], "{some.npy}"),
     "mask_image": Case(["--mask-image", "{all}"], "{all}", beside=["--image", "{one}"], plain=["--mask-image", "{mask}"], model="inpaint"),
     "mask_mode": Case(["--mask-mode", "strength"], "strength", beside=["--image", "{one}", "--mask-image", "{grey}"]),
-    "paste": Case(["--no-paste"], False, beside=["--image", "{one}", "--mask-image", "{mask}"]),
+    "mask_blur": Case(["--mask-blur", "6"], 6.0, beside=MASKED),
+    "masked_content": Case(["--masked-content", "fill"], "fill", beside=MASKED),
+    "only_masked": Case(["--only-masked"], True, beside=["--image", "{one}", "--mask-image", "{spot}"]),
+    "only_masked_padding": Case(["--only-masked-padding", "4"], 4, beside=["--only-masked", "--image", "{one}", "--mask-image", "{spot}"]),
+    "paste": Case(["--no-paste"], False, beside=MASKED),
     "control_image": Case(["--control-image", "{two}"], ["{two}"], plain=["--control-image", "{one}"], model="controlled"),
     "controlnet_conditioning_scale": control("--controlnet-scale", "0.1", recorded=[0.1]),
     "control_guidance_start": control("--control-guidance-start", "0.5", recorded=[0.5]),
@@ -102,6 +109,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mask[:, :32] = 0
     Image.fromarray(mask).save(folder / "mask.png")
     Image.fromarray(np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[:, None], 64, axis=1)).save(folder / "grey.png")
+    spot = np.zeros((64, 64), np.uint8)
+    spot[40:50, 16:24] = 255
+    Image.fromarray(spot).save(folder / "spot.png")
+    Image.fromarray(np.full((64, 64, 4), (200, 30, 30, 90), np.uint8)).save(folder / "clear.png")
     for name, seed in (("some", 1), ("other", 2)):
         np.save(folder / f"{name}.npy", np.random.default_rng(seed).standard_normal((1, 4, 8, 8), np.float32))
     return folder

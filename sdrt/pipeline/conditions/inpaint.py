@@ -6,8 +6,7 @@ from sdrt.arrays import Float
 from sdrt.backends.pool import NetworkPool
 from sdrt.models.families import LatentFormat
 from sdrt.pipeline.conditions.pictures import encode_pictures
-from sdrt.pipeline.conditions.source import Source
-from sdrt.pipeline.masks import binary_latent_mask
+from sdrt.pipeline.conditions.source import Source, binary_mask
 
 __all__ = ["inpaint_channels"]
 
@@ -31,6 +30,6 @@ def inpaint_channels(networks: NetworkPool, source: Source, noise: Float, latent
     Source: diffusers 0.42.1 ``StableDiffusionInpaintPipeline.prepare_mask_latents``.
     """
     latents = encode_pictures(networks, [picture.masked for picture in source.pictures], noise, latent_format)
-    masks = [binary_latent_mask(mask, latent_format.pixels) for mask in source.soft_masks]
+    masks = [binary_mask(mask, latent_format.pixels) for mask in source.soft_masks]
     each = np.concatenate([masks[k % len(masks)] for k in range(len(latents))])
     return np.concatenate([each.astype(latents.dtype), latents], axis=1)

@@ -6,15 +6,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.arrays import F32, Float
-from sdrt.images.inputs import to_soft_mask, to_unit
+from sdrt.images.inputs import Picture, to_rgb, to_soft_mask, to_unit
+from sdrt.images.masks import Box, blur, crop_region, fill, paste, to_latent_mask
+from sdrt.images.png import to_pil
 from sdrt.pipeline.conditions.source_choice import SourceChoice
-from sdrt.pipeline.masks import binary_latent_mask, mean_latent_mask
 from sdrt.schedulers import Compat
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Source", "SourcePicture", "read_source"]
+__all__ = ["Region", "Source", "SourcePicture", "binary_mask", "read_source"]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The part of a whole picture that is drawn in its place.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image, RGB
+        The whole picture.
+    mask : f32[1,1,H,W]
+        As large as the whole picture.
+    box : Box
+        In pixels of the whole picture.
+    """
+
+    image: "Image"
+    mask: F32
+    box: Box
+
+    def paste(self, drawn: "Image") -> "Image":
+        """Put the drawn region back: outside the mask, the bytes are those of the whole picture."""
+        return paste(self.image, drawn, self.mask, self.box)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,15 +50,29 @@ class SourcePicture:
     pixels : f32[1,3,H,W] in [-1, 1]
     soft_mask : f32[1,1,H,W] in [0, 1], or None
         How white the mask is; None for image to image.
+    region : Region or None
+        Where the two were cut out of; None for a whole picture.
     """
 
     pixels: F32
-    soft_mask: F32 | None
+    soft_mask: F32 | None = None
+    region: Region | None = None
 
     @property
     def masked(self) -> F32:
         """The picture, grey where it is drawn anew: where the mask is at least half white."""
         return self.pixels if self.soft_mask is None else self.pixels * (self.soft_mask < 0.5)
+
+    @property
+    def filled(self) -> F32:
+        """The picture, with the colours around the mask in place of what is under it."""
+        if self.soft_mask is None:
+            return self.pixels
+        [image] = to_pil(self.pixels)
+        hole = _grey_image(self.soft_mask)
+        filled = np.asarray(fill(image, hole), np.float32).transpose(2, 0, 1)[None] / np.float32(127.5) - 1
+        # the kept part as it is, to the last bit
+        return np.where(self.soft_mask > 0, filled, self.pixels)
 
     def paste(self, drawn: "Image") -> "Image":
         """Put the kept pixels back into a picture that was drawn: where the mask is black, the bytes are those of the input picture.
@@ -42,14 +80,12 @@ class SourcePicture:
         Where the mask is grey the two are mixed in its proportion, as diffusers' ``VaeImageProcessor.apply_overlay`` and AUTOMATIC1111's
         web UI do, so that a soft edge leaves no seam.
         """
-        from PIL import Image
-
         if self.soft_mask is None:
             return drawn
-        redrawn = self.soft_mask[0, 0, :, :, None]
-        pixels = np.rint((self.pixels[0].transpose(1, 2, 0) + 1) * np.float32(127.5))
-        mixed = pixels * (1 - redrawn) + np.asarray(drawn, np.float32) * redrawn
-        return Image.fromarray(np.rint(mixed).astype(np.uint8))
+        if self.region is not None:
+            return self.region.paste(drawn)
+        [image] = to_pil(self.pixels)
+        return paste(image, drawn, self.soft_mask, (0, 0, *image.size))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,18 +119,30 @@ class Source:
         """Whether the run needs the latents of the pictures, and not only their pixels."""
         return self.keeps or not self.starts_from_noise
 
+    @property
+    def contents(self) -> list[F32]:
+        """The pictures to start from, each f32[1,3,H,W] in [-1, 1]."""
+        filled = self.choice.masked_content == "fill"
+        return [picture.filled if filled else picture.pixels for picture in self.pictures]
+
     def latent_mask(self, pixels: int) -> F32:
         """Return what share of each latent, of ``pixels`` x ``pixels`` pixels, is drawn anew: f32[1 or n,1,h,w]."""
-        shrink = binary_latent_mask if self.choice.mask_mode == "binary" else mean_latent_mask
-        return np.concatenate([shrink(mask, pixels) for mask in self.soft_masks])
+        if self.choice.mask_mode == "binary":
+            return np.concatenate([binary_mask(mask, pixels) for mask in self.soft_masks])
+        return np.concatenate([to_latent_mask(mask, pixels, "area") for mask in self.soft_masks])
 
     def paste(self, drawn: "Image", index: int) -> "Image":
         """Put the kept pixels back into image ``index`` of the call."""
         return self.pictures[index % len(self.pictures)].paste(drawn) if self.choice.paste else drawn
 
 
+def binary_mask(soft_mask: F32, pixels: int) -> F32:
+    """Return 1 for each latent that is drawn anew, where the mask is at least half white, else 0: f32[1,1,h,w]."""
+    return (to_latent_mask(soft_mask, pixels, "nearest") >= 0.5).astype(np.float32)
+
+
 def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool, compat: Compat) -> Source:
-    """Resize pictures and masks.
+    """Scale pictures and masks to the size of the run, or cut out what is drawn.
 
     Parameters
     ----------
@@ -108,17 +156,49 @@ def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool
 
     Raises
     ------
-    ImageError : neither a PIL image nor an array of bytes
+    ImageError : neither a PIL image nor an array of bytes, or a black mask where only what it covers is to be drawn
     """
-    pixels = [2 * to_unit("image", image, height, width) - 1 for image in choice.images]
-    masks = tuple(to_soft_mask("mask_image", mask, height, width) for mask in choice.masks)
-    count = max(len(pixels), len(masks)) if pixels else 0
-    pictures = tuple(SourcePicture(pixels[k % len(pixels)], masks[k % len(masks)] if masks else None) for k in range(count))
+    images, masks = choice.images, choice.masks
+    pictures: tuple[SourcePicture, ...] = ()
+    if images:
+        pairs = [(images[k % len(images)], masks[k % len(masks)] if masks else None) for k in range(max(len(images), len(masks)))]
+        pictures = tuple(_read(image, mask, choice, height, width) for image, mask in pairs)
+        soft_masks = tuple(picture.soft_mask for picture in pictures if picture.soft_mask is not None)
+    else:
+        soft_masks = tuple(blur(to_soft_mask("mask_image", mask, height, width), choice.mask_blur) for mask in masks)
     return Source(
         choice=choice,
         pictures=pictures,
         latents=choice.latents,
-        soft_masks=masks,
-        starts_from_noise=choice.strength == 1 and (bool(masks) or compat == "apple"),
+        soft_masks=soft_masks,
+        starts_from_noise=choice.strength == 1 and (bool(masks) or compat == "apple") and choice.masked_content != "fill",
         keeps=bool(masks) and not (inpaints and choice.mask_mode == "binary"),
     )
+
+
+def _read(image: Picture, mask: Picture | None, choice: SourceChoice, height: int, width: int) -> SourcePicture:
+    if mask is not None and choice.only_masked:
+        return _read_region(image, mask, choice, height, width)
+    pixels = 2 * to_unit("image", image, height, width, choice.resize, choice.background) - 1
+    if mask is None:
+        return SourcePicture(pixels)
+    whole = to_rgb("image", image, choice.background)
+    own = (whole.height, whole.width)
+    if not choice.mask_blur:
+        return SourcePicture(pixels, to_soft_mask("mask_image", mask, height, width, choice.resize, own))
+    blurred = _grey_image(blur(to_soft_mask("mask_image", mask, *own), choice.mask_blur))
+    return SourcePicture(pixels, to_soft_mask("mask_image", blurred, height, width, choice.resize))
+
+
+def _read_region(image: Picture, mask: Picture, choice: SourceChoice, height: int, width: int) -> SourcePicture:
+    whole = to_rgb("image", image, choice.background)
+    soft = blur(to_soft_mask("mask_image", mask, whole.height, whole.width), choice.mask_blur)
+    box = crop_region(soft, height, width, choice.only_masked_padding)
+    pixels = 2 * to_unit("image", whole.crop(box), height, width, "fit") - 1
+    return SourcePicture(pixels, to_soft_mask("mask_image", _grey_image(soft).crop(box), height, width, "fit"), Region(whole, soft, box))
+
+
+def _grey_image(mask: F32) -> "Image":
+    from PIL import Image
+
+    return Image.fromarray(np.rint(mask[0, 0] * 255).astype(np.uint8))

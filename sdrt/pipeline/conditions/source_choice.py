@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 from sdrt.arrays import Float, array_digest
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import Picture, digest
+from sdrt.images.modes import WHITE
+from sdrt.images.sizes import Resize
 from sdrt.pipeline.loaded_model import LoadedModel
-from sdrt.pipeline.options import GenerateOptions, MaskMode
+from sdrt.pipeline.options import GenerateOptions, MaskedContent, MaskMode
 
 __all__ = ["SourceChoice", "choose_source", "one_or_each", "pictures_of"]
 
@@ -16,7 +18,11 @@ __all__ = ["SourceChoice", "choose_source", "one_or_each", "pictures_of"]
 _STRENGTH, _INPAINT_STRENGTH = 0.8, 1.0
 
 _OF_SOURCES = ("mask_image", "strength")
-_OF_MASKS = ("mask_mode", "paste")
+_OF_PICTURES = ("resize", "background")
+_OF_MASKS = ("mask_mode", "mask_blur", "masked_content", "only_masked", "only_masked_padding", "paste")
+
+# Pixels around the mask: AUTOMATIC1111's web UI's.
+_PADDING = 32
 
 T = TypeVar("T")
 
@@ -37,6 +43,12 @@ class SourceChoice:
     mask_mode : MaskMode
     paste : bool
         Whether kept pixels are put back into the drawn picture.
+    resize : Resize
+    background : str, as #rrggbb
+    mask_blur : float (pixels)
+    masked_content : MaskedContent
+    only_masked : bool
+    only_masked_padding : int (pixels)
     """
 
     images: tuple[Picture, ...]
@@ -45,6 +57,12 @@ class SourceChoice:
     strength: float
     mask_mode: MaskMode
     paste: bool
+    resize: Resize
+    background: str
+    mask_blur: float
+    masked_content: MaskedContent
+    only_masked: bool
+    only_masked_padding: int
 
     @property
     def counts(self) -> dict[str, int]:
@@ -57,11 +75,12 @@ class SourceChoice:
         values: dict[str, Any] = {"strength": self.strength}
         if self.images:
             values["image"] = one_or_each([digest("image", picture) for picture in self.images])
+            values |= {"resize": self.resize, "background": self.background}
         if self.latents is not None:
             values["image_latents"] = one_or_each([array_digest(each) for each in self.latents])
         if self.masks:
             values["mask_image"] = one_or_each([digest("mask_image", picture) for picture in self.masks])
-            values |= {"mask_mode": self.mask_mode, "paste": self.paste}
+            values |= {name: getattr(self, name) for name in _OF_MASKS}
         return values
 
 
@@ -80,8 +99,12 @@ def choose_source(model: LoadedModel, options: GenerateOptions) -> SourceChoice 
         got = "no mask_image" if images else "no image"
         raise ConfigError(f"image and mask_image must be set for this in-painting model, got {got}; pass both")
     if not images and latents is None:
-        _refuse(options, (*_OF_SOURCES, *_OF_MASKS), "image or image_latents")
+        _refuse(options, (*_OF_SOURCES, *_OF_PICTURES, *_OF_MASKS), "image or image_latents")
         return None
+    if not images:
+        _refuse(options, (*_OF_PICTURES, "only_masked", "only_masked_padding"), "image")
+        if options.get("masked_content") == "fill":
+            raise ConfigError("masked_content must be 'original' or 'noise' with image_latents, got 'fill'; pass image in their place")
     if not masks:
         _refuse(options, _OF_MASKS, "mask_image")
     if images and "vae_encoder" not in model.model.components:
@@ -94,8 +117,14 @@ def choose_source(model: LoadedModel, options: GenerateOptions) -> SourceChoice 
         masks=masks,
         strength=options.get("strength") or (_INPAINT_STRENGTH if masks else _STRENGTH),
         mask_mode=options.get("mask_mode") or "binary",
+        resize=options.get("resize") or "stretch",
+        background=options.get("background") or WHITE,  # type: ignore[arg-type]  # the kind makes text of it
+        mask_blur=options.get("mask_blur") or 0.0,
+        masked_content=options.get("masked_content") or "original",
+        only_masked=options.get("only_masked") or False,
+        only_masked_padding=_PADDING if (padding := options.get("only_masked_padding")) is None else padding,
         # diffusers lets all pixels come through the autoencoder
-        paste=bool(images) and (options["paste"] if "paste" in options else options.get("compat") != "diffusers") is True,
+        paste=bool(images) and bool(options.get("paste", options.get("compat") != "diffusers")),
     )
 
 

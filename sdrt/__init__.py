@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sdrt.backends import Backend, BackendOptions
     from sdrt.errors import SdrtError
     from sdrt.images.inputs import Picture
+    from sdrt.images.saving import PictureFormat
+    from sdrt.images.sizes import Resize
     from sdrt.limits import Limits
     from sdrt.models import Embedding, Model, Pickled, PredictionType
     from sdrt.pipeline.loading import load
@@ -72,10 +74,12 @@ __all__ = [
     "OnProgress",
     "Pickled",
     "Picture",
+    "PictureFormat",
     "Pipeline",
     "PredictionType",
     "Progress",
     "PromptSyntax",
+    "Resize",
     "Result",
     "SDXLSizes",
     "Sampler",
@@ -105,6 +109,8 @@ _NAMES_BY_HOME = {
     "sdrt.backends": ("Backend", "BackendOptions"),
     "sdrt.errors": ("SdrtError",),
     "sdrt.images.inputs": ("Picture",),
+    "sdrt.images.saving": ("PictureFormat",),
+    "sdrt.images.sizes": ("Resize",),
     "sdrt.limits": ("Limits",),
     "sdrt.models": ("Embedding", "Model", "Pickled", "PredictionType"),
     "sdrt.pipeline.loading": ("load",),

@@ -10,7 +10,7 @@ import numpy as np
 
 from sdrt.values import Anything, Choice, Either, Flag, Integer, Kind, ListOf, Number, RefusedError, Text
 
-__all__ = ["COLOUR", "NUMERICS", "OPTION_KINDS", "PROMPT"]
+__all__ = ["COLOUR", "NUMERICS", "OPTION_KINDS", "PROMPT", "PROMPTS"]
 
 NUMERICS = Choice("float32", "float64")
 
@@ -63,16 +63,23 @@ def _one_or_each(number: Number) -> Kind[Any]:
 
 _CHANNELS = ListOf(Integer(minimum=0, maximum=255), minimum=3, maximum=3)
 _SIZE = ListOf(Integer(minimum=0, maximum=10**9), minimum=2, maximum=2)
+_EXTENT = ListOf(Integer(minimum=1, maximum=10**9), minimum=2, maximum=2)
 _OFFSET = ListOf(Integer(minimum=-(10**9), maximum=10**9), minimum=2, maximum=2)
 _FRACTION = Number(minimum=0, maximum=1)
 
 _LATENTS = _Latents()
 
 PROMPT = Text(length=None)
+# One for all images, or one for each.
+PROMPTS = Either(PROMPT, ListOf(PROMPT, minimum=1))
+_SEED = Integer(minimum=-1)  # each stream has a range of its own
 COLOUR = _Colour()
 
 OPTION_KINDS: Mapping[str, Kind[Any]] = {
-    "seed": Integer(minimum=-1),  # each stream has a range of its own
+    "seed": Either(_SEED, ListOf(_SEED, minimum=1)),
+    "subseed": _SEED,
+    "subseed_strength": _FRACTION,
+    "seed_resize_from": _EXTENT,
     "num_images": Integer(minimum=1),
     "num_inference_steps": Integer(minimum=1),
     "guidance_scale": Number(),

@@ -1,6 +1,7 @@
 """``sdrt generate``: pictures of one prompt, of a file of prompts, or of the record inside a picture."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,17 +124,20 @@ def run(command: GenerateCommand) -> None:
     """Draw and write every picture; those that are written stay, whatever happens to a later one."""
     recorded = None if command.recorded is None else Recorded.read(command.recorded)
     pictures = open_inputs(command.pictures)
-    choice, options, prompts, negative = command.choice, pictures | command.options, command.prompts, command.negative_prompt
+    choice, options = command.choice, pictures | command.options
+    # of a record with a list, a prompt for each image
+    prompts: Sequence[str | tuple[str, ...]] = command.prompts
+    negative: str | tuple[str, ...] | None = command.negative_prompt
     if recorded is not None:
         choice, options = recorded.choice(choice), recorded.options(pictures, command.options)
-        prompts = prompts or (recorded.settings.prompt,)
-        negative = recorded.settings.negative_prompt if negative is None else negative
+        prompts = prompts or (recorded.prompt,)
+        negative = recorded.negative_prompt if negative is None else negative
     with command.output.opened(), open_pipeline(choice, quiet=command.quiet) as pipe:
         for prompt in prompts:
             steps = pipe.steps(prompt, negative or "", **options)
             if recorded is not None:
                 recorded.tell_differences(steps.settings)
-            result = _draw(steps, prompt, command.quiet)
+            result = _draw(steps, steps.settings.prompt, command.quiet)
             if recorded is not None:
                 result = _only(result, recorded.index)
             # a name that is printed is that of a whole file, and no file is left that is not whole
@@ -141,9 +145,17 @@ def run(command: GenerateCommand) -> None:
                 files = command.output.save(result)
                 if not command.quiet:
                     say(*map(str, files))
-                if (seed := options.get("seed")) != steps.seeds[0] and (seed is not None or command.output.is_file):
-                    # elsewhere the file's name shows it
-                    log.warning("the seed was drawn: %s", steps.seeds[0])
+                _tell_drawn(options, steps, named=not command.output.is_file)
+
+
+def _tell_drawn(options: Mapping[str, Any], steps: "Steps", *, named: bool) -> None:
+    """Say which seeds were drawn, where the files' names do not show it."""
+    seed, settings = options.get("seed"), steps.settings
+    asked = -1 in seed if isinstance(seed, list | tuple) else seed == -1
+    if asked or (seed is None and not named):
+        log.warning("the %s drawn: %s", "seed was" if len(steps.seeds) == 1 else "seeds were", ", ".join(map(str, steps.seeds)))
+    if settings.subseed_strength and options.get("subseed", -1) == -1:
+        log.warning("the subseed was drawn: %s", settings.subseed)
 
 
 def _draw(steps: "Steps", prompt: str, quiet: bool) -> "Result":

@@ -10,6 +10,7 @@ from sdrt.cli.paths import a_path
 from sdrt.log import log
 from sdrt.pipeline.input_files import FILE_OPTIONS, check_count
 from sdrt.pipeline.option_table import OPTIONS, Option
+from sdrt.printable import shown
 
 __all__ = ["add_options", "fold", "input_files", "parse_options"]
 
@@ -32,6 +33,8 @@ def _how(option: Option) -> dict[str, Any]:
     match option.kind:
         case "integer":
             return {"type": int, "metavar": "N"}
+        case "integers":
+            return {"type": _integers, "metavar": "N[,N...]"}
         case "number":
             return {"type": float, "metavar": "X"}
         case "numbers":
@@ -46,6 +49,14 @@ def _how(option: Option) -> dict[str, Any]:
             return {"metavar": f"{{{','.join(option.choices)}}}"}
         case _:
             return {"metavar": "NAME"}
+
+
+def _integers(text: str) -> int | tuple[int, ...]:
+    try:
+        numbers = tuple(map(int, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, or several with commas between them, got {shown(text)}") from None
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def parse_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -61,6 +61,16 @@ class Recorded:
         record = read_record(file)
         return cls(file, Settings.from_dict(record), record.get("image"))
 
+    @property
+    def prompt(self) -> str | tuple[str, ...]:
+        """The prompt, or one for each image of the call."""
+        return self.settings.prompts or self.settings.prompt
+
+    @property
+    def negative_prompt(self) -> str | tuple[str, ...]:
+        """The negative prompt, or one for each image of the call."""
+        return self.settings.negative_prompts or self.settings.negative_prompt
+
     def choice(self, given: ModelChoice) -> ModelChoice:
         """Return the choice of model and backends, the record's where the command line says nothing.
 

@@ -1,6 +1,7 @@
 """What is to be said about one call: text that was cut or is foreign, and options without effect."""
 
 from sdrt.guidance import Guidance
+from sdrt.pipeline.series import without_effect
 from sdrt.printable import shown
 from sdrt.prompt import foreign_syntax
 from sdrt.records.settings import Settings
@@ -20,7 +21,8 @@ def call_remarks(settings: Settings, truncated: tuple[str, str], guidance: Guida
     plan : Plan
     """
     # nothing is foreign to plain text
-    weighted = (settings.negative_prompt, settings.prompt) if settings.prompt_syntax == "weighted" else ()
+    texts = settings.image_texts if settings.prompt_syntax == "weighted" else ()
+    weighted = dict.fromkeys(text for prompt, negative in texts for text in (negative, prompt))
     remarks = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt).items()}
     cut = zip(("prompt", "negative prompt"), truncated, strict=True)
     remarks |= {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
@@ -29,7 +31,7 @@ def call_remarks(settings: Settings, truncated: tuple[str, str], guidance: Guida
 
 def _without_effect(settings: Settings, guidance: Guidance, plan: Plan) -> dict[str, str]:
     """Return the options that this call does not read, each with the reason."""
-    reasons: dict[str, str] = {}
+    reasons = dict(without_effect(settings))
     if "negative" not in guidance.rows:
         off = f"guidance is off at guidance_scale {settings.guidance_scale:g}"
         why = "this model takes the scale of guidance as an input of its U-Net" if guidance.unet_inputs else off

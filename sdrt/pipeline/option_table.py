@@ -8,7 +8,9 @@ from typing import Literal, TypeAlias
 
 __all__ = ["OPTIONS", "Kind", "Option"]
 
-Kind: TypeAlias = Literal["integer", "number", "numbers", "name", "choice", "switch", "pair", "picture", "pictures", "array", "group"]
+Kind: TypeAlias = Literal[
+    "integer", "integers", "number", "numbers", "name", "choice", "switch", "pair", "picture", "pictures", "array", "group"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,8 @@ class Option:
     name : str
         The keyword.
     kind : Kind
-        How a value is written on the command line. The flags of ``numbers`` and ``pictures`` may be repeated; a ``switch`` has a second
+        How a value is written on the command line. ``integers`` are one, or several with
+        commas between them; the flags of ``numbers`` and ``pictures`` may be repeated; a ``switch`` has a second
         flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it has one of its own.
     flags : tuple of str
     help : str
@@ -54,7 +57,22 @@ _PICTURE, _SAMPLING, _PROMPT = "picture", "sampling and noise", "prompt"
 _CONTROL, _CHANGE, _XL = "ControlNet", "changing a picture", "SDXL"
 
 _ROWS = (
-    _option("seed", "integer", _PICTURE, "image k is drawn from seed + k (default, as -1: a random one, which the file's name shows)"),
+    _option(
+        "seed",
+        "integers",
+        _PICTURE,
+        "image k is drawn from seed + k; 1,5,9 is one for each image (default, as -1: a random one, which the file's name shows)",
+    ),
+    _option(
+        "subseed", "integer", _PICTURE, "seed of the noise that --subseed-strength mixes in; image k has subseed + k (default: random)"
+    ),
+    _option(
+        "subseed_strength",
+        "number",
+        _PICTURE,
+        "0 to 1: the share of the subseed's noise; all images then have one seed (default: 0, no variation)",
+    ),
+    _option("seed_resize_from", "pair", _PICTURE, "resemble the picture that the seed gives at this size (default: the picture's own)"),
     _option("num_images", "integer", _PICTURE, "images of each prompt (default: 1)", "-n", "--num-images"),
     _option("height", "integer", _PICTURE, "pixels (default: the model's own)", "-H", "--height"),
     _option("width", "integer", _PICTURE, "pixels (default: the model's own)", "-W", "--width"),

@@ -98,7 +98,10 @@ class SDXLSizes:
 class GenerateOptions(TypedDict, total=False):
     """The options of :meth:`sdrt.Pipeline.generate`, which documents them, as one dictionary: for code that passes them on."""
 
-    seed: int | None
+    seed: int | Sequence[int] | None
+    subseed: int | None
+    subseed_strength: float
+    seed_resize_from: tuple[int, int] | None
     num_images: int | None
     num_inference_steps: int | None
     guidance_scale: float | None

@@ -12,7 +12,7 @@ from sdrt.images.inputs import Picture
 from sdrt.images.sizes import Resize
 from sdrt.log import log
 from sdrt.models import Model
-from sdrt.option_kinds import PROMPT
+from sdrt.option_kinds import PROMPTS
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.options import (
     ControlNetInput,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["GenerateOptions", "Pipeline", "Result", "Step"]
+
+_REPAIR = "pass one text, or one for each image"
 
 
 class Pipeline:
@@ -79,12 +81,15 @@ class Pipeline:
 
     def generate(
         self,
-        prompt: str,
-        negative_prompt: str | None = "",
+        prompt: str | Sequence[str],
+        negative_prompt: str | Sequence[str] | None = "",
         *,
         on_step: Callable[[Step], bool | None] | None = None,
         on_progress: OnProgress | None = None,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
+        subseed: int | None = None,
+        subseed_strength: float = 0.0,
+        seed_resize_from: tuple[int, int] | None = None,
         num_images: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
@@ -134,17 +139,27 @@ class Pipeline:
 
         Parameters
         ----------
-        prompt : str
-            What to draw.
-        negative_prompt : str, optional
-            What to steer away from. It has an effect only while guidance is on.
+        prompt : str or sequence of str
+            What to draw. A list holds one for each image of the batch.
+        negative_prompt : str or sequence of str, optional
+            What to steer away from; a list as for ``prompt``. It has an effect only while guidance is on.
         on_step : callable, optional
             Called with a :class:`Step` after each network call; return False to cancel.
         on_progress : callable, optional
             Called with a :class:`sdrt.Progress` before each piece of work: a network to open, a prompt to encode, a call of the denoiser,
             an image to decode. Return False to cancel.
-        seed : int, optional
-            Image k is drawn from ``seed + k``, alone or in a batch. None or -1 picks a random seed and reports it in ``Result.seeds``.
+        seed : int or sequence of int, optional
+            Image k is drawn from ``seed + k``, alone or in a batch; of a list, from ``seed[k]``. None or -1 picks a random seed and reports
+            it in ``Result.seeds``.
+        subseed : int, optional
+            Seed of another noise, which ``subseed_strength`` mixes into the first noise of the image, as AUTOMATIC1111's variations do;
+            image k has ``subseed + k``. None or -1 picks a random one.
+        subseed_strength : float
+            Share of that noise, from 0 (none) to 1 (the noise of ``subseed`` alone), by spherical interpolation. Above 0, all images have
+            the same seed, unless it is a list.
+        seed_resize_from : (height, width), optional
+            Draw the first noise for this size in pixels, and put it into the middle of the image's own, so that the image resembles the one
+            that the seed gives at that size.
         num_images : int, optional
             How many images to draw in one batch. None: one for each picture of ``image`` and ``mask_image``, or one.
         num_inference_steps : int, optional
@@ -274,8 +289,8 @@ class Pipeline:
 
     def steps(
         self,
-        prompt: str,
-        negative_prompt: str | None = "",
+        prompt: str | Sequence[str],
+        negative_prompt: str | Sequence[str] | None = "",
         *,
         on_progress: OnProgress | None = None,
         **options: Unpack[GenerateOptions],
@@ -294,7 +309,9 @@ class Pipeline:
         """
         return Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(options)), on_progress)
 
-    def resolve(self, prompt: str, negative_prompt: str | None = "", **options: Unpack[GenerateOptions]) -> Settings:
+    def resolve(
+        self, prompt: str | Sequence[str], negative_prompt: str | Sequence[str] | None = "", **options: Unpack[GenerateOptions]
+    ) -> Settings:
         """Check the options of a call and fill in their defaults, without opening a network.
 
         Options, errors: those of :meth:`generate`, which documents each.
@@ -348,10 +365,9 @@ class Pipeline:
             raise ArrayContractError(f"decode: latents must have a height and a width, got {height} and {width}; pass those of a picture")
         limits.check("pixels", "height times width of the latents' pictures", height * width * latent_format.pixels**2)
 
-    def _resolve(self, prompt: str, negative_prompt: str | None, options: GenerateOptions) -> Resolved:
-        repair = "call generate once for each prompt"
-        negative = "" if negative_prompt is None else PROMPT.check("negative_prompt", negative_prompt, repair)
-        return resolve(self._assembly, PROMPT.check("prompt", prompt, repair), negative, options)
+    def _resolve(self, prompt: str | Sequence[str], negative_prompt: str | Sequence[str] | None, options: GenerateOptions) -> Resolved:
+        negative = "" if negative_prompt is None else PROMPTS.check("negative_prompt", negative_prompt, _REPAIR)
+        return resolve(self._assembly, PROMPTS.check("prompt", prompt, _REPAIR), negative, options)
 
     # ---- the model in memory
 

@@ -1,6 +1,5 @@
 """Resolve a call: its options become settings and all the objects of its run; nothing reads the options afterwards."""
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +25,7 @@ from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.scheduler_choice import beyond_config, choose_sampler, image_seq_len, lay_out, scheduler_name, scheduler_remarks
+from sdrt.pipeline.series import Series, read_series, variation_of
 from sdrt.records.settings import Settings
 from sdrt.rng import canonical_name
 from sdrt.rng import from_state as stream_from_state
@@ -102,7 +102,7 @@ class Resolved:
         return _truncated(self.prompts)
 
 
-def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: GenerateOptions) -> Resolved:
+def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: str | Sequence[str], options: GenerateOptions) -> Resolved:
     """Fill in every default and check every option.
 
     Raises
@@ -115,7 +115,8 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
     scheduler = options.get("scheduler")
     sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"), assembly.limits)
     choices = choose_conditions(assembly, options)
-    settings = _settings(assembly, prompt, negative_prompt, options, sampler, (rng, sampler_rng), choices)
+    series = read_series(prompt, negative_prompt, options, rng)
+    settings = _settings(assembly, series, options, sampler, (rng, sampler_rng), choices)
     check_amounts(settings, assembly.limits)
     check_size(settings, base.latent_format.pixels)
     check_model_limits(base.model.limits, settings)
@@ -162,7 +163,14 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
         at=at,
         timesteps=_network_timesteps(plan.timesteps, *(model.model.limits.timestep_dtype for model in assembly.models)),
         guidance=guidance,
-        noise=open_noise(rng, sampler_rng, settings.seed, settings.sampler_seed, settings.num_images),
+        noise=open_noise(
+            rng,
+            sampler_rng,
+            settings.image_seeds,
+            settings.sampler_seed,
+            settings.num_images,
+            variation_of(settings, pixels, assembly.limits),
+        ),
         latents_shape=shape,
         prompts=prompts,
         sizes=choices.sizes_of(height, width),
@@ -178,8 +186,7 @@ def resolve(assembly: Assembly, prompt: str, negative_prompt: str, options: Gene
 
 def _settings(
     assembly: Assembly,
-    prompt: str,
-    negative_prompt: str,
+    series: Series,
     options: GenerateOptions,
     sampler: Sampler,
     streams: tuple[NoiseChoice, NoiseChoice | None],
@@ -193,10 +200,10 @@ def _settings(
     # the programs that compat names know neither weights nor chunks
     as_others = sampler.compat is not None
     return Settings(
-        prompt=prompt,
-        negative_prompt=negative_prompt,
-        seed=_seed(options.get("seed"), rng),
-        num_images=count_images(options.get("num_images"), {} if choices.source is None else choices.source.counts),
+        **series.fields(),
+        subseed_strength=_first(options.get("subseed_strength"), 0.0),
+        seed_resize_from=options.get("seed_resize_from"),
+        num_images=count_images(options.get("num_images"), series.counts | ({} if choices.source is None else dict(choices.source.counts))),
         num_inference_steps=_first(options.get("num_inference_steps"), defaults["num_inference_steps"]),
         guidance_scale=_first(options.get("guidance_scale"), defaults["guidance_scale"]),
         guidance_rescale=_first(options.get("guidance_rescale"), 0.0),
@@ -234,13 +241,6 @@ def _truncated(prompts: Sequence[Sequence[Mapping[ComponentName, TokenizedPrompt
     """Return what is cut off from the prompt and from the negative prompt: of the first image of which something is."""
     each = [list(of_image.values())[-1].truncated for of_image in prompts[0]]
     return next((texts[0] for texts in each if texts[0]), ""), next((texts[1] for texts in each if texts[1]), "")
-
-
-def _seed(seed: int | None, rng: NoiseChoice) -> int:
-    """Return the seed of a call; None and -1, which other programs write for it, draw one."""
-    if seed is not None and seed != -1:
-        return seed
-    return secrets.randbits(31) if isinstance(rng, str) else rng.seed
 
 
 def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:

@@ -65,6 +65,9 @@ PLAIN_OPTIONS = (
     "prompt",
     "negative_prompt",
     "seed",
+    "subseed",
+    "subseed_strength",
+    "seed_resize_from",
     "num_images",
     "num_inference_steps",
     "guidance_scale",
@@ -90,6 +93,8 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
     "negative_prompt": _TEXT,
     # that of a stream which was passed as an object may be negative
     "seed": Integer(),
+    "subseed": Nullable(OPTION_KINDS["subseed"]),
+    "seed_resize_from": Nullable(OPTION_KINDS["seed_resize_from"]),
     "conditions": _OBJECT,
     "scheduler": _TEXT,
     "scheduler_config": _SCHEDULER,

@@ -41,7 +41,8 @@ def text_chunks(settings: Settings, seed: int, flagged: bool | None = None, *, i
 def _index(settings: Settings, seed: int) -> int:
     if seed in settings.seeds:
         return settings.seeds.index(seed)
-    if settings.seeds or not 0 <= seed - settings.seed < settings.num_images:
+    count = 1 if settings.subseed_strength else settings.num_images
+    if settings.seeds or not 0 <= seed - settings.seed < count:
         raise ConfigError(f"seed must be that of an image of the call, got {seed}; pass one of Result.seeds")
     return seed - settings.seed
 
@@ -67,6 +68,11 @@ def parameters_text(settings: Settings, seed: int) -> str:
     if settings.sampler_seed is not None:
         # A1111's eta noise seed delta: the second stream's seed relative to the picture's
         pairs["ENSD"] = settings.sampler_seed - settings.seed
+    if settings.subseed_strength:
+        pairs |= {"Variation seed": settings.subseed, "Variation seed strength": f"{settings.subseed_strength:g}"}
+    if settings.seed_resize_from is not None:
+        height, width = settings.seed_resize_from
+        pairs["Seed resize from"] = f"{width}x{height}"
     if settings.guidance_rescale:
         pairs["CFG rescale"] = f"{settings.guidance_rescale:g}"
     if settings.eta:

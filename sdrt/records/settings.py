@@ -89,6 +89,12 @@ class Settings:
         one.
     seeds : tuple of int
         The same for seeds.
+    subseed : int or None
+        The seed of the noise that is mixed into that of the first image; image k has ``subseed + k``.
+    subseed_strength : float in [0, 1]
+        The share of that noise. Above 0, all images have ``seed``.
+    seed_resize_from : (height, width) in pixels, or None
+        The size whose noise stands in the middle of the image's own.
     """
 
     prompt: str
@@ -128,6 +134,9 @@ class Settings:
     prompts: tuple[str, ...] = ()
     negative_prompts: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    subseed: int | None = None
+    subseed_strength: float = 0.0
+    seed_resize_from: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         own = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -147,7 +156,9 @@ class Settings:
 
     def image_seed(self, index: int) -> int:
         """Return the seed of one image."""
-        return self.seeds[index] if self.seeds else self.seed + index
+        if self.seeds:
+            return self.seeds[index]
+        return self.seed if self.subseed_strength else self.seed + index
 
     @property
     def image_seeds(self) -> tuple[int, ...]:
@@ -185,6 +196,7 @@ class Settings:
             prompts=(),
             negative_prompts=(),
             seeds=(),
+            subseed=None if self.subseed is None else self.subseed + index,
         )
 
     # ---- as JSON
@@ -305,6 +317,8 @@ class Settings:
         plain = {name: getattr(self, name) for name in PLAIN_OPTIONS}
         lists = {"prompt": self.prompts, "negative_prompt": self.negative_prompts, "seed": self.seeds}
         plain |= {name: list(each) for name, each in lists.items() if each}
+        if self.seed_resize_from is not None:
+            plain["seed_resize_from"] = list(self.seed_resize_from)
         if self.seed < 0:
             # that of a stream which was passed as an object, and has it in its state
             del plain["seed"]

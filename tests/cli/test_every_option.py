@@ -49,6 +49,9 @@ def refined(*flags: str, recorded: Any) -> Case:
 
 CASES = {
     "seed": Case(["--seed", "94"], 94),
+    "subseed": Case(["--subseed", "7"], 7, beside=["--subseed-strength", "0.5"], plain=["--subseed", "8"]),
+    "subseed_strength": Case(["--subseed-strength", "0.5"], 0.5, beside=["--subseed", "7"]),
+    "seed_resize_from": Case(["--seed-resize-from", "32", "32"], (32, 32)),
     "num_inference_steps": Case(["--steps", "4"], 4),
     "guidance_scale": Case(["--guidance-scale", "2"], 2.0),
     "guidance_rescale": Case(["--guidance-rescale", "0.7"], 0.7),

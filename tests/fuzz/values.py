@@ -50,7 +50,7 @@ PLAIN: tuple[Callable[[], Any], ...] = (
     lambda: ["a"],
     lambda: [[1, 2], [3]],
     lambda: [None],
-    lambda: [0] * 10_000,
+    lambda: [0] * 20_000,
     lambda: {"a": 1},
     lambda: {"_class_name": "DDIMScheduler"},
     lambda: {"": {"": {}}},
@@ -204,6 +204,15 @@ MAPPING = Declared("a mapping", lambda value: isinstance(value, Mapping))
 
 def one_of(*choices: Any) -> Declared:
     return Declared(" or ".join(map(str, choices)), lambda value: any(type(value) is type(each) and value == each for each in choices))
+
+
+def each(kind: Declared) -> Declared:
+    """A value of a kind, or several."""
+
+    def admits(value: Any) -> bool:
+        return kind.admits(value) or (isinstance(value, list | tuple) and all(map(kind.admits, value)))
+
+    return Declared(f"{kind.name}, or several", admits)
 
 
 def wrong_kinds(values: Mapping[str, Any], declared: Mapping[str, Declared]) -> str | None:

@@ -82,13 +82,13 @@ def test_numbers_of_numpy_are_numbers_and_no_negative_prompt_is_none(pipe: sdrt.
 
 
 @pytest.mark.parametrize(
-    "prompt", [None, 3, ["a", "b"], b"a", "\udcff", Hostile()], ids=["none", "number", "list", "bytes", "half", "hostile"]
+    "prompt", [None, 3, [], ["a", 3], b"a", "\udcff", Hostile()], ids=["none", "number", "nothing", "list", "bytes", "half", "hostile"]
 )
-def test_a_prompt_is_one_text(pipe: sdrt.Pipeline, prompt: Any) -> None:
-    with pytest.raises(ConfigError, match=r"^prompt must be a Unicode string, got .*; call generate once for each prompt$"):
+def test_a_prompt_is_text(pipe: sdrt.Pipeline, prompt: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^prompt must be a Unicode string, or a list .*, got .*; pass one text, or one for each image$"):
         pipe.resolve(prompt)
     if prompt is not None:
-        with pytest.raises(ConfigError, match=r"^negative_prompt must be a Unicode string, got "):
+        with pytest.raises(ConfigError, match=r"^negative_prompt must be a Unicode string, or a list "):
             pipe.generate("a", prompt)
 
 

@@ -127,7 +127,7 @@ def test_resolve_says_what_generate_records(pipe: sdrt.Pipeline) -> None:
 
 def test_old_spellings_are_the_ones_that_the_pipeline_takes(pipe: sdrt.Pipeline) -> None:
     assert set(OldSpellings.__annotations__) == {"cfg"}
-    with pytest.raises(ConfigError, match=r"^unknown option gamma; the options are seed, num_images, .*, compat$"):
+    with pytest.raises(ConfigError, match=r"^unknown option gamma; the options are seed, subseed, .*, compat$"):
         pipe.resolve("a", gamma=1)  # type: ignore[call-arg]
 
 

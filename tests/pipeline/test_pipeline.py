@@ -172,7 +172,7 @@ def test_float64_all_the_way(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stepps": 3}, r"unknown option stepps; the options are seed, num_images, .*compat$"),
+        ({"stepps": 3}, r"unknown option stepps; the options are seed, subseed, .*compat$"),
         ({"num_images": 0}, r"num_images must be a whole number of at least 1, got 0"),
         ({"num_inference_steps": 2.5}, r"num_inference_steps must be a whole number of at least 1, got 2\.5"),
         ({"num_inference_steps": 1001}, r"1000.*1001"),
@@ -188,9 +188,9 @@ def test_float64_all_the_way(folder: Path) -> None:
         ({"rng": "dice"}, r"numpy, nv, torch.*dice"),
         ({"rng": 3}, r"rng must be the name of a noise stream, a stream or its state, got 3"),
         ({"sampler_rng": 3}, r"sampler_rng must be the name of a noise stream, a stream or its state, got 3"),
-        ({"seed": "lucky"}, r"seed must be a whole number of at least -1, got 'lucky'"),
+        ({"seed": "lucky"}, r"seed must be a whole number of at least -1, or a list .*, got 'lucky'"),
         ({"seed": 2**32, "rng": "numpy"}, r"4294967296"),
-        ({"prompt": ["a", "b"]}, r"prompt must be a Unicode string, got \['a', 'b'\]"),
+        ({"prompt": ["a", 3]}, r"prompt must be a Unicode string, or a list .*, got \['a', 3\]"),
     ],
     ids=str,
 )

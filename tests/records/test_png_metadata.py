@@ -90,3 +90,35 @@ def test_only_settings_and_a_seed_become_text(function: Any) -> None:
     ):
         with pytest.raises(ConfigError, match=rf"^{message}"):
             function(*arguments)
+
+
+def test_variations_are_said_as_automatic1111_says_them() -> None:
+    varied = replace(SETTINGS, subseed=7, subseed_strength=0.25, seed_resize_from=(256, 512))
+    text = parameters_text(varied.alone(2), 93)
+    assert "Seed: 93, " in text
+    assert "RNG: torch, Variation seed: 9, Variation seed strength: 0.25, Seed resize from: 512x256, Version" in text
+    third = json.loads(text_chunks(varied, 93, index=2)["sdrt"])
+    assert (third["seed"], third["subseed"], third["num_images"]) == (93, 9, 1)
+
+
+def test_each_picture_of_lists_has_its_own_prompt_and_seed() -> None:
+    listed = replace(
+        SETTINGS,
+        prompts=("a", "b", "c"),
+        prompt="a",
+        seeds=(93, 5, 93),
+        num_images=3,
+        sampler_seed=100,
+        conditions={"image": ["1" * 64] * 3},
+    )
+    record = json.loads(text_chunks(listed, 5)["sdrt"])
+    assert (record["prompt"], record["prompts"], record["seed"], record["seeds"]) == ("b", [], 5, [])
+    assert (record["sampler_seed"], record["conditions"]) == (12, {"image": "1" * 64})
+    assert json.loads(text_chunks(listed, 93)["sdrt"])["prompt"] == "a"
+    assert json.loads(text_chunks(listed, 93, index=2)["sdrt"])["prompt"] == "c"
+    assert text_chunks(listed, 5)["parameters"].startswith("b\nSteps: 20")
+    for seed, index, message in ((94, None, "seed must be that of an image of the call, got 94"), (93, 3, "index must be")):
+        with pytest.raises(ConfigError, match=message):
+            text_chunks(listed, seed, index=index)
+    with pytest.raises(ConfigError, match=r"a record's prompts must be one for each of its 3 images, got \('a', 'b'\)"):
+        replace(listed, prompts=("a", "b"))

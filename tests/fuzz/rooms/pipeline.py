@@ -11,12 +11,15 @@ from sdrt import rng, schedulers
 from sdrt.pipeline.option_table import OPTIONS
 from tests.fake_backend import FakeBackend
 from tests.fuzz.drawing import Draw
-from tests.fuzz.values import NUMBER, TEXT, WHOLE, Declared, any_value, ascii_of, has_nan, near, one_of, wrong_kinds
+from tests.fuzz.values import NUMBER, TEXT, WHOLE, Declared, any_value, ascii_of, each, has_nan, near, one_of, wrong_kinds
 
 GOOD: Mapping[str, Any] = {
     "prompt": "a red circle",
     "negative_prompt": "blue",
     "seed": 93,
+    "subseed": 94,
+    "subseed_strength": 0.5,
+    "seed_resize_from": (64, 64),
     "num_images": 1,
     "num_inference_steps": 2,
     "guidance_scale": 5.0,
@@ -64,10 +67,21 @@ GOOD: Mapping[str, Any] = {
     "unknown": 1,
 }
 DECLARED: Mapping[str, Declared] = {
-    **dict.fromkeys(("prompt", "negative_prompt"), TEXT),
-    **dict.fromkeys(("seed", "num_images", "num_inference_steps", "height", "width", "sampler_seed", "clip_skip"), WHOLE),
+    **dict.fromkeys(("prompt", "negative_prompt"), each(TEXT)),
+    "seed": each(WHOLE),
+    **dict.fromkeys(("subseed", "num_images", "num_inference_steps", "height", "width", "sampler_seed", "clip_skip"), WHOLE),
     **dict.fromkeys(
-        ("guidance_scale", "guidance_rescale", "eta", "refiner_start", "aesthetic_score", "negative_aesthetic_score", "strength"), NUMBER
+        (
+            "guidance_scale",
+            "guidance_rescale",
+            "eta",
+            "refiner_start",
+            "aesthetic_score",
+            "negative_aesthetic_score",
+            "strength",
+            "subseed_strength",
+        ),
+        NUMBER,
     ),
     "guidance_batching": one_of("batched", "sequential"),
     "prompt_syntax": one_of("weighted", "plain"),

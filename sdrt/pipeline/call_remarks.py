@@ -1,13 +1,15 @@
 """What is to be said about one call: text that was cut or is foreign, and options without effect."""
 
 from sdrt.guidance import Guidance
+from sdrt.pipeline.conditions.source import Source
+from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.series import without_effect
 from sdrt.printable import shown
 from sdrt.prompt import foreign_syntax
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Plan
 
-__all__ = ["call_remarks"]
+__all__ = ["call_remarks", "source_remarks"]
 
 
 def call_remarks(settings: Settings, truncated: tuple[str, str], guidance: Guidance, plan: Plan) -> dict[str, str]:
@@ -27,6 +29,25 @@ def call_remarks(settings: Settings, truncated: tuple[str, str], guidance: Guida
     cut = zip(("prompt", "negative prompt"), truncated, strict=True)
     remarks |= {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
     return remarks | {f"ignored {name}": reason for name, reason in _without_effect(settings, guidance, plan).items()}
+
+
+def source_remarks(options: GenerateOptions, source: Source | None, pixels: int) -> dict[str, str]:
+    """Return the remarks of what a call changes.
+
+    Parameters
+    ----------
+    options : GenerateOptions
+    source : Source or None
+        What is left of these options.
+    pixels : int
+        Of a latent, along each side.
+    """
+    if source is None:
+        passed = [name for name in ("image", "image_latents") if options.get(name) is not None]
+        return {f"ignored {name}": "Apple's package draws from noise alone at strength 1" for name in passed}
+    if source.soft_masks and not all(mask.any() for mask in source.latent_mask(pixels)):
+        return {"empty mask": f"nothing is redrawn where mask_image leaves no cell of {pixels} x {pixels} pixels white"}
+    return {}
 
 
 def _without_effect(settings: Settings, guidance: Guidance, plan: Plan) -> dict[str, str]:

@@ -100,10 +100,21 @@ class RunNoise:
         noise = _draw(self.initial, self.num_images, shape)
         return noise if self.variation is None else self.variation.varied(noise)
 
-    def posterior(self, shape: tuple[int, ...]) -> Float:
-        """Draw the noise of a VAE posterior for every image, right after the latents as diffusers does: float32[n, *shape]."""
+    def posterior(self, shape: tuple[int, ...], pictures: int) -> Float:
+        """Draw the noise of a VAE posterior for every image: float32[n, *shape].
+
+        Parameters
+        ----------
+        shape : (C, h, w)
+        pictures : int
+            How many pictures are encoded: one for all images, or one for each. One stream for all images draws for each picture, as a
+            single generator in diffusers does.
+        """
         if self.variation is not None:
             self.variation.advance(shape)
+        if len(self.initial) == 1 < self.num_images:
+            each = _draw(self.initial, pictures, shape)
+            return np.concatenate([each] * (self.num_images // pictures))
         return _draw(self.initial, self.num_images, shape)
 
     def paths(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...] | None = None) -> BrownianTree | None:

@@ -55,11 +55,12 @@ def draw(assembly: Assembly, resolved: Resolved) -> Drawn:
     noise, shape, source = resolved.noise, resolved.latents_shape, resolved.source
     encodes = source is not None and source.needs_latents and bool(source.pictures)
     late = resolved.settings.compat == "apple"
-    posterior = noise.posterior(shape) if encodes and not late else None
+    pictures = 0 if source is None else len(source.pictures)
+    posterior = noise.posterior(shape, pictures) if encodes and not late else None
     latents = noise.latents(shape) if resolved.latents is None else resolved.latents
     if encodes and late:
-        posterior = noise.posterior(shape)
-    masked = noise.posterior(shape) if source is not None and source.pictures and source.soft_masks else None
+        posterior = noise.posterior(shape, pictures)
+    masked = noise.posterior(shape, pictures) if source is not None and source.pictures and source.soft_masks else None
     return Drawn(latents.astype(float_dtype(assembly.numerics), copy=False), posterior, masked)
 
 

@@ -16,7 +16,7 @@ from sdrt.models import ComponentName
 from sdrt.models.families import MicroConditions
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.call_checks import check_amounts, check_latents, check_model_limits, check_size, count_images
-from sdrt.pipeline.call_remarks import call_remarks
+from sdrt.pipeline.call_remarks import call_remarks, source_remarks
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.source import Source, read_source
@@ -114,7 +114,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     rng, sampler_rng = _streams(options)
     scheduler = options.get("scheduler")
     sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"), assembly.limits)
-    choices = choose_conditions(assembly, options)
+    choices = choose_conditions(assembly, options, sampler.compat)
     series = read_series(prompt, negative_prompt, options, rng)
     settings = _settings(assembly, series, options, sampler, (rng, sampler_rng), choices)
     check_amounts(settings, assembly.limits)
@@ -122,12 +122,19 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     check_model_limits(base.model.limits, settings)
     height, width, pixels = settings.height, settings.width, base.latent_format.pixels
     shape = (base.latent_format.channels, height // pixels, width // pixels)
-    latents, source = choices.latents, choices.source
+    latents, choice = choices.latents, choices.source
     check_latents("latents", latents, settings.num_images, shape)
-    if source is not None:
-        check_latents("image_latents", source.latents, settings.num_images, shape)
-    strength = None if source is None else source.strength
-    plan, at = lay_out(sampler, settings.num_inference_steps, image_seq_len(*shape[1:]), assembly.limits, strength)
+    if choice is not None:
+        check_latents("image_latents", choice.latents, settings.num_images, shape)
+    strength = None if choice is None else choice.strength
+    plan, at = lay_out(
+        sampler,
+        settings.num_inference_steps,
+        image_seq_len(*shape[1:]),
+        assembly.limits,
+        strength,
+        distilled=base.guidance_size is not None,
+    )
     if settings.guidance_rescale and base.guidance_size is not None:
         raise ConfigError(
             f"guidance_rescale must be 0 for this model, whose U-Net takes the scale as an input, got {settings.guidance_rescale:g}; "
@@ -141,14 +148,16 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     )
     for model in assembly.models:
         for component, component_options in model.denoising_networks(
-            settings, guidance.rows, encodes=model is base and source is not None and bool(source.images)
+            settings, guidance.rows, encodes=model is base and choice is not None and bool(choice.images)
         ):
             model.networks.check(component, component_options)
+    source = None if choice is None else read_source(choice, height, width, inpaints=base.inpaints)
     prompts = tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)
     refiner_begins = None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start)
     remarks = {
         **scheduler_remarks(base.model, scheduler),
         **call_remarks(settings, _truncated(prompts), guidance, plan),
+        **source_remarks(options, source, pixels),
         **default_remarks(base, sampler, options),
     }
     if choices.refiner_start is not None and refiner_begins is None:
@@ -174,7 +183,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         latents_shape=shape,
         prompts=prompts,
         sizes=choices.sizes_of(height, width),
-        source=None if source is None else read_source(source, height, width, inpaints=base.inpaints, compat=sampler.compat),
+        source=source,
         latents=latents,
         controls=tuple(
             Control(to_unit("control_image", image, height, width), control)

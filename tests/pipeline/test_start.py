@@ -41,7 +41,7 @@ def test_latents_get_the_noise_of_the_call_at_which_they_start(name: str, dtype:
 def test_the_start_comes_first_in_a_stream_then_the_posterior_then_the_sampler() -> None:
     noise, stream = open_noise("torch", None, 93, None, 1), rng.stream("torch", 93)
     plan = sampler_from_name("euler a", CONFIG).plan(2)
-    drawn = [noise.latents(SHAPE), noise.posterior(SHAPE)]
+    drawn = [noise.latents(SHAPE), noise.posterior(SHAPE, 1)]
     drawn.append(noise.step(plan, 0, None, SHAPE))  # type: ignore[arg-type]  # this sampler draws at its first call
     for got in drawn:
         np.testing.assert_allclose(got[0], stream.normal(SHAPE), rtol=1e-6, atol=1e-6)

@@ -60,5 +60,5 @@ def test_the_whole_of_a_variation_is_the_noise_of_the_other_seed() -> None:
         open_noise("torch", None, seed, None, 1, of) for seed, of in ((1, Variation(subseed=2, strength=1, resize_from=None)), (2, None))
     )
     for noise in (varied, other):
-        noise.posterior((4, 8, 8))
+        noise.posterior((4, 8, 8), 1)
     np.testing.assert_allclose(varied.latents((4, 8, 8)), other.latents((4, 8, 8)), atol=1e-6)

@@ -13,6 +13,7 @@ from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.control import ControlSettings, resolve_control_settings
 from sdrt.pipeline.conditions.source_choice import SourceChoice, choose_source, one_or_each, pictures_of
 from sdrt.pipeline.options import GenerateOptions
+from sdrt.schedulers import Compat
 
 __all__ = ["ConditionChoices", "choose_conditions"]
 
@@ -66,8 +67,8 @@ class ConditionChoices:
         return values if self.refiner_start is None else values | {"refiner_start": self.refiner_start}
 
 
-def choose_conditions(assembly: Assembly, options: GenerateOptions) -> ConditionChoices:
-    """Read the options that set conditions.
+def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Compat) -> ConditionChoices:
+    """Read the options that set conditions; ``compat`` is the sampler's.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions) -> Condition
     _refuse(options, ("refiner_start",), refiner, fits=refines)
     _refuse(options, _CONTROL_OPTIONS, "a pipeline with a ControlNet, sdrt.load(..., controlnet=folder)", fits=bool(count))
     return ConditionChoices(
-        source=choose_source(base, options),
+        source=choose_source(base, options, compat),
         latents=options.get("latents"),
         control_images=_control_images(options.get("control_image"), count),
         control_settings=resolve_control_settings(

@@ -10,7 +10,6 @@ from sdrt.images.inputs import Picture, to_rgb, to_soft_mask, to_unit
 from sdrt.images.masks import Box, blur, crop_region, fill, paste, to_latent_mask
 from sdrt.images.png import to_pil
 from sdrt.pipeline.conditions.source_choice import SourceChoice
-from sdrt.schedulers import Compat
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -141,7 +140,7 @@ def binary_mask(soft_mask: F32, pixels: int) -> F32:
     return (to_latent_mask(soft_mask, pixels, "nearest") >= 0.5).astype(np.float32)
 
 
-def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool, compat: Compat) -> Source:
+def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool) -> Source:
     """Scale pictures and masks to the size of the run, or cut out what is drawn.
 
     Parameters
@@ -151,8 +150,6 @@ def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool
         Of the run.
     inpaints : bool
         Whether the U-Net takes the mask and the masked picture as inputs.
-    compat : Compat
-        Apple's package ignores a picture at strength 1.
 
     Raises
     ------
@@ -171,7 +168,7 @@ def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool
         pictures=pictures,
         latents=choice.latents,
         soft_masks=soft_masks,
-        starts_from_noise=choice.strength == 1 and (bool(masks) or compat == "apple") and choice.masked_content != "fill",
+        starts_from_noise=choice.strength == 1 and bool(masks) and choice.masked_content != "fill",
         keeps=bool(masks) and not (inpaints and choice.mask_mode == "binary"),
     )
 

@@ -11,6 +11,7 @@ from sdrt.images.modes import WHITE
 from sdrt.images.sizes import Resize
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.options import GenerateOptions, MaskedContent, MaskMode
+from sdrt.schedulers import Compat
 
 __all__ = ["SourceChoice", "choose_source", "one_or_each", "pictures_of"]
 
@@ -84,8 +85,15 @@ class SourceChoice:
         return values
 
 
-def choose_source(model: LoadedModel, options: GenerateOptions) -> SourceChoice | None:
+def choose_source(model: LoadedModel, options: GenerateOptions, compat: Compat) -> SourceChoice | None:
     """Read the options that say what a run starts from; None for a run that starts from noise alone.
+
+    Parameters
+    ----------
+    model : LoadedModel
+    options : GenerateOptions
+    compat : Compat
+        Apple's package ignores a picture at strength 1; diffusers' pipelines paste nothing back.
 
     Raises
     ------
@@ -107,6 +115,9 @@ def choose_source(model: LoadedModel, options: GenerateOptions) -> SourceChoice 
             raise ConfigError("masked_content must be 'original' or 'noise' with image_latents, got 'fill'; pass image in their place")
     if not masks:
         _refuse(options, _OF_MASKS, "mask_image")
+    strength = options.get("strength") or (_INPAINT_STRENGTH if masks else _STRENGTH)
+    if compat == "apple" and strength == 1 and not masks:
+        return None
     if images and "vae_encoder" not in model.model.components:
         raise ConfigError(
             f"image must be left out for {model.model.name}, which has no vae_encoder, got {len(images)}; pass image_latents, or add one"
@@ -115,7 +126,7 @@ def choose_source(model: LoadedModel, options: GenerateOptions) -> SourceChoice 
         images=images,
         latents=latents,
         masks=masks,
-        strength=options.get("strength") or (_INPAINT_STRENGTH if masks else _STRENGTH),
+        strength=strength,
         mask_mode=options.get("mask_mode") or "binary",
         resize=options.get("resize") or "stretch",
         background=options.get("background") or WHITE,  # type: ignore[arg-type]  # the kind makes text of it
@@ -124,7 +135,7 @@ def choose_source(model: LoadedModel, options: GenerateOptions) -> SourceChoice 
         only_masked=options.get("only_masked") or False,
         only_masked_padding=_PADDING if (padding := options.get("only_masked_padding")) is None else padding,
         # diffusers lets all pixels come through the autoencoder
-        paste=bool(images) and bool(options.get("paste", options.get("compat") != "diffusers")),
+        paste=bool(images) and bool(options.get("paste", compat != "diffusers")),
     )
 
 

@@ -32,6 +32,7 @@ _SIZE_WORDS: dict[Size, tuple[str, ...]] = {
 _VERTICAL = {"top": ("top", "top", "upper"), "bottom": ("bottom", "bottom", "lower")}
 _PREFIXES = ("a photo of", "a picture of", "a drawing of", "an image of", "an icon of", "an illustration of", "a painting of")
 _MANNERS = ("simple", "nice", "flat", "plain", "bright", "beautiful")
+_ANY_SHAPE = ("shape", "shape", "thing", "object", "form")
 _PLAIN_SHARE = 0.4  # of captions, without prefix, manner or omissions
 
 
@@ -127,6 +128,36 @@ def caption(scene: Scene, rng: np.random.Generator, *, complete: bool = False) -
         prefix = choice(rng, _PREFIXES)
         text = f"{prefix} {text if text.split()[0] in ('a', 'an') else _article(text)}"
     return text
+
+
+def unplaced_caption(scene: Scene, rng: np.random.Generator, *, say_background: bool = True) -> str:
+    """Word a scene without its place, size and order, as for a picture in which something else decides them.
+
+    >>> scene = Scene((Item("triangle", "red"),), "blue")
+    >>> unplaced_caption(scene, np.random.default_rng(2))
+    'a red triangle on a blue background'
+    """
+    return _unplaced(rng, [_item(rng, item) for item in scene.items], scene.background if say_background else None)
+
+
+def shapeless_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """Word a scene by its colours alone; a white background may be left out.
+
+    >>> scene = Scene((Item("triangle", "red"),), "blue")
+    >>> shapeless_caption(scene, np.random.default_rng(0))
+    'a red shape on a blue background'
+    """
+    colours = [_colour(rng, item.colour) for item in scene.items]
+    silent = scene.background == DEFAULT_BACKGROUND and rng.random() < 0.4
+    if rng.random() < 0.3:
+        return " and ".join(colours) + ("" if silent else f" on {_colour(rng, scene.background)}")
+    word = choice(rng, _ANY_SHAPE)
+    return _unplaced(rng, [f"{colour} {word}" for colour in colours], None if silent else scene.background)
+
+
+def _unplaced(rng: np.random.Generator, subjects: list[str], background: Colour | None) -> str:
+    subject = " and ".join(subjects if rng.random() < 0.15 else [_article(subject) for subject in subjects])
+    return subject if background is None else _with_background(rng, subject, "", background)
 
 
 def plain_caption(scene: Scene) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +27,12 @@ def load(path: Path) -> dict[str, Any] | None:
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+def load_average(path: Path, parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace parameters by their moving average in a checkpoint, finished or not."""
+    state = load(path)
+    if state is None:
+        raise FileNotFoundError(f"{path}: must be a checkpoint, got no such file; train first")
+    for parameter, average in zip(parameters, state["average"], strict=True):
+        parameter.data.copy_(average)

@@ -8,27 +8,31 @@ Writes DIR/data/{single,pair}-NN/{latents,weights,states}.npy, `CHUNK` scenes ea
 from __future__ import annotations
 
 import argparse
-import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from numpy.lib.format import open_memmap
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from training import chunks
 from training.captions import caption
+from training.chunks import BATCH, CHUNK
 from training.merges import load_tokenizer
 from training.scenes import place, render, sample
 from training.shapes import Field
 from training.team import Team, gather
 from training.train_text import token_ids
 
-CHUNK = 2048  # scenes in one folder
 CAPTIONS = 2  # wordings of each scene
+FORM: chunks.Form = {
+    "latents": (np.float16, (4, 16, 16)),
+    "weights": (np.float16, (1, 16, 16)),
+    "states": (np.float16, (CAPTIONS, 77, 128)),
+}
 _CELL = 8  # pixels along a side of one latent cell
-_BATCH = 32
 _NEAR = 6.0  # pixels: a cell whose centre is closer than this to an outline contains part of it
 _ON_OUTLINE, _INSIDE = 5.0, 2.0  # weights of such cells, and of cells inside an object; other cells have 1
 
@@ -64,41 +68,40 @@ def load_encoders(out: Path, *, vae: Path | None = None, text: Path | None = Non
     return Encoders(autoencoder.eval(), text_encoder.eval(), load_tokenizer(out / "tokenizer"))
 
 
+def load_model_encoders(model: Path) -> Encoders:
+    """Load the encoders of an exported model."""
+    autoencoder = AutoencoderKL.from_pretrained(model / "vae").to(memory_format=torch.channels_last)
+    text_encoder = CLIPTextModel.from_pretrained(model / "text_encoder")
+    return Encoders(autoencoder.float().eval(), text_encoder.float().eval(), load_tokenizer(model / "tokenizer"))
+
+
 def cell_weights(nearest: Field) -> Field:
     """Return the loss weight of each latent cell, f32[16, 16], from distances f32[128, 128]: effort goes where shape is decided."""
     middle = nearest[_CELL // 2 :: _CELL, _CELL // 2 :: _CELL]
     return np.where(np.abs(middle) < _NEAR, _ON_OUTLINE, np.where(middle < 0.0, _INSIDE, 1.0)).astype(np.float32)
 
 
-def write_chunk(folder: Path, encoders: Encoders, *, pairs: float, rng: np.random.Generator) -> None:
-    """Render, caption and encode `CHUNK` training scenes into a folder that appears when it is complete."""
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    latents = open_memmap(unfinished / "latents.npy", "w+", np.float16, (CHUNK, 4, 16, 16))
-    weights = open_memmap(unfinished / "weights.npy", "w+", np.float16, (CHUNK, 1, 16, 16))
-    states = open_memmap(unfinished / "states.npy", "w+", np.float16, (CHUNK, CAPTIONS, 77, 128))
-    for start in range(0, CHUNK, _BATCH):
-        rows = slice(start, start + _BATCH)
-        scenes = [sample(rng, pairs=pairs, unseen=False) for _ in range(_BATCH)]
-        pictures, distances = zip(*(render(place(scene, rng)) for scene in scenes), strict=True)
-        latents[rows] = encoders.latents(list(pictures)).numpy()
-        weights[rows, 0] = np.stack([cell_weights(nearest) for nearest in distances])
-        for wording in range(CAPTIONS):
-            states[rows, wording] = encoders.states([caption(scene, rng) for scene in scenes]).numpy()
-    for array in (latents, weights, states):
-        array.flush()
-    unfinished.rename(folder)
+def encode_batch(encoders: Encoders, *, pairs: float, rng: np.random.Generator) -> chunks.Arrays:
+    """Render, caption and encode the next `BATCH` training scenes."""
+    scenes = [sample(rng, pairs=pairs, unseen=False) for _ in range(BATCH)]
+    pictures, distances = zip(*(render(place(scene, rng)) for scene in scenes), strict=True)
+    states = encoders.states([caption(scene, rng) for scene in scenes for _ in range(CAPTIONS)])
+    return {
+        "latents": encoders.latents(list(pictures)).numpy(),
+        "weights": np.stack([cell_weights(nearest) for nearest in distances])[:, None],
+        "states": states.numpy().reshape(BATCH, CAPTIONS, 77, 128),
+    }
 
 
 def run(out: Path, singles: int, pairs: int, team: Team) -> None:
     """Write the missing chunks; the team's members share them."""
     encoders = load_encoders(out)
-    chunks = [("single", 0.0, index) for index in range(singles)] + [("pair", 1.0, index) for index in range(pairs)]
-    for kind, share, index in chunks[team.rank :: team.size]:
+    wanted = [("single", 0.0, index) for index in range(singles)] + [("pair", 1.0, index) for index in range(pairs)]
+    for kind, share, index in wanted[team.rank :: team.size]:
         folder = out / "data" / f"{kind}-{index:02d}"
         if not folder.exists():
-            write_chunk(folder, encoders, pairs=share, rng=np.random.default_rng([index, int(share)]))
+            rng = np.random.default_rng([index, int(share)])
+            chunks.write(folder, FORM, partial(encode_batch, encoders, pairs=share, rng=rng))
             print(folder, "written", flush=True)
     team.leave()
 

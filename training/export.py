@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from training.denoising import BETA_END, BETA_START, NUM_TRAIN_TIMESTEPS
 from training.encode import load_encoders
 from training.scenes import PICTURE
-from training.train_unet import BETA_END, BETA_START, NUM_TRAIN_TIMESTEPS, load_unet
+from training.train_unet import load_unet
 
 SIZE_LIMIT = 9_900_000  # bytes of the whole folder
 NUM_INFERENCE_STEPS, GUIDANCE_SCALE = 20, 3.0
@@ -74,15 +75,16 @@ DEFAULTS: dict[str, Any] = {
 _TEXT_PREFIX = "text_model."
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n", encoding="utf-8")
 
 
-def _forget_origin(config: Path) -> None:
+def forget_origin(config: Path) -> None:
     """Remove from a configuration the local folder that diffusers records in it."""
     settings = json.loads(config.read_text(encoding="utf-8"))
-    _write_json(config, {key: value for key, value in settings.items() if key != "_name_or_path"})
+    write_json(config, {key: value for key, value in settings.items() if key != "_name_or_path"})
 
 
 def _halve(weights: Path, prefix: str) -> None:
@@ -106,13 +108,13 @@ def export(out: Path, to: Path, *, decoder: Path | None = None, text: Path | Non
     shutil.rmtree(unfinished, ignore_errors=True)
     for name, model in {"vae": encoders.vae, "unet": load_unet(out / "unet.pt"), "text_encoder": encoders.text}.items():
         model.float().save_pretrained(unfinished / name)
-        _forget_origin(unfinished / name / "config.json")
+        forget_origin(unfinished / name / "config.json")
         for weights in (unfinished / name).glob("*.safetensors"):
             _halve(weights, _TEXT_PREFIX if name == "text_encoder" else "")
     shutil.copytree(out / "tokenizer", unfinished / "tokenizer")
-    _write_json(unfinished / "scheduler" / "scheduler_config.json", SCHEDULER)
-    _write_json(unfinished / "model_index.json", MODEL_INDEX)
-    _write_json(unfinished / "sdrt.json", DEFAULTS)
+    write_json(unfinished / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_json(unfinished / "model_index.json", MODEL_INDEX)
+    write_json(unfinished / "sdrt.json", DEFAULTS)
     size = sum(path.stat().st_size for path in unfinished.rglob("*") if path.is_file())
     if size > SIZE_LIMIT:
         raise ValueError(f"the model folder must have at most {SIZE_LIMIT} bytes, got {size}; make a network smaller")

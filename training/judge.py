@@ -6,6 +6,7 @@ compared with the scene afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,12 @@ from training.scenes import COLOURS, PALETTE, PICTURE, POSITIONS, SIZES, Colour,
 from training.shapes import EXTENT, SHAPES, Field, Shape, coverage, distance
 
 Picture = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; width and height are even
 
 _STEP = 2  # pixels along a side of the squares on which templates are compared
 _COLOUR_LIMIT = 60.0  # RGB distance; the palette's closest colours are 82 apart
 _CONTRAST = 40.0  # RGB distance below which nothing is distinct from the background
-_FIT_LIMIT = 0.75  # intersection over union with the best template
+FIT_LIMIT = 0.75  # intersection over union with the best template
 _PLACE_LIMIT = 9.0  # pixels in either direction; neighbouring positions are at least 18 apart
 _EVEN_INSIDE, _EVEN_OUTSIDE = 0.9, 0.97  # share of pixels that must have the same colour
 _EDGE = 3.0  # pixels on both sides of an outline that are not used to read colours
@@ -148,13 +150,25 @@ def _fit(region: _Region, mask: Field, shape: Shape) -> tuple[float, float, floa
 _MOVES = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
 
 
+def _best(region: _Region, mask: Field) -> tuple[Shape, float, float, float, float]:
+    """Return the shape that fits a mask best, and its overlap, x, y and radius."""
+    fits = {shape: _fit(region, mask, shape) for shape in SHAPES}
+    shape = max(fits, key=lambda name: fits[name][0])
+    return shape, *fits[shape]
+
+
+def fit_mask(mask: Field) -> DetectedObject | None:
+    """Fit a shape to a mask f32[128, 128] of the whole picture; None if the mask is empty."""
+    if not mask.any():
+        return None
+    return DetectedObject(*_best(_Region(np.broadcast_to(mask[..., None], (*mask.shape, 3)), 0, 0), mask), colour=None)
+
+
 def _find(region: _Region, background: Field) -> DetectedObject | None:
     mask = _object_mask(region, background)
     if mask is None:
         return None
-    fits = {shape: _fit(region, mask, shape) for shape in SHAPES}
-    shape = max(fits, key=lambda name: fits[name][0])
-    fit, x, y, radius = fits[shape]
+    shape, fit, x, y, radius = _best(region, mask)
     inside = region.distance(shape, x, y, radius) < -_EDGE
     return DetectedObject(shape, fit, x, y, radius, _even_colour(region.pixels[inside], _EVEN_INSIDE))
 
@@ -172,18 +186,25 @@ def _regions(pixels: Field, layout: Layout) -> list[_Region]:
 def read(picture: Picture, layout: Layout) -> Reading:
     """Read background and objects from a picture u8[128, 128, 3], looking for objects where the layout puts them."""
     pixels = picture.astype(np.float32)
-    inner = np.zeros(picture.shape[:2], np.bool_)
+    return _read(pixels, _regions(pixels, layout))
+
+
+def read_in(picture: Picture, boxes: Sequence[Box]) -> Reading:
+    """Read the background and one object in each box from a picture u8[128, 128, 3]; the boxes must not overlap."""
+    pixels = picture.astype(np.float32)
+    return _read(pixels, [_Region(pixels[top:bottom, left:right], left, top) for left, top, right, bottom in boxes])
+
+
+def _read(pixels: Field, regions: list[_Region]) -> Reading:
+    inner = np.zeros(pixels.shape[:2], np.bool_)
     inner[_FRAME:-_FRAME, _FRAME:-_FRAME] = True
     backdrop = np.median(pixels[~inner], axis=0).astype(np.float32)
-    regions = _regions(pixels, layout)
     detected = [_find(region, backdrop) for region in regions]
-    empty = []
-    for region, thing in zip(regions, detected, strict=True):
-        outside = np.ones(region.pixels.shape[:2], np.bool_)
+    whole, outside = _Region(pixels, 0, 0), np.ones(pixels.shape[:2], np.bool_)
+    for thing in detected:
         if thing:
-            outside = region.distance(thing.shape, thing.x, thing.y, thing.radius) > _EDGE
-        empty.append(region.pixels[outside])
-    return Reading(_even_colour(np.concatenate(empty), _EVEN_OUTSIDE), tuple(detected))
+            outside &= whole.distance(thing.shape, thing.x, thing.y, thing.radius) > _EDGE
+    return Reading(_even_colour(pixels[outside], _EVEN_OUTSIDE), tuple(detected))
 
 
 def _well_placed(detected: DetectedObject, scene: Scene, index: int) -> bool:
@@ -207,7 +228,7 @@ def compare(reading: Reading, scene: Scene) -> Verdict:
     detected = reading.objects
     pairs = list(zip(detected, scene.items, strict=True))
     return Verdict(
-        shape=all(thing is not None and thing.shape == item.shape and thing.fit >= _FIT_LIMIT for thing, item in pairs),
+        shape=all(thing is not None and thing.shape == item.shape and thing.fit >= FIT_LIMIT for thing, item in pairs),
         colour=all(thing is not None and thing.colour == item.colour for thing, item in pairs),
         background=reading.background == scene.background,
         position=all(thing is not None and _well_placed(thing, scene, index) for index, thing in enumerate(detected)),

@@ -137,7 +137,8 @@ def anchor(position: Position, radius: float) -> tuple[float, float]:
     return x, y
 
 
-def _jittered(rng: np.random.Generator, colour: Colour) -> tuple[float, float, float]:
+def jittered(rng: np.random.Generator, colour: Colour) -> tuple[float, float, float]:
+    """Return a colour of the palette, a little changed."""
     r, g, b = np.clip(np.asarray(PALETTE[colour]) + rng.uniform(-COLOUR_JITTER, COLOUR_JITTER, 3), 0.0, 255.0)
     return float(r), float(g), float(b)
 
@@ -156,8 +157,8 @@ def place(scene: Scene, rng: np.random.Generator) -> Placement:
         limit = EXTENT * radius + 1.0
         dx, dy = rng.uniform(-CENTRE_JITTER, CENTRE_JITTER, 2)
         x, y = np.clip([x + dx, y + dy], limit, PICTURE - limit)
-        discs.append(Disc(item.shape, float(x), float(y), float(radius), _jittered(rng, item.colour)))
-    return Placement(tuple(discs), _jittered(rng, scene.background))
+        discs.append(Disc(item.shape, float(x), float(y), float(radius), jittered(rng, item.colour)))
+    return Placement(tuple(discs), jittered(rng, scene.background))
 
 
 def render(placement: Placement, left: int = 0, top: int = 0, side: int = PICTURE) -> tuple[Field, Field]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.team import Team, gather
 
-__all__ = ["alone", "in_team"]
+__all__ = ["alone", "for_model", "in_team"]
 
 
 def alone(description: str | None, run: Callable[[Path, float], None], minutes: float) -> None:
@@ -24,6 +24,16 @@ def in_team(module: str, description: str | None, run: Callable[[Path, float, Te
     options = parser.parse_args()
     if team := gather(module, options.processes, options.out):
         run(options.out, options.minutes, team)
+
+
+def for_model(module: str, description: str | None, run: Callable[[Path, Path, float, Team], None], minutes: float) -> None:
+    """Run a stage as `in_team` does, for a finished model that ``--model`` names."""
+    parser = _parser(description, minutes)
+    parser.add_argument("--model", type=Path, required=True, help="folder of the model, which does not change")
+    parser.add_argument("--processes", type=int, default=1)
+    options = parser.parse_args()
+    if team := gather(module, options.processes, options.out):
+        run(options.model, options.out, options.minutes, team)
 
 
 def _parser(description: str | None, minutes: float) -> argparse.ArgumentParser:

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from training.captions import caption
+from training.denoising import signal_and_noise
 from training.encode import load_encoders
 from training.loop import LoopSettings, train
 from training.scenes import place, render, sample
 from training.stage import in_team
 from training.team import Team
-from training.train_unet import load_unet, signal_and_noise
+from training.train_unet import load_unet
 from training.train_vae import picture_loss, quality
 
 _BATCH = 6

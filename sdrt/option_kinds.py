@@ -119,5 +119,6 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "aesthetic_score": Number(),
     "negative_aesthetic_score": Number(),
     "refiner_start": Number(minimum=0, maximum=1, above=True),
+    "record_paths": Flag(),
     "compat": Choice("diffusers", "apple"),
 }

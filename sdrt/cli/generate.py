@@ -10,6 +10,7 @@ from sdrt.cli import signals
 from sdrt.cli.console import say
 from sdrt.cli.opening import ModelChoice, add_arguments, open_pipeline, parse_choice
 from sdrt.cli.options import add_options, input_files, parse_options
+from sdrt.cli.outpainting import Borders, add_outpaint, outpainted
 from sdrt.cli.output import Output, add_output
 from sdrt.cli.paths import a_path
 from sdrt.cli.playback import Recorded
@@ -42,6 +43,8 @@ class GenerateCommand:
     choice : ModelChoice
     pictures : dict
         Files of pictures and arrays that go to ``Pipeline.generate`` once they are opened.
+    borders : Borders or None
+        What ``--outpaint`` adds to the picture.
     quiet : bool
     options : dict
         What else goes to ``Pipeline.generate``.
@@ -53,6 +56,7 @@ class GenerateCommand:
     output: Output
     choice: ModelChoice
     pictures: dict[str, tuple[Path, ...]]
+    borders: Borders | None
     quiet: bool
     options: dict[str, Any]
 
@@ -87,6 +91,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     add_output(command)
     command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
     add_options(command)
+    add_outpaint(command)
     add_arguments(command)
     command.set_defaults(
         run=lambda arguments: run(parse(arguments)),
@@ -115,6 +120,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
         output=Output.parse(arguments, len(prompts)),
         choice=parse_choice(arguments),
         pictures=input_files(arguments),
+        borders=arguments.outpaint,
         quiet=arguments.quiet,
         options=parse_options(arguments),
     )
@@ -123,7 +129,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 def run(command: GenerateCommand) -> None:
     """Draw and write every picture; those that are written stay, whatever happens to a later one."""
     recorded = None if command.recorded is None else Recorded.read(command.recorded)
-    pictures = open_inputs(command.pictures)
+    pictures = outpainted(open_inputs(command.pictures), command.borders)
     choice, options = command.choice, pictures | command.options
     # of a record with a list, a prompt for each image
     prompts: Sequence[str | tuple[str, ...]] = command.prompts

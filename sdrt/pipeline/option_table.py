@@ -213,6 +213,13 @@ _ROWS = (
         record="conditions.paste",
     ),
     _option(
+        "record_paths",
+        "switch",
+        _PICTURE,
+        "note the paths of given pictures in the record, so that --from finds them (default: no)",
+        record="conditions.record_paths",
+    ),
+    _option(
         "control_image",
         "pictures",
         _CONTROL,

@@ -142,6 +142,7 @@ class GenerateOptions(TypedDict, total=False):
     aesthetic_score: float | None
     negative_aesthetic_score: float | None
     refiner_start: float | None
+    record_paths: bool
     compat: Compat
 
 

@@ -130,6 +130,7 @@ class Pipeline:
         aesthetic_score: float | None = None,
         negative_aesthetic_score: float | None = None,
         refiner_start: float | None = None,
+        record_paths: bool = False,
         compat: Compat = None,
         **old_spellings: Unpack[OldSpellings],
     ) -> Result:
@@ -259,6 +260,9 @@ class Pipeline:
             SDXL's refiner: the score to steer away from. None: 2.5.
         refiner_start : float, optional
             With a refiner: fraction of the noise levels, in (0, 1], after which it takes over. None: 0.8.
+        record_paths : bool
+            Whether the record names the files that pictures were opened from, beside their digests, so that the record alone draws the
+            picture again while the files are there. Others who get the picture can read the paths.
         compat : "diffusers", "apple" or None
             Reproduce the known bugs of that implementation in the scheduler. "diffusers" also reads prompts as diffusers does (see
             ``prompt_syntax`` and ``long_prompts``), and applies ``clip_skip`` to the prompt alone.

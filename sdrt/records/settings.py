@@ -328,4 +328,6 @@ class Settings:
 
 def _of_image(name: str, value: Any, index: int) -> Any:
     """Return a condition as it is for one image of the call."""
+    if name == "record_paths":
+        return {key: _of_image(key, each, index) for key, each in value.items()}
     return value[index] if name in PER_IMAGE and isinstance(value, list) and index < len(value) else value

@@ -93,7 +93,7 @@ CASES = {
 }
 
 # Options that decide how many pictures there are, or how they are computed, and not what they show.
-OTHERS = {"num_images", "guidance_batching"}
+OTHERS = {"num_images", "guidance_batching", "record_paths"}
 
 
 def test_no_option_is_left_out() -> None:
@@ -210,6 +210,25 @@ def test_an_option_moves_the_picture_and_comes_back_from_its_record(
     assert main(["generate", "--from", str(given), *model_flags(case.model), *pictures, "-q", "-o", str(again)]) == 0
     assert pixels(again).tobytes() == two.tobytes()
     assert sdrt.Settings.from_png(again) == settings
+
+
+def test_recorded_paths_draw_a_picture_again_by_themselves(
+    root: Path, draw: Callable[..., Path], model_flags: Callable[[str], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = [tmp_path / "one.png", tmp_path / "mask.png"]
+    for file in moved:
+        file.write_bytes((root / file.name).read_bytes())
+    argv = ["a red circle", "--seed", "93", "--steps", "2", "--image", str(moved[0]), "--mask-image", str(moved[1])]
+    plain, given = draw("sd1", *argv), draw("sd1", *argv, "--record-paths")
+    assert pixels(given).tobytes() == pixels(plain).tobytes()
+    assert recorded("record_paths", sdrt.Settings.from_png(given)) == {"image": str(moved[0]), "mask_image": str(moved[1])}
+    assert recorded("record_paths", sdrt.Settings.from_png(plain)) is None
+    again = ["generate", "--from", str(given), *model_flags("sd1"), "-q", "-o", str(tmp_path / "again.png")]
+    assert main(again) == 0
+    assert (tmp_path / "again.png").read_bytes() == given.read_bytes()
+    moved[0].write_bytes((root / "two.png").read_bytes())
+    assert main(again) == 2
+    assert "image must be the recorded picture, SHA-256" in capsys.readouterr().err
 
 
 def test_the_number_of_images_is_the_number_of_files(model_flags: Callable[[str], list[str]], tmp_path: Path) -> None:

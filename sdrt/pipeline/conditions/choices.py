@@ -6,7 +6,7 @@ from typing import Any
 
 from sdrt.arrays import Float, array_digest
 from sdrt.errors import ConfigError
-from sdrt.images.inputs import Picture, digest
+from sdrt.images.inputs import Picture, digest, path_of
 from sdrt.models.families import MicroConditions
 from sdrt.models.families.stable_diffusion_xl_refiner import STABLE_DIFFUSION_XL_REFINER
 from sdrt.pipeline.assembly import Assembly
@@ -40,6 +40,8 @@ class ConditionChoices:
         The fields of `MicroConditions` that the caller set.
     refiner_start : float or None
         Fraction of the noise levels after which the refiner takes over; None without a refiner.
+    record_paths : bool
+        Whether the record names the files of the pictures.
     """
 
     source: SourceChoice | None
@@ -48,6 +50,18 @@ class ConditionChoices:
     control_settings: tuple[ControlSettings, ...]
     sizes: Mapping[str, Any]
     refiner_start: float | None
+    record_paths: bool
+
+    @property
+    def paths(self) -> dict[str, Any]:
+        """The file of each picture, None for one that has none; in the form of their digests in the record."""
+        images, masks = ((), ()) if self.source is None else (self.source.images, self.source.masks)
+        paths: dict[str, Any] = {
+            name: one_or_each([path_of(picture) for picture in pictures])
+            for name, pictures in (("image", images), ("mask_image", masks))
+            if pictures
+        }
+        return paths | ({"control_image": [path_of(picture) for picture in self.control_images]} if self.control_images else {})
 
     def sizes_of(self, height: int, width: int) -> MicroConditions:
         """Return SDXL's micro-conditions of a picture of this size."""
@@ -63,6 +77,8 @@ class ConditionChoices:
             values["controlnet_conditioning_scale"] = [each.conditioning_scale for each in self.control_settings]
             values["control_guidance_start"] = [each.guidance_start for each in self.control_settings]
             values["control_guidance_end"] = [each.guidance_end for each in self.control_settings]
+        if self.record_paths:
+            values["record_paths"] = self.paths
         values |= {name: list(value) if isinstance(value, tuple) else value for name, value in self.sizes.items()}
         return values if self.refiner_start is None else values | {"refiner_start": self.refiner_start}
 
@@ -92,6 +108,7 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Comp
         ),
         sizes={name: options[name] for name in (*_SIZE_OPTIONS, *_SCORE_OPTIONS) if name in options},  # type: ignore[literal-required]
         refiner_start=options.get("refiner_start", _DEFAULT_REFINER_START) if refines else None,
+        record_paths=options.get("record_paths", False),
     )
 
 

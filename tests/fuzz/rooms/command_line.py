@@ -17,7 +17,19 @@ from tests.fuzz.values import HOSTILE_NUMBERS, HOSTILE_TEXTS
 
 _VALUES = ("--seed", "-n", "-H", "-W", "--steps", "--guidance-scale", "--guidance-rescale", "--guidance-batching", "--scheduler", "--eta")
 _MORE = ("--rng", "--sampler-rng", "--sampler-seed", "--compat", "--prompt-syntax", "--long-prompts", "--emphasis", "--clip-skip")
-_FILES = ("--prompts", "--from", "-o", "--model", "--embedding", "--controlnet", "--refiner", "--vae", "--image", "--mask-image")
+_FILES = (
+    "--prompts",
+    "--from",
+    "-o",
+    "--model",
+    "--embedding",
+    "--controlnet",
+    "--refiner",
+    "--vae",
+    "--image",
+    "--mask-image",
+    "--outpaint",
+)
 _OTHERS = (
     "--backend",
     "--numerics",

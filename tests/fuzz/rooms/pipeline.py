@@ -11,7 +11,7 @@ from sdrt import rng, schedulers
 from sdrt.pipeline.option_table import OPTIONS
 from tests.fake_backend import FakeBackend
 from tests.fuzz.drawing import Draw
-from tests.fuzz.values import NUMBER, TEXT, WHOLE, Declared, any_value, ascii_of, each, has_nan, near, one_of, wrong_kinds
+from tests.fuzz.values import FLAG, NUMBER, TEXT, WHOLE, Declared, any_value, ascii_of, each, has_nan, near, one_of, wrong_kinds
 
 GOOD: Mapping[str, Any] = {
     "prompt": "a red circle",
@@ -36,6 +36,7 @@ GOOD: Mapping[str, Any] = {
     "long_prompts": "chunk",
     "emphasis": "original",
     "clip_skip": 1,
+    "record_paths": True,
     "compat": "diffusers",
     "image": np.zeros((64, 64, 3), np.uint8),
     "strength": 0.5,
@@ -91,6 +92,7 @@ DECLARED: Mapping[str, Declared] = {
     "masked_content": one_of("original", "fill", "noise"),
     "mask_blur": NUMBER,
     "only_masked_padding": WHOLE,
+    "record_paths": FLAG,
     "compat": one_of("diffusers", "apple"),
 }
 SPECIAL = (

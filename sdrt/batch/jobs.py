@@ -17,7 +17,7 @@ from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.printable import shown
 from sdrt.values import FilePath, Text
 
-__all__ = ["Job", "RowError", "jobs_of_prompts", "read_jobs"]
+__all__ = ["Job", "RowError", "jobs_of_prompts", "read_jobs", "seed_of"]
 
 # A row's own columns beside the options.
 _NAME = Text(length=200, empty=False)
@@ -35,7 +35,7 @@ class Job:
     ----------
     number : int
         Of the row, from 1.
-    prompt, negative_prompt : str
+    prompt, negative_prompt : str, or one for each image
     options : mapping
         What else ``generate`` takes, but for files.
     files : mapping
@@ -47,8 +47,8 @@ class Job:
     """
 
     number: int
-    prompt: str
-    negative_prompt: str = ""
+    prompt: str | Sequence[str]
+    negative_prompt: str | Sequence[str] = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     name: str | None = None
@@ -116,6 +116,11 @@ def jobs_of_prompts(prompts: Iterable[str], defaults: Mapping[str, Any] | None =
     return list(_jobs(Path("prompts"), rows, defaults or {}))
 
 
+def seed_of(said: str) -> int:
+    """Return the seed of a call that names none: one that follows from what it says, so that it is the same when it goes on."""
+    return int.from_bytes(hashlib.sha256(said.encode()).digest()[:4], "big") >> 1
+
+
 def _jobs(path: Path, rows: Sequence[tuple[int, object]], shared: Mapping[str, Any]) -> Iterator[Job | RowError]:
     """Yield the jobs of a file; each row that names no seed gets one that follows from what it says, and from how often that was said."""
     seen: dict[str, int] = {}
@@ -128,11 +133,13 @@ def _jobs(path: Path, rows: Sequence[tuple[int, object]], shared: Mapping[str, A
         except ConfigError as error:
             yield RowError(number, str(error))
             continue
-        if job.options.get("seed", -1) == -1:
+        seed = job.options.get("seed", -1)
+        seeds = (seed,) if isinstance(seed, int) else seed
+        if -1 in seeds:
             said = json.dumps({**job.given, "seed": None}, sort_keys=True, default=str)
             seen[said] = seen.get(said, 0) + 1
-            digest = hashlib.sha256(f"{seen[said]} {said}".encode()).digest()
-            job = replace(job, options={**job.options, "seed": int.from_bytes(digest[:4], "big") >> 1})
+            own = [seed_of(f"{seen[said]}.{k} {said}") if each == -1 else each for k, each in enumerate(seeds)]
+            job = replace(job, options={**job.options, "seed": own[0] if isinstance(seed, int) else tuple(own)})
         yield job
 
 

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdrt.option_kinds import OPTION_KINDS
+from sdrt.option_kinds import OPTION_KINDS, PROMPT
+from sdrt.option_kinds import PROMPTS as TEXTS
 from sdrt.pipeline.input_files import FILE_OPTIONS, check_count
 from sdrt.pipeline.option_table import OPTIONS, Option
 from sdrt.values import Either, Kind, ListOf, Text
 
 __all__ = ["OPTION_NAMES", "PROMPTS", "files_of", "from_text", "read_value"]
 
-_TEXT = Text(length=None)
-PROMPTS = {"prompt": _TEXT, "negative_prompt": _TEXT}
+# The arguments beside the options.
+PROMPTS = ("prompt", "negative_prompt")
 
 # The options that have a flag: a group has none, and each option in it has one of its own.
 OPTION_NAMES = tuple(name for name, option in OPTIONS.items() if option.flags)
@@ -36,10 +37,10 @@ def read_value(where: str, name: str, value: object) -> Any:
     ------
     ConfigError : it is of another kind
     """
-    kind: Kind[Any] = PROMPTS.get(name) or (_PATHS if name in FILE_OPTIONS else OPTION_KINDS[name])
+    kind: Kind[Any] = TEXTS if name in PROMPTS else _PATHS if name in FILE_OPTIONS else OPTION_KINDS[name]
     if name in ("rng", "sampler_rng"):
         # a stream's state would be that of one picture, and a row is known by its seed
-        kind = _TEXT
+        kind = PROMPT
     return kind.check(where, value, "correct it")
 
 
@@ -59,7 +60,8 @@ def from_text(name: str, text: str) -> object:
     if option.kind == "pair":
         return [_number(each, whole=True) for each in text.lower().replace("x", " ").replace(",", " ").split()]
     if option.kind in ("number", "numbers", "integer", "integers"):
-        values = [_number(each, whole=option.kind.startswith("integer")) for each in text.split()]
+        whole = option.kind.startswith("integer")
+        values = [_number(each, whole=whole) for each in (text.replace(",", " ") if option.kind == "integers" else text).split()]
         return values[0] if len(values) == 1 else values or text
     return text
 

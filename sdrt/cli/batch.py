@@ -1,6 +1,7 @@
 """``sdrt batch``: many calls, from a file of jobs; what is finished is not drawn again."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from sdrt.errors import ConfigError
 from sdrt.log import log
 
 if TYPE_CHECKING:
-    from sdrt.batch import Job
+    from sdrt.batch import Job, Outcome, RowError
+    from sdrt.pipeline.pipeline import Pipeline
     from sdrt.pipeline.steps import Steps
 
 __all__ = ["BatchCommand", "add_command", "defaults_of", "draw_all"]
@@ -147,8 +149,22 @@ def run(command: BatchCommand) -> None:
         draw_all(pipe, jobs, command.output, stop=command.stop, quiet=command.quiet)
 
 
-def draw_all(pipe: Any, jobs: Any, output: Output, *, stop: bool, quiet: bool) -> list[Any]:
+def draw_all(
+    pipe: "Pipeline", jobs: "Sequence[Job | RowError]", output: Output, *, stop: bool, quiet: bool, what: str = "rows"
+) -> "list[Outcome]":
     """Draw jobs with a bar for each, name the files, and return what became of each.
+
+    Parameters
+    ----------
+    pipe : Pipeline
+    jobs : sequence of Job or RowError
+    output : Output
+        A folder.
+    stop : bool
+        Whether the first job that fails ends it.
+    quiet : bool
+    what : str
+        What the jobs are, for messages.
 
     Raises
     ------
@@ -175,7 +191,9 @@ def draw_all(pipe: Any, jobs: Any, output: Output, *, stop: bool, quiet: bool) -
     failed = sum(outcome.state == "failed" for outcome in outcomes)
     counts = {text: sum(outcome.state == state for outcome in outcomes) for state, text in _SAID.items()}
     if not quiet:
-        tell(f"sdrt: of {len(jobs)} rows: {', '.join(f'{count} {text}' for text, count in counts.items() if count) or 'none drawn'}")
+        tell(f"sdrt: of {len(jobs)} {what}: {', '.join(f'{count} {text}' for text, count in counts.items() if count) or 'none drawn'}")
     if failed:
-        raise ConfigError(f"{failed} of {len(jobs)} rows failed; correct them, and run it again: {output.path / 'manifest.jsonl'} says why")
+        raise ConfigError(
+            f"{failed} of {len(jobs)} {what} failed; correct them, and run it again: {output.path / 'manifest.jsonl'} says why"
+        )
     return outcomes

@@ -4,7 +4,7 @@ import argparse
 from typing import NoReturn
 
 from sdrt._version import __version__
-from sdrt.cli import batch, benchmark, console, generate, inspect, listing, plug_ins
+from sdrt.cli import batch, benchmark, console, generate, grid, inspect, listing, plug_ins
 from sdrt.cli.process import EXIT_STATUS
 from sdrt.printable import printable
 
@@ -17,6 +17,7 @@ _WELCOME = (
     '  sdrt generate "..." --model FOLDER --steps 20       with a model of yours: a folder, a file or a name of the Hub',
     "  sdrt generate --from picture.png                    draw a picture again from the record inside it",
     "  sdrt batch jobs.jsonl -o pictures/                  draw many pictures, and go on where that was ended",
+    '  sdrt grid "a {red|blue} circle" --y seed=1,2        draw every combination, and a labelled sheet of them',
     "  sdrt inspect picture.png                            show that record; or what a Core ML package holds",
     "  sdrt models | schedulers | backends                 list what there is to choose from",
     "  sdrt benchmark --model FOLDER                       time whole pictures on this machine",
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     for add in (
         generate.add_command,
         batch.add_command,
+        grid.add_command,
         inspect.add_command,
         benchmark.add_command,
         listing.add_commands,

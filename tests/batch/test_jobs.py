@@ -106,6 +106,16 @@ def test_a_row_keeps_its_seed_whatever_stands_before_it(tmp_path_factory: pytest
     assert before < {job.options["seed"] for job in jobs_in(file)}
 
 
+def test_a_row_may_hold_a_list_for_each_image(tmp_path: Path) -> None:
+    row = {"prompt": ["a", "b"], "negative_prompt": ["", "c"], "seed": [5, 1]}
+    [job] = jobs_in(write(tmp_path, row))
+    assert job.given == {"prompt": ("a", "b"), "negative_prompt": ("", "c"), "seed": (5, 1)}
+    (tmp_path / "a.csv").write_text('prompt,seed\na,"5, 1"\nb,5 1\n')
+    assert [job.options for job in jobs_in(tmp_path / "a.csv")] == [{"seed": (5, 1)}] * 2
+    drawn, again = (jobs_in(write(tmp_path, {"prompt": "a", "seed": [-1, 5, -1]}))[0].options["seed"] for _ in range(2))
+    assert (drawn, len(set(drawn)), -1 in drawn) == (again, 3, False)
+
+
 def test_prompts_are_jobs() -> None:
     jobs = jobs_of_prompts(["a", "b"], {"seed": 3})
     assert [(job.number, job.prompt, job.options) for job in jobs if isinstance(job, Job)] == [(1, "a", {"seed": 3}), (2, "b", {"seed": 3})]
@@ -120,7 +130,7 @@ def test_prompts_are_jobs() -> None:
         ({"prompt": "a", "heigth": 8}, r"row 2, column 'heigth': must be an option of a row; write height"),
         ({"prompt": "a", "glitter": 8}, r"row 2, column 'glitter': must be an option of a row; the columns are prompt, "),
         ({"prompt": "a", "height": "8"}, r"row 2, column height: must be a whole number of at least 1, got '8'; correct it"),
-        ({"prompt": 3}, r"row 2, column prompt: must be a Unicode string, got 3"),
+        ({"prompt": 3}, r"row 2, column prompt: must be a Unicode string, or a list .*, got 3"),
         ({"prompt": "a", "name": ""}, r"row 2, column name: must be a Unicode string of 1 to 200 characters"),
         ({"prompt": "a", "mask_image": 3}, r"row 2, column mask_image: must be a Unicode string"),
         ({"prompt": "a", "rng": {"stream": "torch"}}, r"row 2, column rng: must be a Unicode string"),

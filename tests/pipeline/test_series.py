@@ -55,9 +55,8 @@ def test_each_image_of_lists_is_the_one_that_is_drawn_alone(fake: sdrt.Pipeline,
         "negative_prompt": data.draw(st.lists(texts, min_size=count, max_size=count) | texts),
         "seed": data.draw(st.lists(st.integers(0, 99), min_size=count, max_size=count) | st.integers(0, 99)),
     }
-    more = data.draw(
-        st.sampled_from([{}, {"guidance_batching": "sequential"}, {"long_prompts": "pad"}, {"rng": "nv"}, {"sampler_seed": 99}])
-    )
+    others: list[dict[str, Any]] = [{}, {"guidance_batching": "sequential"}, {"long_prompts": "pad"}, {"rng": "nv"}, {"sampler_seed": 99}]
+    more: dict[str, Any] = data.draw(st.sampled_from(others))
     result = fake.generate(**of_each, num_images=count, **QUICK, **more)
     assert len(result.images) == count
     for k in range(count):

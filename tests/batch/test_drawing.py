@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import sdrt
-from sdrt.batch import Job, Outcome, RowError, draw_jobs
+from sdrt.batch import Job, Outcome, RowError, draw_jobs, read_jobs
 from sdrt.batch.manifest import MANIFEST, append_line, read_manifest
 from sdrt.errors import ImageError
+from sdrt.images import open_picture
 from tests.factories import save_pipeline_folder
 from tests.fake_backend import FakeBackend
 
@@ -167,6 +169,28 @@ def test_a_place_that_cannot_be_written_is_refused(pipe: sdrt.Pipeline, tmp_path
         next(draw_jobs(pipe, JOBS, tmp_path / "file"))
     with pytest.raises(ImageError, match="quality must be left out"):
         next(draw_jobs(pipe, JOBS, tmp_path, quality=3))
+
+
+def test_a_row_may_start_from_pictures_and_hold_lists(tmp_path: Path) -> None:
+    pipe = sdrt.load(save_pipeline_folder(tmp_path / "sd1"), threads=1)
+    Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "start.png")
+    rows = [
+        {"prompt": "a", "seed": 1, "num_inference_steps": 2, "image": "start.png", "strength": 0.5},
+        {"prompt": ["a", "b"], "seed": [5, 3], "num_inference_steps": 2},
+        {"prompt": "a", "seed": 1, "num_inference_steps": 2, "image": "none.png"},
+        {"prompt": "a", "seed": 2, "subseed": 7, "subseed_strength": 0.5, "num_images": 2, "num_inference_steps": 2},
+    ]
+    (tmp_path / "jobs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for state in ("drawn", "finished"):
+        outcomes = list(draw_jobs(pipe, read_jobs(tmp_path / "jobs.jsonl"), tmp_path / "out"))
+        assert [outcome.state for outcome in outcomes] == [state, state, "failed", state]
+        assert "none.png: cannot be read (no such file)" in str(outcomes[2].error)
+        assert [len(outcome.files) for outcome in outcomes] == [1, 2, 0, 2]
+    start = open_picture(tmp_path / "start.png")
+    again = pipe.generate(**sdrt.Settings.from_file(outcomes[0].files[0]).options(image=start))
+    assert again.images[0].tobytes() == open_picture(outcomes[0].files[0]).tobytes()
+    assert [sdrt.Settings.from_file(file).prompt for file in outcomes[1].files] == ["a", "b"]
+    assert [sdrt.Settings.from_file(file).subseed for file in outcomes[3].files] == [7, 8]
 
 
 # ---- the manifest

@@ -166,6 +166,22 @@ def test_a_seed_that_was_drawn_is_said_where_no_name_shows_it(tmp_path: Path, ca
     assert capsys.readouterr().err == ""
 
 
+def test_several_seeds_are_several_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "a", "--seed", "9,1", "--steps", "1", "-o", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert ([Path(line).name for line in out.splitlines()], err) == (["a.9.png", "a.1.png"], "")
+    assert [sdrt.Settings.from_file(line).seed for line in out.splitlines()] == [9, 1]
+    assert main(["generate", "a", "--seed", "5", "--subseed-strength", "0.1", "--steps", "1", "-o", str(tmp_path)]) == 0
+    [file] = capsys.readouterr().out.splitlines()
+    assert Path(file).name == "a.5.png"
+    subseed = sdrt.Settings.from_file(file).subseed
+    assert main(["generate", "--from", file, "--steps", "1", "-q", "-o", str(tmp_path / "again.png")]) == 0
+    assert sdrt.Settings.from_file(tmp_path / "again.png").subseed == subseed
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", "a", "--seed", "1,x"])
+    assert "must be a whole number, or several with commas between them, got '1,x'" in capsys.readouterr().err
+
+
 def test_choices_are_taken_in_letters_of_either_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = [
         "--guidance-batching",

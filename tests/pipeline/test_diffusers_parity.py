@@ -115,6 +115,23 @@ def test_a_batch_of_four_equals_diffusers(pair: tuple[sdrt.Pipeline, Any]) -> No
     assert min(psnr(np.asarray(a), np.asarray(b)) for a, b in zip(got, want, strict=True)) >= 60
 
 
+def test_lists_of_prompts_and_seeds_equal_diffusers(pair: tuple[sdrt.Pipeline, Any]) -> None:
+    """Diffusers takes lists of prompts, of negative prompts and of generators."""
+    pipe, peer = pair
+    prompts, negatives, seeds = [PROMPT, "a blue square"], [NEGATIVE, ""], [7, 3]
+    settings: dict[str, Any] = {"num_inference_steps": 6, "guidance_scale": 5.0, "height": 64, "width": 48}
+    drawn = pipe.generate(prompts, negatives, seed=seeds, scheduler="euler a", **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peer.scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(drawn.settings.scheduler_config)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        expected = peer(prompts, negative_prompt=negatives, generator=generators, **settings).images
+    for image, theirs in zip(drawn.images, expected, strict=True):
+        assert psnr(np.asarray(image), np.asarray(theirs)) >= 60
+    other = pipe.generate(prompts[::-1], negatives, seed=seeds, scheduler="euler a", **settings)
+    assert all(psnr(np.asarray(one), np.asarray(two)) < 40 for one, two in zip(drawn.images, other.images, strict=True))
+
+
 def test_prompts_move_these_pictures(pair: tuple[sdrt.Pipeline, Any]) -> None:
     """Without this, a pipeline that ignores its conditions would pass."""
     pipe, _ = pair

@@ -100,8 +100,8 @@ class Source:
     soft_masks : tuple of f32[1,1,H,W] in [0, 1]
         One for all images, or one for each; empty for image to image.
     starts_from_noise : bool
-        Whether the first sample is noise alone: in-painting with all steps, as in diffusers. Image to image with all steps starts from the
-        picture under the most noise.
+        Whether the first sample is noise alone: in-painting with all steps, as in diffusers. Image to image with all steps, and a map of
+        strengths, start from the picture under the most noise.
     keeps : bool
         Whether the kept part is put back after each call; a U-Net that in-paints keeps it by itself.
     """
@@ -163,12 +163,14 @@ def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool
         soft_masks = tuple(picture.soft_mask for picture in pictures if picture.soft_mask is not None)
     else:
         soft_masks = tuple(blur(to_soft_mask("mask_image", mask, height, width), choice.mask_blur) for mask in masks)
+    # a map of strengths is image to image, each cell from the picture under the noise of its own step
+    shows_picture = choice.masked_content == "fill" or (choice.masked_content == "original" and choice.mask_mode == "strength")
     return Source(
         choice=choice,
         pictures=pictures,
         latents=choice.latents,
         soft_masks=soft_masks,
-        starts_from_noise=choice.strength == 1 and bool(masks) and choice.masked_content != "fill",
+        starts_from_noise=choice.strength == 1 and bool(masks) and not shows_picture,
         keeps=bool(masks) and not (inpaints and choice.mask_mode == "binary"),
     )
 

@@ -61,7 +61,12 @@ class PNDM(Sampler):
 
     As in diffusers, outputs are extrapolated as they are, and a velocity is turned into noise afterwards, which costs velocity models an
     order: measured 0.99, where a noise prediction has 1.9. Each call ends at the stop where the next call happens, a Runge-Kutta midpoint
-    is the middle of two timesteps, and a run that starts in the middle starts with a plain step.
+    is the middle of two timesteps.
+
+    A run from a picture starts in the middle with a plain step, from the noise of its own first timestep, and makes as many calls as its
+    strength asks for steps. diffusers leaves out the first of its list of calls, in which the second timestep stands twice: the run starts
+    a step higher and makes one call more; its first two calls are one step, after which each call is told the timestep below that of its
+    sample. So the noise of about one step stays in the picture; ``compat="diffusers"`` leaves it there.
     """
 
     name: ClassVar[str] = "PNDMScheduler"

@@ -15,7 +15,7 @@ from tests.pipeline.peers import NEGATIVE, SCHEDULERS, checkered, drawn, open_pe
 
 QUICK: dict[str, Any] = {"num_inference_steps": 5, "guidance_scale": 5.0}
 
-# One of each kind: by timestep, by noise level, of two calls a step, of memory, with fresh noise; and those that start otherwise in diffusers.
+# One of each kind: by timestep, by noise level, of two calls a step, with memory, with fresh noise; and those with starts of their own.
 FEW = [("ddim", 0.3), ("euler a", 1.0), ("heun", 0.8), ("dpm++ 2m sde", 0.5), ("pndm", 0.3), ("pndm", 0.8), ("lms", 0.5), ("lcm", 0.5)]
 ALL = [(name, strength) for name in SCHEDULERS for strength in (0.3, 0.5, 0.8, 1.0) if (name, strength) not in FEW]
 PAIRS = [*FEW, *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ALL)]

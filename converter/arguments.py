@@ -7,6 +7,7 @@ from typing import Any, get_args
 from converter.compression.settings import Compression, LinearQuantization, MixedBits, Palettization, Pruning
 from converter.options import Attention, ComputeUnit, ConvertOptions, DeploymentTarget
 from converter.sizes import parse_sizes
+from sdrt.cli.loras import parse_lora
 from sdrt.errors import ConfigError
 from sdrt.printable import shown
 
@@ -44,7 +45,7 @@ def parse_options(arguments: argparse.Namespace) -> ConvertOptions:
         controlnets=tuple(arguments.convert_controlnet),
         refiner=arguments.refiner_version,
         vae=arguments.custom_vae_version,
-        loras=tuple(map(_parse_lora, arguments.lora)),
+        loras=tuple(map(parse_lora, arguments.lora)),
         attention=Attention(arguments.attention_implementation),
         unet_support_controlnet=arguments.unet_support_controlnet,
         batch=1 if arguments.unet_batch_one else 2,
@@ -213,17 +214,6 @@ def _output_folder(arguments: argparse.Namespace) -> Path:
     if len(folders) > 1:
         raise ConfigError(f"a conversion must have one output folder, got {arguments.folder} and -o {arguments.o}; leave one out")
     return next(iter(folders), Path())
-
-
-def _parse_lora(text: str) -> tuple[str, float]:
-    # A path may contain colons; the text after the last one is a strength if it reads as a number.
-    file, colon, strength = text.rpartition(":")
-    if not colon:
-        return text, 1.0
-    try:
-        return file, float(strength)
-    except ValueError:
-        return text, 1.0
 
 
 def _parse_compression(arguments: argparse.Namespace) -> Compression | None:

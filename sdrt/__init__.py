@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sdrt.limits import Limits
     from sdrt.models import Embedding, Model, Pickled, PredictionType
     from sdrt.pipeline.loading import load
+    from sdrt.pipeline.loras import LoraChoice
     from sdrt.pipeline.options import (
         ControlNetInput,
         GenerateOptions,
@@ -64,6 +65,7 @@ __all__ = [
     "GuidanceBatching",
     "Limits",
     "LongPrompts",
+    "LoraChoice",
     "MaskMode",
     "MaskedContent",
     "Model",
@@ -115,6 +117,7 @@ _NAMES_BY_HOME = {
     "sdrt.limits": ("Limits",),
     "sdrt.models": ("Embedding", "Model", "Pickled", "PredictionType"),
     "sdrt.pipeline.loading": ("load",),
+    "sdrt.pipeline.loras": ("LoraChoice",),
     "sdrt.pipeline.options": (
         "ControlNetInput",
         "GenerateOptions",

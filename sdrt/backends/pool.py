@@ -1,10 +1,11 @@
 """The networks of one model, opened when first needed, with every input and output checked."""
 
+import copy
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Self, TypeAlias
 
 import numpy as np
 
@@ -108,8 +109,32 @@ class CheckedNetwork:
         return tuple(spec for spec in specs if spec.name not in self.bound)
 
 
+# A network by what is fixed when it is opened: component, options, and what was merged into its weights.
+_Key: TypeAlias = tuple[ComponentName, ComponentOptions, Hashable]
+
+
+@dataclass(eq=False)
+class _Shelf:
+    """The open networks of a pool and of all its views, behind one lock."""
+
+    networks: dict[_Key, CheckedNetwork] = field(default_factory=dict)
+    users: Counter[_Key] = field(default_factory=Counter)
+    last_merged: dict[ComponentName, Hashable] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
+    lock: ForkLock = field(default_factory=ForkLock)
+    closed: bool = False
+
+    def take_idle(self, component: ComponentName, merged: Hashable) -> list[CheckedNetwork]:
+        """Remove and return the idle networks of a component that have other weights than these."""
+        idle = [key for key in self.networks if key[0] == component and key[2] != merged and not self.users[key]]
+        return [self.networks.pop(key) for key in idle]
+
+
 class NetworkPool:
     """Open, share and close networks by component; safe in threads.
+
+    Of a component whose weights come with different LoRAs (see :meth:`merging`), the variants in use are open, and the one that was used
+    last.
 
     Parameters
     ----------
@@ -131,11 +156,21 @@ class NetworkPool:
         self._backends = backends
         self._options = options
         self.keep_loaded = keep_loaded
-        self._networks: dict[tuple[ComponentName, ComponentOptions], CheckedNetwork] = {}
-        self._users: Counter[tuple[ComponentName, ComponentOptions]] = Counter()
-        self._remarks: dict[str, str] = {}
-        self._lock = ForkLock()
-        self._closed = False
+        self._merged: Mapping[ComponentName, Hashable] = {}
+        self._shelf = _Shelf()
+
+    def merging(self, model: Model, merged: Mapping[ComponentName, Hashable]) -> Self:
+        """Return a view of this pool for the same model with other weights in some components; the rest of the networks is shared.
+
+        Parameters
+        ----------
+        model : Model
+        merged : mapping from component to a hashable value
+            What tells its weights from those of other views; components that it leaves out have their own weights.
+        """
+        view = copy.copy(self)
+        view.model, view._merged = model, merged
+        return view
 
     @contextmanager
     def using(self, component: ComponentName, options: ComponentOptions = PLAIN) -> Iterator[CheckedNetwork]:
@@ -143,16 +178,17 @@ class NetworkPool:
 
         Parameters, errors: as :meth:`get`.
         """
-        key = (component, options)
-        with self._lock:
-            network = self._opened(component, options)
-            self._users[key] += 1
+        key, shelf = self._key(component, options), self._shelf
+        with shelf.lock:
+            network = self._opened(key)
+            shelf.users[key] += 1
         try:
             yield network
         finally:
-            with self._lock:
-                self._users[key] -= 1
-                idle = None if self.keep_loaded or self._users[key] else self._networks.pop(key, None)
+            with shelf.lock:
+                shelf.users[key] -= 1
+                kept = self.keep_loaded and shelf.last_merged.get(component) == key[2]
+                idle = None if kept or shelf.users[key] else shelf.networks.pop(key, None)
             if idle is not None:
                 idle.close()
 
@@ -168,11 +204,11 @@ class NetworkPool:
 
     def is_open(self, component: ComponentName, options: ComponentOptions = PLAIN) -> bool:
         """Return whether the network is open, so that :meth:`get` opens nothing."""
-        with self._lock:
-            return (component, options) in self._networks
+        with self._shelf.lock:
+            return self._key(component, options) in self._shelf.networks
 
     def get(self, component: ComponentName, options: ComponentOptions = PLAIN) -> CheckedNetwork:
-        """Return the network of ``component``, opened if necessary; it stays open.
+        """Return the network of ``component``, opened if necessary; it stays open, until another variant of it is asked for.
 
         Parameters
         ----------
@@ -187,15 +223,22 @@ class NetworkPool:
         BackendError : the backend fails, or gives something that is no network
         ModelError : the folder does not fit, or holds tensors that have no place in the network
         """
-        with self._lock:
-            return self._opened(component, options)
+        with self._shelf.lock:
+            return self._opened(self._key(component, options))
 
-    def _opened(self, component: ComponentName, options: ComponentOptions) -> CheckedNetwork:
+    def _key(self, component: ComponentName, options: ComponentOptions) -> _Key:
+        return component, options, self._merged.get(component, ())
+
+    def _opened(self, key: _Key) -> CheckedNetwork:
         """Open or find the network; the caller holds the lock."""
-        if self._closed:
+        shelf = self._shelf
+        if shelf.closed:
             raise BackendError("the pipeline is closed; make a new one with sdrt.load")
-        key = (component, options)
-        if key not in self._networks:
+        component, options, merged = key
+        shelf.last_merged[component] = merged
+        # before another one is opened: two variants of a U-Net may not fit into memory
+        _close_all(shelf.take_idle(component, merged))
+        if key not in shelf.networks:
             self.check(component, options)
             recorded = RecordedModel(self.model)
             backend = self._backends[component]
@@ -204,31 +247,35 @@ class NetworkPool:
             numerics = self._options[component].numerics
             network = CheckedNetwork(component, check_network(component, opened, self.model.config(component), numerics))
             try:
-                self._remarks |= recorded.check()
+                shelf.remarks |= recorded.check()
             except WeightsError:
                 network.close()
                 raise
-            self._networks[key] = network
-        return self._networks[key]
+            shelf.networks[key] = network
+        return shelf.networks[key]
 
     @property
     def remarks(self) -> Mapping[str, str]:
         """What the components that were opened so far have and do not use: one sentence for each topic, ``"unused tensors of unet"``."""
-        with self._lock:
-            return dict(self._remarks)
+        with self._shelf.lock:
+            return dict(self._shelf.remarks)
 
     def unload(self) -> None:
         """Close every network; the next ``get`` opens it again."""
-        with self._lock:
-            networks = list(self._networks.values())
-            self._networks.clear()
-        # one that fails keeps none of the others open
-        with ExitStack() as closing:
-            for network in networks:
-                closing.callback(network.close)
+        with self._shelf.lock:
+            networks = list(self._shelf.networks.values())
+            self._shelf.networks.clear()
+        _close_all(networks)
 
     def close(self) -> None:
         """Close for good; closing twice is fine."""
-        with self._lock:
-            self._closed = True
+        with self._shelf.lock:
+            self._shelf.closed = True
         self.unload()
+
+
+def _close_all(networks: Iterable[CheckedNetwork]) -> None:
+    # one that fails keeps none of the others open
+    with ExitStack() as closing:
+        for network in networks:
+            closing.callback(network.close)

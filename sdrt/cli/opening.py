@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdrt.cli.console import tell
+from sdrt.cli.loras import parse_lora
 from sdrt.cli.options import fold
 from sdrt.cli.paths import a_path
 from sdrt.errors import ConfigError
@@ -25,6 +26,7 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
     "precision": ("--precision", str, "precision of Core ML packages where Core ML is missing: float32 or float16 (default: float32)"),
     "tokenizer": ("--tokenizer", a_path, "a tokenizer's folder, for Core ML packages without one"),
     "config": ("--config", a_path, "a folder in diffusers' layout or a scheduler_config.json, for Core ML packages without one"),
+    "lora_dir": ("--lora-dir", a_path, "a folder of LoRAs, for prompts that name one: <lora:name:0.8>"),
     "refiner": ("--refiner", a_path, "folder of an SDXL refiner, which takes over near the end"),
     "vae": ("--vae", a_path, "an autoencoder to use instead of the model's own"),
     "variant": ("--variant", str, "read the weights of this variant, such as fp16"),
@@ -69,6 +71,7 @@ class ModelChoice:
     fast : bool
         Whether the fastest settings for this machine are chosen.
     embeddings : tuple of (token or None, file)
+    loras : tuple of (file, strength)
     controlnets : tuple of str
     options : dict
         Whatever else was given.
@@ -79,6 +82,7 @@ class ModelChoice:
     numerics: str | None
     fast: bool
     embeddings: tuple[tuple[str | None, Path], ...]
+    loras: tuple[tuple[str, float], ...]
     controlnets: tuple[str, ...]
     options: dict[str, Any]
 
@@ -104,6 +108,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         default=[],
         metavar="[TOKEN=]FILE",
         help="a textual inversion (safetensors); give it again for more (default token: the one in the file, or the file's name)",
+    )
+    group.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:STRENGTH]",
+        help="a LoRA to merge into the weights (default strength: 1); give it again for more",
     )
     group.add_argument(
         "--controlnet", action="append", default=[], metavar="FOLDER", help="a ControlNet, or with Core ML its name; give it again for more"
@@ -141,6 +152,7 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
         numerics=numerics,
         fast=arguments.fast,
         embeddings=tuple(map(_parse_embedding, arguments.embedding)),
+        loras=tuple(map(parse_lora, arguments.lora)),
         controlnets=tuple(arguments.controlnet),
         options={name: value for name, value in given.items() if value is not None},
     )
@@ -162,7 +174,7 @@ def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
     embeddings = [read_embedding(file, token) for token, file in choice.embeddings]
     chosen = {"model": choice.model, "backend": backend, "numerics": choice.numerics}
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None} | options
-    return load(embeddings=embeddings, controlnet=choice.controlnets, **given)
+    return load(embeddings=embeddings, loras=choice.loras, controlnet=choice.controlnets, **given)
 
 
 def _parse_backend(text: str) -> str | dict[str, str]:

@@ -24,6 +24,7 @@ _OF_THE_PIPELINE = (
     "backend",
     "numerics",
     "embeddings",
+    "loras",
     "vae_tiling",
     "safety_checker",
     "flagged_pictures",

@@ -144,9 +144,8 @@ class Model(Protocol):
         """Tokens of textual inversion over the model's own vocabulary."""
         ...
 
-    @property
-    def embedding_ids(self) -> Mapping[str, range]:
-        """The ids of each embedding's vectors, by its token."""
+    def embedding_ids(self, component: ComponentName) -> Mapping[str, range]:
+        """Return the ids of each embedding's vectors in a text encoder, by its token."""
         ...
 
     def with_changes(self, changes: Mapping[ComponentName, Mapping[str, Change]]) -> Self:

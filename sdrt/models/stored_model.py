@@ -13,10 +13,12 @@ from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models.base import Model, ModelLimits, PipelineFlags
 from sdrt.models.component_tensors import Change, ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.embeddings import Embedding
+from sdrt.models.embeddings import Embedding, paired
 
 __all__ = ["StoredModel"]
 
+_TEXT_ENCODERS: tuple[ComponentName, ...] = ("text_encoder", "text_encoder_2")
+_LEGACY_EOS_TOKEN_ID = 2
 _EMBEDDING_TABLE = "embeddings.token_embedding.weight"
 
 
@@ -91,12 +93,15 @@ class StoredModel(ABC):
         if override := self._override(component):
             return override.config(component)
         config = self.own_config(component)
-        if component == "text_encoder" and self.embeddings:
+        if component in _TEXT_ENCODERS and self.embeddings:
+            if component == "text_encoder_2" and config["eos_token_id"] == _LEGACY_EOS_TOKEN_ID:
+                # by the old rule the pooled state is that of the highest id, which would be an embedding's. transformers 5.23 has it so.
+                config["eos_token_id"] = config["vocab_size"] - 1
             config["vocab_size"] += sum(len(each.vectors) for each in self.embeddings)
         return config
 
     def tensors(self, component: ComponentName) -> ComponentTensors:
-        """Return the component's weights by canonical name, changed as asked, embeddings below the text encoder's own.
+        """Return the component's weights by canonical name, changed as asked, embeddings below the text encoders' own.
 
         Raises
         ------
@@ -109,8 +114,9 @@ class StoredModel(ABC):
             weights = weights.with_changes(changes)
         if override:
             return weights
-        if component == "text_encoder" and self.embeddings:
-            return weights.with_rows(_EMBEDDING_TABLE, np.concatenate([each.vectors for each in self.embeddings]))
+        if component in _TEXT_ENCODERS and self.embeddings:
+            rows = [each.vectors if component == "text_encoder" else each.vectors_2 for each in self.embeddings]
+            return weights.with_rows(_EMBEDDING_TABLE, np.concatenate([each for each in rows if each is not None]))
         return weights
 
     def where(self, component: ComponentName) -> Path:
@@ -134,30 +140,37 @@ class StoredModel(ABC):
         return replace(self, overrides=(override, *self.overrides))
 
     def with_embeddings(self, embeddings: Sequence[Embedding]) -> Self:
-        """Return the same model with more tokens: their vectors stand below those of the text encoder's own table.
+        """Return the same model with more tokens: their vectors stand below those of the text encoders' own tables.
+
+        Of a model with two text encoders each token has vectors for both, from one file or from two.
 
         Raises
         ------
-        ConfigError : vectors of another width than the text encoder's, two embeddings with one token, or a model with two text encoders
+        ConfigError : vectors of another width than a text encoder's, or for more or fewer text encoders; two embeddings with one token
         """
-        if embeddings and "text_encoder_2" in self.components:
-            raise ConfigError(
-                f"{embeddings[0].file}: has vectors for one text encoder, and {self.name} is of Stable Diffusion XL's kind; leave it out"
-            )
-        files: dict[str, Path] = {}
-        for each in (*self.embeddings, *embeddings):
-            if (first := files.setdefault(each.token, each.file)) is not each.file:
-                raise ConfigError(f"{first} and {each.file} both have the token {each.token!r}; give one of them another")
         if not embeddings:
             return self
-        width = self.config("text_encoder")["hidden_size"]
-        for each in embeddings:
-            if each.vectors.shape[1] != width:
+        encoders = [component for component in _TEXT_ENCODERS if component in self.components]
+        widths = [self.config(component)["hidden_size"] for component in encoders]
+        together = [*self.embeddings, *(paired(embeddings, widths[0]) if len(encoders) > 1 else embeddings)]
+        files: dict[str, Path] = {}
+        for each in together:
+            if (first := files.setdefault(each.token, each.file)) is not each.file:
+                raise ConfigError(f"{first} and {each.file} both have the token {each.token!r}; give one of them another")
+            vectors = [each.vectors] if each.vectors_2 is None else [each.vectors, each.vectors_2]
+            if len(vectors) != len(encoders):
                 raise ConfigError(
-                    f"{each.file}: the vectors of {each.token!r} must have {width} numbers for the text encoder of {self.name} "
-                    f"(Stable Diffusion 1.x 768, 2.x 1024), got {each.vectors.shape[1]}; take an embedding that was trained for this model"
+                    f"{each.file}: {each.token!r} must have vectors for each text encoder of {self.name}, which has {len(encoders)}, got "
+                    f"them for {len(vectors)} (Stable Diffusion XL's has clip_l and clip_g, or a second file); take another one"
                 )
-        return replace(self, embeddings=(*self.embeddings, *embeddings))
+            for component, own, width in zip(encoders, vectors, widths, strict=True):
+                if own.shape[1] != width:
+                    raise ConfigError(
+                        f"{each.file}: the vectors of {each.token!r} must have {width} numbers for the {component.replace('_', ' ')} of "
+                        f"{self.name} (Stable Diffusion 1.x 768, 2.x 1024, XL 768 and 1280), got {own.shape[1]}; "
+                        "take an embedding that was trained for this model"
+                    )
+        return replace(self, embeddings=tuple(together))
 
     def with_changes(self, changes: Mapping[ComponentName, Mapping[str, Change]]) -> Self:
         """Return the same model with tensors that are changed whenever they are read, in place of earlier changes.
@@ -172,13 +185,12 @@ class StoredModel(ABC):
             )
         return replace(self, changes=changes)
 
-    @property
-    def embedding_ids(self) -> Mapping[str, range]:
-        """The ids of each embedding's vectors, by its token."""
+    def embedding_ids(self, component: ComponentName) -> Mapping[str, range]:
+        """Return the ids of each embedding's vectors in a text encoder, by its token."""
         ids: dict[str, range] = {}
         if not self.embeddings:
             return ids
-        at = self.config("text_encoder")["vocab_size"] - sum(len(each.vectors) for each in self.embeddings)
+        at = self.config(component)["vocab_size"] - sum(len(each.vectors) for each in self.embeddings)
         for each in self.embeddings:
             ids[each.token] = range(at, at + len(each.vectors))
             at += len(each.vectors)

@@ -1,10 +1,11 @@
 """The object that :func:`sdrt.load` builds: a model, its ControlNets, its refiner, and the settings for decoding and checking pictures."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sdrt.arrays import Float, Numerics
 from sdrt.backends.pool import NetworkPool
@@ -12,10 +13,13 @@ from sdrt.errors import SdrtError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.fingerprint import fingerprint
+from sdrt.models.lora import AppliedLora
 from sdrt.pipeline.loaded_model import LoadedModel
+from sdrt.pipeline.loras import LoraLibrary
 from sdrt.pipeline.progress import Report
 from sdrt.pipeline.remarks import RemarkLog
 from sdrt.pipeline.safety_checker import FlaggedPictures, flag, hide
+from sdrt.prompt import LoraTag
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,6 +54,10 @@ class Assembly:
         The remarks of loading itself.
     remark_log : RemarkLog
         Where the pipeline's remarks are told, each once.
+    lora_library : LoraLibrary or None
+        Opens LoRAs; None: the pipeline takes none.
+    loras : tuple of AppliedLora
+        Those that are merged into the base model.
     """
 
     base: LoadedModel
@@ -64,6 +72,8 @@ class Assembly:
     notes: Mapping[str, str] = field(default_factory=dict)
     assumed: Mapping[str, str] = field(default_factory=dict)
     remark_log: RemarkLog = field(default_factory=RemarkLog)
+    lora_library: LoraLibrary | None = None
+    loras: tuple[AppliedLora, ...] = ()
 
     @property
     def models(self) -> tuple[LoadedModel, ...]:
@@ -90,6 +100,26 @@ class Assembly:
     def encoder_weights(self) -> Mapping[str, str]:
         """The fingerprint of the autoencoder's encoder, for the records of pictures that were made from others."""
         return dict(_fingerprints(self.base.model, ["vae_encoder"]))
+
+    def with_loras(self, loras: Sequence[AppliedLora]) -> Self:
+        """Return the same with these LoRAs in place of others; networks that they leave alone are shared."""
+        # for the copy too, which keeps what is cached
+        _ = self.weights
+        changed = copy.copy(self)
+        object.__setattr__(changed, "base", self.base.with_loras(loras))
+        object.__setattr__(changed, "loras", tuple(loras))
+        return changed
+
+    def with_tags(self, tags: Sequence[LoraTag]) -> Self:
+        """Return the same with the LoRAs that a prompt names.
+
+        Raises
+        ------
+        ConfigError, ModelError : see `LoraLibrary.with_tags`
+        """
+        if not tags or self.lora_library is None:
+            return self
+        return self.with_loras(self.lora_library.with_tags(self.loras, tags))
 
     @property
     def remarks(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from sdrt.pipeline.conditions.source import Source
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.series import without_effect
 from sdrt.printable import shown
-from sdrt.prompt import foreign_syntax
+from sdrt.prompt import foreign_syntax, without_lora_tags
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Plan
 
@@ -24,7 +24,7 @@ def call_remarks(settings: Settings, truncated: tuple[str, str], guidance: Guida
     """
     # nothing is foreign to plain text
     texts = settings.image_texts if settings.prompt_syntax == "weighted" else ()
-    weighted = dict.fromkeys(text for prompt, negative in texts for text in (negative, prompt))
+    weighted = dict.fromkeys(text for prompt, negative in texts for text in (negative, without_lora_tags(prompt)))
     remarks = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt).items()}
     cut = zip(("prompt", "negative prompt"), truncated, strict=True)
     remarks |= {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}

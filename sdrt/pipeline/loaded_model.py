@@ -1,9 +1,10 @@
 """A model with its networks and tokenizers: encode prompts and decode latents as its family describes."""
 
+import copy
 from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from sdrt.images.png import to_pil
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.families import LatentFormat, MicroConditions, family_of
+from sdrt.models.lora import ADAPTED, AppliedLora, identity_of, with_loras
 from sdrt.option_kinds import OPTION_KINDS
 from sdrt.pipeline.conditions.text import TokenizedPrompts, encode_text, groups_of_rows, text_encoder_options, tokenize
 from sdrt.pipeline.vae_tiling import takes_tiles, tiled_decode
@@ -59,6 +61,15 @@ class LoadedModel:
         except ConfigError as error:
             raise ConfigError(f"{model.path}: {error}") from None
 
+    def with_loras(self, loras: Sequence[AppliedLora]) -> Self:
+        """Return the same model with LoRAs merged, in place of those that were; networks that they leave alone are shared."""
+        # for the copy too, which keeps what is cached
+        _ = self.tokenizers
+        view = copy.copy(self)
+        view.model = with_loras(self.model, loras)
+        view.networks = self.networks.merging(view.model, {component: identity_of(loras, component) for component in ADAPTED})
+        return view
+
     # ---- what kind of model it is
 
     @property
@@ -85,12 +96,12 @@ class LoadedModel:
             folder, pad = folders[component], model.pad_tokens.get(component)
             plain = ClipTokenizer.load(folder, pad, limits=model.allowed) if folder else ClipTokenizer.clip(model.pad_tokens[component])
             self._check_vocabulary(component, plain)
-            tokenizers[component] = plain.with_embeddings(model.embedding_ids) if model.embeddings else plain
+            tokenizers[component] = plain.with_embeddings(model.embedding_ids(component)) if model.embeddings else plain
         return tokenizers
 
     def _check_vocabulary(self, component: ComponentName, tokenizer: ClipTokenizer) -> None:
         """Check that a text encoder knows the tokens around every prompt, before anything runs."""
-        learnt = sum(len(ids) for ids in self.model.embedding_ids.values()) if component == "text_encoder" else 0
+        learnt = sum(map(len, self.model.embedding_ids(component).values()))
         known = self.model.config(component)["vocab_size"] - learnt
         if max(tokenizer.bos_token_id, tokenizer.eos_token_id) >= known:
             raise ModelError(

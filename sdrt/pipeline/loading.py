@@ -24,6 +24,7 @@ from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.backend_choice import check_programs, choose_backends, options_of_backends, own_choice, record_notes
 from sdrt.pipeline.feature_extractor import FeatureExtractor
 from sdrt.pipeline.loaded_model import LoadedModel
+from sdrt.pipeline.loras import LORAS, LoraChoice, LoraLibrary
 from sdrt.pipeline.pipeline import Pipeline
 from sdrt.pipeline.safety_checker import FlaggedPictures
 from sdrt.values import (
@@ -66,6 +67,8 @@ _KINDS: Mapping[str, Kind[Any]] = {
     "numerics": NUMERICS,
     "embeddings": Nullable(Either(MappingOf(_PLACE), ListOf(Either(_PLACE, Instance(Embedding))))),
     "controlnet": Nullable(Either(_PLACE, ListOf(_PLACE))),
+    "loras": Nullable(LORAS),
+    "lora_dir": Nullable(FilePath()),
     "refiner": Nullable(_PLACE),
     "vae": Nullable(_PLACE),
     "variant": Nullable(Text(length=100, empty=False)),
@@ -89,6 +92,8 @@ def load(
     numerics: Numerics = "float32",
     *,
     embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding] = (),
+    loras: Sequence[LoraChoice] = (),
+    lora_dir: str | Path | None = None,
     controlnet: str | Path | Sequence[str | Path] = (),
     refiner: str | Path | None = None,
     vae: str | Path | None = None,
@@ -123,6 +128,11 @@ def load(
     embeddings : mapping from token to file, or sequence of files or of Embedding
         Textual inversions (safetensors), read now. In a sequence, a file's token is the name of its tensor, or the file's own name without
         the ending where that is ``emb_params``.
+    loras : sequence of files, or of (file, strength)
+        LoRAs (safetensors) to merge into the weights, of any kind that `sdrt.models.lora` knows, each at strength 1 unless it has one.
+        :meth:`Pipeline.set_loras` changes them, and a prompt adds others: ``<lora:name:0.8>``.
+    lora_dir : str or Path, optional
+        A folder in which LoRAs are found by name, in its subfolders too.
     controlnet : str or Path, or sequence of them
         Folders of ControlNets; each takes a picture in ``generate(control_image=...)``. With Core ML: the name of one in the
         model's folder, or the path of a package.
@@ -162,7 +172,7 @@ def load(
     Raises
     ------
     ConfigError : unknown backend, component or option, or an embedding that does not fit the model
-    ModelError : the folder lacks a component, or an embedding cannot be read
+    ModelError : the folder lacks a component, or an embedding or a LoRA cannot be read or is for another model
 
     >>> load("nano").model.name
     'nano'
@@ -195,10 +205,12 @@ def load(
     check_programs(opened, chosen)
     options = options_of_backends(chosen, numerics, backend_options, low_memory=reduce_memory)
     keep_loaded = not reduce_memory
-    base = LoadedModel(opened.with_embeddings(_read_embeddings(given["embeddings"] or ())), chosen, options, keep_loaded=keep_loaded)
+    with_embeddings = opened.with_embeddings(_read_embeddings(given["embeddings"] or ()))
+    base = LoadedModel(with_embeddings, chosen, options, keep_loaded=keep_loaded)
     if given["embeddings"]:
         # built now, so that a token that is already taken raises here
         _ = base.tokenizers
+    library = LoraLibrary(with_embeddings, given["lora_dir"])
     controls = given["controlnet"] or ()
     controls = [controls] if isinstance(controls, str | Path) else controls
     refining = None
@@ -230,7 +242,10 @@ def load(
         limits=limits,
         notes=record_notes(opened, options),
         assumed=own_choice(opened, backend),
+        lora_library=library,
     )
+    if chosen_loras := given["loras"]:
+        assembly = assembly.with_loras(library.choose(chosen_loras))
     assembly.remark_log.tell(assembly.remarks)
     return Pipeline(assembly)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
@@ -14,6 +15,7 @@ from sdrt.log import log
 from sdrt.models import Model
 from sdrt.option_kinds import PROMPTS
 from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.loras import LORAS, LoraChoice
 from sdrt.pipeline.options import (
     ControlNetInput,
     GenerateOptions,
@@ -76,6 +78,33 @@ class Pipeline:
     def numerics(self) -> Numerics:
         """The precision that the pipeline was loaded with."""
         return self._assembly.numerics
+
+    @property
+    def loras(self) -> tuple[tuple[Path, float], ...]:
+        """The LoRAs that are merged, each a file and its strength, as :meth:`set_loras` takes them; not those of prompts."""
+        return tuple((each.lora.file, each.strength) for each in self._assembly.loras)
+
+    def set_loras(self, loras: Sequence[LoraChoice]) -> None:
+        """Merge other LoRAs into the weights, in place of those that were.
+
+        It holds for later calls; those under way keep theirs. The weights on disk stay as they are, so that none (``[]``) draws what the
+        model drew before. Only networks that change are opened again, at their next use.
+
+        Parameters
+        ----------
+        loras : sequence of files, or of (file, strength)
+            As for :func:`sdrt.load`.
+
+        Raises
+        ------
+        ConfigError : the model is of Core ML packages, or two files have one name
+        ModelError : a file is not there, damaged, or for another model
+        """
+        choices = LORAS.check("loras", loras, "pass a list of files, or of (file, strength)")
+        assembly = self._assembly
+        if assembly.lora_library is None:
+            raise ConfigError("this pipeline takes no LoRAs; make one with sdrt.load")
+        self._assembly = assembly.with_loras(assembly.lora_library.choose(choices))
 
     # ---- drawing
 
@@ -283,7 +312,7 @@ class Pipeline:
         if on_step is not None:
             Function().check("on_step", on_step)
         options = {**old_spellings, **{name: value for name, value in locals().items() if name in GenerateOptions.__annotations__}}
-        steps = Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(options)), on_progress)
+        steps = Steps(self._resolve(prompt, negative_prompt, given_options(options)), on_progress)
         # an error of on_step releases the networks now, and not when the last traceback that holds this frame goes
         with closing(steps):
             for step in steps:
@@ -311,7 +340,7 @@ class Pipeline:
         >>> steps.seeds, steps.num_steps, [step.index for step in steps]
         ((93,), 3, [0, 1, 2])
         """
-        return Steps(self._assembly, self._resolve(prompt, negative_prompt, given_options(options)), on_progress)
+        return Steps(self._resolve(prompt, negative_prompt, given_options(options)), on_progress)
 
     def resolve(
         self, prompt: str | Sequence[str], negative_prompt: str | Sequence[str] | None = "", **options: Unpack[GenerateOptions]

@@ -22,10 +22,12 @@ from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.source import Source, read_source
 from sdrt.pipeline.conditions.text import TokenizedPrompts
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
+from sdrt.pipeline.loras import recorded, tags_of
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.scheduler_choice import beyond_config, choose_sampler, image_seq_len, lay_out, scheduler_name, scheduler_remarks
 from sdrt.pipeline.series import Series, read_series, variation_of
+from sdrt.prompt import PromptSyntax
 from sdrt.records.settings import Settings
 from sdrt.rng import canonical_name
 from sdrt.rng import from_state as stream_from_state
@@ -46,6 +48,8 @@ class Resolved:
 
     Parameters
     ----------
+    assembly : Assembly
+        The pipeline's, with the LoRAs that the prompt names.
     settings : Settings
         The record of everything that decides the pictures.
     sampler : Sampler
@@ -71,6 +75,7 @@ class Resolved:
         The call at which the refiner takes over; None if it never does.
     """
 
+    assembly: Assembly
     settings: Settings
     sampler: Sampler
     plan: Plan
@@ -114,9 +119,13 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     rng, sampler_rng = _streams(options)
     scheduler = options.get("scheduler")
     sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"), assembly.limits)
-    choices = choose_conditions(assembly, options, sampler.compat)
     series = read_series(prompt, negative_prompt, options, rng)
+    tags = tags_of(series.prompts) if _prompt_syntax(options, sampler) == "weighted" else ()
+    assembly = assembly.with_tags(tags)
+    base = assembly.base
+    choices = choose_conditions(assembly, options, sampler.compat)
     settings = _settings(assembly, series, options, sampler, (rng, sampler_rng), choices)
+    settings = replace(settings, loras=recorded(assembly.loras, tags))
     check_amounts(settings, assembly.limits)
     check_size(settings, base.latent_format.pixels)
     check_model_limits(base.model.limits, settings)
@@ -166,6 +175,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         )
     assembly.remark_log.tell(remarks)
     return Resolved(
+        assembly=assembly,
         settings=replace(settings, remarks={**settings.remarks, **remarks}),
         sampler=sampler,
         plan=plan,
@@ -206,7 +216,7 @@ def _settings(
     defaults = defaults_of(base, sampler)
     height, width = default_size(base, options)
     scheduler = options.get("scheduler")
-    # the programs that compat names know neither weights nor chunks
+    # the programs that compat names know no chunks
     as_others = sampler.compat is not None
     return Settings(
         **series.fields(),
@@ -228,7 +238,7 @@ def _settings(
         sampler_rng=choice_name(sampler_rng),
         sampler_seed=options.get("sampler_seed"),
         shared_streams=shared_states(rng=rng, sampler_rng=sampler_rng),
-        prompt_syntax=_first(options.get("prompt_syntax"), "plain" if as_others else "weighted"),
+        prompt_syntax=_prompt_syntax(options, sampler),
         long_prompts=_first(options.get("long_prompts"), "truncate" if as_others or model.limits.num_tokens else "chunk"),
         emphasis=_first(options.get("emphasis"), "original"),
         clip_skip=_first(options.get("clip_skip"), 0),
@@ -250,6 +260,11 @@ def _truncated(prompts: Sequence[Sequence[Mapping[ComponentName, TokenizedPrompt
     """Return what is cut off from the prompt and from the negative prompt: of the first image of which something is."""
     each = [list(of_image.values())[-1].truncated for of_image in prompts[0]]
     return next((texts[0] for texts in each if texts[0]), ""), next((texts[1] for texts in each if texts[1]), "")
+
+
+def _prompt_syntax(options: GenerateOptions, sampler: Sampler) -> PromptSyntax:
+    # the programs that compat names know no weights
+    return _first(options.get("prompt_syntax"), "weighted" if sampler.compat is None else "plain")
 
 
 def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:

@@ -32,8 +32,8 @@ class Steps(Iterator[Step]):
     One thread iterates; :meth:`cancel` may be called from any.
     """
 
-    def __init__(self, assembly: Assembly, resolved: Resolved, on_progress: OnProgress | None = None) -> None:
-        self._assembly = assembly
+    def __init__(self, resolved: Resolved, on_progress: OnProgress | None = None) -> None:
+        self._assembly = assembly = resolved.assembly
         self._resolved = resolved
         self._cancelled = threading.Event()
         self._report = Report(on_progress, self._cancelled)

@@ -4,12 +4,14 @@ from sdrt.prompt.chunks import Chunks, LongPrompts, chunk_prompt
 from sdrt.prompt.emphasis import Emphasis, check_emphasis, emphasise
 from sdrt.prompt.encode import encode_prompts
 from sdrt.prompt.foreign import foreign_syntax
+from sdrt.prompt.loras import LoraTag, lora_tags, without_lora_tags
 from sdrt.prompt.syntax import Piece, PromptSyntax, escape, parse
 
 __all__ = [
     "Chunks",
     "Emphasis",
     "LongPrompts",
+    "LoraTag",
     "Piece",
     "PromptSyntax",
     "check_emphasis",
@@ -18,5 +20,7 @@ __all__ = [
     "encode_prompts",
     "escape",
     "foreign_syntax",
+    "lora_tags",
     "parse",
+    "without_lora_tags",
 ]

@@ -14,7 +14,7 @@ __all__ = ["foreign_syntax"]
 
 # Each pattern runs in linear time: no repetition can match what the one before it matches.
 _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
-    "prompt extra network": (re.compile(r"<\w{1,40}:[^<>]{1,300}>"), "no network is loaded from a prompt"),
+    "prompt extra network": (re.compile(r"<\w{1,40}:[^<>]{1,300}>"), "a prompt loads LoRAs alone, and a negative prompt none"),
     "prompt composition": (
         re.compile(r"(?<=\S)\s+(?:AND|ADDBASE|ADDCOMM|ADDCOL|ADDROW)\b(?=\s*+\S)|\)\.(?:and|blend|swap)\("),
         "parts of a prompt are not composed",
@@ -34,12 +34,12 @@ def foreign_syntax(text: str) -> dict[str, str]:
     Parameters
     ----------
     text : str
-        A prompt whose ``prompt_syntax`` is "weighted": under "plain" everything is meant as text.
+        A prompt whose ``prompt_syntax`` is "weighted", without its LoRAs: under "plain" everything is meant as text.
 
     >>> foreign_syntax("a [cat] and a (dog:1.2)")
     {}
-    >>> foreign_syntax("a cat <lora:fur:0.8>")
-    {'prompt extra network': "'<lora:fur:0.8>' is read as text: no network is loaded from a prompt"}
+    >>> foreign_syntax("a cat <hypernet:fur:0.8>")
+    {'prompt extra network': "'<hypernet:fur:0.8>' is read as text: a prompt loads LoRAs alone, and a negative prompt none"}
     """
     found: dict[str, str] = {}
     for topic, (pattern, reason) in _PATTERNS.items():

@@ -12,8 +12,8 @@ A bracket that is never closed extends to the end of the prompt; a closing brack
 
 Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/prompt_parser.py::parse_prompt_attention``. Departures: ``BREAK`` inside
 brackets also starts a chunk (there it becomes a word), a malformed weight, as in ``(a:1.2.3)``, is text (there it is an error), and
-brackets nest at most 100 deep. Not supported: prompt editing (``[a:b:10]`` and ``[a|b]`` are text in square brackets), ``AND``, and
-``<lora:...>``; `sdrt.prompt.foreign_syntax` finds them.
+brackets nest at most 100 deep. Not supported: prompt editing (``[a:b:10]`` and ``[a|b]`` are text in square brackets) and ``AND``;
+`sdrt.prompt.foreign_syntax` finds them. LoRAs are taken out of a prompt before it is parsed, see `sdrt.prompt.loras`.
 """
 
 import math

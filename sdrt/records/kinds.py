@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdrt.option_kinds import NUMERICS, OPTION_KINDS
+from sdrt.records.loras import LORA_RECORDS
 from sdrt.values import Choice, Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
 
 __all__ = ["ARRAYS", "CONDITION_KINDS", "PER_IMAGE", "PICTURES", "PLAIN_OPTIONS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
@@ -104,6 +105,7 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
     "sampler_seed": Nullable(OPTION_KINDS["sampler_seed"]),
     "shared_streams": _OBJECT,
     "embeddings": _TEXTS,
+    "loras": LORA_RECORDS,
     "model": _TEXT,
     "backend": _TEXTS,
     "numerics": NUMERICS,

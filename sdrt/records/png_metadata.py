@@ -4,10 +4,14 @@ import json
 from typing import Any
 
 from sdrt.errors import ConfigError
+from sdrt.records.loras import tag_of
 from sdrt.records.settings import Settings
 from sdrt.values import Instance, Integer
 
 __all__ = ["parameters_text", "text_chunks"]
+
+# AUTOMATIC1111 leaves them out of a LoRA's name, as they part the hashes
+_NO_MARKS = str.maketrans("", "", ":,")
 
 
 def text_chunks(settings: Settings, seed: int, flagged: bool | None = None, *, index: int | None = None) -> dict[str, str]:
@@ -84,9 +88,14 @@ def parameters_text(settings: Settings, seed: int) -> str:
         pairs["Emphasis"] = "No norm"
     if used := {token: sha256[:12] for token, sha256 in settings.embeddings.items() if _mentions(settings, token)}:
         pairs["TI hashes"] = ", ".join(f"{token}: {short}" for token, short in used.items())
+    if hashes := {name: lora.data_sha256[:12] for name, lora in settings.loras.items() if lora.strength or lora.te_strength}:
+        pairs["Lora hashes"] = ", ".join(f"{name.translate(_NO_MARKS)}: {short}" for name, short in hashes.items())
     pairs["Version"] = f"sdrt {settings.version}"
     negative = f"\nNegative prompt: {settings.negative_prompt}" if settings.negative_prompt else ""
-    return f"{settings.prompt}{negative}\n" + ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items())
+    # those of the pipeline are named too, so that the text draws the picture in another tool
+    tags = [tag_of(name, lora) for name, lora in settings.loras.items() if not lora.in_prompt and (lora.strength or lora.te_strength)]
+    prompt = " ".join((settings.prompt, *filter(None, tags)))
+    return f"{prompt}{negative}\n" + ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items())
 
 
 def _checked(settings: Settings, seed: int) -> tuple[Settings, int]:

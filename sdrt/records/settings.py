@@ -11,6 +11,7 @@ from sdrt.images.inputs import Picture
 from sdrt.printable import shown
 from sdrt.records.formats import FORMAT, from_json_values, read_record, to_json_values, upgraded
 from sdrt.records.kinds import ARRAYS, CONDITION_KINDS, PER_IMAGE, PICTURES, PLAIN_OPTIONS, SETTING_KINDS, STREAM_KINDS
+from sdrt.records.loras import LoraRecord
 from sdrt.records.playback import checked_array, checked_picture, recorded_scheduler, recorded_stream
 from sdrt.rng import NoiseStream
 from sdrt.values import FilePath, read_values
@@ -84,6 +85,8 @@ class Settings:
         What became of those that it flagged.
     weights : mapping
         A fingerprint of each component's weights: :func:`sdrt.models.fingerprint.fingerprint`.
+    loras : mapping from name to LoraRecord
+        The LoRAs that were merged into the weights: those of the pipeline, and those that the prompt names.
     prompts, negative_prompts : tuple of str
         Those of each image, where the call passed a list; ``prompt`` and ``negative_prompt`` are then the first. Empty: all images share
         one.
@@ -131,6 +134,7 @@ class Settings:
     safety_checker: bool = False
     flagged_pictures: str = "black"
     weights: Mapping[str, str] = field(default_factory=dict)
+    loras: Mapping[str, LoraRecord] = field(default_factory=dict)
     prompts: tuple[str, ...] = ()
     negative_prompts: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()

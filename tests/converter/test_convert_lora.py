@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from converter.options import ConvertOptions
 from converter.source import Source, open_source
 from sdrt.models import open_model
+from sdrt.models.lora import with_loras
 from tests.factories import Form
 
 Folders = Callable[[Form], Path]
@@ -201,3 +202,34 @@ def test_tuckers_form_of_a_convolution(model_folder: Folders, tmp_path: Path) ->
     convolved = torch.conv2d(torch.conv2d(torch.conv2d(x, down), middle, padding=1), up)
     wanted = torch.conv2d(x, weight, padding=1) + STRENGTH * convolved
     assert torch.allclose(torch.conv2d(x, found, padding=1), wanted, rtol=0, atol=1e-4)
+
+
+def test_every_kind_is_merged_as_at_run_time(model_folder: Folders, tmp_path: Path) -> None:
+    """LoHa, LoKr, DoRA, IA3, full deltas and biases in one file; `tests/models/lora` compares each with its peer."""
+    folder = model_folder("sd1")
+    weights = weights_of(Source(model=open_model(folder), name="plain"), "unet")
+    (out, into), (conv_out, conv_into, *kernel) = weights[f"{MATRIX}.weight"].shape, weights[f"{CONV}.weight"].shape
+    layers: dict[str, dict[str, tuple[int, ...]]] = {
+        MATRIX: {"hada_w1_a": (out, 2), "hada_w1_b": (2, into), "hada_w2_a": (out, 2), "hada_w2_b": (2, into)},
+        CONV: {"lokr_w1": (2, 2), "lokr_w2": (conv_out // 2, conv_into // 2, *kernel), "diff_b": (conv_out,)},
+        POINT: {
+            "lora_down.weight": (2, *weights[f"{POINT}.weight"].shape[1:]),
+            "lora_up.weight": (weights[f"{POINT}.weight"].shape[0], 2, 1, 1),
+        },
+        "conv_in": {"diff": tuple(weights["conv_in.weight"].shape)},
+        "mid_block.resnets.0.norm1": {"w_norm": tuple(weights["mid_block.resnets.0.norm1.weight"].shape)},
+    }
+    tensors = {
+        f"lora_unet_{module.replace('.', '_')}.{name}": drawn(400 + k, *shape)
+        for module, factors in layers.items()
+        for k, (name, shape) in enumerate(factors.items())
+    }
+    flat = f"lora_unet_{POINT.replace('.', '_')}"
+    tensors[f"{flat}.dora_scale"] = 1 + drawn(500, weights[f"{POINT}.weight"].shape[0], 1, 1, 1).abs()
+    save_file(tensors, tmp_path / "kinds.safetensors")
+    source = source_with(folder, tmp_path / "kinds.safetensors")
+    merged = with_loras(source.model, source.loras).tensors("unet")
+    changed = {f"{module}.weight" for module in layers} | {f"{CONV}.bias"}
+    for name, value in weights_of(source, "unet").items():
+        assert value.numpy().tobytes() == merged[name].astype("float32").tobytes(), name
+        assert torch.equal(value, weights[name]) == (name not in changed), name

@@ -263,8 +263,8 @@ def test_rows_one_after_the_other_give_the_same_picture(models: Any, controlnets
 def test_one_network_in_memory_at_a_time_gives_the_same_picture(models: Any, load: Any) -> None:
     plain, small = load(models("sd1")), load(models("sd1"), reduce_memory=True, vae_tiling=False)
     assert psnr(drawn(plain, **QUICK), drawn(small, **QUICK)) >= 60
-    assert not small._assembly.base.networks._networks
-    assert plain._assembly.base.networks._networks
+    assert not small._assembly.base.networks._shelf.networks
+    assert plain._assembly.base.networks._shelf.networks
 
 
 def test_decoding_by_tiles_equals_diffusers(models: Any, load: Any) -> None:

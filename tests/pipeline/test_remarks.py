@@ -77,9 +77,9 @@ def test_what_opening_networks_found_is_in_results_and_files(
 
 def test_foreign_syntax_and_the_files_of_a_model_are_remarked_on(folder: Path) -> None:
     pipe = sdrt.load(folder, FakeBackend())
-    assert pipe.resolve("a cat <lora:fur:0.8>").remarks == {
-        "prompt extra network": "'<lora:fur:0.8>' is read as text: no network is loaded from a prompt"
-    }
+    said = "is read as text: a prompt loads LoRAs alone, and a negative prompt none"
+    assert pipe.resolve("a cat <hypernet:fur:0.8>").remarks == {"prompt extra network": f"'<hypernet:fur:0.8>' {said}"}
+    assert pipe.resolve("a cat", "<lora:fur:0.8>").remarks["prompt extra network"] == f"'<lora:fur:0.8>' {said}"
     assert pipe.resolve("a cat <lora:fur:0.8>", prompt_syntax="plain").remarks == {}
 
 

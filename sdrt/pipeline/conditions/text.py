@@ -14,7 +14,7 @@ from sdrt.guidance import Row
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName
 from sdrt.models.families import EncodedText, TextEncoder
-from sdrt.prompt import Chunks, chunk_prompt, encode_prompts
+from sdrt.prompt import Chunks, chunk_prompt, encode_prompts, without_lora_tags
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer, in_dialect
 
@@ -63,13 +63,16 @@ def tokenize(
     def chunks(text: str, tokenizer: ClipTokenizer) -> Chunks:
         return chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts, limits)  # type: ignore[arg-type]
 
+    def text_of(prompt: str) -> str:
+        return without_lora_tags(prompt) if settings.prompt_syntax == "weighted" else prompt
+
     texts = settings.image_texts
     prompts: dict[tuple[str, str], dict[ComponentName, TokenizedPrompts]] = {pair: {} for pair in texts}
     for component, own in tokenizers.items():
         tokenizer = in_dialect(own, settings.compat, first=component == "text_encoder")
         empty = chunks("", tokenizer)
         for pair, of_pair in prompts.items():
-            rows: dict[Row, Chunks] = {"negative": chunks(pair[1], tokenizer), "prompt": chunks(pair[0], tokenizer)}
+            rows: dict[Row, Chunks] = {"negative": chunks(pair[1], tokenizer), "prompt": chunks(text_of(pair[0]), tokenizer)}
             of_pair[component] = TokenizedPrompts(rows, empty)
     return tuple(prompts[pair] for pair in texts)
 

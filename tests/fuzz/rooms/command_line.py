@@ -23,6 +23,8 @@ _FILES = (
     "-o",
     "--model",
     "--embedding",
+    "--lora",
+    "--lora-dir",
     "--controlnet",
     "--refiner",
     "--vae",
@@ -74,7 +76,7 @@ def _value(draw: Draw) -> str:
 
 def _file(draw: Draw) -> str:
     kept = draw.materials
-    made = (kept.record, kept.jpeg, kept.nano, kept.embedding, kept.controlnet, kept.checkpoint, kept.package, kept.sd1 / "vae")
+    made = (kept.record, kept.jpeg, kept.nano, kept.embedding, kept.lora, kept.controlnet, kept.checkpoint, kept.package, kept.sd1 / "vae")
     names = ("missing", "missing/x.png", "x.jpg", "x.png", ".", "con.png", "~nouser/x", "file.txt", "loop", "y" * 300)
     if draw.chance(0.4):
         return str(draw.choice(made))

@@ -15,6 +15,8 @@ _LOAD: Mapping[str, Any] = {
     "backend": "numpy",
     "numerics": "float32",
     "embeddings": [],
+    "loras": [("x.safetensors", 0.5)],
+    "lora_dir": ".",
     "controlnet": [],
     "refiner": None,
     "vae": None,
@@ -34,6 +36,7 @@ _LOAD: Mapping[str, Any] = {
 _DECLARED: Mapping[str, Declared] = {
     "model": PATH,
     "numerics": one_of("float32", "float64"),
+    "lora_dir": PATH,
     "refiner": PATH,
     "vae": PATH,
     "variant": TEXT,
@@ -106,9 +109,9 @@ def openings(draw: Draw) -> str | None:
     kept = draw.materials
     places = (kept.nano, kept.sd1, kept.checkpoint, kept.controlnet, kept.core_ml, kept.embedding, kept.record, kept.sd1 / "vae", kept.lora)
     options: dict[str, Any] = {"model": draw.choice((kept.nano, kept.sd1, kept.checkpoint, *places)), "threads": 1}
-    for name in draw.some(("vae", "controlnet", "embeddings", "refiner", "tokenizer", "config"), 2):
+    for name in draw.some(("vae", "controlnet", "embeddings", "loras", "lora_dir", "refiner", "tokenizer", "config"), 2):
         place = draw.choice(places)
-        options[name] = [place] if name == "embeddings" else place
+        options[name] = [place] if name in ("embeddings", "loras") else place
     draw.note(", ".join(f"{name}={value.name if isinstance(value, Path) else value}" for name, value in options.items()))
     with sdrt.load(**options) as pipe:
         pipe.resolve("a red circle", seed=1, num_inference_steps=1)

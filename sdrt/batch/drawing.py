@@ -90,7 +90,7 @@ def draw_jobs(
     check_quality(quality, check_format(format))
     make_folder(place)
     check_folder(place)
-    finished, told = Finished(place), {entry["key"] for entry in read_manifest(place) if entry.get("error") is None and "key" in entry}
+    finished, told = Finished(place), {str(entry.get("key")) for entry in read_manifest(place) if entry.get("error") is None}
     for job in jobs:
         if isinstance(job, RowError):
             outcome = Outcome(job, "failed", error=job.error)

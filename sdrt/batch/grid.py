@@ -111,7 +111,10 @@ def parse_axis(text: str) -> Axis:
         raise ConfigError(
             f"an axis must be NAME=VALUE,VALUE,... with an option as its name, got {shown(text)}; the names are {', '.join(known)}"
         )
-    texts = [each.strip() for each in next(csv.reader([listed], skipinitialspace=True), [])]
+    try:
+        texts = [each.strip() for each in next(csv.reader([listed], skipinitialspace=True), [])]
+    except csv.Error as error:
+        raise ConfigError(f"an axis must have values with commas between them, got {shown(text)} ({error}); correct it") from None
     if not texts or (name != "negative_prompt" and "" in texts[: 1 if name == _REPLACE else None]):
         raise ConfigError(f"an axis must have values, got {shown(text)}; write {name}=VALUE,VALUE")
     if name == _REPLACE:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sdrt.errors import ImageError
+from sdrt.errors import ImageError, SdrtError
 from sdrt.host import lock_file
 from sdrt.images.saving import cannot_write
+from sdrt.json_text import parse_json
 
 __all__ = ["MANIFEST", "append_line", "read_manifest"]
 
@@ -39,12 +40,27 @@ def append_line(folder: Path, entry: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a folder's manifest; none where there is no manifest."""
+    """Return the lines of a folder's manifest; those that are whole and objects, and none where there is no manifest.
+
+    Raises
+    ------
+    ImageError : it cannot be read
+    """
     file = folder / MANIFEST
-    if not file.is_file():
-        return []
-    lines = file.read_bytes().split(b"\n")[:-1]
-    return [json.loads(line) for line in lines]
+    try:
+        lines = file.read_bytes().split(b"\n")[:-1] if file.is_file() else []
+    except OSError as error:
+        raise cannot_write(file, error) from error
+    return [entry for entry in map(_entry, lines) if entry is not None]
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = parse_json(line.decode(), MANIFEST)
+    except (SdrtError, UnicodeDecodeError):
+        # somebody wrote over it: the pictures tell what is finished
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def _lock(stream: BinaryIO) -> None:

@@ -16,6 +16,7 @@ from tests.fuzz.materials import Materials
 Generator = Callable[[Draw], str | None]
 
 ROOMS = (
+    "batch",
     "command_line",
     "core_ml",
     "conversion",

@@ -53,8 +53,12 @@ def inputs(draw: Draw) -> str | None:
 
 
 def files(draw: Draw) -> str | None:
-    """Damaged PNG and JPEG files."""
-    file = draw.copy_of(draw.choice((draw.materials.record, draw.materials.jpeg)))
+    """Damaged PNG, JPEG and WebP files, with records and without."""
+    if draw.chance(0.4):
+        file = draw.place / draw.choice(("x.jpg", "x.webp"))
+        images.save_picture(Image.fromarray(_pixels()), file, {"parameters": "a\nSteps: 20", "sdrt": "{}"})
+    else:
+        file = draw.copy_of(draw.choice((draw.materials.record, draw.materials.jpeg)))
     if draw.chance(0.9):
         damaged_file(draw, file, head=draw.choice((64, 4_096)))
     call = draw.choice((images.open_picture, images.read_text))

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from sdrt.pipeline.loading import load
     from sdrt.pipeline.loras import LoraChoice
     from sdrt.pipeline.options import (
+        ControlMode,
         ControlNetInput,
+        ControlPreprocessor,
         GenerateOptions,
         GuidanceBatching,
         MaskedContent,
@@ -56,7 +58,9 @@ __all__ = [
     "BackendOptions",
     "ClipTokenizer",
     "Compat",
+    "ControlMode",
     "ControlNetInput",
+    "ControlPreprocessor",
     "DiffusersScheduler",
     "Embedding",
     "Emphasis",
@@ -119,7 +123,9 @@ _NAMES_BY_HOME = {
     "sdrt.pipeline.loading": ("load",),
     "sdrt.pipeline.loras": ("LoraChoice",),
     "sdrt.pipeline.options": (
+        "ControlMode",
         "ControlNetInput",
+        "ControlPreprocessor",
         "GenerateOptions",
         "GuidanceBatching",
         "MaskMode",

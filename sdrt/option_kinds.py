@@ -56,9 +56,9 @@ class _Latents(Kind[Any]):
         return value
 
 
-def _one_or_each(number: Number) -> Kind[Any]:
-    """One number for all ControlNets, or one for each."""
-    return Either(number, ListOf(number, minimum=1, maximum=1_000))
+def _one_or_each(kind: Kind[Any]) -> Kind[Any]:
+    """One value for all ControlNets, or one for each."""
+    return Either(kind, ListOf(kind, minimum=1, maximum=1_000))
 
 
 _CHANNELS = ListOf(Integer(minimum=0, maximum=255), minimum=3, maximum=3)
@@ -113,6 +113,10 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "controlnet_conditioning_scale": _one_or_each(Number()),
     "control_guidance_start": _one_or_each(_FRACTION),
     "control_guidance_end": _one_or_each(_FRACTION),
+    "control_mode": _one_or_each(Choice("balanced", "prompt", "control")),
+    "guess_mode": Flag(),
+    "control_type": _one_or_each(Either(Integer(minimum=0, maximum=999), Text(length=100, empty=False))),
+    "control_preprocessor": _one_or_each(Choice("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert", "inpaint")),
     "original_size": _SIZE,
     "crops_coords_top_left": _OFFSET,
     "target_size": _SIZE,

@@ -257,8 +257,8 @@ def save_union_folder(folder: Path, seed: int = 0) -> Path:
     network = random_union(UNION, seed)
     _let_pictures_show(network)
     with torch.no_grad():
-        network.task_embedding *= 8
-        network.control_add_embedding.linear_2.weight *= 8
+        network.task_embedding *= 60
+        network.spatial_ch_projs.weight *= 20
     network.save_pretrained(folder)
     return folder
 

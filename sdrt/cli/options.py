@@ -47,6 +47,10 @@ def _how(option: Option) -> dict[str, Any]:
             return {"action": argparse.BooleanOptionalAction}
         case "choice":
             return {"metavar": f"{{{','.join(option.choices)}}}"}
+        case "choices":
+            return {"metavar": f"{{{','.join(option.choices)}}}", "action": "append"}
+        case "names":
+            return {"metavar": "NAME", "action": "append"}
         case _:
             return {"metavar": "NAME"}
 
@@ -71,9 +75,11 @@ def _value(option: Option, value: Any) -> Any:
         return fold(value, option.choices)
     if option.name in ("rng", "sampler_rng"):
         return value.lower()
-    if option.kind == "numbers":
-        # one number is for all ControlNets
-        return value[0] if len(value) == 1 else value
+    if option.kind in ("numbers", "choices", "names"):
+        # one value is for all ControlNets
+        values = [fold(each, option.choices) for each in value] if option.kind == "choices" else value
+        values = [int(each) if each.isdecimal() and len(each) < 10 else each for each in values] if option.kind == "names" else values
+        return values[0] if len(values) == 1 else values
     return tuple(value) if option.kind == "pair" else value
 
 

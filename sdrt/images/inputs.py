@@ -19,7 +19,7 @@ from sdrt.images.sizes import Resize, scaled
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["NETWORK", "Picture", "digest", "path_of", "size_of", "to_mask", "to_rgb", "to_soft_mask", "to_unit"]
+__all__ = ["NETWORK", "Picture", "digest", "path_of", "size_of", "to_mask", "to_rgb", "to_soft_mask", "to_unit", "transparency"]
 
 # How the paths of drives in a network begin.
 NETWORK = ("//", "\\\\")
@@ -100,6 +100,13 @@ def to_soft_mask(
         image = scaled(image, *of, "stretch")
     image = scaled(image, height, width, resize)
     return np.ascontiguousarray(_values(image if image.mode == "F" else image.convert("L"))[None, None])
+
+
+def transparency(name: str, picture: Picture, height: int, width: int, resize: Resize = "stretch") -> F32 | None:
+    """Return how transparent each pixel of a picture is, scaled: f32[1,1,height,width] in [0, 1]; None where all of it is opaque."""
+    image = _open(name, picture)
+    channel = None if is_wide(image) else alpha(image)
+    return None if channel is None else 1 - _values(scaled(channel, height, width, resize))[None, None]
 
 
 def digest(name: str, picture: Picture) -> str:

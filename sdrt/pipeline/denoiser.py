@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sdrt.arrays import Array, Float
+from sdrt.arrays import Float
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.guidance import Call, Row
 from sdrt.pipeline.conditions.control import BoundControlNet, Control, residuals
@@ -76,14 +76,14 @@ class Denoiser:
         self._batch = len(rows) * num_images
         self._channels = None if conditions.channels is None else self._for_each_row(conditions.channels)
         texts = [conditions.texts[k % len(conditions.texts)][row] for row in rows for k in range(num_images)]
-        kinds = [row for row in rows for _ in range(num_images)]
+        samples = [(row, image) for row in rows for image in range(num_images)]
         self._groups: list[_BoundNetworks] = []
         order: list[int] = []
         for places in _places_by_length([text["encoder_hidden_states"].shape[1] for text in texts]):
             for part in [[place] for place in places] if sequential else [places]:
                 together = {name: self._stacked(texts[place][name] for place in part) for name in texts[part[0]]}
                 own = {name: self._stacked([value] * len(part)) for name, value in conditions.unet.items()}
-                controls = self._bind_controls(controlnets, conditions.controls, [kinds[place] for place in part], together)
+                controls = self._bind_controls(controlnets, conditions.controls, [samples[place] for place in part], together)
                 self._groups.append(_BoundNetworks(_as_slice(part), unet.bind(**together, **own), controls))
                 order += part
         # where each sample's prediction stands among those of the groups; None: in the order of the samples
@@ -121,19 +121,23 @@ class Denoiser:
         return np.concatenate([row.astype(self._dtype, copy=False) for row in rows])
 
     def _bind_controls(
-        self, controlnets: Sequence[CheckedNetwork], controls: Sequence[Control], kinds: Sequence[Row], texts: Mapping[str, Float]
+        self,
+        controlnets: Sequence[CheckedNetwork],
+        controls: Sequence[Control],
+        samples: Sequence[tuple[Row, int]],
+        texts: Mapping[str, Float],
     ) -> tuple[BoundControlNet, ...]:
-        """Bind each ControlNet to the samples that it acts on; one that acts on none of them is left out."""
+        """Bind each ControlNet to those samples, by row and image, that it acts on; one that acts on none of them is left out."""
         bound = []
         for network, control in zip(controlnets, controls, strict=True):
-            acting = [place for place, row in enumerate(kinds) if control.settings.mode.acts_on(row)]
+            acting = [place for place, (row, _) in enumerate(samples) if control.settings.weights.acts_on(row)]
             if not acting:
                 continue
-            places = None if len(acting) == len(kinds) else _as_slice(acting)
+            places = None if len(acting) == len(samples) else _as_slice(acting)
             known = {name: value for name, value in texts.items() if name in network.signature.input_names()}
             chosen = known if places is None else {name: value[places] for name, value in known.items()}
-            cond: Array = np.repeat(control.picture.astype(self._dtype, copy=False), len(acting), axis=0)
-            bound.append(BoundControlNet(network.bind(**chosen, controlnet_cond=cond), control.settings, places))
+            own = control.inputs([samples[place][1] for place in acting], self._dtype)
+            bound.append(BoundControlNet(network.bind(**chosen, **own), control.settings, places))
         return tuple(bound)
 
 

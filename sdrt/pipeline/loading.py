@@ -19,6 +19,7 @@ from sdrt.models import (
     open_model,
     read_embedding,
 )
+from sdrt.models.components.controlnets import check_fit
 from sdrt.option_kinds import NUMERICS
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.backend_choice import check_programs, choose_backends, options_of_backends, own_choice, record_notes
@@ -256,13 +257,8 @@ def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickl
 
         return find_controlnet(name, model)
     controlnet = open_component(name, "controlnet", variant=variant, pickled=pickled, limits=limits, mmap=mmap)
-    # both read the same texts
-    own, wanted = controlnet.config("controlnet")["cross_attention_dim"], model.config("unet")["cross_attention_dim"]
-    if own != wanted:
-        raise ConfigError(
-            f"{controlnet.path}: a ControlNet's cross_attention_dim must be that of its model, {wanted}, got {own}; "
-            "pass a ControlNet of the same family"
-        )
+    channels = model.config("vae_decoder")["latent_channels"]
+    check_fit(controlnet.config("controlnet"), model.config("unet"), channels, controlnet.path)
     return controlnet
 
 

@@ -9,7 +9,20 @@ from typing import Literal, TypeAlias
 __all__ = ["OPTIONS", "Kind", "Option"]
 
 Kind: TypeAlias = Literal[
-    "integer", "integers", "number", "numbers", "name", "choice", "switch", "pair", "picture", "pictures", "array", "group"
+    "integer",
+    "integers",
+    "number",
+    "numbers",
+    "name",
+    "names",
+    "choice",
+    "choices",
+    "switch",
+    "pair",
+    "picture",
+    "pictures",
+    "array",
+    "group",
 ]
 
 
@@ -22,9 +35,9 @@ class Option:
     name : str
         The keyword.
     kind : Kind
-        How a value is written on the command line. ``integers`` are one, or several with
-        commas between them; the flags of ``numbers`` and ``pictures`` may be repeated; a ``switch`` has a second
-        flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it has one of its own.
+        How a value is written on the command line. ``integers`` are one, or several with commas between them; the flags of ``numbers``,
+        ``choices``, ``names`` and ``pictures`` may be repeated; a ``switch`` has a second flag that begins with ``--no-``; an ``array`` is
+        a file; a ``group`` has no flag, because each option in it has one of its own.
     flags : tuple of str
     help : str
         For ``sdrt generate --help``: the effect, and the default in parentheses.
@@ -248,6 +261,36 @@ _ROWS = (
         _CONTROL,
         "fraction of the run at which they stop; one number, or one for each (default: 1)",
         record="conditions.control_guidance_end",
+    ),
+    _option(
+        "control_mode",
+        "choices",
+        _CONTROL,
+        "what leads where prompt and picture disagree; one for all, or the flag again for each (default: balanced)",
+        record="conditions.control_mode",
+        choices=("balanced", "prompt", "control"),
+    ),
+    _option(
+        "guess_mode",
+        "switch",
+        _CONTROL,
+        "let ControlNets act on the prediction with the prompt alone, as diffusers does (default: no)",
+        record="conditions.guess_mode",
+    ),
+    _option(
+        "control_type",
+        "names",
+        _CONTROL,
+        "what a picture shows, for a union ControlNet: openpose, depth, scribble, canny, normal, segment, tile, repaint, or its number",
+        record="conditions.control_type",
+    ),
+    _option(
+        "control_preprocessor",
+        "choices",
+        _CONTROL,
+        "what to make of a picture first; one for all, or the flag again for each (default: none)",
+        record="conditions.control_preprocessor",
+        choices=("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert", "inpaint"),
     ),
     Option(name="sizes", kind="group", flags=(), help="", record="", section=_XL),
     _option(

@@ -20,7 +20,9 @@ from sdrt.schedulers import Compat, DiffusersScheduler, Sampler
 from sdrt.values import read_values
 
 __all__ = [
+    "ControlMode",
     "ControlNetInput",
+    "ControlPreprocessor",
     "GenerateOptions",
     "GuidanceBatching",
     "MaskMode",
@@ -54,11 +56,13 @@ NoiseSource: TypeAlias = str | NoiseStream | Mapping[str, Any]
 GuidanceBatching: TypeAlias = Literal["batched", "sequential"]
 MaskMode: TypeAlias = Literal["binary", "soft", "strength"]
 MaskedContent: TypeAlias = Literal["original", "fill", "noise"]
+ControlMode: TypeAlias = Literal["balanced", "prompt", "control"]
+ControlPreprocessor: TypeAlias = Literal["none", "canny", "soft_edges", "scribble", "tile", "grey", "invert", "inpaint"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlNetInput:
-    """Group the picture that one ControlNet follows with its strength: one value of ``control_image`` replaces four options.
+    """Group the picture that one ControlNet follows with its options: one value of ``control_image`` replaces seven options.
 
     Parameters
     ----------
@@ -67,12 +71,21 @@ class ControlNetInput:
         Strength of the ControlNet.
     guidance_start, guidance_end : float, 0 <= start < end <= 1
         The fractions of the run between which it acts.
+    mode : ControlMode
+        What leads: both alike, the prompt, or the ControlNet.
+    type : str or int, optional
+        What the picture shows, for a union ControlNet.
+    preprocessor : ControlPreprocessor
+        What to make of the picture first.
     """
 
     image: Picture
     conditioning_scale: float = 1.0
     guidance_start: float = 0.0
     guidance_end: float = 1.0
+    mode: ControlMode = "balanced"
+    type: str | int | None = None
+    preprocessor: ControlPreprocessor = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +148,10 @@ class GenerateOptions(TypedDict, total=False):
     controlnet_conditioning_scale: float | Sequence[float] | None
     control_guidance_start: float | Sequence[float] | None
     control_guidance_end: float | Sequence[float] | None
+    control_mode: ControlMode | Sequence[ControlMode] | None
+    guess_mode: bool | None
+    control_type: str | int | Sequence[str | int] | None
+    control_preprocessor: ControlPreprocessor | Sequence[ControlPreprocessor] | None
     sizes: SDXLSizes | None
     original_size: tuple[int, int] | None
     crops_coords_top_left: tuple[int, int] | None
@@ -215,14 +232,18 @@ def _sizes_of(sizes: SDXLSizes | None) -> dict[str, Any]:
 
 
 def _controls_of(pictures: Any) -> dict[str, Any]:
-    """Split ControlNet inputs into the four plain options; empty if ``pictures`` holds plain pictures alone."""
+    """Split ControlNet inputs into the seven plain options; empty if ``pictures`` holds plain pictures alone."""
     each = list(pictures) if isinstance(pictures, list | tuple) else [pictures]
     if not any(isinstance(one, ControlNetInput) for one in each):
         return {}
     inputs = [one if isinstance(one, ControlNetInput) else ControlNetInput(image=one) for one in each]
+    types = {"control_type": ["none" if one.type is None else one.type for one in inputs]}
     return {
         "control_image": [one.image for one in inputs],
         "controlnet_conditioning_scale": [one.conditioning_scale for one in inputs],
         "control_guidance_start": [one.guidance_start for one in inputs],
         "control_guidance_end": [one.guidance_end for one in inputs],
+        "control_mode": [one.mode for one in inputs],
+        "control_preprocessor": [one.preprocessor for one in inputs],
+        **(types if any(one.type is not None for one in inputs) else {}),
     }

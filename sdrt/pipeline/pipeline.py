@@ -17,7 +17,9 @@ from sdrt.option_kinds import PROMPTS
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.loras import LORAS, LoraChoice
 from sdrt.pipeline.options import (
+    ControlMode,
     ControlNetInput,
+    ControlPreprocessor,
     GenerateOptions,
     GuidanceBatching,
     MaskedContent,
@@ -152,6 +154,10 @@ class Pipeline:
         controlnet_conditioning_scale: float | Sequence[float] | None = None,
         control_guidance_start: float | Sequence[float] | None = None,
         control_guidance_end: float | Sequence[float] | None = None,
+        control_mode: ControlMode | Sequence[ControlMode] | None = None,
+        guess_mode: bool | None = None,
+        control_type: str | int | Sequence[str | int] | None = None,
+        control_preprocessor: ControlPreprocessor | Sequence[ControlPreprocessor] | None = None,
         sizes: SDXLSizes | None = None,
         original_size: tuple[int, int] | None = None,
         crops_coords_top_left: tuple[int, int] | None = None,
@@ -268,13 +274,29 @@ class Pipeline:
             Put the pixels where the mask is black back at the end, byte for byte; where it is grey, the picture and what was drawn are
             mixed in its proportion. False leaves all pixels as the VAE makes them. None: True, but not with ``compat="diffusers"``.
         control_image : Picture or ControlNetInput, or a sequence of them, optional
-            One picture for each ControlNet of the pipeline. A :class:`sdrt.ControlNetInput` also holds the three options below.
+            One picture for each ControlNet of the pipeline; a union ControlNet that is alone takes several. A
+            :class:`sdrt.ControlNetInput` also holds the options below but ``guess_mode``. None: with
+            ``control_preprocessor="inpaint"``, ``image``.
         controlnet_conditioning_scale : float or sequence of float, optional
             Strength of the ControlNets: one number for all, or one for each. None: 1.
         control_guidance_start : float or sequence of float, optional
             Fraction of the run at which ControlNets start to act. None: 0.
         control_guidance_end : float or sequence of float, optional
             Fraction of the run at which ControlNets stop to act. None: 1.
+        control_mode : "balanced", "prompt" or "control", or a sequence of them, optional
+            What leads where prompt and ControlNet disagree, as sd-webui-controlnet has it. "prompt" weakens the ControlNet towards the
+            surface of the U-Net, where details are decided; "control" does so too, and lets the ControlNet act on the prediction with the
+            prompt alone, which guidance then strengthens. None: "balanced".
+        guess_mode : bool, optional
+            Let the ControlNets act on the prediction with the prompt alone, weakened towards the surface of the U-Net, as diffusers does.
+            Try a guidance_scale of 3 to 5, and no prompt. None: False.
+        control_type : str, int, or sequence of them, optional
+            For a union ControlNet: what each picture shows, as "openpose", "depth", "scribble", "canny", "normal", "segment", and, for
+            unions of eight sorts, "tile" or "repaint"; or its number.
+        control_preprocessor : str or sequence of str, optional
+            What to make of each picture first, at the size of the run: "canny" edges, "soft_edges", "scribble", "tile" (fewer details),
+            "grey", "invert" (for dark lines on white), or "inpaint", which marks the transparent pixels and those under ``mask_image``.
+            None, or "none": nothing. The functions of :mod:`sdrt.images` do the same.
         sizes : SDXLSizes, optional
             SDXL: the five options below in one object.
         original_size : (height, width), optional

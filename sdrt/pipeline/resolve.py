@@ -10,7 +10,6 @@ from sdrt._version import __version__
 from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
 from sdrt.guidance import Guidance, choose_guidance
-from sdrt.images.inputs import to_unit
 from sdrt.log import log
 from sdrt.models import ComponentName
 from sdrt.models.families import MicroConditions
@@ -19,6 +18,7 @@ from sdrt.pipeline.call_checks import check_amounts, check_latents, check_model_
 from sdrt.pipeline.call_remarks import call_remarks, source_remarks
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
+from sdrt.pipeline.conditions.control_pictures import read_controls
 from sdrt.pipeline.conditions.source import Source, read_source
 from sdrt.pipeline.conditions.text import TokenizedPrompts
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
@@ -195,10 +195,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         sizes=choices.sizes_of(height, width),
         source=source,
         latents=latents,
-        controls=tuple(
-            Control(to_unit("control_image", image, height, width), control)
-            for image, control in zip(choices.control_images, choices.control_settings, strict=True)
-        ),
+        controls=read_controls(choices.controls, height, width, source),
         refiner_begins=refiner_begins,
     )
 

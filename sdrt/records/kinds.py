@@ -122,7 +122,15 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
 }
 
 _DIGEST, _PATH = _Digest(), Nullable(Text(empty=False))
-_CONTROLS = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
+_CONTROLS = (
+    "controlnet_conditioning_scale",
+    "control_guidance_start",
+    "control_guidance_end",
+    "control_mode",
+    "guess_mode",
+    "control_type",
+    "control_preprocessor",
+)
 _SIZES = ("original_size", "crops_coords_top_left", "target_size", "aesthetic_score", "negative_aesthetic_score", "refiner_start")
 
 _SOURCES = (

@@ -14,14 +14,16 @@ from sdrt.arrays import Array, Numerics
 from sdrt.backends import BackendOptions, Network, registry
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.models import open_component
-from tests.factories import UNETS, normal, save_union_folder
+from tests.factories import UNETS, normal, random_union
 
 BOUNDS: dict[str, float] = {"float32": 1e-4, "float64": 1e-9}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_union_folder(tmp_path_factory.mktemp("union") / "controlnet")
+    place = tmp_path_factory.mktemp("union") / "controlnet"
+    random_union().save_pretrained(place)
+    return place
 
 
 @pytest.fixture(params=[("numpy", "float32"), ("numpy", "float64"), ("torch", "float32")], ids="-".join)
@@ -95,6 +97,8 @@ def test_every_input_moves_its_own_row_alone(opened: tuple[Network, Numerics]) -
         changed = x.copy()
         if name == "control_type":
             changed[1] = [1, 5]
+        elif name == "timestep":
+            changed[1] = 300
         else:
             changed[1] += (0.5 * normal(3, *x.shape[1:])).astype(x.dtype)
         after = network(**inputs | {name: changed})

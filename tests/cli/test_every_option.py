@@ -15,7 +15,7 @@ from sdrt.arrays import array_digest
 from sdrt.cli import main
 from sdrt.images.inputs import digest
 from sdrt.pipeline.option_table import OPTIONS
-from tests.factories import save_controlnet_folder, save_pipeline_folder, save_refiner_folder
+from tests.factories import save_controlnet_folder, save_pipeline_folder, save_refiner_folder, save_union_folder
 from tests.fake_backend import FakeBackend
 from tests.pictures import psnr
 
@@ -83,6 +83,12 @@ CASES = {
     "controlnet_conditioning_scale": control("--controlnet-scale", "0.1", recorded=[0.1]),
     "control_guidance_start": control("--control-guidance-start", "0.5", recorded=[0.5]),
     "control_guidance_end": control("--control-guidance-end", "0.4", recorded=[0.4]),
+    "control_mode": control("--control-mode", "prompt", recorded=["prompt"]),
+    "guess_mode": control("--guess-mode", recorded=True),
+    "control_preprocessor": control("--control-preprocessor", "canny", recorded=["canny"]),
+    "control_type": Case(
+        ["--control-type", "canny"], [3], beside=["--control-image", "{one}"], plain=["--control-type", "depth"], model="united"
+    ),
     "original_size": Case(["--original-size", "256", "512"], [256, 512], model="sdxl"),
     "crops_coords_top_left": Case(["--crops-coords-top-left", "300", "500"], [300, 500], model="sdxl"),
     "target_size": Case(["--target-size", "512", "256"], [512, 256], model="sdxl"),
@@ -130,6 +136,8 @@ def model_flags(root: Path) -> Callable[[str], list[str]]:
         match model:
             case "controlled":
                 return [*flags("sd1"), "--controlnet", str(save_controlnet_folder(root / "controlnet"))]
+            case "united":
+                return [*flags("sdxl"), "--controlnet", str(save_union_folder(root / "union"))]
             case "refined":
                 return [*flags("sdxl"), "--refiner", str(save_refiner_folder(root / "refiner"))]
             case "sd1" | "sdxl" | "inpaint":

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sdrt.errors import ImageError
 from sdrt.images import open_picture
-from sdrt.images.inputs import digest, to_mask, to_unit
+from sdrt.images.inputs import digest, to_mask, to_unit, transparency
 from sdrt.images.sizes import RESIZES, Resize
 
 
@@ -175,3 +175,19 @@ def test_a_file_that_is_cut_off_is_one_line_where_its_pixels_are_read(tmp_path: 
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:3000])
     with Image.open(tmp_path / "cut.png") as picture, pytest.raises(ImageError, match=r"^image cannot be read \(image file is truncated"):
         to_unit("image", picture, 8, 8)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "RGBa", "P"])
+def test_how_transparent_a_picture_is(mode: str) -> None:
+    opaque = noise("RGB")
+    assert transparency("picture", opaque, 8, 12) is None
+    holed = opaque.convert("RGBA")
+    channel = np.full((8, 12), 255, np.uint8)
+    channel[:, 6:] = 0
+    holed.putalpha(Image.fromarray(channel))
+    clear = transparency("picture", holed.convert(mode), 8, 12)
+    assert clear is not None
+    np.testing.assert_array_equal(clear[0, 0], 1 - channel / np.float32(255))
+    doubled = transparency("picture", holed.convert(mode), 16, 24)
+    assert doubled is not None
+    np.testing.assert_array_equal(doubled[0, 0] >= 0.5, np.repeat(np.repeat(channel == 0, 2, axis=0), 2, axis=1))

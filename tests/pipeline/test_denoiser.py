@@ -10,7 +10,7 @@ from sdrt.arrays import Array, Signature, TensorSpec
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.guidance import Call, Row
 from sdrt.pipeline.conditions.control import Control, ControlSettings
-from sdrt.pipeline.conditions.control_mode import BALANCED, GUESS, control_mode
+from sdrt.pipeline.conditions.control_weights import BALANCED, GUESS, control_weights
 from sdrt.pipeline.denoiser import Conditions, Denoiser
 from tests.factories import normal
 
@@ -143,8 +143,8 @@ def test_a_controlnet_that_heeds_the_prompt_sees_its_rows_alone(rows: tuple[Row,
     """Beside one that acts on all rows: residuals of both add up there, and the other rows get those of one."""
     network, notes = unet()
     both, alone = controlnet(), controlnet()
-    modes = (BALANCED, control_mode("control", guess=False, pools=False))
-    controls = [Control(normal(2, 1, 3, 48, 32), ControlSettings(mode=mode)) for mode in modes]
+    both_weights = (BALANCED, control_weights("control", guess=False, pools=False))
+    controls = [Control(normal(2, 1, 3, 48, 32), ControlSettings(weights=weights)) for weights in both_weights]
     ask(network, Conditions([TEXTS], controls=controls), rows, sequential, controlnets=[both[0], alone[0]])
     assert sum(len(note["sample"]) for note in both[1]) == 3 * len(rows)
     assert sum(len(note["sample"]) for note in alone[1]) == 3
@@ -156,6 +156,6 @@ def test_a_controlnet_that_heeds_the_prompt_sees_its_rows_alone(rows: tuple[Row,
 def test_a_row_that_no_controlnet_acts_on_goes_without_residuals_if_it_goes_alone() -> None:
     network, notes = unet()
     net, _ = controlnet()
-    control = Control(normal(2, 1, 3, 48, 32), ControlSettings(mode=GUESS))
+    control = Control(normal(2, 1, 3, 48, 32), ControlSettings(weights=GUESS))
     ask(network, Conditions([TEXTS], controls=[control]), ("negative", "prompt"), sequential=True, controlnets=[net])
     assert ["additional_residual_0" in note for note in notes] == [False] * 3 + [True] * 3

@@ -234,7 +234,7 @@ def test_two_controlnets_add_up_as_in_diffusers(models: Any, controlnets: Any, l
     assert psnr(drawn(pipe, **settings), want) >= 60
     with pytest.raises(ConfigError, match="control_image must be a picture for each ControlNet, got 1; this pipeline takes 2"):
         drawn(pipe, **(settings | {"control_image": picture(3)}))
-    with pytest.raises(ConfigError, match="controlnet_conditioning_scale must be one number, or one for each of 2 ControlNets, got 3"):
+    with pytest.raises(ConfigError, match="controlnet_conditioning_scale must be one value, or one for each of 2 ControlNets, got 3"):
         drawn(pipe, **(settings | {"controlnet_conditioning_scale": [1, 2, 3]}))
 
 

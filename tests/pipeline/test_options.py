@@ -81,7 +81,7 @@ def test_the_table_has_a_row_for_each_option_and_no_flag_twice() -> None:
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.choices])
 def test_the_choices_are_those_of_the_type(name: str) -> None:
     written = annotations_of(Path(inspect.getfile(GenerateOptions)), "GenerateOptions")[name]
-    alias = getattr(sdrt, written.removesuffix(" | None"))
+    alias = getattr(sdrt, written.partition(" | ")[0])
     literal = next((arm for arm in get_args(alias) if get_args(arm)), alias)
     assert get_args(literal) == OPTIONS[name].choices
 
@@ -136,7 +136,7 @@ def test_sizes_in_one_object_are_the_five_options() -> None:
     assert plain_options({"sizes": sizes, "seed": 1}) == {"original_size": (512, 768), "aesthetic_score": 7.0, "seed": 1}
 
 
-def test_a_controlnet_in_one_object_is_the_four_options() -> None:
+def test_a_controlnet_in_one_object_is_the_seven_options() -> None:
     one, two = np.zeros((8, 8), np.uint8), np.ones((8, 8), np.uint8)
     mixed = plain_options({"control_image": [sdrt.ControlNetInput(image=one, conditioning_scale=0.5, guidance_end=0.6), two]})
     assert mixed == {
@@ -144,6 +144,8 @@ def test_a_controlnet_in_one_object_is_the_four_options() -> None:
         "controlnet_conditioning_scale": (0.5, 1.0),
         "control_guidance_start": (0.0, 0.0),
         "control_guidance_end": (0.6, 1.0),
+        "control_mode": ("balanced", "balanced"),
+        "control_preprocessor": ("none", "none"),
     }
     alone = plain_options({"control_image": sdrt.ControlNetInput(image=one)})
     assert alone["control_image"] == [one]

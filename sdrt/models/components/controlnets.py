@@ -6,12 +6,14 @@ from typing import Any
 from sdrt.arrays import Signature, TensorSpec
 from sdrt.errors import ConfigError
 from sdrt.limits import Limits
-from sdrt.models.components.denoisers import LEVELS, ROOTS, SHARED, common_inputs, complete_denoiser, residual_specs
+from sdrt.models.components.denoisers import LEVELS, ROOTS, SHARED, common_inputs, complete_denoiser, residual_specs, residual_widths
 from sdrt.models.components.keys import COUNT, FLAG, NAME, Key, list_for_levels
 from sdrt.models.components.record import Component
+from sdrt.models.components.text_time import has_text_time
+from sdrt.printable import shown
 from sdrt.values import Integer
 
-__all__ = ["CONTROLNET", "CONTROL_TYPES", "is_union"]
+__all__ = ["CONTROLNET", "CONTROL_TYPES", "check_fit", "is_union"]
 
 # Of ControlNetModel in diffusers 0.42.1.
 _KEYS: Mapping[str, Key] = {
@@ -53,6 +55,38 @@ CONTROL_TYPES: tuple[tuple[str, ...], ...] = (
 def is_union(config: Mapping[str, Any]) -> bool:
     """Return whether a complete configuration of a ControlNet is a union's."""
     return "num_control_type" in config
+
+
+def check_fit(controlnet: Mapping[str, Any], unet: Mapping[str, Any], latent_channels: int, where: object) -> None:
+    """Check that a ControlNet can guide a U-Net: it reads the same texts and latents, and its residuals have the places that they go to.
+
+    Parameters
+    ----------
+    controlnet, unet : mapping
+        Complete configurations.
+    latent_channels : int
+    where : path or str
+        The ControlNet's place, for messages.
+
+    Raises
+    ------
+    ConfigError : it cannot
+    """
+    wanted: dict[str, tuple[Any, Any]] = {
+        "cross_attention_dim": (unet["cross_attention_dim"], controlnet["cross_attention_dim"]),
+        "in_channels": (latent_channels, controlnet["in_channels"]),
+    }
+    keys: tuple[str, ...] = ()
+    if residual_widths(unet) != residual_widths(controlnet):
+        keys = ("block_out_channels", "layers_per_block")
+    if has_text_time(controlnet):
+        keys += ("addition_embed_type", "projection_class_embeddings_input_dim", "addition_time_embed_dim")
+    for name, (own, found) in (wanted | {key: (unet[key], controlnet[key]) for key in keys}).items():
+        if own != found:
+            raise ConfigError(
+                f"{where}: a ControlNet's {name} must be that of its model, {shown(own)}, got {shown(found)}; "
+                "pass a ControlNet of the same family"
+            )
 
 
 def _complete(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 
 from sdrt.arrays import Float, array_digest
 from sdrt.errors import ConfigError
-from sdrt.images.inputs import Picture, digest, path_of
+from sdrt.images.inputs import path_of
 from sdrt.models.families import MicroConditions
 from sdrt.models.families.stable_diffusion_xl_refiner import STABLE_DIFFUSION_XL_REFINER
 from sdrt.pipeline.assembly import Assembly
-from sdrt.pipeline.conditions.control import ControlSettings, resolve_control_settings
-from sdrt.pipeline.conditions.source_choice import SourceChoice, choose_source, one_or_each, pictures_of
+from sdrt.pipeline.conditions.control_choice import CONTROL_OPTIONS, ControlChoice, choose_controls, pictures_given, record_controls
+from sdrt.pipeline.conditions.source_choice import SourceChoice, choose_source, one_or_each
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.schedulers import Compat
 
@@ -19,7 +19,6 @@ __all__ = ["ConditionChoices", "choose_conditions"]
 
 _DEFAULT_REFINER_START = 0.8
 
-_CONTROL_OPTIONS = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
 _SIZE_OPTIONS = ("original_size", "crops_coords_top_left", "target_size")
 _SCORE_OPTIONS = ("aesthetic_score", "negative_aesthetic_score")
 
@@ -33,9 +32,8 @@ class ConditionChoices:
     source : SourceChoice or None
     latents : float[n,C,h,w] or None
         The caller's noise for the start.
-    control_images : tuple of Picture
-    control_settings : tuple of ControlSettings
-        One for each picture.
+    controls : tuple of ControlChoice
+        One for each ControlNet.
     sizes : mapping
         The fields of `MicroConditions` that the caller set.
     refiner_start : float or None
@@ -46,8 +44,7 @@ class ConditionChoices:
 
     source: SourceChoice | None
     latents: Float | None
-    control_images: tuple[Picture, ...]
-    control_settings: tuple[ControlSettings, ...]
+    controls: tuple[ControlChoice, ...]
     sizes: Mapping[str, Any]
     refiner_start: float | None
     record_paths: bool
@@ -61,7 +58,8 @@ class ConditionChoices:
             for name, pictures in (("image", images), ("mask_image", masks))
             if pictures
         }
-        return paths | ({"control_image": [path_of(picture) for picture in self.control_images]} if self.control_images else {})
+        control_images = pictures_given(self.controls)
+        return paths | ({"control_image": [path_of(picture) for picture in control_images]} if control_images else {})
 
     def sizes_of(self, height: int, width: int) -> MicroConditions:
         """Return SDXL's micro-conditions of a picture of this size."""
@@ -72,11 +70,7 @@ class ConditionChoices:
         values: dict[str, Any] = {} if self.source is None else self.source.record()
         if self.latents is not None:
             values["latents"] = one_or_each([array_digest(each) for each in self.latents])
-        if self.control_images:
-            values["control_image"] = [digest("control_image", picture) for picture in self.control_images]
-            values["controlnet_conditioning_scale"] = [each.conditioning_scale for each in self.control_settings]
-            values["control_guidance_start"] = [each.guidance_start for each in self.control_settings]
-            values["control_guidance_end"] = [each.guidance_end for each in self.control_settings]
+        values |= record_controls(self.controls)
         if self.record_paths:
             values["record_paths"] = self.paths
         values |= {name: list(value) if isinstance(value, tuple) else value for name, value in self.sizes.items()}
@@ -90,34 +84,21 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Comp
     ------
     ConfigError : an option does not fit this pipeline, is missing, or is out of range
     """
-    base, count, refines = assembly.base, len(assembly.controlnets), assembly.refiner is not None
+    base, refines = assembly.base, assembly.refiner is not None
     _refuse(options, _SIZE_OPTIONS, "SDXL", fits=base.family.takes_sizes)
     refiner = "a pipeline with a refiner, sdrt.load(..., refiner=folder)"
     _refuse(options, _SCORE_OPTIONS, refiner, fits=refines or base.family is STABLE_DIFFUSION_XL_REFINER)
     _refuse(options, ("refiner_start",), refiner, fits=refines)
-    _refuse(options, _CONTROL_OPTIONS, "a pipeline with a ControlNet, sdrt.load(..., controlnet=folder)", fits=bool(count))
+    controlled = "a pipeline with a ControlNet, sdrt.load(..., controlnet=folder)"
+    _refuse(options, CONTROL_OPTIONS, controlled, fits=bool(assembly.controlnets))
     return ConditionChoices(
         source=choose_source(base, options, compat),
         latents=options.get("latents"),
-        control_images=_control_images(options.get("control_image"), count),
-        control_settings=resolve_control_settings(
-            count,
-            options.get("controlnet_conditioning_scale"),
-            options.get("control_guidance_start"),
-            options.get("control_guidance_end"),
-        ),
+        controls=choose_controls(assembly.controlnets, options),
         sizes={name: options[name] for name in (*_SIZE_OPTIONS, *_SCORE_OPTIONS) if name in options},  # type: ignore[literal-required]
         refiner_start=options.get("refiner_start", _DEFAULT_REFINER_START) if refines else None,
         record_paths=options.get("record_paths", False),
     )
-
-
-def _control_images(value: Any, count: int) -> tuple[Picture, ...]:
-    pictures = pictures_of(value)
-    if len(pictures) != count:
-        has = f"takes {count}" if count else "has no ControlNet: sdrt.load(..., controlnet=folder) gives it one"
-        raise ConfigError(f"control_image must be a picture for each ControlNet, got {len(pictures)}; this pipeline {has}")
-    return pictures
 
 
 def _refuse(options: GenerateOptions, names: Sequence[str], whose: str, *, fits: bool) -> None:

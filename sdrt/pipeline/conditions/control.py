@@ -10,11 +10,10 @@ import numpy as np
 
 from sdrt.arrays import F32, Array, Float
 from sdrt.backends.pool import CheckedNetwork
-from sdrt.errors import ConfigError
 from sdrt.guidance import Call
-from sdrt.pipeline.conditions.control_mode import BALANCED, ControlMode
+from sdrt.pipeline.conditions.control_weights import BALANCED, ControlWeights
 
-__all__ = ["BoundControlNet", "Control", "ControlSettings", "residuals", "resolve_control_settings"]
+__all__ = ["BoundControlNet", "Control", "ControlSettings", "residuals"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class ControlSettings:
     """The strength of one ControlNet, the part of the run in which it acts, and the rows and depths at which it does."""
 
     conditioning_scale: float = 1.0
-    mode: ControlMode = BALANCED
+    weights: ControlWeights = BALANCED
     guidance_start: float = 0.0  # fraction of the run at which it begins to act
     guidance_end: float = 1.0  # fraction at which it stops
 
@@ -34,10 +33,33 @@ class ControlSettings:
 
 @dataclass(frozen=True, eq=False)
 class Control:
-    """The picture of one ControlNet, f32[1,3,H,W] in [0, 1], and its settings."""
+    """What one ControlNet follows, and how.
+
+    Parameters
+    ----------
+    picture : f32[1 or n,3,H,W] in [0, 1], and -1 where a picture is in-painted
+        For all images of the call, or for each; for a union of k pictures f32[1 or n,k,3,H,W].
+    settings : ControlSettings
+    sorts : tuple of k int
+        What the pictures of a union show; empty for another ControlNet.
+    scales : tuple of k float
+        How a union weighs its pictures.
+    """
 
     picture: F32
     settings: ControlSettings
+    sorts: tuple[int, ...] = ()
+    scales: tuple[float, ...] = ()
+
+    def inputs(self, images: Sequence[int], dtype: np.dtype[np.floating]) -> dict[str, Array]:
+        """Return the ControlNet's own inputs for a batch of these images of the call."""
+        chosen = {"controlnet_cond": self.picture[[image % len(self.picture) for image in images]].astype(dtype, copy=False)}
+        if not self.sorts:
+            return chosen
+        return chosen | {
+            "control_type": np.tile(np.array(self.sorts, np.int32), (len(images), 1)),
+            "control_scale": np.tile(np.array(self.scales, dtype), (len(images), 1)),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +80,7 @@ def residuals(controlnets: Sequence[BoundControlNet], call: Call, **inputs: Arra
         places, scale = controlnet.places, controlnet.settings.conditioning_scale
         outputs = controlnet.network(**(inputs if places is None else {name: value[places] for name, value in inputs.items()}))
         names = controlnet.network.signature.output_names()
-        for name, weight in zip(names, controlnet.settings.mode.weights(len(names)), strict=True):
+        for name, weight in zip(names, controlnet.settings.weights.by_depth(len(names)), strict=True):
             scaled: Float = outputs[name] * (scale * weight)
             if places is not None:
                 scaled = _at(places, scaled, len(inputs["sample"]))
@@ -71,34 +93,3 @@ def _at(places: slice | list[int], values: Float, count: int) -> Float:
     spread = np.zeros((count, *values.shape[1:]), values.dtype)
     spread[places] = values
     return spread
-
-
-def resolve_control_settings(
-    count: int, scale: float | Sequence[float] | None, start: float | Sequence[float] | None, end: float | Sequence[float] | None
-) -> tuple[ControlSettings, ...]:
-    """Return the settings of ``count`` ControlNets; each option is one number for all, or one for each.
-
-    Raises
-    ------
-    ConfigError : the wrong number of values, or a part of the run that ends before it starts
-    """
-    columns = [
-        _each("controlnet_conditioning_scale", scale, 1.0, count),
-        _each("control_guidance_start", start, 0.0, count),
-        _each("control_guidance_end", end, 1.0, count),
-    ]
-    for first, last in zip(columns[1], columns[2], strict=True):
-        if first >= last:
-            raise ConfigError(f"control_guidance_start and _end must rise within [0, 1], got {first} to {last}; 0 and 1 are the whole run")
-    return tuple(ControlSettings(conditioning_scale=s, guidance_start=a, guidance_end=b) for s, a, b in zip(*columns, strict=True))
-
-
-def _each(name: str, value: float | Sequence[float] | None, default: float, count: int) -> list[float]:
-    if value is None:
-        return [default] * count
-    values = [float(number) for number in value] if isinstance(value, Sequence) else [float(value)] * count
-    if len(values) != count:
-        raise ConfigError(
-            f"{name} must be one number, or one for each of {count} ControlNets, got {len(values)}; leave some out, or add the others"
-        )
-    return values

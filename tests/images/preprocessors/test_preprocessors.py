@@ -10,7 +10,8 @@ from PIL import Image
 from sdrt import images
 from sdrt.errors import ConfigError, ImageError
 from sdrt.images.inputs import to_unit
-from sdrt.images.preprocessors import preprocess
+from sdrt.images.preprocessors import PREPROCESSORS, preprocess
+from sdrt.option_kinds import OPTION_KINDS
 
 PUBLIC: dict[str, Callable[..., Image.Image]] = {
     name: getattr(images, name) for name in ("canny", "soft_edges", "scribble", "tile", "grey", "invert")
@@ -50,6 +51,13 @@ def test_what_is_no_picture_is_refused(name: str) -> None:
     arguments: tuple[Any, ...] = ("cat.png", "mask.png") if name == "with_hole" else ("cat.png",)
     with pytest.raises(ImageError, match="picture must be a PIL image"):
         getattr(images, name)(*arguments)
+
+
+def test_the_options_choices_are_the_pre_processors() -> None:
+    for name in PREPROCESSORS:
+        assert OPTION_KINDS["control_preprocessor"].check("control_preprocessor", name) == name
+    with pytest.raises(ConfigError, match=" or ".join(map(repr, PREPROCESSORS))):
+        OPTION_KINDS["control_preprocessor"].check("control_preprocessor", "hed")
 
 
 @pytest.mark.parametrize("contrast", [10, 60, 150])

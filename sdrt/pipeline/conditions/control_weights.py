@@ -8,22 +8,22 @@ from dataclasses import dataclass, replace
 
 from sdrt.guidance import Row
 
-__all__ = ["BALANCED", "CONTROL_MODES", "GUESS", "ControlMode", "control_mode"]
+__all__ = ["BALANCED", "CONTROL_MODES", "GUESS", "ControlWeights", "control_weights"]
 
 
 @dataclass(frozen=True)
-class ControlMode:
+class ControlWeights:
     """The weight of each residual for each kind of row.
 
     Parameters
     ----------
-    weights : callable
+    by_depth : callable
         From the number of residuals to their weights, from the first convolution down to the middle.
     rows : frozenset of Row, or None
         The kinds of rows that a ControlNet acts on; None: all.
     """
 
-    weights: Callable[[int], tuple[float, ...]]
+    by_depth: Callable[[int], tuple[float, ...]]
     rows: frozenset[Row] | None = None
 
     def acts_on(self, row: Row) -> bool:
@@ -55,22 +55,22 @@ def _logarithmic(count: int) -> tuple[float, ...]:
 
 _PROMPT_ALONE: frozenset[Row] = frozenset({"prompt"})
 
-BALANCED = ControlMode(_even)
-CONTROL_MODES = {"balanced": BALANCED, "prompt": ControlMode(_soft), "control": ControlMode(_soft, _PROMPT_ALONE)}
-GUESS = ControlMode(_logarithmic, _PROMPT_ALONE)
+BALANCED = ControlWeights(_even)
+CONTROL_MODES = {"balanced": BALANCED, "prompt": ControlWeights(_soft), "control": ControlWeights(_soft, _PROMPT_ALONE)}
+GUESS = ControlWeights(_logarithmic, _PROMPT_ALONE)
 
 
-def control_mode(name: str, *, guess: bool, pools: bool) -> ControlMode:
+def control_weights(mode: str, *, guess: bool, pools: bool) -> ControlWeights:
     """Return how the residuals of one ControlNet are weighed.
 
     Parameters
     ----------
-    name : "balanced", "prompt" or "control"
+    mode : "balanced", "prompt" or "control"
     guess : bool
         diffusers' ``guess_mode``, which takes the place of "balanced".
     pools : bool
         Whether the ControlNet's residuals are means over the picture (``global_pool_conditions``): it acts on rows with the prompt alone,
         and ``guess`` weighs its residuals evenly. diffusers asks the first of several ControlNets for all; each is asked for itself here.
     """
-    mode = (ControlMode(_even) if pools else GUESS) if guess else CONTROL_MODES[name]
-    return replace(mode, rows=_PROMPT_ALONE) if pools else mode
+    weights = (BALANCED if pools else GUESS) if guess else CONTROL_MODES[mode]
+    return replace(weights, rows=_PROMPT_ALONE) if pools else weights

@@ -12,7 +12,7 @@ import sdrt
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.option_kinds import OPTION_KINDS
 from sdrt.pipeline.option_table import OPTIONS
-from sdrt.values import Choice
+from sdrt.values import Choice, Either
 from tests.fake_backend import FakeBackend
 
 NAMES = list(sdrt.GenerateOptions.__annotations__)
@@ -31,7 +31,8 @@ class Hostile:
 def test_each_option_has_a_kind_and_choices_are_declared_once() -> None:
     assert set(OPTION_KINDS) == set(NAMES) - {"sizes"}
     for name, kind in OPTION_KINDS.items():
-        assert OPTIONS[name].choices == (kind.choices if isinstance(kind, Choice) else ())
+        one = kind.kinds[0] if isinstance(kind, Either) else kind
+        assert OPTIONS[name].choices == (one.choices if isinstance(one, Choice) else ())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sdrt.errors import ImageError
 from sdrt.images.inputs import Picture, to_rgb
 from sdrt.images.masks import blur as blurred
 from sdrt.limits import DEFAULT_LIMITS, Limits
-from sdrt.values import Choice, Integer, Number, read_values
+from sdrt.values import Choice, Instance, Integer, Number, read_values
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,12 +21,16 @@ BorderFill: TypeAlias = Literal["spread", "mirror"]
 # (top, bottom), (left, right) in pixels.
 Borders: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
+# The most that far borders are blurred, as a standard deviation in pixels; no detail is left then.
+_WIDEST = 256
+
 _SIDE = Integer(minimum=0, maximum=2**20)
 _KINDS = {
     **dict.fromkeys(("left", "top", "right", "bottom"), _SIDE),
     "blur": Number(minimum=0, maximum=1_000),
     "fill": Choice(*get_args(BorderFill)),
     "multiple": Integer(minimum=1, maximum=1_024),
+    "limits": Instance(Limits),
 }
 
 
@@ -110,7 +114,7 @@ def _spread(picture: "Image", borders: Borders) -> "Image":
     canvas = _padded(picture, borders, "edge")
     distance = _distance(picture.height, picture.width, borders)
     deviation = 1
-    while deviation < distance.max():
+    while deviation <= min(float(distance.max()), _WIDEST):
         soften = ImageFilter.GaussianBlur(deviation)
         layer = _padded(picture.filter(soften), borders, "edge").filter(soften)
         # in full from twice the deviation on

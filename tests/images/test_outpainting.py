@@ -114,6 +114,7 @@ def test_pictures_of_every_mode_become_rgb() -> None:
         ({"left": -8}, "left must be a whole number from 0 to 1048576, got -8"),
         ({"left": 8, "blur": float("nan")}, "blur must be a finite number from 0 to 1000, got nan"),
         ({"left": 8, "fill": "noise"}, "fill must be 'spread' or 'mirror', got 'noise'"),
+        ({"left": 8, "limits": 9}, "limits must be an object of the class Limits, got 9"),
         ({"left": 8, "multiple": 0}, "multiple must be a whole number from 1 to 1024, got 0"),
         ({"left": 1_000_000, "top": 1_000_000}, "the pixels of the new picture must be at most 67108864, got 10000"),
     ],

@@ -8,10 +8,12 @@ from PIL import Image
 
 from sdrt import images
 from sdrt.errors import SdrtError
-from sdrt.images.inputs import digest, to_mask, to_unit
+from sdrt.images.inputs import digest, to_mask, to_soft_mask, to_unit
+from sdrt.images.sizes import RESIZES
+from sdrt.option_kinds import COLOUR
 from tests.fuzz.damage import damaged_file
 from tests.fuzz.drawing import Draw
-from tests.fuzz.values import any_value, ascii_of, has_nan
+from tests.fuzz.values import any_value, ascii_of, has_nan, near
 
 _MODES = ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "LA", "PA", "I;16", "RGBX")
 
@@ -50,6 +52,32 @@ def inputs(draw: Draw) -> str | None:
     if found.shape[2:] != (16, 24) or has_nan(found) or found.min() < 0 or found.max() > 1:
         return f"a picture of {found.shape}, {found.min()} to {found.max()}"
     return None
+
+
+_BORDERS: dict[str, Any] = {"left": 8, "top": 0, "right": 9, "bottom": 1, "blur": 2.0, "fill": "mirror", "multiple": 8, "limits": None}
+
+
+def borders(draw: Draw) -> str | None:
+    """Pictures that are enlarged, with options of other kinds or nearly right."""
+    options = {name: good for name, good in _BORDERS.items() if draw.chance(0.5) and name != "limits"}
+    for name in draw.some(list(_BORDERS), 2):
+        options[name] = near(draw, _BORDERS[name]) if draw.chance(0.5) else any_value(draw)
+        draw.note(f"{name} = {ascii_of(options[name])}")
+    canvas, mask = images.outpaint(picture(draw), **options)
+    return None if canvas.size == mask.size and (canvas.mode, mask.mode) == ("RGB", "L") else f"{canvas} and {mask}"
+
+
+def scaling(draw: Draw) -> str | None:
+    """Pictures and masks that are cut, filled up or seen before a colour."""
+    resize: Any = draw.choice((*RESIZES, *RESIZES, any_value(draw)))
+    height, width = draw.choice((8, 64, 300)), draw.choice((8, 64, 300))
+    draw.note(f"{ascii_of(resize)}, {height}x{width}")
+    given: Any = picture(draw)
+    if draw.chance(0.5):
+        found = to_unit("image", given, height, width, resize, COLOUR.check("background", draw.choice(("navy", "#123", any_value(draw)))))
+    else:
+        found = to_soft_mask("mask_image", given, height, width, resize, draw.choice((None, (5, 40), (64, 48))))
+    return None if found.shape[2:] == (height, width) and not has_nan(found) and 0 <= found.min() <= found.max() <= 1 else f"{found.shape}"
 
 
 def files(draw: Draw) -> str | None:
@@ -103,4 +131,10 @@ def outputs(draw: Draw) -> str | None:
     return None
 
 
-GENERATORS = {"pictures-in": inputs, "picture-files": files, "pictures-out": outputs}
+GENERATORS = {
+    "pictures-in": inputs,
+    "picture-scaling": scaling,
+    "picture-borders": borders,
+    "picture-files": files,
+    "pictures-out": outputs,
+}

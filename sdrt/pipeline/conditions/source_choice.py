@@ -99,7 +99,7 @@ def choose_source(model: LoadedModel, options: GenerateOptions, compat: Compat) 
     ------
     ConfigError : an option lacks another that it needs, or does not fit the model
     """
-    images, masks = pictures_of(options.get("image")), pictures_of(options.get("mask_image"))
+    images, masks = _some("image", options.get("image")), _some("mask_image", options.get("mask_image"))
     latents = options.get("image_latents")
     if images and latents is not None:
         raise ConfigError("image and image_latents must not both be set, got both; leave one of them out")
@@ -142,6 +142,12 @@ def choose_source(model: LoadedModel, options: GenerateOptions, compat: Compat) 
 def pictures_of(value: Picture | Sequence[Picture] | None) -> tuple[Picture, ...]:
     """Return one picture, or some, as a tuple."""
     return () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)  # type: ignore[return-value]
+
+
+def _some(name: str, value: Picture | Sequence[Picture] | None) -> tuple[Picture, ...]:
+    if (pictures := pictures_of(value)) or value is None:
+        return pictures
+    raise ConfigError(f"{name} must be a picture or a list of them, got an empty list; leave it out")
 
 
 def one_or_each(values: list[T]) -> T | list[T]:

@@ -311,6 +311,20 @@ def test_what_cannot_be_is_said_at_once(tree: TREE, sources: Callable[[Form], Pa
             pipe.generate(PROMPT, clip_skip=1, **QUICK)
 
 
+def test_loras_are_refused_with_the_way_to_convert_them(tree: TREE, tmp_path: Path) -> None:
+    """Before their file is looked at, and before anything runs."""
+    (tmp_path / "fur.safetensors").write_text("not a LoRA")
+    folder = tree("sd1", SD1)
+    refused = r"holds Core ML packages, whose weights are fixed, and cannot take .*fur\.safetensors; convert its source model with --lora"
+    with sdrt.load(folder, backend="coreml", lora_dir=tmp_path) as pipe:
+        for ask in (lambda: pipe.set_loras(["fur"]), lambda: pipe.generate("a <lora:fur:0.5>")):
+            with pytest.raises(ConfigError, match=refused):
+                ask()
+        pipe.set_loras([])
+    with pytest.raises(ConfigError, match=refused):
+        sdrt.load(folder, loras=[tmp_path / "fur.safetensors"])
+
+
 def test_packages_that_are_missing_or_of_another_model_are_named(tree: TREE, packages: TREE) -> None:
     folder = tree("sd1", SD1)
     for role in ("vae_decoder", "text_encoder"):

@@ -107,8 +107,7 @@ def _merged(name: str, layers: Sequence[_Layer], stored: Array) -> Array:
     for lora, strength, delta in layers:
         with np.errstate(over="ignore", invalid="ignore"):
             change = delta(weight)
-            change = change * weight.dtype.type(strength) if strength != 1 else change
-            weight = weight + change
+            weight += change if strength == 1 else change * weight.dtype.type(strength)
         if not np.isfinite(weight).all():
             raise WeightsError(
                 f"{lora.file}: must leave {name} finite, got values beyond the range of {weight.dtype} at strength {strength:g}; "

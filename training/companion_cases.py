@@ -60,13 +60,18 @@ def _edges(source: EdgeSource, placement: Placement, rng: np.random.Generator) -
     return np.round(draw_edges(placement, pen) * 255.0).astype(np.uint8)
 
 
-def edge_cases(count: int, seed: int) -> list[EdgeCase]:
-    """Sample cases for the ControlNet: half of the prompts name no shape, a fifth of the pictures has two objects."""
+def edge_cases(count: int, seed: int, *, bare_pairs: bool = False) -> list[EdgeCase]:
+    """Sample cases for the ControlNet.
+
+    A fifth of the pictures has two objects, whose shapes the prompt names; of the other prompts, half name colours alone. `bare_pairs` are
+    two objects each, and the prompts name colours alone, which does not say which object has which.
+    """
     rng = np.random.default_rng(seed)
     cases = []
     for index in range(count):
-        scene = sample_unplaced(rng, pairs=float(index % 5 == 4), unseen=True)
-        placement, names_shape = scatter(scene, rng), index % 2 == 0
+        pair = bare_pairs or index % 5 == 4
+        scene = sample_unplaced(rng, pairs=float(pair), unseen=True)
+        placement, names_shape = scatter(scene, rng), not bare_pairs and (pair or index % 2 == 0)
         prompt = (unplaced_caption if names_shape else shapeless_caption)(scene, rng)
         source = EDGE_SOURCES[index % 3]
         cases.append(EdgeCase(source, names_shape, prompt, _edges(source, placement, rng), scene, placement))

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from training.evaluate import held_out_scenes
 from training.judge import Picture, Verdict
 from training.judge_companions import HoleVerdict, OutlineVerdict, judge_edges, judge_hole, judge_outlined
 
-_SHOWN = 40  # cases on a sheet
 _COLUMNS = 10
+_COLOURS = 255  # of a sheet's palette, which keeps the file small
 
 
 def _percent(flags: Sequence[bool]) -> float:
@@ -50,10 +51,10 @@ def summary(verdicts: Sequence[Verdict | HoleVerdict | OutlineVerdict], groups: 
 
 def _sheet(columns: list[list[Picture]], to: Path) -> None:
     """Write a sheet: each case is a column of pictures."""
-    cells = [np.vstack(column) for column in columns[:_SHOWN]]
+    cells = [np.vstack(column) for column in columns]
     rows = [np.hstack(cells[start : start + _COLUMNS]) for start in range(0, len(cells) - len(cells) % _COLUMNS, _COLUMNS)]
     to.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(to)
+    Image.fromarray(np.vstack(rows)).quantize(_COLOURS, dither=Image.Dither.NONE).save(to)
 
 
 def _failures(verdicts: Sequence[Any], groups: Sequence[str], prompts: Sequence[str]) -> list[dict[str, Any]]:
@@ -64,13 +65,17 @@ def _failures(verdicts: Sequence[Any], groups: Sequence[str], prompts: Sequence[
     ]
 
 
-def _evaluate_edges(drawers: Drawers, count: int, seed: int, sheets: Path | None) -> dict[str, Any]:
-    cases: list[EdgeCase] = edge_cases(count, seed)
+def _evaluate_edges(drawers: Drawers, count: int, seed: int, sheets: Path | None, *, bare_pairs: bool = False) -> dict[str, Any]:
+    cases: list[EdgeCase] = edge_cases(count, seed, bare_pairs=bare_pairs)
     pictures = drawers.edges([(case.prompt, case.edges, seed + number) for number, case in enumerate(cases)])
     verdicts = [judge_edges(picture, case) for picture, case in zip(pictures, cases, strict=True)]
-    groups = [f"{case.source}, {'shape named' if case.names_shape else 'colours alone'}" for case in cases]
+    named = {True: "shape named", False: "colours alone"}
+    groups = [f"{len(case.scene.items)} of {case.source}, {named[case.names_shape]}" for case in cases]
     if sheets:
-        _sheet([[np.repeat(c.edges[..., None], 3, 2), p] for c, p in zip(cases, pictures, strict=True)], sheets / "edges.png")
+        _sheet(
+            [[np.repeat(c.edges[..., None], 3, 2), p] for c, p in zip(cases, pictures, strict=True)],
+            sheets / ("bare_pairs.png" if bare_pairs else "edges.png"),
+        )
     return {**summary(verdicts, groups), "failures": _failures(verdicts, groups, [case.prompt for case in cases])}
 
 
@@ -103,6 +108,7 @@ def _evaluate_outlines(drawers: Drawers, count: int, seed: int, sheets: Path | N
 
 _PARTS: Mapping[str, Callable[[Drawers, int, int, Path | None], dict[str, Any]]] = {
     "edges": _evaluate_edges,
+    "bare_pairs": partial(_evaluate_edges, bare_pairs=True),
     "holes": _evaluate_holes,
     "outlines": _evaluate_outlines,
 }
@@ -113,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, required=True, help="folder that holds nano and its companions")
     for part in _PARTS:
-        parser.add_argument(f"--{part}", type=int, default=0, help="cases")
+        parser.add_argument(f"--{part.replace('_', '-')}", type=int, default=0, help="cases")
     parser.add_argument("--runtime", choices=sorted(DRAWERS), default="diffusers")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=3.0)

@@ -25,7 +25,7 @@ from training.team import Team
 
 _BATCH = 32
 _CHANNELS = 9
-_KEPT = 1.5  # factor on the weight of cells outside the hole: guidance would enlarge every error there
+_KEPT = 2.0  # factor on the weight of cells outside the hole: guidance would enlarge every error there
 
 
 def widened(model: Path) -> UNet2DConditionModel:

@@ -23,7 +23,7 @@ from training.stage import for_model
 from training.team import Team
 from training.train_controlnet import load_unet
 
-RANK = 4
+RANK = 8
 _BATCH = 32
 
 

@@ -14,7 +14,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     lists: dict[str, tuple[Callable[[], Iterable[Sequence[str]]], str]] = {
         "backends": (_backends, "list the backends, and why one is not available here"),
         "schedulers": (_schedulers, "list the schedulers"),
-        "models": (_models, "list the embedded models"),
+        "models": (_models, "list the embedded models, ControlNets and LoRAs"),
     }
     for name, (rows, text) in lists.items():
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -40,10 +40,11 @@ def _schedulers() -> Iterable[Sequence[str]]:
 def _models() -> Iterable[Sequence[str]]:
     from sdrt import models
 
-    yield ("name", "size", "steps", "guidance", "about")
-    for name in models.embedded():
-        own = models.open_model(name).defaults
-        yield (name, f"{own['width']}x{own['height']}", str(own["num_inference_steps"]), f"{own['guidance_scale']:g}", own["description"])
+    yield ("name", "kind", "weights", "size", "steps", "guidance", "about")
+    for each in models.EMBEDDED.values():
+        own = models.open_model(each.base or each.name).defaults
+        drawn = (f"{own['width']}x{own['height']}", str(own["num_inference_steps"]), f"{own['guidance_scale']:g}")
+        yield (each.name, each.kind, f"{each.weight_bytes / 1e6:.1f} MB", *drawn, each.description)
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -18,6 +18,7 @@ from sdrt.models.component_folder import ComponentFolder
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, Component, ComponentName
 from sdrt.models.coreml.layout import find_layout, is_package
+from sdrt.models.embedded import EMBEDDED, EmbeddedKind, EmbeddedModel, embedded, path
 from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
 from sdrt.models.misplaced import check_is_model_folder, check_is_no_archive
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPONENTS",
+    "EMBEDDED",
     "Component",
     "ComponentFile",
     "ComponentFolder",
@@ -40,6 +42,8 @@ __all__ = [
     "ComponentTensors",
     "CoreMLControlNet",
     "CoreMLFolder",
+    "EmbeddedKind",
+    "EmbeddedModel",
     "Embedding",
     "Model",
     "ModelFolder",
@@ -72,26 +76,6 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.
 
 
 __getattr__ = late_names(__name__, _LATE)
-
-
-def embedded() -> tuple[str, ...]:
-    """Names of the models that ship with sdrt."""
-    return ("nano",)
-
-
-def path(name: str) -> Path:
-    """Return the folder of an embedded model, in diffusers' layout.
-
-    Raises
-    ------
-    ConfigError : no embedded model has this name
-
-    >>> path("nano").name
-    'nano'
-    """
-    if not isinstance(name, str) or name not in embedded():
-        raise ConfigError(f"name must be that of an embedded model ({', '.join(embedded())}), got {shown(name)}; choose one of those")
-    return Path(__file__).parent / name
 
 
 def is_folder_of_packages(model: StoredModel) -> "TypeGuard[CoreMLFolder]":
@@ -144,6 +128,12 @@ def open_model(
     _check_pickled(pickled)
     _VARIANT.check("variant", variant)
     place, name = _local("model", model, variant, pickled, cache_dir)
+    if isinstance(model, str) and (known := EMBEDDED.get(model)):
+        known.check_is_model()
+        if known.base is not None:
+            # its own U-Net, over the other components of its base
+            base = ModelFolder(EMBEDDED[known.base].path, name, variant=variant, pickled=pickled, allowed=limits, mmap=mmap)
+            return base.with_override(ComponentFolder(place / "unet", name, pickled=pickled, allowed=limits, mmap=mmap))
     if is_package(place):
         raise ModelError(f"{place}: is one Core ML package, and a model has several; pass the folder that holds them")
     if (layout := find_layout(place)) is not None:
@@ -235,7 +225,7 @@ def _local(what: str, model: object, variant: str | None, pickled: Pickled, cach
     if isinstance(model, str) and (address := _ADDRESS.match(model)):
         instead = f"the repository's name, {address[1]!r}" if address[1] else "the file's path"
         raise ConfigError(f"{what} must be a path or a repository's name, got {shown(model)}; fetch it first, or pass {instead}")
-    if isinstance(model, str) and model in embedded():
+    if isinstance(model, str) and model in EMBEDDED:
         return path(model), model
     place = user_path(what, model)
     if hub.means_repository(model):

@@ -8,6 +8,8 @@ from sdrt.errors import ConfigError
 from sdrt.files import is_file
 from sdrt.forking import ForkLock
 from sdrt.models import StoredModel, is_folder_of_packages
+from sdrt.models.embedded import is_embedded_lora
+from sdrt.models.embedded import path as embedded_path
 from sdrt.models.lora import AppliedLora, Lora, find_lora, open_lora
 from sdrt.printable import shown
 from sdrt.prompt import LoraTag, lora_tags
@@ -60,7 +62,7 @@ class LoraLibrary:
         Parameters
         ----------
         choices : iterable of (file, strength)
-            A file that is not there is looked up in the folder.
+            A file that is not there is an embedded LoRA's name, or is looked up in the folder.
 
         Raises
         ------
@@ -69,8 +71,7 @@ class LoraLibrary:
         """
         chosen: dict[str, AppliedLora] = {}
         for file, strength in choices:
-            found = file if self._folder is None or is_file(file) else find_lora(self._folder, file.as_posix())
-            applied = AppliedLora(self.open(found), strength)
+            applied = AppliedLora(self.open(self._file(file)), strength)
             if (first := chosen.setdefault(applied.lora.name, applied)) is not applied:
                 raise ConfigError(
                     f"LoRAs must have different names, got {first.lora.file} and {applied.lora.file}; leave one out, or rename its file"
@@ -116,7 +117,16 @@ class LoraLibrary:
                 self._opened[key] = lora
             return self._opened[key]
 
+    def _file(self, file: Path) -> Path:
+        if is_file(file):
+            return file
+        if is_embedded_lora(file.as_posix()):
+            return embedded_path(file.as_posix())
+        return file if self._folder is None else find_lora(self._folder, file.as_posix())
+
     def _find(self, name: str) -> Path:
+        if is_embedded_lora(name):
+            return embedded_path(name)
         if self._folder is None:
             raise ConfigError(
                 f"the prompt names the LoRA {shown(name)}, which is not loaded; pass the folder that holds its file as lora_dir, "

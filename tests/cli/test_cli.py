@@ -1,6 +1,7 @@
 """The command line as a user meets it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -203,7 +204,10 @@ def test_the_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedulers"]) == 0
     assert "DPMSolverMultistepScheduler" in capsys.readouterr().out
     assert main(["models"]) == 0
-    assert "nano  128x128  20" in capsys.readouterr().out
+    _, *rows = (re.split(r" {2,}", line) for line in capsys.readouterr().out.splitlines())
+    kinds = {"nano": "model", "nano-inpaint": "in-painting model", "nano-edges": "ControlNet", "nano-outline": "LoRA"}
+    assert {row[0]: row[1] for row in rows} == kinds
+    assert all(row[3:6] == ["128x128", "20", "3"] for row in rows)
 
 
 def test_version_and_module(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-__all__ = ["NEGATIVE", "PROMPT", "QUICK", "mask", "open_peer", "peer_picture", "picture"]
+__all__ = ["NEGATIVE", "PROMPT", "mask", "open_peer", "peer_picture", "picture"]
 
 PROMPT, NEGATIVE = "a red circle on a blue background", "a blurry circle"
-QUICK: dict[str, Any] = {"num_inference_steps": 5, "guidance_scale": 5.0, "height": 64, "width": 48}
 
 
 def picture(seed: int, width: int = 48, height: int = 64) -> Image.Image:

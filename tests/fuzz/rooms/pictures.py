@@ -95,6 +95,17 @@ def files(draw: Draw) -> str | None:
     return None if isinstance(found, Image.Image | dict) else f"a {type(found).__name__}"
 
 
+def preprocessors(draw: Draw) -> str | None:
+    """What makes of a picture what a ControlNet follows: as large as the picture."""
+    call = draw.choice(("canny", "soft_edges", "scribble", "tile", "grey", "invert", "with_hole"))
+    draw.note(call)
+    subject = picture(draw)
+    more = [picture(draw)] if call == "with_hole" else [any_value(draw)] if call in ("canny", "tile") and draw.chance(0.5) else []
+    drawn: Any = getattr(images, call)(subject, *more)
+    size = subject.size if isinstance(subject, Image.Image) else subject.shape[1::-1]
+    return None if drawn.size == size else f"{drawn.size} of {size}"
+
+
 def outputs(draw: Draw) -> str | None:
     """What turns floats into pictures and writes them."""
     call = draw.choice(("to_bytes", "to_pil", "grid", "save_png", "save_new_png", "picture_name", "open_picture", "read_text"))
@@ -137,4 +148,5 @@ GENERATORS = {
     "picture-borders": borders,
     "picture-files": files,
     "pictures-out": outputs,
+    "preprocessors": preprocessors,
 }

@@ -373,3 +373,56 @@ def test_inspect_shows_what_a_package_holds(packages: TREE, capsys: pytest.Captu
     assert found["size_bytes"] > 1000
     assert main(["inspect", str(path.parent / "none.mlpackage")]) == 2
     assert "no such model" in capsys.readouterr().err
+
+
+# ---- jobs that start from a picture
+
+HOLE = Image.fromarray(np.pad(np.full((32, 32), 255, np.uint8), 16))
+
+
+def colours(seed: int, side: int = 64) -> Image.Image:
+    small = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    return Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST)
+
+
+@pytest.mark.parametrize("job", [{}, {"mask_image": HOLE, "paste": False}, {"mask_image": HOLE, "mask_mode": "strength", "strength": 1.0}])
+def test_pictures_are_changed_as_their_source_changes_them(tree: TREE, sources: Callable[[Form], Path], job: dict[str, Any]) -> None:
+    """Image to image, and in-painting with 4 channels."""
+    given = {"image": colours(1), "strength": 0.75, "scheduler": "euler a", **job}
+    found = picture(sdrt.load(tree("sd1", SD1), backend="coreml"), **given)
+    assert psnr(found, picture(sdrt.load(sources("sd1")), **given)) > 55
+    assert psnr(found, picture(sdrt.load(sources("sd1")), **{**given, "image": colours(2)})) < 40
+
+
+def test_in_painting_from_a_share_of_the_noise(tree: TREE, sources: Callable[[Form], Path]) -> None:
+    given = {"image": colours(1), "mask_image": HOLE, "strength": 0.5, "paste": False}
+    found = picture(sdrt.load(tree("inpaint", SD1), backend="coreml"), **given)
+    assert psnr(found, picture(sdrt.load(sources("inpaint")), **given)) > 55
+    assert psnr(found, picture(sdrt.load(sources("inpaint")), **{**given, "strength": 1.0})) < 40
+
+
+def test_a_controlnet_leads_pictures_that_are_changed(tree: TREE, sources: Callable[[Form], Path], controlnet: tuple[Path, Path]) -> None:
+    folder = tree("sd1", ("text_encoder", "control_unet", "vae_decoder", "vae_encoder"))
+    given = {"image": colours(1), "control_image": checks(), "strength": 0.75}
+    for job in ({}, {"mask_image": HOLE, "paste": False}):
+        found = picture(sdrt.load(folder, backend="coreml", controlnet=controlnet[1]), **given, **job)
+        # residuals go in as float16
+        assert psnr(found, picture(sdrt.load(sources("sd1"), controlnet=controlnet[0]), **given, **job)) > 50
+        assert psnr(found, picture(sdrt.load(sources("sd1")), **{**given, "control_image": None}, **job)) < 40
+
+
+def test_jobs_that_packages_have_no_input_for_are_refused(tree: TREE, sources: Callable[[Form], Path]) -> None:
+    without = tree("sd1", ("text_encoder", "unet", "vae_decoder"))
+    with sdrt.load(without, backend="coreml") as pipe:
+        with pytest.raises(ConfigError, match=r"image must be left out for .*, which has no vae_encoder, got 1; pass image_latents, or"):
+            pipe.generate(PROMPT, image=colours(1), **QUICK)
+        assert not pipe._assembly.base.networks._networks
+        # latents need no encoder
+        latents = np.random.default_rng(1).standard_normal((1, 4, 8, 8)).astype(np.float32)
+        found = picture(pipe, image_latents=latents, strength=0.5)
+    assert psnr(found, picture(sdrt.load(sources("sd1")), image_latents=latents, strength=0.5)) > 55
+    with sdrt.load(tree("sd1", SD1, out=without.parent / "whole"), backend="coreml") as pipe:
+        with pytest.raises(ConfigError, match=r"height x width must be 64x64 for this model's packages, got 96x96; take one of those"):
+            pipe.generate(PROMPT, image=colours(1, 96), height=96, width=96, **QUICK)
+        # a picture of another size is scaled to theirs
+        assert pipe.resolve(PROMPT, image=colours(1, 96), **QUICK).height == 64

@@ -145,7 +145,7 @@ def shapeless_caption(scene: Scene, rng: np.random.Generator) -> str:
 
     >>> scene = Scene((Item("triangle", "red"),), "blue")
     >>> shapeless_caption(scene, np.random.default_rng(0))
-    'a red shape on a blue background'
+    'red thing on a blue background'
     """
     colours = [_colour(rng, item.colour) for item in scene.items]
     silent = scene.background == DEFAULT_BACKGROUND and rng.random() < 0.4

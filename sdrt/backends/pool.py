@@ -186,7 +186,8 @@ class NetworkPool:
             yield network
         finally:
             with shelf.lock:
-                shelf.users[key] -= 1
+                # and forget names without users: there is one for each choice of LoRAs
+                shelf.users -= Counter([key])
                 kept = self.keep_loaded and shelf.last_merged.get(component) == key[2]
                 idle = None if kept or shelf.users[key] else shelf.networks.pop(key, None)
             if idle is not None:

@@ -2,6 +2,7 @@
 
 from sdrt.guidance import Guidance
 from sdrt.pipeline.conditions.source import Source
+from sdrt.pipeline.conditions.source_choice import PADDING
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.series import without_effect
 from sdrt.printable import shown
@@ -45,9 +46,24 @@ def source_remarks(options: GenerateOptions, source: Source | None, pixels: int)
     if source is None:
         passed = [name for name in ("image", "image_latents") if options.get(name) is not None]
         return {f"ignored {name}": "Apple's package draws from noise alone at strength 1" for name in passed}
+    remarks = {f"ignored {name}": reason for name, reason in _unread_of(source, options).items()}
     if source.soft_masks and not all(mask.any() for mask in source.latent_mask(pixels)):
-        return {"empty mask": f"nothing is redrawn where mask_image leaves no cell of {pixels} x {pixels} pixels white"}
-    return {}
+        remarks["empty mask"] = f"nothing is redrawn where mask_image leaves no cell of {pixels} x {pixels} pixels white"
+    return remarks
+
+
+def _unread_of(source: Source, options: GenerateOptions) -> dict[str, str]:
+    """Return the options of pictures and masks that this call does not read, each with the reason."""
+    choice, reasons = source.choice, {}
+    if not choice.only_masked and choice.only_masked_padding != PADDING:
+        reasons["only_masked_padding"] = "only_masked is off"
+    if choice.only_masked and choice.resize != "stretch":
+        reasons["resize"] = "the part around the mask is cut out in the proportions that are drawn"
+    if source.starts_from_noise and choice.masked_content == "noise" and choice.mask_mode != "strength":
+        reasons["masked_content"] = "a run of strength 1 starts from noise in any case"
+    if not choice.images and options.get("paste"):
+        reasons["paste"] = "image_latents have no pixels to put back"
+    return reasons
 
 
 def _without_effect(settings: Settings, guidance: Guidance, plan: Plan) -> dict[str, str]:

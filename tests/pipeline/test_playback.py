@@ -146,3 +146,13 @@ def test_the_record_of_one_image_of_a_batch_draws_it_alone(pipe: sdrt.Pipeline, 
     for k, file in enumerate(result.save(tmp_path)):
         alone = pipe.generate(**sdrt.Settings.from_png(file).options())
         np.testing.assert_allclose(alone.latents[0], result.latents[k], rtol=1e-5, atol=1e-5)
+
+
+def test_in_painting_latents_comes_back(pipe: sdrt.Pipeline) -> None:
+    """A record of it names no option of pictures, which such a call refuses."""
+    latents = np.random.default_rng(0).standard_normal((1, 4, 8, 8)).astype(np.float32)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 255
+    inputs: dict[str, Any] = {"image_latents": latents, "mask_image": mask}
+    result = pipe.generate(PROMPT, seed=93, num_inference_steps=2, mask_blur=2, masked_content="noise", strength=0.6, **inputs)
+    assert_plays_back(pipe, result, **inputs)

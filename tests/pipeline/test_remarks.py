@@ -4,7 +4,9 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import sdrt
@@ -93,3 +95,32 @@ def test_remarks_change_neither_equality_nor_the_options_of_a_replay(folder: Pat
 
 def test_the_logger_has_a_handler_so_that_python_does_not_print_warnings_itself() -> None:
     assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("sdrt").handlers)
+
+
+@pytest.mark.parametrize(
+    ("options", "topic", "text"),
+    [
+        ({"only_masked_padding": 8}, "only_masked_padding", "only_masked is off"),
+        ({"only_masked": True, "resize": "crop"}, "resize", "the part around the mask is cut out in the proportions that are drawn"),
+        ({"masked_content": "noise"}, "masked_content", "a run of strength 1 starts from noise in any case"),
+    ],
+)
+def test_options_of_masks_that_a_call_does_not_read_are_remarked_on(
+    folder: Path, options: dict[str, Any], topic: str, text: str
+) -> None:
+    pipe = sdrt.load(folder, FakeBackend())
+    picture, mask = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
+    mask[8:24, 8:24] = 255
+    inputs: dict[str, Any] = {"seed": 1, "image": picture, "mask_image": mask}
+    assert pipe.resolve("red", **inputs, **options).remarks == {f"ignored {topic}": text}
+    assert pipe.resolve("red", **inputs, only_masked_padding=32, only_masked=False, resize="crop").remarks == {}
+    assert pipe.resolve("red", **inputs, only_masked=True, only_masked_padding=8).remarks == {}
+    assert pipe.resolve("red", **inputs, masked_content="noise", strength=0.5).remarks == {}
+    assert pipe.resolve("red", **inputs, masked_content="noise", mask_mode="strength").remarks == {}
+
+
+def test_latents_have_no_pixels_to_put_back(folder: Path) -> None:
+    pipe = sdrt.load(folder, FakeBackend())
+    inputs: dict[str, Any] = {"seed": 1, "image_latents": np.zeros((1, 4, 4, 4), np.float32), "mask_image": np.full((32, 32), 255, np.uint8)}
+    assert pipe.resolve("red", **inputs, paste=True).remarks == {"ignored paste": "image_latents have no pixels to put back"}
+    assert pipe.resolve("red", **inputs).remarks == {}

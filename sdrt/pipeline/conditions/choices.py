@@ -91,10 +91,11 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Comp
     _refuse(options, ("refiner_start",), refiner, fits=refines)
     controlled = "a pipeline with a ControlNet, sdrt.load(..., controlnet=folder)"
     _refuse(options, CONTROL_OPTIONS, controlled, fits=bool(assembly.controlnets))
+    source = choose_source(base, options, compat)
     return ConditionChoices(
-        source=choose_source(base, options, compat),
+        source=source,
         latents=options.get("latents"),
-        controls=choose_controls(assembly.controlnets, options),
+        controls=choose_controls(assembly.controlnets, options, changes_picture=source is not None and bool(source.images)),
         sizes={name: options[name] for name in (*_SIZE_OPTIONS, *_SCORE_OPTIONS) if name in options},  # type: ignore[literal-required]
         refiner_start=options.get("refiner_start", _DEFAULT_REFINER_START) if refines else None,
         record_paths=options.get("record_paths", False),

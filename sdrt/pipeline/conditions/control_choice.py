@@ -72,8 +72,17 @@ class ControlChoice:
     guess: bool
 
 
-def choose_controls(controlnets: Sequence[NetworkPool], options: GenerateOptions) -> tuple[ControlChoice, ...]:
+def choose_controls(
+    controlnets: Sequence[NetworkPool], options: GenerateOptions, *, changes_picture: bool
+) -> tuple[ControlChoice, ...]:
     """Read the options of ControlNets.
+
+    Parameters
+    ----------
+    controlnets : sequence of NetworkPool
+    options : GenerateOptions
+    changes_picture : bool
+        Whether the run has a picture to change, which an in-painting ControlNet that is given none follows.
 
     Raises
     ------
@@ -82,7 +91,7 @@ def choose_controls(controlnets: Sequence[NetworkPool], options: GenerateOptions
     """
     configs = [pool.model.config("controlnet") for pool in controlnets]
     alone = len(configs) == 1 and is_union(configs[0])
-    pictures = _read_pictures(options, configs, alone=alone)
+    pictures = _read_pictures(options, configs, alone=alone, changes_picture=changes_picture)
     if not configs:
         return ()
 
@@ -140,9 +149,11 @@ def record_controls(choices: Sequence[ControlChoice]) -> dict[str, Any]:
     return values
 
 
-def _read_pictures(options: GenerateOptions, configs: Sequence[Mapping[str, Any]], *, alone: bool) -> tuple[ControlPicture, ...]:
+def _read_pictures(
+    options: GenerateOptions, configs: Sequence[Mapping[str, Any]], *, alone: bool, changes_picture: bool
+) -> tuple[ControlPicture, ...]:
     """Return what is told of each picture: one of each ControlNet, or all those of the union that is alone in the pipeline."""
-    pictures = _pictures(options, len(configs), alone=alone)
+    pictures = _pictures(options, len(configs), alone=alone, changes_picture=changes_picture)
     count, what = len(pictures), "pictures" if alone else "ControlNets"
     scales = _for_each("controlnet_conditioning_scale", options.get("controlnet_conditioning_scale"), 1.0, count, what)
     preprocessors = _for_each("control_preprocessor", options.get("control_preprocessor"), "none", count, what)
@@ -153,9 +164,9 @@ def _read_pictures(options: GenerateOptions, configs: Sequence[Mapping[str, Any]
     )
 
 
-def _pictures(options: GenerateOptions, count: int, *, alone: bool) -> tuple[Picture | None, ...]:
+def _pictures(options: GenerateOptions, count: int, *, alone: bool, changes_picture: bool) -> tuple[Picture | None, ...]:
     value: Any = options.get("control_image")
-    if value is None and count and options.get("image") is not None and _says_inpaint(options.get("control_preprocessor")):
+    if value is None and count and changes_picture and _says_inpaint(options.get("control_preprocessor")):
         return (None,) * count
     pictures = pictures_of(value)
     if len(pictures) != count and not (alone and pictures):

@@ -13,17 +13,18 @@ from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.options import GenerateOptions, MaskedContent, MaskMode
 from sdrt.schedulers import Compat
 
-__all__ = ["SourceChoice", "choose_source", "one_or_each", "pictures_of"]
+__all__ = ["PADDING", "SourceChoice", "choose_source", "one_or_each", "pictures_of"]
 
 # Of diffusers 0.42.1's pipelines: image to image, and in-painting.
 _STRENGTH, _INPAINT_STRENGTH = 0.8, 1.0
 
 _OF_SOURCES = ("mask_image", "strength")
 _OF_PICTURES = ("resize", "background")
-_OF_MASKS = ("mask_mode", "mask_blur", "masked_content", "only_masked", "only_masked_padding", "paste")
+_OF_REGIONS = ("only_masked", "only_masked_padding")
+_OF_MASKS = ("mask_mode", "mask_blur", "masked_content", *_OF_REGIONS, "paste")
 
 # Pixels around the mask: AUTOMATIC1111's web UI's.
-_PADDING = 32
+PADDING = 32
 
 T = TypeVar("T")
 
@@ -81,7 +82,8 @@ class SourceChoice:
             values["image_latents"] = one_or_each([array_digest(each) for each in self.latents])
         if self.masks:
             values["mask_image"] = one_or_each([digest("mask_image", picture) for picture in self.masks])
-            values |= {name: getattr(self, name) for name in _OF_MASKS}
+            names = _OF_MASKS if self.images else [name for name in _OF_MASKS if name not in _OF_REGIONS]
+            values |= {name: getattr(self, name) for name in names}
         return values
 
 
@@ -110,7 +112,7 @@ def choose_source(model: LoadedModel, options: GenerateOptions, compat: Compat) 
         _refuse(options, (*_OF_SOURCES, *_OF_PICTURES, *_OF_MASKS), "image or image_latents")
         return None
     if not images:
-        _refuse(options, (*_OF_PICTURES, "only_masked", "only_masked_padding"), "image")
+        _refuse(options, (*_OF_PICTURES, *_OF_REGIONS), "image")
         if options.get("masked_content") == "fill":
             raise ConfigError("masked_content must be 'original' or 'noise' with image_latents, got 'fill'; pass image in their place")
     if not masks:
@@ -133,7 +135,7 @@ def choose_source(model: LoadedModel, options: GenerateOptions, compat: Compat) 
         mask_blur=options.get("mask_blur") or 0.0,
         masked_content=options.get("masked_content") or "original",
         only_masked=options.get("only_masked") or False,
-        only_masked_padding=_PADDING if (padding := options.get("only_masked_padding")) is None else padding,
+        only_masked_padding=PADDING if (padding := options.get("only_masked_padding")) is None else padding,
         # diffusers lets all pixels come through the autoencoder
         paste=bool(images) and bool(options.get("paste", compat != "diffusers")),
     )

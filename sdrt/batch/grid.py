@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sdrt.batch.jobs import Job, seed_of
+from sdrt.batch.jobs import Job, seed_of, with_subseed
 from sdrt.batch.values import OPTION_NAMES, PROMPTS, files_of, from_text, read_value
 from sdrt.errors import ConfigError
 from sdrt.images.labelled_grid import labelled_grid
@@ -162,8 +162,9 @@ def plan_grid(
     counts = [len(side.values) for side in sides]
     limits.check("images", "the pictures of a grid", counts[0] * counts[1] * counts[2])
     shared = {"seed": -1, "negative_prompt": "", **options}
+    said = json.dumps([prompt, shared], sort_keys=True, default=str)
     if shared["seed"] == -1:
-        shared["seed"] = seed_of(json.dumps([prompt, shared], sort_keys=True, default=str))
+        shared["seed"] = seed_of(said)
     texts = [template, prompt, shared["negative_prompt"], *(text for side in sides if side.name in PROMPTS for text in side.values)]
     for side in sides:
         if side.name == _REPLACE and not any(side.search in text for text in texts):
@@ -176,7 +177,7 @@ def plan_grid(
         for side, k in sorted(zip(sides, (x, y, z), strict=True), key=lambda pair: pair[0].name == _REPLACE):
             cell = dict(_changed(cell, side, k))
         files = files_of(cell, folder)
-        kept = {name: value for name, value in cell.items() if name in OPTION_NAMES and name not in files}
+        kept = with_subseed({name: value for name, value in cell.items() if name in OPTION_NAMES and name not in files}, said)
         name = f"{number:03} {cell['prompt']}"[:200]
         jobs.append(Job(number, cell["prompt"], cell["negative_prompt"], kept, files, name, f"cell {number}"))
     labels = [side.labels for side in sides]

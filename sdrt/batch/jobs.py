@@ -17,7 +17,7 @@ from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.printable import shown
 from sdrt.values import FilePath, Text
 
-__all__ = ["Job", "RowError", "jobs_of_prompts", "read_jobs", "seed_of"]
+__all__ = ["Job", "RowError", "jobs_of_prompts", "read_jobs", "seed_of", "with_subseed"]
 
 # A row's own columns beside the options.
 _NAME = Text(length=200, empty=False)
@@ -122,7 +122,10 @@ def seed_of(said: str) -> int:
 
 
 def _jobs(path: Path, rows: Sequence[tuple[int, object]], shared: Mapping[str, Any]) -> Iterator[Job | RowError]:
-    """Yield the jobs of a file; each row that names no seed gets one that follows from what it says, and from how often that was said."""
+    """Yield the jobs of a file; each row that names no seed gets one that follows from what it says, and from how often that was said.
+
+    So does a row that varies its noise and names no subseed.
+    """
     seen: dict[str, int] = {}
     for number, row in rows:
         where = f"{path}, row {number}"
@@ -135,12 +138,18 @@ def _jobs(path: Path, rows: Sequence[tuple[int, object]], shared: Mapping[str, A
             continue
         seed = job.options.get("seed", -1)
         seeds = (seed,) if isinstance(seed, int) else seed
+        said = json.dumps({**job.given, "seed": None}, sort_keys=True, default=str)
         if -1 in seeds:
-            said = json.dumps({**job.given, "seed": None}, sort_keys=True, default=str)
             seen[said] = seen.get(said, 0) + 1
             own = [seed_of(f"{seen[said]}.{k} {said}") if each == -1 else each for k, each in enumerate(seeds)]
             job = replace(job, options={**job.options, "seed": own[0] if isinstance(seed, int) else tuple(own)})
-        yield job
+        yield replace(job, options=with_subseed(job.options, f"{seen.get(said, 0)} {said}"))
+
+
+def with_subseed(options: Mapping[str, Any], said: str) -> dict[str, Any]:
+    """Return the options of a call with the subseed that it needs and does not name; it follows from what the call says, as `seed_of`."""
+    needs = options.get("subseed_strength") and options.get("subseed", -1) == -1
+    return {**options, "subseed": seed_of(f"subseed {said}")} if needs else dict(options)
 
 
 def _job(where: str, number: int, row: object, shared: Mapping[str, Any], folder: Path) -> Job:

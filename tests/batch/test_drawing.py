@@ -179,13 +179,14 @@ def test_a_row_may_start_from_pictures_and_hold_lists(tmp_path: Path) -> None:
         {"prompt": ["a", "b"], "seed": [5, 3], "num_inference_steps": 2},
         {"prompt": "a", "seed": 1, "num_inference_steps": 2, "image": "none.png"},
         {"prompt": "a", "seed": 2, "subseed": 7, "subseed_strength": 0.5, "num_images": 2, "num_inference_steps": 2},
+        {"prompt": "a", "seed": 2, "subseed_strength": 0.5, "num_inference_steps": 2},
     ]
     (tmp_path / "jobs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     for state in ("drawn", "finished"):
         outcomes = list(draw_jobs(pipe, read_jobs(tmp_path / "jobs.jsonl"), tmp_path / "out"))
-        assert [outcome.state for outcome in outcomes] == [state, state, "failed", state]
+        assert [outcome.state for outcome in outcomes] == [state, state, "failed", state, state]
         assert "none.png: cannot be read (no such file)" in str(outcomes[2].error)
-        assert [len(outcome.files) for outcome in outcomes] == [1, 2, 0, 2]
+        assert [len(outcome.files) for outcome in outcomes] == [1, 2, 0, 2, 1]
     start = open_picture(tmp_path / "start.png")
     again = pipe.generate(**sdrt.Settings.from_file(outcomes[0].files[0]).options(image=start))
     assert again.images[0].tobytes() == open_picture(outcomes[0].files[0]).tobytes()

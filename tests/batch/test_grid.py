@@ -59,6 +59,17 @@ def test_all_pictures_share_a_seed_that_stays_the_same() -> None:
     assert plan("a", "guidance_scale=1,2", seed=7).seed == 7
 
 
+def test_all_pictures_share_a_subseed_that_stays_the_same() -> None:
+    """So that an axis of strengths goes from one noise to one other."""
+    grids = [plan_grid("a", {"seed": 1}, [parse_axis("subseed_strength=0,0.5,1")], folder=Path()) for _ in range(2)]
+    subseeds = [job.options.get("subseed") for job in grids[0].jobs]
+    assert subseeds[0] is None
+    assert subseeds[1] is not None
+    assert subseeds[1] == subseeds[2]
+    assert grids[0].jobs == grids[1].jobs
+    assert [job.options["subseed"] for job in plan_grid("a", {"subseed": 4, "subseed_strength": 0.5}, folder=Path()).jobs] == [4]
+
+
 def test_a_text_is_searched_and_replaced() -> None:
     grid = plan("a red circle", 'replace=red,blue,"dark, green",', negative_prompt="no red")
     assert [job.prompt for job in grid.jobs] == ["a red circle", "a blue circle", "a dark, green circle", "a  circle"]

@@ -24,7 +24,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     with tempfile.TemporaryDirectory(prefix="fuzz-materials-") as folder:
-        root = arguments.materials or Path(folder)
+        root = (arguments.materials or Path(folder)).absolute()
         materials = Materials(root) if (root / "nano").is_dir() else Materials(root).make()
         if arguments.replay:
             return _replay(arguments.replay, materials)

@@ -1,5 +1,6 @@
 """The generators by name, and one case of one of them."""
 
+import contextlib
 import importlib
 import shutil
 import tempfile
@@ -83,7 +84,9 @@ def run_case(case: str, materials: Materials, *, loud: bool = False) -> Finished
     place = Path(tempfile.mkdtemp(prefix="fuzz-"))
     draw = Draw(case, place, materials)
     try:
-        outcome = judge(lambda: generator(draw), loud=loud)
+        # a name that is drawn for a file may be taken: its file lies there too
+        with contextlib.chdir(place):
+            outcome = judge(lambda: generator(draw), loud=loud)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return Finished(case, outcome, tuple(draw.notes))

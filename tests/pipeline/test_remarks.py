@@ -105,9 +105,7 @@ def test_the_logger_has_a_handler_so_that_python_does_not_print_warnings_itself(
         ({"masked_content": "noise"}, "masked_content", "a run of strength 1 starts from noise in any case"),
     ],
 )
-def test_options_of_masks_that_a_call_does_not_read_are_remarked_on(
-    folder: Path, options: dict[str, Any], topic: str, text: str
-) -> None:
+def test_options_of_masks_that_a_call_does_not_read_are_remarked_on(folder: Path, options: dict[str, Any], topic: str, text: str) -> None:
     pipe = sdrt.load(folder, FakeBackend())
     picture, mask = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
     mask[8:24, 8:24] = 255
@@ -121,6 +119,10 @@ def test_options_of_masks_that_a_call_does_not_read_are_remarked_on(
 
 def test_latents_have_no_pixels_to_put_back(folder: Path) -> None:
     pipe = sdrt.load(folder, FakeBackend())
-    inputs: dict[str, Any] = {"seed": 1, "image_latents": np.zeros((1, 4, 4, 4), np.float32), "mask_image": np.full((32, 32), 255, np.uint8)}
+    inputs: dict[str, Any] = {
+        "seed": 1,
+        "image_latents": np.zeros((1, 4, 4, 4), np.float32),
+        "mask_image": np.full((32, 32), 255, np.uint8),
+    }
     assert pipe.resolve("red", **inputs, paste=True).remarks == {"ignored paste": "image_latents have no pixels to put back"}
     assert pipe.resolve("red", **inputs).remarks == {}

@@ -72,9 +72,7 @@ class ControlChoice:
     guess: bool
 
 
-def choose_controls(
-    controlnets: Sequence[NetworkPool], options: GenerateOptions, *, changes_picture: bool
-) -> tuple[ControlChoice, ...]:
+def choose_controls(controlnets: Sequence[NetworkPool], options: GenerateOptions, *, changes_picture: bool) -> tuple[ControlChoice, ...]:
     """Read the options of ControlNets.
 
     Parameters

@@ -73,7 +73,13 @@ def test_the_holes_of_an_in_painting_controlnet(pipe: sdrt.Pipeline) -> None:
 
 
 def test_a_controlnet_without_a_picture_is_refused_where_compat_ignores_that_of_the_call(pipe: sdrt.Pipeline) -> None:
-    job: dict[str, Any] = {"image": picture(3), "strength": 1, "control_preprocessor": "inpaint", "scheduler": "dpm++ 2m", "compat": "apple"}
+    job: dict[str, Any] = {
+        "image": picture(3),
+        "strength": 1,
+        "control_preprocessor": "inpaint",
+        "scheduler": "dpm++ 2m",
+        "compat": "apple",
+    }
     with pytest.raises(ConfigError, match="control_image must be a picture for each ControlNet, got 0; this pipeline takes 2"):
         shown(pipe, **job)
 

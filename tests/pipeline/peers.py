@@ -26,7 +26,7 @@ SCHEDULERS: Mapping[str, tuple[str, Mapping[str, Any], bool]] = {
     "dpm++ 2m karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}, False),
     "dpm++ 2m sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, False),
     "dpm++ 2s": ("DPMSolverSinglestepScheduler", {"lower_order_final": True}, False),
-    "dpm2": ("KDPM2DiscreteScheduler", {}, False),
+    "dpm2": ("KDPM2DiscreteScheduler", {}, True),
     "dpm2 a": ("KDPM2AncestralDiscreteScheduler", {}, True),
     "euler": ("EulerDiscreteScheduler", {}, False),
     "euler a": ("EulerAncestralDiscreteScheduler", {}, False),

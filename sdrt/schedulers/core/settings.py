@@ -62,6 +62,7 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
         "EulerGrid": "grids.diffusers:DiffusersEulerGrid",
         "MidpointGrid": "grids.diffusers:DiffusersMidpointGrid",
         "Euler": "samplers.euler_diffusers:DiffusersEuler",
+        "KDPM2": "samplers.kdpm2_diffusers:DiffusersKDPM2",
         "KDPM2Ancestral": "samplers.kdpm2_ancestral_diffusers:DiffusersKDPM2Ancestral",
         "LMS": "samplers.lms_diffusers:DiffusersLMS",
         # timesteps of a table

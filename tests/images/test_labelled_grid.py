@@ -19,7 +19,8 @@ def colour(value: int, width: int = 64, height: int = 48) -> Image.Image:
 
 def ink(sheet: Image.Image) -> np.ndarray:
     """Where letters are."""
-    return np.asarray(sheet).max(axis=2) < 100
+    dark: np.ndarray = np.asarray(sheet).max(axis=2) < 100
+    return dark
 
 
 labels = st.lists(st.text(st.characters(max_codepoint=0x17F, exclude_categories=["Cc", "Cs"]), max_size=80), min_size=1, max_size=3)

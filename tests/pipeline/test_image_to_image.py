@@ -140,7 +140,7 @@ def test_the_refiner_takes_over_a_picture_where_diffusers_lets_it(load: Any, pee
     generator = torch.Generator().manual_seed(93)
     common: dict[str, Any] = {"config": scheduler("euler"), "negative_prompt": NEGATIVE, "generator": generator, **QUICK}
     [latents], above = peer_drawn(base, image=checkered(1), strength=0.8, denoising_end=0.5, output_type="latent", **common)
-    sizes = {"original_size": (64, 48), "target_size": (64, 48)}
+    sizes: dict[str, Any] = {"original_size": (64, 48), "target_size": (64, 48)}
     [want], below = peer_drawn(refiner, image=torch.from_numpy(latents)[None], denoising_start=0.5, **sizes, **common)
     options = QUICK | {"image": checkered(1), "scheduler": scheduler("euler")}
     [got], calls = drawn(pipe, strength=0.8, refiner_start=0.5, **options)

@@ -73,6 +73,11 @@ def spot(size: tuple[int, int] = (72, 104)) -> np.ndarray:
     return mask
 
 
+def white(mask: np.ndarray) -> Any:
+    """How white each pixel of a mask is: f32[1,1,H,W]."""
+    return mask[None, None].astype(np.float32) / np.float32(255)
+
+
 def test_the_part_around_a_mask_is_drawn_at_full_size_and_put_back(plain: sdrt.Pipeline, photograph: np.ndarray) -> None:
     pictures: dict[str, Any] = {"image": photograph, "mask_image": spot()}
     result = plain.generate("a red circle", **QUICK, **pictures, only_masked=True, only_masked_padding=8)
@@ -83,7 +88,7 @@ def test_the_part_around_a_mask_is_drawn_at_full_size_and_put_back(plain: sdrt.P
     assert (drawn[spot() > 0] != photograph[spot() > 0]).mean() > 0.9
     part = plain.generate("a red circle", **QUICK, **pictures, only_masked=True, only_masked_padding=8, paste=False).images[0]
     assert part.size == (64, 64)
-    box = sdrt.images.masks.crop_region(spot()[None, None].astype(np.float32) / 255, 64, 64, 8)
+    box = sdrt.images.masks.crop_region(white(spot()), 64, 64, 8)
     np.testing.assert_array_equal(
         drawn[32:40, 40:60],
         np.asarray(part.resize((box[2] - box[0], box[3] - box[1]), 1))[32 - box[1] : 40 - box[1], 40 - box[0] : 60 - box[0]],
@@ -120,7 +125,7 @@ def test_what_is_under_the_mask_at_the_start_moves_the_picture(
 def test_a_blurred_mask_mixes_picture_and_drawing_at_its_edge(plain: sdrt.Pipeline, photograph: np.ndarray) -> None:
     pictures: dict[str, Any] = {"image": photograph, "mask_image": spot()}
     drawn = np.asarray(plain.generate("a red circle", **QUICK, **pictures, mask_blur=3).images[0])
-    soft = np.asarray(sdrt.images.masks.blur(spot()[None, None].astype(np.float32) / 255, 3))[0, 0]
+    soft = np.asarray(sdrt.images.masks.blur(white(spot()), 3))[0, 0]
     far = soft < 0.001
     assert far.any()
     np.testing.assert_array_equal(drawn[far], photograph[far])

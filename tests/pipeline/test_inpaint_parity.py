@@ -127,11 +127,11 @@ def differential(peer: Any, picture: Image.Image, mask: np.ndarray, config: dict
         clean = peer.vae.encode(pixels).latent_dist.sample(generator) * peer.vae.config.scaling_factor
         noise = torch.randn(clean.shape, generator=generator)
         texts = torch.cat(peer.encode_prompt(PROMPT, "cpu", 1, True, NEGATIVE)[::-1])
-        free, x = torch.from_numpy(mask.astype(np.float32)), None
+        free, x = torch.from_numpy(mask.astype(np.float32)), torch.empty(0)
         for i, t in enumerate(peer.scheduler.timesteps):
             at_this_level = peer.scheduler.add_noise(clean, noise, t[None])
             kept = 1 - free > i / steps
-            x = at_this_level if x is None else torch.where(kept, at_this_level, x)
+            x = torch.where(kept, at_this_level, x) if i else at_this_level
             negative, positive = peer.unet(torch.cat([x, x]), t, texts).sample.chunk(2)
             x = peer.scheduler.step(negative + 5.0 * (positive - negative), t, x).prev_sample
         x = torch.where(free <= 0, clean, x)

@@ -106,15 +106,13 @@ def rows(backend: str) -> Iterator[tuple[str, list[Cell]]]:
                 ("a scribble", scribble),
                 (
                     "a red shape on a blue background",
-                    pipe.generate("a red shape on a blue background", control_image=scribble, seed=5).images[0],
+                    pipe.generate("a red shape on a blue background", control_image=scribble, guidance_scale=2, seed=5).images[0],
                 ),
             ],
         )
     with sdrt.load("nano", backend, loras=["nano-outline"]) as pipe:
-        prompts = (_CIRCLE, "a green heart on a white background")
+        prompts = (_CIRCLE, "a cyan heart on a pink background", "a white star on a red background")
         drawn = [(f"{prompt}, with nano-outline", pipe.generate(prompt, seed=93).images[0]) for prompt in prompts]
-        pipe.set_loras([("nano-outline", 0.5)])
-        drawn.append(("strength 0.5", pipe.generate(_CIRCLE, seed=93).images[0]))
         yield "LoRA", [(f"{_CIRCLE}, without", circle), *drawn]
 
 

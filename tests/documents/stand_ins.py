@@ -77,6 +77,11 @@ def prompts(file: Path) -> None:
     file.write_text("a red circle\n\na blue square  # a comment\n", encoding="utf-8")
 
 
+def jobs(file: Path) -> None:
+    rows = ['{"prompt": "a red circle", "seed": 93, "num_inference_steps": 2}', '{"prompt": "a blue square", "num_inference_steps": 2}']
+    file.write_text("\n".join(rows), encoding="utf-8")
+
+
 def embedding(file: Path) -> None:
     save_file({"emb_params": np.zeros((1, 32), np.float32)}, file)
 
@@ -97,6 +102,7 @@ STAND_INS: Mapping[str, Callable[[Path], None]] = {
     "photo.png": picture,
     "mask.png": mask,
     "prompts.txt": prompts,
+    "jobs.jsonl": jobs,
     "cat.safetensors": embedding,
 }
 

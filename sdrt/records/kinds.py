@@ -9,7 +9,17 @@ from sdrt.option_kinds import NUMERICS, OPTION_KINDS
 from sdrt.records.loras import LORA_RECORDS
 from sdrt.values import Choice, Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
 
-__all__ = ["ARRAYS", "CONDITION_KINDS", "PER_IMAGE", "PICTURES", "PLAIN_OPTIONS", "SETTING_KINDS", "STREAM_KINDS", "Json"]
+__all__ = [
+    "ARRAYS",
+    "CONDITION_KINDS",
+    "CONTROL_OPTIONS",
+    "PER_IMAGE",
+    "PICTURES",
+    "PLAIN_OPTIONS",
+    "SETTING_KINDS",
+    "STREAM_KINDS",
+    "Json",
+]
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,8 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
 }
 
 _DIGEST, _PATH = _Digest(), Nullable(Text(empty=False))
-_CONTROLS = (
+# The options that need a ControlNet.
+CONTROL_OPTIONS = (
     "controlnet_conditioning_scale",
     "control_guidance_start",
     "control_guidance_end",
@@ -157,7 +168,7 @@ CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     **dict.fromkeys((*PICTURES, *ARRAYS), Either(_DIGEST, ListOf(_DIGEST))),
     **{name: OPTION_KINDS[name] for name in _SOURCES},
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
-    **{name: OPTION_KINDS[name] for name in (*_CONTROLS, *_SIZES)},
+    **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES)},
 }
 
 # Of ``shared_streams``: the state of a stream, which the stream itself reads.

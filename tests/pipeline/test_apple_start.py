@@ -66,7 +66,7 @@ def test_a_strength_that_leaves_no_step_is_refused() -> None:
 
 @pytest.mark.parametrize("compat", ["apple", "diffusers", None])
 def test_noise_comes_first_and_then_the_posterior(pipe: sdrt.Pipeline, compat: Any) -> None:
-    resolved = pipe._resolve("a cat", "", {**OPTIONS, "rng": "numpy", "image": PICTURE, "strength": 0.5, "compat": compat})
+    resolved = pipe._resolve("a cat", "", {**OPTIONS, "rng": "numpy", "image": PICTURE, "strength": 0.5, "compat": compat})  # type: ignore[typeddict-item]
     drawn, stream = draw(pipe._assembly, resolved), sdrt.rng.stream("numpy", 93)
     first, second = (stream.normal((1, *SHAPE)) for _ in range(2))
     assert drawn.source is not None

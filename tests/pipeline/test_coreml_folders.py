@@ -416,7 +416,7 @@ def test_jobs_that_packages_have_no_input_for_are_refused(tree: TREE, sources: C
     with sdrt.load(without, backend="coreml") as pipe:
         with pytest.raises(ConfigError, match=r"image must be left out for .*, which has no vae_encoder, got 1; pass image_latents, or"):
             pipe.generate(PROMPT, image=colours(1), **QUICK)
-        assert not pipe._assembly.base.networks._networks
+        assert not pipe._assembly.base.networks.is_open("unet")
         # latents need no encoder
         latents = np.random.default_rng(1).standard_normal((1, 4, 8, 8)).astype(np.float32)
         found = picture(pipe, image_latents=latents, strength=0.5)

@@ -107,7 +107,7 @@ def test_pictures_beyond_the_limit_are_drawn_smaller_if_a_size_is_passed(pipe: s
 
 
 def test_a_mask_of_another_size_is_laid_over_the_picture(pipe: sdrt.Pipeline) -> None:
-    source = pipe._resolve("a cat", "", {**QUICK, "image": GREY, "mask_image": np.full((7, 301), 255, np.uint8)}).source
+    source = pipe._resolve("a cat", "", {**QUICK, "image": GREY, "mask_image": np.full((7, 301), 255, np.uint8)}).source  # type: ignore[typeddict-item]
     assert source is not None
     assert source.soft_masks[0].shape == (1, 1, 64, 48)
     assert source.soft_masks[0].min() == 1
@@ -123,7 +123,7 @@ def test_a_mask_without_white_is_remarked(pipe: sdrt.Pipeline, shade: int) -> No
 def test_a_file_that_is_cut_off_is_an_error_and_of_an_animation_the_first_frame_counts(pipe: sdrt.Pipeline, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (48, 64), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    source = pipe._resolve("a cat", "", {**QUICK, "image": open_picture(tmp_path / "a.gif")}).source
+    source = pipe._resolve("a cat", "", {**QUICK, "image": open_picture(tmp_path / "a.gif")}).source  # type: ignore[typeddict-item]
     assert source is not None
     np.testing.assert_array_equal(source.pictures[0].pixels[0, :, 0, 0], [1, -1, -1])
     frames[0].save(tmp_path / "a.png")

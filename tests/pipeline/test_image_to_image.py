@@ -10,8 +10,8 @@ import torch
 
 import sdrt
 from tests.factories import Form, normal, save_pipeline_folder, save_refiner_folder
+from tests.peers import NEGATIVE, SCHEDULERS, drawn, open_peer, peer_drawn, picture, scheduler
 from tests.pictures import psnr
-from tests.pipeline.peers import NEGATIVE, SCHEDULERS, checkered, drawn, open_peer, peer_drawn, scheduler
 
 QUICK: dict[str, Any] = {"num_inference_steps": 5, "guidance_scale": 5.0}
 
@@ -56,7 +56,7 @@ def options_for(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("name", "strength"), PAIRS)
 def test_a_picture_becomes_diffusers_picture(load: Any, peers: Any, name: str, strength: float) -> None:
     peer = peers("StableDiffusionImg2ImgPipeline", "sd1")
-    options = QUICK | {"image": checkered(1), "strength": strength}
+    options = QUICK | {"image": picture(1), "strength": strength}
     [want], calls = peer_drawn(peer, config=scheduler(name), negative_prompt=NEGATIVE, **options)
     [got], own_calls = drawn(load("sd1"), **options, **options_for(name))
     assert want.std() > 10
@@ -65,16 +65,16 @@ def test_a_picture_becomes_diffusers_picture(load: Any, peers: Any, name: str, s
 
 @pytest.mark.parametrize(("name", "strength"), [("euler a", 0.5), ("pndm", 0.5)])
 def test_so_it_does_on_torch(load: Any, peers: Any, name: str, strength: float) -> None:
-    options = QUICK | {"image": checkered(1), "strength": strength}
+    options = QUICK | {"image": picture(1), "strength": strength}
     [want], _ = peer_drawn(peers("StableDiffusionImg2ImgPipeline", "sd1"), config=scheduler(name), negative_prompt=NEGATIVE, **options)
     [got], _ = drawn(load("sd1", "torch"), **options, **options_for(name))
     assert psnr(got, want) >= 60
 
 
 def test_picture_and_strength_move_what_is_drawn(load: Any) -> None:
-    options = QUICK | {"image": checkered(1), "strength": 0.5, "scheduler": scheduler("euler a")}
+    options = QUICK | {"image": picture(1), "strength": 0.5, "scheduler": scheduler("euler a")}
     [plain], _ = drawn(load("sd1"), **options)
-    for change in ({"image": checkered(2)}, {"strength": 0.9}, {"image": None, "strength": None, "height": 64, "width": 48}):
+    for change in ({"image": picture(2)}, {"strength": 0.9}, {"image": None, "strength": None, "height": 64, "width": 48}):
         [other], _ = drawn(load("sd1"), **(options | change))
         assert psnr(plain, other) < 40, change
 
@@ -82,7 +82,7 @@ def test_picture_and_strength_move_what_is_drawn(load: Any) -> None:
 @pytest.mark.parametrize("name", ["euler a", "pndm"])
 def test_pictures_of_a_list_are_changed_each_from_its_own_seed(load: Any, peers: Any, name: str) -> None:
     """As with a list of generators in diffusers."""
-    pictures = [checkered(1), checkered(2)]
+    pictures = [picture(1), picture(2)]
     options = QUICK | {"strength": 0.5}
     generators = [torch.Generator().manual_seed(93 + k) for k in range(2)]
     peer = peers("StableDiffusionImg2ImgPipeline", "sd1")
@@ -98,7 +98,7 @@ def test_pictures_of_a_list_are_changed_each_from_its_own_seed(load: Any, peers:
 
 @pytest.mark.parametrize("shared", [False, True], ids=["a stream for each", "one stream"])
 def test_one_picture_becomes_several(load: Any, peers: Any, shared: bool) -> None:
-    options = QUICK | {"image": checkered(1), "strength": 0.5}
+    options = QUICK | {"image": picture(1), "strength": 0.5}
     generator = torch.Generator().manual_seed(93) if shared else [torch.Generator().manual_seed(93 + k) for k in range(2)]
     peer = peers("StableDiffusionImg2ImgPipeline", "sd1")
     want, _ = peer_drawn(peer, generator, scheduler("euler a"), negative_prompt=NEGATIVE, num_images_per_prompt=2, **options)
@@ -127,7 +127,7 @@ def test_latents_take_the_place_of_pictures(load: Any, peers: Any, count: int) -
 
 @pytest.mark.parametrize(("form", "backend"), [("sdxl", "numpy"), ("sdxl-refiner", "numpy"), ("sdxl-refiner", "torch")])
 def test_sdxl_and_its_refiner_alone(load: Any, peers: Any, form: Form, backend: str) -> None:
-    options = QUICK | {"image": checkered(1), "strength": 0.5}
+    options = QUICK | {"image": picture(1), "strength": 0.5}
     peer = peers("StableDiffusionXLImg2ImgPipeline", form)
     [want], calls = peer_drawn(peer, config=scheduler("euler a"), negative_prompt=NEGATIVE, **options)
     [got], own_calls = drawn(load(form, backend), **options, **options_for("euler a"))
@@ -139,17 +139,17 @@ def test_the_refiner_takes_over_a_picture_where_diffusers_lets_it(load: Any, pee
     pipe = load("sdxl", refiner=models("sdxl-refiner"))
     generator = torch.Generator().manual_seed(93)
     common: dict[str, Any] = {"config": scheduler("euler"), "negative_prompt": NEGATIVE, "generator": generator, **QUICK}
-    [latents], above = peer_drawn(base, image=checkered(1), strength=0.8, denoising_end=0.5, output_type="latent", **common)
+    [latents], above = peer_drawn(base, image=picture(1), strength=0.8, denoising_end=0.5, output_type="latent", **common)
     sizes: dict[str, Any] = {"original_size": (64, 48), "target_size": (64, 48)}
     [want], below = peer_drawn(refiner, image=torch.from_numpy(latents)[None], denoising_start=0.5, **sizes, **common)
-    options = QUICK | {"image": checkered(1), "scheduler": scheduler("euler")}
+    options = QUICK | {"image": picture(1), "scheduler": scheduler("euler")}
     [got], calls = drawn(pipe, strength=0.8, refiner_start=0.5, **options)
     assert (psnr(got, want) >= 60, calls) == (True, above + below), psnr(got, want)
     assert min(above, below) > 0
     # a run that begins below the cut is the refiner's alone
     [late], _ = drawn(pipe, strength=0.4, refiner_start=0.2, **options)
     [alone], _ = peer_drawn(
-        refiner, torch.Generator().manual_seed(93), scheduler("euler"), image=checkered(1), strength=0.4, negative_prompt=NEGATIVE, **QUICK
+        refiner, torch.Generator().manual_seed(93), scheduler("euler"), image=picture(1), strength=0.4, negative_prompt=NEGATIVE, **QUICK
     )
     # the base model's autoencoder encodes and decodes: here it has the weights of the refiner's
     assert psnr(late, alone) >= 60
@@ -159,7 +159,7 @@ def test_the_refiner_takes_over_a_picture_where_diffusers_lets_it(load: Any, pee
 @pytest.mark.parametrize("compat", [None, "diffusers"])
 def test_a_latent_consistency_model(load: Any, peers: Any, strength: float, compat: Any) -> None:
     """All steps are made within the share of its timesteps, as its own pipeline in diffusers makes them."""
-    options: dict[str, Any] = {"image": checkered(1), "strength": strength, "num_inference_steps": 3, "guidance_scale": 8.0}
+    options: dict[str, Any] = {"image": picture(1), "strength": strength, "num_inference_steps": 3, "guidance_scale": 8.0}
     [want], calls = peer_drawn(peers("LatentConsistencyModelImg2ImgPipeline", "lcm"), config=scheduler("lcm"), **options)
     [got], own_calls = drawn(load("lcm"), "", scheduler=scheduler("lcm"), compat=compat, **options)
     assert (psnr(got, want) >= 60, own_calls) == (True, calls) == (True, 3), psnr(got, want)
@@ -173,7 +173,7 @@ def test_the_default_makes_the_steps_that_strength_asks_for(
     load: Any, peers: Any, name: str, strength: float, calls: int, peer_calls: int
 ) -> None:
     """PNDM begins with a plain step from its own noise, and LCM visits the distillation's timesteps below the picture."""
-    options = QUICK | {"image": checkered(1), "strength": strength}
+    options = QUICK | {"image": picture(1), "strength": strength}
     peer = peers("StableDiffusionImg2ImgPipeline", "sd1")
     [want], theirs = peer_drawn(peer, config=scheduler(name), negative_prompt=NEGATIVE, **options)
     [got], own = drawn(load("sd1"), scheduler=scheduler(name), **options)

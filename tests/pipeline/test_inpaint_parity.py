@@ -11,8 +11,8 @@ from PIL import Image
 
 import sdrt
 from tests.factories import Form, save_pipeline_folder
+from tests.peers import NEGATIVE, PROMPT, SCHEDULERS, drawn, mask, open_peer, peer_drawn, picture, scheduler
 from tests.pictures import psnr
-from tests.pipeline.peers import NEGATIVE, PROMPT, SCHEDULERS, checkered, drawn, half, open_peer, peer_drawn, scheduler
 
 QUICK: dict[str, Any] = {"num_inference_steps": 5, "guidance_scale": 5.0}
 SIZE = {"height": 64, "width": 48}
@@ -58,7 +58,7 @@ def as_peer(name: str, **options: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("form", "name", "strength"), TRIPLES)
 def test_a_picture_is_in_painted_as_in_diffusers(load: Any, peers: Any, form: Form, name: str, strength: float) -> None:
-    given: dict[str, Any] = {"image": checkered(1), "mask_image": half(), "strength": strength}
+    given: dict[str, Any] = {"image": picture(1), "mask_image": mask(), "strength": strength}
     [want], calls = peer_drawn(peers(form), config=scheduler(name), negative_prompt=NEGATIVE, **given, **SIZE, **QUICK)
     [got], own_calls = drawn(load(form), **as_peer(name, **given))
     assert want.std() > 10
@@ -67,18 +67,18 @@ def test_a_picture_is_in_painted_as_in_diffusers(load: Any, peers: Any, form: Fo
 
 @pytest.mark.parametrize(("form", "strength"), [("sd1", 0.6), ("inpaint", 1.0)])
 def test_so_it_is_on_torch(load: Any, peers: Any, form: Form, strength: float) -> None:
-    given: dict[str, Any] = {"image": checkered(1), "mask_image": half(), "strength": strength}
+    given: dict[str, Any] = {"image": picture(1), "mask_image": mask(), "strength": strength}
     [want], _ = peer_drawn(peers(form), config=scheduler("euler a"), negative_prompt=NEGATIVE, **given, **SIZE, **QUICK)
     [got], _ = drawn(load(form, "torch"), **as_peer("euler a", **given))
     assert psnr(got, want) >= 60
 
 
 def test_picture_mask_and_strength_move_what_is_drawn(load: Any) -> None:
-    given: dict[str, Any] = {"image": checkered(1), "mask_image": half(), "strength": 0.6}
+    given: dict[str, Any] = {"image": picture(1), "mask_image": mask(), "strength": 0.6}
     [plain], _ = drawn(load("sd1"), **as_peer("euler a", **given))
     for change in (
-        {"image": checkered(2)},
-        {"mask_image": 255 - np.asarray(half())},
+        {"image": picture(2)},
+        {"mask_image": 255 - np.asarray(mask())},
         {"strength": 1.0},
         {"mask_image": None, "paste": None},
     ):
@@ -89,7 +89,7 @@ def test_picture_mask_and_strength_move_what_is_drawn(load: Any) -> None:
 @pytest.mark.parametrize("form", ["sd1", "inpaint"])
 def test_pictures_of_a_list_are_in_painted_each_from_its_own_seed(load: Any, peers: Any, form: Form) -> None:
     generators = [torch.Generator().manual_seed(93 + k) for k in range(2)]
-    pictures, masks = [checkered(1), checkered(2)], [half(), Image.fromarray(255 - np.asarray(half()))]
+    pictures, masks = [picture(1), picture(2)], [mask(), Image.fromarray(255 - np.asarray(mask()))]
     texts: dict[str, Any] = {"prompt": [PROMPT] * 2, "negative_prompt": [NEGATIVE] * 2}
     given: dict[str, Any] = {"image": pictures, "mask_image": masks, "strength": 0.6}
     want, _ = peer_drawn(peers(form), generators, scheduler("euler a"), **texts, **given, **SIZE, **QUICK)
@@ -101,7 +101,7 @@ def test_pictures_of_a_list_are_in_painted_each_from_its_own_seed(load: Any, pee
 
 def test_one_stream_in_paints_several(load: Any, peers: Any) -> None:
     """From one generator diffusers draws a posterior for each picture, and noise for each image."""
-    given: dict[str, Any] = {"image": checkered(1), "mask_image": half(), "strength": 0.6}
+    given: dict[str, Any] = {"image": picture(1), "mask_image": mask(), "strength": 0.6}
     want, _ = peer_drawn(
         peers("sd1"), config=scheduler("euler a"), negative_prompt=NEGATIVE, num_images_per_prompt=2, **given, **SIZE, **QUICK
     )
@@ -141,8 +141,8 @@ def differential(peer: Any, picture: Image.Image, mask: np.ndarray, config: dict
 
 def test_a_grey_mask_is_a_map_of_strengths(load: Any, peers: Any) -> None:
     shades = np.repeat(np.repeat(np.array([[0, 40, 110, 160, 210, 255]] * 8, np.uint8), 8, axis=0), 8, axis=1)
-    given: dict[str, Any] = {"image": checkered(1), "mask_image": shades, "mask_mode": "strength", "strength": 1.0}
-    want = differential(peers("sd1"), checkered(1), shades[::8, ::8] / 255, scheduler("ddim"), 5)
+    given: dict[str, Any] = {"image": picture(1), "mask_image": shades, "mask_mode": "strength", "strength": 1.0}
+    want = differential(peers("sd1"), picture(1), shades[::8, ::8] / 255, scheduler("ddim"), 5)
     [got], _ = drawn(load("sd1"), **as_peer("ddim", **given))
     assert psnr(got, want) >= 60
     [binary], _ = drawn(load("sd1"), **as_peer("ddim", **(given | {"mask_mode": "binary"})))
@@ -152,7 +152,7 @@ def test_a_grey_mask_is_a_map_of_strengths(load: Any, peers: Any) -> None:
 @pytest.mark.parametrize("mode", ["soft", "strength", "binary"])
 def test_a_white_mask_is_no_mask(load: Any, mode: str) -> None:
     white = np.full((64, 48), 255, np.uint8)
-    options = as_peer("ddim", image=checkered(1), strength=0.6)
+    options = as_peer("ddim", image=picture(1), strength=0.6)
     [masked], _ = drawn(load("sd1"), **options, mask_image=white, mask_mode=mode)
     [plain], _ = drawn(load("sd1"), **(options | {"paste": None}))
     assert psnr(masked, plain) >= 60
@@ -162,21 +162,21 @@ def test_a_white_mask_is_no_mask(load: Any, mode: str) -> None:
 def test_a_black_mask_leaves_the_picture(load: Any, mode: str) -> None:
     """Without pasting it comes out as the autoencoder has it; with, byte for byte. A remark says that nothing is redrawn."""
     pipe, black = load("sd1"), np.zeros((64, 48), np.uint8)
-    options = as_peer("ddim", image=checkered(1), strength=0.6) | {"mask_image": black, "mask_mode": mode, "seed": 93}
+    options = as_peer("ddim", image=picture(1), strength=0.6) | {"mask_image": black, "mask_mode": mode, "seed": 93}
     result = pipe.generate(PROMPT, NEGATIVE, **options)
-    moments = pipe._assembly.base.networks.get("vae_encoder")(x=np.asarray(checkered(1), np.float32).transpose(2, 0, 1)[None] / 127.5 - 1)
+    moments = pipe._assembly.base.networks.get("vae_encoder")(x=np.asarray(picture(1), np.float32).transpose(2, 0, 1)[None] / 127.5 - 1)
     mean, log_variance = np.split(moments["moments"], 2, axis=1)
     drawn_first = sdrt.rng.stream("torch", 93).normal(mean.shape)
     clean = (mean + np.exp(0.5 * np.clip(log_variance, -30, 20)) * drawn_first) * pipe.model.config("vae_encoder")["scaling_factor"]
     np.testing.assert_allclose(result.latents, clean, rtol=1e-4, atol=1e-4)
     assert "nothing is redrawn" in result.settings.remarks["empty mask"]
     pasted = pipe.generate(PROMPT, NEGATIVE, **(options | {"paste": True}))
-    np.testing.assert_array_equal(np.asarray(pasted.images[0]), np.asarray(checkered(1)))
+    np.testing.assert_array_equal(np.asarray(pasted.images[0]), np.asarray(picture(1)))
 
 
 def test_a_soft_mask_mixes_latents_in_its_proportion(load: Any) -> None:
     """A uniform grey takes its share of the picture's latents after each call, so that it lies between white and black."""
-    options = as_peer("ddim", image=checkered(1), strength=0.6) | {"mask_mode": "soft"}
+    options = as_peer("ddim", image=picture(1), strength=0.6) | {"mask_mode": "soft"}
     found = [
         load("sd1").generate(PROMPT, NEGATIVE, seed=93, mask_image=np.full((64, 48), shade, np.uint8), **options).latents
         for shade in (0, 128, 255)
@@ -185,4 +185,4 @@ def test_a_soft_mask_mixes_latents_in_its_proportion(load: Any) -> None:
     distances = [np.abs(grey - each).mean() for each in (black, white)]
     assert 0 < distances[0] < np.abs(white - black).mean()
     assert 0 < distances[1] < np.abs(white - black).mean()
-    assert "empty mask" not in load("sd1").resolve(PROMPT, mask_image=half(), **options).remarks
+    assert "empty mask" not in load("sd1").resolve(PROMPT, mask_image=mask(), **options).remarks

@@ -19,9 +19,9 @@ import sdrt
 from sdrt.errors import ConfigError, ImageError
 from sdrt.pipeline import safety_checker as safety
 from tests.factories import Form, save_controlnet_folder, save_pipeline_folder, save_refiner_folder
+from tests.peers import NEGATIVE, PROMPT, mask, open_peer, peer_picture, picture
 from tests.pictures import psnr
 
-PROMPT, NEGATIVE = "a red circle on a blue background", "a blurry circle"
 QUICK: dict[str, Any] = {"num_inference_steps": 5, "guidance_scale": 5.0, "height": 64, "width": 48}
 EULER: dict[str, Any] = {
     "_class_name": "EulerDiscreteScheduler",
@@ -60,36 +60,6 @@ def controlnets(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def load(request: pytest.FixtureRequest) -> Any:
     """sdrt.load with each backend that runs these models here."""
     return partial(sdrt.load, backend=request.param)
-
-
-def picture(seed: int, width: int = 48, height: int = 64) -> Image.Image:
-    """Coarse random colours."""
-    small = np.random.default_rng(seed).integers(0, 256, (8, 6, 3), np.uint8)
-    return Image.fromarray(small).resize((width, height), Image.Resampling.NEAREST)
-
-
-def mask(width: int = 48, height: int = 64) -> Image.Image:
-    """The right half."""
-    pixels = np.zeros((height, width), np.uint8)
-    pixels[:, width // 2 :] = 255
-    return Image.fromarray(pixels)
-
-
-def open_peer(kind: str, folder: Path, **parts: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        peer = getattr(diffusers, kind).from_pretrained(folder, **parts)
-    peer.set_progress_bar_config(disable=True)
-    return peer
-
-
-def peer_picture(peer: Any, seed: int = 93, scheduler: dict[str, Any] | None = None, **settings: Any) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if scheduler is not None:
-            peer.scheduler = getattr(diffusers, scheduler["_class_name"]).from_config(scheduler)
-        [image] = peer(PROMPT, generator=torch.Generator().manual_seed(seed), **settings).images
-    return np.asarray(image)
 
 
 def drawn(pipe: sdrt.Pipeline, negative: str = NEGATIVE, **settings: Any) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 
 import sdrt
 from tests.factories import Form, save_pipeline_folder
+from tests.peers import drawn, mask, picture
 from tests.pictures import psnr
-from tests.pipeline.peers import checkered, drawn, half
 
 pytest.importorskip("openvino", reason="openvino is not installed: pip install 'sdrt[openvino]'")
 
@@ -16,10 +16,10 @@ QUICK: dict[str, Any] = {
     "num_inference_steps": 3,
     "guidance_scale": 5.0,
     "scheduler": "euler a",
-    "image": checkered(1, 64),
+    "image": picture(1, 64),
     "strength": 0.7,
 }
-IN_PAINTING: dict[str, Any] = {"mask_image": half(64), "paste": False}
+IN_PAINTING: dict[str, Any] = {"mask_image": mask(64), "paste": False}
 
 
 @pytest.mark.slow  # each network is converted and compiled
@@ -32,5 +32,5 @@ def test_pictures_are_changed_as_on_numpy(form: Form, jobs: list[dict[str, Any]]
             [want], _ = drawn(plain, **QUICK, **job)
             [got], _ = drawn(pipe, **QUICK, **job)
             assert psnr(got, want) >= 60
-            [other], _ = drawn(plain, **{**QUICK, "image": np.asarray(checkered(2, 64))}, **job)
+            [other], _ = drawn(plain, **{**QUICK, "image": np.asarray(picture(2, 64))}, **job)
             assert psnr(got, other) < 40

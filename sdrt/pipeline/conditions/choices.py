@@ -10,9 +10,10 @@ from sdrt.images.inputs import path_of
 from sdrt.models.families import MicroConditions
 from sdrt.models.families.stable_diffusion_xl_refiner import STABLE_DIFFUSION_XL_REFINER
 from sdrt.pipeline.assembly import Assembly
-from sdrt.pipeline.conditions.control_choice import CONTROL_OPTIONS, ControlChoice, choose_controls, pictures_given, record_controls
+from sdrt.pipeline.conditions.control_choice import ControlChoice, choose_controls, pictures_given, record_controls
 from sdrt.pipeline.conditions.source_choice import SourceChoice, choose_source, one_or_each
 from sdrt.pipeline.options import GenerateOptions
+from sdrt.records.kinds import CONTROL_OPTIONS
 from sdrt.schedulers import Compat
 
 __all__ = ["ConditionChoices", "choose_conditions"]

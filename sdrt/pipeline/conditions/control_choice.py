@@ -14,18 +14,7 @@ from sdrt.pipeline.conditions.source_choice import pictures_of
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.printable import shown
 
-__all__ = ["CONTROL_OPTIONS", "ControlChoice", "ControlPicture", "choose_controls", "pictures_given", "record_controls"]
-
-# Those that need a ControlNet.
-CONTROL_OPTIONS = (
-    "controlnet_conditioning_scale",
-    "control_guidance_start",
-    "control_guidance_end",
-    "control_mode",
-    "guess_mode",
-    "control_type",
-    "control_preprocessor",
-)
+__all__ = ["ControlChoice", "ControlPicture", "choose_controls", "pictures_given", "record_controls"]
 
 T = TypeVar("T")
 

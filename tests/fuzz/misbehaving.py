@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -83,3 +84,8 @@ def silent(draw: Draw) -> str | None:
 def crash(draw: Draw) -> str | None:
     os.kill(os.getpid(), signal.SIGKILL)
     return None
+
+
+def litters(draw: Draw) -> None:
+    """Write to a name that a case may draw."""
+    Path("nan").write_bytes(b"")

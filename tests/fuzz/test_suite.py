@@ -37,6 +37,12 @@ def test_each_misbehaviour_is_counted_in_its_column(tmp_path: Path, function: st
     assert column(tmp_path, function) == expected
 
 
+def test_a_case_writes_nothing_into_the_folder_of_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert column(tmp_path, "litters") == FINE
+    assert not any(tmp_path.iterdir())
+
+
 @LINUX
 def test_memory_that_was_taken_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "MOST_BYTES", 2**26)

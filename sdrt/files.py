@@ -17,6 +17,7 @@ from sdrt.printable import shown
 from sdrt.values import FilePath
 
 __all__ = [
+    "check_given",
     "entries",
     "exists",
     "file_size",
@@ -96,6 +97,27 @@ def is_folder(path: Path) -> bool:
     """
     mode = _mode(path)
     return mode is not None and stat.S_ISDIR(mode)
+
+
+def check_given(file: Path, what: str) -> None:
+    """Check that a file which a caller names, and no model holds, is there.
+
+    Parameters
+    ----------
+    what : str
+        What it must be, for the message: "a LoRA's file".
+
+    Raises
+    ------
+    MissingFileError : it is not there
+    ModelError : it is no regular file, or the system does not say
+    """
+    mode = _mode(file)
+    if mode is None:
+        raise MissingFileError(f"{file}: must be {what}, got a name that is not there; correct the path")
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else _OTHER_KINDS.get(stat.S_IFMT(mode), "something else")
+        raise ModelError(f"{file}: must be {what}, got {kind}; pass a file")
 
 
 def entries(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError
-from sdrt.files import read_bytes, user_path
+from sdrt.files import check_given, read_bytes, user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["read_npy"]
@@ -24,6 +24,7 @@ def read_npy(file: str | Path, limits: Limits = DEFAULT_LIMITS) -> Array:
     ConfigError : it is of another format, holds Python objects, or is damaged
     """
     path = user_path("an array's file", file)
+    check_given(path, "an array's file")
     data = read_bytes(path, limits=limits)
     if not data.startswith(_MAGIC):
         raise ConfigError(f"{path}: must be a .npy file, got another kind of file; write it with numpy.save")

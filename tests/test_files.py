@@ -12,6 +12,9 @@ import pytest
 from sdrt.errors import ConfigError, MissingFileError, ModelError, WeightsError
 from sdrt.files import entries, exists, file_size, is_file, is_folder, map_file, open_file, read_bytes, read_range, read_text, user_path
 from sdrt.limits import Limits
+from sdrt.models import open_model
+from sdrt.models.lora import open_lora
+from sdrt.npy import read_npy
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3438167534\n"
@@ -170,3 +173,15 @@ def test_a_part_of_a_file_is_read_into_memory_and_never_less_than_it(tmp_path: P
     assert file_size(tmp_path / "file") == 10
     with pytest.raises(WeightsError, match=r"file: was cut short while in use; it ends at byte 10, before 12; fetch it again"):
         read_range(tmp_path / "file", 8, 4, WeightsError)
+
+
+def test_a_file_that_a_caller_names_is_said_to_be_missing_and_no_part_of_a_model(tmp_path: Path) -> None:
+    """A LoRA or an array of latents is fetched with no model."""
+    with pytest.raises(MissingFileError, match=r"x\.npy: must be an array's file, got a name that is not there; correct the path$"):
+        read_npy(tmp_path / "x.npy")
+    with pytest.raises(ModelError, match=r"must be an array's file, got a folder; pass a file$"):
+        read_npy(tmp_path)
+    with pytest.raises(
+        MissingFileError, match=r"x\.safetensors:abc: must be a LoRA's file, got a name that is not there; correct the path$"
+    ):
+        open_lora(tmp_path / "x.safetensors:abc", open_model("nano"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sdrt.errors import ModelError, WeightsError
-from sdrt.files import open_file
+from sdrt.files import check_given, open_file
 from sdrt.models.base import Model
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import ComponentName
@@ -81,6 +81,7 @@ def open_lora(file: Path, model: Model) -> Lora:
     MissingFileError, WeightsError : the file is not there, no safetensors file, holds a NaN or an infinity, or an alpha is no number
     ModelError : a tensor fits nothing in the model, or a layer is incomplete
     """
+    check_given(file, "a LoRA's file")
     tensors = read_tensors(file, memory_map=model.mmap)
     weights = {component: model.tensors(component) for component in ADAPTED if component in model.components}
     layers = _layers(file, tensors, weights, model)

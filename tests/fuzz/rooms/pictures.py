@@ -10,7 +10,7 @@ from sdrt import images
 from sdrt.errors import SdrtError
 from sdrt.images.inputs import digest, to_mask, to_soft_mask, to_unit
 from sdrt.images.sizes import RESIZES
-from sdrt.option_kinds import COLOUR
+from sdrt.option_kinds import COLOUR, OPTION_KINDS
 from tests.fuzz.damage import damaged_file
 from tests.fuzz.drawing import Draw
 from tests.fuzz.values import any_value, ascii_of, has_nan, near
@@ -69,7 +69,8 @@ def borders(draw: Draw) -> str | None:
 
 def scaling(draw: Draw) -> str | None:
     """Pictures and masks that are cut, filled up or seen before a colour."""
-    resize: Any = draw.choice((*RESIZES, *RESIZES, any_value(draw)))
+    # as for colours, the kind of the option keeps out what is none of these
+    resize: Any = OPTION_KINDS["resize"].check("resize", draw.choice((*RESIZES, *RESIZES, any_value(draw))), "pass such a value")
     height, width = draw.choice((8, 64, 300)), draw.choice((8, 64, 300))
     draw.note(f"{ascii_of(resize)}, {height}x{width}")
     given: Any = picture(draw)

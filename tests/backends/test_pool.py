@@ -30,3 +30,13 @@ def test_the_table_does_not_judge_backends_that_it_does_not_know(monkeypatch: py
     pool = NetworkPool(open_model("nano"), {"unet": FakeBackend()}, {"unet": BackendOptions()})
     monkeypatch.setitem(COMPONENTS, "unet", replace(COMPONENTS["unet"], backends=("numpy",)))
     pool.check("unet", PLAIN)
+
+
+def test_what_was_open_with_other_weights_leaves_nothing_behind() -> None:
+    """Twenty LoRAs in twenty prompts take the memory of one."""
+    pool = NetworkPool(open_model("nano"), {"unet": FakeBackend()}, {"unet": BackendOptions()})
+    for k in range(20):
+        with pool.merging(pool.model, {"unet": k}).using("unet"):
+            pass
+    assert len(pool._shelf.networks) == 1
+    assert not pool._shelf.users

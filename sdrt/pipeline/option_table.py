@@ -87,8 +87,8 @@ _ROWS = (
     ),
     _option("seed_resize_from", "pair", _PICTURE, "resemble the picture that the seed gives at this size (default: the picture's own)"),
     _option("num_images", "integer", _PICTURE, "images of each prompt (default: 1)", "-n", "--num-images"),
-    _option("height", "integer", _PICTURE, "pixels (default: the model's own)", "-H", "--height"),
-    _option("width", "integer", _PICTURE, "pixels (default: the model's own)", "-W", "--width"),
+    _option("height", "integer", _PICTURE, "pixels (default: those of --image, else the model's own)", "-H", "--height"),
+    _option("width", "integer", _PICTURE, "pixels (default: those of --image, else the model's own)", "-W", "--width"),
     _option(
         "num_inference_steps",
         "integer",

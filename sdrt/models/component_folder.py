@@ -1,5 +1,6 @@
 """A folder of one component: a ControlNet, or a VAE that takes the place of a model's own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,8 @@ from sdrt.models.base import Pickled
 from sdrt.models.component_files import class_names, read_config, read_weights
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.json_file import read_json
+from sdrt.models.folder import checked_defaults
+from sdrt.models.json_file import read_json, read_json_if_there
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import WeightFiles, find_weights, variants_in
 
@@ -59,6 +61,19 @@ class ComponentFolder(StoredModel):
     def _class_names(self) -> tuple[str, ...]:
         file = self.path / "config.json"
         return class_names(read_json(file, self.allowed), file)
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """What the component prefers, ``sdrt.json`` beside its configuration; empty if it is not there.
+
+        Of a ControlNet ``guidance_scale`` counts.
+
+        Raises
+        ------
+        ModelError : a value is of the wrong kind
+        """
+        file = self.path / "sdrt.json"
+        return checked_defaults(file, read_json_if_there(file, self.allowed))
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """``config.json`` over the defaults of its class."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sdrt.arrays import Float, Numerics
 from sdrt.backends.pool import NetworkPool
@@ -79,6 +79,12 @@ class Assembly:
     def models(self) -> tuple[LoadedModel, ...]:
         """The base model, and the refiner where there is one."""
         return (self.base,) if self.refiner is None else (self.base, self.refiner)
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """What the base model prefers; the first ControlNet that prefers a scale of guidance goes before it."""
+        preferred = [scale for controlnet in self.controlnets if (scale := controlnet.model.defaults.get("guidance_scale")) is not None]
+        return {**self.base.defaults, "guidance_scale": preferred[0]} if preferred else self.base.defaults
 
     @property
     def pools(self) -> tuple[NetworkPool, ...]:

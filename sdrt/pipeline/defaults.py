@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.images.inputs import size_of
+from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.source_choice import pictures_of
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.options import GenerateOptions
@@ -16,9 +17,9 @@ _DEFAULTS: Mapping[str, Any] = {"num_inference_steps": 50, "guidance_scale": 7.5
 _LCM_DEFAULTS: Mapping[str, Any] = {"num_inference_steps": 4, "guidance_scale": 8.5}
 
 
-def defaults_of(model: LoadedModel, sampler: Sampler) -> Mapping[str, Any]:
+def defaults_of(assembly: Assembly, sampler: Sampler) -> Mapping[str, Any]:
     """Return the number of steps and the scale of guidance; a latent consistency model on its own sampler takes few steps."""
-    return {**(_LCM_DEFAULTS if _is_lcm(model, sampler) else _DEFAULTS), **model.defaults}
+    return {**(_LCM_DEFAULTS if _is_lcm(assembly.base, sampler) else _DEFAULTS), **assembly.defaults}
 
 
 def default_remarks(model: LoadedModel, sampler: Sampler, options: GenerateOptions) -> dict[str, str]:

@@ -210,7 +210,7 @@ def _settings(
 ) -> Settings:
     base, (rng, sampler_rng) = assembly.base, streams
     model = base.model
-    defaults = defaults_of(base, sampler)
+    defaults = defaults_of(assembly, sampler)
     height, width = default_size(base, options)
     scheduler = options.get("scheduler")
     # the programs that compat names know no chunks

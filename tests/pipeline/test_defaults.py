@@ -116,7 +116,7 @@ def test_minus_one_draws_a_seed_as_none_does(models: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed": -2}, r"seed must be a whole number of at least -1, got -2"),
+        ({"seed": -2}, r"seed must be a whole number of at least -1, .*, got -2"),
         ({"sampler_seed": -1}, r"sampler_seed must be a whole number of at least 0, got -1"),
         ({"seed": 2**64}, r"seed of the 'torch' stream must be .*18446744073709551616"),
         ({"seed": 2**64 - 1, "num_images": 2}, r"seed of the 'torch' stream must be .*18446744073709551616"),
@@ -141,3 +141,11 @@ def test_a_picture_is_changed_at_its_own_size(models: Any, options: dict[str, An
     image, mask = np.zeros((73, 101, 3), np.uint8), Image.new("L", (101, 73), 255)
     settings = sdrt.load(models("inpaint")).resolve("a", image=image, mask_image=mask, **options)
     assert (settings.height, settings.width) == expected
+
+
+def test_a_controlnet_says_which_guidance_suits_it() -> None:
+    with sdrt.load("nano", controlnet="nano-edges") as pipe:
+        edges = np.zeros((128, 128), np.uint8)
+        assert pipe.resolve("a", control_image=edges).guidance_scale == 2.0
+        assert pipe.resolve("a", control_image=edges, guidance_scale=4).guidance_scale == 4.0
+        assert pipe.resolve("a", control_image=edges).num_inference_steps == sdrt.load("nano").resolve("a").num_inference_steps

@@ -52,7 +52,7 @@ def centred(noise: F32, onto: F32) -> F32:
     onto : f32[C,H,W]
         Each side may be the larger one in either.
 
-    >>> centred(np.ones((1, 2, 2), np.float32), np.zeros((1, 4, 1), np.float32)).ravel()
+    >>> centred(np.ones((1, 2, 3), np.float32), np.zeros((1, 4, 1), np.float32)).ravel()
     array([0., 1., 1., 0.], dtype=float32)
     """
     result = onto.copy()

@@ -101,8 +101,8 @@ def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None
             "--fast chooses the torch backend, got --backend numpy too; leave one of them out",
         ),
         (
-            ["generate", "a", "-o", "a.jpg"],
-            "-o must be a folder, or a file ending in .png, got a.jpg; write PNG, which carries the settings",
+            ["generate", "a", "-o", "a.gif"],
+            "-o must be a folder, or a file ending in .png, .jpg or .webp, got a.gif; those carry the settings",
         ),
         (["generate", "a", "-o", "no/such/a.png"], "no/such: no such folder"),
         (["inspect", "no/such.png"], "no/such.png: cannot be read"),

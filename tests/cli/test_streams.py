@@ -86,7 +86,7 @@ def test_streams_that_are_none_lose_no_picture(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["generate", "a", *QUICK, "-o", str(tmp_path / "out")]) == 0
-    assert main(["generate", "a", *QUICK, "-o", "a.jpg"]) == 2
+    assert main(["generate", "a", *QUICK, "-o", "a.gif"]) == 2
     assert main(["models"]) == 0
     with pytest.raises(SystemExit) as ended:
         main(["generate", "--steps", "two"])
@@ -152,8 +152,10 @@ def test_a_bare_command_says_what_it_can_do(capsys: pytest.CaptureFixture[str]) 
     assert main([]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert len(out.splitlines()) == 10
-    assert all(f"sdrt {name}" in out for name in ("generate", "inspect", "models", "benchmark", "convert", "COMMAND --help"))
+    assert len(out.splitlines()) == 12
+    assert all(
+        f"sdrt {name}" in out for name in ("generate", "batch", "grid", "inspect", "models", "benchmark", "convert", "COMMAND --help")
+    )
 
 
 def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path) -> None:

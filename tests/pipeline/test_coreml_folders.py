@@ -406,8 +406,8 @@ def test_a_controlnet_leads_pictures_that_are_changed(tree: TREE, sources: Calla
     given = {"image": colours(1), "control_image": checks(), "strength": 0.75}
     for job in ({}, {"mask_image": HOLE, "paste": False}):
         found = picture(sdrt.load(folder, backend="coreml", controlnet=controlnet[1]), **given, **job)
-        # residuals go in as float16
-        assert psnr(found, picture(sdrt.load(sources("sd1"), controlnet=controlnet[0]), **given, **job)) > 50
+        # residuals go in as float16, and so 63 to 65 dB
+        assert psnr(found, picture(sdrt.load(sources("sd1"), controlnet=controlnet[0]), **given, **job)) > 55
         assert psnr(found, picture(sdrt.load(sources("sd1")), **{**given, "control_image": None}, **job)) < 40
 
 

@@ -43,7 +43,8 @@ def _models() -> Iterable[Sequence[str]]:
     yield ("name", "kind", "weights", "size", "steps", "guidance", "about")
     for each in models.EMBEDDED.values():
         own = models.open_model(each.base or each.name).defaults
-        drawn = (f"{own['width']}x{own['height']}", str(own["num_inference_steps"]), f"{own['guidance_scale']:g}")
+        guidance = own["guidance_scale"] if each.guidance_scale is None else each.guidance_scale
+        drawn = (f"{own['width']}x{own['height']}", str(own["num_inference_steps"]), f"{guidance:g}")
         yield (each.name, each.kind, f"{each.weight_bytes / 1e6:.1f} MB", *drawn, each.description)
 
 

@@ -49,6 +49,11 @@ class EmbeddedModel:
         return str(read_json(self.folder / "sdrt.json")["description"])
 
     @property
+    def guidance_scale(self) -> float | None:
+        """The scale of guidance that it prefers to its base's; None where it has no preference."""
+        return read_json(self.folder / "sdrt.json").get("guidance_scale")
+
+    @property
     def weight_bytes(self) -> int:
         """The size of its own weights."""
         return sum(file.stat().st_size for file in self.folder.rglob("*.safetensors"))

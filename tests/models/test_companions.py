@@ -71,6 +71,12 @@ def test_they_are_listed_small_and_described() -> None:
         assert path(each.name) == each.path
         assert each.path.exists()
         assert each.description.endswith(".")
+    assert {each.name: each.guidance_scale for each in EMBEDDED.values()} == {
+        "nano": 3.0,
+        "nano-inpaint": None,
+        "nano-edges": 2.0,
+        "nano-outline": None,
+    }
 
 
 def test_the_inpainting_model_has_nanos_other_components() -> None:

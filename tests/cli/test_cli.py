@@ -207,7 +207,7 @@ def test_the_lists(capsys: pytest.CaptureFixture[str]) -> None:
     _, *rows = (re.split(r" {2,}", line) for line in capsys.readouterr().out.splitlines())
     kinds = {"nano": "model", "nano-inpaint": "in-painting model", "nano-edges": "ControlNet", "nano-outline": "LoRA"}
     assert {row[0]: row[1] for row in rows} == kinds
-    assert all(row[3:6] == ["128x128", "20", "3"] for row in rows)
+    assert all(row[3:6] == ["128x128", "20", "2" if row[0] == "nano-edges" else "3"] for row in rows)
 
 
 def test_version_and_module(tmp_path: Path) -> None:

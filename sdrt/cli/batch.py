@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sdrt.pipeline.pipeline import Pipeline
     from sdrt.pipeline.steps import Steps
 
-__all__ = ["BatchCommand", "add_command", "defaults_of", "draw_all"]
+__all__ = ["BatchCommand", "add_command", "add_shared", "defaults_of", "draw_all"]
 
 _ABOUT = (
     "Draw the pictures of a file of jobs: JSON lines, each an object of options by the names of Pipeline.generate, or CSV with such names "
@@ -79,14 +79,19 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="FILE",
         help="instead: a text file with one prompt a line, '#' before a comment; '-' for standard input",
     )
-    command.add_argument("--negative-prompt", type=prompt_text, metavar="TEXT", help="what to steer away from")
     command.add_argument("--stop", action="store_true", help="end at the first row that fails (default: go on with the others)")
+    add_shared(command)
+    command.set_defaults(run=lambda arguments: run(parse(arguments)))
+
+
+def add_shared(command: argparse.ArgumentParser) -> None:
+    """Add what every command that draws many pictures into a folder takes."""
+    command.add_argument("--negative-prompt", type=prompt_text, metavar="TEXT", help="what to steer away from")
     add_output(command, "a folder")
     command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
     add_options(command)
     add_arguments(command)
     command.set_defaults(
-        run=lambda arguments: run(parse(arguments)),
         kept="pictures that were finished are kept; the same command goes on with the others",
         lost="all pictures are drawn, but not all their names were read",
     )

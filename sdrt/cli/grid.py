@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdrt.cli import signals
-from sdrt.cli.batch import defaults_of, draw_all
+from sdrt.cli.batch import add_shared, defaults_of, draw_all
 from sdrt.cli.console import say
-from sdrt.cli.opening import ModelChoice, add_arguments, open_pipeline, parse_choice
-from sdrt.cli.options import add_options
-from sdrt.cli.output import Output, add_output
+from sdrt.cli.opening import ModelChoice, open_pipeline, parse_choice
+from sdrt.cli.output import Output
 from sdrt.cli.prompts import prompt_text
 from sdrt.errors import ConfigError
 
@@ -62,16 +61,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         action="store_true",
         help="the prompt is parts with '|' between them: the first is always there, and every selection of the others is drawn",
     )
-    command.add_argument("--negative-prompt", type=prompt_text, metavar="TEXT", help="what to steer away from")
-    add_output(command, "a folder")
-    command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
-    add_options(command)
-    add_arguments(command)
-    command.set_defaults(
-        run=lambda arguments: run(parse(arguments)),
-        kept="pictures that were finished are kept; the same command goes on with the others",
-        lost="all pictures are drawn, but not all their names were read",
-    )
+    add_shared(command)
+    command.set_defaults(run=lambda arguments: run(parse(arguments)))
 
 
 def parse(arguments: argparse.Namespace) -> GridCommand:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sdrt.arrays import F32
 from sdrt.errors import ImageError
+from sdrt.images.gaussian import convolved
 from sdrt.images.sizes import scaled
 
 if TYPE_CHECKING:
@@ -33,21 +34,7 @@ def blur(mask: F32, pixels: float) -> F32:
     """
     if not pixels:
         return mask
-    reach = int(2.5 * pixels + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / pixels) ** 2)
-    weights = (weights / weights.sum()).astype(np.float32)
-    for axis in (2, 3):
-        mask = _filtered(mask, weights, axis)
-    return np.clip(mask, 0, 1)
-
-
-def _filtered(mask: F32, weights: F32, axis: int) -> F32:
-    reach, size = len(weights) // 2, mask.shape[axis]
-    padded = np.moveaxis(np.pad(mask, [(reach, reach) if each == axis else (0, 0) for each in range(4)], mode="reflect"), axis, 0)
-    total = np.zeros((size, *padded.shape[1:]), np.float32)
-    for start, weight in enumerate(weights):
-        total += weight * padded[start : start + size]
-    return np.ascontiguousarray(np.moveaxis(total, 0, axis))
+    return np.clip(convolved(mask, pixels, int(2.5 * pixels + 0.5), (2, 3), "reflect"), 0, 1)
 
 
 def to_latent_mask(mask: F32, pixels: int, how: Literal["nearest", "area"]) -> F32:

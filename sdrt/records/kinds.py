@@ -13,8 +13,10 @@ __all__ = [
     "ARRAYS",
     "CONDITION_KINDS",
     "CONTROL_OPTIONS",
+    "MASK_OPTIONS",
     "PER_IMAGE",
     "PICTURES",
+    "PICTURE_OPTIONS",
     "PLAIN_OPTIONS",
     "SETTING_KINDS",
     "STREAM_KINDS",
@@ -144,17 +146,9 @@ CONTROL_OPTIONS = (
 )
 _SIZES = ("original_size", "crops_coords_top_left", "target_size", "aesthetic_score", "negative_aesthetic_score", "refiner_start")
 
-_SOURCES = (
-    "strength",
-    "resize",
-    "background",
-    "mask_mode",
-    "mask_blur",
-    "masked_content",
-    "only_masked",
-    "only_masked_padding",
-    "paste",
-)
+# The options that need a picture to change, and those that need a mask.
+PICTURE_OPTIONS = ("resize", "background")
+MASK_OPTIONS = ("mask_mode", "mask_blur", "masked_content", "only_masked", "only_masked_padding", "paste")
 
 # The conditions that are pictures, and those that are arrays.
 PICTURES = ("image", "mask_image", "control_image")
@@ -166,7 +160,7 @@ PER_IMAGE = ("image", "mask_image", *ARRAYS)
 # Of ``conditions``: pictures and arrays are recorded by their SHA-256, pictures also by their paths where that was asked for.
 CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     **dict.fromkeys((*PICTURES, *ARRAYS), Either(_DIGEST, ListOf(_DIGEST))),
-    **{name: OPTION_KINDS[name] for name in _SOURCES},
+    **{name: OPTION_KINDS[name] for name in ("strength", *PICTURE_OPTIONS, *MASK_OPTIONS)},
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
     **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES)},
 }

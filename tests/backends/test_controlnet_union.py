@@ -171,7 +171,7 @@ def test_every_tensor_is_random_and_used(folder: Path) -> None:
 
 
 def test_openvino_says_that_it_runs_no_union(folder: Path) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'sdrt[openvino]'")
     with pytest.raises(
         ConfigError, match="a ControlNet for OpenVINO must take one sort of picture, got a union; run it on backend 'torch'"
     ):

@@ -153,7 +153,7 @@ def test_without_them_the_base_draws_the_bytes_that_it_drew(
 
 
 def test_the_cache_of_openvino_tells_weights_with_a_lora_from_those_without(folders: dict[Form, Path], lora_dir: Path) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'sdrt[openvino]'")
     from sdrt.backends.openvino.conversion import digest
 
     model = open_model(folders["sd1"])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.arrays import F32, U8
+from sdrt.images.gaussian import convolved
 from sdrt.images.inputs import Picture, size_of, to_unit
 
 if TYPE_CHECKING:
@@ -49,15 +50,4 @@ def blurred(values: F32, sigma: float) -> F32:
     values : f32[H,W] or f32[H,W,C]
     sigma : float
     """
-    radius = max(1, round(4 * sigma))
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    weights = (weights / weights.sum()).astype(np.float32)
-    for axis in (0, 1):
-        padding = [(radius, radius) if each == axis else (0, 0) for each in range(values.ndim)]
-        padded, length = np.pad(values, padding, "edge"), values.shape[axis]
-        shifted = (padded[start : start + length] if axis == 0 else padded[:, start : start + length] for start in range(len(weights)))
-        total, term = np.zeros_like(values), np.empty_like(values)
-        for weight, part in zip(weights, shifted, strict=True):
-            total += np.multiply(part, weight, out=term)
-        values = total
-    return values
+    return convolved(values, sigma, max(1, round(4 * sigma)), (0, 1), "edge")

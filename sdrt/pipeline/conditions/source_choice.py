@@ -11,6 +11,7 @@ from sdrt.images.modes import WHITE
 from sdrt.images.sizes import Resize
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.options import GenerateOptions, MaskedContent, MaskMode
+from sdrt.records.kinds import MASK_OPTIONS, PICTURE_OPTIONS
 from sdrt.schedulers import Compat
 
 __all__ = ["PADDING", "SourceChoice", "choose_source", "one_or_each", "pictures_of"]
@@ -19,9 +20,7 @@ __all__ = ["PADDING", "SourceChoice", "choose_source", "one_or_each", "pictures_
 _STRENGTH, _INPAINT_STRENGTH = 0.8, 1.0
 
 _OF_SOURCES = ("mask_image", "strength")
-_OF_PICTURES = ("resize", "background")
 _OF_REGIONS = ("only_masked", "only_masked_padding")
-_OF_MASKS = ("mask_mode", "mask_blur", "masked_content", *_OF_REGIONS, "paste")
 
 # Pixels around the mask: AUTOMATIC1111's web UI's.
 PADDING = 32
@@ -82,7 +81,7 @@ class SourceChoice:
             values["image_latents"] = one_or_each([array_digest(each) for each in self.latents])
         if self.masks:
             values["mask_image"] = one_or_each([digest("mask_image", picture) for picture in self.masks])
-            names = _OF_MASKS if self.images else [name for name in _OF_MASKS if name not in _OF_REGIONS]
+            names = MASK_OPTIONS if self.images else [name for name in MASK_OPTIONS if name not in _OF_REGIONS]
             values |= {name: getattr(self, name) for name in names}
         return values
 
@@ -109,14 +108,14 @@ def choose_source(model: LoadedModel, options: GenerateOptions, compat: Compat) 
         got = "no mask_image" if images else "no image"
         raise ConfigError(f"image and mask_image must be set for this in-painting model, got {got}; pass both")
     if not images and latents is None:
-        _refuse(options, (*_OF_SOURCES, *_OF_PICTURES, *_OF_MASKS), "image or image_latents")
+        _refuse(options, (*_OF_SOURCES, *PICTURE_OPTIONS, *MASK_OPTIONS), "image or image_latents")
         return None
     if not images:
-        _refuse(options, (*_OF_PICTURES, *_OF_REGIONS), "image")
+        _refuse(options, (*PICTURE_OPTIONS, *_OF_REGIONS), "image")
         if options.get("masked_content") == "fill":
             raise ConfigError("masked_content must be 'original' or 'noise' with image_latents, got 'fill'; pass image in their place")
     if not masks:
-        _refuse(options, _OF_MASKS, "mask_image")
+        _refuse(options, MASK_OPTIONS, "mask_image")
     strength = options.get("strength") or (_INPAINT_STRENGTH if masks else _STRENGTH)
     if compat == "apple" and strength == 1 and not masks:
         return None

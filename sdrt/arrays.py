@@ -44,9 +44,9 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 Dim: TypeAlias = int | frozenset[int] | None
 
 # A promise about precision, not the dtype of the computation; `float_dtype` gives the dtype of arrays that cross the seams.
-Numerics: TypeAlias = Literal["float32", "float64"]
+Numerics: TypeAlias = Literal["float32", "float64", "exact"]
 
-_FLOAT_DTYPES: dict[str, str] = {"float32": "float32", "float64": "float64"}
+_FLOAT_DTYPES: dict[str, str] = {"float32": "float32", "float64": "float64", "exact": "float32"}
 
 
 def float_dtype(numerics: Numerics) -> np.dtype[np.floating[Any]]:

@@ -12,7 +12,7 @@ from sdrt.values import Anything, Choice, Either, Flag, Integer, Kind, ListOf, N
 
 __all__ = ["COLOUR", "NUMERICS", "OPTION_KINDS", "PROMPT", "PROMPTS"]
 
-NUMERICS = Choice("float32", "float64")
+NUMERICS = Choice("float32", "float64", "exact")
 
 
 class _NoiseSource(Kind[Any]):

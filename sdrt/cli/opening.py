@@ -45,7 +45,7 @@ _CHOICES = {
     "precision": ("float32", "float16"),
     "prediction_type": ("epsilon", "v_prediction"),
     "pickled": ("refuse", "weights_only"),
-    "numerics": ("float32", "float64"),
+    "numerics": ("float32", "float64", "exact"),
     "device": ("cpu", "cuda", "mps"),
     "flagged_pictures": ("black", "blurred"),
 }

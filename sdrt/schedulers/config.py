@@ -21,7 +21,7 @@ from sdrt.values import Anything, Choice, ListOf, MappingOf, Text
 __all__ = ["check_keys", "class_names", "remarks_of", "sampler_from_config"]
 
 _CONFIG = MappingOf(Anything())
-_NUMERICS = Choice("float32", "float64")
+_NUMERICS = Choice("float32", "float64", "exact")
 _DEFAULTED = ListOf(Text(length=200))
 
 # Every key of every scheduler class, diffusers' own among them: a configuration may carry along what another class understands.

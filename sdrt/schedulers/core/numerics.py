@@ -13,4 +13,4 @@ Real: TypeAlias = "np.floating[Any]"
 
 def real_type(numerics: Numerics) -> type[Any]:
     """Return the scalar type in which tables and coefficients of this numerics are computed."""
-    return np.float32 if numerics == "float32" else np.float64
+    return np.float64 if numerics == "float64" else np.float32

@@ -49,7 +49,7 @@ __all__ = ["Grid", "Sampler", "check_floats"]
 # Step options that change nothing: a sampler without the option accepts these values and no other.
 _NEUTRAL = {"eta": 0.0, "s_churn": 0.0, "s_tmin": 0.0, "s_tmax": math.inf, "s_noise": 1.0, "use_clipped_model_output": False}
 
-_NUMERICS = Choice("float32", "float64")
+_NUMERICS = Choice("float32", "float64", "exact")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ class AppleTimestepGrid(TimestepGrid):
 
     def alpha_bar(self) -> F64:
         """Return the signal power at every trained timestep, f64[T]."""
-        return apple_alpha_bar(self.schedule) if self.numerics == "float32" else super().alpha_bar()
+        return super().alpha_bar() if self.numerics == "float64" else apple_alpha_bar(self.schedule)
 
 
 def apple_alpha_bar(schedule: NoiseSchedule) -> F64:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt._version import __version__
 
 if TYPE_CHECKING:
-    from sdrt import backends, batch, errors, guidance, images, models, pipeline, prompt, records, rng, schedulers, tokenizer
+    from sdrt import backends, batch, errors, guidance, images, models, pipeline, prompt, records, rng, schedulers, testing, tokenizer
     from sdrt.arrays import Numerics
     from sdrt.backends import Backend, BackendOptions
     from sdrt.errors import SdrtError
@@ -108,6 +108,7 @@ __all__ = [
     "records",
     "rng",
     "schedulers",
+    "testing",
     "tokenizer",
 ]
 
@@ -150,7 +151,21 @@ _NAMES_BY_HOME = {
 }
 _HOMES = {name: home for home, names in _NAMES_BY_HOME.items() for name in names}
 _ROOMS = frozenset(
-    {"backends", "batch", "errors", "guidance", "images", "models", "pipeline", "prompt", "records", "rng", "schedulers", "tokenizer"}
+    {
+        "backends",
+        "batch",
+        "errors",
+        "guidance",
+        "images",
+        "models",
+        "pipeline",
+        "prompt",
+        "records",
+        "rng",
+        "schedulers",
+        "testing",
+        "tokenizer",
+    }
 )
 
 

@@ -1,0 +1,21 @@
+"""Check one's own port against sdrt: conformance suites and strategies, with numpy and hypothesis alone.
+
+A ``check_*`` function runs a port beside sdrt's own part and returns a list of `Fault`: empty where all is well. Each fault has a kind
+(`KINDS`), which is what the difference probably is, found by trying the wrong hypotheses one by one.
+
+Nothing here imports hypothesis but the strategies: ``pip install "sdrt[testing]"``.
+"""
+
+from typing import TYPE_CHECKING
+
+from sdrt.late import late_names
+
+if TYPE_CHECKING:
+    from sdrt.testing.fault import Fault
+    from sdrt.testing.fault_kinds import KINDS
+
+__all__ = ["KINDS", "Fault"]
+
+_HOMES = {"Fault": "fault", "KINDS": "fault_kinds"}
+
+__getattr__ = late_names(__name__, _HOMES)

@@ -2,9 +2,9 @@
 
 import copy
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -19,7 +19,10 @@ from sdrt.models.base import Model
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.recorded import RecordedModel
 
-__all__ = ["CheckedNetwork", "NetworkPool"]
+__all__ = ["CheckedNetwork", "NetworkPool", "OnCall"]
+
+# Hears of a call: the component, all of its inputs, its outputs.
+OnCall: TypeAlias = Callable[[str, Mapping[str, Array], Mapping[str, Array]], None]
 
 
 # The backends whose components the table lists; backends of other packages raise for a component themselves.
@@ -37,11 +40,17 @@ class CheckedNetwork:
     network : Network
     bound : frozenset of str
         Inputs that are already fixed.
+    on_call : callable or None
+        Hears of every call.
+    constants : mapping
+        The inputs that are already fixed, where somebody hears of calls.
     """
 
     component: str
     network: Network
     bound: frozenset[str] = frozenset()
+    on_call: OnCall | None = None
+    constants: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def signature(self) -> Signature:
@@ -61,6 +70,8 @@ class CheckedNetwork:
         check_arrays(f"{self.component} output", self.signature.outputs, outputs)
         for name, value in outputs.items():
             check_finite(f"{self.component} output", name, value)
+        if self.on_call is not None:
+            self.on_call(self.component, {**self.constants, **inputs}, outputs)
         return outputs
 
     def bind(self, **constants: Array) -> Self:
@@ -71,7 +82,8 @@ class CheckedNetwork:
         with failures_of(self._owner):
             network = self.network.bind(**constants)
         signature_of(f"{self.component}: a bound network", network)
-        return type(self)(self.component, network, self.bound | constants.keys())
+        known = {} if self.on_call is None else {**self.constants, **{name: x.copy() for name, x in constants.items()}}
+        return replace(self, network=network, bound=self.bound | constants.keys(), constants=known)
 
     @property
     def trace_names(self) -> tuple[str, ...]:
@@ -157,6 +169,7 @@ class NetworkPool:
         self._options = options
         self.keep_loaded = keep_loaded
         self._merged: Mapping[ComponentName, Hashable] = {}
+        self._on_call: OnCall | None = None
         self._shelf = _Shelf()
 
     def merging(self, model: Model, merged: Mapping[ComponentName, Hashable]) -> Self:
@@ -172,6 +185,12 @@ class NetworkPool:
         view.model, view._merged = model, merged
         return view
 
+    def watched(self, on_call: OnCall) -> Self:
+        """Return a view of this pool whose networks tell of their calls; the networks are shared."""
+        view = copy.copy(self)
+        view._on_call = on_call
+        return view
+
     @contextmanager
     def using(self, component: ComponentName, options: ComponentOptions = PLAIN) -> Iterator[CheckedNetwork]:
         """Keep the network of ``component`` open for as long as the context lasts.
@@ -183,7 +202,7 @@ class NetworkPool:
             network = self._opened(key)
             shelf.users[key] += 1
         try:
-            yield network
+            yield self._view(network)
         finally:
             with shelf.lock:
                 # and forget names without users: there is one for each choice of LoRAs
@@ -225,7 +244,10 @@ class NetworkPool:
         ModelError : the folder does not fit, or holds tensors that have no place in the network
         """
         with self._shelf.lock:
-            return self._opened(self._key(component, options))
+            return self._view(self._opened(self._key(component, options)))
+
+    def _view(self, network: CheckedNetwork) -> CheckedNetwork:
+        return network if self._on_call is None else replace(network, on_call=self._on_call)
 
     def _key(self, component: ComponentName, options: ComponentOptions) -> _Key:
         return component, options, self._merged.get(component, ())

@@ -4,11 +4,11 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
-from sdrt.arrays import Float, Numerics
-from sdrt.backends.pool import NetworkPool
+from sdrt.arrays import Array, Float, Numerics
+from sdrt.backends.pool import NetworkPool, OnCall
 from sdrt.errors import SdrtError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
@@ -16,6 +16,7 @@ from sdrt.models.fingerprint import fingerprint
 from sdrt.models.lora import AppliedLora
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.loras import LoraLibrary
+from sdrt.pipeline.observer import UNOBSERVED, Observer
 from sdrt.pipeline.progress import Report
 from sdrt.pipeline.remarks import RemarkLog
 from sdrt.pipeline.safety_checker import FlaggedPictures, flag, hide
@@ -58,6 +59,8 @@ class Assembly:
         Opens LoRAs; None: the pipeline takes none.
     loras : tuple of AppliedLora
         Those that are merged into the base model.
+    observer : Observer
+        Watches the run of a call.
     """
 
     base: LoadedModel
@@ -74,6 +77,7 @@ class Assembly:
     remark_log: RemarkLog = field(default_factory=RemarkLog)
     lora_library: LoraLibrary | None = None
     loras: tuple[AppliedLora, ...] = ()
+    observer: Observer = UNOBSERVED
 
     @property
     def models(self) -> tuple[LoadedModel, ...]:
@@ -114,6 +118,19 @@ class Assembly:
         changed = copy.copy(self)
         object.__setattr__(changed, "base", self.base.with_loras(loras))
         object.__setattr__(changed, "loras", tuple(loras))
+        return changed
+
+    def observed(self, observer: Observer) -> Self:
+        """Return the same for one run that this observer watches; the networks are shared."""
+        # for the copy too, which keeps what is cached
+        _ = self.weights
+        called, changed = observer.called, copy.copy(self)
+        object.__setattr__(changed, "observer", observer)
+        object.__setattr__(changed, "base", self.base.watched(called))
+        if self.refiner is not None:
+            object.__setattr__(changed, "refiner", self.refiner.watched(lambda name, *arrays: called(f"refiner.{name}", *arrays)))
+        numbered = (pool.watched(partial(_called_by_number, called, k)) for k, pool in enumerate(self.controlnets))
+        object.__setattr__(changed, "controlnets", tuple(numbered))
         return changed
 
     def with_tags(self, tags: Sequence[LoraTag]) -> Self:
@@ -198,6 +215,10 @@ class Assembly:
                 flagged += flag(checker, [image], self.base.model.feature_extractor_config)
         report.heed()
         return hide(images, flagged, self.flagged_pictures), tuple(flagged)
+
+
+def _called_by_number(called: OnCall, number: int, component: str, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+    called(f"{component}.{number}", inputs, outputs)
 
 
 def _fingerprints(model: Model, components: Iterable[ComponentName]) -> Iterator[tuple[str, str]]:

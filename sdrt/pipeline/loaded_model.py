@@ -10,7 +10,7 @@ import numpy as np
 
 from sdrt.arrays import Float, TensorSpec, check_array
 from sdrt.backends import PLAIN, Backend, BackendOptions, ComponentOptions
-from sdrt.backends.pool import NetworkPool
+from sdrt.backends.pool import NetworkPool, OnCall
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.guidance import Row
 from sdrt.images.png import to_pil
@@ -68,6 +68,14 @@ class LoadedModel:
         view = copy.copy(self)
         view.model = with_loras(self.model, loras)
         view.networks = self.networks.merging(view.model, {component: identity_of(loras, component) for component in ADAPTED})
+        return view
+
+    def watched(self, on_call: OnCall) -> Self:
+        """Return the same model, whose networks tell of their calls."""
+        # for the copy too, which keeps what is cached
+        _ = self.tokenizers
+        view = copy.copy(self)
+        view.networks = self.networks.watched(on_call)
         return view
 
     # ---- what kind of model it is

@@ -1,7 +1,7 @@
 """The pipeline: its methods turn a prompt and options into a run of the one loop."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
@@ -16,6 +16,7 @@ from sdrt.models import Model
 from sdrt.option_kinds import PROMPTS
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.loras import LORAS, LoraChoice
+from sdrt.pipeline.observer import MakeObserver
 from sdrt.pipeline.options import (
     ControlMode,
     ControlNetInput,
@@ -60,11 +61,12 @@ class Pipeline:
     model : Model
         The model on disk: name, configurations, weights.
     backends : mapping from component to the backend's name
-    numerics : "float32" or "float64"
+    numerics : "float32", "float64" or "exact"
     """
 
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
+        self._make_observer: MakeObserver | None = None
 
     @property
     def model(self) -> Model:
@@ -422,7 +424,30 @@ class Pipeline:
 
     def _resolve(self, prompt: str | Sequence[str], negative_prompt: str | Sequence[str] | None, options: GenerateOptions) -> Resolved:
         negative = "" if negative_prompt is None else PROMPTS.check("negative_prompt", negative_prompt, _REPAIR)
-        return resolve(self._assembly, PROMPTS.check("prompt", prompt, _REPAIR), negative, options)
+        make = self._make_observer
+        assembly = self._assembly if make is None else self._assembly.observed(make())
+        return resolve(assembly, PROMPTS.check("prompt", prompt, _REPAIR), negative, options)
+
+    @contextmanager
+    def observing(self, make_observer: MakeObserver) -> Iterator[Self]:
+        """Let each call that is made in this context be watched by an observer of its own.
+
+        Parameters
+        ----------
+        make_observer : callable without arguments
+            Makes the observer of one call, see `sdrt.pipeline.observer.Observer`.
+
+        Raises
+        ------
+        ConfigError : the pipeline's calls are watched already
+        """
+        if self._make_observer is not None:
+            raise ConfigError("calls of a pipeline must have one observer, got a second one; leave the context of the first")
+        self._make_observer = make_observer
+        try:
+            yield self
+        finally:
+            self._make_observer = None
 
     # ---- the model in memory
 

@@ -101,6 +101,7 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
         noise=resolved.noise,
         phases=tuple(phases),
         decode=lambda latents, first: assembly.decode(latents, Report(), resolved.finish, first)[0],
+        observer=assembly.observer,
     )
 
 

@@ -15,6 +15,7 @@ from sdrt.arrays import Array, check_finite
 from sdrt.guidance import Call, Guidance
 from sdrt.pipeline.denoiser import Denoiser
 from sdrt.pipeline.noise import RunNoise
+from sdrt.pipeline.observer import CompletedStep, Observer
 from sdrt.pipeline.start import Start
 from sdrt.pipeline.step import DecodeLatents, Step
 from sdrt.records.settings import Settings
@@ -59,6 +60,8 @@ class Run:
         In rising order of ``begins``; the first begins at or before ``start.at``.
     decode : callable
         Decodes latents to pictures, for previews.
+    observer : Observer
+        Hears of every step.
     """
 
     settings: Settings
@@ -69,6 +72,7 @@ class Run:
     noise: RunNoise
     phases: Sequence[Phase]
     decode: DecodeLatents
+    observer: Observer
 
 
 def denoise(run: Run) -> Generator[Step, None, None]:
@@ -94,9 +98,14 @@ def denoise(run: Run) -> Generator[Step, None, None]:
                 with np.errstate(all="ignore"):
                     guided = phase.guidance(denoiser(state.x * plan.input_scale[index], call), call)
                     noise = run.noise.step(plan, index, paths, shape)
-                    state = sampler.step(plan, state, guided.output, noise, unconditional_output=guided.unconditional)
-                    state = start.keep(plan, state)
+                    stepped = sampler.step(plan, state, guided.output, noise, unconditional_output=guided.unconditional)
+                    before, state = state, start.keep(plan, stepped)
                 check_finite(f"step {call.index + 1} of {num_calls}", "the sample", state.x)
+                run.observer.stepped(
+                    CompletedStep(
+                        call=index, timestep=call.timestep, before=before, guided=guided, noise=noise, stepped=stepped, after=state
+                    )
+                )
                 latents = state.x.view()
                 latents.flags.writeable = False
                 yield Step(call.index, num_calls, call.timestep, latents, time.perf_counter() - began, state, run.decode)

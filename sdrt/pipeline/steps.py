@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sdrt.errors import ConfigError
 from sdrt.log import log
 from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.observer import Beginning
 from sdrt.pipeline.prepare import Drawn, draw, prepare
 from sdrt.pipeline.progress import Cancelled, OnProgress, Report
 from sdrt.pipeline.resolve import Resolved
@@ -133,7 +134,7 @@ class Steps(Iterator[Step]):
             if is_flagged:
                 log.warning("the picture of seed %d is %s: the safety checker flagged it", seed, self._assembly.flagged_pictures)
         self._assembly.remark_log.tell(self._assembly.remarks)
-        return Result(
+        result = Result(
             images,
             self._latents,
             self.seeds,
@@ -143,6 +144,8 @@ class Steps(Iterator[Step]):
             flagged=flagged,
             step_seconds=tuple(self._seconds),
         )
+        self._assembly.observer.ends(result)
+        return result
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -169,6 +172,7 @@ class Steps(Iterator[Step]):
 
 def _walk(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) -> Generator[Step, None, None]:
     """Prepare the run and make its steps. A method of `Steps` would make a reference cycle, which outlives a loop that is left."""
+    assembly.observer.begins(_beginning(resolved, drawn))
     run = prepare(assembly, resolved, drawn, report)
     assembly.remark_log.tell(assembly.remarks)
     num_steps = run.plan.num_calls - run.start.at
@@ -176,3 +180,17 @@ def _walk(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) 
         for done in range(num_steps):
             report("denoise", done, num_steps)
             yield next(steps)
+
+
+def _beginning(resolved: Resolved, drawn: Drawn) -> Beginning:
+    return Beginning(
+        settings=resolved.settings,
+        sampler=resolved.sampler,
+        plan=resolved.plan,
+        timesteps=resolved.timesteps,
+        at=resolved.at,
+        prompts=resolved.prompts,
+        noise=drawn.noise,
+        source=drawn.source,
+        masked=drawn.masked,
+    )

@@ -76,7 +76,7 @@ def test_a_plug_in_cannot_take_a_built_in_name(plug_ins: list[EntryPoint]) -> No
 
 
 def test_options_are_checked_on_construction() -> None:
-    with pytest.raises(ConfigError, match=r"numerics must be 'float32' or 'float64', got 'float16'"):
+    with pytest.raises(ConfigError, match=r"numerics must be 'float32' or 'float64' or 'exact', got 'float16'"):
         BackendOptions(numerics="float16")  # type: ignore[arg-type]
     for threads in (0, 2.5, "2"):
         with pytest.raises(ConfigError, match=f"threads must be a whole number of at least 1, or null, got {threads!r}"):

@@ -1,0 +1,132 @@
+"""What watches a run: every network call, step and draw, in their order; recordings and comparisons are made of it.
+
+An observer sees and changes nothing. It is called in the thread that makes the run, between the pieces of work that it hears of: its own work
+takes the run's time. The arrays belong to the run: an observer copies what it changes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from sdrt.arrays import Array, Float
+from sdrt.guidance import Guided
+from sdrt.models import ComponentName
+from sdrt.pipeline.conditions.text import TokenizedPrompts
+from sdrt.pipeline.results import Result
+from sdrt.records.settings import Settings
+from sdrt.schedulers import Plan, Sampler, State
+
+__all__ = ["UNOBSERVED", "Beginning", "CompletedStep", "MakeObserver", "Observer"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Beginning:
+    """What is known before a run's first network call.
+
+    Parameters
+    ----------
+    settings : Settings
+    sampler : Sampler
+    plan : Plan
+    timesteps : i64[calls] or f64[calls]
+        The plan's timesteps, rounded as the networks take them.
+    at : int
+        The plan's first call in this run.
+    prompts : tuple of tuples of mappings from text encoder to TokenizedPrompts
+        For the base model, and for the refiner where there is one: a mapping for each pair of ``settings.image_texts``.
+    noise : float[n,C,h,w]
+        The noise of the start.
+    source, masked : float32[n,C,h,w] or None
+        The noise of the posteriors of the picture that the run starts from, and of that picture without what is drawn anew.
+    """
+
+    settings: Settings
+    sampler: Sampler
+    plan: Plan
+    timesteps: Array
+    at: int
+    prompts: tuple[tuple[Mapping[ComponentName, TokenizedPrompts], ...], ...]
+    noise: Float
+    source: Float | None
+    masked: Float | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CompletedStep:
+    """One call of the loop, with all that the sampler's step took and gave.
+
+    Parameters
+    ----------
+    call : int
+        Counted in the plan.
+    timestep : float
+        The networks' input.
+    before : State
+    guided : Guided
+        The prediction that the step follows.
+    noise : float32[n,C,h,w] or None
+        The noise that the step took; None for a step without.
+    stepped : State
+        What the sampler returned.
+    after : State
+        The same after the kept part of an input picture was put back.
+    """
+
+    call: int
+    timestep: float
+    before: State
+    guided: Guided
+    noise: Float | None
+    stepped: State
+    after: State
+
+
+class Observer(Protocol):
+    """Watch one run."""
+
+    def begins(self, beginning: Beginning) -> None:
+        """Hear of a run before its first network call."""
+        ...
+
+    def called(self, component: str, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        """Hear of a network call.
+
+        Parameters
+        ----------
+        component : str
+            ``"unet"``, ``"vae_decoder"`` and so on; ``"refiner.unet"`` of a refiner, ``"controlnet.0"`` of the first ControlNet.
+        inputs, outputs : mapping of arrays
+            Inputs with those that are fixed for the run.
+        """
+        ...
+
+    def stepped(self, step: CompletedStep) -> None:
+        """Hear of a step after it was made, behind the network calls that belong to it."""
+        ...
+
+    def ends(self, result: Result) -> None:
+        """Hear of the pictures, or of a run that was cancelled; a run that fails ends without a word."""
+        ...
+
+
+# Makes the observer of one run.
+MakeObserver: TypeAlias = Callable[[], Observer]
+
+
+class _Unobserved:
+    """The observer of a run that nobody watches."""
+
+    def begins(self, beginning: Beginning) -> None:
+        pass
+
+    def called(self, *call: Any) -> None:
+        pass
+
+    def stepped(self, step: CompletedStep) -> None:
+        pass
+
+    def ends(self, result: Result) -> None:
+        pass
+
+
+UNOBSERVED: Observer = _Unobserved()

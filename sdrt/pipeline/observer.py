@@ -1,7 +1,7 @@
 """What watches a run: every network call, step and draw, in their order; recordings and comparisons are made of it.
 
-An observer sees and changes nothing. It is called in the thread that makes the run, between the pieces of work that it hears of: its own work
-takes the run's time. The arrays belong to the run: an observer copies what it changes.
+An observer sees and changes nothing. It is called in the thread that makes the run, between the pieces of work that it hears of, and its
+own work takes the run's time. The arrays belong to the run: an observer copies what it changes.
 """
 
 from collections.abc import Callable, Mapping

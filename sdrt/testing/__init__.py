@@ -13,9 +13,10 @@ from sdrt.late import late_names
 if TYPE_CHECKING:
     from sdrt.testing.fault import Fault
     from sdrt.testing.fault_kinds import KINDS
+    from sdrt.testing.stream import check_stream
 
-__all__ = ["KINDS", "Fault"]
+__all__ = ["KINDS", "Fault", "check_stream"]
 
-_HOMES = {"Fault": "fault", "KINDS": "fault_kinds"}
+_HOMES = {"Fault": "fault", "KINDS": "fault_kinds", "check_stream": "stream"}
 
 __getattr__ = late_names(__name__, _HOMES)

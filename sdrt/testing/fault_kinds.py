@@ -47,6 +47,7 @@ STREAMS: Mapping[str, str] = {
     "seed_ignored": "every seed gives the same numbers",
     "draws_of_float64": "float64 numbers are drawn and rounded, which takes twice the words",
     "small_draws_missing": "draws of fewer than 16 values go the way of larger ones",
+    "large_draws_missing": "draws of 16 values and more go the way of smaller ones, value by value",
     "tail_of_draws_wrong": "the last 16 values of a draw whose size is no multiple of 16 are not drawn anew",
     "draws_do_not_continue": "a second draw begins anew, or where the first did not end",
     "one_draw_for_all_images": "every image of a batch has the noise of the first",

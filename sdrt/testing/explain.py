@@ -1,0 +1,71 @@
+"""Find out what differences probably are: try wrong hypotheses, and take the fewest that explain all of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sdrt.testing.fault import Fault
+
+__all__ = ["Hypothesis", "explain"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Hypothesis(Generic[T]):
+    """Something that a port may do wrong.
+
+    Parameters
+    ----------
+    kind : str
+        Of the fault.
+    text : str
+        What it does, as the beginning of the fault's message.
+    predicts : function
+        Whether a port that does this gives the numbers of a case; None where the hypothesis says nothing of the case.
+    """
+
+    kind: str
+    text: str
+    predicts: Callable[[T], bool | None]
+
+
+def explain(
+    differing: Sequence[T], agreeing: Sequence[T], hypotheses: Sequence[Hypothesis[T]], describe: Callable[[T], str]
+) -> list[Fault]:
+    """Return one fault for each hypothesis that is needed, and one for each kind of case that none explains.
+
+    The hypothesis that explains most of what is left goes first; of equal ones the one that is wrong about fewer of the cases in which the
+    port agrees with the original, then the one that stands earlier.
+
+    Parameters
+    ----------
+    differing, agreeing : sequences of cases
+        In which the port differs from the original, or agrees with it.
+    describe : function
+        What a case is and by how much it differs, for the message.
+    """
+    left = list(differing)
+    faults = []
+    scored = [(each, {id(case) for case in differing if each.predicts(case)}) for each in hypotheses] if left else []
+    while left:
+        covers = [(each, [case for case in left if id(case) in explained]) for each, explained in scored]
+        most = max((len(cover) for _, cover in covers), default=0)
+        if not most:
+            break
+        best, cover = min((found for found in covers if len(found[1]) == most), key=lambda found: _contradictions(found[0], agreeing))
+        faults.append(Fault(best.kind, _message(best.text, cover, describe)))
+        done = {id(case) for case in cover}
+        left = [case for case in left if id(case) not in done]
+    if left:
+        faults.append(Fault("unexplained", _message("no known mistake gives these numbers", left, describe)))
+    return faults
+
+
+def _contradictions(hypothesis: Hypothesis[T], agreeing: Sequence[T]) -> int:
+    return sum(hypothesis.predicts(case) is False for case in agreeing)
+
+
+def _message(text: str, cases: Sequence[T], describe: Callable[[T], str]) -> str:
+    more = f" (and in {len(cases) - 1} more)" if len(cases) > 1 else ""
+    return f"{text}; {describe(cases[0])}{more}"

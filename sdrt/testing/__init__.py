@@ -13,10 +13,16 @@ from sdrt.late import late_names
 if TYPE_CHECKING:
     from sdrt.testing.fault import Fault
     from sdrt.testing.fault_kinds import KINDS
+    from sdrt.testing.small_models import write_component, write_controlnet, write_model
     from sdrt.testing.stream import check_stream
 
-__all__ = ["KINDS", "Fault", "check_stream"]
+__all__ = ["KINDS", "Fault", "check_stream", "write_component", "write_controlnet", "write_model"]
 
-_HOMES = {"Fault": "fault", "KINDS": "fault_kinds", "check_stream": "stream"}
+_HOMES = {
+    "Fault": "fault",
+    "KINDS": "fault_kinds",
+    "check_stream": "stream",
+    **dict.fromkeys(("write_component", "write_controlnet", "write_model"), "small_models"),
+}
 
 __getattr__ = late_names(__name__, _HOMES)

@@ -15,13 +15,23 @@ if TYPE_CHECKING:
     from sdrt.testing.fault_kinds import KINDS
     from sdrt.testing.small_models import write_component, write_controlnet, write_model
     from sdrt.testing.stream import check_stream
+    from sdrt.testing.tokenizer import check_tokenizer
 
-__all__ = ["KINDS", "Fault", "check_stream", "write_component", "write_controlnet", "write_model"]
+__all__ = [
+    "KINDS",
+    "Fault",
+    "check_stream",
+    "check_tokenizer",
+    "write_component",
+    "write_controlnet",
+    "write_model",
+]
 
 _HOMES = {
     "Fault": "fault",
     "KINDS": "fault_kinds",
     "check_stream": "stream",
+    "check_tokenizer": "tokenizer",
     **dict.fromkeys(("write_component", "write_controlnet", "write_model"), "small_models"),
 }
 

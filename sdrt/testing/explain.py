@@ -47,7 +47,7 @@ def explain(
     """
     left = list(differing)
     faults = []
-    scored = [(each, {id(case) for case in differing if each.predicts(case)}) for each in hypotheses] if left else []
+    scored = _scored(differing, agreeing, hypotheses) if left else []
     while left:
         covers = [(each, [case for case in left if id(case) in explained]) for each, explained in scored]
         most = max((len(cover) for _, cover in covers), default=0)
@@ -60,6 +60,17 @@ def explain(
     if left:
         faults.append(Fault("unexplained", _message("no known mistake gives these numbers", left, describe)))
     return faults
+
+
+def _scored(differing: Sequence[T], agreeing: Sequence[T], hypotheses: Sequence[Hypothesis[T]]) -> list[tuple[Hypothesis[T], set[int]]]:
+    """Return which cases each hypothesis explains; one that explains all, and is right about the others, ends the search."""
+    scored = []
+    for each in hypotheses:
+        explained = {id(case) for case in differing if each.predicts(case)}
+        scored.append((each, explained))
+        if len(explained) == len(differing) and not _contradictions(each, agreeing):
+            break
+    return scored
 
 
 def _contradictions(hypothesis: Hypothesis[T], agreeing: Sequence[T]) -> int:

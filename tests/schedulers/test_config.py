@@ -329,8 +329,8 @@ def test_an_unknown_name_lists_all() -> None:
 
 
 def test_unknown_numerics_are_refused() -> None:
-    with pytest.raises(ConfigError, match="numerics must be 'float32' or 'float64', got 'exact'"):
-        sampler_from_config(MODEL, "exact")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="numerics must be 'float32' or 'float64' or 'exact', got 'float16'"):
+        sampler_from_config(MODEL, "float16")  # type: ignore[arg-type]
 
 
 def test_unknown_compat_is_refused() -> None:

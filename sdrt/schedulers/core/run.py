@@ -13,6 +13,7 @@ import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.printable import shown
 from sdrt.rng import BrownianTree
 from sdrt.values import Either, Integer, ListOf, Nullable, Number
@@ -53,15 +54,16 @@ class Scales:
     alphas: tuple[Any, ...]  # signal scale
     sigmas: tuple[Any, ...]  # noise scale
     lambdas: tuple[Any, ...]  # log(alpha / sigma), infinite where there is no noise
+    functions: Functions = PLATFORM  # that weights are computed with
 
     @classmethod
-    def of(cls, alphas: Float, sigmas: Float) -> "Scales":
+    def of(cls, alphas: Float, sigmas: Float, functions: Functions = PLATFORM) -> "Scales":
         """Add the lambdas; logarithms are taken in double precision, and rounded to the type."""
         real = np.float32 if alphas.dtype == np.float32 else float
         scales = alphas.tolist(), sigmas.tolist()
-        log_alphas, log_sigmas = ([real(math.log(x) if x else -math.inf) for x in numbers] for numbers in scales)
+        log_alphas, log_sigmas = ([real(functions.log(x) if x else -math.inf) for x in numbers] for numbers in scales)
         a, s = (tuple(map(real, numbers)) for numbers in scales)
-        return cls(alphas=a, sigmas=s, lambdas=tuple(map(operator.sub, log_alphas, log_sigmas)))
+        return cls(alphas=a, sigmas=s, lambdas=tuple(map(operator.sub, log_alphas, log_sigmas)), functions=functions)
 
     def history(self, i: int) -> int:
         """Return how many stops before stop i lie apart from each other: differences over others cannot be taken."""

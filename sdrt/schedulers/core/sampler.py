@@ -24,6 +24,7 @@ import numpy as np
 
 from sdrt.arrays import F64, Float, Numerics
 from sdrt.errors import ArrayContractError, ConfigError
+from sdrt.exact.mathematics import Functions, functions_of
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.printable import shown
 from sdrt.schedulers.core.prediction import Prediction, check_alpha, x0_weights
@@ -68,6 +69,11 @@ class Grid(ABC):
     @abstractmethod
     def num_train_timesteps(self) -> int:
         """T, the length of the training schedule."""
+
+    @property
+    def functions(self) -> Functions:
+        """The elementary functions that tables and coefficients are computed with."""
+        return functions_of(self.numerics)
 
     def alpha_bar(self) -> F64 | None:
         """Return the signal power at every trained timestep, f64[T]; None where there is no such schedule (EDM, flow matching)."""
@@ -157,6 +163,11 @@ class Sampler(ABC):
     def numerics(self) -> Numerics:
         """How tables and coefficients are computed."""
         return self.grid.numerics
+
+    @property
+    def functions(self) -> Functions:
+        """The elementary functions that tables and coefficients are computed with."""
+        return functions_of(self.numerics)
 
     @property
     def num_train_timesteps(self) -> int:

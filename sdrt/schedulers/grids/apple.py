@@ -6,6 +6,7 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import Functions
 from sdrt.schedulers.grids.noise_schedule import NoiseSchedule
 from sdrt.schedulers.grids.timestep_table import TimestepGrid
 
@@ -23,14 +24,14 @@ class AppleTimestepGrid(TimestepGrid):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        apple_alpha_bar(self.schedule)
+        apple_alpha_bar(self.schedule, self.functions)
 
     def alpha_bar(self) -> F64:
         """Return the signal power at every trained timestep, f64[T]."""
-        return super().alpha_bar() if self.numerics == "float64" else apple_alpha_bar(self.schedule)
+        return super().alpha_bar() if self.numerics == "float64" else apple_alpha_bar(self.schedule, self.functions)
 
 
-def apple_alpha_bar(schedule: NoiseSchedule) -> F64:
+def apple_alpha_bar(schedule: NoiseSchedule, functions: Functions) -> F64:
     """Return the signal power at every trained timestep, f64[T], of float32 values.
 
     Swift's ``linspace`` counts from one end, and its product is rounded at every factor: up to 1.3e-6 from PyTorch's, relative.
@@ -46,7 +47,7 @@ def apple_alpha_bar(schedule: NoiseSchedule) -> F64:
             "leave compat out for others"
         )
     root = 0.5 if kind == "scaled_linear" else 1.0
-    first, last = np.float32(schedule.beta_start**root), np.float32(schedule.beta_end**root)
+    first, last = (np.float32(functions.power(end, root)) for end in (schedule.beta_start, schedule.beta_end))
     points = np.arange(T, dtype=np.float32) * ((last - first) / np.float32(T - 1)) + first
     betas = points * points if kind == "scaled_linear" else points
     return np.cumprod(1 - betas, dtype=np.float32).astype(np.float64)

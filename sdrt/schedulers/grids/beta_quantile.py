@@ -2,13 +2,15 @@
 
 import math
 
+from sdrt.exact.mathematics import PLATFORM, Functions
+
 __all__ = ["beta_quantile"]
 
 _TINY = 1e-300  # keeps Lentz's quotients from dividing by 0
 _PRECISION = 4e-16
 
 
-def beta_quantile(probability: float, a: float, b: float) -> float:
+def beta_quantile(probability: float, a: float, b: float, functions: Functions = PLATFORM) -> float:
     """Return x in [0, 1] with I_x(a, b) = probability.
 
     Parameters
@@ -23,20 +25,21 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
     """
     if not 0 < probability < 1:
         return 0.0 if probability <= 0 else 1.0
-    if probability > _incomplete_beta(0.5, a, b):
-        return 1.0 - _lower_quantile(1.0 - probability, b, a)
-    return _lower_quantile(probability, a, b)
+    if probability > _incomplete_beta(0.5, a, b, functions):
+        return 1.0 - _lower_quantile(1.0 - probability, b, a, functions)
+    return _lower_quantile(probability, a, b, functions)
 
 
-def _lower_quantile(probability: float, a: float, b: float) -> float:
+def _lower_quantile(probability: float, a: float, b: float, functions: Functions) -> float:
     """Return the same for a quantile of at most 1/2, by Newton steps kept within a shrinking bracket."""
     low, high = 0.0, 0.5
     # Near 0, I_x is x**a / (a B(a, b)).
-    x = min(math.pow(probability * a * math.exp(_log_beta(a, b)), 1 / a), 0.25)
+    x: float = min(functions.power(probability * a * functions.exp(_log_beta(a, b, functions)), 1 / a), 0.25)
     for _ in range(200):
-        error = _incomplete_beta(x, a, b) - probability
+        error = _incomplete_beta(x, a, b, functions) - probability
         low, high = (low, x) if error > 0 else (x, high)
-        slope = math.exp((a - 1) * math.log(x) + (b - 1) * math.log1p(-x) - _log_beta(a, b)) if x else math.inf
+        log_slope = (a - 1) * functions.log(x) + (b - 1) * functions.log1p(-x) - _log_beta(a, b, functions) if x else math.inf
+        slope = functions.exp(log_slope) if x else math.inf
         following = x - error / slope
         if not low < following < high:
             following = (low + high) / 2
@@ -46,17 +49,18 @@ def _lower_quantile(probability: float, a: float, b: float) -> float:
     return x
 
 
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+def _log_beta(a: float, b: float, functions: Functions) -> float:
+    result: float = functions.log_gamma(a) + functions.log_gamma(b) - functions.log_gamma(a + b)
+    return result
 
 
-def _incomplete_beta(x: float, a: float, b: float) -> float:
+def _incomplete_beta(x: float, a: float, b: float, functions: Functions) -> float:
     """Return the regularised incomplete beta function by its continued fraction (Abramowitz and Stegun, 26.5.8)."""
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
     if x > (a + 1) / (a + b + 2):  # the fraction converges fast below this
-        return 1.0 - _incomplete_beta(1.0 - x, b, a)
-    front = math.exp(a * math.log(x) + b * math.log1p(-x) - _log_beta(a, b)) / a
+        return 1.0 - _incomplete_beta(1.0 - x, b, a, functions)
+    front: float = functions.exp(a * functions.log(x) + b * functions.log1p(-x) - _log_beta(a, b, functions)) / a
     return front / _fraction(x, a, b)
 
 

@@ -41,9 +41,9 @@ class ConsistencyGrid(Grid):
     def levels(self, request: Request) -> tuple[Level, ...]:
         """Return the stops of a run, sigma_min the last."""
         ramp = self._indices(request) / (self.num_train_timesteps - 1)
-        exact = karras_at(ramp, self.sigma_max, self.sigma_min, self.rho)
+        exact = karras_at(ramp, self.sigma_max, self.sigma_min, self.rho, self.functions)
         sigmas = np.append(exact, self.sigma_min).astype(real_type(self.numerics)).astype(np.float64)
-        timesteps = [*(_C_NOISE * np.log(exact + _TINY)).tolist(), 0.0]
+        timesteps = [*(_C_NOISE * self.functions.log(exact + _TINY)).tolist(), 0.0]
         return tuple(Level(timestep, sigma, 1.0, sigma) for timestep, sigma in zip(timesteps, sigmas.tolist(), strict=True))
 
     def init_scale(self, first: Level) -> float:

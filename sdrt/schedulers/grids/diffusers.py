@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import F64, Float
+from sdrt.exact.sequences import arange, linspace
 from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.grids.euler import EulerGrid
 from sdrt.schedulers.grids.midpoint import MidpointGrid
@@ -21,11 +22,11 @@ class DiffusersTimestepSpacing(TimestepSpacing):
 
     def _linspace(self, num_train_timesteps: int, points: int) -> F64:
         """Start a one-step run at timestep 0, where almost nothing is left to denoise."""
-        return np.linspace(0, num_train_timesteps - 1, points)[::-1]
+        return linspace(0, num_train_timesteps - 1, points)[::-1]
 
     def _trailing(self, num_train_timesteps: int, n: int) -> F64:
         """Keep the value too many, timestep -1, of some n: such a run has a call more."""
-        ends: F64 = np.round(np.arange(num_train_timesteps, 0, -num_train_timesteps / n)) - 1
+        ends: F64 = np.round(arange(num_train_timesteps, 0, -num_train_timesteps / n)) - 1
         return ends
 
 
@@ -59,10 +60,10 @@ class DiffusersEulerGrid(EulerGrid):
             return super()._choose(request, training)
         high, low = float(training[-1]), float(training[0])
         if self.sigma_spacing.kind != "interpolated":
-            ratios = self.sigma_spacing.spread(high, low, request.n)
+            ratios = self.sigma_spacing.spread(high, low, request.n, self.functions)
             return self.network_timesteps(ratios), ratios
         timesteps = self.spacing.timesteps(request, len(training)).astype(training.dtype).astype(np.float64)
-        return timesteps, exponential_ratios(high, low, request.n + 1)
+        return timesteps, exponential_ratios(high, low, request.n + 1, self.functions)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError
+from sdrt.exact.sequences import linspace
 from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.core.settings import group, option, setting
@@ -81,7 +82,7 @@ class DistilledGrid(TimestepGrid):
                 "take fewer steps, or more original_inference_steps"
             )
         distilled = self.distilled()
-        return distilled[np.floor(np.linspace(0, len(distilled), request.n, endpoint=False)).astype(np.int64)]
+        return distilled[np.floor(linspace(0, len(distilled), request.n, endpoint=False)).astype(np.int64)]
 
     def draws(self, request: Request, calls: int) -> tuple[bool, ...]:  # noqa: ARG002
         """Say for each call whether it draws: all but the last."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import Functions
 from sdrt.schedulers.core.kinds import POSITIVE, whole
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.run import Level, Request
@@ -62,7 +63,7 @@ class EDMGrid(Grid):
     def network_timesteps(self, sigmas: F64) -> F64:
         """Return the network's timesteps at these levels, c_noise = log(sigma) / 4: f64[n]."""
         real = real_type(self.numerics)
-        c_noise: F64 = (np.log(sigmas).astype(real) * real(0.25)).astype(np.float64)
+        c_noise: F64 = (self.functions.log(sigmas).astype(real) * real(0.25)).astype(np.float64)
         return c_noise
 
     def init_scale(self, raised: float = 1.0) -> float:
@@ -70,17 +71,17 @@ class EDMGrid(Grid):
 
         ``raised`` is the factor by which churn raises the first level.
         """
-        return math.sqrt((raised * self.sigma_max) ** 2 + 1)
+        return math.sqrt(self.functions.square(raised * self.sigma_max) + 1)
 
     def _spread(self, n: int) -> F64:
         """Spread n levels from the highest down to the lowest."""
         if self.sigma_schedule == "karras":
-            return karras_ratios(self.sigma_max, self.sigma_min, n, self.rho)
+            return karras_ratios(self.sigma_max, self.sigma_min, n, self.rho, self.functions)
         return self._exponential(n)
 
     def _exponential(self, n: int) -> F64:
         """Spread n levels evenly in their logarithm; a single one is the highest."""
-        return exponential_ratios(self.sigma_max, self.sigma_min, n)
+        return exponential_ratios(self.sigma_max, self.sigma_min, n, self.functions)
 
     def _check(self, levels: F64) -> F64:
         """Return the noise levels that a caller laid down."""
@@ -99,14 +100,15 @@ class EDMGrid(Grid):
 
     def x0_weights(self, sigma: float, *, velocity: bool) -> tuple[float, float]:
         """Return (c_skip, c_out), with which x0 = c_skip * x + c_out * output; a velocity has the other sign."""
-        variance = sigma**2 + self.sigma_data**2
+        of_data = self.functions.square(self.sigma_data)
+        variance = self.functions.square(sigma) + of_data
         sign = -1.0 if velocity else 1.0
-        return self.sigma_data**2 / variance, sign * sigma * self.sigma_data / math.sqrt(variance)
+        return of_data / variance, sign * sigma * self.sigma_data / math.sqrt(variance)
 
 
-def input_scales(sigmas: F64, sigma_data: float) -> tuple[float, ...]:
+def input_scales(sigmas: F64, sigma_data: float, functions: Functions) -> tuple[float, ...]:
     """Return c_in of each level: what makes the network's input of unit variance."""
-    scales: Float = 1 / np.sqrt(sigmas**2 + sigma_data**2)
+    scales: Float = 1 / np.sqrt(sigmas * sigmas + functions.square(sigma_data))
     return tuple(scales.tolist())
 
 

@@ -28,7 +28,7 @@ class DiffusersEDMGrid(EDMGrid):
             raise ConfigError(f"diffusers takes sigmas for positions in [0, 1], got {levels.max():g}; leave compat out for noise levels")
         if self.sigma_schedule == "exponential":
             return self._exponential(len(levels))
-        return karras_at(levels, self.sigma_max, self.sigma_min, self.rho)
+        return karras_at(levels, self.sigma_max, self.sigma_min, self.rho, self.functions)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ class EulerGrid(RatioGrid):
             return super()._choose(request, training)
         high, low = float(training[-1]), float(training[0])
         if self.sigma_spacing.kind == "interpolated":
-            ratios = exponential_ratios(high, low, request.n)
+            ratios = exponential_ratios(high, low, request.n, self.functions)
         else:
-            ratios = self.sigma_spacing.spread(high, low, request.n)
+            ratios = self.sigma_spacing.spread(high, low, request.n, self.functions)
         return self.network_timesteps(ratios), ratios

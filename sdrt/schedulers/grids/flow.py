@@ -9,6 +9,7 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ConfigError
+from sdrt.exact.sequences import linspace
 from sdrt.schedulers.core.kinds import POSITIVE, whole
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.run import Level, Request
@@ -70,7 +71,7 @@ class FlowGrid(Grid):
         elif request.timesteps is not None:
             sigmas = self._at(np.array(request.timesteps) / self.num_train_timesteps, shift)
         else:
-            sigmas = self._spread(shift_sigmas(np.linspace(1.0, self._lowest(), request.n), shift))
+            sigmas = self._spread(shift_sigmas(linspace(1.0, self._lowest(), request.n), shift))
         if request.timesteps is not None:
             return self._stops(self._own_timesteps(np.array(request.timesteps), sigmas), sigmas)
         return self._stops(self.network_timesteps(sigmas), sigmas)
@@ -120,7 +121,7 @@ class FlowGrid(Grid):
             return self._static_shift(mu)
         if mu is None:
             raise ConfigError("mu must be set where use_dynamic_shifting is on, got None; pass mu=sampler.grid.mu(image_seq_len)")
-        return dynamic_shift(mu, self.time_shift_type)
+        return dynamic_shift(mu, self.time_shift_type, self.functions)
 
     def _static_shift(self, mu: float | None) -> float:
         """Return the settings' own shift."""
@@ -137,7 +138,7 @@ class FlowGrid(Grid):
         levels = self._stretch(sigmas)
         if self.sigma_spacing.kind == "interpolated":
             return levels
-        return self.sigma_spacing.spread(float(levels[0]), float(levels[-1]), len(levels))
+        return self.sigma_spacing.spread(float(levels[0]), float(levels[-1]), len(levels), self.functions)
 
     def _stretch(self, sigmas: F64) -> F64:
         """Scale the shares of signal so that the last level is ``shift_terminal``: f64[n].

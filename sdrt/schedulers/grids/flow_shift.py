@@ -1,10 +1,10 @@
 """Shifting a flow's noise levels towards noise, as larger pictures need (Esser et al. 2024, arXiv:2403.03206, section 5.3.2)."""
 
-import math
 from typing import Literal
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import Functions
 from sdrt.values import Nullable, Number
 
 __all__ = ["SHARE", "TimeShiftType", "check_sizes", "dynamic_shift", "mu_of_size", "shift_sigmas"]
@@ -21,14 +21,14 @@ def shift_sigmas(sigmas: F64, shift: float) -> F64:
     return shifted
 
 
-def dynamic_shift(mu: float, time_shift_type: TimeShiftType) -> float:
+def dynamic_shift(mu: float, time_shift_type: TimeShiftType, functions: Functions) -> float:
     """Return the shift of a picture whose size says mu: exp(mu), FLUX's, or mu itself.
 
     Raises
     ------
     ConfigError : a shift that is not above 0
     """
-    shift = math.exp(mu) if time_shift_type == "exponential" else mu
+    shift: float = functions.exp(float(mu)) if time_shift_type == "exponential" else mu
     if not shift > 0:
         raise ConfigError(f"mu must be above 0 where time_shift_type is linear, got {mu}; there it is the shift itself")
     return shift

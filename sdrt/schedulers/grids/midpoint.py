@@ -28,6 +28,7 @@ class MidpointGrid(RatioGrid):
         """
         real = ratios.dtype
         with np.errstate(divide="ignore", invalid="ignore"):
-            start, end = (np.log(ends.astype(np.float64)).astype(real) for ends in (ratios, ratios_next))
+            start, end = (self.functions.log(ends.astype(np.float64)).astype(real) for ends in (ratios, ratios_next))
             middle = end - (end - start) * real.type(0.5)
-        return self.levels_at(np.where(ratios_next == 0, 0, np.exp(middle.astype(np.float64)).astype(real)).astype(np.float64))
+        levels = self.functions.exp(middle.astype(np.float64)).astype(real)
+        return self.levels_at(np.where(ratios_next == 0, 0, levels).astype(np.float64))

@@ -8,12 +8,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
 from sdrt.arrays import F64, Float, Numerics
 from sdrt.errors import ConfigError
+from sdrt.exact import sequences
+from sdrt.exact.mathematics import Functions, functions_of
 from sdrt.schedulers.core.kinds import ANY_FLAG, whole
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.settings import check_codec
@@ -135,57 +138,62 @@ def _alpha_bar(schedule: NoiseSchedule, numerics: Numerics) -> F64:
 
 def _plain_betas(schedule: NoiseSchedule, numerics: Numerics) -> Float:
     """Return the betas in the real type of the numerics."""
-    real, T = real_type(numerics), schedule.num_train_timesteps
+    real, T, functions = real_type(numerics), schedule.num_train_timesteps, functions_of(numerics)
     if schedule.trained_betas is not None:
         return np.array(schedule.trained_betas, real)
     match schedule.beta_schedule:
         case "linear":
             return linspace(schedule.beta_start, schedule.beta_end, T, numerics)
         case "scaled_linear":
-            roots = linspace(schedule.beta_start**0.5, schedule.beta_end**0.5, T, numerics)
+            first, last = (functions.power(end, 0.5) for end in (schedule.beta_start, schedule.beta_end))
+            roots = linspace(first, last, T, numerics)
             return roots * roots
         case "squaredcos_cap_v2":
-            return np.array(_betas_of(_cosine_signal, T), real)
+            return np.array(_betas_of(_cosine_signal, T, functions), real)
         case "laplace":
-            return np.array(_betas_of(_laplace_signal, T), real)
+            return np.array(_betas_of(_laplace_signal, T, functions), real)
         case "exp":
-            return np.array(_betas_of(_exponential_signal, T), real)
+            return np.array(_betas_of(_exponential_signal, T, functions), real)
         case "sigmoid":
-            rise: Float = _sigmoid(linspace(-6, 6, T, numerics))
+            rise: Float = _sigmoid(linspace(-6, 6, T, numerics), functions)
             rise *= real(schedule.beta_end - schedule.beta_start)
             rise += real(schedule.beta_start)
             return rise
     raise ConfigError(f"beta_schedule must be one of {', '.join(get_args(BetaSchedule))}, got {schedule.beta_schedule!r}; choose one")
 
 
-def _betas_of(signal: Callable[[float], float], T: int) -> list[float]:
+def _betas_of(signal: Callable[[float, Functions], float], T: int, functions: Functions) -> list[float]:
     """Return the betas whose running product follows a signal power given over the progress in [0, 1]; in float64, as diffusers does."""
-    return [min(1 - signal((i + 1) / T) / signal(i / T), _MAX_BETA) for i in range(T)]
+    powers = [signal(i / T, functions) for i in range(T + 1)]
+    return [min(1 - later / power, _MAX_BETA) for power, later in pairwise(powers)]
 
 
-def _cosine_signal(progress: float) -> float:
+def _cosine_signal(progress: float, functions: Functions) -> float:
     """Return alpha_bar of the cosine schedule (Nichol and Dhariwal 2021, equation 17)."""
-    return math.cos((progress + 0.008) / 1.008 * math.pi / 2) ** 2
+    power: float = functions.square(functions.cos((progress + 0.008) / 1.008 * math.pi / 2))
+    return power
 
 
-def _laplace_signal(progress: float) -> float:
+def _laplace_signal(progress: float, functions: Functions) -> float:
     """Return alpha_bar of the schedule whose log-SNR is spread by Laplace's distribution (Hang and Gu 2024, arXiv:2407.03297).
 
     As diffusers has it, with the square root that turns the paper's alpha_bar into alpha: models are trained on what is written there.
     """
-    log_snr = -0.5 * math.copysign(1, 0.5 - progress) * math.log(1 - 2 * abs(0.5 - progress) + 1e-6)
-    snr = math.exp(log_snr)
+    log_snr = -0.5 * math.copysign(1, 0.5 - progress) * functions.log(1 - 2 * abs(0.5 - progress) + 1e-6)
+    snr = functions.exp(log_snr)
     return math.sqrt(snr / (1 + snr))
 
 
-def _exponential_signal(progress: float) -> float:
+def _exponential_signal(progress: float, functions: Functions) -> float:
     """Return alpha_bar of a log-signal that falls evenly, to exp(-12)."""
-    return math.exp(-12.0 * progress)
+    power: float = functions.exp(-12.0 * progress)
+    return power
 
 
-def _sigmoid(x: Float) -> Float:
+def _sigmoid(x: Float, functions: Functions) -> Float:
     """Return the logistic function, computed in float64 and rounded once: within a unit in the last place of torch's."""
-    return (1 / (1 + np.exp(-x.astype(np.float64)))).astype(x.dtype)
+    result: Float = (1 / (1 + functions.exp(-x.astype(np.float64)))).astype(x.dtype)
+    return result
 
 
 def linspace(start: float, end: float, count: int, numerics: Numerics) -> Float:
@@ -194,7 +202,7 @@ def linspace(start: float, end: float, count: int, numerics: Numerics) -> Float:
     torch counts from both ends with a float32 step, in one fused multiply-add each: float64 holds the exact product here.
     """
     if numerics == "float64":
-        return np.linspace(start, end, count)
+        return sequences.linspace(start, end, count)
     first, last = np.float32(start), np.float32(end)
     step = np.float64((last - first) / np.float32(count - 1))
     i = np.arange(count)

@@ -11,6 +11,8 @@ import numpy as np
 
 from sdrt.arrays import F64, Float, Numerics
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import PLATFORM, Functions, functions_of
+from sdrt.exact.sequences import interp
 from sdrt.schedulers.core.numerics import real_type
 from sdrt.schedulers.core.run import Level, Request
 from sdrt.schedulers.core.sampler import Grid
@@ -99,7 +101,7 @@ class RatioGrid(Grid):
     def network_timesteps(self, ratios: F64) -> F64:
         """Return the network's timesteps at these ratios, rounded to the numerics' type: f64[n], fractional."""
         training = schedule_ratios(self.schedule, self.numerics)
-        return ratio_to_timestep(ratios, training).astype(training.dtype).astype(np.float64)
+        return ratio_to_timestep(ratios, training, functions_of(self.numerics)).astype(training.dtype).astype(np.float64)
 
     def levels_at(self, ratios: F64) -> tuple[Level, ...]:
         """Return the levels of these ratios, with the network's timesteps there."""
@@ -109,10 +111,10 @@ class RatioGrid(Grid):
         """Return timesteps and ratios of the calls: f64[n] each."""
         exact = self.spacing.timesteps(request, len(training))
         timesteps = exact.astype(training.dtype).astype(np.float64)
-        ratios = np.interp(exact if self.reads_exact_timesteps else timesteps, np.arange(len(training)), training)
+        ratios = interp(exact if self.reads_exact_timesteps else timesteps, np.arange(len(training)), training)
         if self.sigma_spacing.kind == "interpolated" or request.timesteps is not None:
             return timesteps, ratios
-        spread = self.sigma_spacing.spread(*self._formula_ends(ratios, training), request.n)
+        spread = self.sigma_spacing.spread(*self._formula_ends(ratios, training), request.n, functions_of(self.numerics))
         return self.network_timesteps(spread), spread
 
     def _formula_ends(self, ratios: F64, training: Float) -> tuple[float, float]:  # noqa: ARG002
@@ -157,9 +159,9 @@ def training_ratios(alpha_bar: F64, real: type[Any]) -> Float:
     return ratios
 
 
-def ratio_to_timestep(ratios: F64, training: Float) -> F64:
+def ratio_to_timestep(ratios: F64, training: Float, functions: Functions = PLATFORM) -> F64:
     """Return the fractional timestep at which training had each ratio, linear in its logarithm, held in [0, T - 1]: f64[n]."""
-    table, log_ratio = np.log(training), np.log(np.maximum(ratios, 1e-10))
+    table, log_ratio = functions.log(training), functions.log(np.maximum(ratios, 1e-10))
     low = np.clip(np.searchsorted(table, log_ratio, side="right") - 1, 0, len(table) - 2)
     weight = np.clip((table[low] - log_ratio) / (table[low] - table[low + 1]), 0, 1)
     timesteps: F64 = (1 - weight) * low + weight * (low + 1)

@@ -1,6 +1,5 @@
 """Formulas that spread ratios of noise to signal: the variance-exploding "sigmas" of Karras et al. 2022."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -9,6 +8,8 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import PLATFORM, Functions
+from sdrt.exact.sequences import interp, linspace
 from sdrt.printable import shown
 from sdrt.schedulers.core.kinds import ANY_FLAG, POSITIVE
 from sdrt.schedulers.core.settings import check_codec
@@ -123,7 +124,7 @@ class SigmaSpacing:
             return {}
         return {"sigma_spacing": f"{self.kind} {self.ays}" if self.ays != "sd" else self.kind}
 
-    def spread(self, first: float, last: float, n: int) -> F64:
+    def spread(self, first: float, last: float, n: int, functions: Functions = PLATFORM) -> F64:
         """Spread n ratios from ``first`` down to ``last``, where the settings do not say otherwise: f64[n].
 
         Raises
@@ -136,45 +137,46 @@ class SigmaSpacing:
         if own_ends and n > 1 and not low < high:
             raise ConfigError(f"sigma_min must be below sigma_max, got {low:g} and {high:g}; leave both out for the model's own")
         if self.kind == "ays":
-            return log_linear_table(_AYS[self.ays], n)
-        return _SPREADS[self.kind](high, low, n)
+            return log_linear_table(_AYS[self.ays], n, functions)
+        return _SPREADS[self.kind](high, low, n, functions=functions)
 
 
-def karras_ratios(high: float, low: float, n: int, rho: float = _RHO) -> F64:
+def karras_ratios(high: float, low: float, n: int, rho: float = _RHO, functions: Functions = PLATFORM) -> F64:
     """Spread n ratios by equation 5 of Karras et al. 2022: f64[n]."""
-    return karras_at(np.linspace(0, 1, n), high, low, rho)
+    return karras_at(linspace(0, 1, n), high, low, rho, functions)
 
 
-def karras_at(ramp: F64, high: float, low: float, rho: float = _RHO) -> F64:
+def karras_at(ramp: F64, high: float, low: float, rho: float = _RHO, functions: Functions = PLATFORM) -> F64:
     """Return the ratios at positions between the two ends of that spread, 0 the high one and 1 the low one: f64 of the same shape."""
-    start, end = high ** (1 / rho), low ** (1 / rho)
-    ratios: F64 = (start + ramp * (end - start)) ** rho
+    start, end = functions.power(high, 1 / rho), functions.power(low, 1 / rho)
+    ratios: F64 = functions.power(start + ramp * (end - start), rho)
     return ratios
 
 
-def exponential_ratios(high: float, low: float, n: int) -> F64:
+def exponential_ratios(high: float, low: float, n: int, functions: Functions = PLATFORM) -> F64:
     """Spread n ratios evenly in their logarithm: f64[n]."""
-    return np.exp(np.linspace(math.log(high), math.log(low), n))
+    ratios: F64 = functions.exp(linspace(functions.log(float(high)), functions.log(float(low)), n))
+    return ratios
 
 
-def beta_ratios(high: float, low: float, n: int) -> F64:
+def beta_ratios(high: float, low: float, n: int, functions: Functions = PLATFORM) -> F64:
     """Spread n ratios by the quantiles of a beta distribution, dense at both ends: f64[n]."""
-    quantiles = np.array([beta_quantile(1 - p, _BETA, _BETA) for p in np.linspace(0, 1, n)])
+    quantiles = np.array([beta_quantile(1 - p, _BETA, _BETA, functions) for p in linspace(0, 1, n).tolist()])
     ratios: F64 = low + quantiles * (high - low)
     return ratios
 
 
-def log_linear_table(table: tuple[float, ...], n: int) -> F64:
+def log_linear_table(table: tuple[float, ...], n: int, functions: Functions = PLATFORM) -> F64:
     """Resample a table of falling ratios to n + 1 in its logarithm, and return all but the last, which ends the run: f64[n].
 
     Source: the authors' notebook (research.nvidia.com/labs/toronto-ai/AlignYourSteps), function ``loglinear_interp``.
     """
-    at = np.linspace(0, 1, n + 1)
-    ratios: F64 = np.exp(np.interp(at, np.linspace(0, 1, len(table)), np.log(table)))
+    at = linspace(0, 1, n + 1)
+    ratios: F64 = functions.exp(interp(at, linspace(0, 1, len(table)), functions.log(np.array(table))))
     return ratios[:-1]
 
 
-_SPREADS: dict[str, Callable[[float, float, int], F64]] = {
+_SPREADS: dict[str, Callable[..., F64]] = {
     "karras": karras_ratios,
     "exponential": exponential_ratios,
     "beta": beta_ratios,

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.arrays import F64, Array, Float
+from sdrt.arrays import F64, Array, Float, float_dtype
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import Functions
+from sdrt.exact.sequences import interp, linspace
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales
 from sdrt.schedulers.core.sampler import Grid
@@ -36,14 +38,15 @@ class SolverLevels:
     timesteps: Array  # i64[n], or f64[n] for a flow
     sigmas: Float  # real[n + 1], of the numerics: ratios of noise to signal, or a flow's shares of noise
     is_flow: bool
+    functions: Functions
 
     def scales(self) -> Scales:
         """Return alpha, sigma and lambda at each stop, in the numerics' type: what diffusers computes with."""
-        return Scales.of(*self._alpha_sigma(self.sigmas))
+        return Scales.of(*self._alpha_sigma(self.sigmas), self.functions)
 
     def scales_f64(self) -> Scales:
         """Return them in float64."""
-        return Scales.of(*self._alpha_sigma(self.sigmas.astype(np.float64)))
+        return Scales.of(*self._alpha_sigma(self.sigmas.astype(np.float64)), self.functions)
 
     def plan(self, calls: tuple[Any, ...], *, draws: bool = False) -> Plan:
         """Return the plan of a sampler that makes one call a step, with tables in float64, from which the sigmas follow to the bit."""
@@ -126,7 +129,8 @@ class SolverGrid(Grid):
         else:
             sigmas = self._formula_ratios(request.n)
             timesteps = self.round_formula(self._ratios_to_timesteps(sigmas[:-1]))
-        return SolverLevels(timesteps=timesteps, sigmas=sigmas.astype(self.numerics), is_flow=self.flow.use_flow_sigmas)
+        real = float_dtype(self.numerics)
+        return SolverLevels(timesteps=timesteps, sigmas=sigmas.astype(real), is_flow=self.flow.use_flow_sigmas, functions=self.functions)
 
     # ---- a trained schedule
 
@@ -134,8 +138,8 @@ class SolverGrid(Grid):
         """Count the timesteps that lambda_min_clipped leaves: 0 up to this number."""
         if self.lambda_min_clipped == -math.inf:
             return self.num_train_timesteps
-        a = self.schedule.alpha_bar(self.numerics).astype(self.numerics)
-        lambdas = np.log(np.sqrt(a)) - np.log(np.sqrt(1 - a))
+        a = self.schedule.alpha_bar(self.numerics).astype(float_dtype(self.numerics))
+        lambdas = self.functions.log(np.sqrt(a)) - self.functions.log(np.sqrt(1 - a))
         usable = len(lambdas) - int(np.searchsorted(lambdas[::-1], self.lambda_min_clipped))
         if not usable:
             raise ConfigError(f"lambda_min_clipped must leave a timestep, got {self.lambda_min_clipped}; the cosine schedule has -5.1")
@@ -148,7 +152,7 @@ class SolverGrid(Grid):
             timesteps = check_timesteps(request.timesteps, self.num_train_timesteps).astype(np.int64)
         else:
             timesteps = self._place(request, self.num_usable_timesteps())
-        own = np.interp(timesteps, np.arange(len(ratios)), ratios)
+        own = interp(timesteps, np.arange(len(ratios)), ratios)
         return timesteps, np.append(own, 0.0 if self.final_sigma == "zero" else float(ratios[0]))
 
     def _place(self, request: Request, usable: int) -> npt.NDArray[np.int64]:
@@ -163,9 +167,9 @@ class SolverGrid(Grid):
         first, last = float(ratios[self._noisiest()]), float(ratios[0])
         spread = _even_logarithms if self.sigma_spacing.kind == "lu" else self.sigma_spacing.spread
         if self.final_sigma == "zero":
-            return np.append(spread(first, last, n), 0.0)
+            return np.append(spread(first, last, n, self.functions), 0.0)
         if self.sigma_spacing.kind == "ays" or self.ends_at_trained:
-            return np.append(spread(first, last, n), last)
+            return np.append(spread(first, last, n, self.functions), last)
         return self._spread_to_the_end(first, last, n)
 
     def _noisiest(self) -> int:
@@ -174,12 +178,12 @@ class SolverGrid(Grid):
 
     def _spread_to_the_end(self, first: float, last: float, n: int) -> F64:
         """Return n + 1 ratios of a formula, the last of which ends the run."""
-        return self.sigma_spacing.spread(first, last, n + 1)
+        return self.sigma_spacing.spread(first, last, n + 1, self.functions)
 
     def _ratios_to_timesteps(self, ratios: F64) -> F64:
         """Return the fractional timesteps of ratios, f64[n]: the last trained one for its own ratio or more."""
         trained = schedule_ratios(self.schedule, self.numerics)
-        return np.where(ratios >= float(trained[-1]) * (1 - 1e-6), len(trained) - 1.0, ratio_to_timestep(ratios, trained))
+        return np.where(ratios >= float(trained[-1]) * (1 - 1e-6), len(trained) - 1.0, ratio_to_timestep(ratios, trained, self.functions))
 
     def round_formula(self, timesteps: F64) -> npt.NDArray[np.int64]:
         """Make a formula's timesteps whole."""
@@ -216,7 +220,7 @@ class SolverGrid(Grid):
         return np.append(levels, 0.0 if self.final_sigma == "zero" else self._flow_end(levels, shift))
 
     def _flow_shift(self, mu: float | None) -> float:
-        return self.flow.shift(mu)
+        return self.flow.shift(mu, self.functions)
 
     def _flow_end(self, levels: F64, shift: float) -> float:
         """Return the level at which a flow's run ends that shall not end at 0: the lowest there is."""
@@ -240,7 +244,8 @@ class SolverGrid(Grid):
         return levels
 
 
-def _even_logarithms(first: float, last: float, n: int) -> F64:
+def _even_logarithms(first: float, last: float, n: int, functions: Functions) -> F64:
     """Spread ratios evenly in the logarithms of float32 ratios, rounded as those of the trained ones are when timesteps are looked up."""
-    high, low = float(np.log(np.float32(first))), float(np.log(np.float32(last)))
-    return np.exp(high + np.linspace(0, 1, n) * (low - high))
+    high, low = (float(functions.log(np.float32(end))) for end in (first, last))
+    ratios: F64 = functions.exp(high + linspace(0, 1, n) * (low - high))
+    return ratios

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.arrays import F64
+from sdrt.arrays import F64, float_dtype
 from sdrt.errors import ConfigError
+from sdrt.exact.sequences import interp
 from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.grids.ratio import ratio_to_timestep, schedule_ratios
 from sdrt.schedulers.grids.solver import SolverGrid, SolverLevels
@@ -36,15 +37,15 @@ class AppleSolverGrid(SolverGrid):
             raise ConfigError("num_inference_steps must be set with compat apple, got timesteps; pass it, or leave compat out")
         trained = schedule_ratios(self.schedule, self.numerics)
         if self.sigma_spacing.kind == "karras":
-            spread = self.sigma_spacing.spread(float(trained[-1]), float(trained[0]), request.n)
-            timesteps = _half_up(ratio_to_timestep(spread, trained))
+            spread = self.sigma_spacing.spread(float(trained[-1]), float(trained[0]), request.n, self.functions)
+            timesteps = _half_up(ratio_to_timestep(spread, trained, self.functions))
             ratios = np.array([spread[np.argmax(timesteps == t)] for t in timesteps])
         else:
             timesteps = _evenly(self.spacing.kind, len(trained), request.n)
-            ratios = np.interp(timesteps, np.arange(len(trained)), trained)
+            ratios = interp(timesteps, np.arange(len(trained)), trained)
         # 1e-6 of the ratios is lost here: its cumulative product runs in float32, and this one in float64 rounded to float32.
-        sigmas = np.append(ratios, trained[0]).astype(self.numerics)
-        return SolverLevels(timesteps=timesteps, sigmas=sigmas, is_flow=False)
+        sigmas = np.append(ratios, trained[0]).astype(float_dtype(self.numerics))
+        return SolverLevels(timesteps=timesteps, sigmas=sigmas, is_flow=False, functions=self.functions)
 
 
 def _evenly(spacing: str, num_train_timesteps: int, n: int) -> npt.NDArray[np.int64]:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdrt.arrays import F64, Array
+from sdrt.exact.sequences import arange
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.grids.ratio import ratio_to_timestep, schedule_ratios
@@ -33,7 +34,7 @@ class DiffusersSolverGrid(SolverGrid):
         """
         if self.spacing.kind != "trailing":
             return super()._place(request, usable)
-        return np.round(np.arange(usable, 0, -self.num_train_timesteps / request.n)).astype(np.int64) - 1
+        return np.round(arange(usable, 0, -self.num_train_timesteps / request.n)).astype(np.int64) - 1
 
     def _noisiest(self) -> int:
         """Begin a formula at the last trained timestep, whatever lambda_min_clipped says."""
@@ -41,12 +42,12 @@ class DiffusersSolverGrid(SolverGrid):
 
     def _spread_to_the_end(self, first: float, last: float, n: int) -> F64:
         """Take the last of n ratios again, for a last step of no length (mended in DPM-Solver alone, by diffusers' PR 6477)."""
-        ratios = self.sigma_spacing.spread(first, last, n)
+        ratios = self.sigma_spacing.spread(first, last, n, self.functions)
         return np.append(ratios, ratios[-1])
 
     def _ratios_to_timesteps(self, ratios: F64) -> F64:
         """Find timestep 997.5 for the ratio that stands for infinity (rescale_betas_zero_snr), since it is below those before it."""
-        return ratio_to_timestep(ratios, schedule_ratios(self.schedule, self.numerics))
+        return ratio_to_timestep(ratios, schedule_ratios(self.schedule, self.numerics), self.functions)
 
     def round_formula(self, timesteps: F64) -> npt.NDArray[np.int64]:
         """Cut fractions off, except those of karras and lu sigmas; in DPM-Solver multistep of those too for the cosine schedule."""
@@ -62,8 +63,8 @@ class DiffusersSolverGrid(SolverGrid):
     def _flow_shift(self, mu: float | None) -> float:
         """Take ``flow_shift`` for a dynamic shift without mu; UniPC raises there, and takes a mu that means nothing."""
         if self.flow_from_one:
-            return self.flow.shift(mu if self.flow.use_dynamic_shifting else None)
-        return self.flow.flow_shift if mu is None else self.flow.shift(mu)
+            return self.flow.shift(mu if self.flow.use_dynamic_shifting else None, self.functions)
+        return self.flow.flow_shift if mu is None else self.flow.shift(mu, self.functions)
 
     def _flow_end(self, levels: F64, shift: float) -> float:  # noqa: ARG002
         """End at the smallest ratio of the noise schedule, which a flow lacks, in DPM-Solver; take the last level again in others."""
@@ -76,7 +77,7 @@ class DiffusersInverseSolverGrid(InverseSolverGrid):
 
     def _trailing(self, usable: int, n: int) -> npt.NDArray[np.int64]:
         """Call the network at the noisiest timestep too, for a step of no length, and take the picture for one at the first."""
-        return np.round(np.arange(usable, 0, -self.num_train_timesteps / n))[::-1].astype(np.int64) - 1
+        return np.round(arange(usable, 0, -self.num_train_timesteps / n))[::-1].astype(np.int64) - 1
 
     def _formula_stops(self, n: int) -> tuple[npt.NDArray[np.int64], F64]:
         """Take n ratios and the last of them again, for a step of no length.
@@ -84,8 +85,8 @@ class DiffusersInverseSolverGrid(InverseSolverGrid):
         Where two timesteps are equal there are fewer calls, whose ratios then no longer belong to them.
         """
         trained, spacing = schedule_ratios(self.falling.schedule, self.falling.numerics), self.falling.sigma_spacing
-        ratios = spacing.spread(float(trained[0]), float(trained[-1]), n)
-        fractional = ratio_to_timestep(ratios, trained)
+        ratios = spacing.spread(float(trained[0]), float(trained[-1]), n, self.functions)
+        fractional = ratio_to_timestep(ratios, trained, self.functions)
         kept: F64 = np.unique(np.round(fractional) if spacing.kind == "karras" else fractional)
         return self.falling.round_formula(kept), np.append(ratios, ratios[-1])[: len(kept) + 1]
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import Functions
+from sdrt.exact.sequences import linspace
 from sdrt.schedulers.core.kinds import POSITIVE
 from sdrt.schedulers.core.settings import check_fields, setting
 from sdrt.schedulers.grids.flow_shift import SHARE, TimeShiftType, dynamic_shift, shift_sigmas
@@ -44,7 +46,7 @@ class SolverFlow:
         if self.shift_terminal is not None and not (self.use_flow_sigmas and 0 < self.shift_terminal < 1):
             raise ConfigError(f"shift_terminal is for use_flow_sigmas, and must be in (0, 1), got {self.shift_terminal}; leave it out")
 
-    def shift(self, mu: float | None) -> float:
+    def shift(self, mu: float | None, functions: Functions) -> float:
         """Return the shift of a run.
 
         Raises
@@ -57,16 +59,16 @@ class SolverFlow:
             return self.flow_shift
         if mu is None:
             raise ConfigError("mu must be set where use_dynamic_shifting is on, got None; pass the one of the picture's size")
-        return dynamic_shift(mu, self.time_shift_type)
+        return dynamic_shift(mu, self.time_shift_type, functions)
 
     def from_lowest(self, n: int, num_train_timesteps: int, shift: float) -> F64:
         """Spread levels between 1 - 1 / T and 0, which is left out: f64[n], descending; the habit of all but UniPC."""
-        signal = np.linspace(1, 1 / num_train_timesteps, n + 1)
+        signal = linspace(1, 1 / num_train_timesteps, n + 1)
         return np.flip(shift_sigmas(1.0 - signal, shift))[:-1]
 
     def from_one(self, n: int, num_train_timesteps: int, shift: float) -> F64:
         """Spread levels between 1 and 1 / T, which is left out: f64[n], descending; UniPC's habit."""
-        return self.shift_and_stretch(np.linspace(1, 1 / num_train_timesteps, n + 1)[:-1], shift)
+        return self.shift_and_stretch(linspace(1, 1 / num_train_timesteps, n + 1)[:-1], shift)
 
     def shift_and_stretch(self, sigmas: F64, shift: float) -> F64:
         """Shift and stretch levels, and keep the first from being 1: f64[n]."""

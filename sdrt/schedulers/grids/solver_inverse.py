@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.arrays import F64, Array
+from sdrt.arrays import F64, Array, float_dtype
 from sdrt.errors import ConfigError
+from sdrt.exact.sequences import interp, linspace
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.core.sampler import Grid
@@ -74,14 +75,15 @@ class InverseSolverGrid(Grid):
             timesteps, sigmas = self._trained_stops(request)
         else:
             timesteps, sigmas = self._formula_stops(request.n)
-        return SolverLevels(timesteps=timesteps, sigmas=sigmas.astype(self.numerics), is_flow=self.is_flow)
+        real = float_dtype(self.numerics)
+        return SolverLevels(timesteps=timesteps, sigmas=sigmas.astype(real), is_flow=self.is_flow, functions=self.functions)
 
     def _trained_stops(self, request: Request) -> tuple[npt.NDArray[np.int64], F64]:
         """Return rising timesteps and their ratios, and the ratio of the noisiest, where the run ends."""
         ratios, usable = schedule_ratios(self.falling.schedule, self.falling.numerics), self.falling.num_usable_timesteps()
         asked = request.timesteps
         timesteps = self._place(usable, request.n) if asked is None else _check_rising(asked, len(ratios))
-        own = np.interp(timesteps, np.arange(len(ratios)), ratios)
+        own = interp(timesteps, np.arange(len(ratios)), ratios)
         return timesteps, np.append(own, max(float(ratios[usable - 1]), own[-1]))
 
     def _place(self, usable: int, n: int) -> npt.NDArray[np.int64]:
@@ -89,7 +91,7 @@ class InverseSolverGrid(Grid):
         spacing = self.falling.spacing
         match spacing.kind:
             case "linspace":
-                return round_timesteps(np.linspace(0, usable - 1, n + 1)[-2::-1])[::-1]
+                return round_timesteps(linspace(0, usable - 1, n + 1)[-2::-1])[::-1]
             case "leading":
                 return round_timesteps(np.arange(n - 1, -1, -1, dtype=np.float64) * (usable // (n + 1)) + spacing.steps_offset)[::-1]
             case _:
@@ -104,9 +106,12 @@ class InverseSolverGrid(Grid):
         """Return timesteps and ratios of a formula: n + 1 of them, of which the last is the end."""
         trained, spacing = schedule_ratios(self.falling.schedule, self.falling.numerics), self.falling.sigma_spacing
         first, last = float(trained[-1]), float(trained[0])
-        falling = np.append(spacing.spread(first, last, n), last) if spacing.kind == "ays" else spacing.spread(first, last, n + 1)
+        if spacing.kind == "ays":
+            falling = np.append(spacing.spread(first, last, n, self.functions), last)
+        else:
+            falling = spacing.spread(first, last, n + 1, self.functions)
         ratios = falling[::-1]
-        return self.falling.round_formula(ratio_to_timestep(ratios[:-1], trained)), ratios
+        return self.falling.round_formula(ratio_to_timestep(ratios[:-1], trained, self.functions)), ratios
 
     def _flow_stops(self, request: Request) -> tuple[Array, F64]:
         """Return timesteps and levels of a flow, rising."""

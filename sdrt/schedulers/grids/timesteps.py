@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.exact.sequences import arange, linspace
 from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.run import Request
 from sdrt.schedulers.core.settings import check_fields, setting
@@ -82,7 +83,7 @@ class TimestepSpacing:
         """Spread the points over the whole range; a single one is the noisiest."""
         if points == 1:
             return np.array([num_train_timesteps - 1.0])
-        return np.linspace(0, num_train_timesteps - 1, points)[::-1]
+        return linspace(0, num_train_timesteps - 1, points)[::-1]
 
     def _leading(self, num_train_timesteps: int, points: int) -> F64:
         """Place the beginnings of equal intervals: a single one is at the low end of the range, by definition."""
@@ -95,7 +96,7 @@ class TimestepSpacing:
         The float expression is diffusers' own, since simplifying it moves timesteps at some n (48, 96). It yields n + 1 values, the last of
         them -1, for 62 of n = 1..1000 (61, 103, ...): cut to n.
         """
-        ends: F64 = np.round(np.arange(num_train_timesteps, 0, -num_train_timesteps / n)) - 1
+        ends: F64 = np.round(arange(num_train_timesteps, 0, -num_train_timesteps / n)) - 1
         return ends[:n]
 
 

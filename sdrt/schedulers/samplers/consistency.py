@@ -42,13 +42,13 @@ class ConsistencyModel(Sampler):
         stops = self.grid.levels(request)
         steps = [self._step(level, level_next) for level, level_next in pairwise(stops)]
         plan = plan_of(stops, steps, self.grid.init_scale(stops[0]), draws=(request.n > 1,) * len(steps))
-        return replace(plan, input_scale=input_scales(np.array([stop.sigma for stop in stops[:-1]]), self.grid.sigma_data))
+        return replace(plan, input_scale=input_scales(np.array([stop.sigma for stop in stops[:-1]]), self.grid.sigma_data, self.functions))
 
     def _step(self, level: Level, level_next: Level) -> Weights:
         """Return the step to the end of the trajectory, at sigma_min, and with noise to the next level."""
         lowest = self.grid.sigma_min
         back = min(max(level_next.sigma, lowest), self.grid.sigma_max)
-        fresh = self.s_noise * math.sqrt(max(back**2 - lowest**2, 0.0))
+        fresh = self.s_noise * math.sqrt(max(self.functions.square(back) - self.functions.square(lowest), 0.0))
         return LinearStep(x0=1.0, noise=fresh).fold_x0(*self.x0_weights(1.0, level.sigma), level)
 
     def _advance(self, c: Weights, state: State, output: Float, noise: Float | None) -> State:
@@ -62,9 +62,9 @@ class ConsistencyModel(Sampler):
     def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
         """Return (c_skip, c_out), by which the network is the identity at sigma_min (the paper, appendix C); alpha is 1 here."""
         del alpha
-        above, sigma_data = sigma - self.grid.sigma_min, self.grid.sigma_data
-        c_skip = sigma_data**2 / (above**2 + sigma_data**2)
-        return c_skip, above * sigma_data / math.sqrt(sigma**2 + sigma_data**2)
+        above, sigma_data, square = sigma - self.grid.sigma_min, self.grid.sigma_data, self.functions.square
+        c_skip = square(sigma_data) / (square(above) + square(sigma_data))
+        return c_skip, above * sigma_data / math.sqrt(square(sigma) + square(sigma_data))
 
     def _bounded(self, x0: Float) -> Float:
         return np.clip(x0, -1, 1) if self.clip_denoised else x0

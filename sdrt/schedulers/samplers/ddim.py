@@ -41,7 +41,7 @@ class DDIM(Sampler):
         # In the numerics' own type and diffusers' order: near 0 noise, rounding moves the variance by 1e-4.
         noises = np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next)) * self.eta
         # Where rounding makes the remainder negative, diffusers 0.42.1 gives NaN (eta 1 with zero terminal SNR).
-        directions = np.sqrt(np.maximum(1 - alpha_bar_next - noises**2, 0))
+        directions = np.sqrt(np.maximum(1 - alpha_bar_next - noises * noises, 0))
         steps = map(_step, np.sqrt(alpha_bar_next).tolist(), directions.tolist(), noises.tolist())
         calls = [step.fold(self.prediction_type, LinearCall(at=stop, step=step)) for stop, step in zip(levels.stops, steps, strict=True)]
         return levels.plan(calls, self.eta > 0)

@@ -37,8 +37,8 @@ class DDPM(Sampler):
     def _plan(self, request: Request) -> Plan:
         levels = self.grid.levels(request, self.prediction_type, self.bound)
         betas = 1 - levels.alpha_bars / levels.ends
-        calls = posterior_calls(levels, betas, self.prediction_type, self.variance)
+        calls = posterior_calls(levels, betas, self.prediction_type, self.variance, self.functions)
         return levels.plan(calls, self.variance.draws(levels.timesteps))
 
     def _advance(self, c: PosteriorCall, state: State, output: Float, noise: Float | None) -> State:
-        return advance_posterior(c, self.prediction_type, self.bound, self.variance, state, output, noise)
+        return advance_posterior(c, self.prediction_type, self.bound, self.variance, state, output, noise, self.functions)

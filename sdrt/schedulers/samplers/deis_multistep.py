@@ -73,7 +73,7 @@ class DEISMultistep(Sampler):
     def _predictor(self, order: int, i: int, scales: Scales) -> tuple[float, ...]:
         """Return the weights of predictions, newest first (equation 15)."""
         h, sigma_next = scales.lambdas[i + 1] - scales.lambdas[i], scales.sigmas[i + 1]
-        weights = adams_weights(-h, step_shares(i, scales, order - 1)) if h else (0.0,)
+        weights = adams_weights(-h, step_shares(i, scales, order - 1), self.functions) if h else (0.0,)
         return tuple(-sigma_next * h * weight for weight in weights)
 
     def _highest_order(self, i: int, n: int, scales: Scales) -> int:

@@ -58,8 +58,9 @@ class DPMPP2MCFGPP(Sampler):
         kept = level_next.ratio / level.ratio
         change = 0.0
         if last is not None and level_next.ratio > 0 and level.ratio < last.ratio:
-            h, h_last = float(np.log(level.ratio / level_next.ratio)), float(np.log(last.ratio / level.ratio))
-            change = -float(np.expm1(-h)) * h / (2 * h_last)
+            falls = level.ratio / level_next.ratio, last.ratio / level.ratio
+            h, h_last = (float(self.functions.log(np.float64(fall))) for fall in falls)
+            change = -float(self.functions.expm1(np.float64(-h))) * h / (2 * h_last)
         return DPMPP2MCFGPPCall(
             alpha=level.alpha,
             sigma=level.sigma,

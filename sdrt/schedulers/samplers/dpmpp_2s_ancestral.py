@@ -44,7 +44,7 @@ class DPMPP2SAncestral(Sampler):
 
     def _plan(self, request: Request) -> Plan:
         stops = self.grid.levels(request).stops
-        splits = [ancestral_split(level.ratio, level_next.ratio, self.eta) for level, level_next in pairwise(stops)]
+        splits = [ancestral_split(level.ratio, level_next.ratio, self.eta, self.functions) for level, level_next in pairwise(stops)]
         middles = self.grid.levels_at(np.array([math.sqrt(level.ratio * down) for level, (down, _) in zip(stops, splits, strict=False)]))
         calls: list[LinearCall] = []
         for (level, level_next), middle, (down, up) in zip(pairwise(stops), middles, splits, strict=True):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from sdrt.arrays import F64, Float
+from sdrt.exact.mathematics import Functions
 from sdrt.schedulers.core.kinds import WHOLE
 from sdrt.schedulers.core.run import Level, Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
@@ -65,7 +66,7 @@ class DPMSolverSDE(Sampler):
 
     def _plan(self, request: Request) -> Plan:
         stops = (levels := self.grid.levels(request)).stops
-        ends, middles = _through_logarithms(levels.ratios)
+        ends, middles = _through_logarithms(levels.ratios, self.functions)
         calls: list[LinearCall] = []
         for level, (ratio, ratio_next), middle in zip(stops, pairwise(ends.tolist()), self.grid.levels_at(middles), strict=False):
             if not ratio_next:
@@ -79,7 +80,7 @@ class DPMSolverSDE(Sampler):
 
     def _stage(self, at: Level, start: Level, end: Level, first: Level | None = None) -> LinearCall:
         """Return a call that leads from the step's beginning to ``end``; the second of a step looks back to the first."""
-        down, up = ancestral_split(start.ratio, end.ratio)
+        down, up = ancestral_split(start.ratio, end.ratio, functions=self.functions)
         kept, share = exponential_step(start, end.alpha, down)
         fresh = end.alpha * (up * self.s_noise)
         step = LinearStep(x=kept, x0=share, noise=fresh) if first is None else LinearStep(start=kept, x0=share, noise=fresh)
@@ -87,7 +88,7 @@ class DPMSolverSDE(Sampler):
         return LinearCall(at=at, step=step, start=first, draws=draws, ends=first is not None, interval=interval)
 
 
-def _through_logarithms(ratios: Float) -> tuple[F64, F64]:
+def _through_logarithms(ratios: Float, functions: Functions) -> tuple[F64, F64]:
     """Return the ratios as the step sees them, and the middle of each two in their logarithm, in the ratios' own type.
 
     A logarithm and its exponential move a float32 ratio by a unit in the last place. A Brownian path is read at six decimals, and so sees
@@ -95,7 +96,7 @@ def _through_logarithms(ratios: Float) -> tuple[F64, F64]:
     """
     real = ratios.dtype
     with np.errstate(divide="ignore", invalid="ignore"):
-        times = -np.log(ratios.astype(np.float64)).astype(real)
+        times = -functions.log(ratios.astype(np.float64)).astype(real)
         proposed = times[:-1] + np.diff(times) * real.type(0.5)
-    back, middles = (np.exp(-t.astype(np.float64)).astype(real).astype(np.float64) for t in (times, proposed))
+    back, middles = (functions.exp(-t.astype(np.float64)).astype(real).astype(np.float64) for t in (times, proposed))
     return back, middles

@@ -57,10 +57,10 @@ class EDMDPMSolverMultistep(Sampler):
     def _plan(self, request: Request) -> Plan:
         sigmas = self.grid.sigmas(request)
         own = sigmas.astype(real_type(self.numerics))
-        scales, n = Scales.of(np.ones_like(own), own), len(sigmas) - 1
+        scales, n = Scales.of(np.ones_like(own), own, self.functions), len(sigmas) - 1
         calls = [self._call(i, n, scales) for i in range(n)]
         plan = plan_of(self.grid.levels(sigmas), calls, self.grid.init_scale(), draws=(is_stochastic(self.algorithm_type),) * n)
-        return replace(plan, input_scale=input_scales(sigmas[:-1], self.grid.sigma_data))
+        return replace(plan, input_scale=input_scales(sigmas[:-1], self.grid.sigma_data, self.functions))
 
     def _call(self, i: int, n: int, scales: Scales) -> EDMDPMSolverCall:
         orders = range(1, self._highest_order(i, n, scales) + 1)

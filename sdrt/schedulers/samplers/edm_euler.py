@@ -56,7 +56,7 @@ class EDMEuler(Sampler):
     def _scaled_plan(self, stops: tuple[Level, ...], steps: list[Weights], draws: tuple[bool, ...], raised: float) -> Plan:
         sigmas: F64 = np.array([stop.sigma for stop in stops[:-1]])
         plan = plan_of(stops, steps, self.grid.init_scale(raised), draws=draws)
-        return replace(plan, input_scale=input_scales(sigmas, self.grid.sigma_data))
+        return replace(plan, input_scale=input_scales(sigmas, self.grid.sigma_data, self.functions))
 
     def x0_weights(self, alpha: float, sigma: float) -> tuple[float, float]:
         """Return (c_skip, c_out) with x0 = c_skip * x + c_out * output; alpha is 1 here."""

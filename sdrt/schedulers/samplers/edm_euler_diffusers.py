@@ -28,6 +28,6 @@ class DiffusersEDMEuler(EDMEuler):
         for (stop, stop_next), raised in zip(pairwise(stops), (sigmas[:-1] * (1 + gammas)).tolist(), strict=True):
             kept = stop_next.sigma / raised
             step = LinearStep(x=kept, x0=1 - kept).fold_x0(*self.x0_weights(1.0, raised), stop)
-            fresh = step.x * self.churn.s_noise * math.sqrt(raised**2 - stop.sigma**2)
+            fresh = step.x * self.churn.s_noise * math.sqrt(self.functions.square(raised) - self.functions.square(stop.sigma))
             steps.append(step._replace(noise=fresh))
         return self._scaled_plan(stops, steps, tuple((gammas > 0).tolist()), raised=1.0)

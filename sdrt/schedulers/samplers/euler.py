@@ -69,7 +69,8 @@ class Euler(Sampler):
     def _network_timesteps(self, timesteps: F64, ratios: Float, raised: Float) -> F64:
         """Return the network's timesteps of the calls, which are made at ``raised``."""
         if self.timestep_type == "continuous" and self.prediction_type == "v_prediction":
-            return (0.25 * np.log(raised[:-1].astype(np.float64)).astype(raised.dtype)).astype(np.float64)
+            c_noise: F64 = (0.25 * self.functions.log(raised[:-1].astype(np.float64)).astype(raised.dtype)).astype(np.float64)
+            return c_noise
         n = len(timesteps)
         moved = raised[:n] > ratios[:n]
         return np.where(moved, self.grid.network_timesteps(raised[:n].astype(np.float64)), timesteps) if moved.any() else timesteps

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal
 
+from sdrt.exact.mathematics import PLATFORM, Functions, functions_of
 from sdrt.schedulers.core.run import Level, Plan, Request
 from sdrt.schedulers.core.sampler import Sampler
 from sdrt.schedulers.core.settings import group, option, setting
@@ -41,12 +42,12 @@ class EulerAncestral(Sampler):
         return linear_plan(self.prediction_type, calls, levels.stops[-1], self.grid.init_scale(levels.stops[0]))
 
     def _step(self, level: Level, level_next: Level) -> LinearStep:
-        down, up = ancestral_split(level.ratio, level_next.ratio, self.eta)
+        down, up = ancestral_split(level.ratio, level_next.ratio, self.eta, functions_of(self.grid.numerics))
         alpha = level_next.alpha
         return LinearStep(x0=alpha, eps=alpha * down, noise=alpha * up * self.s_noise)
 
 
-def ancestral_split(ratio: float, ratio_next: float, eta: float = 1.0) -> tuple[float, float]:
+def ancestral_split(ratio: float, ratio_next: float, eta: float = 1.0, functions: Functions = PLATFORM) -> tuple[float, float]:
     """Return (down, up) with down**2 + up**2 = ratio_next**2.
 
     Parameters
@@ -59,5 +60,5 @@ def ancestral_split(ratio: float, ratio_next: float, eta: float = 1.0) -> tuple[
     Source: k-diffusion, ``get_ancestral_step``; the differences of squares are divided out, which near 0 would cancel.
     """
     fall = ratio_next / ratio
-    share = min(eta**2 * (1 - fall * fall), 1.0)
+    share = min(functions.square(eta) * (1 - fall * fall), 1.0)
     return ratio_next * math.sqrt(1 - share), ratio_next * math.sqrt(max(share, 0.0))

@@ -44,7 +44,7 @@ class EulerCFGPP(Sampler):
         return linear_plan(self.prediction_type, calls, levels.stops[-1], self.grid.init_scale(levels.stops[0]))
 
     def _call(self, level: Level, level_next: Level) -> LinearCall:
-        down, up = ancestral_split(level.ratio, level_next.ratio, self.eta)
+        down, up = ancestral_split(level.ratio, level_next.ratio, self.eta, self.functions)
         alpha = level_next.alpha
         return LinearCall(at=level, step=LinearStep(x0=alpha, eps=alpha * down, noise=alpha * up * self.s_noise), draws=up > 0)
 

@@ -81,7 +81,9 @@ class FlowHeun(Sampler):
         if not euler.ends:
             lifts = raised.sigma > level_next.sigma
             kept = raised.alpha / level_next.alpha if lifts else 1.0
-            fresh = self.churn.s_noise * math.sqrt(max(raised.sigma**2 - (kept * level_next.sigma) ** 2, 0.0))
+            fresh = self.churn.s_noise * math.sqrt(
+                max(self.functions.square(raised.sigma) - self.functions.square(kept * level_next.sigma), 0.0)
+            )
             yield LinearCall(
                 at=level_next, step=Weights(x=kept, output=kept * down / 2, stages=(-kept * down / 2,), noise=fresh), draws=lifts
             )

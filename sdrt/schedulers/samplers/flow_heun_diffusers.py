@@ -32,7 +32,7 @@ class DiffusersFlowHeun(FlowHeun):
         """Return the calls of a step that raises its noise after the first of them."""
         raised = level.sigma * (1 + gamma)
         down, slope = level_next.sigma - raised, 1 / (1 + gamma)
-        fresh = self.churn.s_noise * math.sqrt(raised**2 - level.sigma**2)
+        fresh = self.churn.s_noise * math.sqrt(self.functions.square(raised) - self.functions.square(level.sigma))
         first = Weights(x=1.0, output=down * slope, noise=fresh, ends=not level_next.sigma)
         yield LinearCall(at=level, step=first, draws=gamma > 0, ends=first.ends)
         if not first.ends:

@@ -43,9 +43,9 @@ class IPNDMGrid(Grid):
     def levels(self, request: Request) -> tuple[Level, ...]:
         """Return the stops of a run."""
         sigmas = self._sigmas(request.n)
-        alphas = np.sqrt(1 - sigmas**2)
+        alphas = np.sqrt(1 - sigmas * sigmas)
         real = sigmas.dtype.type
-        timesteps = np.arctan2(sigmas, alphas).astype(real) / real(np.pi) * real(2)
+        timesteps = self.functions.arctan2(sigmas, alphas).astype(real) / real(np.pi) * real(2)
         return tuple(map(Level.of, timesteps.tolist(), alphas.tolist(), sigmas.tolist()))
 
     def _sigmas(self, n: int) -> Float:
@@ -53,7 +53,7 @@ class IPNDMGrid(Grid):
         real = real_type(self.numerics)
         if self.trained_betas is None:
             angles = linspace(1, 0, n + 1, self.numerics) * real(np.pi) / real(2)
-            sines: Float = np.sin(angles.astype(np.float64)).astype(real)
+            sines: Float = self.functions.sin(angles.astype(np.float64)).astype(real)
             return sines * sines
         return np.array(self._betas_of(n, self.trained_betas), real)
 

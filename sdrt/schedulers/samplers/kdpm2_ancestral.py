@@ -51,6 +51,9 @@ class KDPM2Ancestral(Sampler):
 
     def _split(self, ratios: Float) -> tuple[F64, F64]:
         """Return how far down each step goes, and how much noise brings it back up: f64[n] each."""
-        splits = [ancestral_split(ratio, ratio_next, self.eta) for ratio, ratio_next in pairwise(ratios.astype(np.float64).tolist())]
+        splits = [
+            ancestral_split(ratio, ratio_next, self.eta, self.functions)
+            for ratio, ratio_next in pairwise(ratios.astype(np.float64).tolist())
+        ]
         down, up = np.array(splits).T
         return down, up

@@ -72,5 +72,5 @@ class LCM(Sampler):
     def _boundary(self, timesteps: Array) -> tuple[Float, Float]:
         """Return the weights (c_skip, c_out) that make the consistency function the identity at timestep 0."""
         scaled = timesteps * timesteps.dtype.type(self.timestep_scaling)
-        total = scaled**2 + _SIGMA_DATA**2
-        return _SIGMA_DATA**2 / total, scaled / np.sqrt(total)
+        total = scaled * scaled + _SIGMA_DATA * _SIGMA_DATA
+        return _SIGMA_DATA * _SIGMA_DATA / total, scaled / np.sqrt(total)

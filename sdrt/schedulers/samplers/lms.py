@@ -5,13 +5,15 @@ With r = sigma / alpha, in which the flow's slope is the noise that the network 
     x' / alpha' = x / alpha + sum over j of (integral of L_j from r to r') * eps_hat_j
 """
 
+import operator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from sdrt.arrays import F64, Float
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.prediction import eps_weights, to_eps
 from sdrt.schedulers.core.run import Level, Plan, Request, State
@@ -72,7 +74,7 @@ class LMS(Sampler):
         The newest slope is folded into the output here: ``LinearStep`` has alpha' inside or outside the sum, and this update has it outside
         for the sample and inside for the output, on which last bits depend.
         """
-        newest, *earlier = lagrange_weights(np.array([level.ratio for level in nodes]), end.ratio).tolist()
+        newest, *earlier = lagrange_weights(np.array([level.ratio for level in nodes]), end.ratio, self.functions).tolist()
         eps_x, eps_output = eps_weights(self.prediction_type, nodes[0].alpha, nodes[0].sigma)
         return LMSUpdate(
             x=end.alpha * (1 / nodes[0].alpha + newest * eps_x),
@@ -95,22 +97,22 @@ class LMS(Sampler):
         return min(len(c.updates), known + 1)
 
 
-def lagrange_weights(nodes: F64, end: float) -> F64:
+def lagrange_weights(nodes: F64, end: float, functions: Functions = PLATFORM) -> F64:
     """Return the integral, from the first node to ``end``, of each Lagrange polynomial through the nodes: f64[len(nodes)].
 
     By Gauss-Legendre quadrature of as many points as make it exact.
     """
-    points, shares = _gauss_legendre((len(nodes) + 1) // 2)
+    points, shares = _gauss_legendre((len(nodes) + 1) // 2, functions)
     half = (end - nodes[0]) / 2
     at = nodes[0] + half * (points + 1)
-    integrals = [
-        half * (shares * np.prod([(at - other) / (node - other) for other in nodes[nodes != node]], axis=0)).sum() for node in nodes
-    ]
+    integrals = []
+    for node in nodes:
+        values = reduce(operator.mul, [(at - other) / (node - other) for other in nodes[nodes != node]], 1.0)
+        integrals.append(half * functions.total(shares * values))
     return np.array(integrals)
 
 
 @cache
-def _gauss_legendre(num_points: int) -> tuple[F64, F64]:
+def _gauss_legendre(num_points: int, functions: Functions) -> tuple[F64, F64]:
     """Return points and weights of the quadrature in [-1, 1]; finding them takes longer than a step."""
-    points, shares = np.polynomial.legendre.leggauss(num_points)
-    return points, shares
+    return functions.gauss_legendre(num_points)

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 
 from sdrt.arrays import Float
+from sdrt.exact.mathematics import Functions
 from sdrt.schedulers.core.prediction import to_x0
 from sdrt.schedulers.core.run import Level, Plan, Request, State
 from sdrt.schedulers.core.sampler import Sampler
@@ -53,8 +54,8 @@ class ResMultistep(Sampler):
 
     def _plan(self, request: Request) -> Plan:
         stops = self.grid.levels(request).stops
-        splits = [ancestral_split(level.ratio, level_next.ratio, self.eta) for level, level_next in pairwise(stops)]
-        changes = [0.0, *(_change(*steps) for steps in pairwise(zip(stops, (down for down, _ in splits), strict=False)))]
+        splits = [ancestral_split(level.ratio, level_next.ratio, self.eta, self.functions) for level, level_next in pairwise(stops)]
+        changes = [0.0, *(_change(*steps, self.functions) for steps in pairwise(zip(stops, (down for down, _ in splits), strict=False)))]
         numbers = zip(pairwise(stops), splits, changes, strict=True)
         calls = [self._call(level, level_next, *split, change) for (level, level_next), split, change in numbers]
         return plan_of(stops, calls, self.grid.init_scale(stops[0]), draws=tuple(up > 0 for _, up in splits))
@@ -87,7 +88,7 @@ class ResMultistepAncestral(ResMultistep):
     eta: float = option(1.0, Number(0))  # how much of a step's variance is fresh
 
 
-def _change(last: tuple[Level, float], step: tuple[Level, float]) -> float:
+def _change(last: tuple[Level, float], step: tuple[Level, float], functions: Functions) -> float:
     """Return the weight of x0's last change in a step from a level down to a ratio, after such a step: h phi_2(-h) h / h_last.
 
     h and h_last are the lengths in -log ratio, as far down as the steps go before fresh noise is added. Counted between the stops instead,
@@ -96,5 +97,5 @@ def _change(last: tuple[Level, float], step: tuple[Level, float]) -> float:
     (level_last, down_last), (level, down) = last, step
     if not 0 < down < level.ratio < level_last.ratio:
         return 0.0
-    h, h_last = float(np.log(level.ratio / down)), float(np.log(level_last.ratio / down_last))
-    return (1 + float(np.expm1(-h)) / h) * h / h_last
+    h, h_last = (float(functions.log(np.float64(fall))) for fall in (level.ratio / down, level_last.ratio / down_last))
+    return (1 + float(functions.expm1(np.float64(-h))) / h) * h / h_last

@@ -14,6 +14,7 @@ import numpy as np
 
 from sdrt.arrays import F64
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import Functions
 from sdrt.limits import DEFAULT_LIMITS
 from sdrt.schedulers.core.kinds import POSITIVE, whole
 from sdrt.schedulers.core.run import Level, Plan, Request
@@ -96,7 +97,7 @@ class Restart(Sampler):
     def _raise_noise(self, call: LinearCall, reached: Level, back_at: Level) -> LinearCall:
         """Let a step that has reached a level return to a higher one: x / alpha gets noise of deviation sqrt(r_back**2 - r_reached**2)."""
         lift = back_at.alpha / reached.alpha
-        fresh = back_at.alpha * float(np.sqrt(back_at.ratio**2 - reached.ratio**2)) * self.s_noise
+        fresh = back_at.alpha * float(np.sqrt(self.functions.square(back_at.ratio) - self.functions.square(reached.ratio))) * self.s_noise
         w = call.step.fold(self.prediction_type, call)
         stages = tuple(lift * weight for weight in w.stages)
         raised: Weights = w._replace(x=lift * w.x, output=lift * w.output, start=lift * w.start, stages=stages, noise=fresh)
@@ -122,14 +123,14 @@ class Restart(Sampler):
         """Return both ends of every step, in order."""
         ratios = levels.ratios.astype(np.float64)
         known: dict[float, Level] = {level.ratio: level for level in levels.stops}
-        steps = _walk_ratios(ratios, intervals)
+        steps = _walk_ratios(ratios, intervals, self.functions)
         return [(self._level(ratio, known), self._level(ratio_next, known)) for ratio, ratio_next in steps]
 
     def _level(self, ratio: float, known: Mapping[float, Level]) -> Level:
         return known[ratio] if ratio in known else self.grid.levels_at(np.array([ratio]))[0]
 
 
-def _walk_ratios(ratios: F64, intervals: tuple[RestartInterval, ...]) -> list[tuple[float, float]]:
+def _walk_ratios(ratios: F64, intervals: tuple[RestartInterval, ...], functions: Functions) -> list[tuple[float, float]]:
     """Return the two ratios of every step, in order.
 
     Parameters
@@ -142,7 +143,7 @@ def _walk_ratios(ratios: F64, intervals: tuple[RestartInterval, ...]) -> list[tu
         # The run can go back from any stop but the first and, as there is nothing to contract there, the last.
         low = max(int(np.abs(ratios[:-1] - interval.sigma_min).argmin()), 1)
         high = min(int(np.abs(ratios[:-1] - interval.sigma_max).argmin()), low - 1)
-        levels = karras_ratios(float(ratios[high]), float(ratios[low]), interval.steps + 1)
+        levels = karras_ratios(float(ratios[high]), float(ratios[low]), interval.steps + 1, functions=functions)
         levels[0], levels[-1] = ratios[high], ratios[low]  # what the formula's powers round off
         way = list(zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True))
         back.setdefault(low, []).extend(way * interval.times)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from sdrt.arrays import Float
+from sdrt.exact.mathematics import Functions
 from sdrt.schedulers.core.kinds import whole
 from sdrt.schedulers.core.prediction import Prediction
 from sdrt.schedulers.core.run import Plan, Request, Scales, State
@@ -83,21 +84,23 @@ class SASolver(Sampler):
             noise_scale=self.grid.noise_scale(self.prediction_type, alpha, sigma),
             correctors=self._correctors(i - 1, n, taus[i - 1], scales) if i else (),
             sample=self._sample_weight(i, tau, h, scales),
-            noise=self._noise_weight(scales.sigmas[i + 1], tau, h),
+            noise=self._noise_weight(scales.sigmas[i + 1], tau, h, scales.functions),
             predictors=self._predictors(i, n, tau, scales),
         )
 
     def _sample_weight(self, i: int, tau: float, h: float, scales: Scales) -> float:
         weight: float
         if self._expands_x0:
-            weight = math.exp(-(tau**2) * h) * scales.sigmas[i + 1] / scales.sigmas[i]
+            weight = scales.functions.exp(-(tau * tau) * h) * scales.sigmas[i + 1] / scales.sigmas[i]
         else:
             weight = scales.alphas[i + 1] / scales.alphas[i]
         return weight
 
-    def _noise_weight(self, sigma: float, tau: float, h: float) -> float:
+    def _noise_weight(self, sigma: float, tau: float, h: float, functions: Functions) -> float:
         """Return the deviation of the noise that a step of length h makes (proposition 4.2 of the paper; its appendix A for the noise)."""
-        return sigma * math.sqrt(-math.expm1(-2 * tau**2 * h)) if self._expands_x0 else tau * sigma * math.sqrt(math.expm1(2 * h))
+        if self._expands_x0:
+            return sigma * math.sqrt(-functions.expm1(-2 * (tau * tau) * h))
+        return tau * sigma * math.sqrt(functions.expm1(2 * h))
 
     def _predictors(self, i: int, n: int, tau: float, scales: Scales) -> tuple[tuple[float, ...], ...]:
         """Return the weights of the stochastic Adams-Bashforth step from stop i, by order (equation 14)."""
@@ -119,13 +122,13 @@ class SASolver(Sampler):
 
     def _adams(self, i: int, tau: float, scales: Scales, shares: tuple[float, ...]) -> tuple[float, ...]:
         """Return the weights of predictions at these shares of the step from stop i."""
-        h, grown = _length(i, scales), 1 + tau**2
+        h, grown = _length(i, scales), 1 + tau * tau
         if not self._expands_x0:
-            return tuple(-grown * scales.sigmas[i + 1] * h * weight for weight in adams_weights(-h, shares))
+            return tuple(-grown * scales.sigmas[i + 1] * h * weight for weight in adams_weights(-h, shares, scales.functions))
         scale = scales.alphas[i + 1] * grown * h
         if len(shares) == 2:
-            return tuple(scale * weight for weight in _straight((shares[0], shares[1]), grown * h))
-        return tuple(scale * weight for weight in adams_weights(grown * h, shares))
+            return tuple(scale * weight for weight in _straight((shares[0], shares[1]), grown * h, scales.functions))
+        return tuple(scale * weight for weight in adams_weights(grown * h, shares, scales.functions))
 
     @property
     def _expands_x0(self) -> bool:
@@ -139,12 +142,12 @@ class SASolver(Sampler):
         return correct_and_predict(c, state, m, noise, memory=max(self.predictor_order, self.corrector_order) - 1 or 1)
 
 
-def _straight(shares: tuple[float, float], z: float) -> tuple[float, float]:
+def _straight(shares: tuple[float, float], z: float, functions: Functions) -> tuple[float, float]:
     """Return the weights of two predictions with the slope of the line through them counted as without an exponential: one half.
 
     The authors' code does so in its second-order predictor and corrector over x0, and so does diffusers.
     """
-    (a, b), rise = shares, moment(0, z)
+    (a, b), rise = shares, moment(0, z, functions)
     return (0.5 - b * rise) / (a - b), (a * rise - 0.5) / (a - b)
 
 

@@ -54,7 +54,7 @@ class UnCLIP(Sampler):
 
     def _plan(self, request: Request) -> Plan:
         levels, betas = self._levels(request)
-        calls = posterior_calls(levels, betas, self.prediction_type, self.variance)
+        calls = posterior_calls(levels, betas, self.prediction_type, self.variance, self.functions)
         return levels.plan(calls, self.variance.draws(levels.timesteps))
 
     def _levels(self, request: Request) -> tuple[TableLevels, Float]:
@@ -63,4 +63,4 @@ class UnCLIP(Sampler):
         return levels, 1 - levels.alpha_bars / levels.ends
 
     def _advance(self, c: PosteriorCall, state: State, output: Float, noise: Float | None) -> State:
-        return advance_posterior(c, self.prediction_type, self.bound, self.variance, state, output, noise)
+        return advance_posterior(c, self.prediction_type, self.bound, self.variance, state, output, noise, self.functions)

@@ -93,9 +93,9 @@ class UniPCMultistep(Sampler):
             return (self._to_the_end(i, scales),)
         shares = step_shares(i, scales, order - 1)
         if order != 2:
-            return tuple(scale * weight for weight in adams_weights(z, shares))
+            return tuple(scale * weight for weight in adams_weights(z, shares, self.functions))
         half = self._half(scale, z) / shares[1]
-        return scale * adams_weights(z, (0.0,))[0] - half, half
+        return scale * adams_weights(z, (0.0,), self.functions)[0] - half, half
 
     def _to_the_end(self, i: int, scales: Scales) -> float:
         """Return the weight of the prediction in a step to where there is no noise: to x0, whatever B(h).
@@ -111,8 +111,9 @@ class UniPCMultistep(Sampler):
         if not z:
             return ()
         first = self._half(scale, z)
-        higher = (tuple(scale * weight for weight in adams_weights(z, (1.0, *step_shares(i, scales, p - 1)))) for p in range(2, order + 1))
-        return ((first, scale * adams_weights(z, (0.0,))[0] - first), *higher)
+        shares = ((1.0, *step_shares(i, scales, p - 1)) for p in range(2, order + 1))
+        higher = (tuple(scale * weight for weight in adams_weights(z, each, self.functions)) for each in shares)
+        return ((first, scale * adams_weights(z, (0.0,), self.functions)[0] - first), *higher)
 
     def _span(self, i: int, scales: Scales) -> tuple[float, float]:
         """Return what stands before the integrals over the step from stop i, alpha' * h over x0, and their exponent."""
@@ -121,7 +122,7 @@ class UniPCMultistep(Sampler):
 
     def _half(self, scale: float, z: float) -> float:
         """Return the weight of a difference to which the paper gives one half of B(h): h, or exp(h) - 1, up to sign."""
-        return scale * (1.0 if self.solver_type == "bh1" else -math.expm1(-z) / z) / 2
+        return scale * (1.0 if self.solver_type == "bh1" else -self.functions.expm1(-z) / z) / 2
 
     def _advance(self, c: PredictorCorrectorCall, state: State, output: Float, noise: Float | None) -> State:
         if self.predict_x0:

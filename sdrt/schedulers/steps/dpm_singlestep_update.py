@@ -49,15 +49,15 @@ def singlestep_update(
     if not expands_x0(algorithm):
         sample, scale, span, noise = alpha / alpha_begin, -sigma * h, -h, 0.0
     elif is_stochastic(algorithm):
-        sample, scale, span = sigma / sigma_begin * math.exp(-h), alpha * 2 * h, 2 * h
-        noise = sigma * math.sqrt(max(-math.expm1(-2 * h), 0.0))
+        sample, scale, span = sigma / sigma_begin * scales.functions.exp(-h), alpha * 2 * h, 2 * h
+        noise = sigma * math.sqrt(max(-scales.functions.expm1(-2 * h), 0.0))
     else:
         sample, scale, span, noise = sigma / sigma_begin, alpha * h, h, 0.0
     if math.isinf(h):  # the end without noise: x0 itself
         return SinglestepUpdate(sample=0.0, predictions=(alpha,))
     shares = [(value - lambdas[0]) / h for value in lambdas[1:-1]]
-    rise = scale * moment(0, span)
-    slope = rise / 2 if order == 2 and solver_type == "midpoint" else scale * moment(1, span)
+    rise = scale * moment(0, span, scales.functions)
+    slope = rise / 2 if order == 2 and solver_type == "midpoint" else scale * moment(1, span, scales.functions)
     if order == 1:
         predictions: tuple[float, ...] = (rise,)
     elif order == 2:
@@ -65,7 +65,7 @@ def singlestep_update(
     elif solver_type == "midpoint":  # the slope is that to the newest prediction
         predictions = (slope / shares[1], 0.0, rise - slope / shares[1])
     else:
-        curve = scale * moment(2, span) / 2 - (0.5 - half) * scale / span
+        curve = scale * moment(2, span, scales.functions) / 2 - (0.5 - half) * scale / span
         predictions = _parabola(rise, slope, curve, *shares)
     return SinglestepUpdate(sample=sample, predictions=predictions, noise=noise)
 

@@ -90,16 +90,18 @@ def _form(algorithm: Algorithm, i: int, scales: Scales, h: Any) -> _Form:
     """
     alphas, sigmas = scales.alphas, scales.sigmas
     if algorithm == "dpmsolver++":
-        return _Form(sample=sigmas[i + 1] / sigmas[i], scale=alphas[i + 1], e=_exp(-h), span=h, sign=1, factor=1.0, noise=0.0)
+        return _Form(sample=sigmas[i + 1] / sigmas[i], scale=alphas[i + 1], e=_exp(-h, scales), span=h, sign=1, factor=1.0, noise=0.0)
     if algorithm == "sde-dpmsolver++":
-        e = _exp(-2 * h)
+        e = _exp(-2 * h, scales)
         noise = float(sigmas[i + 1] * _sqrt(1 - e))
-        return _Form(sample=sigmas[i + 1] / sigmas[i] * _exp(-h), scale=alphas[i + 1], e=e, span=2 * h, sign=1, factor=1.0, noise=noise)
+        return _Form(
+            sample=sigmas[i + 1] / sigmas[i] * _exp(-h, scales), scale=alphas[i + 1], e=e, span=2 * h, sign=1, factor=1.0, noise=noise
+        )
     sample = alphas[i + 1] / alphas[i]
     if algorithm == "dpmsolver":
-        return _Form(sample=sample, scale=sigmas[i + 1], e=_exp(h), span=h, sign=-1, factor=1.0, noise=0.0)
-    noise = float(sigmas[i + 1] * _sqrt(_exp(2 * h) - 1))
-    return _Form(sample=sample, scale=sigmas[i + 1], e=_exp(h), span=h, sign=-1, factor=2.0, noise=noise)
+        return _Form(sample=sample, scale=sigmas[i + 1], e=_exp(h, scales), span=h, sign=-1, factor=1.0, noise=0.0)
+    noise = float(sigmas[i + 1] * _sqrt(_exp(2 * h, scales) - 1))
+    return _Form(sample=sample, scale=sigmas[i + 1], e=_exp(h, scales), span=h, sign=-1, factor=2.0, noise=noise)
 
 
 def multistep_update(algorithm: Algorithm, solver_type: SolverType, order: int, i: int, scales: Scales, half: float = 0.5) -> Update:
@@ -187,9 +189,9 @@ def apply_update(u: Update, x: Float, m: tuple[Float, ...], noise: Float | None 
     return result
 
 
-def _exp(x: Any) -> Any:
+def _exp(x: Any, scales: Scales) -> Any:
     """Exponential in double precision, rounded to x's type."""
-    return type(x)(math.exp(float(x)))
+    return type(x)(scales.functions.exp(float(x)))
 
 
 def _sqrt(x: Any) -> Any:

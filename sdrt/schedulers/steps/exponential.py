@@ -11,6 +11,7 @@ the place of m: Adams-Bashforth through earlier stops, Adams-Moulton through the
 
 import math
 
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.schedulers.core.run import Scales
 
 __all__ = ["adams_weights", "moment", "step_shares"]
@@ -19,21 +20,21 @@ _SMALL = 1.0  # below this a series is summed, because each division of the recu
 _TERMS = 24  # of that series: 1 / 24! is below the last digit
 
 
-def moment(k: int, z: float) -> float:
+def moment(k: int, z: float, functions: Functions = PLATFORM) -> float:
     """Return the integral of exp(-z (1 - s)) s^k over s in [0, 1].
 
     >>> moment(0, 0.0), moment(2, 0.0), round(moment(1, 2.0), 12)
     (1.0, 0.3333333333333333, 0.283833820809)
     """
     if abs(z) < _SMALL:
-        return math.fsum((-z) ** j * math.factorial(k) / math.factorial(k + j + 1) for j in range(_TERMS))
-    value = -math.expm1(-z) / z
+        return math.fsum(functions.power(-z, j) * math.factorial(k) / math.factorial(k + j + 1) for j in range(_TERMS))
+    value: float = -functions.expm1(-z) / z
     for power in range(1, k + 1):
         value = (1 - power * value) / z
     return value
 
 
-def adams_weights(z: float, shares: tuple[float, ...]) -> tuple[float, ...]:
+def adams_weights(z: float, shares: tuple[float, ...], functions: Functions = PLATFORM) -> tuple[float, ...]:
     """Return the weights of predictions at these shares of a step: integrals of their Lagrange polynomials against exp(-z (1 - s)).
 
     Parameters
@@ -44,7 +45,7 @@ def adams_weights(z: float, shares: tuple[float, ...]) -> tuple[float, ...]:
     >>> [round(weight, 12) for weight in adams_weights(0.0, (0.0, -1.0))]  # the classical method of second order
     [1.5, -0.5]
     """
-    moments = [moment(k, z) for k in range(len(shares))]
+    moments = [moment(k, z, functions) for k in range(len(shares))]
     return tuple(_integral(_lagrange(shares, j), moments) for j in range(len(shares)))
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.exact.mathematics import Functions
 from sdrt.schedulers.core.prediction import Prediction, x0_weights
 from sdrt.schedulers.core.run import State
 from sdrt.schedulers.core.settings import check_fields, setting
@@ -70,20 +71,23 @@ class PosteriorVariance:
             return (low + high) / 4, (high - low) / 4
         return np.zeros_like(low), np.full_like(low, 0.5)
 
-    def learned_deviation(self, c: PosteriorCall, output: Float) -> Float:
+    def learned_deviation(self, c: PosteriorCall, output: Float, functions: Functions) -> Float:
         """Return the deviation that the network predicts."""
         deviation: Float = output * c.log_slope
         np.add(deviation, c.log_center, out=deviation)
-        return np.exp(deviation, out=deviation)
+        result: Float = functions.exp(deviation)
+        return result
 
 
-def posterior_calls(levels: TableLevels, betas: Float, prediction: Prediction, variance: PosteriorVariance) -> Iterator[PosteriorCall]:
+def posterior_calls(
+    levels: TableLevels, betas: Float, prediction: Prediction, variance: PosteriorVariance, functions: Functions
+) -> Iterator[PosteriorCall]:
     """Return the numbers of every step; ``betas`` f[n] belong to the interval of each step."""
     alpha_bar, alpha_bar_next = levels.alpha_bars, levels.ends
     x0, x = np.sqrt(alpha_bar_next) * betas / (1 - alpha_bar), np.sqrt(1 - betas) * (1 - alpha_bar_next) / (1 - alpha_bar)
     small = np.maximum((1 - alpha_bar_next) / (1 - alpha_bar) * betas, alpha_bar.dtype.type(_LEAST_VARIANCE))
     deviations = np.sqrt(betas if variance.kind in ("fixed_large", "fixed_large_log") else small)
-    centers, slopes = variance.log_deviation(np.log(small), np.log(np.maximum(betas, small)))
+    centers, slopes = variance.log_deviation(functions.log(small), functions.log(np.maximum(betas, small)))
     for stop, *numbers in zip(levels.stops, *(column.tolist() for column in (x0, x, deviations, centers, slopes)), strict=True):
         of_x0, of_x, deviation, center, slope = numbers
         mean = LinearStep(x0=of_x0, x=of_x).fold_x0(*x0_weights(prediction, stop.alpha, stop.sigma), stop)
@@ -91,7 +95,14 @@ def posterior_calls(levels: TableLevels, betas: Float, prediction: Prediction, v
 
 
 def advance_posterior(
-    c: PosteriorCall, prediction: Prediction, bound: X0Bound, variance: PosteriorVariance, state: State, output: Float, noise: Float | None
+    c: PosteriorCall,
+    prediction: Prediction,
+    bound: X0Bound,
+    variance: PosteriorVariance,
+    state: State,
+    output: Float,
+    noise: Float | None,
+    functions: Functions,
 ) -> State:
     """Draw from the posterior of one step; an output that includes the variance has twice the sample's channels."""
     channels = state.x.shape[1] if variance.is_learned else None
@@ -101,6 +112,6 @@ def advance_posterior(
     else:
         x = linear_combination((c.mean.x, c.mean.output), (state.x, mean))
     if noise is not None:
-        fresh: Float = noise * (variance.learned_deviation(c, output[:, channels:]) if channels else c.deviation)
+        fresh: Float = noise * (variance.learned_deviation(c, output[:, channels:], functions) if channels else c.deviation)
         np.add(x, fresh, out=x)
     return state.advance(x)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.exact.mathematics import Functions
 from sdrt.schedulers.steps.posterior import PosteriorCall, PosteriorVariance
 
 __all__ = ["DiffusersPosteriorVariance"]
@@ -21,6 +22,6 @@ class DiffusersPosteriorVariance(PosteriorVariance):
         """
         return tuple((timesteps > 0).tolist())
 
-    def learned_deviation(self, c: PosteriorCall, output: Float) -> Float:
+    def learned_deviation(self, c: PosteriorCall, output: Float, functions: Functions) -> Float:
         """Take the output of ``learned`` to be the variance itself; diffusers gives NaN where it is negative."""
-        return np.sqrt(np.maximum(output, 0)) if self.kind == "learned" else super().learned_deviation(c, output)
+        return np.sqrt(np.maximum(output, 0)) if self.kind == "learned" else super().learned_deviation(c, output, functions)

@@ -1,0 +1,107 @@
+"""Which elementary functions a run computes with: the platform's, or those of `sdrt.exact.functions`.
+
+One frozen record of functions is chosen by the numerics, and passed to whatever needs a function.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sdrt.arrays import F64, Numerics
+from sdrt.exact import functions as exact
+from sdrt.exact.log_gamma import log_gamma
+from sdrt.exact.quadrature import gauss_legendre
+
+__all__ = ["EXACT", "PLATFORM", "Functions", "functions_of"]
+
+OfOne: TypeAlias = Callable[[Any], Any]
+OfTwo: TypeAlias = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Functions:
+    """Functions of floats and float arrays, elementwise; the result is of the argument's kind and dtype."""
+
+    exp: OfOne
+    expm1: OfOne
+    log: OfOne
+    log1p: OfOne
+    sin: OfOne
+    cos: OfOne
+    arccos: OfOne
+    arctan2: OfTwo
+    hypot: OfTwo
+    power: OfTwo
+    square: OfOne
+    log_gamma: OfOne  # of Python floats above 0
+    total: Callable[[F64], float]  # the sum of a few numbers
+    gauss_legendre: Callable[[int], tuple[F64, F64]]  # points and weights of the quadrature in [-1, 1]
+
+
+def _either(of_floats: OfOne, of_arrays: OfOne) -> OfOne:
+    """Take one function for Python's own floats, another for numpy's numbers: on some processors they differ in the last bit."""
+
+    def function(x: Any) -> Any:
+        return of_floats(x) if type(x) is float else of_arrays(x)
+
+    return function
+
+
+def _legendre(num_points: int) -> tuple[F64, F64]:
+    points, shares = np.polynomial.legendre.leggauss(num_points)
+    return points, shares
+
+
+PLATFORM = Functions(
+    exp=_either(math.exp, np.exp),
+    expm1=_either(math.expm1, np.expm1),
+    log=_either(math.log, np.log),
+    log1p=_either(math.log1p, np.log1p),
+    sin=_either(math.sin, np.sin),
+    cos=_either(math.cos, np.cos),
+    arccos=np.arccos,
+    arctan2=np.arctan2,
+    hypot=np.hypot,
+    power=operator.pow,
+    square=lambda x: x**2,
+    log_gamma=math.lgamma,
+    total=np.sum,
+    gauss_legendre=_legendre,
+)
+
+
+def _power(x: Any, y: Any) -> Any:
+    """Return x**y; of a Python float and a whole number by repeated multiplication, which the series of a scheduler need often."""
+    if type(x) is not float or type(y) is not int or y < 0:
+        return exact.power(x, y)
+    product = 1.0
+    for _ in range(y):
+        product *= x
+    return product
+
+
+EXACT = Functions(
+    exp=exact.exp,
+    expm1=exact.expm1,
+    log=exact.log,
+    log1p=exact.log1p,
+    sin=exact.sin,
+    cos=exact.cos,
+    arccos=exact.arccos,
+    arctan2=exact.arctan2,
+    hypot=exact.hypot,
+    power=_power,
+    square=lambda x: x * x,
+    log_gamma=log_gamma,
+    total=lambda numbers: math.fsum(numbers.tolist()),  # correctly rounded by its own definition
+    gauss_legendre=gauss_legendre,
+)
+
+
+def functions_of(numerics: Numerics) -> Functions:
+    """Return the functions that numerics compute with."""
+    return EXACT if numerics == "exact" else PLATFORM

@@ -19,8 +19,9 @@ class BackendOptions:
 
     Parameters
     ----------
-    numerics : "float32" or "float64"
-        The dtype of the seam, and the minimum precision of every computation behind it.
+    numerics : "float32", "float64" or "exact"
+        The promise of precision, which decides the dtype of the seam. "exact" is asked only of a backend whose attribute ``numerics``, a
+        collection of such names, has it; a backend without the attribute is asked for float32 and float64.
     threads : int or None
         Upper bound on the threads of one call; None leaves it to the backend (the cores that this process may use).
     low_memory : bool

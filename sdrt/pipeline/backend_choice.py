@@ -6,6 +6,7 @@ from typing import Any
 from sdrt.arrays import Numerics
 from sdrt.backends import Backend, BackendOptions, registry
 from sdrt.backends.foreign import BackendKind
+from sdrt.backends.numerics import PLAIN_NUMERICS, check_numerics
 from sdrt.errors import ConfigError
 from sdrt.models import COMPONENTS, ComponentName, StoredModel, is_folder_of_packages
 
@@ -41,6 +42,8 @@ def options_of_backends(
 ) -> dict[ComponentName, BackendOptions]:
     """Return the options of every component, checked against those of its backend."""
     distinct = {each.name: each for each in chosen.values()}
+    for name, each in distinct.items():
+        check_numerics(name, getattr(each, "numerics", PLAIN_NUMERICS), numerics)
     known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
     # it restricts nothing, and so a program may say it whatever runs its networks
     neutral = {"compute_unit"} if passed.get("compute_unit") == "ALL" else set()

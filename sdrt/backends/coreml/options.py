@@ -74,7 +74,7 @@ class CoreMLOptions:
         own = read_values("", options.extra, _KINDS, "choose one of those")
         if options.numerics != "float32":
             raise ConfigError(
-                "numerics='float64' is for backends with weights; a Core ML package computes in the types that it was made in"
+                f"numerics={options.numerics!r} is for backends with weights; a Core ML package computes in the types that it was made in"
             )
         return cls(
             compute_unit=own.get("compute_unit", "ALL"),

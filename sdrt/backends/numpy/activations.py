@@ -2,33 +2,17 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.backends.numpy.team import Scratch
+from sdrt.backends.numpy.exponential import FASTEST, Exponential
+from sdrt.backends.numpy.scratch import Scratch
 
-__all__ = ["EXPONENT_SCALE", "exponential", "geglu", "gelu", "quick_gelu", "silu"]
+__all__ = ["geglu", "gelu", "quick_gelu", "silu"]
 
 _PIECE = 2**15  # numbers that are worked on at a time
 
-
-def _has_fast_exp2() -> bool:
-    """Whether numpy computes a float32 exp2 with vector instructions; where it does, that is twice as fast as its exp."""
-    try:
-        from numpy.lib.introspect import opt_func_info
-
-        info: dict[str, Any] = opt_func_info(func_name="^exp2$", signature="float32")
-        current = next(iter(info["exp2"].values()))["current"]
-    except (ImportError, KeyError, StopIteration):
-        return False
-    return "AVX512" in current or "V4" in current
-
-
-# exponential(x * EXPONENT_SCALE) is e**x
-exponential: np.ufunc
-exponential, EXPONENT_SCALE = (np.exp2, math.log2(math.e)) if _has_fast_exp2() else (np.exp, 1.0)
 
 # Phi(-a) exp(a^2/2) = t * polynomial(t) with t = 1 / (1 + p a / sqrt(2)), Phi the normal distribution, a >= 0: interpolated at Chebyshev
 # nodes in t, a/sqrt(2) up to 4 (error 3e-9) for float32 and up to 6 (error 1e-15) for float64, with 50 digits; constant term first.
@@ -59,33 +43,33 @@ _TAIL: dict[str, tuple[float, tuple[float, ...]]] = {
 }
 
 
-def silu(x: Float, scratch: Scratch, out: Float) -> None:
+def silu(x: Float, scratch: Scratch, out: Float, exponential: Exponential = FASTEST) -> None:
     """``out`` = x / (1 + e**-x); ``out`` may be ``x``."""
-    _gate(x, scratch, out, 1.0)
+    _gate(x, scratch, out, 1.0, exponential)
 
 
-def quick_gelu(x: Float, scratch: Scratch) -> None:
+def quick_gelu(x: Float, scratch: Scratch, exponential: Exponential = FASTEST) -> None:
     """X becomes x / (1 + e**(-1.702 x))."""
-    _in_pieces(lambda piece: _gate(piece, scratch, piece, 1.702), x)
+    _in_pieces(lambda piece: _gate(piece, scratch, piece, 1.702, exponential), x)
 
 
-def gelu(x: Float, scratch: Scratch) -> None:
+def gelu(x: Float, scratch: Scratch, exponential: Exponential = FASTEST) -> None:
     """X becomes x Phi(x), Phi the normal distribution."""
 
     def piece_gelu(piece: Float) -> None:
-        tail = _gelu_tail(piece, scratch)
+        tail = _gelu_tail(piece, scratch, exponential)
         np.maximum(piece, 0.0, out=piece)
         piece -= tail
 
     _in_pieces(piece_gelu, x)
 
 
-def geglu(value: Float, gate: Float, scratch: Scratch, out: Float) -> None:
+def geglu(value: Float, gate: Float, scratch: Scratch, out: Float, exponential: Exponential = FASTEST) -> None:
     """``out`` = value * gelu(gate), all float[rows, columns]; overwrites ``gate``."""
     step = max(1, _PIECE // gate.shape[1])
     for start in range(0, gate.shape[0], step):
         at = slice(start, start + step)
-        tail = _gelu_tail(gate[at], scratch)
+        tail = _gelu_tail(gate[at], scratch, exponential)
         np.maximum(gate[at], 0.0, out=gate[at])
         gate[at] -= tail
         np.multiply(value[at], gate[at], out=out[at])
@@ -97,15 +81,15 @@ def _in_pieces(function: Callable[[Float], None], x: Float) -> None:
         function(flat[start : start + _PIECE])
 
 
-def _gate(x: Float, scratch: Scratch, out: Float, slope: float) -> None:
+def _gate(x: Float, scratch: Scratch, out: Float, slope: float, exponential: Exponential) -> None:
     below = scratch.take("activation", x.shape, x.dtype)
-    np.multiply(x, -slope * EXPONENT_SCALE, out=below)
-    exponential(below, out=below)
+    np.multiply(x, -slope * exponential.scale, out=below)
+    exponential(below, below, scratch)
     below += 1.0
     np.divide(x, below, out=out)
 
 
-def _gelu_tail(x: Float, scratch: Scratch) -> Float:
+def _gelu_tail(x: Float, scratch: Scratch, exponential: Exponential) -> Float:
     """|x| Phi(-|x|): what gelu lacks of the rectifier."""
     p, coefficients = _TAIL[x.dtype.name]
     size = scratch.take("activation size", x.shape, x.dtype)
@@ -123,7 +107,7 @@ def _gelu_tail(x: Float, scratch: Scratch) -> Float:
     tail *= t
     tail *= size
     np.multiply(size, size, out=t)
-    t *= -0.5 * EXPONENT_SCALE
-    exponential(t, out=t)
+    t *= -0.5 * exponential.scale
+    exponential(t, t, scratch)
     tail *= t
     return tail

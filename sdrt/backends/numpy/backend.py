@@ -2,10 +2,11 @@
 
 from typing import assert_never
 
-from sdrt.arrays import float_dtype
+from sdrt.arrays import Numerics, float_dtype
 from sdrt.backends.base import BackendOptions
 from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
+from sdrt.backends.numpy.arithmetic import FLOATING, Arithmetic
 from sdrt.backends.numpy.configs import SafetyCheckerConfig, TextEncoderConfig, VaeConfig
 from sdrt.backends.numpy.controlnet import ControlNet
 from sdrt.backends.numpy.controlnet_union import ControlNetUnion
@@ -39,6 +40,11 @@ class NumpyBackend:
         return ()
 
     @property
+    def numerics(self) -> tuple[Numerics, ...]:
+        """Which promises of precision it keeps."""
+        return "float32", "float64", "exact"
+
+    @property
     def component_options(self) -> tuple[str, ...]:
         """Which options of components it supports."""
         return ("clip_skip",)
@@ -54,16 +60,27 @@ class NumpyBackend:
         ModelError : a file is missing or damaged, or a tensor does not fit the configuration
         """
         config = model.config(component)
-        team = ThreadTeam(options.threads or usable_cores())
-        program = _load(component, model, options, component_options)
+        arithmetic = _arithmetic(options.numerics)
+        team = ThreadTeam(options.threads or usable_cores(), arithmetic)
+        program = _load(component, model, options, arithmetic, component_options)
         return NumpyNetwork(component, signature(component, config, options.numerics), program, team)
 
 
-def _load(component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions) -> Program:
+def _arithmetic(numerics: Numerics) -> Arithmetic:
+    if numerics != "exact":
+        return FLOATING
+    from sdrt.backends.numpy.exact import EXACT  # its tables take some milliseconds
+
+    return EXACT
+
+
+def _load(
+    component: ComponentName, model: Model, options: BackendOptions, arithmetic: Arithmetic, component_options: ComponentOptions
+) -> Program:
     file, values = model.where(component), model.config(component)
 
     def source() -> Source:
-        return Source(model.tensors(component), float_dtype(options.numerics), mapped=options.low_memory)
+        return Source(model.tensors(component), float_dtype(options.numerics), mapped=options.low_memory, arithmetic=arithmetic)
 
     match component:
         case "text_encoder" | "text_encoder_2":

@@ -62,5 +62,5 @@ class ClipLayer:
         q, k, v = parts(self.to_qkv(team, self.layer_norm1(team, x)), 3)
         x = self.out_proj(team, attend(team, q, k, v, self.heads, causal=self.causal), x)
         hidden = self.fc1(team, self.layer_norm2(team, x))
-        _ACTIVATIONS[self.activation](hidden, team.scratch)
+        _ACTIVATIONS[self.activation](hidden, team.scratch, team.arithmetic.exponential)
         return self.fc2(team, hidden, x)

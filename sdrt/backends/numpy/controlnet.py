@@ -61,10 +61,16 @@ class HintEmbedding:
         return self.conv_out(team, padded_copy(team, x))
 
 
+def _channel_means(team: ThreadTeam, x: Float) -> Float:
+    """float[n, h, w, c] -> float[n, 1, 1, c]."""
+    means: Float = team.arithmetic.total(x, (1, 2), dtype=np.float64, keepdims=True) / (x.shape[1] * x.shape[2])
+    return means.astype(x.dtype)
+
+
 def _silu(team: ThreadTeam, x: Float) -> None:
     def block(tile: Tile) -> None:
         part = x[tile.images, tile.rows]
-        silu(part, team.scratch, part)
+        silu(part, team.scratch, part, team.arithmetic.exponential)
 
     team.map_blocks(block, tiles(*x.shape[:3], max(1, _NUMBERS // x.shape[3])), _FLOPS * x.size)
 
@@ -152,6 +158,6 @@ class ControlNet:
         products = (*self.controlnet_down_blocks, self.controlnet_mid_block)
         for index, (result, product) in enumerate(zip([*results, x], products, strict=True)):
             # the mean first: it passes through a product as it is
-            wanted = result.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(result.dtype) if self.pooled else result
+            wanted = _channel_means(team, result) if self.pooled else result
             residuals[f"additional_residual_{index}"] = np.ascontiguousarray(product(team, wanted).transpose(0, 3, 1, 2))
         return residuals

@@ -48,7 +48,7 @@ class SortLayer:
         weight, bias = attention.take("in_proj_weight", 3 * width, width), attention.take("in_proj_bias", 3 * width)
         return cls(
             ln_1=LayerNorm.load(source.at("ln_1"), width, 1e-5),
-            to_v=Linear(weight[2 * width :].T, bias[2 * width :]),
+            to_v=Linear(source.arithmetic.pack(weight[2 * width :].T), bias[2 * width :]),
             out_proj=Linear.load(attention.at("out_proj"), width, width),
             ln_2=LayerNorm.load(source.at("ln_2"), width, 1e-5),
             c_fc=Linear.load(mlp.at("c_fc"), width, 4 * width),
@@ -59,7 +59,7 @@ class SortLayer:
         """float[..., width] -> the same."""
         x = self.out_proj(team, self.to_v(team, self.ln_1(team, x)), x)
         hidden = self.c_fc(team, self.ln_2(team, x))
-        quick_gelu(hidden, team.scratch)
+        quick_gelu(hidden, team.scratch, team.arithmetic.exponential)
         return self.c_proj(team, hidden, x)
 
 
@@ -133,20 +133,20 @@ class ControlNetUnion:
         self._check_sorts(sorts)
         flat = self.controlnet.hint_embedding(team, pictures.reshape(rows * count, *pictures.shape[2:]))
         embedded = flat.reshape(rows, count, *flat.shape[1:])
-        means = embedded.mean(axis=(2, 3), dtype=np.float64).astype(flat.dtype)
+        total = team.arithmetic.total
+        means = (total(embedded, (2, 3), dtype=np.float64) / (flat.shape[1] * flat.shape[2])).astype(flat.dtype)
         vectors = (means + self.task_embedding[sorts]) * scale[..., None]
         for layer in self.transformer_layes:
             vectors = layer(team, vectors)
         shifts = self.spatial_ch_projs(team, vectors)
-        hint: Float = np.add.reduce((embedded + shifts[:, :, None, None]) * scale[..., None, None, None], axis=1)
-        return hint
+        return total((embedded + shifts[:, :, None, None]) * scale[..., None, None, None], 1)
 
     def _time(self, team: ThreadTeam, sorts: I32) -> Float:
         """Return what the embedded timestep is added: float[n, time_size]."""
         self._check_sorts(sorts)
         flags = np.zeros((len(sorts), len(self.task_embedding)), self.task_embedding.dtype)
         np.put_along_axis(flags, sorts, 1, axis=1)
-        return self.control_add_embedding(team, self.control_type_proj(flags.reshape(-1)).reshape(len(flags), -1))
+        return self.control_add_embedding(team, self.control_type_proj(team, flags.reshape(-1)).reshape(len(flags), -1))
 
     def _check_sorts(self, sorts: I32) -> None:
         known = len(self.task_embedding)

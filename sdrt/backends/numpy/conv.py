@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from sdrt.arrays import Float
+from sdrt.backends.numpy.arithmetic import FLOATING, Arithmetic
 from sdrt.backends.numpy.source import Mapped, Source, Weight, read
 from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import Tile, split, tiles
@@ -31,10 +32,13 @@ class Conv3x3:
     packed : float[9 * in, out]
         Rows ordered by row of the kernel, column of the kernel, channel.
     bias : float[out]
+    arithmetic : Arithmetic
+        In which the weights of the faster way are made.
     """
 
     packed: Weight
     bias: Float
+    arithmetic: Arithmetic = FLOATING
 
     @classmethod
     def load(cls, source: Source, size_in: int, size_out: int) -> Self:
@@ -44,12 +48,12 @@ class Conv3x3:
             weight = source.stored("weight", size_out, size_in, 3, 3).transpose(2, 3, 1, 0)
             return weight.astype(source.dtype, order="C").reshape(9 * size_in, size_out)
 
-        return cls(source.packed(pack), source.take("bias", size_out))
+        return cls(source.packed(pack), source.take("bias", size_out), source.arithmetic)
 
     @cached_property
     def winograd(self) -> Winograd:
         """The same weights for the faster way, four times as large; made when first needed."""
-        return Winograd.from_weight(read(self.packed))
+        return Winograd.from_weight(read(self.packed), self.arithmetic)
 
     def __call__(
         self, team: ThreadTeam, padded: Float, *, stride: int = 1, shift: Float | None = None, residual: Float | None = None
@@ -78,9 +82,11 @@ class Conv3x3:
             y = out[tile.images, tile.rows, :, part]
             gathered = _gather(team, padded, tile, y.shape[:3], stride)
             if part.stop - part.start == channels:
-                np.matmul(gathered, weight, out=y.reshape(-1, channels))
+                team.arithmetic.multiply(gathered, weight, y.reshape(-1, channels), team.scratch)
             else:
-                y[...] = (gathered @ weight[:, part]).reshape(y.shape)
+                product = team.scratch.take("product", (len(gathered), y.shape[3]), padded.dtype)
+                team.arithmetic.multiply(gathered, weight[:, part], product, team.scratch)
+                y[...] = product.reshape(y.shape)
             self._finish(y, tile, part, shift, residual)
 
         team.map_blocks(block, [(tile, part) for tile in pieces for part in columns], 2.0 * out.size * depth)

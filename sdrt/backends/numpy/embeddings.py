@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.activations import silu
+from sdrt.backends.numpy.arithmetic import FLOATING, Arithmetic
 from sdrt.backends.numpy.denoiser_configs import AddedConfig
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.source import Source
@@ -18,8 +19,10 @@ from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS
 
 __all__ = ["AddedEmbedding", "TimeEmbedding", "Timesteps", "TwoProducts", "timestep_features"]
 
+_LOG_10000 = 9.210340371976184
 
-def timestep_features(timestep: Float, size: int, cosines_first: bool, shift: float, dtype: np.dtype[Any]) -> Float:
+
+def timestep_features(timestep: Float, size: int, cosines_first: bool, shift: float, arithmetic: Arithmetic = FLOATING) -> Float:
     """Sines and cosines of a timestep at size/2 frequencies from 1 to nearly 1/10000.
 
     In float32 every intermediate is rounded as diffusers 0.42.1 `get_timestep_embedding` rounds it: near t = 1000 the angles' own rounding
@@ -33,10 +36,10 @@ def timestep_features(timestep: Float, size: int, cosines_first: bool, shift: fl
     -------
     float[n, size]; a last odd column is zero
     """
-    half = size // 2
-    exponent = np.array(-np.log(10000.0), dtype) * np.arange(half, dtype=dtype) / np.array(half - shift, dtype)
-    angle = timestep.astype(dtype)[:, None] * np.exp(exponent.astype(np.float64)).astype(dtype)
-    waves = [np.cos(angle), np.sin(angle)] if cosines_first else [np.sin(angle), np.cos(angle)]
+    half, dtype, exp, cos, sin = size // 2, timestep.dtype, arithmetic.exp, arithmetic.cos, arithmetic.sin
+    exponent = np.array(-_LOG_10000, dtype) * np.arange(half, dtype=dtype) / np.array(half - shift, dtype)
+    angle = timestep[:, None] * exp(exponent.astype(np.float64)).astype(dtype)
+    waves = [cos(angle), sin(angle)] if cosines_first else [sin(angle), cos(angle)]
     return np.concatenate([*waves, np.zeros((len(timestep), size % 2), dtype)], axis=1)
 
 
@@ -54,9 +57,9 @@ class Timesteps:
     cosines_first: bool
     shift: float
 
-    def __call__(self, numbers: Float) -> Float:
+    def __call__(self, team: ThreadTeam, numbers: Float) -> Float:
         """float[n] -> float[n, size]."""
-        return timestep_features(numbers, self.size, self.cosines_first, self.shift, numbers.dtype)
+        return timestep_features(numbers, self.size, self.cosines_first, self.shift, team.arithmetic)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class TwoProducts:
 
     def __call__(self, team: ThreadTeam, x: Float) -> Float:
         hidden = self.linear_1(team, x)
-        silu(hidden, team.scratch, hidden)
+        silu(hidden, team.scratch, hidden, team.arithmetic.exponential)
         return self.linear_2(team, hidden)
 
 
@@ -98,7 +101,7 @@ class TimeEmbedding:
 
     def __call__(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> Float:
         """`timestep` float[n], and `timestep_cond` where the network has it -> float[n, size]."""
-        waves = self.time_proj(inputs["timestep"])
+        waves = self.time_proj(team, inputs["timestep"])
         return self.products(team, waves if self.cond_proj is None else self.cond_proj(team, inputs["timestep_cond"], waves))
 
 
@@ -141,5 +144,5 @@ class AddedEmbedding:
                 f"together {width + count * each}, but the model takes {self.joint_size}: SDXL's base takes "
                 f"{BASE_NUMBERS} numbers, its refiner {REFINER_NUMBERS}"
             )
-        waves = self.add_time_proj(time_ids.reshape(-1))
+        waves = self.add_time_proj(team, time_ids.reshape(-1))
         return self.products(team, np.concatenate([text_embeds, waves.reshape(rows, -1)], axis=1))

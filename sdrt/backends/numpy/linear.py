@@ -63,7 +63,7 @@ class Linear:
         def block(where: tuple[slice, slice]) -> None:
             at, columns = where
             y = out[at, columns]
-            np.matmul(rows[at], weight[:, columns], out=y)
+            team.arithmetic.multiply(rows[at], weight[:, columns], y, team.scratch)
             if self.bias is not None:
                 y += self.bias[columns]
             if more is not None:

@@ -69,7 +69,7 @@ class GroupNorm:
             y = scratch.take("normed", source.shape, x.dtype)
             np.multiply(source, scale[tile.images], out=y)
             y += shift[tile.images]
-            silu(y, scratch, inside[tile.images, tile.rows])
+            silu(y, scratch, inside[tile.images, tile.rows], team.arithmetic.exponential)
 
         team.map_blocks(block, _blocks(x), _FLOPS * x.size)
         return whole
@@ -78,7 +78,7 @@ class GroupNorm:
         """Norm(x) = x * scale + shift, both float[n, 1, 1, c]."""
         n, channels = x.shape[0], x.shape[3]
         pixels = x.shape[1] * x.shape[2]
-        blocks = _blocks(x)
+        blocks, total = _blocks(x), team.arithmetic.total
         means = np.zeros((len(blocks), n, channels))
         squares = np.zeros((len(blocks), n, channels))
         counts = np.zeros((len(blocks), n, 1))
@@ -87,24 +87,24 @@ class GroupNorm:
             index, tile = numbered
             part = x[tile.images, tile.rows]
             part = part.reshape(part.shape[0], -1, channels)
-            mean = np.add.reduce(part, axis=1) / part.shape[1]
+            mean = total(part, 1) / part.shape[1]
             apart = team.scratch.take("normed", part.shape, x.dtype)
             np.subtract(part, mean[:, None], out=apart)
             np.multiply(apart, apart, out=apart)
             means[index, tile.images] = mean
-            squares[index, tile.images] = np.add.reduce(apart, axis=1)
+            squares[index, tile.images] = total(apart, 1)
             counts[index, tile.images] = part.shape[1]
 
         team.map_blocks(block, enumerate(blocks), _FLOPS * x.size)
         grouped = (len(blocks), n, self.groups, channels // self.groups)
         means, squares, counts = means.reshape(grouped), squares.reshape(grouped), counts[..., None]
         numbers = pixels * grouped[3]
-        mean = np.add.reduce(means * counts, axis=(0, 3)) / numbers
+        mean = total(means * counts, (0, 3)) / numbers
         means -= mean[..., None]
         means *= means
         means *= counts
         means += squares
-        deviation = np.sqrt(np.add.reduce(means, axis=(0, 3)) / numbers + self.eps)
+        deviation = np.sqrt(total(means, (0, 3)) / numbers + self.eps)
         scale = self.weight.reshape(grouped[2:]) / deviation[..., None]
         shift = self.bias.reshape(grouped[2:]) - mean[..., None] * scale
         return scale.astype(x.dtype).reshape(n, 1, 1, channels), shift.astype(x.dtype).reshape(n, 1, 1, channels)
@@ -131,14 +131,14 @@ class LayerNorm:
     def __call__(self, team: ThreadTeam, x: Float) -> Float:
         """float[..., channels] -> the same."""
         out = np.empty_like(x)
-        rows, results = x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
+        rows, results, total = x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1]), team.arithmetic.total
 
         def block(at: slice) -> None:
             y = results[at]
-            np.subtract(rows[at], np.add.reduce(rows[at], axis=1, keepdims=True) / y.shape[1], out=y)
+            np.subtract(rows[at], total(rows[at], 1, keepdims=True) / y.shape[1], out=y)
             squares = team.scratch.take("normed", y.shape, x.dtype)
             np.multiply(y, y, out=squares)
-            y /= np.sqrt(np.add.reduce(squares, axis=1, keepdims=True) / y.shape[1] + self.eps)
+            y /= np.sqrt(total(squares, 1, keepdims=True) / y.shape[1] + self.eps)
             y *= self.weight
             y += self.bias
 

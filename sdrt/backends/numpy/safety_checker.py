@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.backends.numpy.arithmetic import Arithmetic
 from sdrt.backends.numpy.clip import ClipLayer
 from sdrt.backends.numpy.configs import SafetyCheckerConfig
 from sdrt.backends.numpy.linear import Linear
@@ -25,7 +26,8 @@ class Concepts:
 
     Parameters
     ----------
-    directions : float[count, width], of length 1
+    directions : float[width, count]
+        Packed columns of length 1.
     thresholds : float[count]
         Cosines.
     """
@@ -35,11 +37,15 @@ class Concepts:
 
     @classmethod
     def load(cls, source: Source, name: str, count: int, width: int) -> Self:
-        return cls(_normalised(source.take(name, count, width)), source.take(f"{name}_weights", count))
+        arithmetic = source.arithmetic
+        directions = _normalised(arithmetic, source.take(name, count, width)).T
+        return cls(arithmetic.pack(directions), source.take(f"{name}_weights", count))
 
-    def scores(self, embeds: Float) -> Float:
+    def scores(self, team: ThreadTeam, embeds: Float) -> Float:
         """float[n, width], of length 1 -> float[n, count]: cosines less the thresholds; above 0 is too near."""
-        scores: Float = embeds @ self.directions.T - self.thresholds
+        scores = np.empty((len(embeds), len(self.thresholds)), embeds.dtype)
+        team.arithmetic.multiply(embeds, self.directions, scores, team.scratch)
+        scores -= self.thresholds
         return scores
 
 
@@ -85,8 +91,8 @@ class SafetyChecker:
         x = self.pre_layrnorm(team, x)
         for layer in self.layers:
             x = layer(team, x)
-        embeds = _normalised(self.visual_projection(team, self.post_layernorm(team, x[:, 0])))
-        return {"concept_scores": self.concepts.scores(embeds), "special_scores": self.special_concepts.scores(embeds)}
+        embeds = _normalised(team.arithmetic, self.visual_projection(team, self.post_layernorm(team, x[:, 0])))
+        return {"concept_scores": self.concepts.scores(team, embeds), "special_scores": self.special_concepts.scores(team, embeds)}
 
     def _patches(self, pictures: Float) -> Float:
         """float[n, C, S, S] -> float[n, patches, C * patch * patch]; pixels that make no whole patch are left out."""
@@ -96,8 +102,8 @@ class SafetyChecker:
         return whole.transpose(0, 2, 4, 1, 3, 5).reshape(n, count * count, -1)
 
 
-def _normalised(x: Float) -> Float:
+def _normalised(arithmetic: Arithmetic, x: Float) -> Float:
     """Rows of length 1; torch's `normalize` divides by no less than 1e-12."""
-    lengths = np.sqrt(np.square(x).sum(axis=1, keepdims=True))
+    lengths = np.sqrt(arithmetic.total(x * x, 1, keepdims=True))
     normalised: Float = x / np.maximum(lengths, np.asarray(1e-12, x.dtype))
     return normalised

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.backends.numpy.arithmetic import FLOATING, Arithmetic
 from sdrt.models.component_tensors import ComponentTensors
 
 __all__ = ["Mapped", "Source", "Weight", "read"]
@@ -26,6 +27,8 @@ class Source:
         Whether the weights of products stay in their file, see `packed`.
     checked : bool
         Whether the tensors are known to fit.
+    arithmetic : Arithmetic
+        What the network computes with, which decides how products' weights are packed.
     """
 
     weights: ComponentTensors
@@ -33,6 +36,7 @@ class Source:
     path: str = ""
     mapped: bool = False
     checked: bool = False
+    arithmetic: Arithmetic = FLOATING
 
     def at(self, *names: str | int) -> "Source":
         """Return the weights of a module below this one."""
@@ -67,7 +71,7 @@ class Source:
         """
         array = pack(self)
         if not self.mapped:
-            return array
+            return self.arithmetic.pack(array)
         self.weights.release()
         return Mapped(replace(self, checked=True), pack)
 
@@ -89,4 +93,4 @@ def read(weight: Weight) -> Float:
     if not isinstance(weight, Mapped):
         return weight
     weight.source.weights.release()
-    return weight.pack(weight.source)
+    return weight.source.arithmetic.pack(weight.pack(weight.source))

@@ -1,4 +1,4 @@
-"""The threads of one backend: a persistent pool that works through blocks, and scratch memory for each thread.
+"""The threads of one network: a persistent pool that works through blocks, with scratch memory for each thread and one arithmetic for all.
 
 Which blocks there are depends on shapes and on the number of threads alone, and every block is computed from its inputs alone: who takes
 which block, and what else runs meanwhile, moves no bit of a result.
@@ -8,39 +8,22 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from sdrt.arrays import Float
+from sdrt.backends.numpy.arithmetic import FLOATING, Arithmetic
+from sdrt.backends.numpy.scratch import Scratch
 from sdrt.forking import ForkLock, reset_in_child
 from sdrt.host import usable_cores
 
-__all__ = ["Scratch", "ThreadTeam"]
+__all__ = ["ThreadTeam"]
 
 _Block = TypeVar("_Block")
 
 # Work below this many seconds is not worth waking a thread for (handing over and waiting costs some 50 microseconds).
 _WORTH_SHARING = 4e-4
 _FLOPS_A_SECOND = 5e10  # of one core, for that estimate only
-
-
-class Scratch:
-    """Memory that is used again and again, by name. What `take` returns is valid until the same name is taken again in this thread."""
-
-    def __init__(self) -> None:
-        self._buffers: dict[str, npt.NDArray[np.uint8]] = {}
-
-    def take(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Float:
-        """Return an array of this shape, C-contiguous and not initialised."""
-        count = dtype.itemsize
-        for size in shape:
-            count *= size
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.nbytes < count:
-            buffer = self._buffers[name] = np.empty(count, np.uint8)
-        return np.ndarray(shape, dtype, buffer)
 
 
 class ThreadTeam:
@@ -53,10 +36,12 @@ class ThreadTeam:
     ----------
     threads : int, at least 1
         Also how finely kernels cut their work, which does not depend on the machine.
+    arithmetic : Arithmetic
+        What every kernel computes with.
     """
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, arithmetic: Arithmetic = FLOATING) -> None:
+        self.threads, self.arithmetic = threads, arithmetic
         self._useful = min(threads, max(2, usable_cores()))
         reset_in_child(self)
         self._local = threading.local()

@@ -111,16 +111,16 @@ class FeedForward:
 
         def block(where: tuple[slice, slice]) -> None:
             at, columns = where
-            scratch = team.scratch
+            scratch, multiply = team.scratch, team.arithmetic.multiply
             y = hidden[at, columns]
             gates = slice(size + columns.start, size + columns.stop)
             value, gate = scratch.take("value", y.shape, y.dtype), scratch.take("gate", y.shape, y.dtype)
-            np.matmul(rows[at], weight[:, columns], out=value)
-            np.matmul(rows[at], weight[:, gates], out=gate)
+            multiply(rows[at], weight[:, columns], value, scratch)
+            multiply(rows[at], weight[:, gates], gate, scratch)
             if bias is not None:
                 value += bias[columns]
                 gate += bias[gates]
-            geglu(value, gate, scratch, y)
+            geglu(value, gate, scratch, y, team.arithmetic.exponential)
 
         team.map_blocks(block, row_and_column_blocks(team.threads, *hidden.shape), 4.0 * hidden.size * rows.shape[1])
         return hidden.reshape(*x.shape[:-1], size)

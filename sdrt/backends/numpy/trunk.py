@@ -94,7 +94,7 @@ class Trunk:
             time += bound.added
         elif self.add_embedding is not None:
             time += self.add_embedding(team, inputs["text_embeds"], inputs["time_ids"])
-        silu(time, team.scratch, time)
+        silu(time, team.scratch, time, team.arithmetic.exponential)
         return time
 
     def down(self, team: ThreadTeam, x: Float, time: Float, condition: Condition) -> tuple[Float, list[Float]]:

@@ -6,6 +6,7 @@ two bits of float32 where the usual 0, ±1, ±2 lose three to four: on 320 chann
 plain product, not 9.6 times; its maximum 3e-6 of the largest value, not 1.4e-5. All around the products is passes over blocks in the cache.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -13,12 +14,15 @@ from typing import Self
 import numpy as np
 
 from sdrt.arrays import Float
+from sdrt.backends.numpy.arithmetic import FLOATING, Arithmetic
+from sdrt.backends.numpy.scratch import Scratch
 from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import Tile, split
 
 __all__ = ["Winograd", "worth_winograd"]
 
-_A, _B = 0.5**0.5, 2.0**0.5  # the points ±a and ±b; a b = 1 saves a pass below
+_A, _B = math.sqrt(0.5), math.sqrt(2.0)  # the points ±a and ±b; a b = 1 saves a pass below
+_A2, _B2 = _A * _A, _B * _B
 _POINTS = (0.0, _A, -_A, _B, -_B)
 
 _CHANNELS = 96  # fewer than this, and the passes cost what the products save
@@ -49,12 +53,14 @@ class Winograd:
     weight: Float
 
     @classmethod
-    def from_weight(cls, weight: Float) -> Self:
+    def from_weight(cls, weight: Float, arithmetic: Arithmetic = FLOATING) -> Self:
         """From weights as `Conv3x3` packs them, float32[9 * in, out]."""
         rows, channels = weight.shape
         evaluate = _evaluation()
         points = np.kron(evaluate, evaluate).astype(weight.dtype)
-        return cls((points @ weight.reshape(9, -1)).reshape(36, rows // 9, channels))
+        values = np.empty((36, rows // 9 * channels), weight.dtype)
+        arithmetic.multiply(points, arithmetic.pack(weight.reshape(9, -1)), values, Scratch())
+        return cls(arithmetic.pack(values.reshape(36, rows // 9, channels)))
 
     def __call__(self, team: ThreadTeam, padded: Float, out: Float, finish: Callable[[Float, Tile], None]) -> None:
         """Convolve padded float32[n, h+2, w+2, in] into out float32[n, h, w, out], both C-contiguous.
@@ -87,7 +93,7 @@ class Winograd:
             _evaluate_row(team, padded[image, _SIDE * row : _SIDE * row + 6], part)
 
         def multiply(point: int) -> None:
-            np.matmul(values[point], self.weight[point], out=products[point])
+            team.arithmetic.multiply(values[point], self.weight[point], products[point], team.scratch)
 
         def interpolate(index: int) -> None:
             image, row = rows[index]
@@ -103,7 +109,7 @@ class Winograd:
 
 def _evaluation() -> Float:
     """float64[6, 3]: a polynomial with three coefficients at the points, over the product of each point's distances to the others."""
-    rows = [[x**power / np.prod([x - other for other in _POINTS if other != x]) for power in range(3)] for x in _POINTS]
+    rows = [[power / math.prod(x - other for other in _POINTS if other != x) for power in (1.0, x, x * x)] for x in _POINTS]
     return np.array([*rows, [0.0, 0.0, 1.0]])
 
 
@@ -125,13 +131,13 @@ def _evaluate(d: Float, v: Float, spare: Float) -> None:
     """Along the first axis, v = B^T d: the coefficients of prod(x - other points), for each point."""
     even, odd = (part[: d[0].size].reshape(d[0].shape) for part in spare)
     for first, middle, last, point in ((d[0], d[2], d[4], v[0]), (d[1], d[3], d[5], v[5])):
-        np.multiply(middle, -(_A**2 + _B**2), out=even)
+        np.multiply(middle, -(_A2 + _B2), out=even)
         even += first
         np.add(even, last, out=point)
-    for own, other, plus, minus in ((_A, _B, v[1], v[2]), (_B, _A, v[3], v[4])):
-        np.multiply(d[2], -(other**2), out=even)
+    for own, other, plus, minus in ((_A, _B2, v[1], v[2]), (_B, _A2, v[3], v[4])):
+        np.multiply(d[2], -other, out=even)
         even += d[4]
-        np.multiply(d[1], -(other**2), out=odd)
+        np.multiply(d[1], -other, out=odd)
         odd += d[3]
         odd *= own
         np.add(even, odd, out=plus)
@@ -156,10 +162,13 @@ def _interpolate(m: Float, y: Float, spare: Float) -> None:
     np.subtract(m[3], m[4], out=difference_b)
     np.add(sum_a, sum_b, out=y[0])
     y[0] += m[0]
-    for power, (a, b) in ((1, (difference_a, difference_b)), (2, (sum_a, sum_b)), (3, (difference_a, difference_b))):
-        # each pair is scaled where it lies; for the third power the differences carry the first already
-        scale = power if power < 3 else 2
-        a *= _A**scale
-        b *= _B**scale
+    for power, (a, scale_a), (b, scale_b) in (
+        (1, (difference_a, _A), (difference_b, _B)),
+        (2, (sum_a, _A2), (sum_b, _B2)),
+        # the differences lie there scaled by the first power already
+        (3, (difference_a, _A2), (difference_b, _B2)),
+    ):
+        a *= scale_a
+        b *= scale_b
         np.add(a, b, out=y[power])
     y[3] += m[5]

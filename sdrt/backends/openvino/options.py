@@ -52,8 +52,9 @@ class OpenVinoOptions:
         ------
         ConfigError : float64, a dtype that OpenVINO has no hint for, or a value of another kind
         """
-        if options.numerics == "float64":
-            raise ConfigError("the openvino backend computes in float32 or less; for numerics='float64' take backend 'numpy' or 'torch'")
+        if options.numerics != "float32":
+            others = "'numpy' or 'torch'" if options.numerics == "float64" else "'numpy'"
+            raise ConfigError(f"the openvino backend computes in float32 or less; for numerics={options.numerics!r} take backend {others}")
         own = read_values("", options.extra, _KINDS, "choose one of those")
         folder = own.get("cache_dir", _user_cache())
         return cls(

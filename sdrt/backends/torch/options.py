@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from sdrt.backends.base import BackendOptions
+from sdrt.backends.numerics import PLAIN_NUMERICS, check_numerics
 from sdrt.backends.torch.compile_event import CompileEvent
 from sdrt.errors import ConfigError
 from sdrt.values import Flag, Function, Kind, Nullable, RefusedError, read_values
@@ -56,6 +57,7 @@ class TorchOptions:
         ------
         ConfigError : a device that is not here, a dtype that the device or the numerics exclude, a value of another kind
         """
+        check_numerics("torch", PLAIN_NUMERICS, options.numerics)
         own = read_values("", options.extra, _KINDS, "choose one of those")
         channels_last = own.get("channels_last")
         device = _present(own.get("device", torch.device("cpu")))

@@ -13,7 +13,8 @@ from sdrt.backends.numpy.attention import attend
 from sdrt.backends.numpy.conv import Conv3x3, padded_copy
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
-from sdrt.backends.numpy.team import Scratch, ThreadTeam
+from sdrt.backends.numpy.scratch import Scratch
+from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import split, tiles
 from sdrt.backends.numpy.winograd import worth_winograd
 from tests.backends.numpy.reference import relative_error

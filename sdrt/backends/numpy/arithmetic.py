@@ -1,0 +1,73 @@
+"""The operations of the kernels whose last bits IEEE 754 leaves open, behind one record: what a network's ``numerics`` decides.
+
+Kernels write + - * / and square roots as they stand, for these are the same everywhere. Products, sums, exponentials and waves they take
+from here: from numpy and its BLAS, or from `exact`, where each is built so that nothing is open.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from sdrt.arrays import Float
+from sdrt.backends.numpy.attention_heads import attend_heads
+from sdrt.backends.numpy.exponential import FASTEST, Exponential
+from sdrt.backends.numpy.scratch import Scratch
+
+__all__ = ["FLOATING", "Arithmetic", "Total"]
+
+
+class Total(Protocol):
+    """Sum over one axis or several."""
+
+    def __call__(
+        self, x: Float, axis: int | tuple[int, ...], *, dtype: type[np.floating] | None = None, keepdims: bool = False
+    ) -> Float: ...
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What kernels compute with.
+
+    Parameters
+    ----------
+    pack : callable
+        Prepare the right operand of a product, float[..., depth, columns], once, when it is loaded: the same shape and dtype. It acts on
+        each column alone, so operands of one depth may be packed before they are joined.
+    multiply : callable
+        ``multiply(x, weight, out, scratch)``: ``out`` = x @ weight, float[rows, depth] and a packed float[depth, columns] or some of its
+        columns.
+    total : Total
+    exponential : Exponential
+    attend_heads : callable
+        See `attention_heads.attend_heads`.
+    exp, cos, sin : callable
+        Of float arrays, in their dtype; for few numbers.
+    """
+
+    pack: Callable[[Float], Float]
+    multiply: Callable[[Float, Float, Float, Scratch], None]
+    total: Total
+    exponential: Exponential
+    attend_heads: Callable[[Scratch, Float, Float, Float, Float, int | None], None]
+    exp: Callable[[Float], Float]
+    cos: Callable[[Float], Float]
+    sin: Callable[[Float], Float]
+
+
+def _as_it_is(weight: Float) -> Float:
+    return weight
+
+
+def _matmul(x: Float, weight: Float, out: Float, _: Scratch) -> None:
+    np.matmul(x, weight, out=out)
+
+
+def _reduce(x: Float, axis: int | tuple[int, ...], *, dtype: type[np.floating] | None = None, keepdims: bool = False) -> Float:
+    total: Float = x.sum(axis, dtype, keepdims=keepdims)
+    return total
+
+
+# numpy's own, in float32 or float64
+FLOATING = Arithmetic(_as_it_is, _matmul, _reduce, FASTEST, attend_heads, np.exp, np.cos, np.sin)

@@ -1,0 +1,66 @@
+"""Softmax attention of some heads, of products without rounding: each query's result is the same whatever it is computed beside.
+
+As in `attention_heads`, scores are computed transposed, [keys, queries], and blocks of keys are combined by the running maximum. Both
+products are exact (see `sdrt.exact.product`): that of keys and queries, and that of values and exponentials, which are rounded to multiples
+of 2**-24. A row of ones below the values gives the exact sum of the same exponentials, by which the result is divided.
+"""
+
+import math
+
+import numpy as np
+
+from sdrt.arrays import Float
+from sdrt.backends.numpy.scratch import Scratch
+from sdrt.exact.exponential import exp2
+from sdrt.exact.product import accumulate, round_left, round_right, round_unit, runs
+
+__all__ = ["LOG2_E", "attend_heads"]
+
+LOG2_E = 1.4426950408889634
+_QUERIES = 256  # at most, of a block
+_FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
+
+
+def attend_heads(scratch: Scratch, queries: Float, keys: Float, values: Float, out: Float, first: int | None) -> None:
+    """``out`` = attention of queries to all keys; float32 of the shapes of `attention_heads.attend_heads`."""
+    (heads, count, size), length = keys.shape, queries.shape[2]
+    exponents = keys.astype(np.float64)
+    exponents *= LOG2_E / math.sqrt(size)
+    packed = round_right(exponents.transpose(0, 2, 1)).transpose(0, 2, 1)
+    extended = np.ones((heads, size + 1, count))
+    extended[:, :size] = values
+    extended = round_right(extended.transpose(0, 2, 1)).transpose(0, 2, 1)
+    for start in range(0, length, _QUERIES):
+        run = slice(start, min(start + _QUERIES, length))
+        query = scratch.take("queries", queries[:, :, run].shape, _FLOAT64)
+        round_left(queries[:, :, run], query, axis=1)
+        sums = _attend_block(scratch, query, packed, extended, None if first is None else first + start)
+        np.divide(sums[:, :size], sums[:, size:], out=out[:, :, run], casting="same_kind")
+
+
+def _attend_block(scratch: Scratch, query: Float, keys: Float, values: Float, first: int | None) -> Float:
+    """Return the values weighted by exponentials, and in a last row the sum of these: float64[heads, d + 1, queries]."""
+    heads, _, width = query.shape
+    total = np.zeros((heads, values.shape[1], width))
+    highest = np.full((heads, 1, width), -np.inf)
+    for at in runs(keys.shape[1]):
+        shape = (heads, at.stop - at.start, width)
+        scores = scratch.take("scores", shape, _FLOAT64)
+        accumulate(keys[:, at], query, scores, scratch)
+        if first is not None:
+            scores[:, np.arange(at.start, at.stop)[:, None] > first + np.arange(width)] = -np.inf
+        higher = np.maximum(np.maximum.reduce(scores, axis=1, keepdims=True), highest)
+        scores -= higher
+        exponentials = scratch.take("exponentials", shape, _FLOAT32)
+        np.copyto(exponentials, scores, casting="same_kind")
+        exp2(exponentials, exponentials, scratch)
+        round_unit(exponentials, scores)
+        if at.start:
+            fade = (highest - higher).astype(np.float32)
+            exp2(fade, fade, scratch)
+            total *= fade
+        highest = higher
+        part = scratch.take("weighted", total.shape, _FLOAT64)
+        np.matmul(values[:, :, at], scores, out=part)
+        total += part
+    return total

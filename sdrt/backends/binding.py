@@ -114,14 +114,30 @@ class BoundNetwork(ABC):
         with self._in_use():
             return self._trace_names()
 
-    def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]:
+    @property
+    def trace_inputs(self) -> tuple[str, ...]:
+        """The modules whose input `trace` returns too, under the module's path and ``.input``; empty for a network that returns none.
+
+        Raises
+        ------
+        BackendError : the network is closed
+        """
+        with self._in_use():
+            return self._trace_inputs()
+
+    def trace(self, names: Collection[str], substitutes: Mapping[str, Array] | None = None, **inputs: Array) -> dict[str, Array]:
         """Run once and return inner values, as diffusers' modules compute them.
+
+        With substitutes, each module that one is for returns its own value here and passes on the substitute, so that every later module
+        runs on another network's values: its error is its own.
 
         Parameters
         ----------
         names : collection of str
             Names from `trace_names`: paths as in diffusers, such as ``down_blocks.0.resnets.1``, or ``text_model.encoder.layers.3`` for
-            either text encoder.
+            either text encoder. A name from `trace_inputs` with ``.input`` behind it is what that module takes.
+        substitutes : mapping of arrays, optional
+            By names from `trace_names`, of the values' shapes.
         **inputs
             As for a call.
 
@@ -131,13 +147,21 @@ class BoundNetwork(ABC):
 
         Raises
         ------
-        ConfigError : a name is unknown; the message has similar names
-        BackendError, ArrayContractError : as a call
+        ConfigError : a name is unknown, the message has similar names; or a network that passes on no substitutes
+        ArrayContractError : as a call; or a substitute of another shape than the value
+        BackendError : as a call
         """
         with self._in_use():
             self._check_names(inputs)
-            self._check_trace_names(names)
-            return self._trace(names, self._ordered({**self._constants, **inputs})) if names else {}
+            known = self._trace_names()
+            self._check_trace_names(names, {*known, *(f"{name}.input" for name in self._trace_inputs())})
+            if not names:
+                return {}
+            arrays = self._ordered({**self._constants, **inputs})
+            if not substitutes:
+                return self._trace(names, arrays)
+            self._check_trace_names(substitutes, {*known})
+            return self._trace_substituted(names, arrays, substitutes)
 
     def close(self) -> None:
         """Free the memory; closing twice is fine."""
@@ -167,9 +191,24 @@ class BoundNetwork(ABC):
         """List the names that `_trace` can return."""
         return ()
 
+    def _trace_inputs(self) -> tuple[str, ...]:
+        """List the modules whose input `_trace` can return."""
+        return ()
+
     def _trace(self, names: Collection[str], inputs: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ARG002 for those that have any
-        """Compute one or more inner values that `_trace_names` lists; `inputs` as in `_run`."""
+        """Compute one or more inner values that `_trace_names` and `_trace_inputs` list; `inputs` as in `_run`."""
         return {}
+
+    def _trace_substituted(
+        self,
+        names: Collection[str],  # noqa: ARG002 for those that pass substitutes on
+        inputs: Mapping[str, Array],  # noqa: ARG002
+        substitutes: Mapping[str, Array],  # noqa: ARG002
+    ) -> dict[str, Array]:
+        """Compute the same with other values in place of those that these modules give."""
+        raise ConfigError(
+            f"{self._component}: substitutes must be none for a {type(self).__name__}, got some; trace one of numpy or torch with them"
+        )
 
     def _release(self) -> None:  # noqa: B027 arrays and the like are freed by themselves
         """Release memory; called once, when the network is closed and no call runs. A bound network shares its weights with its parent."""
@@ -223,11 +262,10 @@ class BoundNetwork(ABC):
                 f"{self._component} input: names must be {takes}{bound}, got {', '.join(arrays) or 'none'}; pass each of them by its name"
             )
 
-    def _check_trace_names(self, names: Collection[str]) -> None:
-        known = self._trace_names()
+    def _check_trace_names(self, names: Collection[str], known: Collection[str]) -> None:
         for name in names:
             if name not in known:
                 from difflib import get_close_matches
 
-                similar = ", ".join(get_close_matches(name, known, n=3)) or f"{len(known)} others"
+                similar = ", ".join(get_close_matches(name, sorted(known), n=3)) or f"{len(known)} others"
                 raise ConfigError(f"{self._component}: names must be among trace_names, got {name!r}; it has {similar}")

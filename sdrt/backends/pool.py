@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
 from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwork
+from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.component_options import PLAIN, ComponentOptions, check_component_options
 from sdrt.backends.foreign import check_network, failures_of, signature_of
 from sdrt.errors import BackendError, ConfigError, WeightsError
@@ -90,18 +91,28 @@ class CheckedNetwork:
         """The inner values that `trace` returns; empty for a network that returns none."""
         return self.network.trace_names if isinstance(self.network, TraceableNetwork) else ()
 
-    def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]:
+    @property
+    def trace_inputs(self) -> tuple[str, ...]:
+        """The modules whose input `trace` returns too, under the module's path and ``.input``."""
+        return self.network.trace_inputs if isinstance(self.network, BoundNetwork) else ()
+
+    def trace(self, names: Collection[str], substitutes: Mapping[str, Array] | None = None, **inputs: Array) -> dict[str, Array]:
         """Run once and return inner values, see :meth:`sdrt.backends.BoundNetwork.trace`.
 
         Raises
         ------
-        ArrayContractError : as for a call
-        ConfigError : a name is unknown
+        ArrayContractError : as for a call; or a substitute of another shape than the value
+        ConfigError : a name is unknown, or the network passes on no substitutes
         """
         check_arrays(f"{self.component} input", self._unbound(self.signature.inputs), inputs, self._unbound(self.signature.optional))
         if isinstance(self.network, TraceableNetwork):
+            if substitutes and not isinstance(self.network, BoundNetwork):
+                raise ConfigError(
+                    f"{self.component}: substitutes must be none for a {type(self.network).__name__}, got some; leave them out"
+                )
+            passed: dict[str, Any] = {"substitutes": substitutes} if substitutes else {}
             with failures_of(self._owner):
-                return self.network.trace(names, **inputs)
+                return self.network.trace(names, **passed, **inputs)
         raise ConfigError(f"{self.component}: network must have trace(), got a {type(self.network).__name__} without; use backend 'numpy'")
 
     def close(self) -> None:

@@ -37,11 +37,19 @@ class NumpyNetwork(BoundNetwork):
 
         return trace_names(self._unbound_program)
 
+    def _trace_inputs(self) -> tuple[str, ...]:
+        from sdrt.backends.numpy.tracing import trace_inputs
+
+        return trace_inputs(self._unbound_program)
+
     def _trace(self, names: Collection[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return self._trace_substituted(names, inputs, {})
+
+    def _trace_substituted(self, names: Collection[str], inputs: Mapping[str, Array], substitutes: Mapping[str, Array]) -> dict[str, Array]:
         from sdrt.backends.numpy.tracing import trace
 
         with _computing():
-            return trace(self._unbound_program, self._team, inputs, names)
+            return trace(self._unbound_program, self._team, inputs, names, substitutes)
 
     def _release(self) -> None:
         del self._program, self._unbound_program

@@ -1,25 +1,23 @@
 """Inner values of a network under diffusers' module paths.
 
 A network is a tree of frozen modules. To look into it, the modules whose values are wanted are replaced by ones that compute the same and
-record what diffusers' module gives: without the residual or activation that a kernel here adds in the same pass. The recorded value is
-computed beside the run, which keeps every bit; a network that nobody looks into holds no trace of all this.
+record it, see `recording`; a network that nobody looks into holds no trace of all this.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields, replace
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-
-from sdrt.arrays import Array, Float
+from sdrt.arrays import Array
 from sdrt.backends.numpy.clip import ClipLayer
 from sdrt.backends.numpy.controlnet import ControlNet, HintEmbedding
 from sdrt.backends.numpy.controlnet_union import ControlNetUnion
 from sdrt.backends.numpy.conv import Conv3x3
 from sdrt.backends.numpy.embeddings import AddedEmbedding, TimeEmbedding, Timesteps, TwoProducts
-from sdrt.backends.numpy.linear import Linear, parts
+from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.program import PerRow, Program
+from sdrt.backends.numpy.recording import RECORDING, Taps, recording
 from sdrt.backends.numpy.resnet import Downsample, Resnet, Upsample
 from sdrt.backends.numpy.stage import Stage
 from sdrt.backends.numpy.team import ThreadTeam
@@ -29,9 +27,7 @@ from sdrt.backends.numpy.trunk import Trunk
 from sdrt.backends.numpy.unet import UNet
 from sdrt.backends.numpy.vae import Level, MidBlock, PixelAttention, VaeDecoder, VaeEncoder
 
-__all__ = ["trace", "trace_names"]
-
-_Record: TypeAlias = Callable[[Float], None]
+__all__ = ["trace", "trace_inputs", "trace_names"]
 
 # Where the module of a field stands below its owner in diffusers, if not under the field's own name: several paths for products that are
 # joined here, the owner's own where there is none, and from the root after a slash.
@@ -74,33 +70,51 @@ def trace_names(program: Program) -> tuple[str, ...]:
     return tuple(_sources(program))
 
 
-def trace(program: Program, team: ThreadTeam, inputs: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
+def trace_inputs(program: Program) -> tuple[str, ...]:
+    """List the module paths whose input `trace` gives under the path and ``.input``."""
+    paths: list[str] = []
+
+    def visit(path: str, node: Any) -> Any:
+        if isinstance(node, Conv3x3 | GroupNorm | LayerNorm | Linear):
+            paths.extend(path.split(","))
+        elif isinstance(node, Downsample) and not node.before:
+            # the peer pads in front of this convolution
+            paths.remove(f"{path}.conv")
+        return node
+
+    _rebuilt(_whole(program), "", visit)
+    return tuple(paths)
+
+
+def trace(
+    program: Program, team: ThreadTeam, inputs: Mapping[str, Array], names: Collection[str], substitutes: Mapping[str, Array]
+) -> dict[str, Array]:
     """Run a program once for the values of these modules.
 
     Parameters
     ----------
     names : collection of str
-        Of those that `trace_names` lists.
+        Of those that `trace_names` lists, and of `trace_inputs` with ``.input``.
+    substitutes : mapping of arrays
+        By names of `trace_names`: what those modules pass on in place of their value.
 
     Returns
     -------
     dict of arrays of their own, in the order in which they are made: float[n, C, h, w] of pictures, float[n, L, D] of sequences
+
+    Raises
+    ------
+    ArrayContractError : a substitute of another shape than the value
     """
-    sources, values = _sources(program), dict[str, Array]()
-    wanted: dict[str, list[str]] = {}
+    sources, wanted = _sources(program), dict[str, list[str]]()
     for name in names:
-        wanted.setdefault(sources[name], []).append(name)
-
-    def record(path: str, value: Float) -> None:
-        copied = np.array(value.transpose(0, 3, 1, 2) if value.ndim == 4 else value, order="C")
-        values.update({name: copied.copy() for name in wanted.get(path, ())})
-
-    def visit(path: str, node: Any) -> Any:
-        return _recording(node, path, wanted, record)
-
-    traced: Program = _rebuilt(_whole(program), "", visit)
+        wanted.setdefault(sources.get(name, name), []).append(name)
+    # of a module and its owner, whose value is the same, the module's own
+    own = {name: x for name, x in substitutes.items() if sources[name] == name}
+    taps = Taps(wanted, {sources[name]: x for name, x in substitutes.items()} | own)
+    traced: Program = _rebuilt(_whole(program), "", lambda path, node: recording(node, path, taps))
     traced.run(team, inputs)
-    return values
+    return taps.values
 
 
 def _whole(program: Program) -> Program:
@@ -115,7 +129,7 @@ def _sources(program: Program) -> dict[str, str]:
     def visit(path: str, node: Any) -> Any:
         if isinstance(node, FeedForward):
             sources[f"{path}.net.0"] = f"{path}.net.0"
-        elif type(node) in _RECORDING:
+        elif type(node) in RECORDING:
             sources.update({each: each for each in path.split(",")})
         sources.update({owner: sources[inner] for owner, inner in _ends(path, node)})
         return node
@@ -182,94 +196,3 @@ def _rebuilt(node: Any, path: str, visit: Callable[[str, Any], Any]) -> Any:
 
 def _joined(path: str, place: str) -> str:
     return place[1:] if place.startswith("/") else ".".join(filter(None, (path, place)))
-
-
-def _recording(node: Any, path: str, wanted: Collection[str], record: Callable[[str, Float], None]) -> Any:
-    """Return a module that computes what this one does, and records values if any of them is wanted."""
-    paths = [f"{path}.net.0", f"{path}.net.0.proj"] if isinstance(node, FeedForward) else path.split(",")
-    if type(node) not in _RECORDING or not any(each in wanted for each in paths):
-        return node
-
-    def record_each(value: Float) -> None:
-        """Record what a module gives, or what each of several joined products would give."""
-        pieces = [value] if isinstance(node, FeedForward) else parts(value, len(paths))
-        for each, piece in zip(paths, pieces, strict=False):
-            record(each, piece)
-
-    recording = object.__new__(_RECORDING[type(node)])
-    recording.__dict__.update(node.__dict__, inner=node, record=record_each)
-    return recording
-
-
-class _Recording:
-    """A module whose value is what diffusers' module gives."""
-
-    inner: Callable[..., Float]
-    record: _Record
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Float:
-        value = self.inner(*args, **kwargs)
-        self.record(value)
-        return value
-
-
-class _RecordingLinear(Linear):
-    inner: Linear
-    record: _Record
-
-    def __call__(self, team: ThreadTeam, x: Float, residual: Float | None = None) -> Float:
-        value = self.inner(team, x)
-        # diffusers' linear layers take the pixels of a picture as a sequence
-        is_sequence = value.ndim == 4 and not self.is_conv
-        self.record(value.reshape(value.shape[0], -1, value.shape[3]) if is_sequence else value)
-        return self.inner(team, x, residual)
-
-
-class _RecordingConv3x3(Conv3x3):
-    inner: Conv3x3
-    record: _Record
-
-    def __call__(
-        self, team: ThreadTeam, padded: Float, *, stride: int = 1, shift: Float | None = None, residual: Float | None = None
-    ) -> Float:
-        self.record(self.inner(team, padded, stride=stride))
-        return self.inner(team, padded, stride=stride, shift=shift, residual=residual)
-
-
-class _RecordingGroupNorm(GroupNorm):
-    inner: GroupNorm
-    record: _Record
-
-    def __call__(self, team: ThreadTeam, x: Float) -> Float:
-        value = self.inner(team, x)
-        self.record(value.reshape(value.shape[0], -1, value.shape[3]).transpose(0, 2, 1) if self.is_sequence else value)
-        return value
-
-    def silu_padded(self, team: ThreadTeam, x: Float) -> Float:
-        self(team, x)
-        return self.inner.silu_padded(team, x)
-
-
-class _RecordingFeedForward(FeedForward):
-    inner: FeedForward
-    record: _Record
-
-    def gated(self, team: ThreadTeam, x: Float) -> Float:
-        value = self.inner.gated(team, x)
-        self.record(value)
-        # the kernel reads this product's weight, and never makes its value
-        if isinstance(self.inner.proj, _RecordingLinear):
-            self.inner.proj(team, x)
-        return value
-
-
-_RECORDING: Mapping[type, Any] = {
-    **{
-        kind: type(f"_Recording{kind.__name__}", (_Recording, kind), {})
-        for kind in (ClipLayer, LayerNorm, PixelAttention, Resnet, TextEmbeddings, Timesteps, Transformer2D, TransformerBlock)
-    },
-    Conv3x3: _RecordingConv3x3,
-    FeedForward: _RecordingFeedForward,
-    GroupNorm: _RecordingGroupNorm,
-    Linear: _RecordingLinear,
-}

@@ -15,7 +15,7 @@ from sdrt.backends.torch.memory import give_back, oom_as_backend_error
 from sdrt.backends.torch.options import TorchOptions
 from sdrt.backends.torch.tensor_float import full_float32
 from sdrt.backends.torch.threads import at_most
-from sdrt.backends.torch.tracing import trace, trace_names
+from sdrt.backends.torch.tracing import trace, trace_inputs, trace_names
 from sdrt.models.components import ComponentName
 
 __all__ = ["TorchNetwork"]
@@ -65,11 +65,18 @@ class TorchNetwork(BoundNetwork):
     def _trace_names(self) -> tuple[str, ...]:
         return trace_names(self._name, self._adapter)
 
+    def _trace_inputs(self) -> tuple[str, ...]:
+        return trace_inputs(self._name, self._adapter)
+
     def _trace(self, names: Collection[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return self._trace_substituted(names, inputs, {})
+
+    def _trace_substituted(self, names: Collection[str], inputs: Mapping[str, Array], substitutes: Mapping[str, Array]) -> dict[str, Array]:
         self._adapter.refuse(inputs)
         dtype = next(np.dtype(spec.dtype) for spec in self._signature.outputs)
+        others = {name: _to_torch(x, self._options.device, None) for name, x in substitutes.items()}
         with self._computing():
-            values = trace(self._name, self._adapter, self._to_tensors(inputs), names)
+            values = trace(self._name, self._adapter, self._to_tensors(inputs), names, others)
             return {name: _to_numpy(x, dtype) for name, x in values.items()}
 
     def _release(self) -> None:

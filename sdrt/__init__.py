@@ -16,7 +16,22 @@ from typing import TYPE_CHECKING, Any
 from sdrt._version import __version__
 
 if TYPE_CHECKING:
-    from sdrt import backends, batch, errors, guidance, images, models, pipeline, prompt, records, rng, schedulers, testing, tokenizer
+    from sdrt import (
+        backends,
+        batch,
+        compare,
+        errors,
+        guidance,
+        images,
+        models,
+        pipeline,
+        prompt,
+        records,
+        rng,
+        schedulers,
+        testing,
+        tokenizer,
+    )
     from sdrt.arrays import Numerics
     from sdrt.backends import Backend, BackendOptions
     from sdrt.errors import SdrtError
@@ -98,6 +113,7 @@ __all__ = [
     "__version__",
     "backends",
     "batch",
+    "compare",
     "errors",
     "guidance",
     "images",
@@ -154,6 +170,7 @@ _ROOMS = frozenset(
     {
         "backends",
         "batch",
+        "compare",
         "errors",
         "guidance",
         "images",

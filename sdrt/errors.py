@@ -11,7 +11,8 @@
     ├── BackendError           (RuntimeError)      an unknown, broken or closed backend
     │   └── MissingExtraError  (ImportError)       an optional package that is not installed
     ├── ConversionError        (ValueError)        a conversion that cannot be done, or whose result is not close enough
-    └── ImageError             (ValueError)        an image that cannot be read or written
+    ├── ImageError             (ValueError)        an image that cannot be read or written
+    └── RecordingError         (ValueError)        a recording of a run that is damaged, or does not hold what is asked of it
 
 Each message is one line: the rule, the offending value, the fix. What a message quotes from a file or a caller is made printable.
 """
@@ -27,6 +28,7 @@ __all__ = [
     "MissingExtraError",
     "MissingFileError",
     "ModelError",
+    "RecordingError",
     "SdrtError",
     "WeightsError",
 ]
@@ -82,3 +84,7 @@ class ConversionError(SdrtError, ValueError):
 
 class ImageError(SdrtError, ValueError):
     """An image that cannot be read or written."""
+
+
+class RecordingError(SdrtError, ValueError):
+    """A recording of a run that is damaged or cannot be written, or that does not hold what is asked of it."""

@@ -19,7 +19,19 @@ from sdrt.images.sizes import Resize, scaled
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["NETWORK", "Picture", "digest", "path_of", "size_of", "to_mask", "to_rgb", "to_soft_mask", "to_unit", "transparency"]
+__all__ = [
+    "NETWORK",
+    "Picture",
+    "digest",
+    "path_of",
+    "pixels_of",
+    "size_of",
+    "to_mask",
+    "to_rgb",
+    "to_soft_mask",
+    "to_unit",
+    "transparency",
+]
 
 # How the paths of drives in a network begin.
 NETWORK = ("//", "\\\\")
@@ -111,8 +123,13 @@ def transparency(name: str, picture: Picture, height: int, width: int, resize: R
 
 def digest(name: str, picture: Picture) -> str:
     """Return the SHA-256 of a picture's pixels, for the record."""
-    image = self_contained(_open(name, picture))
+    image = pixels_of(name, picture)
     return hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def pixels_of(name: str, picture: Picture) -> "Image":
+    """Return a picture that draws the same, of whose file nothing but the pixels is left: upright, with the colours of its palette."""
+    return self_contained(_open(name, picture))
 
 
 def path_of(picture: Picture) -> str | None:

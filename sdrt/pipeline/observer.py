@@ -38,6 +38,8 @@ class Beginning:
         The noise of the start.
     source, masked : float32[n,C,h,w] or None
         The noise of the posteriors of the picture that the run starts from, and of that picture without what is drawn anew.
+    inputs : mapping
+        The options of the call that are pictures or arrays, as the caller passed them.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class Beginning:
     noise: Float
     source: Float | None
     masked: Float | None
+    inputs: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,7 +108,11 @@ class Observer(Protocol):
         ...
 
     def ends(self, result: Result) -> None:
-        """Hear of the pictures, or of a run that was cancelled; a run that fails ends without a word."""
+        """Hear of the pictures, or of a run that was cancelled."""
+        ...
+
+    def fails(self, error: BaseException) -> None:
+        """Hear of the error that ends a run; a caller who leaves a run under way ends it without a word."""
         ...
 
 
@@ -126,6 +133,9 @@ class _Unobserved:
         pass
 
     def ends(self, result: Result) -> None:
+        pass
+
+    def fails(self, error: BaseException) -> None:
         pass
 
 

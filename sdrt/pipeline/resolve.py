@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from sdrt.pipeline.conditions.control_pictures import read_controls
 from sdrt.pipeline.conditions.source import Source, read_source
 from sdrt.pipeline.conditions.text import TokenizedPrompts
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
+from sdrt.pipeline.input_files import FILE_OPTIONS
 from sdrt.pipeline.loras import recorded, tags_of
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.pipeline.options import GenerateOptions
@@ -73,6 +74,8 @@ class Resolved:
         One for each ControlNet.
     refiner_begins : int or None
         The call at which the refiner takes over; None if it never does.
+    inputs : mapping
+        The options that are pictures or arrays, as the caller passed them.
     """
 
     assembly: Assembly
@@ -90,6 +93,7 @@ class Resolved:
     latents: Float | None
     controls: tuple[Control, ...]
     refiner_begins: int | None
+    inputs: Mapping[str, Any]
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -197,6 +201,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         latents=latents,
         controls=read_controls(choices.controls, height, width, source),
         refiner_begins=refiner_begins,
+        inputs={name: value for name, value in options.items() if name in FILE_OPTIONS},
     )
 
 

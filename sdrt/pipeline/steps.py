@@ -97,6 +97,7 @@ class Steps(Iterator[Step]):
                 raise StopIteration from None
             except BaseException as error:
                 self._error = error
+                self._assembly.observer.fails(error)
                 raise
             self._latents = step.latents
             self._seconds.append(step.seconds)
@@ -130,6 +131,9 @@ class Steps(Iterator[Step]):
             images, flagged = self._assembly.decode(self._latents, self._report, self._resolved.finish)
         except Cancelled:
             cancelled = True
+        except BaseException as error:
+            self._assembly.observer.fails(error)
+            raise
         for seed, is_flagged in zip(self.seeds, flagged or (), strict=False):
             if is_flagged:
                 log.warning("the picture of seed %d is %s: the safety checker flagged it", seed, self._assembly.flagged_pictures)
@@ -193,4 +197,5 @@ def _beginning(resolved: Resolved, drawn: Drawn) -> Beginning:
         noise=drawn.noise,
         source=drawn.source,
         masked=drawn.masked,
+        inputs=resolved.inputs,
     )

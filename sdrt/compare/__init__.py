@@ -1,0 +1,20 @@
+"""Record runs, play them back, and say where two of them part.
+
+A recording holds every network call, step, noise draw, token and setting of a run in one file (``docs/recordings.md``). It is written by
+`record` from a pipeline of sdrt and by `record_diffusers` from one of diffusers, drawn again by `replay`, and loaded as a model by
+`sdrt.load`.
+"""
+
+from typing import TYPE_CHECKING
+
+from sdrt.late import late_names
+
+if TYPE_CHECKING:
+    from sdrt.compare.record import record
+    from sdrt.compare.recording import ArraySpec, Event, Recording
+
+__all__ = ["ArraySpec", "Event", "Recording", "record"]
+
+_HOMES = {"ArraySpec": "recording", "Event": "recording", "Recording": "recording", "record": "record"}
+
+__getattr__ = late_names(__name__, _HOMES)

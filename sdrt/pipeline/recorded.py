@@ -1,0 +1,96 @@
+"""Pipelines and recordings: what a recording's header says of a pipeline, and the pipeline that runs on what a recording holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdrt.backends import Backend, BackendOptions
+from sdrt.backends.pool import NetworkPool
+from sdrt.errors import RecordingError
+from sdrt.limits import DEFAULT_LIMITS, Limits
+from sdrt.models import COMPONENTS, Model
+from sdrt.option_kinds import NUMERICS
+from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.loaded_model import LoadedModel
+from sdrt.pipeline.pipeline import Pipeline
+from sdrt.recordings import Recording
+from sdrt.recordings.backend import RecordingBackend
+from sdrt.recordings.played_model import PlayedModel, describe_model
+from sdrt.values import Anything, Choice, Flag, ListOf, MappingOf, read_values
+
+__all__ = ["describe_pipeline", "pipeline_of"]
+
+_REPAIR = "record it with sdrt's own pipeline"
+_KINDS = {
+    "numerics": NUMERICS,
+    "vae_tiling": Flag(),
+    "safety_checker": Flag(),
+    "flagged_pictures": Choice("black", "blurred"),
+    "controlnets": ListOf(MappingOf(Anything())),
+}
+
+
+def describe_pipeline(pipe: Pipeline) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return what the header of a recording says of a pipeline, and the files of its tokenizers."""
+    assembly = pipe._assembly
+    base, files = describe_model(assembly.base.model)
+    about: dict[str, Any] = {
+        "backends": dict(assembly.backends),
+        "numerics": assembly.numerics,
+        "vae_tiling": assembly.vae_tiling,
+        "safety_checker": assembly.safety_checker,
+        "flagged_pictures": assembly.flagged_pictures,
+        "model": base,
+        "controlnets": [describe_model(pool.model)[0] for pool in assembly.controlnets],
+    }
+    if assembly.refiner is not None:
+        about["refiner"], of_refiner = describe_model(assembly.refiner.model, "refiner/")
+        files |= of_refiner
+    return about, files
+
+
+def pipeline_of(recording: Recording, limits: Limits = DEFAULT_LIMITS) -> Pipeline:
+    """Return a pipeline whose networks answer the calls that a recording holds.
+
+    Raises
+    ------
+    RecordingError : its header does not describe a pipeline, or its arrays were not kept
+    """
+    header = recording.header
+    missing = [name for name in _KINDS if name not in header]
+    if missing:
+        raise RecordingError(f"{recording.path}: the header must have {', '.join(missing)} to be loaded as a pipeline; {_REPAIR}")
+    known = read_values(f"{recording.path}: the header's ", header, _KINDS, _REPAIR, RecordingError)
+    files = {name: recording.file(name) for name in recording.files if "/" in name}
+    base = _loaded(recording, header.get("model"), files, RecordingBackend(recording), known["numerics"])
+    refiner = None
+    if header.get("refiner") is not None:
+        refiner = _loaded(recording, header["refiner"], files, RecordingBackend(recording, prefix="refiner."), known["numerics"])
+    controlnets = tuple(
+        _pool(PlayedModel.read(recording.path, about, {}), RecordingBackend(recording, suffix=f".{k}"), known["numerics"])
+        for k, about in enumerate(known["controlnets"])
+    )
+    return Pipeline(
+        Assembly(
+            base=base,
+            refiner=refiner,
+            controlnets=controlnets,
+            backends=dict.fromkeys((*base.model.components, *(["controlnet"] if controlnets else [])), RecordingBackend.name),
+            numerics=known["numerics"],
+            vae_tiling=known["vae_tiling"],
+            safety_checker=known["safety_checker"],
+            flagged_pictures=known["flagged_pictures"],
+            limits=limits,
+        )
+    )
+
+
+def _loaded(recording: Recording, about: object, files: Mapping[str, bytes], backend: Backend, numerics: Any) -> LoadedModel:
+    return LoadedModel(PlayedModel.read(recording.path, about, files), *_choices(backend, numerics))
+
+
+def _pool(model: Model, backend: Backend, numerics: Any) -> NetworkPool:
+    return NetworkPool(model, *_choices(backend, numerics))
+
+
+def _choices(backend: Backend, numerics: Any) -> tuple[dict[Any, Backend], dict[Any, BackendOptions]]:
+    return dict.fromkeys(COMPONENTS, backend), dict.fromkeys(COMPONENTS, BackendOptions(numerics=numerics))

@@ -15,6 +15,7 @@ from sdrt.arrays import F64, Numerics
 from sdrt.exact import functions as exact
 from sdrt.exact.log_gamma import log_gamma
 from sdrt.exact.quadrature import gauss_legendre
+from sdrt.exact.sums import tree_sum
 
 __all__ = ["EXACT", "PLATFORM", "Functions", "functions_of"]
 
@@ -26,6 +27,7 @@ OfTwo: TypeAlias = Callable[[Any, Any], Any]
 class Functions:
     """Functions of floats and float arrays, elementwise; the result is of the argument's kind and dtype."""
 
+    numerics: Numerics  # that they are chosen by
     exp: OfOne
     expm1: OfOne
     log: OfOne
@@ -38,8 +40,13 @@ class Functions:
     power: OfTwo
     square: OfOne
     log_gamma: OfOne  # of Python floats above 0
-    total: Callable[[F64], float]  # the sum of a few numbers
+    sum: Callable[..., Any]  # sum(x, axis, dtype=None, keepdims=False), as np.sum takes them
+    each: Callable[[OfOne, F64], F64]  # one of the functions above, of every number as the Python float that it is
     gauss_legendre: Callable[[int], tuple[F64, F64]]  # points and weights of the quadrature in [-1, 1]
+
+    def __reduce__(self) -> tuple[Callable[..., "Functions"], tuple[str]]:
+        """Copy and store it by its name: there is one record of each kind."""
+        return functions_of, (self.numerics,)
 
 
 def _either(of_floats: OfOne, of_arrays: OfOne) -> OfOne:
@@ -57,6 +64,7 @@ def _legendre(num_points: int) -> tuple[F64, F64]:
 
 
 PLATFORM = Functions(
+    numerics="float32",
     exp=_either(math.exp, np.exp),
     expm1=_either(math.expm1, np.expm1),
     log=_either(math.log, np.log),
@@ -69,7 +77,8 @@ PLATFORM = Functions(
     power=operator.pow,
     square=lambda x: x**2,
     log_gamma=math.lgamma,
-    total=np.sum,
+    sum=np.sum,
+    each=lambda function, x: np.array([function(number) for number in x.ravel().tolist()]).reshape(x.shape),
     gauss_legendre=_legendre,
 )
 
@@ -85,6 +94,7 @@ def _power(x: Any, y: Any) -> Any:
 
 
 EXACT = Functions(
+    numerics="exact",
     exp=exact.exp,
     expm1=exact.expm1,
     log=exact.log,
@@ -97,7 +107,8 @@ EXACT = Functions(
     power=_power,
     square=lambda x: x * x,
     log_gamma=log_gamma,
-    total=lambda numbers: math.fsum(numbers.tolist()),  # correctly rounded by its own definition
+    sum=tree_sum,
+    each=lambda function, x: function(x),  # of arrays and of numbers it is the same
     gauss_legendre=gauss_legendre,
 )
 

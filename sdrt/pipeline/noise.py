@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import Float, Numerics
 from sdrt.errors import ConfigError
-from sdrt.rng import BaseStream, BrownianTree, NoiseStream, stream
+from sdrt.exact.mathematics import functions_of
+from sdrt.rng import BaseStream, BrownianTree, NoiseStream, SeededStream, stream
 from sdrt.rng.variation import centred, slerp
 from sdrt.schedulers import Plan
 
@@ -39,11 +40,11 @@ class Variation:
     strength: float
     resize_from: tuple[int, int] | None
 
-    def streams(self, name: str, seeds: Sequence[int]) -> "_VariedStreams":
+    def streams(self, name: str, seeds: Sequence[int], numerics: Numerics) -> "_VariedStreams":
         """Open the streams that a variation of these seeds draws from besides the images' own."""
-        origins = tuple(stream(name, seed) for seed in seeds) if self.resize_from else ()
-        others = tuple(stream(name, self.subseed + k) for k in range(len(seeds))) if self.strength else ()
-        return _VariedStreams(self, origins, others)
+        origins = _open(name, seeds, numerics) if self.resize_from else ()
+        others = _open(name, [self.subseed + k for k in range(len(seeds))], numerics) if self.strength else ()
+        return _VariedStreams(self, origins, others, numerics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,7 @@ class _VariedStreams:
     variation: Variation
     origins: tuple[NoiseStream, ...]
     others: tuple[NoiseStream, ...]
+    numerics: Numerics
 
     def advance(self, shape: tuple[int, ...]) -> None:
         """Skip what the images' own streams have drawn for another purpose."""
@@ -67,7 +69,7 @@ class _VariedStreams:
         for k, own in enumerate(noise):
             first = own if size == shape else self.origins[k].normal(size)
             if self.others:
-                first = slerp(first, self.others[k].normal(size), self.variation.strength)
+                first = slerp(first, self.others[k].normal(size), self.variation.strength, functions_of(self.numerics))
             images.append(first if size == shape else centred(first, own))
         return np.stack(images)
 
@@ -87,6 +89,7 @@ class RunNoise:
         The seeds of the Brownian paths, for samplers whose noise is an increment of one.
     variation : _VariedStreams or None
         What the first noise is mixed with; None: nothing.
+    numerics : "float32", "float64" or "exact"
     """
 
     initial: tuple[NoiseStream, ...]
@@ -94,6 +97,7 @@ class RunNoise:
     num_images: int
     brownian_seeds: tuple[int, ...]
     variation: _VariedStreams | None = None
+    numerics: Numerics = "float32"
 
     def latents(self, shape: tuple[int, ...]) -> Float:
         """Draw unit noise for every image: float32[n, *shape]."""
@@ -122,7 +126,7 @@ class RunNoise:
 
         ``seed`` is ``Sampler.brownian_seed``, which the sampler's settings may fix.
         """
-        return plan.brownian((self.num_images, *shape), self.brownian_seeds if seed is None else seed)
+        return plan.brownian((self.num_images, *shape), self.brownian_seeds if seed is None else seed, self.numerics)
 
     def step(self, plan: Plan, index: int, paths: BrownianTree | None, shape: tuple[int, ...]) -> Float | None:
         """Draw the noise of call ``index``: float32[n, *shape], or None for a call without noise."""
@@ -138,6 +142,7 @@ def open_noise(
     sampler_seed: int | None,
     num_images: int,
     variation: Variation | None = None,
+    numerics: Numerics = "float32",
 ) -> RunNoise:
     """Open the streams of a run.
 
@@ -154,13 +159,15 @@ def open_noise(
         of the same name and seed would repeat the latents as noise, so the sampler continues the image's stream then too.
     num_images : int
     variation : Variation or None
+    numerics : "float32", "float64" or "exact"
+        The pipeline's, for the streams that are opened here.
 
     Raises
     ------
-    ConfigError : an unknown name, or a seed beside a stream that has one
+    ConfigError : an unknown name, a seed beside a stream that has one, or in an exact run a stream that was made with other numerics
     """
     seeds = tuple(seed + k for k in range(num_images)) if isinstance(seed, int) else tuple(seed)
-    initial = _open(rng, seeds)
+    initial = _open(rng, seeds, numerics)
     second = seeds if sampler_seed is None else _second_seeds(sampler_seed, seeds)
     if isinstance(sampler_rng, str) or (sampler_rng is None and sampler_seed is not None):
         name = sampler_rng if isinstance(sampler_rng, str) else rng
@@ -168,7 +175,7 @@ def open_noise(
             raise ConfigError(
                 f"sampler_seed must come with a named stream, got rng as a {name.name!r} stream object; name one with sampler_rng"
             )
-        fresh = initial if (name, second) == (rng, seeds) else _open(name, second)
+        fresh = initial if (name, second) == (rng, seeds) else _open(name, second, numerics)
     elif sampler_rng is None:
         fresh = initial
     elif sampler_seed is not None:
@@ -176,11 +183,11 @@ def open_noise(
             f"sampler_rng must be a name beside sampler_seed, got a stream object and sampler_seed {sampler_seed}; leave one out"
         )
     else:
-        fresh = (sampler_rng,)
+        fresh = _open(sampler_rng, second, numerics)
     if variation is not None and not isinstance(rng, str):
         raise ConfigError(f"a variation needs a named stream, got rng as a {rng.name!r} stream object; name one with rng")
-    varied = variation.streams(rng, seeds) if variation is not None and isinstance(rng, str) else None
-    return RunNoise(initial, fresh, num_images, second, varied)
+    varied = variation.streams(rng, seeds, numerics) if variation is not None and isinstance(rng, str) else None
+    return RunNoise(initial, fresh, num_images, second, varied, numerics)
 
 
 def _second_seeds(sampler_seed: int, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -204,8 +211,21 @@ def shared_states(**choices: NoiseChoice | None) -> dict[str, Any]:
     return {key: each.state if isinstance(each, BaseStream) else {"stream": each.name, "seed": each.seed} for key, each in streams.items()}
 
 
-def _open(choice: NoiseChoice, seeds: Sequence[int]) -> tuple[NoiseStream, ...]:
-    return tuple(stream(choice, seed) for seed in seeds) if isinstance(choice, str) else (choice,)
+def _open(choice: NoiseChoice, seeds: Sequence[int], numerics: Numerics) -> tuple[NoiseStream, ...]:
+    """Return a stream of each seed, or the one that a caller made.
+
+    Raises
+    ------
+    ConfigError : a seeded stream of other numerics in an exact run
+    """
+    if isinstance(choice, str):
+        return tuple(stream(choice, seed, numerics=numerics) for seed in seeds)
+    if numerics == "exact" and isinstance(choice, SeededStream) and choice.numerics != "exact":
+        raise ConfigError(
+            f"a stream object of an exact run must be exact, got {choice!r} of {choice.numerics}; "
+            f"pass sdrt.rng.stream({choice.name!r}, {choice.seed}, numerics='exact')"
+        )
+    return (choice,)
 
 
 def _draw(streams: Sequence[NoiseStream], num_images: int, shape: tuple[int, ...]) -> Float:

@@ -186,14 +186,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         at=at,
         timesteps=_network_timesteps(plan.timesteps, *(model.model.limits.timestep_dtype for model in assembly.models)),
         guidance=guidance,
-        noise=open_noise(
-            rng,
-            sampler_rng,
-            settings.image_seeds,
-            settings.sampler_seed,
-            settings.num_images,
-            variation_of(settings, pixels, assembly.limits),
-        ),
+        noise=_open_noise(assembly, settings, pixels, rng, sampler_rng),
         latents_shape=shape,
         prompts=prompts,
         sizes=choices.sizes_of(height, width),
@@ -267,6 +260,11 @@ def _truncated(prompts: Sequence[Sequence[Mapping[ComponentName, TokenizedPrompt
 def _prompt_syntax(options: GenerateOptions, sampler: Sampler) -> PromptSyntax:
     # the programs that compat names know no weights
     return _first(options.get("prompt_syntax"), "weighted" if sampler.compat is None else "plain")
+
+
+def _open_noise(assembly: Assembly, settings: Settings, pixels: int, rng: NoiseChoice, sampler_rng: NoiseChoice | None) -> RunNoise:
+    variation, images = variation_of(settings, pixels, assembly.limits), settings.num_images
+    return open_noise(rng, sampler_rng, settings.image_seeds, settings.sampler_seed, images, variation, assembly.numerics)
 
 
 def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:

@@ -27,7 +27,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, Numerics
 from sdrt.errors import ConfigError
 from sdrt.printable import shown
 from sdrt.rng.array_stream import ArrayStream
@@ -40,7 +40,18 @@ from sdrt.rng.torch_scalar_stream import TorchScalarStream
 from sdrt.rng.torch_stream import TorchStream
 from sdrt.values import Integer
 
-__all__ = ["BaseStream", "BrownianTree", "NoiseStream", "canonical_name", "from_arrays", "from_state", "given", "names", "stream"]
+__all__ = [
+    "BaseStream",
+    "BrownianTree",
+    "NoiseStream",
+    "SeededStream",
+    "canonical_name",
+    "from_arrays",
+    "from_state",
+    "given",
+    "names",
+    "stream",
+]
 
 _STREAMS: dict[str, type[SeededStream]] = {
     maker.name: maker for maker in (GeneratorStream, NumpyStream, NvStream, TorchScalarStream, TorchStream)
@@ -57,7 +68,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_STREAMS))
 
 
-def stream(name: str, seed: SupportsIndex, **options: Any) -> SeededStream:
+def stream(name: str, seed: SupportsIndex, *, numerics: Numerics = "float32", **options: Any) -> SeededStream:
     """Make the named stream, positioned at the start of this seed.
 
     Parameters
@@ -66,19 +77,22 @@ def stream(name: str, seed: SupportsIndex, **options: Any) -> SeededStream:
         One of `names`.
     seed : integer
         The range depends on the stream: [0, 2**32) for numpy, [0, 2**128) for generator, [-2**63, 2**64) for the others.
+    numerics : "float32", "float64" or "exact"
+        "exact" takes sdrt's own logarithm, sine and cosine: the same bits on every machine, within the accuracy above of what the stream is
+        named after. The others take the platform's.
     options
         ``threads`` for ``nv``: how many threads the GPU holds at once (`sdrt.rng.nv_stream.NvStream`).
 
     Raises
     ------
-    ConfigError : unknown name or option, or a seed outside the stream's range
+    ConfigError : unknown name, numerics or option, or a seed outside the stream's range
     """
     maker = _maker(name)
     number = int(seed) if isinstance(seed, bool | np.bool_) else _SEED.check("a seed", seed, "pass a whole number")
     if unknown := sorted(options.keys() - set(maker.option_names)):
         known = ", ".join(maker.option_names) or "none"
         raise ConfigError(f"options of the {name!r} stream must be among: {known}, got {', '.join(unknown)}; leave that out")
-    return maker(number, **options)
+    return maker(number, numerics=numerics, **options)
 
 
 def canonical_name(name: str) -> str:

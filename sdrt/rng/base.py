@@ -13,11 +13,12 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.arrays import F32, F64, Float
+from sdrt.arrays import F32, F64, Float, Numerics
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import Functions, functions_of
 from sdrt.printable import shown
 from sdrt.rng.precision import dtype_name
-from sdrt.values import Either, Integer, Kind, ListOf
+from sdrt.values import Choice, Either, Integer, Kind, ListOf
 
 __all__ = ["F16", "MT_WORDS", "BaseStream", "NoiseStream", "SeededStream", "Shape", "State", "read_state", "size_and_shape"]
 
@@ -30,6 +31,8 @@ _LARGEST_DRAW = 2**30
 
 _DIMENSION = Integer(minimum=0)
 _SHAPE = Either(_DIMENSION, ListOf(_DIMENSION, maximum=32))
+
+_NUMERICS = Choice("float32", "float64", "exact")
 
 # The words of a Mersenne twister in a state.
 MT_WORDS: Mapping[str, Kind[Any]] = {"key": ListOf(Integer(0, 2**32 - 1), 624, 624), "position": Integer(0, 624)}
@@ -130,17 +133,39 @@ class SeededStream(BaseStream):
     ----------
     seed : int
         Within ``seed_range``, both ends included.
+    numerics : "float32", "float64" or "exact"
+        Whose elementary functions turn words into normals: the platform's, or sdrt's own, which give the same bits on every machine.
 
     Raises
     ------
-    ConfigError : the seed is outside that range
+    ConfigError : the seed is outside that range, or unknown numerics
     """
 
     seed_range: ClassVar[tuple[int, int]]
     option_names: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, numerics: Numerics = "float32") -> None:
+        self._set_numerics(_NUMERICS.check("numerics", numerics))
         self.seed = Integer(*self.seed_range).check(f"a seed of the {self.name!r} stream", seed, "choose one in that range")
+
+    @property
+    def numerics(self) -> Numerics:
+        """Whose elementary functions it computes with: "exact" for sdrt's own, "float32" for the platform's."""
+        return self._functions.numerics
+
+    @property
+    def state(self) -> State:
+        """As in every stream, plus ``numerics`` where they are exact."""
+        return super().state | ({} if self.numerics == "float32" else {"numerics": self.numerics})
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Move to the position in this state, and take over its seed and its numerics; errors as in every stream."""
+        numerics = _NUMERICS.check("numerics of a state", state.get("numerics", "float32")) if isinstance(state, Mapping) else "float32"
+        super().restore(state)
+        self._set_numerics(numerics)
+
+    def _set_numerics(self, numerics: Numerics) -> None:
+        self._functions: Functions = functions_of(numerics)
 
 
 def read_state(stream: str, state: object, kinds: Mapping[str, Kind[Any]]) -> dict[str, Any]:

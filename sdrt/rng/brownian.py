@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sdrt.arrays import F32
+from sdrt.arrays import F32, Numerics
 from sdrt.errors import ConfigError
 from sdrt.rng.base import size_and_shape
 from sdrt.rng.torch_stream import TorchStream
@@ -29,6 +29,7 @@ _TIME = Number(-1e9, 1e9)
 _SEED = Integer(minimum=0)
 _SEEDS: Either = Either(_SEED, ListOf(_SEED))
 _DIGITS = 6  # times are rounded to this many decimals
+_FINEST = 1e-6  # their distance
 _POOL_SIZE = 24
 _CACHED = 64  # intervals whose halves a tree caches; the paths down to both ends of a step visit about 50
 _SLACK = 1e-6  # how far outside the interval a time may lie, relative to its size: the rounding of a float32 logarithm and back
@@ -51,8 +52,8 @@ class _Node(NamedTuple):
 class _Tree:
     """The motion of one seed over [t0, t1]."""
 
-    def __init__(self, shape: tuple[int, ...], t0: float, t1: float, entropy: int) -> None:
-        self._shape, self._entropy = shape, entropy
+    def __init__(self, shape: tuple[int, ...], t0: float, t1: float, entropy: int, numerics: Numerics) -> None:
+        self._shape, self._entropy, self._numerics = shape, entropy, numerics
         self._top = _Node(round(t0, _DIGITS), round(t1, _DIGITS), 0, 0)
         self._whole = self._normal(None) * np.float32(math.sqrt(t1 - t0))
         self._recent: OrderedDict[_Node, tuple[F32, F32]] = OrderedDict()
@@ -97,7 +98,7 @@ class _Tree:
         """Draw an interval's deviates; None is the root's first draw."""
         place = () if node is None else (node.key, node.depth)
         seed = np.random.SeedSequence(self._entropy, spawn_key=place, pool_size=_POOL_SIZE).generate_state(1)[0]
-        return TorchStream(int(seed)).normal(self._shape)
+        return TorchStream(int(seed), numerics=self._numerics).normal(self._shape)
 
 
 class BrownianTree:
@@ -111,6 +112,8 @@ class BrownianTree:
         The smallest and largest time: for a sampler, its smallest sigma above 0 and its largest.
     seed : int >= 0, or several
         One seed draws the whole array from one motion. With several, row k is the motion of seed k, as that seed alone would draw it.
+    numerics : "float32", "float64" or "exact"
+        As for `sdrt.rng.stream`: matters for increments of fewer than 16 values.
 
     Raises
     ------
@@ -121,7 +124,9 @@ class BrownianTree:
     True
     """
 
-    def __init__(self, shape: int | Iterable[int], t0: float, t1: float, seed: int | Sequence[int]) -> None:
+    def __init__(
+        self, shape: int | Iterable[int], t0: float, t1: float, seed: int | Sequence[int], *, numerics: Numerics = "float32"
+    ) -> None:
         _, self._shape = size_and_shape(shape)
         self.t0, self.t1 = (float(_TIME.check(name, t)) for name, t in (("t0", t0), ("t1", t1)))
         self.seed = _SEEDS.check("a seed of a Brownian tree", seed, "pass one, or one for each row")
@@ -134,7 +139,7 @@ class BrownianTree:
                 f"a Brownian tree needs one seed for each row of {self._shape}, got {len(seeds)}; pass one seed, or as many as rows"
             )
         rows = self._shape[1:] if self._batched else self._shape
-        self._trees = [_Tree(rows, self.t0, self.t1, s) for s in seeds]
+        self._trees = [_Tree(rows, self.t0, self.t1, s, numerics) for s in seeds]
 
     def increment(self, ta: float, tb: float) -> F32:
         """Return W(tb) - W(ta).
@@ -178,7 +183,7 @@ class BrownianTree:
 
     def _inside(self, t: float) -> float:
         t = float(_TIME.check("a time of a Brownian tree", t))
-        slack = 10.0**-_DIGITS + _SLACK * max(abs(self.t0), abs(self.t1))
+        slack = _FINEST + _SLACK * max(abs(self.t0), abs(self.t1))
         if not self.t0 - slack <= t <= self.t1 + slack:
             raise ConfigError(
                 f"a time of this Brownian tree must lie in [{self.t0}, {self.t1}], got {t}; make the tree for the whole range"

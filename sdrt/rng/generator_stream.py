@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import Float, Numerics
+from sdrt.errors import ConfigError
 from sdrt.rng.base import SeededStream, State, read_state
 from sdrt.rng.precision import to_dtype
 from sdrt.values import Anything, Integer, Nullable
@@ -32,14 +33,19 @@ class GeneratorStream(SeededStream):
 
     Raises
     ------
-    ConfigError : the seed is outside that range
+    ConfigError : the seed is outside that range, or exact numerics: numpy's ziggurat calls the platform's libm in one draw of a hundred
     """
 
     name = "generator"
     seed_range = (0, 2**128 - 1)
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: int, *, numerics: Numerics = "float32") -> None:
+        super().__init__(seed, numerics=numerics)
+        if self.numerics == "exact":
+            raise ConfigError(
+                "the 'generator' stream must be drawn with numerics float32 or float64, since numpy's ziggurat calls the platform's libm, "
+                "got exact; take torch, torch-scalar, nv or numpy"
+            )
         self._source = np.random.Generator(np.random.PCG64(seed))
 
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002

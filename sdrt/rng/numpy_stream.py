@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import Float, Numerics
 from sdrt.rng.base import MT_WORDS, SeededStream, State, read_state
 from sdrt.rng.mt19937 import legacy_state
+from sdrt.rng.polar import polar_normals
 from sdrt.rng.precision import to_dtype
 from sdrt.values import Anything, Integer, Nullable, Number
 
@@ -32,13 +33,13 @@ class NumpyStream(SeededStream):
     name = "numpy"
     seed_range = (0, 2**32 - 1)
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: int, *, numerics: Numerics = "float32") -> None:
+        super().__init__(seed, numerics=numerics)
         self._source = np.random.RandomState(seed)
 
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002
         """Return what ``randn(*dims).astype(dtype)`` would give at this point."""
-        values = self._source.standard_normal(size)
+        values = self._source.standard_normal(size) if self.numerics == "float32" else polar_normals(self._source, size)
         return to_dtype(values.astype(np.float32), dtype) if dtype == "bfloat16" else values.astype(dtype, copy=False)
 
     def _cursor(self) -> State:

@@ -13,12 +13,13 @@ curand_normal.h (``_curand_box_muller``, ``_curand_box_muller_double``).
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
-from sdrt.arrays import F32, F64, Array, Float
+from sdrt.arrays import F32, F64, Array, Float, Numerics
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import Functions
 from sdrt.printable import shown
 from sdrt.rng.base import SeededStream, Shape, State, read_state, size_and_shape
 from sdrt.rng.philox import U32, philox4x32
@@ -32,6 +33,9 @@ _LANES = 4096  # threads computed at a time, so that their buffers stay in the s
 _LAST = 2**64 - 1  # a GPU counts in 64 bits
 _WORD = np.float32(2.0**-32)
 _WORD_ANGLE = float(np.float32(_WORD * np.float32(6.2831855)))  # curand's float32 constant for 2 pi / 2**32
+
+
+_Transform: TypeAlias = Callable[[U32, Array, Functions], None]
 
 
 class NvStream(SeededStream):
@@ -59,8 +63,8 @@ class NvStream(SeededStream):
     seed_range = (-(2**63), 2**64 - 1)
     option_names = ("threads",)
 
-    def __init__(self, seed: int, *, threads: int | None = None) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: int, *, threads: int | None = None, numerics: Numerics = "float32") -> None:
+        super().__init__(seed, numerics=numerics)
         self.threads = _check_threads(threads)
         self._offset = 0  # counters used so far by every thread
 
@@ -71,7 +75,7 @@ class NvStream(SeededStream):
             return doubles
         return to_dtype(self._fill(size, 4, _normals_float, np.float32), dtype)
 
-    def _fill(self, size: int, per_counter: int, transform: Callable[[U32, Array], None], dtype: type[np.floating[Any]]) -> Array:
+    def _fill(self, size: int, per_counter: int, transform: _Transform, dtype: type[np.floating[Any]]) -> Array:
         """Draw as the grid-stride kernel does: each thread fills a column, with several values from each of its counters."""
         width = self._width(size)
         rows = -(-size // width)
@@ -81,7 +85,7 @@ class NvStream(SeededStream):
                 part = out[first : first + per_counter, start : start + _LANES]
                 count = part.shape[1]
                 counters = (self._offset & 0xFFFFFFFF, self._offset >> 32, np.arange(start, start + count), 0)
-                transform(philox4x32(counters, self.seed & 0xFFFFFFFF_FFFFFFFF, count), part)
+                transform(philox4x32(counters, self.seed & 0xFFFFFFFF_FFFFFFFF, count), part, self._functions)
             self._offset = (self._offset + 1) & _LAST
         return out.reshape(-1)[:size]
 
@@ -129,7 +133,7 @@ def _check_threads(threads: SupportsIndex | None) -> int | None:
     return count
 
 
-def _normals_float(words: U32, out: F32) -> None:
+def _normals_float(words: U32, out: F32, functions: Functions) -> None:
     """Turn u32[4,n] into f32[k,n] normals, k <= 4: words 0 and 1 give a sine and a cosine value, words 2 and 3 the next two."""
     for row in range(0, len(out), 2):
         u = words[row].astype(np.float32)
@@ -138,24 +142,25 @@ def _normals_float(words: U32, out: F32) -> None:
         angle = words[row + 1].astype(np.float32).astype(np.float64)
         np.multiply(angle, _WORD_ANGLE, out=angle)
         np.add(angle, _WORD_ANGLE / 2, out=angle)  # in float64: the GPU fuses these two and rounds once
-        _spin(_radius(u.astype(np.float64)), angle.astype(np.float32).astype(np.float64), out[row : row + 2])
+        _spin(_radius(u.astype(np.float64), functions), angle.astype(np.float32).astype(np.float64), out[row : row + 2], functions)
 
 
-def _normals_double(words: U32, out: F64) -> None:
+def _normals_double(words: U32, out: F64, functions: Functions) -> None:
     """Turn u32[4,n] into f64[k,n] normals, k <= 2: words 0 and 1 give the radius, words 2 and 3 the angle, 53 bits from each pair."""
     radius_bits, angle_bits = (words[i] ^ (words[i + 1].astype(np.uint64) << np.uint64(21)) for i in (0, 2))
-    _spin(_radius(radius_bits * 2.0**-53 + 2.0**-54), np.pi * (angle_bits * 2.0**-52 + 2.0**-53), out)
+    radius = _radius(radius_bits * 2.0**-53 + 2.0**-54, functions)
+    _spin(radius, np.pi * (angle_bits * 2.0**-52 + 2.0**-53), out, functions)
 
 
-def _radius(u: F64) -> F64:
-    """Replace u by sqrt(-2 log u)."""
-    np.log(u, out=u)
-    np.multiply(u, -2.0, out=u)
-    return np.sqrt(u, out=u)
+def _radius(u: F64, functions: Functions) -> F64:
+    """Return sqrt(-2 log u)."""
+    logarithms: F64 = functions.log(u)
+    np.multiply(logarithms, -2.0, out=logarithms)
+    return np.sqrt(logarithms, out=logarithms)
 
 
-def _spin(radius: F64, angle: F64, out: Float) -> None:
+def _spin(radius: F64, angle: F64, out: Float, functions: Functions) -> None:
     """Write the sine and, if there is room, the cosine value to the rows of ``out``."""
-    for row, function in zip(out, (np.sin, np.cos), strict=False):
+    for row, function in zip(out, (functions.sin, functions.cos), strict=False):
         np.multiply(radius, function(angle), out=row, casting="same_kind")
         np.add(row, 0, out=row)  # torch adds the mean: -0 becomes 0

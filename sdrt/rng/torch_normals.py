@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdrt.arrays import F32, F64
+from sdrt.exact.mathematics import Functions
 from sdrt.rng.cephes import Scratch, log_unit, sincos_turn
 
 __all__ = ["GROUP", "U32", "U64", "fill_avx2", "fill_double", "fill_scalar", "uniform_doubles"]
@@ -52,30 +53,29 @@ def fill_avx2(words: U32, out: F32) -> None:
             result[part, place] = angle.reshape(-1, 8)
 
 
-def fill_scalar(words: U32, out: F32) -> None:
+def fill_scalar(words: U32, out: F32, functions: Functions) -> None:
     """Turn u32[16 k] words into f32[16 k] normals with a float32 libm whose log, cos and sin are correctly rounded."""
     result = out.reshape(-1, 2, 8)
     for start in range(0, len(result), _BLOCK // 8):
         part = slice(start, start + _BLOCK // 8)
         uniforms = (words.reshape(-1, 2, 8)[part] & np.uint32(0xFFFFFF)) * 2.0**-24
-        radius = np.sqrt(np.float32(-2) * np.log(1.0 - uniforms[:, 0]).astype(np.float32))
+        radius = np.sqrt(np.float32(-2) * functions.log(1.0 - uniforms[:, 0]).astype(np.float32))
         angle = (_TWO_PI * uniforms[:, 1]).astype(np.float32).astype(np.float64)  # multiplied in double, then rounded
-        for place, function in ((0, np.cos), (1, np.sin)):
+        for place, function in ((0, functions.cos), (1, functions.sin)):
             result[part, place] = radius * function(angle).astype(np.float32) + np.float32(0)
 
 
-def fill_double(words: U64, out: F64) -> None:
-    """Turn u64[16 k] words into f64[16 k] normals with the platform's libm, one value at a time.
+def fill_double(words: U64, out: F64, functions: Functions) -> None:
+    """Turn u64[16 k] words into f64[16 k] normals with the platform's libm, one value at a time, or with functions of our own.
 
     numpy's own float64 log, cos and sin are vector code on some processors and then differ in the last bit from libm's, which torch calls.
     """
     uniforms = uniform_doubles(words).reshape(-1, 2, 8)
     result = out.reshape(-1, 2, 8)
-    logs = np.array([math.log(u) for u in (1.0 - uniforms[:, 0]).ravel().tolist()])
-    radius = np.sqrt(-2.0 * logs).reshape(-1, 8)
-    angles = (_TWO_PI * uniforms[:, 1]).ravel().tolist()
-    for place, function in ((0, math.cos), (1, math.sin)):
-        result[:, place] = radius * np.array([function(angle) for angle in angles]).reshape(-1, 8) + 0.0
+    radius = np.sqrt(-2.0 * functions.each(functions.log, 1.0 - uniforms[:, 0]))
+    angles = _TWO_PI * uniforms[:, 1]
+    for place, function in ((0, functions.cos), (1, functions.sin)):
+        result[:, place] = radius * functions.each(function, angles) + 0.0
 
 
 def uniform_doubles(words: U64) -> F64:

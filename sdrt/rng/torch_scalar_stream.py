@@ -19,4 +19,4 @@ class TorchScalarStream(TorchStream):
     name = "torch-scalar"
 
     def _fill(self, words: U32, out: F32) -> None:
-        fill_scalar(words, out)
+        fill_scalar(words, out, self._functions)

@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.arrays import F32, F64, Float
+from sdrt.arrays import F32, F64, Float, Numerics
 from sdrt.errors import ConfigError
 from sdrt.rng.base import F16, MT_WORDS, SeededStream, Shape, State, read_state, size_and_shape
 from sdrt.rng.mt19937 import Mt19937
@@ -45,8 +45,8 @@ class TorchStream(SeededStream):
     name = "torch"
     seed_range = (-(2**63), 2**64 - 1)  # the range of torch.Generator.manual_seed
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: int, *, numerics: Numerics = "float32") -> None:
+        super().__init__(seed, numerics=numerics)
         self._engine = Mt19937(seed & 0xFFFFFFFF)
         self._spare: float | None = None  # second normal of a pair; torch too keeps it through large draws until the next small one
 
@@ -59,9 +59,9 @@ class TorchStream(SeededStream):
         if dtype == "float64":
             doubles = np.empty(size)
             words = self._engine.wide_words(size)
-            fill_double(words[:whole], doubles[:whole])
+            fill_double(words[:whole], doubles[:whole], self._functions)
             if whole != size:
-                fill_double(self._engine.wide_words(GROUP), doubles[-GROUP:])
+                fill_double(self._engine.wide_words(GROUP), doubles[-GROUP:], self._functions)
             return doubles
         out = np.empty(size, np.float32)
         # float32 draws one word for each value and uses those of whole groups; half precisions draw group by group.
@@ -78,13 +78,14 @@ class TorchStream(SeededStream):
     def _next_normal(self) -> float:
         """Draw one normal in double precision; normals come in pairs, and the second is held for the next call."""
         if self._spare is not None:
-            value, self._spare = self._spare, None
-            return value
+            held, self._spare = self._spare, None
+            return held
         u1, u2 = uniform_doubles(self._engine.wide_words(2)).tolist()
-        radius = math.sqrt(-2.0 * math.log1p(-u2))
+        radius = math.sqrt(-2.0 * self._functions.log1p(-u2))
         theta = 2.0 * math.pi * u1
-        self._spare = radius * math.sin(theta)
-        return radius * math.cos(theta)
+        self._spare = radius * self._functions.sin(theta)
+        cosine: float = self._functions.cos(theta)
+        return radius * cosine
 
     @overload
     def uniform(self, shape: Shape, dtype: Literal["float32", "bfloat16"] = ...) -> F32: ...

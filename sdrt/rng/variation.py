@@ -7,6 +7,7 @@ columns that point the same way, or opposite ways, are mixed linearly.
 import numpy as np
 
 from sdrt.arrays import F32
+from sdrt.exact.mathematics import PLATFORM, Functions
 
 __all__ = ["centred", "slerp"]
 
@@ -14,7 +15,7 @@ __all__ = ["centred", "slerp"]
 _PARALLEL = 1e-3
 
 
-def slerp(low: F32, high: F32, strength: float) -> F32:
+def slerp(low: F32, high: F32, strength: float, functions: Functions = PLATFORM) -> F32:
     """Interpolate spherically between two noises, column by column, so that the result has their variance.
 
     Parameters
@@ -23,6 +24,8 @@ def slerp(low: F32, high: F32, strength: float) -> F32:
         Each column along h is one vector.
     strength : float, 0 to 1
         0 is ``low``, 1 is ``high``.
+    functions : Functions
+        That angles and sums are computed with.
 
     Returns
     -------
@@ -33,10 +36,10 @@ def slerp(low: F32, high: F32, strength: float) -> F32:
     """
     share = np.float32(strength)
     with np.errstate(divide="ignore", invalid="ignore"):
-        dot = ((low / np.linalg.norm(low, axis=1, keepdims=True)) * (high / np.linalg.norm(high, axis=1, keepdims=True))).sum(1)
-        angle = np.arccos(np.clip(dot, -1, 1))
-        sine = np.sin(angle)
-        weights = np.sin((1 - share) * angle) / sine, np.sin(share * angle) / sine
+        units = [noise / np.sqrt(functions.sum(noise * noise, 1, keepdims=True)) for noise in (low, high)]
+        angle = functions.arccos(np.clip(functions.sum(units[0] * units[1], 1), -1, 1))
+        sine = functions.sin(angle)
+        weights = [functions.sin(part * angle) / sine for part in (1 - share, share)]
     # an angle that is not a number is that of a column of zeros
     apart = np.abs(sine) > _PARALLEL
     of_low, of_high = (np.where(apart, weight, plain)[:, None] for weight, plain in zip(weights, (1 - share, share), strict=True))

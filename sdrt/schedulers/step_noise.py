@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sdrt.arrays import Float
+from sdrt.arrays import Float, Numerics
 from sdrt.errors import ConfigError
 from sdrt.rng import BrownianTree, NoiseStream
 from sdrt.schedulers.core.run import Plan
@@ -42,18 +42,18 @@ class StepNoise:
         fixed, generator = sampler.brownian_seed, None if generator is None else check_stream(generator)
         if plan.span is not None and (fixed is not None or generator is not None):
             seed = generator.seed if fixed is None and generator is not None else fixed
-            return self._brownian(plan, shape, seed).normal_between(*plan.intervals[call])
+            return self._brownian(plan, shape, seed, sampler.numerics).normal_between(*plan.intervals[call])
         if generator is None:
             raise ConfigError(
                 f"generator must be set for {sampler.name}, which draws noise in this step, got None; pass sdrt.rng.stream('torch', seed)"
             )
         return generator.normal(shape)
 
-    def _brownian(self, plan: Plan, shape: tuple[int, ...], seed: Any) -> BrownianTree:
+    def _brownian(self, plan: Plan, shape: tuple[int, ...], seed: Any, numerics: Numerics) -> BrownianTree:
         """Return the path of a plan that draws, the same one at every call."""
-        key = (plan.span, shape, seed)
+        key = (plan.span, shape, seed, numerics)
         if self._path is None or self._path[0] != key:
-            path = plan.brownian(shape, seed)
+            path = plan.brownian(shape, seed, numerics)
             assert path is not None  # noqa: S101  # it draws
             self._path = key, path
         return self._path[1]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, SupportsFloat
 
 import numpy as np
 
-from sdrt.arrays import Array, Float
+from sdrt.arrays import Array, Float, Numerics
 from sdrt.errors import ConfigError
 from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.printable import shown
@@ -166,7 +166,7 @@ class Plan:
         if not self.input_scale:
             object.__setattr__(self, "input_scale", (1.0,) * self.num_calls)
 
-    def brownian(self, shape: Iterable[int], seed: int | Sequence[int]) -> BrownianTree | None:
+    def brownian(self, shape: Iterable[int], seed: int | Sequence[int], numerics: Numerics = "float32") -> BrownianTree | None:
         """Return the Brownian path whose increments are this plan's noise; None where it draws plain noise, or none.
 
         Parameters
@@ -175,6 +175,8 @@ class Plan:
             Of the sample.
         seed : int, or ints
             One for the whole batch, or one for each of its samples; taken modulo 2**64, as torch's generators do.
+        numerics : "float32", "float64" or "exact"
+            As for `sdrt.rng.stream`.
 
         Raises
         ------
@@ -183,7 +185,8 @@ class Plan:
         seeds = _SEEDS.check("seed", seed)
         if self.span is None or not any(self.draws):
             return None
-        return BrownianTree(shape, *self.span, seeds % 2**64 if isinstance(seeds, int) else [each % 2**64 for each in seeds])
+        own = seeds % 2**64 if isinstance(seeds, int) else [each % 2**64 for each in seeds]
+        return BrownianTree(shape, *self.span, own, numerics=numerics)
 
     @property
     def num_inference_steps(self) -> int:

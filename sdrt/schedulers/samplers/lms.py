@@ -108,7 +108,7 @@ def lagrange_weights(nodes: F64, end: float, functions: Functions = PLATFORM) ->
     integrals = []
     for node in nodes:
         values = reduce(operator.mul, [(at - other) / (node - other) for other in nodes[nodes != node]], 1.0)
-        integrals.append(half * functions.total(shares * values))
+        integrals.append(half * functions.sum(shares * values, 0))
     return np.array(integrals)
 
 

@@ -1,7 +1,8 @@
 """``sdrt generate``: pictures of one prompt, of a file of prompts, or of the record inside a picture."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,11 @@ from sdrt.log import log
 from sdrt.pipeline.input_files import open_inputs
 
 if TYPE_CHECKING:
+    from sdrt.pipeline.pipeline import Pipeline
     from sdrt.pipeline.results import Result
     from sdrt.pipeline.steps import Steps
 
-__all__ = ["GenerateCommand", "add_command"]
+__all__ = ["GenerateCommand", "add_command", "add_drawing", "draw", "draw_steps", "parse_drawing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,8 @@ class GenerateCommand:
         None: that of the record, or none.
     recorded : Path or None
         The picture whose record is played back.
-    output : Output
+    output : Output or None
+        None: the pictures are not written.
     choice : ModelChoice
     pictures : dict
         Files of pictures and arrays that go to ``Pipeline.generate`` once they are opened.
@@ -53,7 +56,7 @@ class GenerateCommand:
     prompts: tuple[str, ...]
     negative_prompt: str | None
     recorded: Path | None
-    output: Output
+    output: Output | None
     choice: ModelChoice
     pictures: dict[str, tuple[Path, ...]]
     borders: Borders | None
@@ -70,6 +73,13 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Draw pictures of a prompt, and write them as files that carry their settings.",
         epilog='example: sdrt generate "a red circle" --seed 93 -o pictures/',
     )
+    add_output(command)
+    add_drawing(command)
+    command.set_defaults(run=lambda arguments: run(parse(arguments)))
+
+
+def add_drawing(command: argparse.ArgumentParser) -> None:
+    """Add what every command that draws the pictures of prompts takes, but for where they go."""
     command.add_argument("prompt", nargs="?", type=prompt_text, metavar="PROMPT", help="what to draw")
     command.add_argument(
         "--prompt", dest="prompt_flag", type=prompt_text, metavar="PROMPT", help="the same, for a prompt that begins with a dash"
@@ -88,13 +98,11 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="FILE",
         help="draw this picture again, from the settings inside it; other flags replace single settings",
     )
-    add_output(command)
     command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
     add_options(command)
     add_outpaint(command)
     add_arguments(command)
     command.set_defaults(
-        run=lambda arguments: run(parse(arguments)),
         kept="pictures that were finished are kept",
         lost="all pictures are drawn, but not all their names were read",
     )
@@ -102,6 +110,22 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def parse(arguments: argparse.Namespace) -> GenerateCommand:
     """Return the command that the arguments mean.
+
+    Raises
+    ------
+    ConfigError : as `parse_drawing`
+    """
+    return parse_drawing(arguments, Output.parse)
+
+
+def parse_drawing(arguments: argparse.Namespace, place: Callable[[argparse.Namespace, int], Output] | None) -> GenerateCommand:
+    """Return the command that the arguments mean.
+
+    Parameters
+    ----------
+    arguments : Namespace
+    place : callable or None
+        Returns the place of the pictures of so many prompts; None: they are not written.
 
     Raises
     ------
@@ -117,7 +141,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
         prompts=prompts,
         negative_prompt=arguments.negative_prompt,
         recorded=arguments.recorded,
-        output=Output.parse(arguments, len(prompts)),
+        output=None if place is None else place(arguments, len(prompts)),
         choice=parse_choice(arguments),
         pictures=input_files(arguments),
         borders=arguments.outpaint,
@@ -128,6 +152,11 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 
 def run(command: GenerateCommand) -> None:
     """Draw and write every picture; those that are written stay, whatever happens to a later one."""
+    draw(command, nullcontext)
+
+
+def draw(command: GenerateCommand, watching: "Callable[[Pipeline], AbstractContextManager[object]]") -> None:
+    """Draw and write every picture, in a context that is made for the pipeline."""
     recorded = None if command.recorded is None else Recorded.read(command.recorded)
     pictures = outpainted(open_inputs(command.pictures), command.borders)
     choice, options = command.choice, pictures | command.options
@@ -138,20 +167,21 @@ def run(command: GenerateCommand) -> None:
         choice, options = recorded.choice(choice), recorded.options(pictures, command.options)
         prompts = prompts or (recorded.prompt,)
         negative = recorded.negative_prompt if negative is None else negative
-    with command.output.opened(), open_pipeline(choice, quiet=command.quiet) as pipe:
+    output = command.output
+    with nullcontext() if output is None else output.opened(), open_pipeline(choice, quiet=command.quiet) as pipe, watching(pipe):
         for prompt in prompts:
             steps = pipe.steps(prompt, negative or "", **options)
             if recorded is not None:
                 recorded.tell_differences(steps.settings)
-            result = _draw(steps, steps.settings.prompt, command.quiet)
+            result = draw_steps(steps, steps.settings.prompt, command.quiet)
             if recorded is not None:
                 result = _only(result, recorded.index)
             # a name that is printed is that of a whole file, and no file is left that is not whole
             with signals.deferred():
-                files = command.output.save(result)
+                files = [] if output is None else output.save(result)
                 if not command.quiet:
                     say(*map(str, files))
-                _tell_drawn(options, steps, named=not command.output.is_file)
+                _tell_drawn(options, steps, named=output is not None and not output.is_file)
 
 
 def _tell_drawn(options: Mapping[str, Any], steps: "Steps", *, named: bool) -> None:
@@ -164,7 +194,8 @@ def _tell_drawn(options: Mapping[str, Any], steps: "Steps", *, named: bool) -> N
         log.warning("the subseed was drawn: %s", settings.subseed)
 
 
-def _draw(steps: "Steps", prompt: str, quiet: bool) -> "Result":
+def draw_steps(steps: "Steps", prompt: str, quiet: bool) -> "Result":
+    """Make the steps of a call under a progress bar, and return its result."""
     with Bar(prompt, shown=not quiet) as bar:
         for done, step in enumerate(steps, 1):
             bar(done, step.num_steps)

@@ -4,7 +4,7 @@ import argparse
 from typing import NoReturn
 
 from sdrt._version import __version__
-from sdrt.cli import batch, benchmark, console, generate, grid, inspect, listing, plug_ins
+from sdrt.cli import batch, benchmark, console, generate, grid, inspect, listing, plug_ins, record, replay
 from sdrt.cli.process import EXIT_STATUS
 from sdrt.printable import printable
 
@@ -19,6 +19,7 @@ _WELCOME = (
     "  sdrt batch jobs.jsonl -o pictures/                  draw many pictures, and go on where that was ended",
     '  sdrt grid "a {red|blue} circle" --y seed=1,2        draw every combination, and a labelled sheet of them',
     "  sdrt inspect picture.png                            show that record; or what a Core ML package holds",
+    '  sdrt record "..." -o run.sdrt                       record every network call and step; sdrt replay run.sdrt',
     "  sdrt models | schedulers | backends                 list what there is to choose from",
     "  sdrt benchmark --model FOLDER                       time whole pictures on this machine",
     "  sdrt convert --model-version FOLDER --convert-unet  make Core ML packages of a model",
@@ -47,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
         batch.add_command,
         grid.add_command,
         inspect.add_command,
+        record.add_command,
+        replay.add_command,
         benchmark.add_command,
         listing.add_commands,
         plug_ins.add_commands,

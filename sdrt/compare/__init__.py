@@ -12,9 +12,17 @@ from sdrt.late import late_names
 if TYPE_CHECKING:
     from sdrt.compare.record import record
     from sdrt.compare.recording import ArraySpec, Event, Recording
+    from sdrt.compare.replay import Replay, replay
 
-__all__ = ["ArraySpec", "Event", "Recording", "record"]
+__all__ = ["ArraySpec", "Event", "Recording", "Replay", "record", "replay"]
 
-_HOMES = {"ArraySpec": "recording", "Event": "recording", "Recording": "recording", "record": "record"}
+_HOMES = {
+    "ArraySpec": "recording",
+    "Event": "recording",
+    "Recording": "recording",
+    "Replay": "replay",
+    "record": "record",
+    "replay": "replay",
+}
 
 __getattr__ = late_names(__name__, _HOMES)

@@ -27,7 +27,9 @@ from sdrt.pipeline.feature_extractor import FeatureExtractor
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.loras import LORAS, LoraChoice, LoraLibrary
 from sdrt.pipeline.pipeline import Pipeline
+from sdrt.pipeline.recorded import check_alone, pipeline_of, recording_of
 from sdrt.pipeline.safety_checker import FlaggedPictures
+from sdrt.recordings import Recording
 from sdrt.values import (
     Anything,
     Choice,
@@ -64,7 +66,7 @@ class _Place(Kind[str | Path]):
 _PLACE = _Place()
 
 _KINDS: Mapping[str, Kind[Any]] = {
-    "model": _PLACE,
+    "model": Either(Instance(Recording), _PLACE),
     "numerics": NUMERICS,
     "embeddings": Nullable(Either(MappingOf(_PLACE), ListOf(Either(_PLACE, Instance(Embedding))))),
     "controlnet": Nullable(Either(_PLACE, ListOf(_PLACE))),
@@ -88,7 +90,7 @@ _KINDS: Mapping[str, Kind[Any]] = {
 
 
 def load(
-    model: str | Path = "nano",
+    model: str | Path | Recording = "nano",
     backend: str | Backend | Mapping[str, str | Backend] | None = None,
     numerics: Numerics = "float32",
     *,
@@ -117,10 +119,11 @@ def load(
 
     Parameters
     ----------
-    model : str or Path
+    model : str, Path or Recording
         A folder in diffusers' layout, a single ``.safetensors`` checkpoint with the original names, the name of an embedded model
         (``"nano"``), or a repository of the Hugging Face Hub, which needs the extra ``hub``. Stable Diffusion 1.x and 2.x, SDXL, their
-        in-painting models, LCM; a folder of Core ML packages, as converters name them, or a Resources folder of Swift's package.
+        in-painting models, LCM; a folder of Core ML packages, as converters name them, or a Resources folder of Swift's package. Or a
+        recording of runs (:mod:`sdrt.compare`), whose calls are answered without weights; it takes no other option than ``limits``.
     backend : str, Backend, mapping by component, or None
         Which backend runs the networks. None, and what a mapping leaves out, is ``numpy``, and ``coreml`` for Core ML packages, which alone
         runs those.
@@ -180,6 +183,9 @@ def load(
     """
     given = read_values("", {**backend_options, **locals()}, _KINDS)
     limits.check("threads", "threads", given.get("threads") or 1)
+    if (recording := recording_of(given["model"], limits)) is not None:
+        check_alone(recording, {**backend_options, **given, "backend": backend})
+        return pipeline_of(recording, limits)
     opened = open_model(
         given["model"],
         variant=variant,

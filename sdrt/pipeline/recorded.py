@@ -1,23 +1,25 @@
 """Pipelines and recordings: what a recording's header says of a pipeline, and the pipeline that runs on what a recording holds."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sdrt.backends import Backend, BackendOptions
 from sdrt.backends.pool import NetworkPool
-from sdrt.errors import RecordingError
+from sdrt.errors import ConfigError, RecordingError
+from sdrt.files import user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
-from sdrt.models import COMPONENTS, Model
+from sdrt.models import COMPONENTS, EMBEDDED, Model
 from sdrt.option_kinds import NUMERICS
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
-from sdrt.recordings import Recording
+from sdrt.recordings import Recording, is_recording
 from sdrt.recordings.backend import RecordingBackend
 from sdrt.recordings.played_model import PlayedModel, describe_model
 from sdrt.values import Anything, Choice, Flag, ListOf, MappingOf, read_values
 
-__all__ = ["describe_pipeline", "pipeline_of"]
+__all__ = ["check_alone", "describe_pipeline", "pipeline_of", "recording_of"]
 
 _REPAIR = "record it with sdrt's own pipeline"
 _KINDS = {
@@ -82,6 +84,29 @@ def pipeline_of(recording: Recording, limits: Limits = DEFAULT_LIMITS) -> Pipeli
             limits=limits,
         )
     )
+
+
+def recording_of(model: str | Path | Recording, limits: Limits) -> Recording | None:
+    """Return the recording that a model is; None where it is another model."""
+    if isinstance(model, Recording):
+        return model
+    if isinstance(model, str) and model in EMBEDDED:
+        return None
+    place = user_path("model", model)
+    return Recording.open(place, limits=limits) if is_recording(place) else None
+
+
+def check_alone(recording: Recording, given: Mapping[str, Any]) -> None:
+    """Refuse options beside a recording, which has networks and settings of its own.
+
+    Raises
+    ------
+    ConfigError : one is set
+    """
+    neutral = {"model": given["model"], "limits": given["limits"], "numerics": given["numerics"], "pickled": "refuse"}
+    neutral |= {"flagged_pictures": "black", "mmap": True, "threads": given.get("threads")}
+    if passed := [name for name, value in given.items() if value != neutral.get(name) and value not in (None, False, (), {}, [])]:
+        raise ConfigError(f"{recording.path}: a recording must be loaded without other options, got {', '.join(passed)}; leave them out")
 
 
 def _loaded(recording: Recording, about: object, files: Mapping[str, bytes], backend: Backend, numerics: Any) -> LoadedModel:

@@ -4,8 +4,8 @@
 """
 
 from sdrt.recordings.event import Event, EventKind
-from sdrt.recordings.recording import Recording
+from sdrt.recordings.recording import Recording, is_recording
 from sdrt.recordings.tensors import ArraySpec
 from sdrt.recordings.writer import Keep, RecordingWriter
 
-__all__ = ["ArraySpec", "Event", "EventKind", "Keep", "Recording", "RecordingWriter"]
+__all__ = ["ArraySpec", "Event", "EventKind", "Keep", "Recording", "RecordingWriter", "is_recording"]

@@ -1,7 +1,7 @@
 """A model as a recording describes it: configurations and tokenizers without weights, enough for a pipeline to run on recorded networks."""
 
 import json
-import tempfile
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -94,6 +94,28 @@ def _configs(model: Model) -> dict[str, dict[str, Any]]:
     return configs
 
 
+class UnpackedFiles:
+    """A folder in the system's place for temporary files, which goes with this object.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    def __init__(self) -> None:
+        from shutil import rmtree
+        from tempfile import mkdtemp
+
+        self.path = Path(mkdtemp(prefix="sdrt-recording-"))
+        weakref.finalize(self, rmtree, self.path, ignore_errors=True)
+
+    def add(self, name: str, content: bytes) -> None:
+        """Write a file below the folder."""
+        file = self.path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+
+
 @dataclass(frozen=True)
 class PlayedModel(StoredModel):
     """A model of a recording; it has no weights.
@@ -102,14 +124,14 @@ class PlayedModel(StoredModel):
     ----------
     about : mapping
         What `describe_model` returned, checked.
-    folder : TemporaryDirectory or None
+    folder : UnpackedFiles or None
         Where the tokenizers' files are while the model lives.
     """
 
     holds_packages: ClassVar[bool] = False
 
     about: Mapping[str, Any] = field(default_factory=dict)
-    folder: "tempfile.TemporaryDirectory[str] | None" = field(default=None, repr=False, compare=False)
+    folder: "UnpackedFiles | None" = field(default=None, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: Path, about: object, files: Mapping[str, bytes]) -> "PlayedModel":
@@ -135,14 +157,12 @@ class PlayedModel(StoredModel):
         known = read_values(owner, about, _KINDS, repair, RecordingError)
         for component in known["configs"]:
             _COMPONENT.check(f"{owner}component", component, repair, RecordingError)
-        folder = tempfile.TemporaryDirectory(prefix="sdrt-recording-") if known["tokenizers"] else None
+        folder = UnpackedFiles() if known["tokenizers"] else None
         for component, entries in known["tokenizers"].items():
             for name, entry in entries.items():
                 if folder is None or component not in _ENCODERS or name not in _TOKENIZER_FILES or entry not in files:
                     raise RecordingError(f"{path}: the header's tokenizer must have files of the recording, got {entry!r}; {repair}")
-                place = Path(folder.name) / component / name
-                place.parent.mkdir(exist_ok=True)
-                place.write_bytes(files[entry])
+                folder.add(f"{component}/{name}", files[entry])
         tokens = {token: ids for of_one in known["embedding_ids"].values() for token, ids in of_one.items()}
         embeddings = tuple(Embedding(token, np.zeros((max(1, stop - start), 1)), path) for token, (start, stop) in tokens.items())
         return cls(path, known["name"], embeddings, about=known, folder=folder)
@@ -185,7 +205,7 @@ class PlayedModel(StoredModel):
         return self._tokenizer("text_encoder_2")
 
     def _tokenizer(self, component: str) -> Path | None:
-        return Path(self.folder.name) / component if self.folder is not None and component in self.about["tokenizers"] else None
+        return self.folder.path / component if self.folder is not None and component in self.about["tokenizers"] else None
 
     @property
     def pad_tokens(self) -> Mapping[ComponentName, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sdrt.errors import ConfigError
 from sdrt.pipeline.observer import Beginning, CompletedStep
 from sdrt.pipeline.results import Result
 from tests.factories import save_pipeline_folder
+from tests.fake_backend import FakeBackend
 
 
 @dataclass
@@ -40,6 +42,9 @@ class Listener:
     def ends(self, result: Result) -> None:
         self.results.append(result)
         self.order.append("ends")
+
+    def fails(self, error: BaseException) -> None:
+        self.order.append(f"fails: {error}")
 
 
 OPTIONS = {"seed": 5, "num_inference_steps": 3, "scheduler": "euler a"}
@@ -104,3 +109,21 @@ def test_one_context_at_a_time() -> None:
         pass
     with pipe.observing(Listener):
         pass
+
+
+def _same(listener: Listener) -> Listener:
+    return listener
+
+
+def test_the_error_that_ends_a_run_is_heard() -> None:
+    def broken(**inputs: Array) -> dict[str, Array]:
+        raise ConfigError("no sun today")
+
+    for backend, before in (
+        (FakeBackend({"unet": broken}), ["begins", "text_encoder"]),
+        (FakeBackend({"vae_decoder": broken}), ["begins", "text_encoder", "unet", "stepped"]),
+    ):
+        pipe, listener = sdrt.load("nano", backend=backend), Listener()
+        with pipe.observing(partial(_same, listener)), pytest.raises(ConfigError, match="no sun"):
+            pipe.generate("a red circle", seed=1, num_inference_steps=1)
+        assert listener.order == [*before, "fails: no sun today"]

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "guidance": {"arrays", "exact"},
     "schedulers": {"rng", "arrays", "exact"},
     "prompt": {"arrays", "exact", "tokenizer"},
-    "models": {"arrays", "host"},
+    "models": {"arrays", "exact", "host"},
     "backends": {"models", "arrays", "exact", "host"},
     "recordings": {"arrays", "backends", "images", "models", "records"},
     "pipeline": {
@@ -89,6 +89,7 @@ MAY_IMPORT = {
     },
     "batch": {"host", "images", "option_kinds", "pipeline", "records"},
     "benchmarking": {"_version", "backends", "host", "pipeline"},
+    "verification": {"_version", "arrays", "exact", "host", "images", "models", "pipeline", "records", "rng", "schedulers", "tokenizer"},
     "cli": {
         "_version",
         "backends",

@@ -101,7 +101,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "(default: numpy, or coreml for Core ML packages)",
     )
     group.add_argument("--fast", action="store_true", help="use torch with the fastest settings for this machine, and say which")
-    group.add_argument("--numerics", metavar="{float32,float64}", help="precision of the arithmetic (default: float32)")
+    group.add_argument(
+        "--numerics",
+        metavar="{float32,float64,exact}",
+        help="precision of the arithmetic; exact: the same bytes on every machine (default: float32)",
+    )
     group.add_argument(
         "--embedding",
         action="append",

@@ -16,7 +16,7 @@ from sdrt.arrays import F64
 from sdrt.exact.pairs import Pair, fast_two_sum, two_product, two_sum
 from sdrt.exact.tables import HALF_PI, LN2, arctangents, logarithms, powers_of_two, sines_and_cosines, split_parts
 
-__all__ = ["arccos", "arctan2", "cos", "exp", "expm1", "hypot", "log", "log1p", "power", "sin"]
+__all__ = ["arccos", "arctan2", "cos", "exp", "expm1", "hypot", "log", "log1p", "power", "sin", "tanh"]
 
 X = TypeVar("X", bound=Any)
 
@@ -104,6 +104,14 @@ def sin(x: F64) -> F64:
 def cos(x: F64) -> F64:
     """Return the cosine of an angle below a million, in radians."""
     return _turn(x, 1)
+
+
+@_for_any_float
+def tanh(x: F64) -> F64:
+    """Return the hyperbolic tangent; within two units in the last place."""
+    grown = expm1(2 * np.minimum(np.abs(x), 20.0))
+    value = grown / (grown + 2)
+    return np.where(np.isnan(x), x, np.where(x < 0, -value, value))
 
 
 @_for_any_float

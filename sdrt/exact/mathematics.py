@@ -1,6 +1,7 @@
-"""Which elementary functions a run computes with: the platform's, or those of `sdrt.exact.functions`.
+"""What a run computes with outside its networks, where IEEE 754 leaves last bits open: the platform's functions, or those of `sdrt.exact`.
 
-One frozen record of functions is chosen by the numerics, and passed to whatever needs a function.
+One frozen record of functions is chosen by the numerics, and passed to whatever needs one. The networks of the numpy backend have a record
+of their own, for their kernels: `sdrt.backends.numpy.arithmetic`.
 """
 
 import math
@@ -11,8 +12,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sdrt.arrays import F64, Numerics
+from sdrt.arrays import F64, Array, Float, Numerics
 from sdrt.exact import functions as exact
+from sdrt.exact import statistics
 from sdrt.exact.log_gamma import log_gamma
 from sdrt.exact.quadrature import gauss_legendre
 from sdrt.exact.sums import tree_sum
@@ -25,7 +27,7 @@ OfTwo: TypeAlias = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Functions:
-    """Functions of floats and float arrays, elementwise; the result is of the argument's kind and dtype."""
+    """Functions of floats and float arrays; elementwise ones give results of the argument's kind and dtype."""
 
     numerics: Numerics  # that they are chosen by
     exp: OfOne
@@ -36,11 +38,15 @@ class Functions:
     cos: OfOne
     arccos: OfOne
     arctan2: OfTwo
-    hypot: OfTwo
+    tanh: OfOne
     power: OfTwo
     square: OfOne
     log_gamma: OfOne  # of Python floats above 0
     sum: Callable[..., Any]  # sum(x, axis, dtype=None, keepdims=False), as np.sum takes them
+    mean: Callable[..., Any]  # mean(x, axis=None, dtype=None), as np.mean takes them
+    deviation: Callable[[Float, tuple[int, ...]], Float]  # of a sample over some axes, which stay with length 1
+    matmul: Callable[[Array, Float], Float]
+    tensordot: Callable[..., Float]  # tensordot(a, b, axes=(i, j)), of one axis of each
     each: Callable[[OfOne, F64], F64]  # one of the functions above, of every number as the Python float that it is
     gauss_legendre: Callable[[int], tuple[F64, F64]]  # points and weights of the quadrature in [-1, 1]
 
@@ -73,11 +79,15 @@ PLATFORM = Functions(
     cos=_either(math.cos, np.cos),
     arccos=np.arccos,
     arctan2=np.arctan2,
-    hypot=np.hypot,
+    tanh=np.tanh,
     power=operator.pow,
     square=lambda x: x**2,
     log_gamma=math.lgamma,
     sum=np.sum,
+    mean=np.mean,
+    deviation=lambda x, axis: np.std(x, axis=axis, ddof=1, keepdims=True),
+    matmul=np.matmul,
+    tensordot=np.tensordot,
     each=lambda function, x: np.array([function(number) for number in x.ravel().tolist()]).reshape(x.shape),
     gauss_legendre=_legendre,
 )
@@ -103,11 +113,15 @@ EXACT = Functions(
     cos=exact.cos,
     arccos=exact.arccos,
     arctan2=exact.arctan2,
-    hypot=exact.hypot,
+    tanh=exact.tanh,
     power=_power,
     square=lambda x: x * x,
     log_gamma=log_gamma,
     sum=tree_sum,
+    mean=statistics.mean,
+    deviation=statistics.deviation,
+    matmul=statistics.matmul,
+    tensordot=statistics.tensordot,
     each=lambda function, x: function(x),  # of arrays and of numbers it is the same
     gauss_legendre=gauss_legendre,
 )

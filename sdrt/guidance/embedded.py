@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.guidance.base import SCALE, Call, Guided, Row, check_predictions
 from sdrt.values import Integer
 
@@ -28,12 +29,15 @@ class EmbeddedGuidance:
     scale : float
     size : int
         Length of the embedding: ``time_cond_proj_dim`` of the U-Net's configuration.
+    functions : Functions
+        That it is computed with.
     """
 
     rows: ClassVar[tuple[Row, ...]] = ("prompt",)
 
     scale: float
     size: int
+    functions: Functions = PLATFORM
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", SCALE.check("guidance_scale", self.scale))
@@ -42,14 +46,14 @@ class EmbeddedGuidance:
     @property
     def unet_inputs(self) -> Mapping[str, Array]:
         """The embedding, f64[1,size]."""
-        return {"timestep_cond": guidance_embedding(self.scale, self.size)}
+        return {"timestep_cond": guidance_embedding(self.scale, self.size, self.functions)}
 
     def __call__(self, predictions: Float, _call: Call, /) -> Guided:
         """Pass the predictions on, to which the U-Net has already applied the scale."""
         return Guided(check_predictions(predictions))
 
 
-def guidance_embedding(guidance_scale: float, size: int) -> Float:
+def guidance_embedding(guidance_scale: float, size: int, functions: Functions = PLATFORM) -> Float:
     """Return the sines and cosines that encode the scale for a guidance-distilled U-Net.
 
     Parameters
@@ -57,6 +61,8 @@ def guidance_embedding(guidance_scale: float, size: int) -> Float:
     guidance_scale : float
     size : int
         ``time_cond_proj_dim`` of the U-Net's configuration.
+    functions : Functions
+        Exact ones take angles below a million, that is scales below 1000.
 
     Returns
     -------
@@ -66,6 +72,6 @@ def guidance_embedding(guidance_scale: float, size: int) -> Float:
     """
     guidance_scale, size = SCALE.check("guidance_scale", guidance_scale), _SIZE.check("time_cond_proj_dim", size)
     half = size // 2
-    frequencies = np.exp(np.arange(half) * (-np.log(10000.0) / (half - 1)))
+    frequencies = functions.exp(np.arange(half) * (-functions.log(np.float64(10000.0)) / (half - 1)))
     angles = 1000.0 * (guidance_scale - 1) * frequencies
-    return np.concatenate([np.sin(angles), np.cos(angles), np.zeros(size % 2)])[None]
+    return np.concatenate([functions.sin(angles), functions.cos(angles), np.zeros(size % 2)])[None]

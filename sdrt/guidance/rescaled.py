@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from sdrt.arrays import Array, Float
 from sdrt.errors import ArrayContractError
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.guidance.base import AMOUNT, Call, Guidance, Guided, Row, check_predictions, split_rows
 
 __all__ = ["RescaledGuidance", "rescale"]
@@ -23,10 +24,13 @@ class RescaledGuidance:
         One with a row ``prompt``.
     amount : float in [0, 1]
         phi of the paper: 0 changes nothing, 1 gives the deviation of the conditional prediction.
+    functions : Functions
+        That deviations are computed with.
     """
 
     guidance: Guidance
     amount: float
+    functions: Functions = PLATFORM
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "amount", AMOUNT.check("guidance_rescale", self.amount))
@@ -45,10 +49,10 @@ class RescaledGuidance:
         """Guide, then rescale."""
         guided = self.guidance(predictions, call)
         cond = split_rows(predictions, self.rows)["prompt"]
-        return replace(guided, output=rescale(guided.output, cond, self.amount))
+        return replace(guided, output=rescale(guided.output, cond, self.amount, self.functions))
 
 
-def rescale(guided: Float, cond: Float, amount: float) -> Float:
+def rescale(guided: Float, cond: Float, amount: float, functions: Functions = PLATFORM) -> Float:
     """Bring the deviation of ``guided`` back to that of ``cond``, image by image.
 
     The deviation is that of a sample (ddof 1), as torch takes it.
@@ -57,6 +61,6 @@ def rescale(guided: Float, cond: Float, amount: float) -> Float:
     if check_predictions(guided).shape != check_predictions(cond).shape:
         raise ArrayContractError(f"guided and cond must be of one shape, got {list(guided.shape)} and {list(cond.shape)}; pass such arrays")
     axes = tuple(range(1, cond.ndim))
-    ratio = cond.std(axis=axes, ddof=1, keepdims=True) / guided.std(axis=axes, ddof=1, keepdims=True)
+    ratio = functions.deviation(cond, axes) / functions.deviation(guided, axes)
     factor: Float = (share * ratio + (1 - share)).astype(guided.dtype)
     return guided * factor

@@ -1,11 +1,13 @@
 """Gaussian filters, as a weighted sum of shifted pictures."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from sdrt.arrays import F32
+from sdrt.exact.functions import exp
 
 __all__ = ["convolved"]
 
@@ -24,8 +26,9 @@ def convolved(values: F32, sigma: float, reach: int, axes: Sequence[int], border
     border : "edge" or "reflect"
         What lies beyond the borders: their pixels again, or the picture mirrored.
     """
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    weights = (weights / weights.sum()).astype(np.float32)
+    places = np.arange(-reach, reach + 1) / sigma
+    weights = exp(-0.5 * (places * places))
+    weights = (weights / math.fsum(weights.tolist())).astype(np.float32)
     for axis in axes:
         padding = [(reach, reach) if each == axis else (0, 0) for each in range(values.ndim)]
         padded = np.moveaxis(np.pad(values, padding, mode=border), axis, 0)

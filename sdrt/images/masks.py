@@ -9,6 +9,7 @@ import numpy as np
 
 from sdrt.arrays import F32
 from sdrt.errors import ImageError
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.images.gaussian import convolved
 from sdrt.images.sizes import scaled
 
@@ -37,7 +38,7 @@ def blur(mask: F32, pixels: float) -> F32:
     return np.clip(convolved(mask, pixels, int(2.5 * pixels + 0.5), (2, 3), "reflect"), 0, 1)
 
 
-def to_latent_mask(mask: F32, pixels: int, how: Literal["nearest", "area"]) -> F32:
+def to_latent_mask(mask: F32, pixels: int, how: Literal["nearest", "area"], functions: Functions = PLATFORM) -> F32:
     """Return a mask with one value for each cell of latents: f32[1,1,H/pixels,W/pixels].
 
     Parameters
@@ -47,12 +48,15 @@ def to_latent_mask(mask: F32, pixels: int, how: Literal["nearest", "area"]) -> F
         Height and width of a cell, which divides H and W.
     how : "nearest" or "area"
         The upper left pixel of each cell, as torch's mode of that name and so diffusers; or the mean of its pixels, for a soft mask.
+    functions : Functions
+        That means are computed with.
     """
     if how == "nearest":
         return np.ascontiguousarray(mask[:, :, ::pixels, ::pixels])
     height, width = mask.shape[2:]
-    cells: F32 = mask.reshape(1, 1, height // pixels, pixels, width // pixels, pixels).mean((3, 5))
-    return cells
+    cells = mask.reshape(1, 1, height // pixels, pixels, width // pixels, pixels)
+    means: F32 = functions.mean(cells, (3, 5))
+    return means
 
 
 def crop_region(mask: F32, height: int, width: int, padding: int = 0) -> Box:

@@ -6,6 +6,7 @@ import numpy as np
 
 from sdrt.arrays import F32, U8
 from sdrt.errors import ImageError
+from sdrt.exact.functions import hypot
 from sdrt.images.inputs import Picture, to_rgb
 from sdrt.images.masks import blur as blurred
 from sdrt.limits import DEFAULT_LIMITS, Limits
@@ -130,7 +131,7 @@ def _distance(height: int, width: int, borders: Borders) -> F32:
         np.pad(np.zeros(size, np.float32), border, mode="linear_ramp", end_values=border)
         for size, border in zip((height, width), borders, strict=True)
     )
-    distance: F32 = np.hypot(rows[:, None], columns[None])
+    distance: F32 = hypot(rows[:, None], columns[None])
     return distance
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sdrt.arrays import Array, Float, Numerics
 from sdrt.backends.pool import NetworkPool, OnCall
 from sdrt.errors import SdrtError
+from sdrt.exact.mathematics import Functions, functions_of
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.fingerprint import fingerprint
@@ -40,7 +41,7 @@ class Assembly:
     controlnets : tuple of NetworkPool
         Each with the one component ``controlnet``.
     backends : mapping from component to the backend's name
-    numerics : "float32" or "float64"
+    numerics : "float32", "float64" or "exact"
     vae_tiling : bool
         Whether pictures larger than the autoencoder was trained for are decoded tile by tile.
     safety_checker : bool
@@ -80,6 +81,11 @@ class Assembly:
     observer: Observer = UNOBSERVED
 
     @property
+    def functions(self) -> Functions:
+        """What everything around the networks computes with."""
+        return functions_of(self.numerics)
+
+    @property
     def models(self) -> tuple[LoadedModel, ...]:
         """The base model, and the refiner where there is one."""
         return (self.base,) if self.refiner is None else (self.base, self.refiner)
@@ -116,7 +122,7 @@ class Assembly:
         # for the copy too, which keeps what is cached
         _ = self.weights
         changed = copy.copy(self)
-        object.__setattr__(changed, "base", self.base.with_loras(loras))
+        object.__setattr__(changed, "base", self.base.with_loras(loras, self.functions))
         object.__setattr__(changed, "loras", tuple(loras))
         return changed
 

@@ -12,6 +12,7 @@ from sdrt.arrays import Float, TensorSpec, check_array
 from sdrt.backends import PLAIN, Backend, BackendOptions, ComponentOptions
 from sdrt.backends.pool import NetworkPool, OnCall
 from sdrt.errors import ConfigError, MissingFileError, ModelError
+from sdrt.exact.mathematics import Functions
 from sdrt.guidance import Row
 from sdrt.images.png import to_pil
 from sdrt.limits import DEFAULT_LIMITS, Limits
@@ -61,12 +62,12 @@ class LoadedModel:
         except ConfigError as error:
             raise ConfigError(f"{model.path}: {error}") from None
 
-    def with_loras(self, loras: Sequence[AppliedLora]) -> Self:
+    def with_loras(self, loras: Sequence[AppliedLora], functions: Functions) -> Self:
         """Return the same model with LoRAs merged, in place of those that were; networks that they leave alone are shared."""
         # for the copy too, which keeps what is cached
         _ = self.tokenizers
         view = copy.copy(self)
-        view.model = with_loras(self.model, loras)
+        view.model = with_loras(self.model, loras, functions)
         view.networks = self.networks.merging(view.model, {component: identity_of(loras, component) for component in ADAPTED})
         return view
 

@@ -113,7 +113,8 @@ def _start_from(source: Source, model: LoadedModel, resolved: Resolved, drawn: D
     if source.latents is not None:
         clean = np.repeat(source.latents, len(noise) // len(source.latents), axis=0)
     else:
-        clean = encode_pictures(model.networks, source.contents, drawn.source, model.latent_format)  # type: ignore[arg-type]  # it is drawn
+        # its noise is drawn
+        clean = encode_pictures(model.networks, source.contents, drawn.source, model.latent_format, source.functions)  # type: ignore[arg-type]
     clean = clean.astype(noise.dtype, copy=False)
     keep: Keep = keep_nothing
     if source.keeps:

@@ -4,13 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from sdrt._version import __version__
 from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
 from sdrt.guidance import Guidance, choose_guidance
-from sdrt.log import log
 from sdrt.models import ComponentName
 from sdrt.models.families import MicroConditions
 from sdrt.pipeline.assembly import Assembly
@@ -26,7 +23,15 @@ from sdrt.pipeline.input_files import FILE_OPTIONS
 from sdrt.pipeline.loras import recorded, tags_of
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.pipeline.options import GenerateOptions
-from sdrt.pipeline.scheduler_choice import beyond_config, choose_sampler, image_seq_len, lay_out, scheduler_name, scheduler_remarks
+from sdrt.pipeline.scheduler_choice import (
+    beyond_config,
+    choose_sampler,
+    image_seq_len,
+    lay_out,
+    network_timesteps,
+    scheduler_name,
+    scheduler_remarks,
+)
 from sdrt.pipeline.series import Series, read_series, variation_of
 from sdrt.prompt import PromptSyntax
 from sdrt.records.settings import Settings
@@ -158,13 +163,14 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         settings.guidance_rescale,
         embedding_size=base.guidance_size,
         needs_unconditional=sampler.needs_unconditional,
+        functions=assembly.functions,
     )
     for model in assembly.models:
         for component, component_options in model.denoising_networks(
             settings, guidance.rows, encodes=model is base and choice is not None and bool(choice.images)
         ):
             model.networks.check(component, component_options)
-    source = None if choice is None else read_source(choice, height, width, inpaints=base.inpaints)
+    source = None if choice is None else read_source(choice, height, width, inpaints=base.inpaints, functions=assembly.functions)
     prompts = tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)
     refiner_begins = None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start)
     remarks = {
@@ -184,7 +190,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         sampler=sampler,
         plan=plan,
         at=at,
-        timesteps=_network_timesteps(plan.timesteps, *(model.model.limits.timestep_dtype for model in assembly.models)),
+        timesteps=network_timesteps(plan.timesteps, *(model.model.limits.timestep_dtype for model in assembly.models)),
         guidance=guidance,
         noise=_open_noise(assembly, settings, pixels, rng, sampler_rng),
         latents_shape=shape,
@@ -192,7 +198,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         sizes=choices.sizes_of(height, width),
         source=source,
         latents=latents,
-        controls=read_controls(choices.controls, height, width, source),
+        controls=read_controls(choices.controls, height, width, source, assembly.functions),
         refiner_begins=refiner_begins,
         inputs={name: value for name, value in options.items() if name in FILE_OPTIONS},
     )
@@ -281,20 +287,6 @@ def _refiner_begins(plan: Plan, sampler: Sampler, refiner_start: float) -> int |
     """Return the call at which the refiner takes over: the first step below its fraction of the noise levels, as diffusers counts it."""
     cutoff = round(sampler.num_train_timesteps * (1 - refiner_start))
     return next((i for i in plan.starts if plan.timesteps[i] < cutoff), None)
-
-
-def _network_timesteps(timesteps: Array, *dtypes: str) -> Array:
-    """Return the timesteps as the networks take them: float16 holds whole numbers to 2048, and rounds fractional timesteps.
-
-    The sampler keeps its own noise levels, which this rounding does not change.
-    """
-    if "float16" not in dtypes:
-        return timesteps
-    rounded = timesteps.astype(np.float16).astype(timesteps.dtype)
-    for exact, nearest in zip(timesteps.tolist(), rounded.tolist(), strict=True):
-        if exact != nearest:
-            log.info("the packages take timesteps as float16: %g becomes %g", exact, nearest)
-    return rounded
 
 
 def _first(*values: T | None) -> T:

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.arrays import Numerics
+from sdrt.arrays import Array, Numerics
 from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS, Limits
+from sdrt.log import log
 from sdrt.models import Model
 from sdrt.pipeline.options import SchedulerChoice
 from sdrt.schedulers import (
@@ -24,7 +25,7 @@ from sdrt.schedulers import (
 from sdrt.schedulers.grids.flow_shift import mu_of_size
 from sdrt.values import Anything, MappingOf
 
-__all__ = ["beyond_config", "choose_sampler", "image_seq_len", "lay_out", "scheduler_name", "scheduler_remarks"]
+__all__ = ["beyond_config", "choose_sampler", "image_seq_len", "lay_out", "network_timesteps", "scheduler_name", "scheduler_remarks"]
 
 _RECORDED = MappingOf(Anything())
 
@@ -58,9 +59,14 @@ def choose_sampler(
 
     Raises
     ------
-    ConfigError : an unknown name, a sampler for another kind of model, or an option that the sampler lacks
+    ConfigError : an unknown name, a sampler for another kind of model or of other numerics than exact ones, or an option that the sampler
+        lacks
     """
     sampler = _sampler(model, scheduler, numerics, compat, limits)
+    if numerics == "exact" != sampler.numerics:
+        raise ConfigError(
+            f"scheduler must be exact in an exact pipeline, got {sampler.name} of {sampler.numerics}; make it with numerics='exact'"
+        )
     if sampler.inverse:
         raise ConfigError(
             f"scheduler must lead from noise to a picture, got {sampler.name}, which goes from a picture to its noise; choose another one"
@@ -212,3 +218,17 @@ def image_seq_len(rows: int, columns: int) -> int:
     4096
     """
     return (rows // _PATCH) * (columns // _PATCH)
+
+
+def network_timesteps(timesteps: Array, *dtypes: str) -> Array:
+    """Return the timesteps as the networks take them: float16 holds whole numbers to 2048, and rounds fractional timesteps.
+
+    The sampler keeps its own noise levels, which this rounding does not change.
+    """
+    if "float16" not in dtypes:
+        return timesteps
+    rounded = timesteps.astype(np.float16).astype(timesteps.dtype)
+    for exact, nearest in zip(timesteps.tolist(), rounded.tolist(), strict=True):
+        if exact != nearest:
+            log.info("the packages take timesteps as float16: %g becomes %g", exact, nearest)
+    return rounded

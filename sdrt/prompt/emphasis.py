@@ -6,6 +6,7 @@ import numpy as np
 
 from sdrt.arrays import F64, Float
 from sdrt.errors import ArrayContractError, ConfigError
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.values import Choice
 
 __all__ = ["Emphasis", "check_emphasis", "emphasise"]
@@ -18,7 +19,7 @@ def check_emphasis(emphasis: str) -> None:
     Choice(*get_args(Emphasis)).check("emphasis", emphasis, "choose one of those")
 
 
-def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> Float:
+def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original", functions: Functions = PLATFORM) -> Float:
     """Multiply each token's hidden state by its weight, and restore the mean of its chunk.
 
     With h the states of one chunk and w its weights: ``original`` returns h·w · mean(h) / mean(h·w), the mean taken over all tokens and
@@ -29,6 +30,8 @@ def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> F
     states : float[c,L,D]
     weights : f64[c,L]
     emphasis : "original" or "no_norm"
+    functions : Functions
+        That means are computed with.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def emphasise(states: Float, weights: F64, emphasis: Emphasis = "original") -> F
         with np.errstate(over="ignore", invalid="ignore"):
             chunk = states[k] * weights[k][:, None].astype(states.dtype)
         if emphasis == "original":
-            before, after = states[k].mean(dtype=np.float64), chunk.mean(dtype=np.float64)
+            before, after = (functions.mean(each, dtype=np.float64) for each in (states[k], chunk))
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 ratio = before / after
             if not np.isfinite(ratio):

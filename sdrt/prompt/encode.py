@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sdrt.arrays import F64, I32, Float
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.prompt.chunks import Chunks
 from sdrt.prompt.emphasis import Emphasis, emphasise
 
@@ -17,6 +18,7 @@ def encode_prompts(
     empty: Chunks,
     emphasis: Emphasis = "original",
     min_chunks: int = 1,
+    functions: Functions = PLATFORM,
 ) -> tuple[Float, Float]:
     """Encode prompts to hidden states of one common length, and to pooled states.
 
@@ -31,6 +33,8 @@ def encode_prompts(
         How weights are applied to hidden states; pooled states are not weighted.
     min_chunks : int
         The smallest number of chunks to return.
+    functions : Functions
+        That means are computed with.
 
     Returns
     -------
@@ -44,5 +48,5 @@ def encode_prompts(
     input_ids: I32 = np.concatenate([chunks.input_ids for row in padded for chunks in row])
     weights: F64 = np.concatenate([chunks.weights for row in padded for chunks in row])
     hidden, pooled = encode(input_ids)
-    states = emphasise(hidden, weights, emphasis)
+    states = emphasise(hidden, weights, emphasis, functions)
     return states.reshape(len(prompts), -1, states.shape[-1]), pooled[::count]

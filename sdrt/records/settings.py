@@ -69,7 +69,7 @@ class Settings:
     model : str
     backend : mapping
         The backend that ran each component.
-    numerics : "float32" or "float64"
+    numerics : "float32", "float64" or "exact"
     version : str
         The version of sdrt.
     remarks : mapping

@@ -61,7 +61,7 @@ def sampler_from_config(
     ----------
     config : mapping
         The content of ``scheduler_config.json``, ``_class_name`` included. Keys that it lacks take that class's defaults.
-    numerics : {"float32", "float64"}
+    numerics : {"float32", "float64", "exact"}
         How tables and scalars are computed: by PyTorch's float32 recipe, or purely in float64. The samples' dtype is their own.
     compat : {"diffusers", "apple"} or None
         Whose defects to reproduce: see :data:`sdrt.schedulers.Compat`.

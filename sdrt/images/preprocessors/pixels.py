@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.arrays import F32, U8
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.images.gaussian import convolved
 from sdrt.images.inputs import Picture, size_of, to_unit
 
@@ -36,9 +37,9 @@ def picture_of(pixels: U8) -> "Image":
     return Image.fromarray(pixels)
 
 
-def luma(pixels: U8) -> F32:
+def luma(pixels: U8, functions: Functions = PLATFORM) -> F32:
     """Return how light each pixel is: f32[H,W] in [0, 255]."""
-    light: F32 = pixels @ _LUMA
+    light: F32 = functions.matmul(pixels, _LUMA)
     return light
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.arrays import F32, U8
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.images.inputs import Picture
 from sdrt.images.preprocessors.pixels import blurred, picture_of, pixels_of
 
@@ -42,11 +43,11 @@ def soft_edges(picture: Picture) -> "Image":
     return picture_of(soft_edge_pixels(pixels_of(picture)))
 
 
-def soft_edge_pixels(pixels: U8) -> U8:
+def soft_edge_pixels(pixels: U8, functions: Functions = PLATFORM) -> U8:
     """Return how strong the contours are: u8[H,W], of u8[H,W,3]."""
     unit = pixels.astype(np.float32) / np.float32(255)
     contrast = sum(_contrast(unit, scale) for scale in _SCALES) / np.float32(len(_SCALES))
-    edges: U8 = np.rint(np.tanh(contrast / np.float32(_CONTRAST)) * 255).astype(np.uint8)
+    edges: U8 = np.rint(functions.tanh(contrast / np.float32(_CONTRAST)) * 255).astype(np.uint8)
     return edges
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.arrays import U8
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.images.inputs import Picture
 from sdrt.images.preprocessors.pixels import luma, picture_of, pixels_of
 
@@ -28,9 +29,9 @@ def grey(picture: Picture) -> "Image":
     return picture_of(grey_pixels(pixels_of(picture)))
 
 
-def grey_pixels(pixels: U8) -> U8:
+def grey_pixels(pixels: U8, functions: Functions = PLATFORM) -> U8:
     """Return how light each pixel is: u8[H,W], of u8[H,W,3]."""
-    return np.rint(luma(pixels)).astype(np.uint8)
+    return np.rint(luma(pixels, functions)).astype(np.uint8)
 
 
 def invert(picture: Picture) -> "Image":

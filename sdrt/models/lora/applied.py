@@ -9,6 +9,7 @@ import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.errors import WeightsError
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.models.base import Model
 from sdrt.models.component_tensors import Change
 from sdrt.models.components import ComponentName
@@ -68,7 +69,7 @@ def identity_of(loras: Sequence[AppliedLora], component: ComponentName) -> tuple
     return tuple((each.lora.sha256, each.on(component)) for each in loras if each.on(component))
 
 
-def with_loras(model: ModelT, loras: Sequence[AppliedLora]) -> ModelT:
+def with_loras(model: ModelT, loras: Sequence[AppliedLora], functions: Functions = PLATFORM) -> ModelT:
     """Return a model with LoRAs merged into its weights whenever they are read; without any, the model as it was.
 
     A tensor that several LoRAs change is changed by one after the other, in their order: it matters for DoRA and IA3 alone.
@@ -79,24 +80,26 @@ def with_loras(model: ModelT, loras: Sequence[AppliedLora]) -> ModelT:
         That they were matched with.
     loras : sequence of AppliedLora
         In place of those that were merged before.
+    functions : Functions
+        That products and sums are computed with.
 
     Raises
     ------
     ConfigError : a model of programs, whose weights are fixed
     """
-    return model.with_changes({component: _changes(loras, component) for component in ADAPTED if identity_of(loras, component)})
+    return model.with_changes({component: _changes(loras, component, functions) for component in ADAPTED if identity_of(loras, component)})
 
 
-def _changes(loras: Sequence[AppliedLora], component: ComponentName) -> dict[str, Change]:
+def _changes(loras: Sequence[AppliedLora], component: ComponentName, functions: Functions) -> dict[str, Change]:
     layers: dict[str, list[_Layer]] = {}
     for each in loras:
         if strength := each.on(component):
             for name, delta in each.lora.deltas[component].items():
                 layers.setdefault(name, []).append(_Layer(each.lora, strength, delta))
-    return {name: partial(_merged, name, changes) for name, changes in layers.items()}
+    return {name: partial(_merged, name, changes, functions) for name, changes in layers.items()}
 
 
-def _merged(name: str, layers: Sequence[_Layer], stored: Array) -> Array:
+def _merged(name: str, layers: Sequence[_Layer], functions: Functions, stored: Array) -> Array:
     """Return a tensor with its changes, in float32, or in float64 where it is stored so.
 
     Raises
@@ -106,7 +109,7 @@ def _merged(name: str, layers: Sequence[_Layer], stored: Array) -> Array:
     weight: Float = stored.astype(np.result_type(stored.dtype, np.float32))
     for lora, strength, delta in layers:
         with np.errstate(over="ignore", invalid="ignore"):
-            change = delta(weight)
+            change = delta(weight, functions)
             weight += change if strength == 1 else change * weight.dtype.type(strength)
         if not np.isfinite(weight).all():
             raise WeightsError(

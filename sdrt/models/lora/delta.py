@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from sdrt.arrays import Float
+from sdrt.exact.mathematics import Functions
 
 __all__ = ["Delta"]
 
@@ -13,6 +14,12 @@ class Delta(Protocol):
     Its file is read when it is called, not when it is made.
     """
 
-    def __call__(self, weight: Float) -> Float:
-        """Return the change, of the shape and dtype of ``weight``, which is float32 or float64 and stays as it is."""
+    def __call__(self, weight: Float, functions: Functions = ...) -> Float:
+        """Return the change, of the shape and dtype of ``weight``, which is float32 or float64 and stays as it is.
+
+        Parameters
+        ----------
+        functions : Functions
+            That products and sums are computed with.
+        """
         ...

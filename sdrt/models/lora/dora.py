@@ -10,6 +10,7 @@ import numpy as np
 
 from sdrt.arrays import Float
 from sdrt.errors import ModelError
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.models.lora.delta import Delta
 from sdrt.models.lora.factors import Factors
 
@@ -38,10 +39,10 @@ class DoraDelta:
     name: str
     axis: int
 
-    def __call__(self, weight: Float) -> Float:
-        changed = weight + self.inner(weight)
+    def __call__(self, weight: Float, functions: Functions = PLATFORM) -> Float:
+        changed = weight + self.inner(weight, functions)
         others = tuple(axis for axis in range(weight.ndim) if axis != self.axis)
-        norms = np.sqrt(np.sum(np.square(changed), axis=others, keepdims=True, dtype=np.float64))
+        norms = np.sqrt(functions.sum(np.square(changed), others, dtype=np.float64, keepdims=True))
         magnitudes = self.factors.read(self.name, np.dtype(np.float64)).reshape(norms.shape)
         if not norms.all():
             raise ModelError(f"{self.factors.where} leaves a channel of length 0, which DoRA cannot scale; the file is for another model")

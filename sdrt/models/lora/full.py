@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sdrt.arrays import Float
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.models.lora.factors import Factors
 
 __all__ = ["FullDelta", "full_delta"]
@@ -22,7 +23,7 @@ class FullDelta:
     factors: Factors
     name: str
 
-    def __call__(self, weight: Float) -> Float:
+    def __call__(self, weight: Float, functions: Functions = PLATFORM) -> Float:  # noqa: ARG002
         return self.factors.read(self.name, weight.dtype).reshape(weight.shape)
 
 

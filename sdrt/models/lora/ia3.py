@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 from sdrt.arrays import Float
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.models.lora.factors import Factors
 
 __all__ = ["Ia3Delta", "ia3_delta"]
@@ -27,7 +28,7 @@ class Ia3Delta:
     factors: Factors
     axis: int
 
-    def __call__(self, weight: Float) -> Float:
+    def __call__(self, weight: Float, functions: Functions = PLATFORM) -> Float:  # noqa: ARG002
         numbers = self.factors.read("weight", weight.dtype).reshape(-1)
         product: Float = weight * numbers.reshape([-1 if axis == self.axis else 1 for axis in range(weight.ndim)])
         return product

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Float
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.models.lora.factors import Factors
 from sdrt.models.lora.tucker import fits_tucker, tucker_product
 
@@ -31,16 +32,16 @@ class LohaDelta:
     factors: Factors
     scale: float
 
-    def __call__(self, weight: Float) -> Float:
-        product = self._half(1, weight.dtype) * self._half(2, weight.dtype)
+    def __call__(self, weight: Float, functions: Functions = PLATFORM) -> Float:
+        product = self._half(1, weight.dtype, functions) * self._half(2, weight.dtype, functions)
         product *= self.scale
         return product.reshape(weight.shape)
 
-    def _half(self, k: int, dtype: np.dtype[Any]) -> Float:
+    def _half(self, k: int, dtype: np.dtype[Any], functions: Functions) -> Float:
         a, b = (self.factors.read(f"hada_w{k}_{side}", dtype) for side in "ab")
         if f"hada_t{k}" in self.factors:
-            return tucker_product(self.factors.read(f"hada_t{k}", dtype), a, b)
-        half: Float = a @ b
+            return tucker_product(self.factors.read(f"hada_t{k}", dtype), a, b, functions)
+        half: Float = functions.matmul(a, b)
         return half
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Float
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.models.lora.factors import Factors
 from sdrt.models.lora.tucker import fits_tucker, tucker_product
 
@@ -33,20 +34,20 @@ class LokrDelta:
     factors: Factors
     scale: float
 
-    def __call__(self, weight: Float) -> Float:
-        w1, w2 = self._side(1, weight.dtype), self._side(2, weight.dtype)
+    def __call__(self, weight: Float, functions: Functions = PLATFORM) -> Float:
+        w1, w2 = (self._side(k, weight.dtype, functions) for k in (1, 2))
         w2 = w2.reshape(len(w2), weight.shape[1] // w1.shape[1], -1)  # [b, d, kernel]
         product = np.multiply(w1[:, None, :, None, None], w2[None, :, None])  # [a, b, c, d, kernel]
         product *= self.scale
         return product.reshape(weight.shape)
 
-    def _side(self, k: int, dtype: np.dtype[Any]) -> Float:
+    def _side(self, k: int, dtype: np.dtype[Any], functions: Functions) -> Float:
         if f"lokr_w{k}" in self.factors:
             return self.factors.read(f"lokr_w{k}", dtype)
         a, b = (self.factors.read(f"lokr_w{k}_{half}", dtype) for half in "ab")
         if f"lokr_t{k}" in self.factors:
-            return tucker_product(self.factors.read(f"lokr_t{k}", dtype), a, b)
-        side: Float = a @ b.reshape(len(b), -1)
+            return tucker_product(self.factors.read(f"lokr_t{k}", dtype), a, b, functions)
+        side: Float = functions.matmul(a, b.reshape(len(b), -1))
         return side
 
 

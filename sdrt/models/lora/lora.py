@@ -5,9 +5,8 @@ Source: Hu et al. 2021 (arXiv:2106.09685), equation 3; Yeh et al. 2023 (arXiv:23
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from sdrt.arrays import Float
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.models.lora.factors import Factors
 
 __all__ = ["LoraDelta", "lora_delta"]
@@ -28,14 +27,14 @@ class LoraDelta:
     factors: Factors
     scale: float
 
-    def __call__(self, weight: Float) -> Float:
+    def __call__(self, weight: Float, functions: Functions = PLATFORM) -> Float:
         down, up = self.factors.read("down", weight.dtype), self.factors.read("up", weight.dtype)
         up = up.reshape(up.shape[:2])
         if "middle" in self.factors:
             middle = self.factors.read("middle", weight.dtype)
             # sum over s of middle[r,s,k,l] down[s,i], as r rows of every kernel place and input
-            down = np.tensordot(middle, down.reshape(down.shape[:2]), axes=(1, 0)).transpose(0, 3, 1, 2)
-        product: Float = up @ down.reshape(len(down), -1)
+            down = functions.tensordot(middle, down.reshape(down.shape[:2]), axes=(1, 0)).transpose(0, 3, 1, 2)
+        product: Float = functions.matmul(up, down.reshape(len(down), -1))
         product *= self.scale
         return product.reshape(weight.shape)
 

@@ -3,17 +3,16 @@
 Source: LyCORIS, ``functional/general.py::rebuild_tucker``.
 """
 
-import numpy as np
-
 from sdrt.arrays import Float
+from sdrt.exact.mathematics import Functions
 
 __all__ = ["fits_tucker", "tucker_product"]
 
 
-def tucker_product(core: Float, a: Float, b: Float) -> Float:
+def tucker_product(core: Float, a: Float, b: Float, functions: Functions) -> Float:
     """Return f[out, in, kh, kw] of a core f[r, s, kh, kw], a f[r, out] and b f[s, in]."""
-    partial = np.tensordot(b, core, axes=(0, 1))  # [in, r, kh, kw]
-    product: Float = np.tensordot(a, partial, axes=(0, 1))
+    partial = functions.tensordot(b, core, axes=(0, 1))  # [in, r, kh, kw]
+    product: Float = functions.tensordot(a, partial, axes=(0, 1))
     return product
 
 

@@ -96,7 +96,7 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Comp
     return ConditionChoices(
         source=source,
         latents=options.get("latents"),
-        controls=choose_controls(assembly.controlnets, options, changes_picture=source is not None and bool(source.images)),
+        controls=choose_controls(assembly.controlnets, options, assembly.functions, changes_picture=bool(source and source.images)),
         sizes={name: options[name] for name in (*_SIZE_OPTIONS, *_SCORE_OPTIONS) if name in options},  # type: ignore[literal-required]
         refiner_start=options.get("refiner_start", _DEFAULT_REFINER_START) if refines else None,
         record_paths=options.get("record_paths", False),

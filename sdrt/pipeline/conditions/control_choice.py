@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import Functions
 from sdrt.images.inputs import Picture, digest
 from sdrt.models.components.controlnets import CONTROL_TYPES, is_union
 from sdrt.pipeline.conditions.control import ControlSettings
@@ -61,13 +62,17 @@ class ControlChoice:
     guess: bool
 
 
-def choose_controls(controlnets: Sequence[NetworkPool], options: GenerateOptions, *, changes_picture: bool) -> tuple[ControlChoice, ...]:
+def choose_controls(
+    controlnets: Sequence[NetworkPool], options: GenerateOptions, functions: Functions, *, changes_picture: bool
+) -> tuple[ControlChoice, ...]:
     """Read the options of ControlNets.
 
     Parameters
     ----------
     controlnets : sequence of NetworkPool
     options : GenerateOptions
+    functions : Functions
+        That weights are computed with.
     changes_picture : bool
         Whether the run has a picture to change, which an in-painting ControlNet that is given none follows.
 
@@ -102,7 +107,7 @@ def choose_controls(controlnets: Sequence[NetworkPool], options: GenerateOptions
             conditioning_scale=own[0].scale if len(own) == 1 else 1.0,
             guidance_start=float(start),
             guidance_end=float(end),
-            weights=control_weights(mode, guess=guess, pools=bool(config.get("global_pool_conditions"))),
+            weights=control_weights(mode, guess=guess, pools=bool(config.get("global_pool_conditions")), functions=functions),
         )
         choices.append(ControlChoice(pictures=own, settings=settings, mode=mode, guess=guess))
     return tuple(choices)

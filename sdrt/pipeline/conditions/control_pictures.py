@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.arrays import F32, Array
+from sdrt.exact.mathematics import Functions
 from sdrt.images.inputs import Picture, to_unit, transparency
 from sdrt.images.preprocessors import preprocess
 from sdrt.images.preprocessors.pixels import picture_of
@@ -21,7 +22,9 @@ __all__ = ["read_controls"]
 _NAME = "control_image"
 
 
-def read_controls(choices: Sequence[ControlChoice], height: int, width: int, source: Source | None) -> tuple[Control, ...]:
+def read_controls(
+    choices: Sequence[ControlChoice], height: int, width: int, source: Source | None, functions: Functions
+) -> tuple[Control, ...]:
     """Resize and pre-process the pictures of each ControlNet.
 
     Where the run changes a picture, those of ControlNets are scaled as that picture is, and cut where a part of it is drawn alone.
@@ -33,15 +36,17 @@ def read_controls(choices: Sequence[ControlChoice], height: int, width: int, sou
         Of the run.
     source : Source or None
         What the run changes: the pictures of an in-painting ControlNet that is given none, and the masks of their holes.
+    functions : Functions
+        That pre-processors compute with.
 
     Raises
     ------
     ImageError : neither a PIL image nor an array of bytes
     """
-    return tuple(_control(choice, [_read(each, height, width, source) for each in choice.pictures]) for choice in choices)
+    return tuple(_control(choice, [_read(each, height, width, source, functions) for each in choice.pictures]) for choice in choices)
 
 
-def _read(each: ControlPicture, height: int, width: int, source: Source | None) -> F32:
+def _read(each: ControlPicture, height: int, width: int, source: Source | None, functions: Functions) -> F32:
     """Return the picture for all images of the call, or for each: f32[1 or n,3,H,W]."""
     regions = [] if source is None else [picture.region for picture in source.pictures if picture.region is not None]
     units: list[F32] = []
@@ -55,7 +60,7 @@ def _read(each: ControlPicture, height: int, width: int, source: Source | None) 
         units = [to_unit(_NAME, picture, height, width, resize) for picture in pictures]
         clear = [transparency(_NAME, picture, height, width, resize) for picture in pictures]
     if each.preprocessor != "inpaint":
-        return np.concatenate([preprocess(each.preprocessor, unit) for unit in units])
+        return np.concatenate([preprocess(each.preprocessor, unit, functions=functions) for unit in units])
     masks = () if source is None else source.soft_masks
     holes = [_hole(clear[k % len(clear)], masks[k % len(masks)] if masks else None) for k in range(max(len(units), len(masks)))]
     return np.concatenate([preprocess("inpaint", units[k % len(units)], hole) for k, hole in enumerate(holes)])

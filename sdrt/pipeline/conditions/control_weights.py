@@ -6,6 +6,7 @@ Sources: the control modes of Mikubill/sd-webui-controlnet at 56cec5b, ``scripts
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.guidance import Row
 
 __all__ = ["BALANCED", "CONTROL_MODES", "GUESS", "ControlWeights", "control_weights"]
@@ -17,40 +18,46 @@ class ControlWeights:
 
     Parameters
     ----------
-    by_depth : callable
-        From the number of residuals to their weights, from the first convolution down to the middle.
+    curve : callable
+        From the number of residuals, and what powers are computed with, to their weights: see :meth:`by_depth`.
     rows : frozenset of Row, or None
         The kinds of rows that a ControlNet acts on; None: all.
+    functions : Functions
     """
 
-    by_depth: Callable[[int], tuple[float, ...]]
+    curve: Callable[[int, Functions], tuple[float, ...]]
     rows: frozenset[Row] | None = None
+    functions: Functions = PLATFORM
+
+    def by_depth(self, count: int) -> tuple[float, ...]:
+        """Return the weights of so many residuals, from the first convolution down to the middle."""
+        return self.curve(count, self.functions)
 
     def acts_on(self, row: Row) -> bool:
         """Return whether the ControlNet predicts for rows of this kind; residuals of the others are zero."""
         return self.rows is None or row in self.rows
 
 
-def _even(count: int) -> tuple[float, ...]:
+def _even(count: int, functions: Functions = PLATFORM) -> tuple[float, ...]:  # noqa: ARG001
     return (1.0,) * count
 
 
-def _soft(count: int) -> tuple[float, ...]:
+def _soft(count: int, functions: Functions = PLATFORM) -> tuple[float, ...]:
     """Return weights that fall towards the U-Net's surface, where fine structure is decided: 0.825 to the power of the height.
 
     >>> [round(weight, 3) for weight in _soft(13)][:3]
     [0.099, 0.121, 0.146]
     """
-    return tuple(0.825 ** (count - 1 - index) for index in range(count))
+    return tuple(functions.power(0.825, float(count - 1 - index)) for index in range(count))
 
 
-def _logarithmic(count: int) -> tuple[float, ...]:
+def _logarithmic(count: int, functions: Functions = PLATFORM) -> tuple[float, ...]:
     """Return weights that rise from 0.1 to 1, in equal ratios.
 
     >>> [round(weight, 3) for weight in _logarithmic(3)]
     [0.1, 0.316, 1.0]
     """
-    return tuple(10 ** (index / max(1, count - 1) - 1) for index in range(count))
+    return tuple(functions.power(10.0, index / max(1, count - 1) - 1) for index in range(count))
 
 
 _PROMPT_ALONE: frozenset[Row] = frozenset({"prompt"})
@@ -60,7 +67,7 @@ CONTROL_MODES = {"balanced": BALANCED, "prompt": ControlWeights(_soft), "control
 GUESS = ControlWeights(_logarithmic, _PROMPT_ALONE)
 
 
-def control_weights(mode: str, *, guess: bool, pools: bool) -> ControlWeights:
+def control_weights(mode: str, *, guess: bool, pools: bool, functions: Functions = PLATFORM) -> ControlWeights:
     """Return how the residuals of one ControlNet are weighed.
 
     Parameters
@@ -72,5 +79,5 @@ def control_weights(mode: str, *, guess: bool, pools: bool) -> ControlWeights:
         Whether the ControlNet's residuals are means over the picture (``global_pool_conditions``): it acts on rows with the prompt alone,
         and ``guess`` weighs its residuals evenly. diffusers asks the first of several ControlNets for all; each is asked for itself here.
     """
-    weights = (BALANCED if pools else GUESS) if guess else CONTROL_MODES[mode]
+    weights = replace((BALANCED if pools else GUESS) if guess else CONTROL_MODES[mode], functions=functions)
     return replace(weights, rows=_PROMPT_ALONE) if pools else weights

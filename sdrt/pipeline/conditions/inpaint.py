@@ -29,7 +29,7 @@ def inpaint_channels(networks: NetworkPool, source: Source, noise: Float, latent
 
     Source: diffusers 0.42.1 ``StableDiffusionInpaintPipeline.prepare_mask_latents``.
     """
-    latents = encode_pictures(networks, [picture.masked for picture in source.pictures], noise, latent_format)
+    latents = encode_pictures(networks, [picture.masked for picture in source.pictures], noise, latent_format, source.functions)
     masks = [binary_mask(mask, latent_format.pixels) for mask in source.soft_masks]
     each = np.concatenate([masks[k % len(masks)] for k in range(len(latents))])
     return np.concatenate([each.astype(latents.dtype), latents], axis=1)

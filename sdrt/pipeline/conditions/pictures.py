@@ -6,12 +6,15 @@ import numpy as np
 
 from sdrt.arrays import F32, Float
 from sdrt.backends.pool import NetworkPool
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.models.families import LatentFormat
 
 __all__ = ["encode_pictures", "sample_posterior"]
 
 
-def encode_pictures(networks: NetworkPool, pictures: Sequence[F32], noise: Float, latent_format: LatentFormat) -> Float:
+def encode_pictures(
+    networks: NetworkPool, pictures: Sequence[F32], noise: Float, latent_format: LatentFormat, functions: Functions
+) -> Float:
     """Encode pictures for the denoiser.
 
     Parameters
@@ -22,6 +25,8 @@ def encode_pictures(networks: NetworkPool, pictures: Sequence[F32], noise: Float
     noise : float32[n,C,h,w]
         Noise for the posterior of each image.
     latent_format : LatentFormat
+    functions : Functions
+        That deviations are computed with.
 
     Returns
     -------
@@ -29,11 +34,11 @@ def encode_pictures(networks: NetworkPool, pictures: Sequence[F32], noise: Float
     """
     with networks.using("vae_encoder") as encoder:
         moments = [encoder(x=picture.astype(encoder.float_dtype()))["moments"] for picture in pictures]
-    drawn = [sample_posterior(moments[k % len(moments)], noise[k : k + 1]) for k in range(len(noise))]
+    drawn = [sample_posterior(moments[k % len(moments)], noise[k : k + 1], functions) for k in range(len(noise))]
     return latent_format.to_denoiser(np.concatenate(drawn))
 
 
-def sample_posterior(moments: Float, noise: Float) -> Float:
+def sample_posterior(moments: Float, noise: Float, functions: Functions = PLATFORM) -> Float:
     """Draw latents from the posterior that the VAE encoder computed.
 
     Parameters
@@ -49,6 +54,6 @@ def sample_posterior(moments: Float, noise: Float) -> Float:
     Source: Kingma and Welling 2014 (arXiv:1312.6114), section 2.4; diffusers 0.42.1 ``DiagonalGaussianDistribution``.
     """
     mean, log_variance = np.split(moments, 2, axis=1)
-    deviation = np.exp(0.5 * np.clip(log_variance, -30, 20))
+    deviation = functions.exp(0.5 * np.clip(log_variance, -30, 20))
     drawn: Float = mean + deviation * noise.astype(moments.dtype, copy=False)
     return drawn

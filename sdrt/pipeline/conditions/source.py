@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.arrays import F32, Float
+from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.images.inputs import Picture, to_rgb, to_soft_mask, to_unit
 from sdrt.images.masks import Box, blur, crop_region, fill, paste, to_latent_mask
 from sdrt.images.png import to_pil
@@ -104,6 +105,8 @@ class Source:
         strengths, start from the picture under the most noise.
     keeps : bool
         Whether the kept part is put back after each call; a U-Net that in-paints keeps it by itself.
+    functions : Functions
+        That means of masks and deviations of latents are computed with.
     """
 
     choice: SourceChoice
@@ -112,6 +115,7 @@ class Source:
     soft_masks: tuple[F32, ...]
     starts_from_noise: bool
     keeps: bool
+    functions: Functions
 
     @property
     def needs_latents(self) -> bool:
@@ -128,7 +132,7 @@ class Source:
         """Return what share of each latent, of ``pixels`` x ``pixels`` pixels, is drawn anew: f32[1 or n,1,h,w]."""
         if self.choice.mask_mode == "binary":
             return np.concatenate([binary_mask(mask, pixels) for mask in self.soft_masks])
-        return np.concatenate([to_latent_mask(mask, pixels, "area") for mask in self.soft_masks])
+        return np.concatenate([to_latent_mask(mask, pixels, "area", self.functions) for mask in self.soft_masks])
 
     def paste(self, drawn: "Image", index: int) -> "Image":
         """Put the kept pixels back into image ``index`` of the call."""
@@ -140,7 +144,7 @@ def binary_mask(soft_mask: F32, pixels: int) -> F32:
     return (to_latent_mask(soft_mask, pixels, "nearest") >= 0.5).astype(np.float32)
 
 
-def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool) -> Source:
+def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool, functions: Functions = PLATFORM) -> Source:
     """Scale pictures and masks to the size of the run, or cut out what is drawn.
 
     Parameters
@@ -150,6 +154,7 @@ def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool
         Of the run.
     inpaints : bool
         Whether the U-Net takes the mask and the masked picture as inputs.
+    functions : Functions
 
     Raises
     ------
@@ -172,6 +177,7 @@ def read_source(choice: SourceChoice, height: int, width: int, *, inpaints: bool
         soft_masks=soft_masks,
         starts_from_noise=choice.strength == 1 and bool(masks) and not shows_picture,
         keeps=bool(masks) and not (inpaints and choice.mask_mode == "binary"),
+        functions=functions,
     )
 
 

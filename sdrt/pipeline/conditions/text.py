@@ -10,6 +10,7 @@ from sdrt.arrays import I32, Float
 from sdrt.backends import ComponentOptions
 from sdrt.backends.pool import CheckedNetwork, NetworkPool
 from sdrt.errors import ConfigError
+from sdrt.exact.mathematics import functions_of
 from sdrt.guidance import Row
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName
@@ -145,7 +146,7 @@ def encode_text(
             chunks = [prompts.rows[row] for row in together]
             if settings.long_prompts != "pad":
                 chunks = [_repeated(each, count // len(each.input_ids)) for each in chunks]
-            encoded = encode_prompts(encode, chunks, prompts.empty, settings.emphasis, count)  # type: ignore[arg-type]
+            encoded = encode_prompts(encode, chunks, prompts.empty, settings.emphasis, count, functions_of(settings.numerics))  # type: ignore[arg-type]
         states |= zip(together, np.split(encoded[0], len(together)), strict=True)
         pooled |= zip(together, np.split(encoded[1], len(together)), strict=True)
     return EncodedText(np.concatenate([states[row] for row in rows]), np.concatenate([pooled[row] for row in rows]))

@@ -75,7 +75,7 @@ def parse(arguments: argparse.Namespace) -> ReplayCommand:
 
 def run(command: ReplayCommand) -> None:
     """Draw, write the pictures, and say how far they are from the recorded ones."""
-    from sdrt.compare.replay import distance, replay_options
+    from sdrt.compare.replaying import distance, replay_options
     from sdrt.recordings import Recording
 
     recording = Recording.open(command.file)

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING
 from sdrt.late import late_names
 
 if TYPE_CHECKING:
-    from sdrt.compare.record import record
+    from sdrt.compare.diffusers_recording import record_diffusers
     from sdrt.compare.recording import ArraySpec, Event, Recording
-    from sdrt.compare.replay import Replay, replay
+    from sdrt.compare.recording_runs import record
+    from sdrt.compare.replaying import Replay, replay
 
-__all__ = ["ArraySpec", "Event", "Recording", "Replay", "record", "replay"]
+__all__ = ["ArraySpec", "Event", "Recording", "Replay", "record", "record_diffusers", "replay"]
 
 _HOMES = {
     "ArraySpec": "recording",
     "Event": "recording",
     "Recording": "recording",
-    "Replay": "replay",
-    "record": "record",
-    "replay": "replay",
+    "Replay": "replaying",
+    "record": "recording_runs",
+    "record_diffusers": "diffusers_recording",
+    "replay": "replaying",
 }
 
 __getattr__ = late_names(__name__, _HOMES)

@@ -12,8 +12,9 @@ from sdrt.values import Anything, Choice, Integer, Kind, MappingOf, Nullable, Te
 
 __all__ = ["Event", "EventKind", "event_name", "read_event", "whereabouts"]
 
-EventKind: TypeAlias = Literal["begin", "network", "step", "end"]
+EventKind: TypeAlias = Literal["begin", "noise", "network", "step", "end"]
 
+_WORDS = {"begin": "its beginning", "noise": "its noise", "step": "the scheduler's step", "end": "its end"}
 _KINDS: Mapping[str, Kind[Any]] = {
     "kind": Choice(*get_args(EventKind)),
     "run": Integer(0, 2**31),
@@ -30,7 +31,7 @@ class Event:
 
     Parameters
     ----------
-    kind : "begin", "network", "step" or "end"
+    kind : "begin", "noise", "network", "step" or "end"
     run : int
         Counted from 0.
     step : int or None
@@ -83,7 +84,11 @@ def whereabouts(kind: object, run: object, step: object, component: object) -> s
     >>> whereabouts("network", 0, 3, "unet")
     'step 3 of run 0 (unet)'
     """
-    what = component if kind == "network" else {"begin": "its beginning", "step": "the scheduler's step", "end": "its end"}.get(str(kind))
+    what = (
+        component
+        if kind == "network"
+        else {"begin": "its beginning", "noise": "its noise", "step": "the scheduler's step", "end": "its end"}.get(str(kind))
+    )
     return f"run {run} ({what})" if step is None else f"step {step} of run {run} ({what})"
 
 

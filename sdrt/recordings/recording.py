@@ -98,7 +98,7 @@ class Recording:
         ----------
         run : int or None
             None: of all runs.
-        kind : "begin", "network", "step", "end" or None
+        kind : "begin", "noise", "network", "step", "end" or None
         component : str or None
             Of network calls.
         """

@@ -8,7 +8,7 @@ import pytest
 
 import sdrt
 from sdrt.compare import Recording, record, replay
-from sdrt.compare.replay import replay_options
+from sdrt.compare.replaying import replay_options
 from sdrt.errors import ConfigError, RecordingError
 from sdrt.pipeline.pipeline import Pipeline
 from sdrt.pipeline.results import Result

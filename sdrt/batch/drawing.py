@@ -159,7 +159,7 @@ def _drawn(
     saved = []
     for k, (image, seed, text, file) in enumerate(zip(result.images, result.seeds, result.texts, files, strict=True)):
         title = prompts[k % len(prompts)] if job.name is None else job.name
-        saved.append(file or save_new_picture(image, place / picture_name(title, seed, kind), text, quality=quality))
+        saved.append(file or save_new_picture(image, place / picture_name(title, seed, kind), text, quality=quality, png=result.png))
     return Outcome(job, "drawn", tuple(saved), result.seeds, seconds)
 
 

@@ -129,7 +129,9 @@ class Output:
         from sdrt.images import save_new_picture, save_picture
 
         if len(result.images) == 1:
-            save_picture(result.images[0], self.path, result.texts[0], quality=self.quality)
+            save_picture(result.images[0], self.path, result.texts[0], quality=self.quality, png=result.png)
             return [self.path]
         names = [self.path.with_suffix(f".{seed}{self.path.suffix}") for seed in result.seeds]
-        return [save_new_picture(*each, quality=self.quality) for each in zip(result.images, names, result.texts, strict=True)]
+        return [
+            save_new_picture(*each, quality=self.quality, png=result.png) for each in zip(result.images, names, result.texts, strict=True)
+        ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdrt.errors import ImageError
-from sdrt.images.saving import ENDINGS, PictureFormat, cannot_write, written
+from sdrt.images.saving import ENDINGS, PictureFormat, PngEncoder, cannot_write, pillow_png, written
 from sdrt.values import FilePath, Integer, Text
 
 if TYPE_CHECKING:
@@ -78,7 +78,13 @@ def _no_device(name: str) -> str:
 
 
 def save_new_picture(
-    image: "Image", file: Path, text: Mapping[str, str], kind: PictureFormat | None = None, quality: int | None = None
+    image: "Image",
+    file: Path,
+    text: Mapping[str, str],
+    kind: PictureFormat | None = None,
+    quality: int | None = None,
+    *,
+    png: PngEncoder = pillow_png,
 ) -> Path:
     """Write a picture whole or not at all, and never over another file.
 
@@ -86,7 +92,7 @@ def save_new_picture(
     ----------
     file : Path
         The preferred name; if it is taken, the first free one of ``name-2.png``, ``name-3.png``, ...
-    image, text, kind, quality
+    image, text, kind, quality, png
         As of `sdrt.images.saving.written`.
 
     Returns
@@ -99,7 +105,7 @@ def save_new_picture(
     ImageError : the folder does not exist, or cannot be written; no image, path or text
     """
     file = FilePath().check("file", file, "pass the path of a picture", ImageError)
-    with written(image, file, text, kind, quality) as temporary:
+    with written(image, file, text, kind, quality, png=png) as temporary:
         return next(candidate for candidate in _numbered(file) if _put_in_place(temporary, candidate))
 
 

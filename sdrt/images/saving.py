@@ -1,8 +1,9 @@
 """Write pictures that carry texts, as PNG, JPEG or WebP, whole or not at all."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,9 +17,23 @@ from sdrt.values import Choice, FilePath, Integer, MappingOf, Nullable, Text
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ENDINGS", "PictureFormat", "cannot_write", "check_format", "check_quality", "format_of", "save_picture", "written"]
+__all__ = [
+    "ENDINGS",
+    "PictureFormat",
+    "PngEncoder",
+    "cannot_write",
+    "check_format",
+    "check_quality",
+    "format_of",
+    "pillow_png",
+    "save_picture",
+    "written",
+]
 
 PictureFormat: TypeAlias = Literal["png", "jpeg", "webp"]
+
+# From a picture and its texts to the bytes of a PNG file.
+PngEncoder: TypeAlias = Callable[["Image", Mapping[str, str]], bytes]
 
 # The endings of files that can be written; of two of one format, the first is the usual one.
 ENDINGS: Mapping[str, PictureFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
@@ -67,17 +82,41 @@ def check_quality(quality: object, kind: PictureFormat) -> int | None:
     return number
 
 
+def pillow_png(image: "Image", text: Mapping[str, str]) -> bytes:
+    """Encode a PNG by Pillow, whose zlib decides the bytes."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    content = BytesIO()
+    image.save(content, format="png", pnginfo=info)
+    return content.getvalue()
+
+
 def save_picture(
-    image: "Image", file: Path, text: Mapping[str, str], kind: PictureFormat | None = None, quality: int | None = None
+    image: "Image",
+    file: Path,
+    text: Mapping[str, str],
+    kind: PictureFormat | None = None,
+    quality: int | None = None,
+    *,
+    png: PngEncoder = pillow_png,
 ) -> None:
     """Write a picture, whole or not at all, replacing a file of that name; see `written`."""
-    with written(image, file, text, kind, quality) as temporary:
+    with written(image, file, text, kind, quality, png=png) as temporary:
         temporary.replace(file)
 
 
 @contextmanager
 def written(
-    image: "Image", file: Path, text: Mapping[str, str], kind: PictureFormat | None = None, quality: int | None = None
+    image: "Image",
+    file: Path,
+    text: Mapping[str, str],
+    kind: PictureFormat | None = None,
+    quality: int | None = None,
+    *,
+    png: PngEncoder = pillow_png,
 ) -> Iterator[Path]:
     """Write a picture under a temporary name beside ``file``; the ``with`` body moves it into place.
 
@@ -93,6 +132,8 @@ def written(
         None: what the file's ending asks for.
     quality : int or None
         Of JPEG and WebP, 1 to 100. None: 95.
+    png : PngEncoder
+        Encodes a PNG.
 
     Raises
     ------
@@ -105,10 +146,10 @@ def written(
     chosen = format_of(file) if kind is None else check_format(kind)
     if chosen is None:
         raise ImageError(f"file must end in {', '.join(ENDINGS)}, got {shown(file.name)}; choose one of those")
-    options = _options(chosen, _TEXT.check("text", text, "pass the texts of a picture", ImageError), check_quality(quality, chosen))
-    content = BytesIO()
+    texts = _TEXT.check("text", text, "pass the texts of a picture", ImageError)
+    encode = _encoder(chosen, texts, check_quality(quality, chosen), png)
     try:
-        image.save(content, format=chosen, **options)
+        content = encode(image)
     except Exception as error:
         # a mode that no such file has, or a picture that is read only now
         raise ImageError(
@@ -118,7 +159,7 @@ def written(
     try:
         try:
             with temporary.open("xb") as stream:
-                stream.write(content.getbuffer())
+                stream.write(content)
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
@@ -134,21 +175,23 @@ def cannot_write(file: Path, error: OSError | ValueError) -> ImageError:
     return ImageError(f"{file}: cannot be written ({reason}); choose another place")
 
 
-def _options(kind: PictureFormat, text: Mapping[str, str], quality: int | None) -> dict[str, Any]:
-    """Return what Pillow is told beside the format."""
-    from PIL.PngImagePlugin import PngInfo
-
+def _encoder(kind: PictureFormat, text: Mapping[str, str], quality: int | None, png: PngEncoder) -> "Callable[[Image], bytes]":
+    """Return what encodes a picture, after a look at its texts."""
     if kind != "png":
         exif = to_exif(text)
         if kind == "jpeg" and len(exif) > _SEGMENT:
             raise ImageError(f"the texts of a JPEG must fit its EXIF of {_SEGMENT} bytes, got {len(exif)}; write PNG or WebP")
         # colours at full size: what is drawn has sharp edges
         fine = {"subsampling": 0} if kind == "jpeg" else {}
-        return {"exif": exif, "quality": quality or _DEFAULT_QUALITY, **fine}
-    info = PngInfo()
-    for key, value in text.items():
+        return partial(_lossy, kind, {"exif": exif, "quality": quality or _DEFAULT_QUALITY, **fine})
+    for key in text:
         _KEY.check("a key of text", key, "shorten it", ImageError)
         if "\0" in key or not key.isascii():
             raise ImageError(f"a key of text must be ASCII without NUL, got {shown(key)}; write another")
-        info.add_text(key, value)
-    return {"pnginfo": info}
+    return lambda image: png(image, text)
+
+
+def _lossy(kind: PictureFormat, options: Mapping[str, Any], image: "Image") -> bytes:
+    content = BytesIO()
+    image.save(content, format=kind, **options)
+    return content.getvalue()

@@ -128,8 +128,8 @@ def load(
         Which backend runs the networks. None, and what a mapping leaves out, is ``numpy``, and ``coreml`` for Core ML packages, which alone
         runs those.
     numerics : "float32", "float64" or "exact"
-        float32 is fast; float64 is the reference that float32 is measured against; exact gives the same bytes on every machine, on the numpy
-        backend (docs/exact.md).
+        float32 is fast; float64 is the reference that float32 is measured against; exact gives the same bytes on every machine, and needs
+        the numpy backend.
     embeddings : mapping from token to file, or sequence of files or of Embedding
         Textual inversions (safetensors), read now. In a sequence, a file's token is the name of its tensor, or the file's own name without
         the ending where that is ``emb_params``.

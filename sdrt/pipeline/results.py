@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from sdrt.arrays import Float
 from sdrt.errors import ImageError
+from sdrt.images.exact_png import exact_png
 from sdrt.images.files import OTHER_PICTURES, make_folder, picture_name, save_new_picture
 from sdrt.images.grid import grid
-from sdrt.images.saving import PictureFormat, check_format, check_quality, format_of
+from sdrt.images.saving import PictureFormat, PngEncoder, check_format, check_quality, format_of, pillow_png
 from sdrt.records.png_metadata import text_chunks
 from sdrt.records.settings import Settings
 from sdrt.values import FilePath, Text
@@ -77,6 +78,11 @@ class Result:
         each = zip(self.seeds, flagged, indices, strict=bool(self.images))
         return [text_chunks(self.settings, seed, is_flagged, index=index) for seed, is_flagged, index in each]
 
+    @property
+    def png(self) -> PngEncoder:
+        """What encodes an image as PNG: Pillow; under exact numerics an encoder of sdrt's own, whose bytes are the same everywhere."""
+        return exact_png if self.settings.numerics == "exact" else pillow_png
+
     def save(
         self,
         folder: str | Path = ".",
@@ -122,7 +128,7 @@ class Result:
         titles = [prompts[k % len(prompts)] if named is None else named for k in range(len(self.images))]
         names = [picture_name(*each, kind) for each in zip(titles, self.seeds, strict=bool(self.images))]
         files = zip(self.images, names, self.texts, strict=True)
-        return [save_new_picture(image, place / name, text, quality=quality) for image, name, text in files]
+        return [save_new_picture(image, place / name, text, quality=quality, png=self.png) for image, name, text in files]
 
     def _repr_png_(self) -> bytes | None:
         """Return the image, or the batch as a grid, for a notebook; None if there is no image."""

@@ -90,7 +90,7 @@ def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None
         (["generate", "a", "--backend", "abacus"], "backend must be numpy"),
         (["generate", "a", "--backend", "unet="], "--backend must be a name or component=name,component=name, got 'unet='"),
         (["generate", "a", "--backend", "u=numpy"], "got u; correct the name"),
-        (["generate", "a", "--numerics", "float8"], "numerics must be 'float32' or 'float64', got 'float8'"),
+        (["generate", "a", "--numerics", "float8"], "numerics must be 'float32' or 'float64' or 'exact', got 'float8'"),
         (["generate", "a", "--scheduler", "eular"], "eular"),
         (["generate", "a", "--rng", "dice"], "dice"),
         (["generate", "a", "--steps", "0"], "num_inference_steps must be a whole number of at least 1, got 0"),

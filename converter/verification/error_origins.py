@@ -14,9 +14,9 @@ from itertools import zip_longest
 import numpy as np
 
 from converter.verification.chain import Chain
-from converter.verification.figures import relative_error
 from sdrt.arrays import Array
 from sdrt.backends.coreml import OpResult
+from sdrt.metrics import relative_error
 from sdrt.models.mlpackage.mil import Operation
 
 __all__ = ["ErrorOrigin", "Measured", "error_origins", "measure_against_layers", "measure_against_walk"]

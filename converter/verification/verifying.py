@@ -9,12 +9,13 @@ import numpy as np
 from converter.verification.cases import TIMESTEPS, Case, cases_of
 from converter.verification.chain import Chain
 from converter.verification.error_origins import ErrorOrigin, error_origins, measure_against_layers, measure_against_walk
-from converter.verification.figures import allowed_error, max_error, psnr
+from converter.verification.figures import allowed_error, psnr
 from converter.verification.record import Row, Verification
 from sdrt.arrays import Array
 from sdrt.backends.coreml import describe
 from sdrt.backends.coreml.executor import Precision
 from sdrt.errors import ConversionError
+from sdrt.metrics import max_error
 from sdrt.models.coreml.names import Role
 
 __all__ = ["Layers", "Reference", "verify"]

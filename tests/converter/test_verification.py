@@ -16,10 +16,11 @@ from converter.verification import Row, Verification, module_layers, verify
 from converter.verification.cases import cases_of
 from converter.verification.chain import Chain
 from converter.verification.error_origins import Measured, error_origins
-from converter.verification.figures import psnr, relative_error
+from converter.verification.figures import psnr
 from sdrt.arrays import Array
 from sdrt.backends.coreml import MLProgram
 from sdrt.errors import ConversionError
+from sdrt.metrics import relative_error
 from sdrt.models.coreml.names import Role
 from sdrt.models.mlpackage.mil import Blob, Operation, TensorType, Typed
 from tests.backends.coreml import models

@@ -66,6 +66,7 @@ MAY_IMPORT = {
         "backends",
         "host",
         "images",
+        "metrics",
         "models",
         "pipeline",
         "recordings",

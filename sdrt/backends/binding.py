@@ -22,7 +22,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self
+from typing import Self, overload
 
 from sdrt.arrays import Array, Signature, TensorSpec
 from sdrt.errors import ArrayContractError, BackendError, ConfigError
@@ -125,7 +125,13 @@ class BoundNetwork(ABC):
         with self._in_use():
             return self._trace_inputs()
 
-    def trace(self, names: Collection[str], substitutes: Mapping[str, Array] | None = None, **inputs: Array) -> dict[str, Array]:
+    @overload
+    def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]: ...
+    @overload
+    def trace(self, names: Collection[str], substitutes: Mapping[str, Array] | None, **inputs: Array) -> dict[str, Array]: ...
+    def trace(  # type: ignore[misc]  # an input cannot be called substitutes
+        self, names: Collection[str], substitutes: Mapping[str, Array] | None = None, **inputs: Array
+    ) -> dict[str, Array]:
         """Run once and return inner values, as diffusers' modules compute them.
 
         With substitutes, each module that one is for returns its own value here and passes on the substitute, so that every later module

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, overload
 
 import numpy as np
 
@@ -96,7 +96,13 @@ class CheckedNetwork:
         """The modules whose input `trace` returns too, under the module's path and ``.input``."""
         return self.network.trace_inputs if isinstance(self.network, BoundNetwork) else ()
 
-    def trace(self, names: Collection[str], substitutes: Mapping[str, Array] | None = None, **inputs: Array) -> dict[str, Array]:
+    @overload
+    def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]: ...
+    @overload
+    def trace(self, names: Collection[str], substitutes: Mapping[str, Array] | None, **inputs: Array) -> dict[str, Array]: ...
+    def trace(  # type: ignore[misc]  # an input cannot be called substitutes
+        self, names: Collection[str], substitutes: Mapping[str, Array] | None = None, **inputs: Array
+    ) -> dict[str, Array]:
         """Run once and return inner values, see :meth:`sdrt.backends.BoundNetwork.trace`.
 
         Raises
@@ -232,6 +238,10 @@ class NetworkPool:
         if backend.name in _TABLED and backend.name not in runners:
             raise ConfigError(f"backend of {component} must be one of {', '.join(runners)}, got {backend.name!r}; choose another for it")
         check_component_options(component, self.model.config(component), options, backend.name, backend.component_options)
+
+    def runner(self, component: ComponentName) -> tuple[Backend, BackendOptions]:
+        """Return what runs a component, and how."""
+        return self._backends[component], self._options[component]
 
     def is_open(self, component: ComponentName, options: ComponentOptions = PLAIN) -> bool:
         """Return whether the network is open, so that :meth:`get` opens nothing."""

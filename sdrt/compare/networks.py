@@ -1,0 +1,66 @@
+"""The networks of a pipeline by the names that a recording has for them, and calls of them with recorded inputs."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+
+from sdrt.arrays import Array
+from sdrt.backends import PLAIN, ComponentOptions
+from sdrt.backends.pool import CheckedNetwork
+from sdrt.errors import ArrayContractError, ConfigError
+from sdrt.models import ComponentName
+from sdrt.pipeline.assembly import Assembly
+from sdrt.recordings import Event
+
+__all__ = ["fitting", "opened", "outputs_of"]
+
+
+@contextmanager
+def opened(assembly: Assembly, event: Event, side: str) -> Iterator[CheckedNetwork]:
+    """Keep the network open that a recorded call was made of.
+
+    Parameters
+    ----------
+    assembly : Assembly
+    event : Event
+    side : str
+        For the message.
+
+    Raises
+    ------
+    ConfigError : the pipeline has no such network
+    """
+    component = str(event.component)
+    base, _, number = component.removeprefix("refiner.").partition(".")
+    pools = [assembly.controlnets[int(number)]] if number.isdecimal() and int(number) < len(assembly.controlnets) else []
+    if not number:
+        model = assembly.refiner if component.startswith("refiner.") else assembly.base
+        pools = [] if model is None or base not in model.model.components else [model.networks]
+    if not pools:
+        raise ConfigError(f"{side}: must have the {component} that the other side calls, got none; take models of one family")
+    skip = event.values.get("clip_skip", 0)
+    with pools[0].using(cast("ComponentName", base), ComponentOptions(clip_skip=skip) if skip else PLAIN) as network:
+        yield network
+
+
+def fitting(network: CheckedNetwork, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the inputs that a network takes, its floats in the dtype of its seam."""
+    specs = {spec.name: np.dtype(spec.dtype) for spec in (*network.signature.inputs, *network.signature.optional)}
+    return {name: x.astype(specs[name], copy=False) for name, x in inputs.items() if name in specs}
+
+
+def outputs_of(network: CheckedNetwork, inputs: Mapping[str, Array], side: str) -> dict[str, Array]:
+    """Run a network on another side's inputs.
+
+    Raises
+    ------
+    ConfigError : it does not take them
+    """
+    try:
+        return network(**fitting(network, inputs))
+    except ArrayContractError as error:
+        raise ConfigError(
+            f"{side}: its {network.component} cannot take the other side's inputs ({error}); take models of one family"
+        ) from None

@@ -1,0 +1,54 @@
+"""The least precise type that a side's networks compute in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdrt.backends.pool import NetworkPool
+from sdrt.compare.tolerances import Precision
+from sdrt.models import ComponentName
+from sdrt.pipeline.pipeline import Pipeline
+
+__all__ = ["precision_of", "recorded_precision"]
+
+_TYPES: tuple[Precision, ...] = ("float64", "exact", "float32", "float16", "bfloat16")
+
+
+def precision_of(pipe: Pipeline) -> Precision:
+    """Return the least precise type of a pipeline's networks."""
+    assembly = pipe._assembly
+    found = {_of_pool(pool) for pool in assembly.pools}
+    return max(found, key=_TYPES.index)
+
+
+def recorded_precision(header: Mapping[str, Any]) -> Precision:
+    """Return what a recording says of its numerics: packages of Core ML compute in float16 unless somebody says otherwise."""
+    backends = header.get("backends")
+    if isinstance(backends, Mapping) and "coreml" in backends.values():
+        return "float16"
+    return next((each for each in _TYPES if each == header.get("numerics")), "float32")
+
+
+def _of_pool(pool: NetworkPool) -> Precision:
+    return max((_of_component(pool, component) for component in pool.model.components), key=_TYPES.index, default="float32")
+
+
+def _of_component(pool: NetworkPool, component: ComponentName) -> Precision:
+    backend, options = pool.runner(component)
+    name = str(options.extra.get("dtype") or options.numerics)
+    if backend.name == "coreml":
+        return _of_packages(pool.model, component, options.extra.get("precision"))
+    if backend.name == "torch":
+        from sdrt.backends.torch.options import TorchOptions
+
+        # what it chose where nothing was said, which depends on the device
+        name = str(TorchOptions.read(options).dtype).removeprefix("torch.")
+    return next((each for each in _TYPES if each == name), "float32")
+
+
+def _of_packages(model: Any, component: ComponentName, precision: str | None) -> Precision:
+    """Return float16 where a package's own numbers are, or the executor's."""
+    from sdrt.backends.coreml import describe
+
+    paths = [path for role in model.roles(component).values() for path in role]
+    halved = any(function.precision != "float32" for path in paths for function in describe(path).functions)
+    return "float16" if halved or precision == "float16" else "float32"

@@ -4,7 +4,7 @@ import argparse
 from typing import NoReturn
 
 from sdrt._version import __version__
-from sdrt.cli import batch, benchmark, console, generate, grid, inspect, listing, plug_ins, record, replay
+from sdrt.cli import batch, benchmark, console, generate, grid, inspect, listing, plug_ins, record, replay, verify
 from sdrt.cli.process import EXIT_STATUS
 from sdrt.printable import printable
 
@@ -22,6 +22,7 @@ _WELCOME = (
     '  sdrt record "..." -o run.sdrt                       record every network call and step; sdrt replay run.sdrt',
     "  sdrt models | schedulers | backends                 list what there is to choose from",
     "  sdrt benchmark --model FOLDER                       time whole pictures on this machine",
+    "  sdrt verify                                         check that this machine computes the same bytes as others",
     "  sdrt convert --model-version FOLDER --convert-unet  make Core ML packages of a model",
     "'sdrt COMMAND --help' shows every option, and 'sdrt --help' every command.",
 )
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         record.add_command,
         replay.add_command,
         benchmark.add_command,
+        verify.add_command,
         listing.add_commands,
         plug_ins.add_commands,
     ):

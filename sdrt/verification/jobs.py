@@ -66,7 +66,7 @@ _EDGES: Mapping[str, Any] = {"model": "nano", "controlnet": "nano-edges"}
 PICTURE_JOBS: tuple[Job, ...] = (
     Job(name="text to image"),
     Job(name="three images", options=_with(num_images=3)),
-    Job(name="no guidance", options=_with(guidance_scale=1.0)),
+    Job(name="no guidance", negative_prompt="", options=_with(guidance_scale=1.0)),
     Job(name="guidance rescale", options=_with(guidance_rescale=0.7)),
     Job(name="another size", options=_with(height=96, width=160)),
     Job(name="weighted prompt", prompt=_WEIGHTED),

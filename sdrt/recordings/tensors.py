@@ -89,7 +89,7 @@ class ArraySpecKind(Kind[ArraySpec]):
         dtype, shape, sha256, entry, key = (value.get(name) for name in ("dtype", "shape", "sha256", "entry", "key"))
         if not isinstance(dtype, str) or dtype not in DTYPES or not _is_shape(shape) or not is_sha256(sha256):
             raise RefusedError
-        if (entry is None) != (key is None) or not all(each is None or isinstance(each, str) for each in (entry, key)):
+        if (entry is None) != (key is None) or entry == "" or not all(each is None or isinstance(each, str) for each in (entry, key)):
             raise RefusedError
         return ArraySpec(dtype, tuple(shape), sha256, entry, key)  # type: ignore[arg-type]
 

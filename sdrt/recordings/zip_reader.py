@@ -126,7 +126,7 @@ def _length_of_line(line: bytes, entry: StoredEntry) -> int | None:
 def _wide_offset(extra: bytes) -> int:
     while len(extra) >= 4:
         kind, length = struct.unpack("<2H", extra[:4])
-        if kind == 1 and length >= 8:
+        if kind == 1 and length == 8:
             return int.from_bytes(extra[4:12].ljust(8, b"\0"), "little")
         extra = extra[4 + length :]
     return -1

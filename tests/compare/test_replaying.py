@@ -198,3 +198,15 @@ def test_a_recording_takes_no_other_options(tmp_path: Path) -> None:
         sdrt.load(recording, vae="nano", safety_checker=True)
     with pytest.raises(ConfigError, match="got backend"):
         sdrt.load(recording.path, "torch")
+
+
+def test_a_text_encoder_answers_by_its_options(tmp_path: Path) -> None:
+    """Both prompts are one text, of which diffusers skips a layer for one alone: the same inputs, and two answers."""
+    pipe = sdrt.load("nano")
+    with record(tmp_path / "run.sdrt", pipe):
+        result = pipe.generate("a red circle", "a red circle", clip_skip=1, compat="diffusers", **QUICK)
+    recording = Recording.open(tmp_path / "run.sdrt")
+    skipped = recording.events(kind="network", component="text_encoder")
+    assert skipped[0].arrays["input.input_ids"].identity == skipped[1].arrays["input.input_ids"].identity
+    assert skipped[0].arrays["output.last_hidden_state"].identity != skipped[1].arrays["output.last_hidden_state"].identity
+    assert same(replay(recording, recording.path).result, result)

@@ -25,7 +25,15 @@ def test_what_is_not_run_is_counted() -> None:
 
 
 def test_every_document_is_read() -> None:
-    names = ("README.md", "docs/faq.md", "docs/how-to-add.md", "docs/jobs.md", "docs/limits.md", "docs/real-models.md")
+    names = (
+        "README.md",
+        "docs/faq.md",
+        "docs/how-to-add.md",
+        "docs/jobs.md",
+        "docs/limits.md",
+        "docs/real-models.md",
+        "docs/recordings.md",
+    )
     assert {block.document for block in BLOCKS} == set(names)
     assert sum(len(block.commands_to_type) for block in BLOCKS) > 30
     assert not [str(block) for block in BLOCKS if block.language == "python" and not uncommented(block.text)]

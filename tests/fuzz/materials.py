@@ -41,6 +41,7 @@ class Materials:
         self.lora = root / "lora.safetensors"
         self.embedding = root / "cat.safetensors"
         self.record = root / "record.png"
+        self.recording = root / "run.sdrt"
         self.jpeg = root / "photograph.jpg"
         self.pickle = root / "weights.bin"
         self.sharded = root / "sharded"
@@ -72,6 +73,8 @@ class Materials:
 
         with sdrt.load("nano", threads=1) as pipe:
             pipe.generate("a red circle", seed=93, num_inference_steps=1).save(self.root / "pictures")
+            with sdrt.compare.record(self.recording, pipe):
+                pipe.generate("a red circle", seed=93, num_inference_steps=1)
         next((self.root / "pictures").glob("*.png")).rename(self.record)
         Image.fromarray(np.arange(48 * 40 * 3, dtype=np.uint8).reshape(48, 40, 3)).save(self.jpeg)
 

@@ -29,6 +29,7 @@ ROOMS = (
     "pictures",
     "pipeline",
     "prompts",
+    "recordings",
     "records",
     "results",
     "samplers",

@@ -13,13 +13,15 @@ from sdrt.late import late_names
 if TYPE_CHECKING:
     from sdrt.testing.fault import Fault
     from sdrt.testing.fault_kinds import KINDS
+    from sdrt.testing.schedulers.check import check_scheduler
     from sdrt.testing.small_models import write_component, write_controlnet, write_model
-    from sdrt.testing.stream import check_stream
-    from sdrt.testing.tokenizer import check_tokenizer
+    from sdrt.testing.streams.check import check_stream
+    from sdrt.testing.tokenizers.check import check_tokenizer
 
 __all__ = [
     "KINDS",
     "Fault",
+    "check_scheduler",
     "check_stream",
     "check_tokenizer",
     "write_component",
@@ -30,8 +32,9 @@ __all__ = [
 _HOMES = {
     "Fault": "fault",
     "KINDS": "fault_kinds",
-    "check_stream": "stream",
-    "check_tokenizer": "tokenizer",
+    "check_scheduler": "schedulers.check",
+    "check_stream": "streams.check",
+    "check_tokenizer": "tokenizers.check",
     **dict.fromkeys(("write_component", "write_controlnet", "write_model"), "small_models"),
 }
 

@@ -31,9 +31,13 @@ class Hypothesis(Generic[T]):
 
 
 def explain(
-    differing: Sequence[T], agreeing: Sequence[T], hypotheses: Sequence[Hypothesis[T]], describe: Callable[[T], str]
+    differing: Sequence[T],
+    agreeing: Sequence[T],
+    hypotheses: Sequence[Hypothesis[T]],
+    describe: Callable[[T], str],
+    last_resorts: Sequence[Hypothesis[T]] = (),
 ) -> list[Fault]:
-    """Return one fault for each hypothesis that is needed, and one for each kind of case that none explains.
+    """Return one fault for each hypothesis that is needed, and one for what none explains.
 
     The hypothesis that explains most of what is left goes first; of equal ones the one that is wrong about fewer of the cases in which the
     port agrees with the original, then the one that stands earlier.
@@ -44,10 +48,26 @@ def explain(
         In which the port differs from the original, or agrees with it.
     describe : function
         What a case is and by how much it differs, for the message.
+    last_resorts : sequence of hypotheses
+        For what the others do not explain; one that explains everything alone is taken in place of several others.
     """
-    left = list(differing)
-    faults = []
-    scored = _scored(differing, agreeing, hypotheses) if left else []
+    faults, left = _covered(list(differing), agreeing, hypotheses, describe)
+    if not left:
+        return faults
+    whole = next((each for each in last_resorts if all(each.predicts(case) for case in differing)), None)
+    if whole is not None:
+        return [Fault(whole.kind, _message(whole.text, differing, describe))]
+    further, left = _covered(left, agreeing, last_resorts, describe)
+    rest = [Fault("unexplained", _message("no known mistake gives these numbers", left, describe))] if left else []
+    return [*faults, *further, *rest]
+
+
+def _covered(
+    left: list[T], agreeing: Sequence[T], hypotheses: Sequence[Hypothesis[T]], describe: Callable[[T], str]
+) -> tuple[list[Fault], list[T]]:
+    """Return the faults that explain most, and the cases that none explains."""
+    faults: list[Fault] = []
+    scored = _scored(left, agreeing, hypotheses) if left else []
     while left:
         covers = [(each, [case for case in left if id(case) in explained]) for each, explained in scored]
         most = max((len(cover) for _, cover in covers), default=0)
@@ -57,9 +77,7 @@ def explain(
         faults.append(Fault(best.kind, _message(best.text, cover, describe)))
         done = {id(case) for case in cover}
         left = [case for case in left if id(case) not in done]
-    if left:
-        faults.append(Fault("unexplained", _message("no known mistake gives these numbers", left, describe)))
-    return faults
+    return faults, left
 
 
 def _scored(differing: Sequence[T], agreeing: Sequence[T], hypotheses: Sequence[Hypothesis[T]]) -> list[tuple[Hypothesis[T], set[int]]]:

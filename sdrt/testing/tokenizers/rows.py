@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sdrt.testing.fault import Fault
-from sdrt.testing.tokenizer_texts import LONG_TEXTS
+from sdrt.testing.tokenizers.texts import LONG_TEXTS
 from sdrt.tokenizer import ClipTokenizer
 
 __all__ = ["RowForm", "form_faults", "form_of"]

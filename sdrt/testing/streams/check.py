@@ -13,8 +13,8 @@ from sdrt.rng import canonical_name
 from sdrt.rng import stream as make_stream
 from sdrt.testing.explain import Hypothesis, explain
 from sdrt.testing.fault import Fault
-from sdrt.testing.stream_hypotheses import StreamCase, hypotheses_of
-from sdrt.testing.stream_port import StreamPort, as_float64
+from sdrt.testing.streams.mistakes import StreamCase, hypotheses_of
+from sdrt.testing.streams.port import StreamPort, as_float64
 
 __all__ = ["check_stream"]
 

@@ -9,9 +9,9 @@ from sdrt.printable import shown
 from sdrt.testing.explain import Hypothesis, explain
 from sdrt.testing.fault import Fault
 from sdrt.testing.foreign_arrays import as_numpy
-from sdrt.testing.tokenizer_rows import RowForm, form_faults, form_of
-from sdrt.testing.tokenizer_texts import TEXTS
-from sdrt.testing.tokenizer_variants import VARIANTS, Variant
+from sdrt.testing.tokenizers.rows import RowForm, form_faults, form_of
+from sdrt.testing.tokenizers.texts import TEXTS
+from sdrt.testing.tokenizers.variants import VARIANTS, Variant
 from sdrt.tokenizer import ClipTokenizer
 from sdrt.tokenizer.clip_vocabulary import EOS_TOKEN
 from sdrt.tokenizer.special_tokens import MODEL_MAX_LENGTH

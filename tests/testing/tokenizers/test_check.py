@@ -8,8 +8,8 @@ from transformers import CLIPTokenizer
 import sdrt
 from sdrt.errors import ConfigError
 from sdrt.testing import check_tokenizer
-from sdrt.testing.tokenizer_variants import Variant
-from tests.testing.wrong_tokenizers import WRONG_TOKENIZERS, JoinsDigits, Padded, RightTokenizer
+from sdrt.testing.tokenizers.variants import Variant
+from tests.testing.tokenizers.wrong_tokenizers import WRONG_TOKENIZERS, JoinsDigits, Padded, RightTokenizer
 from tests.tokenizer.peer import clip_files, write_folder
 from tests.tokenizer.texts import prompts
 

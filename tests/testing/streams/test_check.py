@@ -9,7 +9,7 @@ import torch
 import sdrt
 from sdrt.errors import ConfigError
 from sdrt.testing import check_stream
-from tests.testing.wrong_streams import WRONG_STREAMS, RightStream
+from tests.testing.streams.wrong_streams import WRONG_STREAMS, RightStream
 
 
 @pytest.mark.parametrize("wrong", WRONG_STREAMS, ids=lambda wrong: wrong.__name__)

@@ -1,0 +1,1 @@
+"""Whether a tokenizer of others is CLIP's, and if not, why."""

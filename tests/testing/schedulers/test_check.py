@@ -1,0 +1,157 @@
+"""Wrong schedulers are told by their mistakes, and right ones are not accused."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+
+import sdrt
+from sdrt.arrays import Array
+from sdrt.errors import ConfigError
+from sdrt.schedulers import class_names
+from sdrt.testing import check_scheduler
+from tests.testing.schedulers import wrong_schedulers
+from tests.testing.schedulers.wrong_schedulers import WRONG, Base
+
+# diffusers copies tensors to numpy in a way that numpy 2 deprecates, and calls settings deprecated
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.filterwarnings("ignore::FutureWarning")]
+
+RIGHT: dict[type[Base], str] = {
+    wrong_schedulers.RightDDIM: "DDIMScheduler",
+    wrong_schedulers.RightDDPM: "DDPMScheduler",
+    wrong_schedulers.RightDPMSolver: "DPMSolverMultistepScheduler",
+    wrong_schedulers.RightEuler: "EulerDiscreteScheduler",
+    wrong_schedulers.RightEulerAncestral: "EulerAncestralDiscreteScheduler",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
+def test_a_wrong_scheduler_is_told_by_its_mistake(wrong: type[Base]) -> None:
+    like, kind = WRONG[wrong]
+    assert [fault.kind for fault in check_scheduler(wrong, like)] == [kind]
+
+
+@pytest.mark.parametrize("right", RIGHT, ids=lambda right: right.__name__)
+def test_the_schedulers_that_they_are_made_of_are_right(right: type[Base]) -> None:
+    assert check_scheduler(right, RIGHT[right]) == []
+
+
+def own(name: str, compat: Any = None) -> Callable[..., Any]:
+    return lambda **settings: sdrt.schedulers.from_config({"_class_name": name, **settings}, compat=compat)
+
+
+def of_diffusers(name: str) -> list[Any]:
+    return check_scheduler(getattr(diffusers, name), name)
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"])
+def test_no_scheduler_of_sdrt_is_accused(name: str) -> None:
+    assert check_scheduler(own(name), name) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compat", [None, "diffusers"])
+@pytest.mark.parametrize("name", class_names())
+def test_no_scheduler_of_sdrt_is_accused_at_all(name: str, compat: Any) -> None:
+    assert check_scheduler(own(name, compat), name) == []
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"])
+def test_no_scheduler_of_diffusers_is_accused(name: str) -> None:
+    assert of_diffusers(name) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in class_names() if hasattr(diffusers, name)])
+def test_no_scheduler_of_diffusers_is_accused_at_all(name: str) -> None:
+    assert of_diffusers(name) == []
+
+
+def ddim_step(betas: Array, n: int) -> Callable[[Array, int, Array], Array]:
+    """A plain function of (x, t, output)."""
+    alpha_bar = np.cumprod(1 - betas)
+
+    def step(x: Array, t: int, output: Array) -> Array:
+        prev = t - 1000 // n
+        power, after = alpha_bar[t], alpha_bar[prev] if prev >= 0 else 1.0
+        x0 = (x - np.sqrt(1 - power) * output) / np.sqrt(power)
+        moved: Array = np.sqrt(after) * x0 + np.sqrt(1 - after) * output
+        return moved
+
+    return step
+
+
+LINEAR = np.linspace(0.0001, 0.02, 1000)
+FIXED = {"clip_sample": False}
+
+
+def test_a_plain_function_of_a_step_can_be_checked() -> None:
+    assert check_scheduler(lambda num_inference_steps: ddim_step(LINEAR, num_inference_steps), "DDIMScheduler", settings=FIXED) == []
+    assert check_scheduler(ddim_step(LINEAR, 20), "DDIMScheduler", settings=FIXED, steps=[20]) == []
+    wrong = check_scheduler(ddim_step(LINEAR**0.5, 20), "DDIMScheduler", settings=FIXED, steps=[20])
+    assert [fault.kind for fault in wrong] == ["unexplained"]
+    wrong = check_scheduler(ddim_step(LINEAR, 20), "DDIMScheduler", settings={**FIXED, "prediction_type": "v_prediction"}, steps=[20])
+    assert [fault.kind for fault in wrong] == ["prediction_read_as_another"]
+
+
+def test_a_scheduler_that_has_been_made_is_checked_with_its_settings() -> None:
+    settings = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "use_karras_sigmas": True}
+    made = diffusers.EulerDiscreteScheduler(**settings)
+    assert check_scheduler(made, "EulerDiscreteScheduler", settings=settings) == []
+    faults = check_scheduler(made, "EulerDiscreteScheduler", settings={**settings, "use_karras_sigmas": False})
+    assert [fault.kind for fault in faults] == ["setting_ignored"]
+    assert faults[0].message.startswith("these are the numbers of use_karras_sigmas=True; EulerDiscreteScheduler(")
+
+
+def test_where_sdrt_corrects_diffusers_one_side_may_be_asked_for() -> None:
+    """diffusers' trailing spacing has one timestep more at 61 steps."""
+    settings = {"timestep_spacing": "trailing"}
+    check = partial(check_scheduler, like="DDIMScheduler", settings=settings, steps=[61])
+    theirs = diffusers.DDIMScheduler(**settings)
+    assert check(theirs) == check(theirs, compat="diffusers") == []
+    assert [fault.kind for fault in check(theirs, compat=None)] == ["too_many_timesteps"]
+    ours = sdrt.schedulers.from_config({"_class_name": "DDIMScheduler", **settings})
+    assert check(ours) == check(ours, compat=None) == []
+    assert [fault.kind for fault in check(ours, compat="diffusers")] == ["too_many_timesteps"]
+
+
+class Two(wrong_schedulers.SwapsAddNoise, wrong_schedulers.IgnoresClipping):
+    pass
+
+
+def test_two_mistakes_are_two_faults() -> None:
+    assert {fault.kind for fault in check_scheduler(Two, "DDIMScheduler")} == {"setting_ignored", "add_noise_swaps_its_scales"}
+
+
+def test_a_message_says_where_and_how_much() -> None:
+    fault = check_scheduler(wrong_schedulers.IgnoresAlphaToOne, "DDIMScheduler")[0]
+    assert fault.message.startswith(
+        "these are the numbers of set_alpha_to_one=False; DDIMScheduler(), 10 steps: call 9 of 10: the sample after it is off by 0.00"
+    )
+
+
+class Broken(wrong_schedulers.RightDDIM):
+    def step(self, output: Array, t: int, x: Array, eta: float = 0.0, generator: Any = None) -> Any:
+        raise RuntimeError("out of memory")
+
+
+class Refusing(wrong_schedulers.RightDDIM):
+    def __init__(self, **settings: Any) -> None:
+        raise ValueError("no weights")
+
+
+def test_what_raises_is_said_once() -> None:
+    assert [(fault.kind, fault.message) for fault in check_scheduler(Broken, "DDIMScheduler")] == [
+        ("raises", "DDIMScheduler(), 10 steps, call 0: RuntimeError: out of memory")
+    ]
+    assert [fault.message for fault in check_scheduler(Refusing, "DDIMScheduler")] == ["DDIMScheduler(), 10 steps: ValueError: no weights"]
+
+
+def test_the_arguments_of_the_check_are_checked() -> None:
+    with pytest.raises(ConfigError, match=r"like must be one of sdrt\.schedulers\.class_names\(\), got 'DDIM'"):
+        check_scheduler(wrong_schedulers.RightDDIM, "DDIM")
+    with pytest.raises(ConfigError, match="make must give a scheduler, or be one, got 3"):
+        check_scheduler(3)

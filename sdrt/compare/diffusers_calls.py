@@ -63,13 +63,15 @@ def controlnet(given: Mapping[str, Any], output: Any) -> tuple[dict[str, Array],
 
 
 def vae_decoder(given: Mapping[str, Any], output: Any) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Translate a call of ``decode``."""
-    return {"z": to_array(given["z"])}, {"image": to_array(_first(output, "sample"))}
+    """Translate a call of ``decode``, whose first argument has another name in some autoencoders."""
+    return {"z": to_array(next(iter(given.values())))}, {"image": to_array(_first(output, "sample"))}
 
 
 def vae_encoder(given: Mapping[str, Any], output: Any) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Translate a call of ``encode``."""
-    return {"x": to_array(given["x"])}, {"moments": to_array(_first(output, "latent_dist").parameters)}
+    """Translate a call of ``encode``; an autoencoder without a posterior gives the latents themselves."""
+    encoded = output[0] if isinstance(output, tuple) else getattr(output, "latent_dist", None) or output.latents
+    name, tensor = ("moments", encoded.parameters) if hasattr(encoded, "parameters") else ("latents", encoded)
+    return {"x": to_array(next(iter(given.values())))}, {name: to_array(tensor)}
 
 
 def safety_checker(given: Mapping[str, Any], output: Any) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -49,6 +49,8 @@ def record_diffusers(pipeline: Any, path: str | Path, *, keep: Keep = "all") -> 
     """
     if lacking := [name for name in ("unet", "vae", "scheduler") if getattr(pipeline, name, None) is None]:
         raise ConfigError(f"pipeline must be one of diffusers with {', '.join(lacking)}, got {shown(pipeline)}; pass such a one")
+    if hasattr(getattr(getattr(pipeline, "controlnet", None), "config", None), "num_control_type"):
+        raise ConfigError("pipeline must have plain ControlNets, got a union, whose calls are not recorded; record it with sdrt's own")
     counterpart = Counterpart(pipeline)
     about, files = counterpart.header()
     by = {"name": "diffusers", "version": _version(), "through": writer(), "pipeline": type(pipeline).__name__}

@@ -63,27 +63,30 @@ class HookedRun:
     def _hook_module(self, stack: ExitStack, component: str, kind: str, module: Any) -> None:
         translate = TRANSLATORS[kind]
 
-        def heard(module: Any, args: Any, kwargs: Any, output: Any) -> None:
-            self._network(component, translate, arguments_of(type(module).forward, args, kwargs), output)
+        # what torch.compile wraps takes any arguments
+        own = type(getattr(module, "_orig_mod", module)).forward
+
+        def heard(_: Any, args: Any, kwargs: Any, output: Any) -> None:
+            self._network(component, translate, arguments_of(own, args, kwargs), output)
 
         handle = module.register_forward_hook(heard, with_kwargs=True)
         stack.callback(handle.remove)
 
     def _hook_controlnet(self, stack: ExitStack, component: str, module: Any) -> None:
         """Record a ControlNet, which scales its residuals itself: the contract has them as they are before."""
-        own = type(module).forward
+        own, original = type(getattr(module, "_orig_mod", module)).forward, module.forward
         pools = getattr(module.config, "global_pool_conditions", False)
 
-        @functools.wraps(module.forward)
+        @functools.wraps(original)
         def forward(*args: Any, **kwargs: Any) -> Any:
             given = arguments_of(own, args, kwargs)
-            if pools or given.get("guess_mode") or "conditioning_scale" not in given:
+            if pools or given["guess_mode"]:
                 # what these do to the residuals is not taken apart
-                output = own(module, **given)
+                output = original(**given)
                 self._network(component, TRANSLATORS["controlnet"], given, output)
                 return output
             scale = given["conditioning_scale"]
-            down, middle = own(module, **(given | {"conditioning_scale": 1.0, "return_dict": False}))
+            down, middle = original(**(given | {"conditioning_scale": 1.0, "return_dict": False}))
             self._network(component, TRANSLATORS["controlnet"], given, (down, middle))
             scaled = ([x * scale for x in down], middle * scale)
             return scaled if not given["return_dict"] else _controlnet_output(own)(*scaled)

@@ -30,9 +30,13 @@ class Session:
 
     def __init__(self, writer: RecordingWriter) -> None:
         self.writer = writer
-        self.is_over = False
         self._numbers = count()
         self._under_way: dict[int, Recorder] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether runs are no longer recorded: the file is closed, or could not be written."""
+        return self.writer.closed
 
     def recorder(self) -> "Recorder":
         """Return the observer of one run."""
@@ -53,7 +57,6 @@ class Session:
         """Write the end of every run that has none, and close the file."""
         for recorder in list(self._under_way.values()):
             recorder.leave(error)
-        self.is_over = True
         self.writer.close()
 
 
@@ -159,9 +162,9 @@ class Recorder:
 
     def leave(self, error: BaseException | None) -> None:
         """Write that the run was left under way, by an error where there is one."""
-        if error is None:
+        if error is None and not self._session.is_over:
             self._end({}, outcome="cancelled")
-        else:
+        elif error is not None:
             self.fails(error)
 
     def _end(self, arrays: Mapping[str, Array], **values: Any) -> None:

@@ -105,6 +105,11 @@ class RecordingWriter:
             self._add(f"{name}.json", [event.to_json()], kind=kind, run=run, step=step, component=component)
             self._num_events += 1
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more events: it was closed, or could not be written."""
+        return self._closed
+
     def close(self) -> None:
         """Write the index and the directory, and give the file its name; closing twice is fine."""
         with self._lock:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import diffusers
@@ -201,5 +202,8 @@ def test_a_call_that_sdrt_cannot_make_has_no_settings(folder: Callable[[str], Pa
     assert "a call must have arguments that sdrt has, got latents" in reasons[1]
     with pytest.raises(RecordingError, match="run 0 must have settings"):
         recording.settings()
+    union = SimpleNamespace(unet=1, vae=1, scheduler=1, controlnet=SimpleNamespace(config=SimpleNamespace(num_control_type=6)))
+    with pytest.raises(ConfigError, match="pipeline must have plain ControlNets, got a union"), record_diffusers(union, tmp_path / "x"):
+        pass
     with pytest.raises(ConfigError, match="pipeline must be one of diffusers with unet, vae, scheduler, got 3"), record_diffusers(3, "x"):
         pass

@@ -1,5 +1,6 @@
 """Recording a pipeline's runs."""
 
+import errno
 import itertools
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ import pytest
 import sdrt
 from sdrt.arrays import Array
 from sdrt.compare import Recording, record
-from sdrt.errors import ConfigError
+from sdrt.errors import ConfigError, RecordingError
 from sdrt.pipeline.pipeline import Pipeline
+from sdrt.recordings.zip_writer import ZipWriter
 from tests.fake_backend import FakeBackend
 
 
@@ -140,3 +143,24 @@ def test_clip_skip_is_kept_with_each_call(tmp_path: Path, pipe: Pipeline) -> Non
         pipe.generate("a", "b", seed=1, num_inference_steps=1, clip_skip=1)
     calls = [Recording.open(tmp_path / "run.sdrt").events(run, component="text_encoder") for run in range(3)]
     assert [[event.values["clip_skip"] for event in each] for each in calls] == [[0, 1], [0, 1], [1]]
+
+
+def test_a_full_disk_is_one_error_and_leaves_what_was_written(tmp_path: Path, pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[str] = []
+    add = ZipWriter.add
+
+    def full(self: ZipWriter, name: str, pieces: Any) -> str:
+        added.append(name)
+        if name == "events/000003.safetensors":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return add(self, name, pieces)
+
+    monkeypatch.setattr(ZipWriter, "add", full)
+    with (
+        pytest.raises(RecordingError, match=r"run\.sdrt: cannot be written \(No space left on device\)"),
+        record(tmp_path / "run.sdrt", pipe),
+    ):
+        pipe.generate("a red circle", seed=1, num_inference_steps=3)
+    assert added[-1] == "events/000003.safetensors"
+    (part,) = tmp_path.iterdir()
+    assert len(Recording.open(part).events()) == 3

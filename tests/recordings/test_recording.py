@@ -102,7 +102,9 @@ def damage_of(file: Path) -> str:
 def test_every_byte_counts(tmp_path: Path) -> None:
     """One bit of any byte: entries, headers between them, directory, end."""
     whole = tmp_path / "run.sdrt"
-    write(whole, steps=1).close()
+    with RecordingWriter(whole, {}) as writer:
+        writer.add("begin", 0, {"noise": sample(0, 2)})
+        writer.add("step", 0, {"after.x": sample(1, 2)}, step=0)
     content = whole.read_bytes()
     damaged = tmp_path / "damaged.sdrt"
     unnoticed = []

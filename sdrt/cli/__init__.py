@@ -1,8 +1,8 @@
 """The command line: arguments become one frozen record, the record one call.
 
-Exit status: 0 done; 1 done, but standard output could not be written; 2 an error, in one line on standard error that says what to do; 70 a
-fault of sdrt itself; 129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM; 141 the reader of standard output went away, as ``head`` does, which
-``generate`` says in a line after it has drawn all pictures.
+Exit status: 0 done; 1 done, but standard output could not be written, or what was compared is further apart than ``--fail-below``
+allows; 2 an error, in one line on standard error that says what to do; 70 a fault of sdrt itself; 129, 130, 143 stopped by SIGHUP, Ctrl-C,
+SIGTERM; 141 the reader of standard output went away, as ``head`` does, which ``generate`` says in a line after it has drawn all pictures.
 
 This module imports nothing, so that from its first moment on a signal meets :func:`main`.
 """

@@ -15,7 +15,7 @@ from sdrt.printable import shown
 if TYPE_CHECKING:
     from sdrt.pipeline.pipeline import Pipeline
 
-__all__ = ["ModelChoice", "add_arguments", "open_pipeline", "parse_choice"]
+__all__ = ["CHOICES", "ModelChoice", "add_arguments", "open_pipeline", "parse_choice"]
 
 # Arguments that go to sdrt.load as they are, where they are given: name, flag, type, help.
 _LOAD: dict[str, tuple[str, Any, str]] = {
@@ -40,7 +40,7 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
 }
 
 # The values of some of them, which may be written in letters of either case.
-_CHOICES = {
+CHOICES = {
     "dtype": ("float32", "bfloat16", "float16"),
     "precision": ("float32", "float16"),
     "prediction_type": ("epsilon", "v_prediction"),
@@ -146,7 +146,7 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
     if arguments.fast and arguments.backend not in (None, "torch"):
         raise ConfigError(f"--fast chooses the torch backend, got --backend {arguments.backend} too; leave one of them out")
     given = {name: getattr(arguments, name) for name in (*_LOAD, *_SWITCHES, "mmap", "numerics")}
-    given |= {name: fold(given[name], choices) for name, choices in _CHOICES.items() if given[name] is not None}
+    given |= {name: fold(given[name], choices) for name, choices in CHOICES.items() if given[name] is not None}
     numerics = given.pop("numerics")
     if given["compute_unit"] is not None:
         given["compute_unit"] = given["compute_unit"].upper()

@@ -21,7 +21,8 @@ from sdrt.printable import printable
 __all__ = ["EXIT_STATUS", "run_command"]
 
 EXIT_STATUS = (
-    "exit status: 0 done; 1 done, but standard output could not be written, or 'verify' found a departure; "
+    "exit status: 0 done; 1 done, but standard output could not be written, 'verify' found a departure, or 'compare' one that "
+    "--fail-below excludes; "
     "2 an error, in one line on standard error; "
     "70 a fault of the program itself; 129, 130 or 143 stopped by SIGHUP (the terminal was closed), Ctrl-C or SIGTERM; "
     "141 the reader of standard output went away"

@@ -1,12 +1,14 @@
-"""The result of a comparison, as JSON and as a table."""
+"""The result of a comparison, as JSON, as a table and as a page."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from sdrt.compare.findings import Departure, Findings
+from sdrt.compare.html import write_page
 from sdrt.compare.table import table
 
 __all__ = ["FORMAT", "Comparison", "Departure"]
@@ -49,6 +51,20 @@ class Comparison(Findings):
         record["truth"] = [each | {"nearer": row.nearer} for each, row in zip(record["truth"], self.truth, strict=True)]
         record["layers"] = [each | {"departs": row.departs} for each, row in zip(record["layers"], self.layers, strict=True)]
         return {"format": "sdrt comparison", "version": FORMAT, **record, "psnr": _json(self.psnr)}
+
+    def to_html(self, file: str | Path) -> Path:
+        """Write one page that opens without a network: plots, both pictures, their difference, the settings.
+
+        Returns
+        -------
+        Path
+            The file, which replaces one of its name.
+
+        Raises
+        ------
+        ConfigError : the file cannot be written
+        """
+        return write_page(self, file)
 
     def __str__(self) -> str:
         return table(self)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdrt.backends import Backend, registry
+from sdrt.backends import registry
 from sdrt.compare.calls import RunCall
 from sdrt.compare.findings import SideRecord
 from sdrt.compare.precision import precision_of, recorded_precision
@@ -15,13 +15,9 @@ from sdrt.compare.tolerances import Precision
 from sdrt.errors import ConfigError
 from sdrt.pipeline.loading import load
 from sdrt.pipeline.pipeline import Pipeline
-from sdrt.recordings import Recording
+from sdrt.recordings import Recording, is_recording
 
 __all__ = ["Side", "open_sides"]
-
-_ZIP = b"PK\x03\x04"
-_FIRST_ENTRY = b"recording.json"
-_NAME_AT = 30  # where the name of a zip's first entry stands
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,65 +91,60 @@ class Side:
             self.pipe.close()
 
 
-def open_sides(a: Any, b: Any, model: str | Path | None) -> tuple[Side, Side]:
+def open_sides(
+    a: Any, b: Any, model: str | Path | None, openings: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
+) -> tuple[Side, Side]:
     """Open both sides.
 
     Parameters
     ----------
-    a, b : Pipeline, Recording, Backend, str or Path
+    a, b : Side, Pipeline, Recording, Backend, str or Path
         A text is the name of a backend, else a file or folder, else what :func:`sdrt.load` opens by name.
     model : str, Path or None
         What a backend runs. None: the other side's model if that side is one, else ``nano``.
+    openings : pair of mappings
+        What else :func:`sdrt.load` takes for either.
 
     Raises
     ------
     ConfigError, ModelError, RecordingError : one cannot be opened
     """
-    first, second = (_open(each, None) for each in (a, b))
-    models = [_model_of(side) for side in (first, second)]
-    made: list[Side] = []
-    for given, side, other in ((a, first, models[1]), (b, second, models[0])):
-        chosen = model if model is not None else other if other is not None else "nano"
-        made.append(side if side is not None else _open(given, chosen) or _refused(given))
-    return made[0], made[1]
+    sides: list[Side | None] = [_open(given, opening) for given, opening in zip((a, b), openings, strict=True)]
+    for k, given in enumerate((a, b)):
+        if sides[k] is None:
+            other = sides[1 - k]
+            chosen = model or (other.pipe.model.path if other is not None and other.pipe is not None else "nano")
+            if "backend" in openings[k]:
+                raise ConfigError(f"a side must have one backend, got {given!r} and {openings[k]['backend']!r}; name a model in its place")
+            name = given if isinstance(given, str | Path) else given.name
+            sides[k] = Side(name=str(name), pipe=load(chosen, given, **openings[k]), owned=True)
+    first, second = sides
+    assert first is not None and second is not None  # noqa: S101, PT018 -- both are open now
+    return first, second
 
 
-def _open(given: Any, model: str | Path | None) -> Side | None:
-    """Open a side; a backend without a model waits for one."""
+def _open(given: Any, opening: Mapping[str, Any]) -> Side | None:
+    """Open a side that is no backend; a backend waits for a model."""
+    side: Side | None = None
     if isinstance(given, Side):
-        return given
-    if isinstance(given, Pipeline):
-        return Side(name=f"{given.model.name} on {', '.join(dict.fromkeys(given.backends.values()))}", pipe=given)
-    if isinstance(given, Recording):
-        return Side(name=given.path.name, recording=given)
-    if isinstance(given, str | Path):
+        side = given
+    elif isinstance(given, Pipeline):
+        side = Side(name=f"{given.model.name} on {', '.join(dict.fromkeys(given.backends.values()))}", pipe=given)
+    elif isinstance(given, Recording):
+        side = Side(name=given.path.name, recording=given)
+    elif isinstance(given, str | Path):
         path = Path(given)
-        if is_recording(path):
-            return Side(name=path.name, recording=Recording.open(path))
-        if str(given) not in registry.names() or path.exists():
-            return Side(name=str(given), pipe=load(given), owned=True)
-        return None if model is None else Side(name=str(given), pipe=load(model, str(given)), owned=True)
-    if callable(getattr(given, "open", None)):
-        backend: Backend = given
-        return None if model is None else Side(name=backend.name, pipe=load(model, backend), owned=True)
-    return _refused(given)
-
-
-def _refused(given: Any) -> Side:
-    raise ConfigError(
-        f"a side must be a pipeline, a recording, a model or a backend, got a {type(given).__name__}; pass one of those, or its name"
-    )
-
-
-def is_recording(path: Path) -> bool:
-    """Return whether a file begins as a recording does."""
-    try:
-        with path.open("rb") as stream:
-            begin = stream.read(_NAME_AT + len(_FIRST_ENTRY))
-    except (OSError, ValueError):
-        return False
-    return begin.startswith(_ZIP) and begin.endswith(_FIRST_ENTRY)
-
-
-def _model_of(side: Side | None) -> Path | None:
-    return None if side is None or side.pipe is None else side.pipe.model.path
+        if not is_recording(path):
+            is_backend = str(given) in registry.names() and not path.exists()
+            return None if is_backend else Side(name=str(given), pipe=load(given, **opening), owned=True)
+        side = Side(name=path.name, recording=Recording.open(path))
+    elif callable(getattr(given, "open", None)):
+        return None
+    if side is None:
+        raise ConfigError(
+            f"a side must be a pipeline, a recording, a model or a backend, got a {type(given).__name__}; pass one of those, or its name"
+        )
+    needless = [name for name in opening if name != "threads"]
+    if needless:
+        raise ConfigError(f"{side.name}: is open already, got {', '.join(needless)} too; leave it out")
+    return side

@@ -13,6 +13,7 @@ from sdrt.late import late_names
 if TYPE_CHECKING:
     from sdrt.testing.fault import Fault
     from sdrt.testing.fault_kinds import KINDS
+    from sdrt.testing.loops.check import check_loop
     from sdrt.testing.schedulers.check import check_scheduler
     from sdrt.testing.small_models import write_component, write_controlnet, write_model
     from sdrt.testing.streams.check import check_stream
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "Fault",
+    "check_loop",
     "check_scheduler",
     "check_stream",
     "check_tokenizer",
@@ -32,6 +34,7 @@ __all__ = [
 _HOMES = {
     "Fault": "fault",
     "KINDS": "fault_kinds",
+    "check_loop": "loops.check",
     "check_scheduler": "schedulers.check",
     "check_stream": "streams.check",
     "check_tokenizer": "tokenizers.check",

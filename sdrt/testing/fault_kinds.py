@@ -88,6 +88,7 @@ TOKENIZERS: Mapping[str, str] = {
 
 LOOPS: Mapping[str, str] = {
     "guidance_rows_swapped": "the rows with and without the prompt are exchanged",
+    "negative_prompt_ignored": "the empty prompt takes the place of the negative one",
     "guidance_formula_wrong": "the two predictions are not combined as uncond + scale * (cond - uncond)",
     "guidance_at_the_wrong_call": "some calls are guided and others are not",
     "noise_drawn_in_another_order": "the sampler's noise is drawn before the latents, or for other calls",
@@ -95,6 +96,7 @@ LOOPS: Mapping[str, str] = {
     "latents_not_scaled": "init_noise_sigma or the input's scale is not applied",
     "vae_factor_missing": "latents are decoded without being divided by scaling_factor",
     "not_clamped": "pixels leave [0, 1]: they are not clamped, or wrap around as bytes",
+    "pixels_not_rescaled": "the decoder's [-1, 1] is taken for [0, 1]",
     "wrong_timesteps_for_the_network": "the network is called at other timesteps than the scheduler's",
     "wrong_number_of_calls": "the network is called more or less often than the scheduler has timesteps",
 }

@@ -1,5 +1,6 @@
 """A scheduler to be checked, in any of the forms that a port may have, with numpy arrays or torch tensors."""
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -131,12 +132,12 @@ class ObjectPort(SchedulerPort):
         return _float64(getattr(result, "prev_sample", result))
 
     def add_noise(self, x0: Array, noise: Array, i: int) -> F64 | None:
-        """See the base class; flow-matching classes call it ``scale_noise``."""
+        """See the base class; flow-matching classes call it ``scale_noise``, and read a cursor there: each call is a new one's."""
         timesteps = self._shown[i : i + 1]
         if hasattr(self.scheduler, "add_noise"):
             return _float64(self.scheduler.add_noise(self._own(x0), self._own(noise), timesteps))
         if hasattr(self.scheduler, "scale_noise"):
-            return _float64(self.scheduler.scale_noise(self._own(x0), timesteps, self._own(noise)))
+            return _float64(copy.deepcopy(self.scheduler).scale_noise(self._own(x0), timesteps, self._own(noise)))
         return None
 
     def _generator(self, noise: Noise) -> Any:

@@ -15,6 +15,7 @@ grids are multiples of the grid as they are. Ozaki et al. 2012 (Numerical Algori
 this one slice is about that of a float32 product already.
 """
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,13 +23,12 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.exact.sums import tree_sum
 
-__all__ = ["Workspace", "accumulate", "multiply", "round_left", "round_right", "round_unit", "runs"]
+__all__ = ["Workspace", "accumulate", "multiply", "round_below", "round_left", "round_right", "runs"]
 
 _RUN = 640  # terms that are summed without rounding; the fewer, the finer the grids, and the more passes over the result
 _LEFT_BITS = 24
 _SUM_BITS = 53  # float64's
 _MAGIC_BITS = 52  # 1.5 * 2**52 grids: the last place of such a number is one grid
-_UNIT_MAGIC = 1.5 * 2.0 ** (_MAGIC_BITS - _LEFT_BITS)
 _FLOAT64 = np.dtype(np.float64)
 _COLUMNS = 384  # of the right operand that are widened at a time, so that they and their results stay in a core's cache
 # Room below a power of two for what rounding to the grid adds to a sum of magnitudes, and for the rounding of that sum.
@@ -81,11 +81,12 @@ def round_left(a: Float, out: Float, axis: int = -1) -> None:
         rounded -= magic
 
 
-def round_unit(a: Float, out: Float) -> None:
-    """Round a left operand of magnitudes up to 1 into ``out``, of its shape, to 24 bits below 1."""
+def round_below(limit: float, a: Float, out: Float) -> None:
+    """Round a left operand of magnitudes up to ``limit`` into ``out``, of its shape, by one grid for all."""
+    magic = math.ldexp(1.5, math.frexp(limit)[1] + _MAGIC_BITS - _LEFT_BITS)
     np.copyto(out, a)
-    out += _UNIT_MAGIC
-    out -= _UNIT_MAGIC
+    out += magic
+    out -= magic
 
 
 def accumulate(a: Float, b: Float, out: Float, workspace: Workspace) -> None:
@@ -99,13 +100,19 @@ def accumulate(a: Float, b: Float, out: Float, workspace: Workspace) -> None:
 
 
 def multiply(x: Float, weight: Float, out: Float, workspace: Workspace) -> None:
-    """``out`` = x @ weight, float32[rows, depth] and float32[depth, columns], the latter from `round_right`.
+    """``out`` = x @ weight, float32[rows, columns].
 
-    A row of the result depends on that row of ``x`` alone, and a column on that column of ``weight``: operands may be cut anywhere.
+    Parameters
+    ----------
+    x : float[rows, depth]
+        float64 is rounded already; float32 is rounded here, each row alone.
+    weight : float32[depth, columns]
+        From `round_right`, or some columns of that.
     """
-    rows, depth = x.shape
-    left = workspace.take("exact left", (rows, depth), _FLOAT64)
-    round_left(x, left)
+    rows, left = len(x), x
+    if x.dtype != _FLOAT64:
+        left = workspace.take("exact left", x.shape, _FLOAT64)
+        round_left(x, left)
     for start in range(0, weight.shape[1], _COLUMNS):
         columns = slice(start, min(start + _COLUMNS, weight.shape[1]))
         sums = workspace.take("exact sums", (rows, columns.stop - start), _FLOAT64)

@@ -4,9 +4,9 @@ Kernels write + - * / and square roots as they stand, for these are the same eve
 from here: from numpy and its BLAS, or from `exact`, where each is built so that nothing is open.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,13 @@ from sdrt.backends.numpy.attention_heads import attend_heads
 from sdrt.backends.numpy.exponential import FASTEST, Exponential
 from sdrt.backends.numpy.scratch import Scratch
 
-__all__ = ["FLOATING", "Arithmetic", "Total"]
+__all__ = ["FLOATING", "Arithmetic", "MapBlocks", "Total"]
+
+
+class MapBlocks(Protocol):
+    """See `ThreadTeam.map_blocks`."""
+
+    def __call__(self, work: Callable[[Any], None], blocks: Iterable[Any], flops: float) -> None: ...
 
 
 class Total(Protocol):
@@ -35,9 +41,14 @@ class Arithmetic:
     pack : callable
         Prepare the right operand of a product, float[..., depth, columns], once, when it is loaded: the same shape and dtype. It acts on
         each column alone, so operands of one depth may be packed before they are joined.
+    operand : callable
+        ``operand(x, scratch, map_blocks)``: prepare a left operand, float[n, ..., depth], once for all blocks of a product: the same shape,
+        in scratch memory or ``x`` itself. Blocks of rows may be cut from it.
+    picture : callable
+        The same for pictures, float[n, h, w, c]: rows may be gathered from several pixels of one.
     multiply : callable
-        ``multiply(x, weight, out, scratch)``: ``out`` = x @ weight, float[rows, depth] and a packed float[depth, columns] or some of its
-        columns.
+        ``multiply(x, weight, out, scratch)``: ``out`` = x @ weight, float[rows, depth] that was prepared or comes as it is, and a packed
+        float[depth, columns] or some of its columns.
     total : Total
     exponential : Exponential
     attend_heads : callable
@@ -47,6 +58,8 @@ class Arithmetic:
     """
 
     pack: Callable[[Float], Float]
+    operand: Callable[[Float, Scratch, MapBlocks], Float]
+    picture: Callable[[Float, Scratch, MapBlocks], Float]
     multiply: Callable[[Float, Float, Float, Scratch], None]
     total: Total
     exponential: Exponential
@@ -56,8 +69,8 @@ class Arithmetic:
     sin: Callable[[Float], Float]
 
 
-def _as_it_is(weight: Float) -> Float:
-    return weight
+def _as_it_is(x: Float, *_: object) -> Float:
+    return x
 
 
 def _matmul(x: Float, weight: Float, out: Float, _: Scratch) -> None:
@@ -70,4 +83,4 @@ def _reduce(x: Float, axis: int | tuple[int, ...], *, dtype: type[np.floating] |
 
 
 # numpy's own, in float32 or float64
-FLOATING = Arithmetic(_as_it_is, _matmul, _reduce, FASTEST, attend_heads, np.exp, np.cos, np.sin)
+FLOATING = Arithmetic(_as_it_is, _as_it_is, _as_it_is, _matmul, _reduce, FASTEST, attend_heads, np.exp, np.cos, np.sin)

@@ -68,10 +68,11 @@ class Conv3x3:
         """
         n, height, width = padded.shape[0], (padded.shape[1] - 3) // stride + 1, (padded.shape[2] - 3) // stride + 1
         depth, channels = 9 * padded.shape[3], len(self.bias)
-        out = np.empty((n, height, width, channels), padded.dtype)
+        out = np.empty((n, height, width, channels), self.bias.dtype)
         if stride == 1 and not isinstance(self.packed, Mapped) and worth_winograd(padded, channels):
             self.winograd(team, padded, out, lambda y, tile: self._finish(y, tile, slice(0, channels), shift, residual))
             return out
+        operand = team.arithmetic.picture(padded, team.scratch, team.map_blocks)
         weight = read(self.packed)
         pixels = max(_PIXELS, _GATHERED // depth)
         pieces = tiles(n, height, width, pixels)
@@ -80,11 +81,11 @@ class Conv3x3:
         def block(where: tuple[Tile, slice]) -> None:
             tile, part = where
             y = out[tile.images, tile.rows, :, part]
-            gathered = _gather(team, padded, tile, y.shape[:3], stride)
+            gathered = _gather(team, operand, tile, y.shape[:3], stride)
             if part.stop - part.start == channels:
                 team.arithmetic.multiply(gathered, weight, y.reshape(-1, channels), team.scratch)
             else:
-                product = team.scratch.take("product", (len(gathered), y.shape[3]), padded.dtype)
+                product = team.scratch.take("product", (len(gathered), y.shape[3]), out.dtype)
                 team.arithmetic.multiply(gathered, weight[:, part], product, team.scratch)
                 y[...] = product.reshape(y.shape)
             self._finish(y, tile, part, shift, residual)

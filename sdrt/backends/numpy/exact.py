@@ -2,6 +2,7 @@
 
 from sdrt.backends.numpy.arithmetic import Arithmetic
 from sdrt.backends.numpy.exact_attention import LOG2_E, attend_heads
+from sdrt.backends.numpy.exact_operand import operand, picture
 from sdrt.backends.numpy.exponential import Exponential
 from sdrt.exact.exponential import exp2
 from sdrt.exact.functions import cos, exp, sin
@@ -10,4 +11,4 @@ from sdrt.exact.sums import tree_sum
 
 __all__ = ["EXACT"]
 
-EXACT = Arithmetic(round_right, multiply, tree_sum, Exponential(exp2, LOG2_E), attend_heads, exp, cos, sin)
+EXACT = Arithmetic(round_right, operand, picture, multiply, tree_sum, Exponential(exp2, LOG2_E), attend_heads, exp, cos, sin)

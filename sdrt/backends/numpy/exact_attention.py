@@ -2,7 +2,7 @@
 
 As in `attention_heads`, scores are computed transposed, [keys, queries], and blocks of keys are combined by the running maximum. Both
 products are exact (see `sdrt.exact.product`): that of keys and queries, and that of values and exponentials, which are rounded to multiples
-of 2**-24. A row of ones below the values gives the exact sum of the same exponentials, by which the result is divided.
+of 2**-23. A row of ones below the values gives the exact sum of the same exponentials, by which the result is divided.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.backends.numpy.scratch import Scratch
 from sdrt.exact.exponential import exp2
-from sdrt.exact.product import accumulate, round_left, round_right, round_unit, runs
+from sdrt.exact.product import accumulate, round_below, round_left, round_right, runs
 
 __all__ = ["LOG2_E", "attend_heads"]
 
@@ -42,25 +42,25 @@ def _attend_block(scratch: Scratch, query: Float, keys: Float, values: Float, fi
     """Return the values weighted by exponentials, and in a last row the sum of these: float64[heads, d + 1, queries]."""
     heads, _, width = query.shape
     total = np.zeros((heads, values.shape[1], width))
-    highest = np.full((heads, 1, width), -np.inf)
+    highest = np.full((heads, 1, width), -np.inf, np.float32)
     for at in runs(keys.shape[1]):
         shape = (heads, at.stop - at.start, width)
-        scores = scratch.take("scores", shape, _FLOAT64)
-        accumulate(keys[:, at], query, scores, scratch)
+        wide = scratch.take("scores", shape, _FLOAT64)
+        accumulate(keys[:, at], query, wide, scratch)
+        scores = scratch.take("exponentials", shape, _FLOAT32)
+        np.copyto(scores, wide, casting="same_kind")
         if first is not None:
             scores[:, np.arange(at.start, at.stop)[:, None] > first + np.arange(width)] = -np.inf
         higher = np.maximum(np.maximum.reduce(scores, axis=1, keepdims=True), highest)
         scores -= higher
-        exponentials = scratch.take("exponentials", shape, _FLOAT32)
-        np.copyto(exponentials, scores, casting="same_kind")
-        exp2(exponentials, exponentials, scratch)
-        round_unit(exponentials, scores)
+        exp2(scores, scores, scratch)
+        round_below(1.0, scores, wide)
         if at.start:
-            fade = (highest - higher).astype(np.float32)
+            fade = highest - higher
             exp2(fade, fade, scratch)
             total *= fade
         highest = higher
         part = scratch.take("weighted", total.shape, _FLOAT64)
-        np.matmul(values[:, :, at], scores, out=part)
+        np.matmul(values[:, :, at], wide, out=part)
         total += part
     return total

@@ -11,7 +11,7 @@ from sdrt.backends.numpy.source import Mapped, Source, Weight, read
 from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import split
 
-__all__ = ["Linear", "parts", "row_and_column_blocks"]
+__all__ = ["Linear", "operand_rows", "parts", "row_and_column_blocks"]
 
 _ROWS = 512  # rows a block: enough that packing the weights anew for each block costs little
 
@@ -56,7 +56,7 @@ class Linear:
 
     def __call__(self, team: ThreadTeam, x: Float, residual: Float | None = None) -> Float:
         """float[..., in] -> float[..., out], plus ``residual`` of the output's shape."""
-        rows, weight = x.reshape(-1, x.shape[-1]), self.weight()
+        rows, weight = operand_rows(team, x), self.weight()
         out = np.empty((rows.shape[0], weight.shape[1]), x.dtype)
         more = None if residual is None else residual.reshape(out.shape)
 
@@ -71,6 +71,11 @@ class Linear:
 
         team.map_blocks(block, row_and_column_blocks(team.threads, *out.shape), 2.0 * out.size * rows.shape[1])
         return out.reshape(*x.shape[:-1], out.shape[1])
+
+
+def operand_rows(team: ThreadTeam, x: Float) -> Float:
+    """Prepare float[..., depth] for products: [rows, depth]."""
+    return team.arithmetic.operand(x, team.scratch, team.map_blocks).reshape(-1, x.shape[-1])
 
 
 def _side_by_side(weights: list[Weight]) -> Float:

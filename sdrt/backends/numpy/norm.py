@@ -79,12 +79,14 @@ class GroupNorm:
         n, channels = x.shape[0], x.shape[3]
         pixels = x.shape[1] * x.shape[2]
         blocks, total = _blocks(x), team.arithmetic.total
-        means = np.zeros((len(blocks), n, channels))
-        squares = np.zeros((len(blocks), n, channels))
-        counts = np.zeros((len(blocks), n, 1))
+        # a picture's runs of rows, whatever the other pictures are
+        runs = {start: index for index, start in enumerate(dict.fromkeys(tile.rows.start for tile in blocks))}
+        means = np.empty((len(runs), n, channels))
+        squares = np.empty((len(runs), n, channels))
+        counts = np.empty((len(runs), n, 1))
 
-        def block(numbered: tuple[int, Tile]) -> None:
-            index, tile = numbered
+        def block(tile: Tile) -> None:
+            index = runs[tile.rows.start]
             part = x[tile.images, tile.rows]
             part = part.reshape(part.shape[0], -1, channels)
             mean = total(part, 1) / part.shape[1]
@@ -95,8 +97,8 @@ class GroupNorm:
             squares[index, tile.images] = total(apart, 1)
             counts[index, tile.images] = part.shape[1]
 
-        team.map_blocks(block, enumerate(blocks), _FLOPS * x.size)
-        grouped = (len(blocks), n, self.groups, channels // self.groups)
+        team.map_blocks(block, blocks, _FLOPS * x.size)
+        grouped = (len(runs), n, self.groups, channels // self.groups)
         means, squares, counts = means.reshape(grouped), squares.reshape(grouped), counts[..., None]
         numbers = pixels * grouped[3]
         mean = total(means * counts, (0, 3)) / numbers

@@ -9,7 +9,7 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.backends.numpy.activations import geglu
 from sdrt.backends.numpy.attention import attend
-from sdrt.backends.numpy.linear import Linear, parts, row_and_column_blocks
+from sdrt.backends.numpy.linear import Linear, operand_rows, parts, row_and_column_blocks
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import ThreadTeam
@@ -104,7 +104,7 @@ class FeedForward:
 
     def gated(self, team: ThreadTeam, x: Float) -> Float:
         """float[n, length, width] -> float[n, length, 4 * width], between the two products."""
-        rows = x.reshape(-1, x.shape[-1])
+        rows = operand_rows(team, x)
         weight, bias = self.proj.weight(), self.proj.bias
         size = weight.shape[1] // 2
         hidden = np.empty((rows.shape[0], size), x.dtype)

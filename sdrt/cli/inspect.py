@@ -1,4 +1,4 @@
-"""``sdrt inspect``: the settings inside a picture, or what a Core ML package holds."""
+"""``sdrt inspect``: the settings inside a picture, or what a recording or a Core ML package holds."""
 
 import argparse
 import dataclasses
@@ -22,16 +22,17 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add ``inspect`` to the command line."""
     command = commands.add_parser(
         "inspect",
-        help="show the settings inside a picture, or what a Core ML package holds",
-        description="Show the settings inside a picture, or the inputs, outputs, operations, precision and size of a Core ML package.",
+        help="show the settings inside a picture, or what a recording or a Core ML package holds",
+        description="Show the settings inside a picture; the runs of a recording, every byte of which is checked; or the inputs, outputs, "
+        "operations, precision and size of a Core ML package.",
     )
     command.add_argument(
         "file",
         type=a_path,
         metavar="FILE",
-        help="a picture of sdrt, or of another tool that writes 'parameters'; or a .mlpackage, .mlmodelc or .mlmodel",
+        help="a picture of sdrt, or of another tool that writes 'parameters'; a recording; or a .mlpackage, .mlmodelc or .mlmodel",
     )
-    command.add_argument("--json", action="store_true", help="print JSON (pictures of sdrt, and packages)")
+    command.add_argument("--json", action="store_true", help="print JSON (pictures of sdrt, recordings and packages)")
     command.set_defaults(run=run)
 
 
@@ -42,11 +43,16 @@ def run(arguments: argparse.Namespace) -> None:
     ------
     ImageError : no picture, or one without settings
     ModelError : a damaged package
+    RecordingError : a damaged recording, after what is whole of it is printed
     """
     from sdrt.images import read_text
+    from sdrt.recordings import is_recording
     from sdrt.records import read_record
 
     file: Path = arguments.file
+    if file.suffix not in _PACKAGES and is_recording(file):
+        _recording(file, as_json=arguments.json)
+        return
     if file.suffix in _PACKAGES:
         say(*_package(file, as_json=arguments.json))
         return
@@ -88,6 +94,17 @@ def _table(record: Mapping[str, Any]) -> list[str]:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _recording(file: Path, *, as_json: bool) -> None:
+    from sdrt.cli.recording_summary import summary, summary_lines
+    from sdrt.recordings import Recording
+
+    recording = Recording.open(file)
+    say(*(_json(summary(recording)) if as_json else summary_lines(recording, file)))
+    recording.verify()
+    if not as_json:
+        say("every byte is as it was written")
 
 
 def _package(file: Path, *, as_json: bool) -> list[str]:

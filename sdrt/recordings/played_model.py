@@ -13,6 +13,7 @@ import numpy as np
 from sdrt.errors import MissingFileError, RecordingError, SdrtError
 from sdrt.files import is_file, read_bytes
 from sdrt.models import COMPONENTS, ComponentName, ComponentTensors, Embedding, Model, ModelLimits, PipelineFlags, StoredModel
+from sdrt.printable import shown
 from sdrt.records.formats import from_json_values, to_json_values
 from sdrt.values import Anything, Choice, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Text, read_values
 
@@ -29,6 +30,9 @@ _TOKENIZER_FILES = (
     "added_tokens.json",
 )
 _ENCODERS: tuple[ComponentName, ...] = ("text_encoder", "text_encoder_2")
+
+# Of one token; those that people train have at most some tens.
+_MOST_VECTORS = 10_000
 
 _OBJECT = MappingOf(Anything())
 _SIDE = Integer(1, 100_000)
@@ -164,7 +168,9 @@ class PlayedModel(StoredModel):
                     raise RecordingError(f"{path}: the header's tokenizer must have files of the recording, got {entry!r}; {repair}")
                 folder.add(f"{component}/{name}", files[entry])
         tokens = {token: ids for of_one in known["embedding_ids"].values() for token, ids in of_one.items()}
-        embeddings = tuple(Embedding(token, np.zeros((max(1, stop - start), 1)), path) for token, (start, stop) in tokens.items())
+        if wide := next((token for token, (start, stop) in tokens.items() if not 0 < stop - start <= _MOST_VECTORS), None):
+            raise RecordingError(f"{owner}embedding {shown(wide)} must have 1 to {_MOST_VECTORS} vectors, got {tokens[wide]}; {repair}")
+        embeddings = tuple(Embedding(token, np.zeros((stop - start, 1)), path) for token, (start, stop) in tokens.items())
         return cls(path, known["name"], embeddings, about=known, folder=folder)
 
     @property

@@ -2,8 +2,9 @@
 
 import hashlib
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -77,9 +78,9 @@ class Recording:
         return self._contents.header
 
     @property
-    def runs(self) -> range:
-        """The numbers of its runs."""
-        return range(1 + max((event.run for event in self._contents.events), default=-1))
+    def runs(self) -> tuple[int, ...]:
+        """The numbers of its runs: from 0, but for a part of a recording."""
+        return tuple(sorted(self._by_run))
 
     @property
     def complete(self) -> bool:
@@ -102,11 +103,8 @@ class Recording:
         component : str or None
             Of network calls.
         """
-        return tuple(
-            event
-            for event in self._contents.events
-            if run in (None, event.run) and kind in (None, event.kind) and component in (None, event.component)
-        )
+        of_run = self._contents.events if run is None else self._by_run.get(run, ())
+        return tuple(event for event in of_run if kind in (None, event.kind) and component in (None, event.component))
 
     def settings(self, run: int = 0) -> Settings:
         """Return the settings of a run.
@@ -130,7 +128,7 @@ class Recording:
         """
         if begin := self.events(run, "begin"):
             return begin[0]
-        raise RecordingError(f"{self.path}: has no beginning of run {shown(run)}; its runs are {', '.join(map(str, self.runs)) or 'none'}")
+        raise RecordingError(f"{self.path}: has no beginning of run {shown(run)}; its runs are {shown(list(self.runs))}")
 
     def outcome(self, run: int = 0) -> str:
         """Return how a run ended: "finished", "cancelled", "failed", or "unknown" where its end is not in the file."""
@@ -215,6 +213,13 @@ class Recording:
             sha256.update(block)
         if read_range(self.path, size - COMMENT, COMMENT) != sha256.hexdigest().encode():
             raise RecordingError(f"{self.path}: its zip headers or its last line are altered; no step is lost; record it again")
+
+    @cached_property
+    def _by_run(self) -> Mapping[int, Sequence[Event]]:
+        runs: dict[int, list[Event]] = {}
+        for event in self._contents.events:
+            runs.setdefault(event.run, []).append(event)
+        return runs
 
     # ---- the bytes
 

@@ -1,5 +1,6 @@
 """``sdrt record`` and ``sdrt replay``."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -83,4 +84,23 @@ def test_mistakes_are_one_line(here: Path, capsys: pytest.CaptureFixture[str], a
 def test_a_run_that_the_recording_lacks_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["record", "a red circle", *QUICK, "-q", "-o", "run.sdrt"]) == 0
     assert main(["replay", "run.sdrt", "--run", "3"]) == 2
-    assert "run.sdrt: has no beginning of run 3; its runs are 0" in capsys.readouterr().err
+    assert "run.sdrt: has no beginning of run 3; its runs are [0]" in capsys.readouterr().err
+
+
+def test_a_recording_is_inspected_and_checked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["record", "a red circle", *QUICK, "-q", "-o", "run.sdrt"]) == 0
+    assert main(["inspect", "run.sdrt"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("run.sdrt: recording, version 1, keep=all, written by sdrt ")
+    assert out[1] == "run 0: finished, 2 steps, calls: text_encoder 1, unet 2, vae_decoder 1"
+    assert "  prompt: a red circle" in out
+    assert out[-1] == "every byte is as it was written"
+    assert main(["inspect", "run.sdrt", "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["lost"], about["runs"][0]["settings"]["seed"]) == (None, 93)
+    content = (here / "run.sdrt").read_bytes()
+    (here / "run.sdrt").write_bytes(content[: len(content) // 2])
+    assert main(["inspect", "run.sdrt"]) == 2
+    said = capsys.readouterr()
+    assert "run 0: unknown, " in said.out
+    assert "the first that is lost is " in said.err

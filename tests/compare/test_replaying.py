@@ -1,10 +1,12 @@
 """A recorded run is drawn again from its file, and its networks are played from it."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import sdrt
 from sdrt.compare import Recording, record, replay
@@ -210,3 +212,27 @@ def test_a_text_encoder_answers_by_its_options(tmp_path: Path) -> None:
     assert skipped[0].arrays["input.input_ids"].identity == skipped[1].arrays["input.input_ids"].identity
     assert skipped[0].arrays["output.last_hidden_state"].identity != skipped[1].arrays["output.last_hidden_state"].identity
     assert same(replay(recording, recording.path).result, result)
+
+
+def test_tokens_that_were_learnt_play(tmp_path: Path) -> None:
+    """Of a textual inversion the recording has the ids, and nothing of the file."""
+    vectors = np.random.default_rng(1).normal(size=(2, 128)).astype(np.float32)
+    save_file({"<cat>": vectors}, tmp_path / "cat.safetensors")
+    with record(tmp_path / "run.sdrt", sdrt.load("nano", embeddings=[tmp_path / "cat.safetensors"])) as pipe:
+        result = pipe.generate("a <cat>, red", **QUICK)
+        plain = pipe.generate("a, red", **QUICK)
+    assert not same(result, plain)
+    (tmp_path / "cat.safetensors").unlink()
+    played = sdrt.load(tmp_path / "run.sdrt")
+    assert same(played.generate("a <cat>, red", **QUICK), result)
+
+
+def test_the_tokenizers_files_go_with_the_pipeline(tmp_path: Path) -> None:
+    recording, _ = recorded(tmp_path, sdrt.load("nano", backend=FakeBackend()))
+    played = sdrt.load(recording)
+    folder = played.model.tokenizer_path
+    assert folder is not None
+    assert (folder / "vocab.json").read_bytes() == (sdrt.models.path("nano") / "tokenizer" / "vocab.json").read_bytes()
+    del played
+    gc.collect()
+    assert not folder.exists()

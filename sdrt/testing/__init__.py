@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sdrt.testing.fault import Fault
     from sdrt.testing.fault_kinds import KINDS
     from sdrt.testing.loops.check import check_loop
+    from sdrt.testing.networks import check_backend
     from sdrt.testing.schedulers.check import check_scheduler
     from sdrt.testing.small_models import write_component, write_controlnet, write_model
     from sdrt.testing.streams.check import check_stream
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "Fault",
+    "check_backend",
     "check_loop",
     "check_scheduler",
     "check_stream",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "Fault": "fault",
     "KINDS": "fault_kinds",
+    "check_backend": "networks",
     "check_loop": "loops.check",
     "check_scheduler": "schedulers.check",
     "check_stream": "streams.check",

@@ -25,9 +25,9 @@ _GAINS: tuple[tuple[re.Pattern[str], float], ...] = (
     (re.compile(r"controlnet_cond_embedding\..*\.weight"), 2.5),
     (re.compile(r"controlnet_cond_embedding\..*\.bias"), 0.1),
     (re.compile(r"controlnet_(down_blocks\.\d+|mid_block)\.weight"), 4.0),
-    (re.compile(r"task_embedding"), 60.0),
-    (re.compile(r"spatial_ch_projs\.weight"), 20.0),
-    (re.compile(r"add_embedding\.linear_[12]\.weight"), 3.0),
+    (re.compile(r"task_embedding"), 12.0),
+    (re.compile(r"spatial_ch_projs\.weight"), 4.0),
+    (re.compile(r"add_embedding\.linear_[12]\.weight"), 2.0),
     (re.compile(r"time_embedding\.(linear_[12]|cond_proj)\.weight"), 2.0),
 )
 

@@ -86,9 +86,10 @@ def test_bytes_follow_from_the_seed(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     unknown: Any = "sd3"
+    needed: tuple[ComponentName, ...] = ("unet",)
     for call in (
         lambda: write_model(tmp_path, unknown),
-        lambda: write_model(tmp_path, "sd1", extras=("unet",)),
+        lambda: write_model(tmp_path, "sd1", extras=needed),
         lambda: write_controlnet(tmp_path, "lcm"),
         lambda: write_controlnet(tmp_path, "sd1", union=True),
     ):

@@ -1,0 +1,53 @@
+"""sdrt's own backends have no fault; those that take minutes are marked slow."""
+
+import pytest
+
+from sdrt.arrays import Numerics
+from sdrt.backends import registry
+from sdrt.errors import ConfigError
+from sdrt.testing import check_backend
+from sdrt.testing.networks import check
+from sdrt.testing.networks.cases import Case
+
+# OpenVINO compiles every component, and rounds more: 1e-3 is what its own tests allow.
+WHOLE: tuple[tuple[str, Numerics, float | None], ...] = (
+    ("numpy", "float32", None),
+    ("numpy", "float64", None),
+    ("numpy", "exact", None),
+    ("torch", "float32", None),
+    ("torch", "float64", None),
+    ("openvino", "float32", None),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "numerics", "bound"), WHOLE)
+def test_no_network_has_a_fault(backend: str, numerics: Numerics, bound: float | None) -> None:
+    if not any(row.name == backend and row.problem is None for row in registry.status()):
+        pytest.skip(f"{backend} is not installed")
+    assert check_backend(backend, numerics=numerics, bound=bound) == []
+
+
+@pytest.mark.parametrize("case", [Case("sdxl", "text_encoder_2"), Case("sd1", "vae_encoder"), Case("sd1", "controlnet")], ids=str)
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_some_networks_have_no_fault(backend: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "CASES", (case,))
+    assert check_backend(backend) == []
+
+
+def test_a_backend_of_packages_opens_no_weights() -> None:
+    """Its networks are held to those of the packages' source in tests/pipeline/test_coreml_folders.py."""
+    [fault] = check_backend("coreml")
+    assert fault.kind == "opens_nothing"
+    assert "Core ML" in fault.message
+
+
+def test_what_is_refused_by_name_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = check_backend("coreml", components=["safety_checker"])
+    assert [fault.kind for fault in faults] == ["component_refused"]
+
+
+def test_what_is_no_backend_is_refused() -> None:
+    for call in (lambda: check_backend("none of these"), lambda: check_backend("numpy", components=["brain"])):
+        with pytest.raises(ConfigError):
+            call()

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from sdrt.pipeline.step import Step
     from sdrt.pipeline.steps import Steps
     from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
+    from sdrt.recordings import Recording
     from sdrt.records import Settings
     from sdrt.rng import NoiseStream
     from sdrt.schedulers import Compat, DiffusersScheduler, Sampler
@@ -100,6 +101,7 @@ __all__ = [
     "PredictionType",
     "Progress",
     "PromptSyntax",
+    "Recording",
     "Resize",
     "Result",
     "SDXLSizes",
@@ -160,6 +162,7 @@ _NAMES_BY_HOME = {
     "sdrt.pipeline.step": ("Step",),
     "sdrt.pipeline.steps": ("Steps",),
     "sdrt.prompt": ("Emphasis", "LongPrompts", "PromptSyntax"),
+    "sdrt.recordings": ("Recording",),
     "sdrt.records": ("Settings",),
     "sdrt.rng": ("NoiseStream",),
     "sdrt.schedulers": ("Compat", "DiffusersScheduler", "Sampler"),

@@ -63,10 +63,17 @@ class _Place(Kind[str | Path]):
         return str(value) if isinstance(value, str) else path
 
 
+class _Model(_Place):
+    """The same, or a recording, which is a model by itself."""
+
+    def convert(self, value: object) -> Any:
+        return value if isinstance(value, Recording) else super().convert(value)
+
+
 _PLACE = _Place()
 
 _KINDS: Mapping[str, Kind[Any]] = {
-    "model": Either(Instance(Recording), _PLACE),
+    "model": _Model(),
     "numerics": NUMERICS,
     "embeddings": Nullable(Either(MappingOf(_PLACE), ListOf(Either(_PLACE, Instance(Embedding))))),
     "controlnet": Nullable(Either(_PLACE, ListOf(_PLACE))),

@@ -98,6 +98,7 @@ def compare(
         tolerances = Tolerances.of(
             sides[0].precision,
             sides[1].precision,
+            "float16" if any(side.takes_half for side in sides) else "float64",
             latents=latents_tolerance,
             network=network_tolerance,
             scheduler=scheduler_tolerance,
@@ -179,15 +180,17 @@ def _forced(
     assert runner.pipe is not None  # noqa: S101 -- chosen so
     report(f"{runner.name}, from the inputs of {sides[1 - at].name}")
     resolved = call.resolve(runner.pipe)
-    rows = tuple(force(recorded, resolved, runner.name))
+    other = sides[1 - at].pipe
+    theirs = None if other is None else call.resolve(other)
+    # packages round their inputs, which is not the other side's error
+    recorder = theirs.assembly if theirs is not None and sides[1 - at].takes_half else None
+    rows = tuple(force(recorded, recorder, resolved, runner.name))
     if not layers:
         return rows, ()
-    other = sides[1 - at].pipe
-    if other is None:
+    if theirs is None:
         raise ConfigError(
             f"layers must be compared between two sides with networks, got the recording {sides[1 - at].name}; leave layers out"
         )
-    theirs = call.resolve(other)
     found: list[LayerRow] = []
     for event in _telling(recorded, rows, tolerances):
         report(f"layers of {event.component}{'' if event.step is None else f', step {event.step}'}")

@@ -6,7 +6,7 @@ down to the innermost module that contains both: attention's scale to the attent
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.compare.findings import LayerRow
-from sdrt.compare.networks import fitting
+from sdrt.compare.networks import as_taken, fitting
 from sdrt.compare.tolerances import Tolerances
 from sdrt.errors import ConfigError
 from sdrt.metrics import max_error, relative_error
@@ -31,6 +31,7 @@ _BLOCK = re.compile(r"^(.*?\b(?:resnets|attentions|downsamplers|upsamplers|layer
 _BUDGET = 2**30
 # All values of a block are some so many times its result: a transformer has some 25 modules, two of them eight and four times as wide.
 _VALUES_A_BLOCK = 40
+_VALUES_AN_INPUT = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ def compare_layers(
     ------
     ConfigError : neither network can compute from the other's values, or they know no module of one name
     """
-    pair = _paired(a, b, inputs)
+    pair = _paired(a, b, as_taken(inputs, a, b))
     for values, own in _traced(pair):
         rows = list(_rows(values, own, event, tolerances))
         yield from rows
@@ -114,6 +115,10 @@ def _traced(pair: _Pair) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
 
     A group is as many blocks as fit; of all others the results alone are replaced, so that no block inherits an error of one before it.
     """
+    if _all_fit(pair.inputs):
+        values = pair.values(pair.names)
+        yield values, pair.own(values, {})
+        return
     block = {name: (_BLOCK.match(name) or [name])[0] for name in pair.names}
     ends = [name for name in pair.names if block[name] == name]
     results = pair.reference.trace(ends, **fitting(pair.reference, pair.inputs))
@@ -133,6 +138,12 @@ def _traced(pair: _Pair) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
         yield values, pair.own(values, results)
 
 
+def _all_fit(inputs: Mapping[str, Array]) -> bool:
+    """Return whether all inner values surely fit: they are some 100 000 times a denoiser's or an autoencoder's latents, at most."""
+    pictures = [x.nbytes for x in inputs.values() if x.ndim == 4] or [x.nbytes for x in inputs.values()]
+    return max(pictures) * _VALUES_AN_INPUT <= _BUDGET
+
+
 def _rows(values: Mapping[str, Array], own: Mapping[str, Array], event: Event, tolerances: Tolerances) -> Iterator[LayerRow]:
     before = ""
     for name, expected in values.items():
@@ -147,7 +158,7 @@ def _rows(values: Mapping[str, Array], own: Mapping[str, Array], event: Event, t
         yield LayerRow(
             component=str(event.component),
             step=event.step,
-            layer=_shared_owner(before, module) if enters else _blamed(module, taken),
+            layer=_shared_owner(before, module) if enters else _blamed(module, taken, values),
             error=_error(value, expected),
             allowed=allowed,
             at="input" if enters else "output",
@@ -197,12 +208,14 @@ _LISTS = frozenset(
     {"resnets", "attentions", "downsamplers", "upsamplers", "layers", "transformer_blocks", "down_blocks", "up_blocks", "to_out", "net"}
 )
 
-_ATTENTIONS = (".to_out.0", ".out_proj")
+# The last product of an attention or a gated product, which takes what no module gives or what a package does not name.
+_LAST_PRODUCTS = {".to_out.0": "", ".out_proj": "", ".net.2": ".net.0"}
 
 
-def _blamed(module: str, taken: Array | None) -> str:
-    """Return the module, or the attention around the last product of one where nothing is known of what this product takes."""
-    for ending in _ATTENTIONS:
-        if taken is None and module.endswith(ending):
-            return module.removesuffix(ending)
+def _blamed(module: str, taken: Array | None, values: Collection[str]) -> str:
+    """Return the module, or what is around the last product of one where nothing is known of what this product takes."""
+    for ending, source in _LAST_PRODUCTS.items():
+        owner = module.removesuffix(ending)
+        if taken is None and module.endswith(ending) and not (source and f"{owner}{source}" in values):
+            return owner
     return module

@@ -14,7 +14,7 @@ from sdrt.models import ComponentName
 from sdrt.pipeline.assembly import Assembly
 from sdrt.recordings import Event
 
-__all__ = ["fitting", "opened", "outputs_of"]
+__all__ = ["as_taken", "fitting", "opened", "outputs_of"]
 
 
 @contextmanager
@@ -49,6 +49,17 @@ def fitting(network: CheckedNetwork, inputs: Mapping[str, Array]) -> dict[str, A
     """Return the inputs that a network takes, its floats in the dtype of its seam."""
     specs = {spec.name: np.dtype(spec.dtype) for spec in (*network.signature.inputs, *network.signature.optional)}
     return {name: x.astype(specs[name], copy=False) for name, x in inputs.items() if name in specs}
+
+
+def as_taken(inputs: Mapping[str, Array], *networks: CheckedNetwork) -> dict[str, Array]:
+    """Return inputs rounded to the types that the networks take: packages of Core ML take float16, and their rounding is no module's."""
+    rounded = dict(inputs)
+    for network in networks:
+        for name, dtype in getattr(network.network, "input_dtypes", {}).items():
+            if name in rounded and rounded[name].dtype.kind == "f" and np.dtype(dtype).kind == "f":
+                with np.errstate(over="ignore"):
+                    rounded[name] = rounded[name].astype(dtype).astype(rounded[name].dtype)
+    return rounded
 
 
 def outputs_of(network: CheckedNetwork, inputs: Mapping[str, Array], side: str) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from sdrt.compare.tolerances import Precision
 from sdrt.models import ComponentName
 from sdrt.pipeline.pipeline import Pipeline
 
-__all__ = ["precision_of", "recorded_precision"]
+__all__ = ["precision_of", "recorded_precision", "taken_precision"]
 
 _TYPES: tuple[Precision, ...] = ("float64", "exact", "float32", "float16", "bfloat16")
 
@@ -18,6 +18,19 @@ def precision_of(pipe: Pipeline) -> Precision:
     assembly = pipe._assembly
     found = {_of_pool(pool) for pool in assembly.pools}
     return max(found, key=_TYPES.index)
+
+
+def taken_precision(pipe: Pipeline) -> Precision:
+    """Return the least precise type to which a pipeline's denoiser rounds its inputs: that of packages of Core ML."""
+    from sdrt.models.coreml import CoreMLFolder
+    from sdrt.models.coreml.ports import read_ports
+
+    model, denoiser = pipe._assembly.base.model, pipe._assembly.base.family.denoiser
+    if not isinstance(model, CoreMLFolder) or pipe.backends.get(denoiser) != "coreml":
+        return "float64"
+    roles = (read_ports(paths) for paths in model.roles(denoiser).values())
+    dtypes = {feature.dtype for ports in roles for feature in ports.inputs.values()}
+    return "float16" if "float16" in dtypes else "float64"
 
 
 def recorded_precision(header: Mapping[str, Any]) -> Precision:
@@ -49,6 +62,8 @@ def _of_packages(model: Any, component: ComponentName, precision: str | None) ->
     """Return float16 where a package's own numbers are, or the executor's."""
     from sdrt.backends.coreml import describe
 
+    if precision == "float16":
+        return "float16"
     paths = [path for role in model.roles(component).values() for path in role]
     halved = any(function.precision != "float32" for path in paths for function in describe(path).functions)
-    return "float16" if halved or precision == "float16" else "float32"
+    return "float16" if halved else "float32"

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sdrt.backends import registry
 from sdrt.compare.calls import RunCall
 from sdrt.compare.findings import SideRecord
-from sdrt.compare.precision import precision_of, recorded_precision
+from sdrt.compare.precision import precision_of, recorded_precision, taken_precision
 from sdrt.compare.recording_runs import record
 from sdrt.compare.runs import Run
 from sdrt.compare.tolerances import Precision
@@ -40,12 +41,17 @@ class Side:
     recording: Recording | None = None
     owned: bool = False
 
-    @property
+    @cached_property
     def precision(self) -> Precision:
         """The least precise type that its networks compute in."""
         if self.pipe is not None:
             return precision_of(self.pipe)
         return recorded_precision(self.recording.header if self.recording is not None else {})
+
+    @cached_property
+    def takes_half(self) -> bool:
+        """Whether its denoiser rounds its inputs to float16."""
+        return self.pipe is not None and taken_precision(self.pipe) == "float16"
 
     def run(self, call: RunCall, folder: Path) -> Run:
         """Return the side's run: the recorded one, or one that is recorded into this folder.

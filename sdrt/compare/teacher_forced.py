@@ -1,6 +1,7 @@
 """Each network call and each step of one side made again by the other from the same inputs, so that errors do not add up."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,11 @@ import numpy as np
 from sdrt.arrays import float_dtype
 from sdrt.compare.findings import CallRow
 from sdrt.compare.free_running import worst
-from sdrt.compare.networks import opened, outputs_of
+from sdrt.compare.networks import as_taken, opened, outputs_of
 from sdrt.compare.runs import Run
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.metrics import difference
+from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.resolve import Resolved
 from sdrt.recordings import Event
 from sdrt.schedulers import State
@@ -19,13 +21,15 @@ from sdrt.schedulers import State
 __all__ = ["force"]
 
 
-def force(recorded: Run, resolved: Resolved, side: str) -> Iterator[CallRow]:
+def force(recorded: Run, recorder: Assembly | None, resolved: Resolved, side: str) -> Iterator[CallRow]:
     """Make the calls of a recorded run with another side's networks and scheduler, in the order of the run.
 
     Parameters
     ----------
     recorded : Run
         Whose inputs are taken, and whose outputs are the expected ones.
+    recorder : Assembly or None
+        What made the recorded calls; None where nobody knows. Where it rounds its inputs, the other side gets them rounded.
     resolved : Resolved
         The call, as the other side understands it.
     side : str
@@ -38,8 +42,9 @@ def force(recorded: Run, resolved: Resolved, side: str) -> Iterator[CallRow]:
     scheduler = _Scheduler(recorded, resolved)
     for event in recorded.events:
         if event.kind == "network":
-            with opened(resolved.assembly, event, side) as network:
-                outputs = outputs_of(network, recorded.inputs(event), side)
+            with opened(resolved.assembly, event, side) as network, ExitStack() as stack:
+                known = [] if recorder is None else [stack.enter_context(opened(recorder, event, recorded.name))]
+                outputs = outputs_of(network, as_taken(recorded.inputs(event), *known), side)
             name, apart = worst(str(event.component), outputs, recorded.outputs(event))
             yield CallRow(component=str(event.component), step=event.step, output=name, forced=True, inputs=0.0, difference=apart)
         elif (row := scheduler.step(event)) is not None:

@@ -1,7 +1,7 @@
 """How large an error may be before it is a departure, by the precision of both sides."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Literal, Self, TypeAlias
 
 from sdrt.values import Nullable, Number
@@ -37,18 +37,28 @@ class Tolerances:
     rounding: float
 
     @classmethod
-    def of(cls, a: Precision, b: Precision, **chosen: float | None) -> Self:
+    def of(cls, a: Precision, b: Precision, taken: Precision = "float64", **chosen: float | None) -> Self:
         """Return the tolerances of two sides, or a caller's where they are set.
+
+        Parameters
+        ----------
+        a, b : Precision
+            In which the networks of either compute.
+        taken : Precision
+            The least precise type to which one of them rounds its inputs.
+        **chosen : float or None
+            A caller's tolerances, by their names.
 
         Raises
         ------
         ConfigError : one is no number, or below 0
         """
         known: dict[Precision, Self] = {name: cls(**row) for name, row in _BY_PRECISION.items()}
-        coarser = max((known[a], known[b]), key=lambda each: each.rounding)
         both = {each.name: max(getattr(known[a], each.name), getattr(known[b], each.name)) for each in fields(cls)}
+        # rounded inputs are no module's error
+        both |= {name: max(both[name], getattr(known[taken], name)) for name in ("latents", "network")}
         checked = {name: _AMOUNT.check(f"{name}_tolerance", value) for name, value in chosen.items()}
-        return replace(coarser, **both | {name: value for name, value in checked.items() if value is not None})
+        return cls(**both | {name: value for name, value in checked.items() if value is not None})
 
 
 _AMOUNT = Nullable(Number(0.0))

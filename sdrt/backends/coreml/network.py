@@ -80,6 +80,12 @@ class CoreMLNetwork(BoundNetwork):
         # what is bound, as the packages take it
         self._packed: _Groups = {}
 
+    @property
+    def input_dtypes(self) -> Mapping[str, str]:
+        """The types to which the packages round their inputs, by the contract's names."""
+        ports = next(role.ports for role in (self._plain, self._controlled) if role is not None)
+        return {name: feature.dtype for name, feature in ports.inputs.items() if feature.dtype is not None}
+
     def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run once for every group of rows.
 

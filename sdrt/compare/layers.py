@@ -145,25 +145,27 @@ def _all_fit(inputs: Mapping[str, Array]) -> bool:
 
 
 def _rows(values: Mapping[str, Array], own: Mapping[str, Array], event: Event, tolerances: Tolerances) -> Iterator[LayerRow]:
-    before = ""
+    before, departed = "", ""
     for name, expected in values.items():
-        if name not in own:
+        module, enters = name.removesuffix(_INPUT), name.endswith(_INPUT)
+        if name not in own or (module == departed and not enters):
+            # what it takes is not the other side's, and so what it gives is not its own error
             continue
-        value, module = own[name], name.removesuffix(_INPUT)
         taken = values.get(f"{module}{_INPUT}")
         allowed = tolerances.layer
         if "norm" in module.rpartition(".")[2] and taken is not None:
             allowed = max(allowed, tolerances.rounding * _condition(taken))
-        enters = name.endswith(_INPUT)
-        yield LayerRow(
+        row = LayerRow(
             component=str(event.component),
             step=event.step,
             layer=_shared_owner(before, module) if enters else _blamed(module, taken, values),
-            error=_error(value, expected),
+            error=_error(own[name], expected),
             allowed=allowed,
             at="input" if enters else "output",
             before=module if enters else "",
         )
+        yield row
+        departed = module if enters and row.departs else departed
         before = before if enters else module
 
 

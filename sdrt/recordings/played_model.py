@@ -13,6 +13,7 @@ import numpy as np
 from sdrt.errors import MissingFileError, RecordingError, SdrtError
 from sdrt.files import is_file, read_bytes
 from sdrt.models import COMPONENTS, ComponentName, ComponentTensors, Embedding, Model, ModelLimits, PipelineFlags, StoredModel
+from sdrt.models.folder import FEATURE_EXTRACTOR
 from sdrt.printable import shown
 from sdrt.records.formats import from_json_values, to_json_values
 from sdrt.values import Anything, Choice, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Text, read_values
@@ -153,14 +154,19 @@ class PlayedModel(StoredModel):
         Raises
         ------
         RecordingError : the header does not describe a model
+        ConfigError : a configuration has a value that its key does not take
         """
         owner, repair = f"{path}: the header's model ", "record it with sdrt's own pipeline"
         if not isinstance(about, Mapping) or (missing := sorted(_KINDS.keys() - about.keys())):
             lacking = ", ".join(missing) if isinstance(about, Mapping) else "all of it"
             raise RecordingError(f"{path}: the header must describe the model, got none of {lacking}; pass the model itself")
         known = read_values(owner, about, _KINDS, repair, RecordingError)
-        for component in known["configs"]:
-            _COMPONENT.check(f"{owner}component", component, repair, RecordingError)
+        known["configs"] = {
+            component: COMPONENTS[_COMPONENT.check(f"{owner}component", component, repair, RecordingError)].complete(config, path)
+            for component, config in known["configs"].items()
+        }
+        extractor = known["feature_extractor_config"]
+        known["feature_extractor_config"] = extractor | read_values(owner, extractor, FEATURE_EXTRACTOR, repair, RecordingError)
         folder = UnpackedFiles() if known["tokenizers"] else None
         for component, entries in known["tokenizers"].items():
             for name, entry in entries.items():

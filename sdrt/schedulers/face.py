@@ -264,7 +264,7 @@ class DiffusersScheduler:
             raise ConfigError(f"{self.sampler.name} has no get_velocity, which is for velocities over a trained schedule; got none")
         alpha, sigma = self._levels(check_sample("sample", sample), timesteps)
         if self._exploding:
-            alpha = 1 / np.sqrt(1 + sigma**2)
+            alpha = 1 / np.sqrt(1 + sigma * sigma)
             sigma = sigma * alpha
         velocity: Float = check_noise(sample, noise) * alpha - sample * sigma
         return velocity

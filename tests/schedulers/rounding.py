@@ -5,7 +5,7 @@ A float64 run of ours is the truth for a run of ours; diffusers' own detours in 
 
 import numpy as np
 
-from tests.schedulers.drawn import Drawn
+from sdrt.testing.strategies.schedulers import SchedulerRun
 from tests.schedulers.peers import CorrectlyRounded, Run, first_noise, run_face, run_peer
 
 __all__ = ["CLOSE", "LOSES", "difference", "follows", "hangs_on_last_bits", "is_amplified", "of_detours", "of_ratios", "same_levels"]
@@ -39,12 +39,12 @@ def difference(ours: Run, theirs: Run) -> float:
     return float(np.abs(ours.samples[-1].astype(np.float64) - theirs.samples[-1]).max() / (_largest(theirs) or 1))
 
 
-def follows(drawn: Drawn, ours: Run, theirs: Run) -> bool:
+def follows(drawn: SchedulerRun, ours: Run, theirs: Run) -> bool:
     """Whether both visit the same levels and end at the same sample."""
     return same_levels(drawn, ours, theirs) and difference(ours, theirs) < CLOSE
 
 
-def same_levels(drawn: Drawn, ours: Run, theirs: Run) -> bool:
+def same_levels(drawn: SchedulerRun, ours: Run, theirs: Run) -> bool:
     """Whether both visit the same levels."""
     if not hasattr(theirs.scheduler, "sigmas"):
         return True
@@ -54,7 +54,7 @@ def same_levels(drawn: Drawn, ours: Run, theirs: Run) -> bool:
     return np.allclose(ours.scheduler.sigmas, sigmas, rtol=2e-5, atol=absolute)
 
 
-def hangs_on_last_bits(drawn: Drawn) -> bool:
+def hangs_on_last_bits(drawn: SchedulerRun) -> bool:
     """Whether diffusers is to be run with torch's square roots, logarithms and exponentials correctly rounded, since it amplifies them.
 
     A sigma of a schedule rescaled to zero terminal SNR goes through two roots and a difference from 1: its smallest moves by 1e-3.
@@ -63,7 +63,7 @@ def hangs_on_last_bits(drawn: Drawn) -> bool:
     return drawn.config["_class_name"] in _LAST_BIT or (rescaled and drawn.config["_class_name"].startswith("Euler"))
 
 
-def of_detours(drawn: Drawn, ours: Run, theirs: Run) -> None:
+def of_detours(drawn: SchedulerRun, ours: Run, theirs: Run) -> None:
     """The classes of LOSES: ours is as close to the truth as ever, and diffusers within what its detour can lose."""
     truth = _truth(drawn)
     assert same_levels(drawn, ours, theirs)
@@ -71,7 +71,7 @@ def of_detours(drawn: Drawn, ours: Run, theirs: Run) -> None:
     assert difference(theirs, truth) < LOSES[drawn.config["_class_name"]](theirs)
 
 
-def of_ratios(drawn: Drawn, ours: Run, theirs: Run) -> None:
+def of_ratios(drawn: SchedulerRun, ours: Run, theirs: Run) -> None:
     """Classes that work on x / alpha.
 
     They begin a run of few steps, or of zero terminal SNR, with values of up to 80000, and subtract them to get the small ones at its
@@ -88,7 +88,7 @@ def of_ratios(drawn: Drawn, ours: Run, theirs: Run) -> None:
     assert difference(theirs, truth) < bound * max(1, _first_size(theirs) / _largest(truth))
 
 
-def is_amplified(drawn: Drawn, found: float) -> bool:
+def is_amplified(drawn: SchedulerRun, found: float) -> bool:
     """Whether a run magnifies float32 rounding, and nothing else parts the two sides.
 
     Some do: a threshold below 1 divides x0 by it in every step, and near the clean end a predicted x0 says what the noise is only in its
@@ -99,7 +99,7 @@ def is_amplified(drawn: Drawn, found: float) -> bool:
     return found < _AMPLIFIED and difference(_truth(drawn), theirs) < CLOSE / 100
 
 
-def _truth(drawn: Drawn) -> Run:
+def _truth(drawn: SchedulerRun) -> Run:
     return run_face(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops, compat="diffusers", dtype=np.float64)
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sdrt.errors import SdrtError
 from sdrt.schedulers import class_names
 from sdrt.schedulers.face_habits import VARIANCE_EXPLODING
+from sdrt.testing.strategies.schedulers import RUNS, SchedulerRun
 from tests.schedulers import rounding
-from tests.schedulers.drawn import DRAWN, Drawn
 from tests.schedulers.peers import CorrectlyRounded, Run, is_of_diffusers, run_face, run_peer
 from tests.schedulers.rounding import difference, follows
 
@@ -31,7 +31,7 @@ REFUSALS = (ValueError, RuntimeError, IndexError, ZeroDivisionError, AssertionEr
 EXACT: dict[str, Any] = {"dtype": np.float64, "wide": True}
 
 
-def of_diffusers(drawn: Drawn, *, exactly: bool = False) -> Run | None:
+def of_diffusers(drawn: SchedulerRun, *, exactly: bool = False) -> Run | None:
     """Run diffusers; None where it raises, makes no call at all, or gives NaN or infinities.
 
     ``exactly`` keeps its rounding out of it: square roots are rounded correctly, and from its float32 ``sigmas`` on it computes in float64.
@@ -44,7 +44,7 @@ def of_diffusers(drawn: Drawn, *, exactly: bool = False) -> Run | None:
     return theirs if theirs.samples and all(np.isfinite(x).all() for x in theirs.samples) else None
 
 
-def assert_follows(drawn: Drawn) -> float | None:
+def assert_follows(drawn: SchedulerRun) -> float | None:
     """Compare; where diffusers fails, ours is finite or one clear error. Return the difference, or None."""
     theirs = of_diffusers(drawn)
     options: dict[str, Any] = {"step": drawn.step, "stops": drawn.stops, "compat": "diffusers"}
@@ -64,7 +64,7 @@ def assert_follows(drawn: Drawn) -> float | None:
     return found
 
 
-def assert_rounding_parts_them(drawn: Drawn, ours: Run, theirs: Run, found: float) -> None:
+def assert_rounding_parts_them(drawn: SchedulerRun, ours: Run, theirs: Run, found: float) -> None:
     """Ask the judge of this class whether float32 rounding is all that parts the two runs."""
     if drawn.config["_class_name"] in rounding.LOSES:
         rounding.of_detours(drawn, ours, theirs)
@@ -84,17 +84,17 @@ def assert_rounding_parts_them(drawn: Drawn, ours: Run, theirs: Run, found: floa
 
 
 def test_every_class_is_drawn() -> None:
-    assert set(DRAWN) == {name for name in class_names() if is_of_diffusers(name)}
+    assert set(RUNS) == {name for name in class_names() if is_of_diffusers(name)}
 
 
-@pytest.mark.parametrize("class_name", DRAWN)
+@pytest.mark.parametrize("class_name", RUNS)
 def test_a_run_follows_diffusers(class_name: str) -> None:
     compared: list[bool] = []
 
     @settings(max_examples=EXAMPLES)
     @given(data=st.data())
     def follow(data: st.DataObject) -> None:
-        candidates = (data.draw(DRAWN[class_name]) for _ in range(CANDIDATES))
+        candidates = (data.draw(RUNS[class_name]) for _ in range(CANDIDATES))
         compared.append(any(assert_follows(drawn) is not None for drawn in candidates))
 
     follow()
@@ -107,4 +107,4 @@ def test_a_peer_that_breaks_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("tests.schedulers.test_compat.run_peer", broken)
     with pytest.raises(TypeError, match="an argument was renamed"):
-        of_diffusers(Drawn({"_class_name": "DDIMScheduler"}, 5))
+        of_diffusers(SchedulerRun({"_class_name": "DDIMScheduler"}, 5))

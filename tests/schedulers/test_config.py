@@ -28,8 +28,8 @@ from sdrt.schedulers.catalogue import sampler_class
 from sdrt.schedulers.grids.timestep_table import TimestepGrid
 from sdrt.schedulers.grids.timesteps import TimestepSpacing
 from sdrt.schedulers.steps.bounds import NO_BOUND
+from sdrt.testing.strategies.schedulers import RUNS
 from tests.schedulers.configs import CLASSES, runs
-from tests.schedulers.drawn import DRAWN
 from tests.schedulers.peers import SD, distance, is_of_diffusers, run_face, run_peer
 
 MODEL: dict[str, Any] = {
@@ -88,12 +88,12 @@ def test_a_class_that_diffusers_lacks_has_its_own_defaults(class_name: str) -> N
     assert not any(keys[key] for key in keys.keys() - shown.keys())  # sdrt's own keys are written where they say something
 
 
-@pytest.mark.parametrize("class_name", DRAWN)
+@pytest.mark.parametrize("class_name", RUNS)
 @settings(max_examples=20)
 @given(data=st.data())
 def test_config_leads_back_to_the_sampler(class_name: str, data: st.DataObject) -> None:
     """Whatever the options, as long as they can be built."""
-    drawn = data.draw(DRAWN[class_name]).config
+    drawn = data.draw(RUNS[class_name]).config
     try:
         sampler = sampler_from_config(drawn, compat="diffusers")
     except ConfigError:

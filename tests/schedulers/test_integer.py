@@ -14,8 +14,8 @@ from sdrt.schedulers.grids.distilled import DistilledGrid
 from sdrt.schedulers.grids.timestep_table import TimestepGrid
 from sdrt.schedulers.grids.timesteps import Spacing, TimestepSpacing
 from sdrt.schedulers.steps.posterior import PosteriorVariance
+from sdrt.testing.strategies.schedulers.integer import RUNS
 from tests.schedulers.configs import divisors, trailing_is_sound
-from tests.schedulers.drawn.integer import DRAWN
 from tests.schedulers.peers import SD, answer, distance, first_noise, network, peer, run_face, run_peer
 
 # Rounding alone, as in test_parity: float32 runs of up to 50 steps, and of fewer than 10, which divide small differences by small alphas.
@@ -58,11 +58,11 @@ def test_lcm_and_tcd_are_diffusers(data: st.DataObject, n: int) -> None:
     assert_close({"_class_name": class_name}, n, step=step, stops=stops)
 
 
-@pytest.mark.parametrize("class_name", DRAWN)
+@pytest.mark.parametrize("class_name", RUNS)
 @settings(max_examples=15)
 @given(data=st.data())
 def test_config_says_all_that_was_read(class_name: str, data: st.DataObject) -> None:
-    config = data.draw(DRAWN[class_name]).config
+    config = data.draw(RUNS[class_name]).config
     sampler = sampler_from_config(config, compat="diffusers")
     assert sampler_from_config(sampler.config, compat="diffusers") == sampler
     for key, value in config.items():

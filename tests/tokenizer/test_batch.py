@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdrt.errors import ConfigError
+from sdrt.testing.strategies import prompts
 from sdrt.tokenizer import ClipTokenizer
 from sdrt.tokenizer.bpe import WordCache
 from sdrt.tokenizer.clip_vocabulary import ClipVocabulary
 from tests.tokenizer.peer import BOS, EOS, clip_files, open_peer, write_folder
-from tests.tokenizer.texts import prompts
 
 
 def rows(peer: Any, texts: list[str]) -> list[list[int]]:
@@ -53,7 +53,7 @@ def test_padding_of_stable_diffusion_2_in_transformers(tmp_path: Path) -> None:
 
 
 @settings(max_examples=200)
-@given(st.lists(prompts, max_size=5))
+@given(st.lists(prompts(), max_size=5))
 def test_batches_equal_transformers(tokenizer: ClipTokenizer, peer: Any, texts: list[str]) -> None:
     batch = tokenizer.batch(texts)
     assert batch.input_ids.shape == (len(texts), 77)

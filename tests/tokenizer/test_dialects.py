@@ -13,11 +13,11 @@ import sdrt
 from sdrt.errors import ConfigError
 from sdrt.pipeline.conditions.text import tokenize
 from sdrt.prompt import chunk_prompt
+from sdrt.testing.strategies import prompts
 from sdrt.tokenizer import ClipTokenizer, SwiftTokenizer, in_dialect
 from sdrt.tokenizer.clip_vocabulary import ClipVocabulary
 from sdrt.tokenizer.graphemes import graphemes
 from tests.tokenizer.peer import EOS
-from tests.tokenizer.texts import prompts
 
 VOCABULARY = {token: i for i, token in ClipVocabulary().tokens.items()}
 MERGES = {pair: rank for rank, pair in enumerate(ClipVocabulary().merge_tokens)}
@@ -120,7 +120,7 @@ def test_apples_ids(tokenizer: ClipTokenizer, text: str, ids: list[int]) -> None
 
 
 @settings(max_examples=200)
-@given(prompts)
+@given(prompts())
 def test_any_text_has_ids(tokenizer: ClipTokenizer, text: str) -> None:
     assert "".join(graphemes(text)) == text
     ids = SwiftTokenizer.of(tokenizer).encode(text)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sdrt.testing.strategies import composed_texts, prompts
 from sdrt.tokenizer import ClipTokenizer
 from sdrt.tokenizer.normalize import nfc, normalize
 from sdrt.tokenizer.split import words
 from tests.tokenizer.peer import EOS, open_peer
-from tests.tokenizer.texts import marked, prompts
 
 CHARACTERS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
@@ -54,7 +54,7 @@ def test_every_character_has_the_ids_of_the_peer(every_character: dict[str, list
 
 
 @settings(max_examples=1500)
-@given(prompts)
+@given(prompts())
 @example("!<|ENDOFTEXT|>! <|EndOfText|>|> <|endoftext|>\u0301")
 @example("\u03b1\u03a3 \u0130I\u0307 'S'\u017f <|st\u00e9rtoftext|>")
 def test_encode_equals_transformers(tokenizer: ClipTokenizer, peer: Any, text: str) -> None:
@@ -62,7 +62,7 @@ def test_encode_equals_transformers(tokenizer: ClipTokenizer, peer: Any, text: s
 
 
 @settings(max_examples=1000)
-@given(st.one_of(prompts, marked))
+@given(st.one_of(prompts(), composed_texts()))
 @example("a\u030b\u0301")  # the first mark does not join the letter, and blocks the second, of its class, from it
 @example("a\u0334\u0323\u0301")
 def test_cleaning_equals_the_peers_normalizer(peer: Any, text: str) -> None:
@@ -71,7 +71,7 @@ def test_cleaning_equals_the_peers_normalizer(peer: Any, text: str) -> None:
 
 
 @settings(max_examples=500)
-@given(prompts)
+@given(prompts())
 def test_words_are_those_of_the_peers_pattern(peer: Any, text: str) -> None:
     cleaned = normalize(text)
     first_stage = peer.backend_tokenizer.pre_tokenizer[0]
@@ -79,13 +79,13 @@ def test_words_are_those_of_the_peers_pattern(peer: Any, text: str) -> None:
 
 
 @settings(max_examples=300)
-@given(prompts)
+@given(prompts())
 def test_nfc_is_idempotent(text: str) -> None:
     assert nfc(nfc(text)) == nfc(text)
 
 
 @settings(max_examples=500)
-@given(st.one_of(prompts, st.text("abc'|<!AB \u0301", max_size=30)))
+@given(st.one_of(prompts(), st.text("abc'|<!AB \u0301", max_size=30)))
 def test_tiny_vocabulary_equals_transformers(tiny_folder: Path, text: str) -> None:
     """Unknown characters and merges of few tokens."""
     ours, peer = _tiny(tiny_folder)
@@ -111,7 +111,7 @@ def test_decode_equals_transformers(tokenizer: ClipTokenizer, peer: Any, ids: li
 
 
 @settings(max_examples=300)
-@given(prompts.filter(lambda text: "<|" not in text and "</w>" not in text))
+@given(prompts().filter(lambda text: "<|" not in text and "</w>" not in text))
 def test_decoding_gives_the_cleaned_words_back(tokenizer: ClipTokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == " ".join(words(normalize(text))).strip()
 

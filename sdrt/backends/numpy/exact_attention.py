@@ -24,29 +24,49 @@ _FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 def attend_heads(scratch: Scratch, queries: Float, keys: Float, values: Float, out: Float, first: int | None) -> None:
     """``out`` = attention of queries to all keys; float32 of the shapes of `attention_heads.attend_heads`."""
     (heads, count, size), length = keys.shape, queries.shape[2]
-    exponents = keys.astype(np.float64)
-    exponents *= LOG2_E / math.sqrt(size)
-    packed = round_right(exponents.transpose(0, 2, 1)).transpose(0, 2, 1)
-    extended = np.ones((heads, size + 1, count))
-    extended[:, :size] = values
-    extended = round_right(extended.transpose(0, 2, 1)).transpose(0, 2, 1)
+    # laid out as right operands are rounded fastest, and multiplied transposed
+    packed = np.empty((heads, size, count))
+    packed[...] = keys.transpose(0, 2, 1)
+    packed *= LOG2_E / math.sqrt(size)
+    packed = round_right(packed)
+    extended = np.ones((heads, count, size + 1))
+    extended[:, :, :size] = values.transpose(0, 2, 1)
+    extended = round_right(extended)
     for start in range(0, length, _QUERIES):
         run = slice(start, min(start + _QUERIES, length))
-        query = scratch.take("queries", queries[:, :, run].shape, _FLOAT64)
-        round_left(queries[:, :, run], query, axis=1)
+        gathered = scratch.take("gathered queries", queries[:, :, run].shape, _FLOAT32)
+        np.copyto(gathered, queries[:, :, run])
+        query = scratch.take("queries", gathered.shape, _FLOAT64)
+        round_left(gathered, query, axis=1)
         sums = _attend_block(scratch, query, packed, extended, None if first is None else first + start)
-        np.divide(sums[:, :size], sums[:, size:], out=out[:, :, run], casting="same_kind")
+        sums[:, :size] /= sums[:, size:]
+        out[:, :, run] = sums[:, :size]
 
 
 def _attend_block(scratch: Scratch, query: Float, keys: Float, values: Float, first: int | None) -> Float:
-    """Return the values weighted by exponentials, and in a last row the sum of these: float64[heads, d + 1, queries]."""
+    """Weight the values by exponentials of the scores.
+
+    Parameters
+    ----------
+    query : float64[heads, d, queries]
+    keys : float64[heads, d, keys]
+        Times the factor that makes products exponents of 2.
+    values : float64[heads, keys, d + 1]
+        The last of each key is 1.
+    first : int or None
+        Place of the first query if the attention is causal.
+
+    Returns
+    -------
+    float64[heads, d + 1, queries], the sum of the exponentials in the last row
+    """
     heads, _, width = query.shape
-    total = np.zeros((heads, values.shape[1], width))
+    total = np.zeros((heads, values.shape[2], width))
     highest = np.full((heads, 1, width), -np.inf, np.float32)
-    for at in runs(keys.shape[1]):
+    for at in runs(keys.shape[2]):
         shape = (heads, at.stop - at.start, width)
         wide = scratch.take("scores", shape, _FLOAT64)
-        accumulate(keys[:, at], query, wide, scratch)
+        accumulate(keys[:, :, at].transpose(0, 2, 1), query, wide, scratch)
         scores = scratch.take("exponentials", shape, _FLOAT32)
         np.copyto(scores, wide, casting="same_kind")
         if first is not None:
@@ -61,6 +81,6 @@ def _attend_block(scratch: Scratch, query: Float, keys: Float, values: Float, fi
             total *= fade
         highest = higher
         part = scratch.take("weighted", total.shape, _FLOAT64)
-        np.matmul(values[:, :, at], wide, out=part)
+        np.matmul(values[:, at].transpose(0, 2, 1), wide, out=part)
         total += part
     return total

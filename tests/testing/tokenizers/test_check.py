@@ -8,10 +8,10 @@ from transformers import CLIPTokenizer
 import sdrt
 from sdrt.errors import ConfigError
 from sdrt.testing import check_tokenizer
+from sdrt.testing.strategies import prompts
 from sdrt.testing.tokenizers.variants import Variant
 from tests.testing.tokenizers.wrong_tokenizers import WRONG_TOKENIZERS, JoinsDigits, Padded, RightTokenizer
 from tests.tokenizer.peer import clip_files, write_folder
-from tests.tokenizer.texts import prompts
 
 BANG = "!"
 CLIP = sdrt.ClipTokenizer.clip()
@@ -58,7 +58,7 @@ def test_two_mistakes_are_two_faults() -> None:
 
 
 @settings(max_examples=200)
-@given(prompts)
+@given(prompts())
 def test_the_parts_of_which_variants_are_made_are_sdrts_tokenizer(text: str) -> None:
     assert Variant("raises", "").ids(text) == CLIP.encode(text)[1:-1]
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.schedulers.drawn.base import Drawn, chosen, config, steps
+from sdrt.testing.strategies.schedulers.base import SchedulerRun, chosen, config, steps
 
-__all__ = ["DRAWN"]
+__all__ = ["RUNS"]
 
 _SHIFTS = (1.0, 3.0, 0.5, 7.0)
 
@@ -48,26 +48,26 @@ def _stops(draw: st.DrawFn, n: int, own: dict[str, Any]) -> dict[str, Any]:
 
 
 @st.composite
-def flow_euler(draw: st.DrawFn) -> Drawn:
+def flow_euler(draw: st.DrawFn) -> SchedulerRun:
     own = draw(_settings) | draw(chosen(stochastic_sampling=(False, False, True)))
     n = draw(steps)
-    return Drawn(config("FlowMatchEulerDiscreteScheduler", own, draw(_formulas)), n, stops=draw(_stops(n, own)))
+    return SchedulerRun(config("FlowMatchEulerDiscreteScheduler", own, draw(_formulas)), n, stops=draw(_stops(n, own)))
 
 
 @st.composite
-def flow_heun(draw: st.DrawFn) -> Drawn:
+def flow_heun(draw: st.DrawFn) -> SchedulerRun:
     own = draw(chosen(shift=_SHIFTS, num_train_timesteps=(1000, 1000, 400)))
     step = draw(chosen(s_churn=(0.0, 0.0, 3.0, 40.0), s_tmin=(0.0, 0.2), s_tmax=(float("inf"), 0.8), s_noise=(1.0, 1.007, 0.0)))
-    return Drawn(config("FlowMatchHeunDiscreteScheduler", own), draw(steps), step)
+    return SchedulerRun(config("FlowMatchHeunDiscreteScheduler", own), draw(steps), step)
 
 
 @st.composite
-def flow_lcm(draw: st.DrawFn) -> Drawn:
+def flow_lcm(draw: st.DrawFn) -> SchedulerRun:
     own, n = draw(_settings), draw(steps)
-    return Drawn(config("FlowMatchLCMScheduler", own, draw(_formulas)), n, stops=draw(_stops(n, own)))
+    return SchedulerRun(config("FlowMatchLCMScheduler", own, draw(_formulas)), n, stops=draw(_stops(n, own)))
 
 
-DRAWN = {
+RUNS = {
     "FlowMatchEulerDiscreteScheduler": flow_euler(),
     "FlowMatchHeunDiscreteScheduler": flow_heun(),
     "FlowMatchLCMScheduler": flow_lcm(),

@@ -4,9 +4,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.schedulers.drawn.base import Drawn, bounds, chosen, config, schedules, steps
+from sdrt.testing.strategies.schedulers.base import SchedulerRun, bounds, chosen, config, schedules, steps
 
-__all__ = ["DRAWN"]
+__all__ = ["RUNS"]
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
@@ -16,7 +16,7 @@ further_schedules: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
 
 
 @st.composite
-def ddim(draw: st.DrawFn) -> Drawn:
+def ddim(draw: st.DrawFn) -> SchedulerRun:
     own = draw(
         chosen(
             timestep_spacing=("leading", "trailing", "linspace"),
@@ -29,11 +29,11 @@ def ddim(draw: st.DrawFn) -> Drawn:
         )
     )
     step = draw(chosen(eta=(0.0, 0.3, 1.0), use_clipped_model_output=(False, False, True)))
-    return Drawn(config("DDIMScheduler", draw(schedules), own, draw(bounds)), draw(steps), step)
+    return SchedulerRun(config("DDIMScheduler", draw(schedules), own, draw(bounds)), draw(steps), step)
 
 
 @st.composite
-def ddim_inverse(draw: st.DrawFn) -> Drawn:
+def ddim_inverse(draw: st.DrawFn) -> SchedulerRun:
     own = draw(
         chosen(
             timestep_spacing=("leading", "trailing", "leading", "trailing", "linspace"),  # diffusers has no linspace here
@@ -45,17 +45,17 @@ def ddim_inverse(draw: st.DrawFn) -> Drawn:
             rescale_betas_zero_snr=(False, False, True),
         )
     )
-    return Drawn(config("DDIMInverseScheduler", draw(schedules), own), draw(steps))
+    return SchedulerRun(config("DDIMInverseScheduler", draw(schedules), own), draw(steps))
 
 
 @st.composite
 def descending(draw: st.DrawFn) -> list[int]:
-    """Timesteps that a caller lays down."""
+    """Draw timesteps that a caller lays down."""
     return sorted(draw(st.sets(st.integers(0, 999), min_size=1, max_size=40)), reverse=True)
 
 
 @st.composite
-def ddpm(draw: st.DrawFn) -> Drawn:
+def ddpm(draw: st.DrawFn) -> SchedulerRun:
     own = draw(
         chosen(
             timestep_spacing=("leading", "trailing", "linspace"),
@@ -68,11 +68,11 @@ def ddpm(draw: st.DrawFn) -> Drawn:
         )
     )
     stops = draw(st.one_of(st.just({}), st.just({}), st.builds(lambda t: {"timesteps": t}, descending())))
-    return Drawn(config("DDPMScheduler", draw(st.one_of(schedules, further_schedules)), own, draw(bounds)), draw(steps), stops=stops)
+    return SchedulerRun(config("DDPMScheduler", draw(st.one_of(schedules, further_schedules)), own, draw(bounds)), draw(steps), stops=stops)
 
 
 @st.composite
-def pndm(draw: st.DrawFn) -> Drawn:
+def pndm(draw: st.DrawFn) -> SchedulerRun:
     own = draw(
         chosen(
             timestep_spacing=("leading", "trailing", "linspace"),
@@ -82,19 +82,19 @@ def pndm(draw: st.DrawFn) -> Drawn:
             set_alpha_to_one=(False, True),
         )
     )
-    return Drawn(config("PNDMScheduler", draw(schedules), own), draw(steps))
+    return SchedulerRun(config("PNDMScheduler", draw(schedules), own), draw(steps))
 
 
 @st.composite
-def ipndm(draw: st.DrawFn) -> Drawn:
+def ipndm(draw: st.DrawFn) -> SchedulerRun:
     n = draw(steps)
     betas = draw(st.sampled_from([None, None, [0.99, 0.9, 0.7, 0.2, 0.05, 0.0]]))
-    return Drawn(config("IPNDMScheduler", {"trained_betas": betas}), n)
+    return SchedulerRun(config("IPNDMScheduler", {"trained_betas": betas}), n)
 
 
 @st.composite
 def distilled_stops(draw: st.DrawFn, n: int) -> dict[str, Any]:
-    """What LCM and TCD take in set_timesteps."""
+    """Draw what LCM and TCD take in set_timesteps."""
     further: dict[str, Any] = draw(
         st.sampled_from([{}, {}, {"strength": 0.6}, {"original_inference_steps": 100}, {"original_inference_steps": 300, "strength": 0.8}])
     )
@@ -115,20 +115,20 @@ distilled = chosen(
 
 
 @st.composite
-def lcm(draw: st.DrawFn) -> Drawn:
+def lcm(draw: st.DrawFn) -> SchedulerRun:
     n = draw(st.one_of(st.integers(1, 12), steps))
-    return Drawn(config("LCMScheduler", draw(schedules), draw(distilled), draw(bounds)), n, stops=draw(distilled_stops(n)))
+    return SchedulerRun(config("LCMScheduler", draw(schedules), draw(distilled), draw(bounds)), n, stops=draw(distilled_stops(n)))
 
 
 @st.composite
-def tcd(draw: st.DrawFn) -> Drawn:
+def tcd(draw: st.DrawFn) -> SchedulerRun:
     n = draw(st.one_of(st.integers(1, 12), steps))
     step = draw(chosen(eta=(0.3, 0.0, 0.7, 1.0)))
-    return Drawn(config("TCDScheduler", draw(schedules), draw(distilled), draw(bounds)), n, step, draw(distilled_stops(n)))
+    return SchedulerRun(config("TCDScheduler", draw(schedules), draw(distilled), draw(bounds)), n, step, draw(distilled_stops(n)))
 
 
 @st.composite
-def unclip(draw: st.DrawFn) -> Drawn:
+def unclip(draw: st.DrawFn) -> SchedulerRun:
     own = draw(
         chosen(
             variance_type=("fixed_small_log", "learned_range"),
@@ -137,10 +137,10 @@ def unclip(draw: st.DrawFn) -> Drawn:
             prediction_type=("epsilon", "sample"),
         )
     )
-    return Drawn(config("UnCLIPScheduler", own), draw(steps))
+    return SchedulerRun(config("UnCLIPScheduler", own), draw(steps))
 
 
-DRAWN = {
+RUNS = {
     "DDIMScheduler": ddim(),
     "DDIMInverseScheduler": ddim_inverse(),
     "DDPMScheduler": ddpm(),

@@ -5,9 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.schedulers.drawn.base import Drawn, chosen, config, schedules, steps
+from sdrt.testing.strategies.schedulers.base import SchedulerRun, chosen, config, schedules, steps
 
-__all__ = ["DRAWN", "spacings"]
+__all__ = ["RUNS", "spacings"]
 
 spacings: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [{}, {}, {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}, {"use_beta_sigmas": True}]
@@ -27,7 +27,7 @@ sigmas = st.lists(st.floats(0.03125, 14.5, width=32), min_size=1, max_size=30, u
 
 
 @st.composite
-def euler(draw: st.DrawFn) -> Drawn:
+def euler(draw: st.DrawFn) -> SchedulerRun:
     own = draw(
         chosen(
             timestep_spacing=EVERY_SPACING,
@@ -43,13 +43,13 @@ def euler(draw: st.DrawFn) -> Drawn:
     )
     churn = draw(chosen(s_churn=(0.0, 5.0, 40.0), s_tmin=(0.0, 0.1), s_tmax=(math.inf, 8.0), s_noise=(1.0, 1.003)))
     stops = draw(st.one_of(st.just({}), st.just({}), timesteps, sigmas))
-    return Drawn(
+    return SchedulerRun(
         config("EulerDiscreteScheduler", draw(schedules), own, draw(spacings)), draw(steps), draw(st.sampled_from([{}, churn])), stops
     )
 
 
 @st.composite
-def euler_ancestral(draw: st.DrawFn) -> Drawn:
+def euler_ancestral(draw: st.DrawFn) -> SchedulerRun:
     own = draw(
         chosen(
             timestep_spacing=EVERY_SPACING,
@@ -58,11 +58,11 @@ def euler_ancestral(draw: st.DrawFn) -> Drawn:
             rescale_betas_zero_snr=(False, False, True),
         )
     )
-    return Drawn(config("EulerAncestralDiscreteScheduler", draw(schedules), own), draw(steps))
+    return SchedulerRun(config("EulerAncestralDiscreteScheduler", draw(schedules), own), draw(steps))
 
 
 @st.composite
-def heun(draw: st.DrawFn) -> Drawn:
+def heun(draw: st.DrawFn) -> SchedulerRun:
     own = draw(
         chosen(
             timestep_spacing=EVERY_SPACING,
@@ -74,34 +74,34 @@ def heun(draw: st.DrawFn) -> Drawn:
     )
     schedule = draw(st.one_of(schedules, st.just({"beta_schedule": "exp"})))
     stops = draw(st.one_of(st.just({}), st.just({}), timesteps))
-    return Drawn(config("HeunDiscreteScheduler", schedule, own, draw(spacings)), draw(steps), stops=stops)
+    return SchedulerRun(config("HeunDiscreteScheduler", schedule, own, draw(spacings)), draw(steps), stops=stops)
 
 
-def _midpoint(class_name: str) -> st.SearchStrategy[Drawn]:
+def _midpoint(class_name: str) -> st.SearchStrategy[SchedulerRun]:
     @st.composite
-    def midpoint(draw: st.DrawFn) -> Drawn:
+    def midpoint(draw: st.DrawFn) -> SchedulerRun:
         own = draw(chosen(timestep_spacing=EVERY_SPACING, steps_offset=(0, 1), prediction_type=VELOCITIES))
-        return Drawn(config(class_name, draw(schedules), own, draw(spacings)), draw(steps))
+        return SchedulerRun(config(class_name, draw(schedules), own, draw(spacings)), draw(steps))
 
     return midpoint()
 
 
 @st.composite
-def lms(draw: st.DrawFn) -> Drawn:
+def lms(draw: st.DrawFn) -> SchedulerRun:
     own = draw(chosen(timestep_spacing=EVERY_SPACING, steps_offset=(0, 1), prediction_type=("epsilon", "v_prediction", "sample")))
     order = draw(st.sampled_from([{}, {"order": 1}, {"order": 2}, {"order": 3}, {"order": 5}]))
-    return Drawn(config("LMSDiscreteScheduler", draw(schedules), own, draw(spacings)), draw(steps), order)
+    return SchedulerRun(config("LMSDiscreteScheduler", draw(schedules), own, draw(spacings)), draw(steps), order)
 
 
 @st.composite
-def dpmsolver_sde(draw: st.DrawFn) -> Drawn:
+def dpmsolver_sde(draw: st.DrawFn) -> SchedulerRun:
     own = draw(chosen(timestep_spacing=EVERY_SPACING, steps_offset=(0, 1), prediction_type=VELOCITIES))
     own["noise_sampler_seed"] = draw(st.integers(0, 2**32))
     step = draw(st.sampled_from([{}, {"s_noise": 0.9}]))
-    return Drawn(config("DPMSolverSDEScheduler", draw(schedules), own, draw(spacings)), draw(st.integers(1, 40)), step)
+    return SchedulerRun(config("DPMSolverSDEScheduler", draw(schedules), own, draw(spacings)), draw(st.integers(1, 40)), step)
 
 
-DRAWN = {
+RUNS = {
     "EulerDiscreteScheduler": euler(),
     "EulerAncestralDiscreteScheduler": euler_ancestral(),
     "HeunDiscreteScheduler": heun(),

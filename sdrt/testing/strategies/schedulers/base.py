@@ -6,24 +6,31 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-__all__ = ["Drawn", "bounds", "chosen", "config", "schedules", "steps"]
+from sdrt.testing.schedulers.values import Betas
+
+__all__ = ["SchedulerRun", "bounds", "chosen", "config", "schedules", "steps"]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A run to compare: what both sides are built from, and told."""
+class SchedulerRun:
+    """A run of a scheduler.
+
+    Parameters
+    ----------
+    config : dict
+        A diffusers configuration, ``_class_name`` included.
+    n : int
+        Steps.
+    step : dict
+        Options of each ``step``.
+    stops : dict
+        Arguments of ``set_timesteps`` in place of ``n``, where there are any.
+    """
 
     config: dict[str, Any]
     n: int
-    step: dict[str, Any] = field(default_factory=dict)  # options of step
-    stops: dict[str, Any] = field(default_factory=dict)  # of set_timesteps, in place of n
-
-
-class Betas(list[float]):
-    """A list that fits a test report."""
-
-    def __repr__(self) -> str:
-        return f"Betas of {self[0]} to {self[-1]}"
+    step: dict[str, Any] = field(default_factory=dict)
+    stops: dict[str, Any] = field(default_factory=dict)
 
 
 steps = st.integers(1, 200)
@@ -54,6 +61,7 @@ def chosen(**options: tuple[Any, ...]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def config(class_name: str, *parts: dict[str, Any]) -> dict[str, Any]:
+    """Join the settings of a class."""
     merged = {"_class_name": class_name}
     for part in parts:
         merged |= part

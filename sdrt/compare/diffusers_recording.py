@@ -77,7 +77,8 @@ def _recorded(
     given = arguments_of(original, args, kwargs)
     arrays, values = _beginning(pipeline, counterpart, given)
     file.add("begin", number, arrays, values)
-    run = HookedRun(file, number, pipeline)
+    keeps = given.get("mask_image") is not None and pipeline.unet.config.in_channels == pipeline.unet.config.out_channels
+    run = HookedRun(file, number, pipeline, keeps=keeps)
     try:
         with run.hooked():
             returned = original(pipeline, *args, **kwargs)
@@ -88,7 +89,7 @@ def _recorded(
     if run.latents is not None:
         ends["latents"] = run.latents
     timesteps = to_array(pipeline.scheduler.timesteps).astype(np.float64)
-    file.add("end", number, ends | {"timesteps": timesteps}, {"outcome": "finished"})
+    file.add("end", number, ends | {"timesteps": timesteps}, {"outcome": "finished", "flagged": _flagged(returned)})
     return returned
 
 
@@ -119,6 +120,12 @@ def _pictures(returned: Any) -> list[Array]:
         elif isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3:
             pictures.append(np.rint(image * 255).astype(np.uint8))
     return pictures
+
+
+def _flagged(returned: Any) -> list[bool] | None:
+    """Return what a safety checker said of each picture; None where there was none."""
+    flagged = returned[1] if isinstance(returned, tuple) and len(returned) > 1 else getattr(returned, "nsfw_content_detected", None)
+    return None if flagged is None else list(map(bool, flagged))
 
 
 def _version() -> str:

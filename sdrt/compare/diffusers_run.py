@@ -29,10 +29,12 @@ class HookedRun:
     number : int
         Of the run.
     pipeline : DiffusionPipeline
+    keeps : bool
+        Whether the pipeline puts a part of a picture back after each step, which its scheduler does not see.
     """
 
-    def __init__(self, writer: RecordingWriter, number: int, pipeline: Any) -> None:
-        self._writer, self._number, self._pipeline = writer, number, pipeline
+    def __init__(self, writer: RecordingWriter, number: int, pipeline: Any, *, keeps: bool = False) -> None:
+        self._writer, self._number, self._pipeline, self._keeps = writer, number, pipeline, keeps
         self._done = 0
         self._noise: list[Array] = []
         self._stepping = False
@@ -126,11 +128,12 @@ class HookedRun:
             after = to_array(returned[0] if isinstance(returned, tuple) else returned.prev_sample)
             arrays = {"output": to_array(model_output), "sample": before, "prev_sample": after}
             arrays["before.x"] = _in_model_scale(scheduler, before, None if index is None else index - 1)
-            arrays["after.x"] = _in_model_scale(scheduler, after, index)
+            arrays["stepped.x"] = _in_model_scale(scheduler, after, index)
+            if not self._keeps:
+                arrays["after.x"] = self.latents = arrays["stepped.x"]
             arrays |= {"noise" if k == 0 else f"noise.{k}": noise for k, noise in enumerate(self._noise)}
             self._writer.add("step", self._number, arrays, {"call": self._done, "timestep": float(timestep)}, step=self._done)
             self._done += 1
-            self.latents = arrays["after.x"]
             return returned
 
         return step

@@ -26,8 +26,6 @@ _SAME = (
     "original_size",
     "crops_coords_top_left",
     "target_size",
-    "aesthetic_score",
-    "negative_aesthetic_score",
     "controlnet_conditioning_scale",
     "control_guidance_start",
     "control_guidance_end",
@@ -36,6 +34,8 @@ _SAME = (
 )
 # Those that sdrt has no word for; a call that uses one has no settings.
 _OTHERS = ("prompt_embeds", "negative_prompt_embeds", "latents", "timesteps", "sigmas", "prompt_2", "negative_prompt_2", "ip_adapter_image")
+# Which other models ignore; to sdrt a refiner is not a model by itself.
+_OF_REFINERS = ("aesthetic_score", "negative_aesthetic_score")
 
 
 class Counterpart:
@@ -51,7 +51,9 @@ class Counterpart:
         self.pipe: Pipeline | None = None
         self.problem = ""
         try:
-            self.pipe = load(_folder(pipeline), controlnet=[_folder(each) for each in _controlnets(pipeline)])
+            checked = getattr(pipeline, "safety_checker", None) is not None
+            controlnets = [_folder(each) for each in _controlnets(pipeline)]
+            self.pipe = load(_folder(pipeline), controlnet=controlnets, safety_checker=checked)
         except SdrtError as error:
             self.problem = str(error)
 
@@ -75,7 +77,8 @@ class Counterpart:
         ------
         ConfigError : it has an argument that sdrt has no option for, or no generator that it can follow
         """
-        if used := [name for name in _OTHERS if given.get(name) is not None]:
+        others = (*_OTHERS, *(_OF_REFINERS if self._pipeline.config.get("requires_aesthetics_score") else ()))
+        if used := [name for name in others if given.get(name) is not None]:
             raise ConfigError(f"a call must have arguments that sdrt has, got {', '.join(used)}; leave them out")
         options = {name: given[name] for name in _SAME if given.get(name) is not None}
         if _controlnets(self._pipeline) and "control_image" not in given:

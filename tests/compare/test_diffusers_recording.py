@@ -47,6 +47,7 @@ CASES: dict[str, tuple[str, Form, dict[str, Any], dict[str, Any]]] = {
     "sdxl": ("StableDiffusionXLPipeline", "sdxl", SIZE | {"scheduler": "heun"}, {}),
     "picture": ("StableDiffusionImg2ImgPipeline", "sd1", {"image": picture(1), "strength": 0.7}, {}),
     "mask": ("StableDiffusionInpaintPipeline", "inpaint", SIZE | {"image": picture(1), "mask_image": mask(), "strength": 1.0}, {}),
+    "kept": ("StableDiffusionInpaintPipeline", "sd1", SIZE | {"image": picture(1), "mask_image": mask(), "strength": 0.8}, {}),
     "controlnet": (
         "StableDiffusionControlNetPipeline",
         "sd1",
@@ -102,6 +103,9 @@ def test_both_recordings_agree(folder: Callable[[str], Path], tmp_path: Path, na
         if component == "vae_decoder" and name == "two images":
             # diffusers decodes both at once
             continue
+        if (component, name) == ("vae_encoder", "kept"):
+            # diffusers encodes the masked picture too, for a U-Net that does not take it
+            calls = calls[0][:1], calls[1]
         assert [event.step for event in calls[0]] == [event.step for event in calls[1]]
         for a, b in zip(*calls, strict=True):
             distances = apart(theirs, ours, a, b)
@@ -112,7 +116,8 @@ def test_both_recordings_agree(folder: Callable[[str], Path], tmp_path: Path, na
     assert len(steps[0]) > 0
     for a, b in zip(*steps, strict=True):
         distances = apart(theirs, ours, a, b)
-        assert {"before.x", "after.x", "output"} <= distances.keys()
+        # what diffusers puts back after its scheduler's step is not seen
+        assert {"before.x", "stepped.x", "output", *(["after.x"] if name != "kept" else [])} <= distances.keys()
         assert ("noise" in a.arrays) == ("noise" in b.arrays)
         assert distances.get("noise", 0) == 0
         assert max(distances.values()) < BOUND, (a.place, distances)
@@ -141,7 +146,7 @@ def test_text_encoders_agree(folder: Callable[[str], Path], tmp_path: Path, name
                 assert np.abs(arrays[output][0] - rows[output][row]).max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ["text", "two images", "picture", "mask", "controlnet"])
+@pytest.mark.parametrize("name", ["text", "two images", "picture", "mask", "kept", "controlnet"])
 def test_a_recording_of_diffusers_replays_on_sdrt(folder: Callable[[str], Path], tmp_path: Path, name: str) -> None:
     theirs, ours = both(folder, tmp_path, name)
     settings = theirs.settings()

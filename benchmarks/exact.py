@@ -124,10 +124,11 @@ def _normal(*shape: int) -> Array:
 
 
 def _memory() -> float:
-    """Return the MiB that the process holds now, on Linux; elsewhere what it has held at most so far."""
-    statm = Path("/proc/self/statm")
-    if statm.is_file():
-        return int(statm.read_text(encoding="ascii").split()[1]) * resource.getpagesize() / 2**20
+    """Return the MiB of its own that the process holds now, on Linux, without mapped files; elsewhere what it has held at most so far."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        [anonymous] = [line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("RssAnon")]
+        return int(anonymous.split()[1]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 

@@ -30,7 +30,7 @@ _LEFT_BITS = 24
 _SUM_BITS = 53  # float64's
 _MAGIC_BITS = 52  # 1.5 * 2**52 grids: the last place of such a number is one grid
 _FLOAT64 = np.dtype(np.float64)
-_COLUMNS = 384  # of the right operand that are widened at a time, so that they and their results stay in a core's cache
+_COLUMNS = 384  # of the right operand that are rounded or widened at a time, so that they and their results stay in a core's cache
 # Room below a power of two for what rounding to the grid adds to a sum of magnitudes, and for the rounding of that sum.
 _ROOM = 1.0 + 2.0**-20
 
@@ -60,12 +60,14 @@ def round_right(b: Float) -> Float:
     The dtype holds the result: numbers that are too large for 24 bits of the grid are unchanged by it.
     """
     rounded = np.empty_like(b)
-    for run in runs(b.shape[-2]):
-        part = b[..., run, :].astype(np.float64)
-        magic = _magic(tree_sum(np.abs(part), -2, keepdims=True) * _ROOM, _SUM_BITS - _LEFT_BITS)
-        part += magic
-        part -= magic
-        rounded[..., run, :] = part
+    for start in range(0, b.shape[-1], _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        for run in runs(b.shape[-2]):
+            part = b[..., run, columns].astype(np.float64)
+            magic = _magic(tree_sum(np.abs(part), -2, keepdims=True) * _ROOM, _SUM_BITS - _LEFT_BITS)
+            part += magic
+            part -= magic
+            rounded[..., run, columns] = part
     return rounded
 
 

@@ -25,20 +25,19 @@ def attend_heads(scratch: Scratch, queries: Float, keys: Float, values: Float, o
     """``out`` = attention of queries to all keys; float32 of the shapes of `attention_heads.attend_heads`."""
     (heads, count, size), length = keys.shape, queries.shape[2]
     # laid out as right operands are rounded fastest, and multiplied transposed
-    packed = np.empty((heads, size, count))
-    packed[...] = keys.transpose(0, 2, 1)
-    packed *= LOG2_E / math.sqrt(size)
-    packed = round_right(packed)
+    exponents = np.empty((heads, size, count))
+    exponents[...] = keys.transpose(0, 2, 1)
+    exponents *= LOG2_E / math.sqrt(size)
     extended = np.ones((heads, count, size + 1))
     extended[:, :, :size] = values.transpose(0, 2, 1)
-    extended = round_right(extended)
+    packed, weighted = round_right(exponents), round_right(extended)
     for start in range(0, length, _QUERIES):
         run = slice(start, min(start + _QUERIES, length))
         gathered = scratch.take("gathered queries", queries[:, :, run].shape, _FLOAT32)
         np.copyto(gathered, queries[:, :, run])
         query = scratch.take("queries", gathered.shape, _FLOAT64)
         round_left(gathered, query, axis=1)
-        sums = _attend_block(scratch, query, packed, extended, None if first is None else first + start)
+        sums = _attend_block(scratch, query, packed, weighted, None if first is None else first + start)
         sums[:, :size] /= sums[:, size:]
         out[:, :, run] = sums[:, :size]
 

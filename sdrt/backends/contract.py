@@ -22,7 +22,7 @@ def signature(component: ComponentName, config: Mapping[str, Any], numerics: Num
     component : ComponentName
     config : mapping
         The component's ``config.json``, with the defaults of its diffusers or transformers class filled in.
-    numerics : "float32" or "float64"
+    numerics : "float32", "float64" or "exact"
         The promised precision, which fixes the dtype of every floating array on the seam.
 
     Raises

@@ -1,7 +1,8 @@
 """A program of this backend as a network of the contract."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Self
 
 import numpy as np
 
@@ -22,6 +23,18 @@ class NumpyNetwork(BoundNetwork):
         self._program, self._team = program, team
         # a trace computes what is bound too, and records it
         self._unbound_program = program
+
+    def changed(self, change: Callable[[Program], Program]) -> Self:
+        """Return a network that computes something else with this one's weights and threads; it is open as long as this one.
+
+        Parameters
+        ----------
+        change : callable
+            Takes the program and returns another: with one part replaced, to see what a mistake there would give.
+        """
+        changed = type(self)(self._component, self._signature, change(self._unbound_program), self._team)
+        changed._parent = self
+        return changed
 
     def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with _computing():

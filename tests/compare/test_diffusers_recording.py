@@ -58,7 +58,16 @@ CASES: dict[str, tuple[str, Form, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def both(folder: Callable[[str], Path], tmp_path: Path, name: str) -> tuple[Recording, Recording]:
+Both = Callable[[str], tuple[Recording, Recording]]
+
+
+@pytest.fixture(scope="module")
+def both(folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Both:
+    """The same run of diffusers and of sdrt by the name of its case, made when first asked for."""
+    return cache(lambda name: record_both(folder, tmp_path_factory.mktemp("runs"), name))
+
+
+def record_both(folder: Callable[[str], Path], tmp_path: Path, name: str) -> tuple[Recording, Recording]:
     """Record the same run of diffusers and of sdrt, on the same networks of torch."""
     kind, form, given, own = CASES[name]
     controlnet = folder("controlnet") if name == "controlnet" else None
@@ -91,8 +100,8 @@ def apart(theirs: Recording, ours: Recording, a: Event, b: Event) -> dict[str, f
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_both_recordings_agree(folder: Callable[[str], Path], tmp_path: Path, name: str) -> None:
-    theirs, ours = both(folder, tmp_path, name)
+def test_both_recordings_agree(both: Both, name: str) -> None:
+    theirs, ours = both(name)
     for recording in (theirs, ours):
         recording.verify()
     needed = {"unet": {"input.sample", "input.timestep", "input.encoder_hidden_states", "output.noise_pred"}}
@@ -130,9 +139,9 @@ def test_both_recordings_agree(folder: Callable[[str], Path], tmp_path: Path, na
 
 
 @pytest.mark.parametrize("name", ["text", "sdxl"])
-def test_text_encoders_agree(folder: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+def test_text_encoders_agree(both: Both, name: str) -> None:
     """diffusers calls them for each prompt, and sdrt once for both."""
-    theirs, ours = both(folder, tmp_path, name)
+    theirs, ours = both(name)
     for component in ("text_encoder", "text_encoder_2") if name == "sdxl" else ("text_encoder",):
         (once,) = ours.events(kind="network", component=component)
         every = theirs.events(kind="network", component=component)
@@ -147,8 +156,8 @@ def test_text_encoders_agree(folder: Callable[[str], Path], tmp_path: Path, name
 
 
 @pytest.mark.parametrize("name", ["text", "two images", "picture", "mask", "kept", "controlnet"])
-def test_a_recording_of_diffusers_replays_on_sdrt(folder: Callable[[str], Path], tmp_path: Path, name: str) -> None:
-    theirs, ours = both(folder, tmp_path, name)
+def test_a_recording_of_diffusers_replays_on_sdrt(both: Both, folder: Callable[[str], Path], name: str) -> None:
+    theirs, ours = both(name)
     settings = theirs.settings()
     assert set(settings.backend.values()) == {"diffusers"}
     controls: dict[str, Any] = {"controlnet": folder("controlnet")} if name == "controlnet" else {}
@@ -159,9 +168,9 @@ def test_a_recording_of_diffusers_replays_on_sdrt(folder: Callable[[str], Path],
     assert np.array_equal(again.result.latents, ours.arrays(end)["latents"])
 
 
-def test_its_networks_play(folder: Callable[[str], Path], tmp_path: Path) -> None:
+def test_its_networks_play(both: Both, folder: Callable[[str], Path]) -> None:
     """Its U-Net answers sdrt's loop within the rounding of two programs' schedulers; the text encoder wants diffusers' calls."""
-    theirs, _ = both(folder, tmp_path, "text")
+    theirs, _ = both("text")
     networks = {"unet": theirs.backend(tolerance=1e-2), "vae_decoder": theirs.backend(tolerance=1e-2)}
     pipe = sdrt.load(folder("sd1"), backend=networks)
     result = pipe.generate(PROMPT, NEGATIVE, seed=93, compat="diffusers", **QUICK, **SIZE)

@@ -4,21 +4,34 @@ It is NOT frozen: NEP 19 lets numpy change the numbers of a ``Generator`` in any
 for noise that must stay the same for ten years, take ``numpy``, ``torch`` or ``nv``.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from sdrt.arrays import Float, Numerics
-from sdrt.errors import ConfigError
 from sdrt.rng.base import SeededStream, State, read_state
 from sdrt.rng.precision import to_dtype
+from sdrt.rng.ziggurat import ziggurat_doubles, ziggurat_floats
 from sdrt.values import Anything, Integer, Nullable
 
 __all__ = ["GeneratorStream"]
 
+_Normals: TypeAlias = tuple[Callable[[np.random.Generator, int], Float], Callable[[np.random.Generator, int], Float]]
+
 _WIDE = Integer(0, 2**128 - 1)
 _CURSOR = {"state": _WIDE, "inc": _WIDE, "spare": Nullable(Integer(0, 2**32 - 1))}
+
+
+# Draw float64 and float32 normals from a generator: numpy's own, which asks the platform's libm about one number in a hundred, and ours.
+_NUMPYS: _Normals = (
+    lambda source, size: source.standard_normal(size),
+    lambda source, size: source.standard_normal(size, dtype=np.float32),
+)
+_OWN: _Normals = (
+    lambda source, size: ziggurat_doubles(source.bit_generator, size),
+    lambda source, size: ziggurat_floats(source.bit_generator, size),
+)
 
 
 class GeneratorStream(SeededStream):
@@ -33,7 +46,7 @@ class GeneratorStream(SeededStream):
 
     Raises
     ------
-    ConfigError : the seed is outside that range, or exact numerics: numpy's ziggurat calls the platform's libm in one draw of a hundred
+    ConfigError : the seed is outside that range
     """
 
     name = "generator"
@@ -41,17 +54,11 @@ class GeneratorStream(SeededStream):
 
     def __init__(self, seed: int, *, numerics: Numerics = "float32") -> None:
         super().__init__(seed, numerics=numerics)
-        if self.numerics == "exact":
-            raise ConfigError(
-                "the 'generator' stream must be drawn with numerics float32 or float64, since numpy's ziggurat calls the platform's libm, "
-                "got exact; take torch, torch-scalar, nv or numpy"
-            )
         self._source = np.random.Generator(np.random.PCG64(seed))
 
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002
-        if dtype == "float64":
-            return self._source.standard_normal(size)
-        return to_dtype(self._source.standard_normal(size, dtype=np.float32), dtype)
+        doubles, floats = _OWN if self.numerics == "exact" else _NUMPYS
+        return doubles(self._source, size) if dtype == "float64" else to_dtype(floats(self._source, size), dtype)
 
     def _cursor(self) -> State:
         inner = self._source.bit_generator.state

@@ -25,7 +25,7 @@ _TEXTS = (
     "naïve café  ΑΒΓ 漢字 🐈‍⬛ &amp; don't 12345",
     "a (red:1.3) [blue] BREAK\tx\u00a0y",
 )
-_STREAMS = ("torch", "torch-scalar", "nv", "numpy")
+_STREAMS = ("torch", "torch-scalar", "nv", "numpy", "generator")
 _SHAPES = ((1,), (15,), (17,), (4, 16, 12), (5003,))
 _SEEDS = (0, 93, 2**31 + 5)
 

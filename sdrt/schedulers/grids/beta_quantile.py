@@ -1,6 +1,7 @@
 """The quantile of a beta distribution: the inverse of the regularised incomplete beta function, without scipy."""
 
 import math
+from functools import lru_cache
 
 from sdrt.exact.mathematics import PLATFORM, Functions
 
@@ -49,6 +50,7 @@ def _lower_quantile(probability: float, a: float, b: float, functions: Functions
     return x
 
 
+@lru_cache(maxsize=64)
 def _log_beta(a: float, b: float, functions: Functions) -> float:
     result: float = functions.log_gamma(a) + functions.log_gamma(b) - functions.log_gamma(a + b)
     return result

@@ -76,6 +76,7 @@ MAY_IMPORT = {
         "tokenizer",
     },
     "testing": {
+        "_version",
         "arrays",
         "backends",
         "guidance",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sdrt.testing.small_models import write_component, write_controlnet, write_model
     from sdrt.testing.streams.check import check_stream
     from sdrt.testing.tokenizers.check import check_tokenizer
+    from sdrt.testing.vectors import write_vectors
 
 __all__ = [
     "KINDS",
@@ -31,6 +32,7 @@ __all__ = [
     "write_component",
     "write_controlnet",
     "write_model",
+    "write_vectors",
 ]
 
 _HOMES = {
@@ -41,6 +43,7 @@ _HOMES = {
     "check_scheduler": "schedulers.check",
     "check_stream": "streams.check",
     "check_tokenizer": "tokenizers.check",
+    "write_vectors": "vectors",
     **dict.fromkeys(("write_component", "write_controlnet", "write_model"), "small_models"),
 }
 

@@ -34,6 +34,7 @@ def test_every_document_is_read() -> None:
         "docs/limits.md",
         "docs/real-models.md",
         "docs/recordings.md",
+        "docs/vectors.md",
     )
     assert {block.document for block in BLOCKS} == set(names)
     assert sum(len(block.commands_to_type) for block in BLOCKS) > 30

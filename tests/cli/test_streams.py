@@ -152,10 +152,9 @@ def test_a_bare_command_says_what_it_can_do(capsys: pytest.CaptureFixture[str]) 
     assert main([]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert len(out.splitlines()) == 12
-    assert all(
-        f"sdrt {name}" in out for name in ("generate", "batch", "grid", "inspect", "models", "benchmark", "convert", "COMMAND --help")
-    )
+    assert len(out.splitlines()) == 15
+    commands = ("generate", "batch", "grid", "inspect", "record", "replay", "compare", "models", "benchmark", "verify", "convert")
+    assert all(f"sdrt {name}" in out for name in (*commands, "COMMAND --help"))
 
 
 def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path) -> None:

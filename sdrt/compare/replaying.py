@@ -10,7 +10,8 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.compare.playback import recorded_inputs, recorded_streams, without_streams
-from sdrt.errors import ConfigError
+from sdrt.errors import ConfigError, RecordingError
+from sdrt.log import log
 from sdrt.pipeline.loading import load
 from sdrt.pipeline.pipeline import Pipeline
 from sdrt.pipeline.results import Result
@@ -120,11 +121,17 @@ def replay(
 def replay_options(recording: Recording, run: int = 0) -> dict[str, Any]:
     """Return the arguments of ``Pipeline.generate`` that draw a recorded run again.
 
+    A file that is cut or altered elsewhere is drawn again too; a warning names what is lost.
+
     Raises
     ------
-    RecordingError : no such run, or altered arrays
+    RecordingError : no such run, or altered arrays among those that the run needs
     ConfigError : the run had inputs that the recording does not hold
     """
+    try:
+        recording.verify()
+    except RecordingError as error:
+        log.warning("%s", error)
     settings = recording.settings(run)
     streams = recorded_streams(recording, settings, run)
     inputs = {name: value for name, value in recorded_inputs(recording, run).items() if name in settings.conditions}

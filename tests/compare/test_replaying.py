@@ -91,6 +91,26 @@ def test_what_was_not_kept_has_to_be_passed_again(tmp_path: Path) -> None:
     assert str(replay(recording, "nano", FakeBackend()).distance) == "pictures unknown from the recorded ones, latents unknown"
 
 
+def test_a_damaged_recording_is_replayed_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is lost is told; the settings, which are there, draw the picture."""
+    file = tmp_path / "run.sdrt"
+    with record(file, sdrt.load("nano")) as pipe:
+        pipe.generate("a red circle", seed=1, num_inference_steps=2)
+    assert replay(file).distance.equal
+    assert not caplog.messages
+    whole = file.read_bytes()
+    (tmp_path / "cut.sdrt").write_bytes(whole[: len(whole) // 2])
+    step = next(event for event in Recording.open(file).events(kind="step") if event.step == 1)
+    place = whole.index(f"{step.arrays['output'].entry}".encode()) + 400
+    (tmp_path / "altered.sdrt").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for name, words in (("cut", "cut short"), ("altered", "altered")):
+        caplog.clear()
+        assert replay(tmp_path / f"{name}.sdrt").distance.equal == (name == "altered")
+        (line,) = caplog.messages
+        assert words in line
+        assert "first that is lost" in line or "step 1 of run 0" in line
+
+
 def test_another_backend_is_so_far_away(tmp_path: Path) -> None:
     recording, _ = recorded(tmp_path, sdrt.load("nano"))
     again = replay(recording, "nano", "torch")

@@ -100,8 +100,8 @@ def test_a_damaged_recording_is_replayed_and_named(tmp_path: Path, caplog: pytes
     assert not caplog.messages
     whole = file.read_bytes()
     (tmp_path / "cut.sdrt").write_bytes(whole[: len(whole) // 2])
-    step = next(event for event in Recording.open(file).events(kind="step") if event.step == 1)
-    place = whole.index(f"{step.arrays['output'].entry}".encode()) + 400
+    (call,) = (event for event in Recording.open(file).events(kind="network", component="unet") if event.step == 1)
+    place = whole.index(call.arrays["output.noise_pred"].entry.encode()) + 400
     (tmp_path / "altered.sdrt").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
     for name, words in (("cut", "cut short"), ("altered", "altered")):
         caplog.clear()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sdrt.models import Embedding, Model, Pickled, PredictionType
     from sdrt.pipeline.loading import load
     from sdrt.pipeline.loras import LoraChoice
+    from sdrt.pipeline.observer import Beginning, CompletedStep, MakeObserver, Observer
     from sdrt.pipeline.options import (
         ControlMode,
         ControlNetInput,
@@ -72,8 +73,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Backend",
     "BackendOptions",
+    "Beginning",
     "ClipTokenizer",
     "Compat",
+    "CompletedStep",
     "ControlMode",
     "ControlNetInput",
     "ControlPreprocessor",
@@ -86,12 +89,14 @@ __all__ = [
     "Limits",
     "LongPrompts",
     "LoraChoice",
+    "MakeObserver",
     "MaskMode",
     "MaskedContent",
     "Model",
     "NoiseSource",
     "NoiseStream",
     "Numerics",
+    "Observer",
     "OldSpellings",
     "OnProgress",
     "Pickled",
@@ -155,6 +160,7 @@ _NAMES_BY_HOME = {
         "SchedulerChoice",
         "SchedulerName",
     ),
+    "sdrt.pipeline.observer": ("Beginning", "CompletedStep", "MakeObserver", "Observer"),
     "sdrt.pipeline.pipeline": ("Pipeline",),
     "sdrt.pipeline.progress": ("OnProgress", "Progress"),
     "sdrt.pipeline.results": ("Result",),

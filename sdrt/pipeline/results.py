@@ -1,6 +1,6 @@
 """The result of a call: the images with their record."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +11,7 @@ from sdrt.errors import ImageError
 from sdrt.images.exact_png import exact_png
 from sdrt.images.files import OTHER_PICTURES, make_folder, picture_name, save_new_picture
 from sdrt.images.grid import grid
-from sdrt.images.saving import PictureFormat, PngEncoder, check_format, check_quality, format_of, pillow_png
+from sdrt.images.saving import PictureFormat, check_format, check_quality, format_of, pillow_png
 from sdrt.records.png_metadata import text_chunks
 from sdrt.records.settings import Settings
 from sdrt.values import FilePath, Text
@@ -79,7 +79,7 @@ class Result:
         return [text_chunks(self.settings, seed, is_flagged, index=index) for seed, is_flagged, index in each]
 
     @property
-    def png(self) -> PngEncoder:
+    def png(self) -> "Callable[[Image, Mapping[str, str]], bytes]":
         """What encodes an image as PNG: Pillow; under exact numerics an encoder of sdrt's own, whose bytes are the same everywhere."""
         return exact_png if self.settings.numerics == "exact" else pillow_png
 

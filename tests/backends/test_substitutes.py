@@ -11,7 +11,7 @@ from sdrt.arrays import Array, Signature
 from sdrt.backends import BoundNetwork
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ArrayContractError, ConfigError
-from tests.backends.test_tracing import BACKENDS, CASES, label, open_traceable
+from tests.backends.traced import BACKENDS, CASES, label, open_traceable
 from tests.contract.cases import Case, inputs_of, relative_error, save_parts
 from tests.factories import Form
 

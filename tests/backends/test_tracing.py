@@ -13,32 +13,16 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from sdrt.arrays import Array, Signature
-from sdrt.backends import ComponentOptions, TraceableNetwork
+from sdrt.backends import ComponentOptions
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ArrayContractError, BackendError, ConfigError
 from sdrt.models.components import COMPONENTS, ComponentName
+from tests.backends.traced import BACKENDS, CASES, label, open_traceable
 from tests.contract.cases import Case, inputs_of, open_case, relative_error, residuals_for, save_parts
 from tests.factories import Form
 
-CASES: tuple[Case, ...] = (
-    ("sd1", "unet"),
-    ("lcm", "unet"),
-    ("sdxl", "unet"),
-    ("sd1", "controlnet"),
-    ("sdxl", "controlnet"),
-    ("sd1", "vae_decoder"),
-    ("sd1", "vae_encoder"),
-    ("sd1", "text_encoder"),
-    ("sdxl", "text_encoder_2"),
-)
-BACKENDS = ("numpy", "torch")
-
 # Modules that other layers contain or share: activations, dropout, lists, and the two tables behind a text's embeddings.
 NO_LAYERS = (nn.ModuleList, nn.Dropout, nn.SiLU, nn.Embedding)
-
-
-def label(case: object) -> str | None:
-    return " ".join(case) if isinstance(case, tuple) else None
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +78,6 @@ def hooked(component: ComponentName, folder: Path, inputs: dict[str, Array]) -> 
     with torch.no_grad():
         call(**{name: torch.from_numpy(x) for name, x in inputs.items()})
     return seen
-
-
-def open_traceable(backend: str, folder: Path, component: ComponentName, options: ComponentOptions | None = None, **how: Any) -> Any:
-    network = open_case(backend, folder, component, options or ComponentOptions(), **how)
-    assert isinstance(network, TraceableNetwork)
-    return network
 
 
 @pytest.mark.parametrize("case", CASES, ids=label)

@@ -11,7 +11,10 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml import MLProgram
 from tests.backends.coreml.peer import convert, ct
 
-__all__ = ["Small", "annotated", "inputs", "opened", "outputs", "saved", "small_package"]
+__all__ = ["EXACT", "Small", "annotated", "inputs", "opened", "outputs", "saved", "small_package"]
+
+# In float32 throughout, so that a value is the one that torch computes.
+EXACT: dict[str, Any] = {"precision": "float32", "float32_weights": True}
 
 
 class Small(nn.Module):

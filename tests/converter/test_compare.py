@@ -17,7 +17,7 @@ from sdrt.compare import Comparison, Departure, compare
 from sdrt.errors import ConfigError
 from sdrt.pipeline.pipeline import Pipeline
 from tests.compare import planted
-from tests.converter.test_trace_map import EXACT
+from tests.converter.small import EXACT
 from tests.factories import Form
 
 # of 64 pixels

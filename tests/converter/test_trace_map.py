@@ -14,10 +14,8 @@ from sdrt.backends import BackendOptions, TraceableNetwork, registry
 from sdrt.errors import ConfigError, ModelError
 from sdrt.models import ComponentName, open_model
 from sdrt.models.coreml.component import find_controlnet
+from tests.converter.small import EXACT
 from tests.factories import ADDED, UNETS, Form, normal
-
-# In float32 throughout, so that a value is the one that torch computes.
-EXACT: dict[str, Any] = {"precision": "float32", "float32_weights": True}
 
 
 def small_inputs(form: Form, component: ComponentName, n: int = 3) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from sdrt.errors import ConfigError
 from sdrt.schedulers import Sampler, names, sampler_from_config, sampler_from_name
 from sdrt.schedulers.catalogue import SAMPLERS
 from tests.exact.poison import poison
-from tests.schedulers.test_plans import MODEL
+from tests.schedulers.peers import MODEL
 
 SHAPE = (1, 4, 4, 4)
 

@@ -26,6 +26,17 @@ SHAPE = (1, 4, 8, 8)
 # Stable Diffusion 1.x
 SD: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
+# The configuration of a model on disk, as Stable Diffusion 1.x has it.
+MODEL: dict[str, Any] = {
+    "_class_name": "PNDMScheduler",
+    **SD,
+    "num_train_timesteps": 1000,
+    "steps_offset": 1,
+    "skip_prk_steps": True,
+    "set_alpha_to_one": False,
+    "clip_sample": False,
+}
+
 
 @dataclass(frozen=True)
 class Run:

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +13,8 @@ from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.schedulers import Plan, Sampler, State, names, sampler_from_config, sampler_from_name
 from tests.schedulers.configs import CLASSES, runs
 from tests.schedulers.oracles import perfect_output
-from tests.schedulers.peers import SD, network
+from tests.schedulers.peers import MODEL, network
 
-MODEL: dict[str, Any] = {
-    "_class_name": "PNDMScheduler",
-    **SD,
-    "num_train_timesteps": 1000,
-    "steps_offset": 1,
-    "skip_prk_steps": True,
-    "set_alpha_to_one": False,
-    "clip_sample": False,
-}
 SHAPE = (2, 4, 4, 4)
 
 every_name = pytest.mark.parametrize("name", [row.name for row in names()])

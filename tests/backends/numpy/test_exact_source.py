@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdrt.backends import numpy as backend
-from tests.exact.test_source import calls
+from tests.exact.open_calls import calls
 
 ROOT = Path(backend.__file__).parent
 

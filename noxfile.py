@@ -95,10 +95,10 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def openvino(session: nox.Session) -> None:
-    """Run the contract suite and the plug-in's own tests with OpenVINO."""
+    """Run the plug-in's own tests with OpenVINO, and the checks of any backend over it."""
     session.install(*PINNED, "-e", ".[test,openvino]")
     session.run("pytest", "tests/backends/openvino", *session.posargs)
-    session.run("pytest", "tests/contract", "--backend=openvino", *session.posargs)
+    session.run("pytest", "tests/testing/networks/test_own_backends.py", "-m", "slow", "-k", "openvino", *session.posargs)
 
 
 @nox.session(python=PYTHONS, name="numpy-alone")

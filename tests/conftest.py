@@ -26,9 +26,3 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of the suite in tests/contract, which authors of plug-ins run over their own backend."""
-    parser.addoption("--backend", help="the one backend that tests/contract runs over; those that are built in if left out")
-    parser.addoption("--bound", default="1e-4", help="how far a float32 result may stand from the numpy backend's, of the largest value")

@@ -11,8 +11,8 @@ FILES = sorted(HERE.rglob("*.py"))
 
 # What each module at the top of tests/ is about, if it is no module of sdrt: a document, or the house as a whole.
 ABOUT_THE_HOUSE = {"audit", "faq", "imports", "layout", "portability", "public_names", "readme", "soak"}
-# The suite that authors of plug-ins run over their own backend, and what lies beside sdrt.
-BESIDE_SDRT = {"contract", "converter", "documents", "fuzz", "training"}
+# What lies beside sdrt.
+BESIDE_SDRT = {"converter", "documents", "fuzz", "training"}
 
 
 def modules_imported_by(file: Path) -> set[str]:

@@ -11,8 +11,8 @@ from sdrt.arrays import Array, Signature
 from sdrt.backends import BoundNetwork
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ArrayContractError, ConfigError
+from tests.backends.cases import Case, inputs_of, relative_error, save_parts
 from tests.backends.traced import BACKENDS, CASES, label, open_traceable
-from tests.contract.cases import Case, inputs_of, relative_error, save_parts
 from tests.factories import Form
 
 # Sums in another order, through one module: three modules deep at most, where an owner's glue is computed from its parts' values.

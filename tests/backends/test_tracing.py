@@ -17,8 +17,8 @@ from sdrt.backends import ComponentOptions
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ArrayContractError, BackendError, ConfigError
 from sdrt.models.components import COMPONENTS, ComponentName
+from tests.backends.cases import Case, inputs_of, open_case, relative_error, residuals_for, save_parts
 from tests.backends.traced import BACKENDS, CASES, label, open_traceable
-from tests.contract.cases import Case, inputs_of, open_case, relative_error, residuals_for, save_parts
 from tests.factories import Form
 
 # Modules that other layers contain or share: activations, dropout, lists, and the two tables behind a text's embeddings.

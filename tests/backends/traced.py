@@ -5,7 +5,7 @@ from typing import Any
 
 from sdrt.backends import ComponentOptions, TraceableNetwork
 from sdrt.models.components import ComponentName
-from tests.contract.cases import Case, open_case
+from tests.backends.cases import Case, open_case
 
 __all__ = ["BACKENDS", "CASES", "label", "open_traceable"]
 

@@ -20,9 +20,9 @@ from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.winograd import worth_winograd
 from sdrt.models import ComponentName, Model, open_component, open_model
+from tests.backends.cases import CASES, ONE_OF_EACH, inputs_of, relative_error
 from tests.backends.numpy import exact_digests
 from tests.backends.numpy.reference import open_network, part_folder
-from tests.contract.cases import CASES, ONE_OF_EACH, inputs_of, relative_error
 from tests.exact.poison import poison
 from tests.factories import Form, normal, random_unet, save_union_folder
 

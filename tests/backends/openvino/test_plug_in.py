@@ -1,7 +1,7 @@
 """The plug-in: that it is a stranger, and that its networks are the same networks.
 
-The contract suite runs over it with ``python -m pytest tests/contract --backend openvino``, which takes minutes: every shape of every
-component is traced and compiled. Here are a decoder and a text encoder.
+`sdrt.testing.check_backend` runs over it in tests/testing/networks, which takes minutes: every shape of every component is traced and
+compiled. Here are a decoder and a text encoder.
 """
 
 import ast
@@ -21,7 +21,7 @@ from sdrt.backends import BackendOptions, Network, registry
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ArrayContractError, ConfigError, MissingExtraError
 from sdrt.models import ComponentName, open_model
-from tests.contract.cases import inputs_of, open_case, relative_error, save_parts
+from tests.backends.cases import inputs_of, open_case, relative_error, save_parts
 
 ROOT = Path(sdrt.__file__).parents[1]
 HOME = ROOT / "sdrt" / "backends" / "openvino"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.contract.cases import save_parts
+from tests.backends.cases import save_parts
 
 # The models are tiny: torch's own threads would only wait for each other.
 torch.set_num_threads(1)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from sdrt.backends.torch.construction import open_module
 from sdrt.models import ComponentName, open_model
-from tests.contract.cases import inputs_of, open_case, relative_error
+from tests.backends.cases import inputs_of, open_case, relative_error
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])

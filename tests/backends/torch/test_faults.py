@@ -18,7 +18,7 @@ from sdrt.backends.torch.compiling import CompiledModule
 from sdrt.backends.torch.network import TorchNetwork
 from sdrt.errors import BackendError, ConfigError
 from sdrt.models import ComponentName, open_model
-from tests.contract.cases import inputs_of, relative_error
+from tests.backends.cases import inputs_of, relative_error
 
 
 def open_part(folder: Path, component: ComponentName, **own: Any) -> TorchNetwork:

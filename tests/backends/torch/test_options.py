@@ -15,7 +15,7 @@ from sdrt.backends.torch import TorchBackend, extra
 from sdrt.backends.torch.network import TorchNetwork
 from sdrt.errors import BackendError, ConfigError, MissingExtraError
 from sdrt.models import ComponentName, open_model
-from tests.contract.cases import inputs_of, open_case, relative_error
+from tests.backends.cases import inputs_of, open_case, relative_error
 
 
 def open_part(

@@ -8,6 +8,7 @@ from sdrt.errors import ConfigError
 from sdrt.testing import check_backend
 from sdrt.testing.networks import check
 from sdrt.testing.networks.cases import Case
+from sdrt.testing.networks.trials import settings_of
 
 # OpenVINO compiles every component, and rounds more: 1e-3 is what its own tests allow.
 WHOLE: tuple[tuple[str, Numerics, float | None], ...] = (
@@ -28,10 +29,23 @@ def test_no_network_has_a_fault(backend: str, numerics: Numerics, bound: float |
     assert check_backend(backend, numerics=numerics, bound=bound) == []
 
 
-@pytest.mark.parametrize("case", [Case("sdxl", "text_encoder_2"), Case("sd1", "vae_encoder"), Case("sd1", "controlnet")], ids=str)
+CASES = [
+    Case("sdxl", "text_encoder_2"),
+    Case("sdxl", "unet"),
+    Case("lcm", "unet"),
+    Case("sd1", "controlnet"),
+    Case("sd1", "vae_decoder"),
+    Case("sd1", "vae_encoder"),
+    Case("sd1", "safety_checker"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
-def test_some_networks_have_no_fault(backend: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_calls_have_no_fault(backend: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind of network, whole in its conduct; its larger calls are among the slow ones."""
     monkeypatch.setattr(check, "CASES", (case,))
+    monkeypatch.setattr(check, "settings_of", lambda case: [each for each in settings_of(case) if each[1].pixels <= 150])
     assert check_backend(backend) == []
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from sdrt.arrays import Array, Numerics
 from sdrt.backends import PLAIN, BackendOptions, ComponentOptions, Network, registry
 from sdrt.models import ComponentName, open_model
+from sdrt.testing import write_model
 from tests.factories import (
     ADDED,
     CONTROLNETS,
@@ -15,8 +16,6 @@ from tests.factories import (
     UNETS,
     Form,
     normal,
-    random_controlnet,
-    save_pipeline_folder,
 )
 
 Case: TypeAlias = tuple[Form, ComponentName]
@@ -55,9 +54,8 @@ ONE_OF_EACH: tuple[Case, ...] = (
 
 def save_parts(folder: Path, form: Form) -> Path:
     """A model folder with a ControlNet in it where there is one of its form, and its path."""
-    save_pipeline_folder(folder, form, safety_checker=form == "sd1")
-    if form in CONTROLNETS:
-        random_controlnet(CONTROLNETS[form], seed=6).save_pretrained(folder / "controlnet")
+    extras: list[ComponentName] = ["safety_checker"] if form == "sd1" else []
+    write_model(folder, form, extras=[*extras, "controlnet"] if form in CONTROLNETS else extras)
     for name in ("text_encoder", "tokenizer"):
         (folder / name).mkdir(exist_ok=True)
     return folder

@@ -1,7 +1,7 @@
 """`check_backend`: every network of a backend on small models, judged by the numpy backend in float64."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from sdrt.arrays import Numerics, float_dtype
-from sdrt.backends import Backend, BackendOptions, registry
+from sdrt.backends import Backend, BackendOptions, Network, registry
 from sdrt.backends.foreign import BackendKind
 from sdrt.errors import ConfigError
-from sdrt.testing.explain import explain
+from sdrt.testing.explain import Hypothesis, explain
 from sdrt.testing.fault import Fault
 from sdrt.testing.fault_kinds import KINDS
 from sdrt.testing.networks.bench import Bench
@@ -79,7 +79,7 @@ def check_backend(
             except Exception as error:  # noqa: BLE001 whatever it raises is what is reported
                 findings.faults.append(_raised(f"{case}: opening it", error))
                 continue
-            networks.callback(network.close)
+            networks.callback(_close, network)
             judge = Judge.open(case.component, model)
             networks.callback(judge.network.close)
             bench = Bench(
@@ -99,10 +99,24 @@ class _Findings:
 
     def explained(self) -> list[Fault]:
         """Say of all differences what they probably are."""
-        every = {case: hypotheses_of(bench, trials) for case, (bench, trials) in self.differing.items()}
+        every = {case: _hypotheses(bench, trials) for case, (bench, trials) in self.differing.items()}
         differing = [trial for _, trials in self.differing.values() for trial in trials]
         agreeing = [trial for trial in self.agreeing if trial.case in self.differing]
         return explain(differing, agreeing, joined(every), str)
+
+
+def _hypotheses(bench: Bench, differing: Sequence[Trial]) -> list[Hypothesis[Trial]]:
+    """Return what may be wrong; nothing where the network fails in the experiments."""
+    try:
+        return hypotheses_of(bench, differing)
+    except Exception:  # noqa: BLE001 the differences are reported all the same, as unexplained
+        return []
+
+
+def _close(network: Network) -> None:
+    """Close a network after all checks; how it closes has been checked."""
+    with suppress(Exception):
+        network.close()
 
 
 def _examine(subject: Subject, findings: _Findings) -> None:

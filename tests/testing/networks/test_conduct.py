@@ -196,5 +196,26 @@ def test_a_planted_fault_is_named(kind: str) -> None:
     assert len(kinds) <= 3, kinds
 
 
+class FailsLater(Wrapped):
+    """Wrong, and after so many calls it fails, closing too."""
+
+    calls = 0
+
+    def __call__(self, **inputs: Array) -> Arrays:
+        self.calls += 1
+        if self.calls > 15:
+            raise OSError("the device is gone")
+        return {name: 1.1 * x for name, x in super().__call__(**inputs).items()}
+
+    def close(self) -> None:
+        raise OSError("the device is gone")
+
+
+def test_a_network_that_fails_in_the_experiments_is_reported() -> None:
+    kinds = [fault.kind for fault in check_backend(Backend(FailsLater))]
+    assert "unexplained" in kinds
+    assert "raises" in kinds
+
+
 def test_good_conduct_has_no_fault() -> None:
     assert check_backend(Backend(Wrapped)) == []

@@ -2,7 +2,8 @@
 
 A float64 product whose partial sums are all representable does not round, so the order in which a BLAS adds leaves no trace. To that end
 both operands are rounded first: each row of the left one, over a run of some hundred numbers, to a multiple of 2**-24 of the power of two
-above its largest value, and each column of the right one to a grid that bounds its sum of magnitudes. With g the product of the two grids,
+above its largest value (or that of several rows), and each column of the right one to a grid that bounds its sum of magnitudes. With g the
+product of the two grids,
 
     |sum of a_i b_i| <= max |a| sum |b_i| <= 2**53 g
 

@@ -55,6 +55,8 @@ class Arithmetic:
         See `attention_heads.attend_heads`.
     exp, cos, sin : callable
         Of float arrays, in their dtype; for few numbers.
+    one_way : bool
+        Whether a kernel with a faster way goes it even where its weights stay in their file, so that memory decides no byte.
     """
 
     pack: Callable[[Float], Float]
@@ -67,6 +69,7 @@ class Arithmetic:
     exp: Callable[[Float], Float]
     cos: Callable[[Float], Float]
     sin: Callable[[Float], Float]
+    one_way: bool = False
 
 
 def _as_it_is(x: Float, *_: object) -> Float:

@@ -53,6 +53,9 @@ class Conv3x3:
     @cached_property
     def winograd(self) -> Winograd:
         """The same weights for the faster way, four times as large; made when first needed."""
+        return self._made_winograd()
+
+    def _made_winograd(self) -> Winograd:
         return Winograd.from_weight(read(self.packed), self.arithmetic)
 
     def __call__(
@@ -69,8 +72,10 @@ class Conv3x3:
         n, height, width = padded.shape[0], (padded.shape[1] - 3) // stride + 1, (padded.shape[2] - 3) // stride + 1
         depth, channels = 9 * padded.shape[3], len(self.bias)
         out = np.empty((n, height, width, channels), self.bias.dtype)
-        if stride == 1 and not isinstance(self.packed, Mapped) and worth_winograd(padded, channels):
-            self.winograd(team, padded, out, lambda y, tile: self._finish(y, tile, slice(0, channels), shift, residual))
+        mapped = isinstance(self.packed, Mapped)
+        if stride == 1 and worth_winograd(padded, channels) and (self.arithmetic.one_way or not mapped):
+            winograd = self._made_winograd() if mapped else self.winograd
+            winograd(team, padded, out, lambda y, tile: self._finish(y, tile, slice(0, channels), shift, residual))
             return out
         operand = team.arithmetic.picture(padded, team.scratch, team.map_blocks)
         weight = read(self.packed)

@@ -11,4 +11,4 @@ from sdrt.exact.sums import tree_sum
 
 __all__ = ["EXACT"]
 
-EXACT = Arithmetic(round_right, operand, picture, multiply, tree_sum, Exponential(exp2, LOG2_E), attend_heads, exp, cos, sin)
+EXACT = Arithmetic(round_right, operand, picture, multiply, tree_sum, Exponential(exp2, LOG2_E), attend_heads, exp, cos, sin, one_way=True)

@@ -3,7 +3,8 @@
 A tile of 4x4 results needs 6x6 pixels. Pixels and weights are evaluated as polynomials at the points 0, ±sqrt(1/2), ±sqrt(2) and infinity
 along each axis, multiplied there, and the results interpolated (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308). These points lose
 two bits of float32 where the usual 0, ±1, ±2 lose three to four: on 320 channels the error's root mean square is 4.5 times that of the
-plain product, not 9.6 times; its maximum 3e-6 of the largest value, not 1.4e-5. All around the products is passes over blocks in the cache.
+plain product, not 9.6 times; its maximum 3e-6 of the largest value, not 1.4e-5. All around the products is passes over blocks in the cache:
+additions and multiplications of one number by another, in an order that is written here, which exact numerics keep as they are.
 """
 
 import math

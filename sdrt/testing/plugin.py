@@ -104,8 +104,8 @@ def _searched(folder: str) -> Iterator[None]:
 def _check_backend(backend: Any, config: pytest.Config) -> "list[Fault]":
     from sdrt.testing import check_backend
 
-    found: list[Fault] = check_backend(backend() if inspect.isclass(backend) else backend, bound=config.getoption("--sdrt-bound"))
-    return found
+    owner: Any = backend() if inspect.isclass(backend) else backend
+    return check_backend(owner, bound=config.getoption("--sdrt-bound"))
 
 
 def _check_scheduler(make: Any, config: pytest.Config) -> "list[Fault]":

@@ -17,6 +17,7 @@ NOT_RUN = {
     ".venv/bin/pip install": "installs packages; .ci/run runs the same line",
     ".venv/bin/python -m pytest": "these tests themselves",
     "pip install": "installs packages",
+    "pytest --sdrt": "checks ports that nobody has; tests/testing/test_plugin.py runs such commands",
     "xcrun": "needs a Mac with Xcode",
 }
 

@@ -20,8 +20,9 @@ STEPS = (10, 25, 4, 1, 2, 7, 20, 3)
 # The same, and the most runs, for samplers whose noise is a Brownian path, which takes time to compute.
 _SHORT, _FEW = (4, 3, 1, 2), 20
 
-# Its midpoints are differences of nearly equal squares: in fewer steps diffusers takes the logarithm of one below 0.
-_LEAST_STEPS = {"KDPM2AncestralDiscreteScheduler": 4}
+# Midpoints of DPM2 a are differences of nearly equal squares: in fewer steps diffusers takes the logarithm of one below 0. UnCLIP divides
+# by the number of steps less one there.
+_LEAST_STEPS = {"KDPM2AncestralDiscreteScheduler": 4, "UnCLIPScheduler": 2}
 
 # Settings that choose the noise levels, each in place of the others.
 _EXCLUSIVE = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas")
@@ -95,6 +96,7 @@ def cases_of(
 
 def _case(config: Mapping[str, Any], step: Mapping[str, Any], n: int, seed: int) -> SchedulerCase:
     stops = {"mu": 0.8} if config.get("use_dynamic_shifting") else {}
+    n = max(n, 2) if config.get("shift_terminal") else n  # which stretches a run of one step by 0 / 0
     # diffusers takes the first three channels for the prediction where a variance was learned
     shape = (1, 3, 6, 8) if config.get("variance_type") in ("learned", "learned_range") else (1, 4, 6, 8)
     return SchedulerCase(config, n, step, stops, seed, shape)
@@ -119,7 +121,7 @@ Configs = Iterator[tuple[dict[str, Any], dict[str, Any]]]
 
 def _configs(sampler: type[Sampler], base: Mapping[str, Any], keys: Sequence[str], step_options: Iterable[str] | None) -> Configs:
     """Yield settings and options: none changed, each alone, several."""
-    usual = {key: value for key, value in STABLE_DIFFUSION.items() if key in keys}
+    usual = dict(STABLE_DIFFUSION) if STABLE_DIFFUSION.keys() <= {*keys} else {}
     seeded = {"noise_sampler_seed": 93} if "noise_sampler_seed" in keys else {}
     start = {**base, **seeded}
     yield start, {}

@@ -64,7 +64,7 @@ def check_scheduler(
 
     Raises
     ------
-    ConfigError : an unknown ``like``, or something that cannot make a scheduler
+    ConfigError : an unknown ``like``, something that cannot make a scheduler, or settings with which sdrt itself cannot run
 
     >>> import sdrt
     >>> def make(**settings):
@@ -82,8 +82,12 @@ def check_scheduler(
     cases = cases_of(name, fixed, maker.settings if not maker.is_made else (), runs.step_options(name), steps)
     for case in cases:
         runs.add(case)
-    if runs.refused and not runs.items:
+    if runs.refused and not runs.items and not runs.faults:
         return [Fault("raises", runs.refused[0])]
+    if not runs.paths and not runs.faults:
+        raise ConfigError(
+            f"the settings of {name} must allow a run to compare with, got none of {len(cases)}; pass other settings or steps"
+        )
     faults = [*runs.faults, *_explained(name, runs.items)]
     if not {fault.kind for fault in faults} & _OF_TABLES:
         faults += add_noise_faults(maker, fixed, runs.paths, compats)
@@ -119,14 +123,21 @@ class _Runs:
             except REFUSALS as error:  # of settings that the port does not have, or of options in its first call
                 self.refused.append(f"{case}: {type(error).__name__}: {error}")
                 return
+            except Exception as error:  # noqa: BLE001  # whatever the port raises is what is reported
+                self._report([Fault("raises", f"{case}: {type(error).__name__}: {error}")])
+                return
             if not traces[-1].num_wrong:
                 break
         if traces:
             best = min(traces, key=lambda each: each.badness)
             self.items += best.items
             self.paths.append(best.path)
-            known = {fault.kind for fault in self.faults}
-            self.faults += [fault for fault in best.faults if fault.kind not in known]
+            self._report(best.faults)
+
+    def _report(self, faults: Sequence[Fault]) -> None:
+        """Keep the first fault of each kind."""
+        known = {fault.kind for fault in self.faults}
+        self.faults += [fault for fault in faults if fault.kind not in known]
 
     def _open(self, case: SchedulerCase, path: Path) -> SchedulerPort:
         passed = {key: value for key, value in case.config.items() if key != "_class_name" and key not in self._fixed}

@@ -73,7 +73,7 @@ def _led(path: Path, port: SchedulerPort, *, retimed: bool) -> Trace:
         for i in range(len(path.inputs)):
             _call(found, path, port, i, scaled, results)
     except Exception as error:  # whatever the port raises is what is reported
-        if not results and isinstance(error, REFUSALS) and (path.case.step or isinstance(error, NotImplementedError)):
+        if not results and isinstance(error, REFUSALS if path.case.step else (ValueError, NotImplementedError)):
             raise
         found.report("raises", len(results), f"{type(error).__name__}: {error}")
     found.items += items_of(path, scaled, results, port.sigmas, retimed=retimed)

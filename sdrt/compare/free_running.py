@@ -6,6 +6,7 @@ import numpy as np
 
 from sdrt.arrays import U8, Array
 from sdrt.compare.findings import CallRow, InputRow, PixelRow, StepRow
+from sdrt.compare.pairs import paired_calls
 from sdrt.compare.runs import Run
 from sdrt.errors import ConfigError
 from sdrt.metrics import Difference, difference, psnr
@@ -86,16 +87,16 @@ def compare_calls(a: Run, b: Run) -> Iterator[CallRow]:
     ------
     ConfigError : the outputs have other names or shapes
     """
-    for key, event in a.calls.items():
-        other = b.calls.get(key)
-        if other is None:
-            raise ConfigError(f"both sides must call the same networks, got a {key[0]} of {a.name} alone; take models of one family")
+    held = a.keep == b.keep == "all"
+    for pair in paired_calls(a, b):
         inputs = 0.0
-        if a.keep == b.keep == "all":
-            ours, theirs = a.inputs(event), b.inputs(other)
+        if held:
+            ours, theirs = pair.inputs
             inputs = max((_error(theirs[name], x) for name, x in ours.items() if name in theirs), default=0.0)
-        name, apart = worst(key[0], b.outputs(other), a.outputs(event))
-        yield CallRow(component=key[0], step=key[1], output=name, forced=False, inputs=inputs, difference=apart)
+        expected, values = pair.outputs
+        event = pair.event
+        name, apart = worst(str(event.component), values, expected)
+        yield CallRow(component=str(event.component), step=event.step, output=name, forced=False, inputs=inputs, difference=apart)
 
 
 def worst(component: str, values: dict[str, Array], expected: dict[str, Array]) -> tuple[str, Difference]:

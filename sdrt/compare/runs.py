@@ -51,16 +51,13 @@ class Run:
         return tuple(event for event in self.events if event.kind == "step")
 
     @cached_property
-    def calls(self) -> Mapping[tuple[str, int | None, int], Event]:
-        """Network calls by component, step, and their number among those of both."""
-        counts: dict[tuple[str, int | None], int] = {}
-        found = {}
+    def calls(self) -> Mapping[tuple[str, int | None], tuple[Event, ...]]:
+        """Network calls by component and step."""
+        found: dict[tuple[str, int | None], list[Event]] = {}
         for event in self.events:
             if event.component is not None:
-                key = (event.component, event.step)
-                counts[key] = counts.get(key, -1) + 1
-                found[(*key, counts[key])] = event
-        return found
+                found.setdefault((event.component, event.step), []).append(event)
+        return {key: tuple(events) for key, events in found.items()}
 
     @property
     def beginning(self) -> Event:

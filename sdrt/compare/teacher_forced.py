@@ -61,7 +61,9 @@ class _Scheduler:
     def step(self, event: Event) -> CallRow | None:
         """Make one step from the recorded sample, output and noise; None where the recording does not hold them."""
         held = self._recorded.arrays(event)
-        if not {"before.x", "output", "stepped.x"} <= held.keys():
+        # a recording of another program may hold but the sample after the step
+        stepped = held.get("stepped.x", held.get("after.x"))
+        if stepped is None or not {"before.x", "output"} <= held.keys():
             return None
         resolved = self._resolved
         sampler, plan = resolved.sampler, resolved.plan
@@ -81,7 +83,7 @@ class _Scheduler:
             )
         except SdrtError as error:
             raise ConfigError(f"both sides must have one scheduler, got another than {sampler.name} ({error}); set the scheduler") from None
-        found, output = difference(self._state.x, held["stepped.x"]), "x"
+        found, output = difference(self._state.x, stepped), "x"
         if timestep != event.values.get("timestep", timestep):
             # a step from another noise level is another step, whatever it gives
             found, output = replace(found, relative=float("inf")), "timestep"

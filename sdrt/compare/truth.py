@@ -1,7 +1,6 @@
 """The numpy backend in float64 as judge: how far each side is from the truth."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from sdrt.compare.calls import RunCall
 from sdrt.compare.findings import TruthRow
 from sdrt.compare.free_running import worst
 from sdrt.compare.networks import opened, outputs_of
+from sdrt.compare.pairs import paired_calls
 from sdrt.compare.runs import Run
 from sdrt.compare.sides import Side
 from sdrt.errors import ConfigError
@@ -21,7 +21,6 @@ from sdrt.models import COMPONENTS, is_folder_of_packages
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
-from sdrt.recordings import Event
 
 __all__ = ["judge", "truth_rows"]
 
@@ -67,14 +66,15 @@ def truth_rows(a: Run, b: Run, call: RunCall, pipe: Pipeline, folder: Path) -> I
     ConfigError : a recording does not hold the inputs of its networks
     """
     resolved = call.resolve(pipe)
-    for event in _judged(a):
-        other = b.calls[_key(a, event)]
+    judged = _judged_steps(a)
+    for pair in paired_calls(a, b):
+        event = pair.event
+        if event.step is not None and event.step not in judged:
+            continue
         errors = []
-        with ExitStack() as stack:
-            network = stack.enter_context(opened(resolved.assembly, event, _NAME))
-            for run, own in ((a, event), (b, other)):
-                expected = outputs_of(network, run.inputs(own), _NAME)
-                errors.append(worst(str(event.component), run.outputs(own), expected)[1].relative)
+        with opened(resolved.assembly, event, _NAME) as network:
+            for inputs, outputs in zip(pair.inputs, pair.outputs, strict=True):
+                errors.append(worst(str(event.component), outputs, outputs_of(network, inputs, _NAME))[1].relative)
         yield TruthRow(component=str(event.component), step=event.step, a=errors[0], b=errors[1])
     run = Side(name=_NAME, pipe=pipe).run(call, folder)
     for step, (one, other, true) in enumerate(zip(a.steps, b.steps, run.steps, strict=True)):
@@ -90,14 +90,7 @@ def _rms(pictures: Sequence[Array], true: Sequence[Array]) -> float:
     return float(np.sqrt(np.mean([np.mean(np.square(x - y)) for x, y in zip(pictures, true, strict=True)])))
 
 
-def _judged(run: Run) -> Iterator[Event]:
-    """Yield the calls outside the loop, and three of each network in it."""
+def _judged_steps(run: Run) -> set[int]:
+    """Return the first step, the middle one and the last: a float64 call takes twice a float32 one's time, and each takes two."""
     steps = sorted({event.step for event in run.steps if event.step is not None})
-    chosen = {steps[0], steps[len(steps) // 2], steps[-1]} if steps else set()
-    for event in run.events:
-        if event.kind == "network" and (event.step is None or event.step in chosen):
-            yield event
-
-
-def _key(run: Run, event: Event) -> tuple[str, int | None, int]:
-    return next(key for key, each in run.calls.items() if each is event)
+    return {steps[0], steps[len(steps) // 2], steps[-1]} if steps else set()

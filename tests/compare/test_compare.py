@@ -15,6 +15,7 @@ from sdrt.arrays import Array
 from sdrt.backends import Backend
 from sdrt.compare import Comparison, Recording, compare, record
 from sdrt.compare import layers as by_layer
+from sdrt.compare.free_running import compare_pixels
 from sdrt.compare.sides import open_sides
 from sdrt.compare.tolerances import Tolerances
 from sdrt.errors import ConfigError, RecordingError
@@ -263,6 +264,14 @@ def test_names_of_backends_run_the_other_sides_model(folder: Path) -> None:
     third, _ = open_sides(backend, "numpy", None)
     assert third.pipe is not None
     assert third.pipe.model.name == "nano"
+
+
+def test_pictures_are_held_against_the_deepest_colour() -> None:
+    """A PSNR of pictures has 255 as its peak, however dark they are."""
+    dark = np.full((4, 4, 3), 10, np.uint8)
+    (row,) = compare_pixels(((dark, dark + np.uint8(2)),))
+    assert row.psnr == pytest.approx(psnr(dark, dark + np.uint8(2)))
+    assert (row.max, row.mean, row.different) == (2, 2.0, 1.0)
 
 
 def test_tolerances_follow_the_less_precise_side() -> None:

@@ -8,11 +8,10 @@ it takes 8 GiB of memory.
 """
 
 import gc
-import resource
 import statistics
-import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,13 +63,14 @@ def _stable_diffusion(folder: Path) -> Model:
 def _race(component: ComponentName, model: Model, inputs: Mapping[str, Array], repeats: int) -> dict[str, Any]:
     """Run a network once in float64, then alternately in float32 and exact."""
     truth = _truth(component, model, inputs)
-    before = _memory()
     networks: dict[str, NumpyNetwork] = {}
     memory, outputs = {}, {}
     for numerics in ("float32", "exact"):
+        tracemalloc.start()
         networks[numerics] = _open(component, model, numerics)
         outputs[numerics] = networks[numerics](**inputs)
-        memory[numerics], before = _memory() - before, _memory()
+        memory[numerics] = tracemalloc.get_traced_memory()[0] / 2**20
+        tracemalloc.stop()
     seconds: dict[str, list[float]] = {numerics: [] for numerics in networks}
     for _ in range(repeats):
         for numerics, network in networks.items():
@@ -83,7 +83,7 @@ def _race(component: ComponentName, model: Model, inputs: Mapping[str, Array], r
         numerics: {
             "min": min(seconds[numerics]),
             "median": statistics.median(seconds[numerics]),
-            "held_mib": memory[numerics],
+            "held_mib": memory[numerics],  # after a call, without the mapped file
             **_errors(outputs[numerics], truth),
         }
         for numerics in networks
@@ -122,15 +122,6 @@ def _denoiser_inputs(rows: int, side: int, width: int) -> dict[str, Array]:
 
 def _normal(*shape: int) -> Array:
     return np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
-
-
-def _memory() -> float:
-    """Return the MiB of its own that the process holds now, on Linux, without mapped files; elsewhere what it has held at most so far."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        [anonymous] = [line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("RssAnon")]
-        return int(anonymous.split()[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import torch
 from sdrt.arrays import Array
 from sdrt.backends import PLAIN, BackendOptions, BoundNetwork, ComponentOptions, Network, registry
 from sdrt.models import ComponentName, Model
+from sdrt.testing.networks.mistakes import Mistake
 
-__all__ = ["Before", "Spoiled", "SpoiledTorch", "after", "before"]
+__all__ = ["Before", "Mistaken", "Spoiled", "SpoiledTorch", "after", "before"]
 
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 Spoil = Callable[[Run, Mapping[str, Array]], dict[str, Array]]
@@ -81,4 +82,19 @@ class SpoiledTorch:
         for module in network._adapter.modules():
             self.change(module)
         opened: Network = network
+        return opened
+
+
+@dataclass
+class Mistaken:
+    """The numpy backend with one of the mistakes that the check knows, in float32."""
+
+    mistake: Mistake
+    name: str = "mistaken"
+    option_names: tuple[str, ...] = ()
+    component_options: tuple[str, ...] = ()
+
+    def open(self, component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions = PLAIN) -> Network:
+        network: Any = registry.get("numpy").open(component, model, options, component_options)
+        opened: Network = network.changed(self.mistake.program)
         return opened

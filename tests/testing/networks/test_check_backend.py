@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from sdrt.arrays import Array
 from sdrt.backends import Backend
 from sdrt.testing.networks import check, check_backend
 from sdrt.testing.networks.cases import Case
+from sdrt.testing.networks.mistakes import MISTAKES
 from sdrt.testing.networks.trials import settings_of
-from tests.testing.networks.spoiled import Run, Spoiled, SpoiledTorch, after, before
+from tests.testing.networks.spoiled import Mistaken, Run, Spoiled, SpoiledTorch, after, before
 
 Arrays = dict[str, Array]
 
@@ -247,3 +249,29 @@ def test_a_planted_fault_is_named(plant: Plant, monkeypatch: pytest.MonkeyPatch)
     assert set(kinds) == {plant.kind}, kinds
     assert plant.words in kinds[plant.kind]
     assert str(plant.case) in kinds[plant.kind]
+
+
+def test_the_document_lists_every_planted_fault() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "testing.md").read_text(encoding="utf-8")
+    listed = document.partition("**Backends: numbers**")[2]
+    assert {plant.kind for plant in PLANTS if f"`{plant.kind}`" not in listed} == set()
+    assert len(PLANTS) == 32
+    assert {plant.name for plant in PLANTS} >= QUICK
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MISTAKES)
+def test_no_mistake_is_taken_for_another(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those without a port of their own above are planted by the same code: this shows that each is told from all others."""
+    monkeypatch.setattr(
+        check, "settings_of", lambda case: [each for each in settings_of(case) if each[1].pixels <= 128 and each[1].rows < 3]
+    )
+    kinds: dict[str, str] = {}
+    for case in (Case("sd1", "text_encoder"), TEXT, SD1, Case("sd1", "safety_checker"), DECODER, ENCODER):
+        kinds = found(Mistaken(MISTAKES[name]), case, monkeypatch)
+        if kinds:
+            break
+    if MISTAKES[name].kind in ("layer_norm_epsilon", "group_norm_epsilon") and not kinds:
+        pytest.skip("an epsilon as small as the right one moves nothing by more than the bound")
+    assert set(kinds) == {MISTAKES[name].kind}, kinds
+    assert name in kinds[MISTAKES[name].kind]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -219,3 +220,8 @@ def test_a_network_that_fails_in_the_experiments_is_reported() -> None:
 
 def test_good_conduct_has_no_fault() -> None:
     assert check_backend(Backend(Wrapped)) == []
+
+
+def test_the_document_lists_every_planted_fault() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "testing.md").read_text(encoding="utf-8")
+    assert {kind for kind in PLANTS if f"`{kind}`" not in document.partition("**Backends: conduct**")[2]} == set()

@@ -1,9 +1,10 @@
 """How far the same prompt and seed are apart on each backend and in each precision, measured against the numpy backend in float64.
 
-    python -m benchmarks.seeds_differ [--device cuda] [--only NAME ...] [--out benchmarks/results/seeds_differ.json]
+    python -m benchmarks.seeds_differ [--device cuda] [--only NAME ...] [--models NAME ...] [--out benchmarks/results/seeds_differ.json]
 
 Draws two images with a deterministic and with a stochastic sampler, in 20 and in 50 steps. Models: ``nano``, which is trained, and a small
-one of Stable Diffusion 1's shape with random weights. Packages are converted on the fly.
+one of Stable Diffusion 1's shape with random weights. Packages are converted on the fly. Rows that a file of results has already, and that
+are not measured now, stay in it; each says which commit it was measured with.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import sdrt
-from benchmarks.report import write
+from benchmarks.report import machine, write
 from converter.conversion import convert
 from converter.options import ConvertOptions
 from sdrt.arrays import Float
@@ -122,9 +123,8 @@ def measure(model: str, variants: Sequence[Variant], report: Callable[[str], Non
         if variant is TRUTH:
             true = drawn
         else:
-            rows[variant.name] = {
-                f"{sampler}, {steps} steps": distance(drawn[sampler, steps], true[sampler, steps]) for sampler, steps in cases
-            }
+            figures = {f"{sampler}, {steps} steps": distance(drawn[sampler, steps], true[sampler, steps]) for sampler, steps in cases}
+            rows[variant.name] = {"commit": machine()["commit"], **figures}
     return rows
 
 
@@ -143,18 +143,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds_differ", description="The same seed on each backend.")
     parser.add_argument("--device", help="also torch on this device, such as cuda")
     parser.add_argument("--only", nargs="*", default=[], help="variants whose names hold one of these")
+    parser.add_argument("--models", nargs="*", default=[], help="models whose names hold one of these")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     variants = variants_of(arguments.device, arguments.only)
+    results = _known(arguments.out) or {"prompt": PROMPT, "seed": SEED, "images": IMAGES, "against": TRUTH.name, "models": {}}
     with tempfile.TemporaryDirectory() as folder:
         models = {"nano": "nano", "random, shape of SD 1": str(save_pipeline_folder(Path(folder) / "tiny", "sd1"))}
-        results: dict[str, Any] = {"prompt": PROMPT, "seed": SEED, "images": IMAGES, "against": TRUTH.name, "models": {}}
         for name, model in models.items():
+            if arguments.models and not any(each in name for each in arguments.models):
+                continue
             print(name, flush=True)
-            results["models"][name] = measure(model, variants, lambda line: print(f"  {line}", flush=True))
+            rows = measure(model, variants, lambda line: print(f"  {line}", flush=True))
+            results["models"][name] = results["models"].get(name, {}) | rows
     print(json.dumps(results, indent=2))
     if arguments.out is not None:
         write(arguments.out, "seeds_differ", results)
+
+
+def _known(out: Path | None) -> dict[str, Any] | None:
+    """Return the results that a file has already, of the same prompt, seed and images."""
+    if out is None or not out.exists():
+        return None
+    results: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))["results"]
+    return results if (results["prompt"], results["seed"], results["images"]) == (PROMPT, SEED, IMAGES) else None
 
 
 if __name__ == "__main__":

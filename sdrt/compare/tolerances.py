@@ -63,7 +63,7 @@ class Tolerances:
 
 _AMOUNT = Nullable(Number(0.0))
 
-# float64: sums of thousands of products in another order stay below 1e-12 in a module; torch embeds timesteps in float32, which shows.
+# float64: sums of thousands of products in another order stay below 1e-12 in a module.
 # float32: networks are held to 1e-4 of torch's everywhere in this project. A module's own error is some 1e-6, and 2e-5 for the sine of
 # timesteps near 1000, whose angles are rounded. exact rounds the factors of products to some 20 bits, up to 8 times float32's error.
 # float16 and bfloat16: a module's inputs and its value are rounded, which is 3 to 10 units; a network has hundreds of modules.

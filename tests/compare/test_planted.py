@@ -78,10 +78,14 @@ def test_a_mistake_is_found_at_its_module_and_step(
     numpy_pipe: Pipeline, torch_pipe: Pipeline, component: str, path: str, mistake: planted.Plant, named: str, step: int | None
 ) -> None:
     with planted.plant(torch_pipe, component, path, mistake):
-        found = layers(numpy_pipe, torch_pipe, num_inference_steps=3 if step else 1).first_departure
+        comparison = layers(numpy_pipe, torch_pipe, num_inference_steps=3 if step else 1)
+    found = comparison.first_departure
     assert found is not None
     assert (found.component, found.layer, found.step) == (component, named, step)
     assert found.error > 4e-5
+    # nothing behind it inherits its error: what else is out of line is inside it, or passes on its value as its own
+    departing = {row.layer for row in comparison.layers if row.departs}
+    assert all(f"{named}.".startswith(f"{layer}.") or layer.startswith(f"{named}.") for layer in departing)
 
 
 def test_a_mistake_of_the_side_that_computes_is_found_as_well(numpy_pipe: Pipeline, torch_pipe: Pipeline) -> None:

@@ -13,7 +13,7 @@ from sdrt.compare.findings import CallRow, LayerRow, TruthRow
 from sdrt.compare.free_running import check_comparable, compare_calls, compare_inputs, compare_pixels, compare_steps
 from sdrt.compare.layers import compare_layers
 from sdrt.compare.networks import opened
-from sdrt.compare.runs import Run
+from sdrt.compare.runs import Run, first_run
 from sdrt.compare.sides import Side, open_sides
 from sdrt.compare.teacher_forced import force
 from sdrt.compare.tolerances import Tolerances
@@ -55,7 +55,7 @@ def compare(
         The baseline, and what is held against it. A text is the name of a backend, the path of a recording or a model (a folder of Core ML
         packages too), or a name that :func:`sdrt.load` opens.
     prompt : str or sequence of str, optional
-        What to draw; left out where a side is a recording, whose call both make.
+        What to draw; left out where a side is a recording, whose call both make, unless whoever wrote it knew no settings.
     seed : int or sequence of int, optional
         Needed with a prompt: both sides draw from the same.
     negative_prompt : str or sequence of str
@@ -140,15 +140,16 @@ def compare(
 
 
 def _call_of(sides: tuple[Side, Side], prompt: Any, negative_prompt: Any, seed: Any, options: dict[str, Any]) -> RunCall:
-    recording = next((side.recording for side in sides if side.recording is not None), None)
-    if recording is not None:
+    recordings = [side.recording for side in sides if side.recording is not None]
+    known = next((each for each in recordings if each.beginning(first_run(each)).values.get("settings")), None)
+    if known is not None:
         if prompt is not None or seed is not None or options:
-            raise ConfigError(f"both sides must make the call of {recording.path.name}, got a prompt, seed or options too; leave them out")
-        if all(side.pipe is None for side in sides):
-            return RunCall("")
-        return RunCall.of_recording(recording)
+            raise ConfigError(f"both sides must make the call of {known.path.name}, got a prompt, seed or options too; leave them out")
+        return RunCall("") if len(recordings) == len(sides) else RunCall.of_recording(known)
+    if len(recordings) == len(sides):
+        return RunCall("")
     if prompt is None:
-        raise ConfigError("prompt must be given where neither side is a recording, got none; pass a text to draw")
+        raise ConfigError("prompt must be given where neither side is a recording with settings, got none; pass a text to draw")
     if seed is None or seed == -1:
         raise ConfigError("seed must be given, so that both sides draw from the same, got none; pass a number")
     return RunCall(prompt, negative_prompt, {**options, "seed": seed})

@@ -9,7 +9,7 @@ from typing import Any
 
 from sdrt.compare.findings import Departure, Findings
 from sdrt.compare.html import write_page
-from sdrt.compare.table import table
+from sdrt.compare.table import table, verdict
 
 __all__ = ["FORMAT", "Comparison", "Departure"]
 
@@ -17,7 +17,7 @@ __all__ = ["FORMAT", "Comparison", "Departure"]
 FORMAT = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison(Findings):
     """What is different between two runs, and where they part.
 
@@ -65,6 +65,9 @@ class Comparison(Findings):
         ConfigError : the file cannot be written
         """
         return write_page(self, file)
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.a.name!r}, {self.b.name!r}: {verdict(self)})"
 
     def __str__(self) -> str:
         return table(self)

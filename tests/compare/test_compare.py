@@ -20,6 +20,7 @@ from sdrt.compare.sides import open_sides
 from sdrt.compare.tolerances import Tolerances
 from sdrt.errors import ConfigError, RecordingError
 from sdrt.pipeline.pipeline import Pipeline
+from sdrt.recordings import RecordingWriter
 from tests.compare import planted
 from tests.compare.schema import check_schema
 from tests.factories import save_pipeline_folder
@@ -66,6 +67,7 @@ def test_equal_runs_are_equal(pipe: Pipeline, more: dict[str, Any]) -> None:
     assert all(row.nearer == "both" for row in found.truth)
     assert len(found.steps) == 3
     assert str(found).splitlines()[3] == "equal: the same numbers at each step"
+    assert repr(found) == "Comparison('tiny on numpy', 'tiny on numpy': equal: the same numbers at each step)"
 
 
 def test_figures_of_a_run_are_those_of_its_arrays(pipe: Pipeline, torch_pipe: Pipeline) -> None:
@@ -126,6 +128,21 @@ def test_other_texts_and_seeds_are_told_from_networks(pipe: Pipeline, tmp_path: 
     assert noise.first_departure.component == "noise"
     assert same.equal
     assert same.a.recorded
+
+
+def test_a_recording_without_settings_is_compared_from_a_prompt(run: Path, pipe: Pipeline, tmp_path: Path) -> None:
+    """As other programs write them."""
+    source = Recording.open(run)
+    with RecordingWriter(tmp_path / "other.sdrt", {}) as writer:
+        for event in source.events():
+            values = {name: value for name, value in event.values.items() if name != "settings"}
+            writer.add(event.kind, 0, source.arrays(event), values, step=event.step, component=event.component)
+    with pytest.raises(ConfigError, match="prompt must be given where neither side is a recording with settings"):
+        compare(tmp_path / "other.sdrt", pipe)
+    found = compare(tmp_path / "other.sdrt", pipe, "a red circle", **CALL, teacher_forced=True)
+    assert found.first_departure is None
+    assert found.a.backend == "unknown"
+    assert all(row.error == 0 for row in found.inputs)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -196,7 +213,7 @@ class TestJson:
 
 class TestRefusals:
     def test_of_calls(self, pipe: Pipeline, run: Path) -> None:
-        with pytest.raises(ConfigError, match="prompt must be given where neither side is a recording"):
+        with pytest.raises(ConfigError, match="prompt must be given where neither side is a recording with settings"):
             compare(pipe, pipe, seed=1)
         with pytest.raises(ConfigError, match="seed must be given, so that both sides draw from the same"):
             compare(pipe, pipe, "a red circle")

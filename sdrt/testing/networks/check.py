@@ -49,7 +49,8 @@ def check_backend(
     bound : float, optional
         How far a result may lie from the judge's, of the largest value: by default 1e-4, in float64 1e-9; 1e-2 suits float16.
     components : iterable of str, optional
-        The components to check. By default all, of which a backend may refuse some with ConfigError; those named here have to open.
+        The components to check. By default all, of which a backend may refuse some with ConfigError; those named here have to open, in one
+        form at least.
 
     Returns
     -------
@@ -69,12 +70,12 @@ def check_backend(
     cases = [case for case in CASES if case.component in names]
     findings = _Findings()
     with TemporaryDirectory(prefix="sdrt-check-", ignore_cleanup_errors=True) as folder, ExitStack() as networks:
-        refusals = []
+        refusals: dict[Case, str] = {}
         for case, model in open_cases(Path(folder), cases).items():
             try:
                 network = owner.open(case.component, model, BackendOptions(numerics=numerics))
             except ConfigError as error:
-                refusals.append(Fault("component_refused", f"{case}: {error}"))
+                refusals[case] = str(error)
                 continue
             except Exception as error:  # noqa: BLE001 whatever it raises is what is reported
                 findings.faults.append(_raised(f"{case}: opening it", error))
@@ -161,11 +162,16 @@ def _guarded(check: Callable[[Subject], Iterator[Fault]], subject: Subject) -> l
     return faults
 
 
-def _refused(refusals: Sequence[Fault], cases: Sequence[Case], named: bool) -> Sequence[Fault]:
-    """Of components that were named every refusal is a fault; of all components it is one to open none."""
-    if named or not refusals or len(refusals) < len(cases):
-        return refusals if named else ()
-    return [Fault("opens_nothing", f"every component is refused: {refusals[0].message}")]
+def _refused(refusals: Mapping[Case, str], cases: Sequence[Case], named: bool) -> list[Fault]:
+    """Return a fault for each component of which no form opens, if it was named; of all components it is one to open none."""
+    if not named:
+        first = next(iter(refusals.values()), "")
+        return [Fault("opens_nothing", f"every component is refused: {first}")] if len(refusals) == len(cases) else []
+    forms: dict[str, list[Case]] = {}
+    for case in cases:
+        forms.setdefault(case.component, []).append(case)
+    shut = [those[0] for those in forms.values() if all(case in refusals for case in those)]
+    return [Fault("component_refused", f"{case}: {refusals[case]}") for case in shut]
 
 
 def _raised(where: str, error: Exception) -> Fault:

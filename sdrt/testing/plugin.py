@@ -50,11 +50,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     ]
 
 
-class FaultsFound(Exception):  # noqa: N818  # pytest shows its name to nobody
-    """The faults of a port, one a line."""
-
-    def __init__(self, faults: "list[Fault]") -> None:
-        super().__init__("\n".join(map(str, faults)))
+class ReportError(Exception):
+    """A report that is shown as it is: the faults of a port, one a line, or that there is no such port."""
 
 
 class PortItem(pytest.Item):
@@ -66,34 +63,37 @@ class PortItem(pytest.Item):
 
     def runtest(self) -> None:
         """Check the port."""
-        faults = _CHECKS[self._kind](_load(self._spec, self.config), self.config)
+        with _searched(str(self.config.invocation_params.dir)):
+            faults = _CHECKS[self._kind](_load(self._spec), self.config)
         if faults:
-            raise FaultsFound(faults)
+            raise ReportError("\n".join(map(str, faults)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *rest: Any) -> Any:
         """Show the faults alone, one a line."""
-        return str(excinfo.value) if isinstance(excinfo.value, FaultsFound) else super().repr_failure(excinfo, *rest)
+        return str(excinfo.value) if isinstance(excinfo.value, ReportError) else super().repr_failure(excinfo, *rest)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Say what was checked."""
         return self.config.rootpath, None, self.name
 
 
-def _load(spec: str, config: pytest.Config) -> Any:
-    """Return what ``package.module:name`` names, from the folder that pytest was started in too; a name alone is an installed backend."""
+def _load(spec: str) -> Any:
+    """Return what ``package.module:name`` names; a name alone is an installed backend."""
     module, separator, names = spec.partition(":")
     if not separator:
         return spec
-    with _searched(str(config.invocation_params.dir)):
+    try:
         found: Any = importlib.import_module(module)
-    for name in names.split("."):
-        found = getattr(found, name)
+        for name in names.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        raise ReportError(f"a port must be package.module:name, got {spec!r}, which cannot be imported: {error}") from error
     return found
 
 
 @contextmanager
 def _searched(folder: str) -> Iterator[None]:
-    """Let a folder be searched for modules."""
+    """Let the folder that pytest was started in be searched for modules."""
     sys.path.insert(0, folder)
     try:
         yield

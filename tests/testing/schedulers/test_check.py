@@ -176,7 +176,7 @@ LEFT_OUT = {"squaredcos_cap_v2", "Betas of 0.0002 to 0.015"}
 REFUSED = {("DDIMInverseScheduler", "prediction_type"), ("UnCLIPScheduler", "clip_sample"), ("UnCLIPScheduler", "prediction_type")}
 
 
-@pytest.mark.parametrize("name", ["DDIMScheduler", "DEISMultistepScheduler", "EulerDiscreteScheduler"])
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DEISMultistepScheduler", "EulerDiscreteScheduler", "PNDMScheduler"])
 def test_every_value_of_every_setting_is_compared(name: str) -> None:
     """Rules that leave runs out must not leave out a setting."""
     assert values_left_out(name) == []

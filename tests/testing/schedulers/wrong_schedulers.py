@@ -96,6 +96,12 @@ class TimestepsOffByOne(RightDDIM):
         self.timesteps = self.timesteps + 1
 
 
+class IgnoresStepsOffset(RightDDIM):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.steps_offset = 0
+
+
 class Ascending(RightDDIM):
     def set_timesteps(self, num_inference_steps: int) -> None:
         super().set_timesteps(num_inference_steps)
@@ -376,6 +382,7 @@ class KeepsItsHistory(RightDPMSolver):
 # Each with the class that it takes itself for, and the fault that it has.
 WRONG: dict[type[Base], tuple[str, str]] = {
     TimestepsOffByOne: ("DDIMScheduler", "timesteps_off_by_one"),
+    IgnoresStepsOffset: ("DDIMScheduler", "timesteps_off_by_one"),
     Ascending: ("DDIMScheduler", "timesteps_ascending"),
     Trailing: ("DDIMScheduler", "timesteps_of_other_spacing"),
     OneTimestepMore: ("DDIMScheduler", "too_many_timesteps"),

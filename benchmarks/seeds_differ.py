@@ -1,6 +1,6 @@
 """How far the same prompt and seed are apart on each backend and in each precision, measured against the numpy backend in float64.
 
-    python -m benchmarks.seeds_differ [--device cuda] [--only NAME ...] [--models NAME ...] [--out benchmarks/results/seeds_differ.json]
+    python -m benchmarks.seeds_differ [--device cuda] [--only NAME ...] [--out benchmarks/results/seeds_differ.json]
 
 Draws two images with a deterministic and with a stochastic sampler, in 20 and in 50 steps. Models: ``nano``, which is trained, and a small
 one of Stable Diffusion 1's shape with random weights. Packages are converted on the fly. Rows that a file of results has already, and that
@@ -128,14 +128,15 @@ def measure(model: str, variants: Sequence[Variant], report: Callable[[str], Non
     return rows
 
 
-def variants_of(device: str | None, only: Sequence[str]) -> list[Variant]:
+def variants_of(device: str | None, only: Sequence[str], without: Sequence[str]) -> list[Variant]:
     """Return the variants to measure, those of a graphics card where one is named."""
     more = [
         Variant(f"torch {dtype}, {device}", {"backend": "torch", "device": device, "dtype": dtype})
         for dtype in ("float32", "float16", "bfloat16")
         if device is not None
     ]
-    return [each for each in (*VARIANTS, *more) if not only or any(name in each.name for name in only)]
+    chosen = [each for each in (*VARIANTS, *more) if not only or any(name in each.name for name in only)]
+    return [each for each in chosen if not any(name in each.name for name in without)]
 
 
 def main() -> None:
@@ -143,10 +144,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds_differ", description="The same seed on each backend.")
     parser.add_argument("--device", help="also torch on this device, such as cuda")
     parser.add_argument("--only", nargs="*", default=[], help="variants whose names hold one of these")
+    parser.add_argument("--without", nargs="*", default=[], help="not the variants whose names hold one of these")
     parser.add_argument("--models", nargs="*", default=[], help="models whose names hold one of these")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    variants = variants_of(arguments.device, arguments.only)
+    variants = variants_of(arguments.device, arguments.only, arguments.without)
     results = _known(arguments.out) or {"prompt": PROMPT, "seed": SEED, "images": IMAGES, "against": TRUTH.name, "models": {}}
     with tempfile.TemporaryDirectory() as folder:
         models = {"nano": "nano", "random, shape of SD 1": str(save_pipeline_folder(Path(folder) / "tiny", "sd1"))}

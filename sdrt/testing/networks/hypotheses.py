@@ -33,7 +33,8 @@ def hypotheses_of(bench: Bench, differing: Sequence[Trial]) -> list[Hypothesis[T
     if not plain_is_wrong:
         cheap = [trial for trial in differing if trial.cheap]
         return [*(found for guess in guesses if (found := _viable(guess, bench, plain, cheap))), *experiments(bench, differing)]
-    hypotheses = [*ignored_inputs(bench), *(_hypothesis(guess, bench) for guess in guesses if _fits(guess, bench, plain))]
+    fitting = [_hypothesis(guess, bench) for guess in guesses if _fits(guess, bench, plain)]
+    hypotheses = [*fitting, *ignored_inputs(bench)]
     return hypotheses or [*rounding(bench, plain), *first_departure(bench, plain)]
 
 

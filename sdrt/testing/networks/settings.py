@@ -98,7 +98,7 @@ class _Draw:
         for row in range(self.setting.rows):
             ids[row] = self._stream("input_ids", row).randint(0, size - 2, length)
             ids[row, 0] = size - 2
-            end = length - 1 if row % 2 == self.setting.seed % 2 else max(length // 2 + row, 1)
+            end = length - 1 if row % 2 != self.setting.seed % 2 else max(length // 2 + row, 1)
             ids[row, end:] = size - 1
         return ids
 

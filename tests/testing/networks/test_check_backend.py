@@ -268,7 +268,8 @@ def test_no_mistake_is_taken_for_another(name: str, monkeypatch: pytest.MonkeyPa
     )
     kinds: dict[str, str] = {}
     for case in (Case("sd1", "text_encoder"), TEXT, SD1, Case("sd1", "safety_checker"), DECODER, ENCODER):
-        kinds = found(Mistaken(MISTAKES[name]), case, monkeypatch)
+        # the smaller epsilons move numbers by about the usual bound
+        kinds = found(Mistaken(MISTAKES[name]), case, monkeypatch, bound=3e-5)
         if kinds:
             break
     if MISTAKES[name].kind in ("layer_norm_epsilon", "group_norm_epsilon") and not kinds:

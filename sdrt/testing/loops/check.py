@@ -14,6 +14,7 @@ from sdrt.testing.foreign_arrays import as_numpy
 from sdrt.testing.loops.mistakes import MISTAKES, pairs
 from sdrt.testing.loops.networks import LoopNetworks
 from sdrt.testing.loops.reference import Loop, LoopCall, LoopTranscript
+from sdrt.testing.port_warnings import ignoring_warnings
 
 __all__ = ["check_loop"]
 
@@ -75,6 +76,7 @@ def _error(got: F64, wanted: F64) -> str:
     return f"{float(np.abs(got - wanted).max()):.3g}, where its largest value is {float(np.abs(wanted).max()):.3g}"
 
 
+@ignoring_warnings
 def check_loop(generate: Callable[[LoopNetworks, LoopCall], Any], *, configs: Sequence[Mapping[str, Any]] = CONFIGS) -> list[Fault]:
     """Run a loop of text to image over networks of a line each, and compare what it asks of them, and its image.
 

@@ -10,6 +10,7 @@ from sdrt.schedulers import Compat
 from sdrt.schedulers.catalogue import ALIASES, SAMPLERS, sampler_class
 from sdrt.testing.explain import explain
 from sdrt.testing.fault import Fault
+from sdrt.testing.port_warnings import ignoring_warnings
 from sdrt.testing.schedulers.add_noise import add_noise_faults
 from sdrt.testing.schedulers.cases import SchedulerCase, cases_of
 from sdrt.testing.schedulers.items import Item
@@ -31,6 +32,7 @@ _CONSEQUENCES = {"unexplained", "last_step_uses_the_wrong_alpha", "another_sampl
 MOST_WRONG, MOST_RIGHT = 10, 6
 
 
+@ignoring_warnings
 def check_scheduler(
     make: Any,
     like: str = "DDIMScheduler",

@@ -13,6 +13,7 @@ from sdrt.rng import canonical_name
 from sdrt.rng import stream as make_stream
 from sdrt.testing.explain import Hypothesis, explain
 from sdrt.testing.fault import Fault
+from sdrt.testing.port_warnings import ignoring_warnings
 from sdrt.testing.streams.mistakes import StreamCase, hypotheses_of
 from sdrt.testing.streams.port import StreamPort, as_float64
 
@@ -49,6 +50,7 @@ class _Drawn:
     wanted: F64
 
 
+@ignoring_warnings
 def check_stream(stream: Any, like: str = "torch", *, seeds: Sequence[int] | None = None, tolerance: float | None = None) -> list[Fault]:
     """Compare a noise stream with the stream of sdrt that it should be.
 

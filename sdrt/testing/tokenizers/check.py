@@ -9,6 +9,7 @@ from sdrt.printable import shown
 from sdrt.testing.explain import Hypothesis, explain
 from sdrt.testing.fault import Fault
 from sdrt.testing.foreign_arrays import as_numpy
+from sdrt.testing.port_warnings import ignoring_warnings
 from sdrt.testing.tokenizers.rows import RowForm, form_faults, form_of
 from sdrt.testing.tokenizers.texts import TEXTS
 from sdrt.testing.tokenizers.variants import VARIANTS, Variant
@@ -28,6 +29,7 @@ class _Encoded:
     wanted: list[int]
 
 
+@ignoring_warnings
 def check_tokenizer(
     encode: Callable[[str], Any],
     *,

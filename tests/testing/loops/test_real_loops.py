@@ -6,7 +6,6 @@ from typing import Any
 
 import diffusers
 import numpy as np
-import pytest
 import torch
 
 import sdrt
@@ -15,8 +14,6 @@ from sdrt.testing import check_loop, write_model
 from sdrt.testing.loops.networks import WIDTH, LoopNetworks
 from sdrt.testing.loops.reference import LoopCall
 from tests.fake_backend import FakeBackend
-
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.filterwarnings("ignore::FutureWarning")]
 
 
 class StandIn(torch.nn.Module):

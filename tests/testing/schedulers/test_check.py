@@ -1,5 +1,6 @@
 """Wrong schedulers are told by their mistakes, and right ones are not accused."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,9 +20,6 @@ from sdrt.testing.schedulers.paths import follow
 from sdrt.testing.schedulers.values import values_of
 from tests.testing.schedulers import wrong_schedulers
 from tests.testing.schedulers.wrong_schedulers import WRONG, Base
-
-# diffusers copies tensors to numpy in a way that numpy 2 deprecates, and calls settings deprecated
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.filterwarnings("ignore::FutureWarning")]
 
 RIGHT: dict[type[Base], str] = {
     wrong_schedulers.RightDDIM: "DDIMScheduler",
@@ -151,6 +149,19 @@ def test_what_raises_is_said_once() -> None:
         ("raises", "DDIMScheduler(), 10 steps, call 0: RuntimeError: out of memory")
     ]
     assert [fault.message for fault in check_scheduler(Refusing, "DDIMScheduler")] == ["DDIMScheduler(), 10 steps: ValueError: no weights"]
+
+
+class Warns(wrong_schedulers.RightDDIM):
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        warnings.warn("old", DeprecationWarning, stacklevel=2)
+        super().set_timesteps(num_inference_steps)
+
+
+def test_warnings_of_a_port_are_no_faults() -> None:
+    """Here they are errors, as in many suites."""
+    with pytest.raises(DeprecationWarning):
+        Warns().set_timesteps(3)
+    assert check_scheduler(Warns, "DDIMScheduler", steps=[3]) == []
 
 
 def test_the_arguments_of_the_check_are_checked() -> None:

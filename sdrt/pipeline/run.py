@@ -15,7 +15,7 @@ from sdrt.arrays import Array, check_finite
 from sdrt.guidance import Call, Guidance
 from sdrt.pipeline.denoiser import Denoiser
 from sdrt.pipeline.noise import RunNoise
-from sdrt.pipeline.observer import CompletedStep, Observer
+from sdrt.pipeline.observer import UNOBSERVED, CompletedStep, Observer
 from sdrt.pipeline.start import Start
 from sdrt.pipeline.step import DecodeLatents, Step
 from sdrt.records.settings import Settings
@@ -72,7 +72,7 @@ class Run:
     noise: RunNoise
     phases: Sequence[Phase]
     decode: DecodeLatents
-    observer: Observer
+    observer: Observer = UNOBSERVED
 
 
 def denoise(run: Run) -> Generator[Step, None, None]:

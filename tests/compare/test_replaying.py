@@ -101,7 +101,7 @@ def test_a_damaged_recording_is_replayed_and_named(tmp_path: Path, caplog: pytes
     whole = file.read_bytes()
     (tmp_path / "cut.sdrt").write_bytes(whole[: len(whole) // 2])
     (call,) = (event for event in Recording.open(file).events(kind="network", component="unet") if event.step == 1)
-    place = whole.index(call.arrays["output.noise_pred"].entry.encode()) + 400
+    place = whole.index(str(call.arrays["output.noise_pred"].entry).encode()) + 400
     (tmp_path / "altered.sdrt").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
     for name, words in (("cut", "cut short"), ("altered", "altered")):
         caplog.clear()

@@ -14,7 +14,7 @@ import sdrt.rng
 from sdrt.errors import ConfigError
 from sdrt.rng.base import SeededStream
 
-MAKERS: dict[str, tuple[str, dict[str, int]]] = {name: (name, {}) for name in sdrt.rng.names()} | {"nv, narrow": ("nv", {"threads": 256})}
+MAKERS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in sdrt.rng.names()} | {"nv, narrow": ("nv", {"threads": 256})}
 every_stream = pytest.mark.parametrize("label", MAKERS)
 # 1 and 15 leave the second normal of a pair waiting; 1001 exceeds a narrow GPU's width and is not a multiple of 16.
 draws = st.lists(st.tuples(st.sampled_from([0, 1, 3, 15, 16, 33, 1001]), st.sampled_from(["float32", "float64", "float16"])), max_size=4)

@@ -110,7 +110,7 @@ def test_a_module_with_another_weight_is_alone_with_its_error(models: dict[Form,
     # torch's owner passes on its last module's value, which is the substitute; numpy's owner has that module's
     assert out_of_line[0] == place
     assert set(out_of_line) <= {place, place.removesuffix(".net.2")}
-    assert len(differing) > 20
+    assert len(differing) > 5
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

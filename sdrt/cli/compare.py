@@ -112,8 +112,13 @@ def parse(arguments: argparse.Namespace) -> CompareCommand:
 
     Raises
     ------
-    ConfigError : a bound that is no number
+    ConfigError : a bound that is no number, or a page that cannot be one
     """
+    # said before minutes of comparing; and a recording or picture that is named by mistake is kept
+    if arguments.html is not None and (arguments.html.suffix.lower() not in (".html", ".htm") or arguments.html.is_dir()):
+        raise ConfigError(f"--html must be the page's file, got {arguments.html}; write --html page.html")
+    if arguments.html is not None and not arguments.html.parent.is_dir():
+        raise ConfigError(f"--html {arguments.html}: cannot be written (no such folder); choose another place")
     if arguments.fail_below is not None and math.isnan(arguments.fail_below):
         raise ConfigError("--fail-below must be a number of dB, got nan; write one such as 60")
     openings = tuple(_opening(arguments, letter) for letter in "ab")

@@ -54,7 +54,11 @@ class Session:
         self._under_way.pop(number, None)
 
     def close(self, error: BaseException | None) -> None:
-        """Write the end of every run that has none, and close the file."""
+        """Write the end of every run that has none, and close the file; after an error before the first run, remove it."""
+        if error is not None and not self.writer.num_events:
+            # a wrong argument must not put an empty file in the place of an older recording
+            self.writer.discard()
+            return
         for recorder in list(self._under_way.values()):
             recorder.leave(error)
         self.writer.close()

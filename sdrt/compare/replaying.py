@@ -47,6 +47,8 @@ class Replayed:
     def __str__(self) -> str:
         if self.equal:
             return "the recorded pictures and latents, byte for byte"
+        if self.psnr is None and self.latents is None:
+            return "how far from the recorded run is unknown: the file has no numbers of this size"
         each = "unknown" if self.psnr is None else ", ".join("equal" if math.isinf(psnr) else f"{psnr:.1f} dB" for psnr in self.psnr)
         latents = "unknown" if self.latents is None else f"at most {self.latents:.3g}"
         return f"pictures {each} from the recorded ones, latents {latents}"

@@ -7,6 +7,7 @@ file has already is not written again: the sample after a step is the sample bef
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -55,8 +56,8 @@ class RecordingWriter:
     ) -> None:
         self.keep: Keep = Choice(*get_args(Keep)).check("keep", keep)
         self.path = user_path("path", path)
-        self._part = self.path.with_name(f"{self.path.name[:100]}.{secrets.token_hex(4)}.part")
         try:
+            self._part = self.path.with_name(f"{self.path.name[:100]}.{secrets.token_hex(4)}.part")
             self._stream: BinaryIO = self._part.open("xb")
         except (OSError, ValueError) as error:
             raise self._refused(error) from None
@@ -106,6 +107,11 @@ class RecordingWriter:
             self._num_events += 1
 
     @property
+    def num_events(self) -> int:
+        """How many events it has written."""
+        return self._num_events
+
+    @property
     def closed(self) -> bool:
         """Whether it takes no more events: it was closed, or could not be written."""
         return self._closed
@@ -122,12 +128,15 @@ class RecordingWriter:
                 self._stream.close()
                 self._part.replace(self.path)
             except OSError as error:
+                self.abandon()
                 raise self._refused(error) from None
 
     def abandon(self) -> None:
         """Leave the file as it is under its temporary name."""
         self._closed = True
-        self._stream.close()
+        # a disk that is full refuses what is still to be written too, which whoever met it has said
+        with suppress(OSError):
+            self._stream.close()
 
     def discard(self) -> None:
         """Remove the file."""

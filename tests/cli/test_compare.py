@@ -66,6 +66,9 @@ def test_a_recording_needs_no_prompt(capsys: pytest.CaptureFixture[str], tmp_pat
         (["numpy", "nano", "--fail-below", "nan", *CALL], "--fail-below must be a number of dB, got nan"),
         (["numpy", "nano", "--compute-unit-b", "all", "--dtype-b", "float32", *CALL], "unknown option dtype"),
         (["numpy", "missing-folder", *CALL], "missing-folder"),
+        (["numpy", "nano", *CALL, "--html", "run.sdrt"], "--html must be the page's file, got run.sdrt; write --html page.html"),
+        (["numpy", "nano", *CALL, "--html", "."], "--html must be the page's file"),
+        (["numpy", "nano", *CALL, "--html", "missing/page.html"], "missing/page.html: cannot be written (no such folder)"),
     ],
 )
 def test_refusals_are_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:

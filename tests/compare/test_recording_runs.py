@@ -18,6 +18,7 @@ from sdrt.arrays import Array
 from sdrt.compare import Recording, record
 from sdrt.errors import ConfigError, RecordingError
 from sdrt.pipeline.pipeline import Pipeline
+from sdrt.recordings import RecordingWriter
 from sdrt.recordings.zip_writer import ZipWriter
 from tests.fake_backend import FakeBackend
 
@@ -104,6 +105,22 @@ def test_an_error_of_the_callers_ends_the_file_and_the_run(tmp_path: Path, pipe:
     assert recording.events(kind="end")[0].values["error"] == "KeyError: 'mine'"
 
 
+def test_an_error_before_the_first_run_leaves_an_older_recording(tmp_path: Path, pipe: Pipeline) -> None:
+    file = tmp_path / "run.sdrt"
+    for wrong in (tmp_path / "other.sdrt", file):
+        with pytest.raises(ConfigError, match="num_inference_steps"), record(wrong, pipe):
+            pipe.generate("a", seed=1, num_inference_steps=0)
+        assert list(tmp_path.iterdir()) == ([] if wrong != file else [file])
+        with record(file, pipe):
+            pipe.generate("a", seed=1, num_inference_steps=1)
+    assert len(Recording.open(file).events(kind="end")) == 1
+
+
+def test_names_of_no_file_are_refused(pipe: Pipeline) -> None:
+    with pytest.raises(RecordingError, match="no file can have this name"), record("/", pipe):
+        pass
+
+
 def test_a_run_that_goes_on_after_the_file_is_closed_is_left_alone(tmp_path: Path, pipe: Pipeline) -> None:
     with record(tmp_path / "run.sdrt", pipe):
         steps = pipe.steps("a", seed=1, num_inference_steps=3)
@@ -143,6 +160,19 @@ def test_clip_skip_is_kept_with_each_call(tmp_path: Path, pipe: Pipeline) -> Non
         pipe.generate("a", "b", seed=1, num_inference_steps=1, clip_skip=1)
     calls = [Recording.open(tmp_path / "run.sdrt").events(run, component="text_encoder") for run in range(3)]
     assert [[event.values["clip_skip"] for event in each] for each in calls] == [[0, 1], [0, 1], [1]]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
+@pytest.mark.parametrize("last", [False, True])
+def test_a_stream_that_refuses_to_close_is_the_same_error(tmp_path: Path, last: bool) -> None:
+    """What a buffer still holds cannot be written either when a stream of a full disk is closed."""
+    writer = RecordingWriter(tmp_path / "run.sdrt", {})
+    writer._stream.close()
+    writer._zip._stream = writer._stream = Path("/dev/full").open("wb")  # noqa: SIM115 (the writer closes it)
+    with pytest.raises(RecordingError, match=r"cannot be written \(No space left on device\)"):
+        writer.close() if last else writer.add("end", 0, {"latents": np.ones(20_000)})
+    assert writer.closed
+    assert writer._stream.closed
 
 
 def test_a_full_disk_is_one_error_and_leaves_what_was_written(tmp_path: Path, pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,10 @@ def test_what_was_not_kept_has_to_be_passed_again(tmp_path: Path) -> None:
     again = replay(recording, pipe)
     assert again.distance.equal
     assert (again.distance.psnr, again.distance.latents) == (None, None)
-    assert str(replay(recording, "nano", FakeBackend()).distance) == "pictures unknown from the recorded ones, latents unknown"
+    assert (
+        str(replay(recording, "nano", FakeBackend()).distance)
+        == "how far from the recorded run is unknown: the file has no numbers of this size"
+    )
 
 
 def test_a_damaged_recording_is_replayed_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

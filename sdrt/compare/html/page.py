@@ -28,15 +28,16 @@ def write_page(findings: Findings, file: str | Path) -> Path:
     ConfigError : the file cannot be written
     """
     path = user_path("file", file)
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
+        temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
         try:
             temporary.write_text(page(findings), encoding="utf-8")
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); choose another place") from None
+        reason = error.strerror or error if isinstance(error, OSError) else "no file can have this name"
+        raise ConfigError(f"{path}: cannot be written ({reason}); choose another place") from None
     return path
 
 

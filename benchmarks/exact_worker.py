@@ -19,7 +19,7 @@ from sdrt.verification.verifying import all_checks, compute
 
 def kernels() -> str:
     """Return the name of OpenBLAS' kernels, or of another BLAS."""
-    blas = str(np.show_config(mode="dicts")["Build Dependencies"]["blas"].get("name"))
+    blas = str(np.show_config(mode="dicts")["Build Dependencies"].get("blas", {}).get("name", "none"))
     for file in Path(np.__file__).parent.parent.glob("numpy.libs/*openblas*"):
         name = ctypes.CDLL(str(file)).scipy_openblas_get_corename64_
         name.restype = ctypes.c_char_p
@@ -36,13 +36,13 @@ def float32(threads: int) -> str:
 
 def main() -> None:
     threads, sections = int(sys.argv[1]), sys.argv[2:]
-    checks = {check.key: compute(check) for check in all_checks(threads) if not sections or check.section in sections}
+    checks = {check.key: compute(check) for check in all_checks(threads) if not sections or {check.section, check.key} & {*sections}}
     found = {
         "numpy": np.__version__,
         "python": platform.python_version(),
         "processor": platform.machine(),
         "kernels": kernels(),
-        "simd": np.show_config(mode="dicts")["SIMD Extensions"].get("found", []),
+        "simd": np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", []),
         "sha256": total({key: total(stages) for key, stages in checks.items()}),
         "float32": float32(threads),
     }

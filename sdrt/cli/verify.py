@@ -76,7 +76,7 @@ def _numpy() -> dict[str, object]:
     import numpy as np
 
     built: Any = np.show_config(mode="dicts")
-    return {"blas": built["Build Dependencies"]["blas"].get("name"), "simd": built["SIMD Extensions"].get("found")}
+    return {"blas": built["Build Dependencies"].get("blas", {}).get("name"), "simd": built.get("SIMD Extensions", {}).get("found", [])}
 
 
 def _lines(found: "Verification") -> list[str]:

@@ -56,6 +56,7 @@ def _run(sampler: Sampler) -> Stages:
     plan = sampler.plan(min(_STEPS, sampler.max_inference_steps))
     scales = np.asarray(plan.input_scale), np.asarray(plan.init_scale)
     yield "plan", digest(np.asarray(plan.timesteps, np.float64), plan.alphas, plan.sigmas, *scales, plan.draws, plan.starts)
+    yield "coefficients", digest(*plan.coefficients)
     state = sampler.start(plan, numbers(_SHAPE, 1) * np.float32(plan.init_scale))
     paths = plan.brownian(_SHAPE, 7 if sampler.brownian_seed is None else sampler.brownian_seed, "exact")
     stream = rng.stream("torch", 7, numerics="exact")

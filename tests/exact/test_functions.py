@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import fields
 from decimal import Context, Decimal
 from typing import Any
 
@@ -122,6 +123,11 @@ def test_the_logarithm_of_the_gamma_function(x: float) -> None:
 def test_quadrature_is_numpys_to_rounding(num_points: int) -> None:
     for ours, theirs in zip(gauss_legendre(num_points), np.polynomial.legendre.leggauss(num_points), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-15)
+
+
+def test_exact_functions_are_sdrts_own() -> None:
+    for each in fields(EXACT):
+        assert each.name == "numerics" or getattr(EXACT, each.name).__module__.startswith("sdrt.exact"), each.name
 
 
 def test_numerics_choose_the_functions() -> None:

@@ -71,6 +71,20 @@ def test_pillow_reads_the_same_picture_and_texts(mode: str, height: int, width: 
         assert found.text == texts  # type: ignore[attr-defined]
 
 
+def test_every_filter_is_used_and_undone() -> None:
+    """Rows of noise, of slopes to the right, downwards, in both directions, and of an edge."""
+    random = np.random.default_rng(3)
+    y, x = np.mgrid[:40, :64].astype(np.int64)
+    rows = [random.integers(0, 256, (40, 64)), 3 * x + random.integers(0, 2, (40, 64)), 5 * y + 40 * (x % 7), 2 * x + 3 * y, 90 * (x > y)]
+    blended = np.cumsum(random.integers(-2, 3, (40, 64)), axis=0) + np.cumsum(random.integers(-2, 3, (40, 64)), axis=1)
+    pixels = np.concatenate([*rows, blended]).astype(np.uint8)
+    content = exact_png(Image.fromarray(pixels), {})
+    [body] = [content[at + 4 : at + 4 + int.from_bytes(content[at - 4 : at], "big")] for at in (content.index(b"IDAT"),)]
+    assert {*zlib.decompress(body)[:: 1 + pixels.shape[1]]} == {0, 1, 2, 3, 4}
+    with Image.open(io.BytesIO(content)) as found:
+        np.testing.assert_array_equal(np.asarray(found), pixels)
+
+
 def test_the_bytes_are_always_these() -> None:
     """One digest, on every machine and with every zlib."""
     y, x = np.mgrid[:90, :70]

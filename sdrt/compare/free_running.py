@@ -68,13 +68,18 @@ def _error(value: Array, expected: Array) -> float:
     return difference(value, expected).relative
 
 
+def _number(value: object) -> float:
+    """Return a value of an event, which any program may have written, as a number."""
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
 def compare_steps(a: Run, b: Run) -> Iterator[StepRow]:
     """Yield how far latents and predicted clean latents are apart after each step."""
     for step, (one, other) in enumerate(zip(a.steps, b.steps, strict=True)):
         ours, theirs = a.arrays(one, "after.x", "x0"), b.arrays(other, "after.x", "x0")
         yield StepRow(
             step=step,
-            timestep=float(one.values.get("timestep", float("nan"))),
+            timestep=_number(one.values.get("timestep")),
             latents=difference(theirs["after.x"], ours["after.x"]),
             x0=difference(theirs["x0"], ours["x0"]) if "x0" in ours and "x0" in theirs else None,
         )

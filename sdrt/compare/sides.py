@@ -76,11 +76,11 @@ class Side:
         """Return what the side is, for the result."""
         header, settings = run.recording.header, run.record
         backends = header.get("backends")
-        names = dict.fromkeys(backends.values()) if isinstance(backends, Mapping) else {}
+        names = dict.fromkeys(map(str, backends.values())) if isinstance(backends, Mapping) else {}
         return SideRecord(
             name=self.name,
             model=str(settings.get("model", "unknown")),
-            backend=", ".join(map(str, names)) or str(header.get("writer", {}).get("name", "unknown")),
+            backend=", ".join(names) or str(header.get("writer", {}).get("name", "unknown")),
             numerics=str(header.get("numerics", "float32")),
             precision=self.precision,
             recorded=self.pipe is None,

@@ -124,10 +124,13 @@ class Recording:
 
         Raises
         ------
-        RecordingError : there is no such run
+        RecordingError : there is no such run, or the recording has none as it is damaged
         """
         if begin := self.events(run, "begin"):
             return begin[0]
+        if not self.runs:
+            # whose beginning may be there, and altered: which says more
+            self.verify()
         raise RecordingError(f"{self.path}: has no beginning of run {shown(run)}; its runs are {shown(list(self.runs))}")
 
     def outcome(self, run: int = 0) -> str:

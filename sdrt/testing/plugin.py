@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 class ReportError(Exception):
-    """A report that is shown as it is: the faults of a port, one a line, or that there is no such port."""
+    """A report that is shown as it is: the faults of a port, one a line, or that there is no such port or option."""
 
 
 class PortItem(pytest.Item):
@@ -63,8 +63,14 @@ class PortItem(pytest.Item):
 
     def runtest(self) -> None:
         """Check the port."""
+        from sdrt.errors import ConfigError
+
         with _searched(str(self.config.invocation_params.dir)):
-            faults = _CHECKS[self._kind](_load(self._spec), self.config)
+            port = _load(self._spec)
+            try:
+                faults = _CHECKS[self._kind](port, self.config)
+            except ConfigError as error:  # of the options; what a port raises is a fault
+                raise ReportError(str(error)) from error
         if faults:
             raise ReportError("\n".join(map(str, faults)))
 
@@ -111,7 +117,19 @@ def _check_backend(backend: Any, config: pytest.Config) -> "list[Fault]":
 def _check_scheduler(make: Any, config: pytest.Config) -> "list[Fault]":
     from sdrt.testing import check_scheduler
 
-    return check_scheduler(make, config.getoption("--sdrt-like"), settings=json.loads(config.getoption("--sdrt-settings")))
+    return check_scheduler(make, config.getoption("--sdrt-like"), settings=_settings(config.getoption("--sdrt-settings")))
+
+
+def _settings(text: str) -> dict[str, Any]:
+    from sdrt.errors import ConfigError
+
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"--sdrt-settings must be a JSON object, got {text!r}; write one such as '{{\"clip_sample\": false}}'")
+    return settings
 
 
 def _check_stream(stream: Any, config: pytest.Config) -> "list[Fault]":

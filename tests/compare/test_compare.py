@@ -145,6 +145,18 @@ def test_a_recording_without_settings_is_compared_from_a_prompt(run: Path, pipe:
     assert all(row.error == 0 for row in found.inputs)
 
 
+def test_values_that_another_program_wrote_wrongly_break_nothing(run: Path, pipe: Pipeline, tmp_path: Path) -> None:
+    source = Recording.open(run)
+    with RecordingWriter(tmp_path / "other.sdrt", {"backends": {"unet": ["numpy"]}}) as writer:
+        for event in source.events():
+            values = dict(event.values) | ({"timestep": {"a": 1}} if event.kind == "step" else {})
+            writer.add(event.kind, 0, source.arrays(event), values, step=event.step, component=event.component)
+    found = compare(tmp_path / "other.sdrt", pipe)
+    assert found.a.backend == "['numpy']"
+    assert math.isnan(found.steps[0].timestep)
+    assert json.dumps(found.to_json(), allow_nan=False)
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_recording_is_compared_with_a_model(run: Path, pipe: Pipeline, first: bool) -> None:
     """The model makes the recording's call, and its calls from the recorded inputs, on whichever side it is."""

@@ -144,6 +144,13 @@ def test_the_first_step_that_is_lost_is_named(file: Path, name: str, lost: str, 
         recording.verify()
 
 
+def test_an_altered_beginning_is_named_as_altered(file: Path) -> None:
+    recording = damaged_at(file, "events/000000.json", 8)
+    assert recording.runs == ()
+    with pytest.raises(RecordingError, match=r"events/000000\.json is altered; the first that is lost is run 0 \(its beginning\)"):
+        recording.beginning()
+
+
 def test_altered_arrays_are_named_by_the_first_step_that_needs_them(file: Path) -> None:
     recording = damaged_at(file, "events/000004.safetensors", -1 + 8)
     assert recording.complete

@@ -84,6 +84,16 @@ def test_settings_reach_the_check(tmp_path: Path) -> None:
     assert "setting_ignored: these are the numbers of clip_sample=True" in ran.stdout
 
 
+def test_wrong_options_are_one_line(tmp_path: Path) -> None:
+    for options, said in (
+        (("--sdrt-settings", "{x"), "--sdrt-settings must be a JSON object, got '{x'; write one such as '{\"clip_sample\": false}'"),
+        (("--sdrt-like", "DDIM"), "like must be one of sdrt.schedulers.class_names(), got 'DDIM'; choose one of those"),
+    ):
+        ran = run(tmp_path, "--sdrt-scheduler", "myport:right", *options)
+        assert ran.returncode == 1
+        assert said in ran.stdout.splitlines()
+
+
 def test_without_options_it_adds_nothing_and_imports_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text(
         "import sys\n"

@@ -23,6 +23,7 @@ from sdrt.testing.networks.judge import Examinee, Judge
 from sdrt.testing.networks.opening import OPENING
 from sdrt.testing.networks.subject import Subject
 from sdrt.testing.networks.trials import Trial, describe, settings_of
+from sdrt.values import Number
 
 __all__ = ["check_backend"]
 
@@ -59,12 +60,14 @@ def check_backend(
 
     Raises
     ------
-    ConfigError : no backend, or a component that does not exist
+    ConfigError : no backend, a component that does not exist, or a bound that is not above 0
 
     >>> check_backend("numpy", components=["safety_checker"])
     []
     """
     dtype = float_dtype(numerics)
+    if bound is not None:
+        Number(0, above=True).check("bound", bound, "pass such as 1e-2")
     owner: Backend = registry.get(backend) if isinstance(backend, str) else BackendKind().check("backend", backend, "see sdrt.backends")
     names = checked_components(components)
     cases = [case for case in CASES if case.component in names]

@@ -19,6 +19,7 @@ from sdrt.testing.schedulers.paths import Path, follow
 from sdrt.testing.schedulers.port import Maker, SchedulerPort, step_parameters
 from sdrt.testing.schedulers.state import state_faults
 from sdrt.testing.schedulers.traces import REFUSALS, Trace, trace
+from sdrt.values import Integer, ListOf
 
 __all__ = ["check_scheduler"]
 
@@ -77,6 +78,8 @@ def check_scheduler(
     name = ALIASES.get(like, like)
     if name not in SAMPLERS:
         raise ConfigError(f"like must be one of sdrt.schedulers.class_names(), got {shown(like)}; choose one of those")
+    if steps is not None:
+        steps = ListOf(Integer(1), minimum=1).check("steps", steps, "pass such as [10, 20]")
     maker = Maker(make)
     fixed = dict(settings or {})
     compats: tuple[Compat, ...] = (None, "diffusers") if compat == "any" else (compat,)
@@ -90,7 +93,10 @@ def check_scheduler(
         raise ConfigError(
             f"the settings of {name} must allow a run to compare with, got none of {len(cases)}; pass other settings or steps"
         )
-    faults = [*runs.faults, *_explained(name, runs.items)]
+    explained = _explained(name, runs.items)
+    if any(fault.kind == "wrong_shape" for fault in runs.faults):  # of which every later number is a consequence
+        explained = [fault for fault in explained if fault.kind != "unexplained"]
+    faults = [*runs.faults, *explained]
     if not {fault.kind for fault in faults} & _OF_TABLES:
         faults += add_noise_faults(maker, fixed, runs.paths, compats)
     return faults + ([] if faults else state_faults(maker, fixed, runs.paths))

@@ -86,7 +86,9 @@ def _call(found: Trace, path: Path, port: SchedulerPort, i: int, scaled: list[F6
     if seen is not None:
         scaled.append(seen)
     results.append(port.step(path.outputs[i], i, x, noise))
-    if not np.isfinite(results[-1]).all():
+    if results[-1].shape != x.shape:
+        found.report("wrong_shape", i, f"the sample after it must have the shape {x.shape}, got {results[-1].shape}")
+    elif not np.isfinite(results[-1]).all():
         found.report("not_finite", i, "the sample after it is not finite")
     if port.changes_input:
         found.report("changes_its_input", i, "an array that was passed to step is changed")

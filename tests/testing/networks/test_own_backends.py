@@ -61,6 +61,10 @@ def test_what_is_refused_by_name_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_is_no_backend_is_refused() -> None:
-    for call in (lambda: check_backend("none of these"), lambda: check_backend("numpy", components=["brain"])):
+    for call in (
+        lambda: check_backend("none of these"),
+        lambda: check_backend("numpy", components=["brain"]),
+        lambda: check_backend("numpy", components=["safety_checker"], bound=-1),
+    ):
         with pytest.raises(ConfigError):
             call()

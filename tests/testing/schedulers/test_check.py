@@ -164,9 +164,25 @@ def test_warnings_of_a_port_are_no_faults() -> None:
     assert check_scheduler(Warns, "DDIMScheduler", steps=[3]) == []
 
 
+@pytest.mark.parametrize("result", [lambda x: None, lambda x: x[:1, :2]])
+def test_a_sample_of_another_shape_is_named(result: Callable[[Array], Any]) -> None:
+    """None is what a step without ``return`` gives."""
+
+    class Misshapen(wrong_schedulers.RightDDIM):
+        def step(self, output: Array, t: int, x: Array, eta: float = 0.0, generator: Any = None) -> Any:
+            return result(x)
+
+    (fault,) = check_scheduler(Misshapen, "DDIMScheduler", steps=[3])
+    assert fault.kind == "wrong_shape"
+    assert "call 0: the sample after it must have the shape (1, 4, 6, 8), got " in fault.message
+
+
 def test_the_arguments_of_the_check_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"like must be one of sdrt\.schedulers\.class_names\(\), got 'DDIM'"):
         check_scheduler(wrong_schedulers.RightDDIM, "DDIM")
+    for steps in (20, [], [0], ["a"], [2.5]):
+        with pytest.raises(ConfigError, match="steps must be a list of at least 1 whose entries are each a whole number of at least 1"):
+            check_scheduler(wrong_schedulers.RightDDIM, steps=steps)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="make must give a scheduler, or be one, got 3"):
         check_scheduler(3)
 

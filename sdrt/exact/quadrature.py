@@ -16,7 +16,7 @@ def gauss_legendre(num_points: int) -> tuple[F64, F64]:
     """Return points, ascending, and weights in [-1, 1], correctly rounded: f64[num_points] each.
 
     >>> gauss_legendre(2)[0].tolist()
-    [-0.5773502691896258, 0.5773502691896258]
+    [-0.5773502691896257, 0.5773502691896257]
     """
     points, weights = [], []
     with localcontext() as context:

@@ -152,6 +152,11 @@ class _Runs:
         return self._maker.open(passed, case.n, case.stops, path.scheduler.timesteps)
 
 
+def _only_the_last_call(items: Sequence[Item]) -> bool:
+    """Return whether nothing is wrong but last steps."""
+    return all(item.stage == "step" and item.call == len(item.path.inputs) - 1 for item in items if not item.is_right)
+
+
 def _explained(name: str, items: Sequence[Item]) -> list[Fault]:
     """Explain a choice of what is wrong: the first runs, in which single settings are changed."""
     wrong = {id(item.path.case): item for item in items if not item.is_right}
@@ -159,11 +164,13 @@ def _explained(name: str, items: Sequence[Item]) -> list[Fault]:
     sound = {*list(dict.fromkeys(id(item.path.case) for item in items if id(item.path.case) not in wrong))[:MOST_RIGHT]}
     chosen = [item for item in items if id(item.path.case) in looked_at | sound]
     mistakes, others = mistakes_of(name), other_samplers(name)
-    if all(item.stage == "step" and item.call == len(item.path.inputs) - 1 for item in chosen if not item.is_right):
+    if _only_the_last_call(chosen):
         mistakes = [*mistakes, ENDS_ELSEWHERE]
     faults = []
     for retimed in (False, True):
         own = [item for item in chosen if item.retimed == retimed]
+        if retimed and _only_the_last_call(own):  # where a run of wrong timesteps ends is one more thing that they decide
+            continue
         found = explain([item for item in own if not item.is_right], [item for item in own if item.is_right], mistakes, str, others)
         faults += [fault for fault in found if not (retimed and fault.kind in _CONSEQUENCES)]
     return faults

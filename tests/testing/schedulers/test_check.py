@@ -30,6 +30,9 @@ RIGHT: dict[type[Base], str] = {
 }
 
 
+OF_SD15: dict[str, Any] = {"beta_schedule": "scaled_linear", "steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False}
+
+
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
 def test_a_wrong_scheduler_is_told_by_its_mistake(wrong: type[Base]) -> None:
     like, kind = WRONG[wrong]
@@ -162,6 +165,16 @@ def test_warnings_of_a_port_are_no_faults() -> None:
     with pytest.raises(DeprecationWarning):
         Warns().set_timesteps(3)
     assert check_scheduler(Warns, "DDIMScheduler", steps=[3]) == []
+
+
+def test_where_wrong_timesteps_end_is_no_further_mistake() -> None:
+    class Plain(wrong_schedulers.RightDDIM):
+        """As many ports are: no offset of timesteps, and no noise at all behind the last."""
+
+        def __init__(self, beta_start: float = 0.0001, beta_end: float = 0.02) -> None:
+            super().__init__(beta_start=beta_start, beta_end=beta_end, **(OF_SD15 | {"steps_offset": 0, "set_alpha_to_one": True}))
+
+    assert [fault.kind for fault in check_scheduler(Plain, "DDIMScheduler", settings=OF_SD15)] == ["timesteps_off_by_one"]
 
 
 @pytest.mark.parametrize("result", [lambda x: None, lambda x: x[:1, :2]])

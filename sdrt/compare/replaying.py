@@ -12,6 +12,7 @@ from sdrt.arrays import Array
 from sdrt.compare.playback import recorded_inputs, recorded_streams, without_streams
 from sdrt.errors import ConfigError, RecordingError
 from sdrt.log import log
+from sdrt.metrics import psnr
 from sdrt.pipeline.loading import load
 from sdrt.pipeline.pipeline import Pipeline
 from sdrt.pipeline.results import Result
@@ -156,11 +157,6 @@ def distance(recording: Recording, result: Result, run: int = 0) -> Replayed:
     held = recording.arrays(end)
     alike = {name for name, x in own.items() if name in held and held[name].shape == x.shape}
     pictures = [name for name in own if name != "latents"]
-    psnr = tuple(_psnr(held[name], own[name]) for name in pictures) if pictures and alike.issuperset(pictures) else None
+    each = tuple(psnr(held[name], own[name], _DEEPEST) for name in pictures) if pictures and alike.issuperset(pictures) else None
     latents = float(np.abs(held["latents"].astype(np.float64) - result.latents).max()) if "latents" in alike else None
-    return Replayed(psnr, latents, equal=equal and bool(pictures))
-
-
-def _psnr(a: Array, b: Array) -> float:
-    error = float(np.mean((a.astype(np.float64) - b) ** 2))
-    return 10 * math.log10(_DEEPEST**2 / error) if error else math.inf
+    return Replayed(each, latents, equal=equal and bool(pictures))

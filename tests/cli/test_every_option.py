@@ -54,7 +54,7 @@ CASES = {
     "seed_resize_from": Case(["--seed-resize-from", "32", "32"], (32, 32)),
     "num_inference_steps": Case(["--steps", "4"], 4),
     "guidance_scale": Case(["--guidance-scale", "2"], 2.0),
-    "guidance_rescale": Case(["--guidance-rescale", "0.7"], 0.7),
+    "guidance_rescale": Case(["--guidance-rescale", "0.7"], 0.7, beside=["--guidance-scale", "20"]),
     "height": Case(["-H", "48"], 48),
     "width": Case(["-W", "48"], 48),
     "scheduler": Case(EULER_A, {"_class_name": "EulerAncestralDiscreteScheduler"}),

@@ -9,14 +9,21 @@ import pytest
 from converter.cli import parser as converter_parser
 from sdrt import Limits
 from sdrt.cli import parser
+from sdrt.testing import plugin
 from tests.documents.blocks import DOCUMENTS, ROOT, blocks_of, read
 
 # Flags of other programs, and those that sdrt does not have and says so.
 ELSEWHERE = {
     "README.md": {"--help", "--version"},
-    "docs/how-to-add.md": {"--backend", "--bound"},
     "docs/limits.md": {"--convert-mmdit", "--include-t5", "--sd3-version"},
 }
+
+
+def flags_of_the_plug_in() -> set[str]:
+    """Every flag that sdrt adds to pytest."""
+    of_pytest = pytest.Parser(_ispytest=True)
+    plugin.pytest_addoption(of_pytest)
+    return {name for option in of_pytest.getgroup("sdrt").options for name in option.names()}
 
 
 def flags_of(of: argparse.ArgumentParser) -> set[str]:
@@ -39,7 +46,7 @@ def outside_blocks(document: str) -> str:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_option_that_is_named_exists(document: str) -> None:
-    known = flags_of(parser()) | flags_of(converter_parser()) | ELSEWHERE.get(document, set())
+    known = flags_of(parser()) | flags_of(converter_parser()) | flags_of_the_plug_in() | ELSEWHERE.get(document, set())
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", outside_blocks(document))) - known == set()
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from sdrt.arrays import Numerics
 from sdrt.backends import Backend
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
+from sdrt.files import user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import (
+    EMBEDDED,
     Embedding,
     Pickled,
     PredictionType,
@@ -27,9 +29,8 @@ from sdrt.pipeline.feature_extractor import FeatureExtractor
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.loras import LORAS, LoraChoice, LoraLibrary
 from sdrt.pipeline.pipeline import Pipeline
-from sdrt.pipeline.recorded import check_alone, pipeline_of, recording_of
 from sdrt.pipeline.safety_checker import FlaggedPictures
-from sdrt.recordings import Recording
+from sdrt.recordings.recognition import is_recording
 from sdrt.values import (
     Anything,
     Choice,
@@ -46,6 +47,9 @@ from sdrt.values import (
     Text,
     read_values,
 )
+
+if TYPE_CHECKING:
+    from sdrt.recordings import Recording
 
 __all__ = ["load"]
 
@@ -67,6 +71,10 @@ class _Model(_Place):
     """The same, or a recording, which is a model by itself."""
 
     def convert(self, value: object) -> Any:
+        if isinstance(value, str | Path):
+            return super().convert(value)
+        from sdrt.recordings import Recording  # its reader takes time to import, and few models are recordings
+
         return value if isinstance(value, Recording) else super().convert(value)
 
 
@@ -97,7 +105,7 @@ _KINDS: Mapping[str, Kind[Any]] = {
 
 
 def load(
-    model: str | Path | Recording = "nano",
+    model: "str | Path | Recording" = "nano",
     backend: str | Backend | Mapping[str, str | Backend] | None = None,
     numerics: Numerics = "float32",
     *,
@@ -191,9 +199,10 @@ def load(
     """
     given = read_values("", {**backend_options, **locals()}, _KINDS)
     limits.check("threads", "threads", given.get("threads") or 1)
-    if (recording := recording_of(given["model"], limits)) is not None:
-        check_alone(recording, {**backend_options, **given, "backend": backend})
-        return pipeline_of(recording, limits)
+    if _is_recorded(given["model"]):
+        from sdrt.pipeline.recorded import load_recording
+
+        return load_recording({**backend_options, **given, "backend": backend}, limits)
     opened = open_model(
         given["model"],
         variant=variant,
@@ -263,6 +272,13 @@ def load(
         assembly = assembly.with_loras(library.choose(chosen_loras))
     assembly.remark_log.tell(assembly.remarks)
     return Pipeline(assembly)
+
+
+def _is_recorded(model: object) -> bool:
+    """Return whether a model is a recording, open or on disk."""
+    if not isinstance(model, str | Path):
+        return True
+    return model not in EMBEDDED and is_recording(user_path("model", model))
 
 
 def _controlnet(name: str | Path, model: StoredModel, variant: str | None, pickled: Pickled, limits: Limits, *, mmap: bool) -> StoredModel:

@@ -1,7 +1,6 @@
 """Pipelines and recordings: what a recording's header says of a pipeline, and the pipeline that runs on what a recording holds."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sdrt.backends import Backend, BackendOptions
@@ -9,17 +8,17 @@ from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError, RecordingError
 from sdrt.files import user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
-from sdrt.models import COMPONENTS, EMBEDDED, Model
+from sdrt.models import COMPONENTS, Model
 from sdrt.option_kinds import NUMERICS
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
-from sdrt.recordings import Recording, is_recording
+from sdrt.recordings import Recording
 from sdrt.recordings.backend import RecordingBackend
 from sdrt.recordings.played_model import PlayedModel, describe_model
 from sdrt.values import Anything, Choice, Flag, ListOf, MappingOf, read_values
 
-__all__ = ["check_alone", "describe_pipeline", "pipeline_of", "recording_of"]
+__all__ = ["describe_pipeline", "load_recording", "pipeline_of"]
 
 _REPAIR = "record it with sdrt's own pipeline"
 _KINDS = {
@@ -86,17 +85,27 @@ def pipeline_of(recording: Recording, limits: Limits = DEFAULT_LIMITS) -> Pipeli
     )
 
 
-def recording_of(model: str | Path | Recording, limits: Limits) -> Recording | None:
-    """Return the recording that a model is; None where it is another model."""
-    if isinstance(model, Recording):
-        return model
-    if isinstance(model, str) and model in EMBEDDED:
-        return None
-    place = user_path("model", model)
-    return Recording.open(place, limits=limits) if is_recording(place) else None
+def load_recording(given: Mapping[str, Any], limits: Limits) -> Pipeline:
+    """Return the pipeline of a recording that :func:`sdrt.load` was asked for.
+
+    Parameters
+    ----------
+    given : mapping
+        All arguments of the call; ``model`` is a recording, or its path.
+    limits : Limits
+
+    Raises
+    ------
+    RecordingError : as `pipeline_of`
+    ConfigError : options that a recording does not take
+    """
+    model = given["model"]
+    recording = model if isinstance(model, Recording) else Recording.open(user_path("model", model), limits=limits)
+    _check_alone(recording, given)
+    return pipeline_of(recording, limits)
 
 
-def check_alone(recording: Recording, given: Mapping[str, Any]) -> None:
+def _check_alone(recording: Recording, given: Mapping[str, Any]) -> None:
     """Refuse options beside a recording, which has networks and settings of its own.
 
     Raises

@@ -15,8 +15,9 @@ from sdrt.json_text import parse_json
 from sdrt.limits import Limits
 from sdrt.printable import shown
 from sdrt.recordings.event import Event, event_name, read_event, whereabouts
+from sdrt.recordings.recognition import HEADER
 from sdrt.recordings.tensors import is_sha256
-from sdrt.recordings.writer import FORMAT, HEADER, INDEX, NAME
+from sdrt.recordings.writer import FORMAT, INDEX, NAME
 from sdrt.recordings.zip_reader import check_directory, scan
 from sdrt.recordings.zip_writer import StoredEntry
 

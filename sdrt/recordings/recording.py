@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sdrt.arrays import Array
 from sdrt.errors import RecordingError
-from sdrt.files import file_size, is_file, open_file, read_range, user_path
+from sdrt.files import file_size, open_file, read_range, user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.printable import shown
 from sdrt.recordings.contents import Contents, read_contents
 from sdrt.recordings.event import Event, EventKind
 from sdrt.recordings.tensors import ArraySpec, array_bytes, read_tensors
-from sdrt.recordings.writer import HEADER
 from sdrt.recordings.zip_reader import COMMENT
 from sdrt.records.settings import Settings
 from sdrt.values import Number
@@ -24,17 +23,9 @@ from sdrt.values import Number
 if TYPE_CHECKING:
     from sdrt.backends import Backend
 
-__all__ = ["Recording", "is_recording"]
+__all__ = ["Recording"]
 
 _BLOCK = 1 << 20
-
-
-def is_recording(file: Path) -> bool:
-    """Return whether a file begins as a recording does; what is no file is none."""
-    if not is_file(file):
-        return False
-    head = HEADER.encode("ascii")
-    return file_size(file) >= 30 + len(head) and read_range(file, 0, 4) == b"PK\3\4" and read_range(file, 30, len(head)) == head
 
 
 class Recording:

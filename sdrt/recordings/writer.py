@@ -17,15 +17,16 @@ from sdrt.arrays import Array
 from sdrt.errors import RecordingError
 from sdrt.files import user_path
 from sdrt.recordings.event import Event, EventKind, event_name
+from sdrt.recordings.recognition import HEADER
 from sdrt.recordings.tensors import ArraySpec, spec_of, tensor_pieces
 from sdrt.recordings.zip_writer import Piece, ZipWriter
 from sdrt.values import Choice
 
-__all__ = ["FORMAT", "HEADER", "INDEX", "NAME", "Keep", "RecordingWriter"]
+__all__ = ["FORMAT", "INDEX", "NAME", "Keep", "RecordingWriter"]
 
 # What the header says, and the number that grows when a reader of this version would misread a file.
 NAME, FORMAT = "sdrt recording", 1
-HEADER, INDEX = "recording.json", "index.json"
+INDEX = "index.json"
 
 # Which arrays are in the file; of the others the SHA-256 is.
 Keep: TypeAlias = Literal["all", "outputs", "hashes"]

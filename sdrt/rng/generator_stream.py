@@ -12,7 +12,6 @@ import numpy as np
 from sdrt.arrays import Float, Numerics
 from sdrt.rng.base import SeededStream, State, read_state
 from sdrt.rng.precision import to_dtype
-from sdrt.rng.ziggurat import ziggurat_doubles, ziggurat_floats
 from sdrt.values import Anything, Integer, Nullable
 
 __all__ = ["GeneratorStream"]
@@ -28,10 +27,15 @@ _NUMPYS: _Normals = (
     lambda source, size: source.standard_normal(size),
     lambda source, size: source.standard_normal(size, dtype=np.float32),
 )
-_OWN: _Normals = (
-    lambda source, size: ziggurat_doubles(source.bit_generator, size),
-    lambda source, size: ziggurat_floats(source.bit_generator, size),
-)
+
+
+def _own() -> _Normals:
+    from sdrt.rng import ziggurat  # its tables take time to import, and exact numerics alone need them
+
+    return (
+        lambda source, size: ziggurat.ziggurat_doubles(source.bit_generator, size),
+        lambda source, size: ziggurat.ziggurat_floats(source.bit_generator, size),
+    )
 
 
 class GeneratorStream(SeededStream):
@@ -57,7 +61,7 @@ class GeneratorStream(SeededStream):
         self._source = np.random.Generator(np.random.PCG64(seed))
 
     def _draw(self, size: int, dims: tuple[int, ...], dtype: str) -> Float:  # noqa: ARG002
-        doubles, floats = _OWN if self.numerics == "exact" else _NUMPYS
+        doubles, floats = _own() if self.numerics == "exact" else _NUMPYS
         return doubles(self._source, size) if dtype == "float64" else to_dtype(floats(self._source, size), dtype)
 
     def _cursor(self) -> State:

@@ -12,7 +12,8 @@ import sdrt
 from sdrt.compare.replaying import replay_options
 from sdrt.errors import RecordingError
 from sdrt.recordings import Recording
-from sdrt.recordings.writer import HEADER, INDEX
+from sdrt.recordings.recognition import HEADER
+from sdrt.recordings.writer import INDEX
 from sdrt.recordings.zip_writer import ZipWriter
 from tests.fuzz.damage import damaged_file, damaged_json
 from tests.fuzz.drawing import Draw, overwrite

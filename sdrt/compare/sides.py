@@ -1,6 +1,7 @@
 """The two sides of a comparison: a pipeline, a backend's name, a model, or a recording; and the run of each."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +14,11 @@ from sdrt.compare.precision import precision_of, recorded_precision, taken_preci
 from sdrt.compare.recording_runs import record
 from sdrt.compare.runs import Run
 from sdrt.compare.tolerances import Precision
-from sdrt.errors import ConfigError
+from sdrt.errors import ConfigError, RecordingError
+from sdrt.models import EMBEDDED
 from sdrt.pipeline.loading import load
 from sdrt.pipeline.pipeline import Pipeline
+from sdrt.printable import shown
 from sdrt.recordings import Recording, is_recording
 
 __all__ = ["Side", "open_sides"]
@@ -107,19 +110,19 @@ def open_sides(
     a, b : Side, Pipeline, Recording, Backend, str or Path
         A text is the name of a backend, else a file or folder, else what :func:`sdrt.load` opens by name.
     model : str, Path or None
-        What a backend runs. None: the other side's model if that side is one, else ``nano``.
+        What a backend runs. None: the other side's model, and ``nano`` where that is a backend too.
     openings : pair of mappings
         What else :func:`sdrt.load` takes for either.
 
     Raises
     ------
-    ConfigError, ModelError, RecordingError : one cannot be opened
+    ConfigError, ModelError, RecordingError : one cannot be opened, or a backend beside a recording of another model has none
     """
     sides: list[Side | None] = [_open(given, opening) for given, opening in zip((a, b), openings, strict=True)]
     for k, given in enumerate((a, b)):
         if sides[k] is None:
             other = sides[1 - k]
-            chosen = model or (other.pipe.model.path if other is not None and other.pipe is not None else "nano")
+            chosen = model or _model_beside(other)
             if "backend" in openings[k]:
                 raise ConfigError(f"a side must have one backend, got {given!r} and {openings[k]['backend']!r}; name a model in its place")
             name = given if isinstance(given, str | Path) else given.name
@@ -127,6 +130,21 @@ def open_sides(
     first, second = sides
     assert first is not None and second is not None  # noqa: S101, PT018 -- both are open now
     return first, second
+
+
+def _model_beside(other: Side | None) -> str | Path:
+    """Return the model that a backend runs beside this side."""
+    if other is None:
+        return "nano"
+    if other.pipe is not None:
+        return other.pipe.model.path
+    assert other.recording is not None  # noqa: S101 -- a side is one of both
+    with suppress(RecordingError):
+        name = other.recording.settings().model
+        if name in EMBEDDED:
+            return name
+        raise ConfigError(f"a backend beside {other.name}, a recording of {shown(name)}, must be given the model; pass its folder as model")
+    return "nano"
 
 
 def _open(given: Any, opening: Mapping[str, Any]) -> Side | None:

@@ -439,8 +439,9 @@ class Pipeline:
 
         Raises
         ------
-        ConfigError : the pipeline's calls are watched already
+        ConfigError : the pipeline's calls are watched already, or ``make_observer`` cannot be called
         """
+        Function().check("make_observer", make_observer, "pass a class, or a function without arguments")
         if self._make_observer is not None:
             raise ConfigError("calls of a pipeline must have one observer, got a second one; leave the context of the first")
         self._make_observer = make_observer

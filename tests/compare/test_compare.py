@@ -157,6 +157,15 @@ def test_values_that_another_program_wrote_wrongly_break_nothing(run: Path, pipe
     assert json.dumps(found.to_json(), allow_nan=False)
 
 
+def test_a_backend_beside_a_recording_of_another_model_asks_for_it(tmp_path: Path) -> None:
+    save_pipeline_folder(tmp_path / "other", "sd1")
+    with record(tmp_path / "run.sdrt", sdrt.load(tmp_path / "other")) as recorded:
+        recorded.generate("a", seed=1, num_inference_steps=1, height=64, width=64)
+    with pytest.raises(ConfigError, match="a recording of 'other', must be given the model"):
+        compare(tmp_path / "run.sdrt", "numpy")
+    assert compare(tmp_path / "run.sdrt", "numpy", model=tmp_path / "other").equal
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_recording_is_compared_with_a_model(run: Path, pipe: Pipeline, first: bool) -> None:
     """The model makes the recording's call, and its calls from the recorded inputs, on whichever side it is."""

@@ -107,6 +107,8 @@ def test_one_context_at_a_time() -> None:
     pipe = sdrt.load("nano")
     with pipe.observing(Listener), pytest.raises(ConfigError, match="leave the context of the first"), pipe.observing(Listener):
         pass
+    with pytest.raises(ConfigError, match="make_observer must be a function, got 5"), pipe.observing(5):  # type: ignore[arg-type]
+        pass
     with pipe.observing(Listener):
         pass
 

@@ -41,8 +41,8 @@ def test_a_signal_at_any_moment_is_one_line(tmp_path: Path, seconds: float, numb
     argv = ["generate", "a red circle", "--steps", "400", "--seed", "1", "-q", "-o", "out"]
     status, err = stop_after(seconds, number, tmp_path, *argv)
     expected, word = ENDS[number]
-    if seconds == 0 and number == signal.SIGTERM and status == -signal.SIGTERM:
-        return  # it came before the handler, and the system ended the process
+    if seconds == 0 and status == -number:
+        return  # it came before the handler, and Python or the system ended the process
     assert (status, err) in {(expected, f"sdrt: {word}; pictures that were finished are kept\n"), (expected, f"sdrt: {word}\n")}
     assert list(tmp_path.iterdir()) == []
 

@@ -48,7 +48,7 @@ class Failing:
     [
         ({"model": ["a", "b"]}, r"^model must be a name or a path, got \['a', 'b'\]"),
         ({"model": "a\0b"}, r"^model must be a name or a path, got 'a\\x00b'"),
-        ({"numerics": "float16"}, r"^numerics must be 'float32' or 'float64', got 'float16'"),
+        ({"numerics": "float16"}, r"^numerics must be 'float32' or 'float64' or 'exact', got 'float16'"),
         ({"threads": "2"}, r"^threads must be a whole number of at least 1, or null, got '2'"),
         ({"threads": float("nan")}, r"^threads must be a whole number of at least 1, or null, got nan"),
         ({"threads": True}, r"^threads must be a whole number of at least 1, or null, got True"),

@@ -85,7 +85,7 @@ def peer(config: Mapping[str, Any]) -> Any:
 def laid_out(config: Mapping[str, Any], n: int, stops: Mapping[str, Any] | None = None) -> Any:
     """diffusers' scheduler with its timesteps set: n of them, or where ``stops`` says."""
     if stops and config["_class_name"] == "EDMEulerScheduler" and "sigmas" in stops:
-        stops = {"sigmas": torch.from_numpy(stops["sigmas"])}  # it takes tensors alone
+        stops = {"sigmas": torch.as_tensor(stops["sigmas"])}  # it takes tensors alone
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it copies tensors to numpy in a way that numpy 2 deprecates
         scheduler = peer(config)

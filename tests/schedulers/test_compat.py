@@ -36,6 +36,8 @@ def of_diffusers(drawn: SchedulerRun, *, exactly: bool = False) -> Run | None:
 
     ``exactly`` keeps its rounding out of it: square roots are rounded correctly, and from its float32 ``sigmas`` on it computes in float64.
     """
+    if drawn.config.get("use_flow_sigmas") and "timesteps" in (drawn.stops or {}):
+        return None  # diffusers adds 1 to the number of steps, which nobody gave
     try:
         with CorrectlyRounded() if exactly or rounding.hangs_on_last_bits(drawn) else nullcontext():
             theirs = run_peer(drawn.config, drawn.n, step=drawn.step, stops=drawn.stops, **(EXACT if exactly else {}))

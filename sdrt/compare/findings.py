@@ -221,30 +221,7 @@ class Departure:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What is different between two runs, and where they part.
-
-    Parameters
-    ----------
-    a, b : SideRecord
-        The first is the baseline: errors are relative to it.
-    settings : mapping
-        Of a's run.
-    tolerances : Tolerances
-    equal : bool
-        Whether latents and pictures are the same numbers, at each step.
-    first_departure : Departure or None
-        Where the error is beyond the tolerance first, in the order of the run.
-    inputs : tuple of InputRow
-    steps : tuple of StepRow
-    networks : tuple of CallRow
-        Calls of networks, and steps of the scheduler, in the order of the run.
-    layers : tuple of LayerRow
-        Those out of line, and those with the largest errors.
-    truth : tuple of TruthRow
-    pixels : tuple of PixelRow
-    pictures : tuple of pairs of u8[H,W,3]
-        Of a and of b.
-    """
+    """The fields of a `Comparison`, which describes them and adds its forms: JSON, a table, a page."""
 
     a: SideRecord
     b: SideRecord

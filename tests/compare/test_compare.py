@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +27,6 @@ from tests.pictures import psnr
 
 SCHEMA = Path(sdrt.__file__).parent.parent / "docs" / "comparison.schema.json"
 CALL: dict[str, Any] = {"seed": 7, "num_inference_steps": 3, "height": 64, "width": 64, "scheduler": "euler_ancestral"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_pipeline_folder(tmp_path_factory.mktemp("compare") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def pipe(folder: Path) -> Iterator[Pipeline]:
-    with sdrt.load(folder, "numpy") as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def torch_pipe(folder: Path) -> Iterator[Pipeline]:
-    with sdrt.load(folder, "torch") as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Mistakes planted into a network are found at the right module and step; two runs without one are alike."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +13,19 @@ from sdrt.backends.numpy import clip, transformer
 from sdrt.compare import Comparison, compare
 from sdrt.pipeline.pipeline import Pipeline
 from tests.compare import planted
-from tests.factories import save_pipeline_folder
 
 CALL: dict[str, Any] = {"seed": 7, "num_inference_steps": 1, "height": 64, "width": 64}
 # of 64 pixels: the middle has a single one, which attends to itself whatever the scale
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_pipeline_folder(tmp_path_factory.mktemp("planted") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def numpy_pipe(folder: Path) -> Iterator[Pipeline]:
-    with sdrt.load(folder, "numpy") as pipe:
-        yield pipe
-
-
-@pytest.fixture(scope="module")
-def torch_pipe(folder: Path) -> Iterator[Pipeline]:
-    with sdrt.load(folder, "torch") as pipe:
-        yield pipe
-
-
 def layers(a: Any, b: Any, **options: Any) -> Comparison:
     return compare(a, b, "a red circle", layers=True, **{**CALL, **options})
 
 
-def test_runs_without_a_mistake_are_alike(numpy_pipe: Pipeline, torch_pipe: Pipeline) -> None:
+def test_runs_without_a_mistake_are_alike(pipe: Pipeline, torch_pipe: Pipeline) -> None:
     """No module of three networks is out of line, whichever side computes from the other's values."""
-    for sides in ((numpy_pipe, torch_pipe), (torch_pipe, numpy_pipe)):
+    for sides in ((pipe, torch_pipe), (torch_pipe, pipe)):
         found = layers(*sides, num_inference_steps=3)
         assert found.first_departure is None
         assert not found.equal
@@ -75,10 +56,10 @@ PLANTED: list[tuple[str, str, planted.Plant, str, int | None]] = [
 
 @pytest.mark.parametrize(("component", "path", "mistake", "named", "step"), PLANTED, ids=lambda each: getattr(each, "__name__", None))
 def test_a_mistake_is_found_at_its_module_and_step(
-    numpy_pipe: Pipeline, torch_pipe: Pipeline, component: str, path: str, mistake: planted.Plant, named: str, step: int | None
+    pipe: Pipeline, torch_pipe: Pipeline, component: str, path: str, mistake: planted.Plant, named: str, step: int | None
 ) -> None:
     with planted.plant(torch_pipe, component, path, mistake):
-        comparison = layers(numpy_pipe, torch_pipe, num_inference_steps=3 if step else 1)
+        comparison = layers(pipe, torch_pipe, num_inference_steps=3 if step else 1)
     found = comparison.first_departure
     assert found is not None
     assert (found.component, found.layer, found.step) == (component, named, step)
@@ -88,15 +69,15 @@ def test_a_mistake_is_found_at_its_module_and_step(
     assert all(f"{named}.".startswith(f"{layer}.") or layer.startswith(f"{named}.") for layer in departing)
 
 
-def test_a_mistake_of_the_side_that_computes_is_found_as_well(numpy_pipe: Pipeline, torch_pipe: Pipeline) -> None:
+def test_a_mistake_of_the_side_that_computes_is_found_as_well(pipe: Pipeline, torch_pipe: Pipeline) -> None:
     """The baseline is the one with the mistake: which of both departs is not said, only where."""
     with planted.plant(torch_pipe, "unet", f"{BLOCK}.attn2", planted.no_scale):
-        found = layers(torch_pipe, numpy_pipe).first_departure
+        found = layers(torch_pipe, pipe).first_departure
     assert found is not None
     assert (found.component, found.layer, found.step) == ("unet", f"{BLOCK}.attn2", 0)
 
 
-def test_mistakes_in_the_numpy_backend(numpy_pipe: Pipeline, torch_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_in_the_numpy_backend(pipe: Pipeline, torch_pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first attention is named for a missing scale, and the first transformer for swapped pixels."""
 
     attend = numpy_attention.attend
@@ -106,20 +87,20 @@ def test_mistakes_in_the_numpy_backend(numpy_pipe: Pipeline, torch_pipe: Pipelin
 
     with monkeypatch.context() as patch:
         patch.setattr(transformer, "attend", no_scale)
-        found = layers(torch_pipe, numpy_pipe).first_departure
+        found = layers(torch_pipe, pipe).first_departure
     assert found is not None
     assert (found.component, found.layer) == ("unet", "down_blocks.0.attentions.0.transformer_blocks.0.attn1")
     with monkeypatch.context() as patch:
         patch.setattr(clip, "attend", no_scale)
-        found = layers(torch_pipe, numpy_pipe).first_departure
+        found = layers(torch_pipe, pipe).first_departure
     assert found is not None
     assert (found.component, found.layer, found.step) == ("text_encoder", "text_model.encoder.layers.0.self_attn", None)
 
 
-def test_a_promise_that_a_whole_network_breaks(numpy_pipe: Pipeline, folder: Path) -> None:
+def test_a_promise_that_a_whole_network_breaks(pipe: Pipeline, folder: Path) -> None:
     """In bfloat16 everything is within bfloat16's rounding, and the first module of the run beyond float32's."""
-    with sdrt.load(folder, "torch", dtype="bfloat16") as pipe:
-        assert layers(numpy_pipe, pipe).first_departure is None
-        found = layers(numpy_pipe, pipe, layer_tolerance=4e-5).first_departure
+    with sdrt.load(folder, "torch", dtype="bfloat16") as halved:
+        assert layers(pipe, halved).first_departure is None
+        found = layers(pipe, halved, layer_tolerance=4e-5).first_departure
         assert found is not None
         assert (found.component, found.layer) == ("text_encoder", "text_model.embeddings")

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from sdrt._version import __version__
 from sdrt.cli import batch, benchmark, compare, console, generate, grid, inspect, listing, plug_ins, record, replay, verify
+from sdrt.cli.others import apple
 from sdrt.cli.process import EXIT_STATUS
 from sdrt.printable import printable
 
@@ -56,11 +57,19 @@ def build_parser() -> argparse.ArgumentParser:
         benchmark.add_command,
         verify.add_command,
         listing.add_commands,
+        apple.add_command,
         plug_ins.add_commands,
     ):
         add(commands)
+    _take_verbose(commands)
+    return top
+
+
+def _take_verbose(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Take ``-v`` behind each command, where people write it, too."""
     for command in commands.choices.values():
         if "-" in command.prefix_chars and "-v" not in command._option_string_actions:
-            # behind the command, where people write it, too
             command.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    return top
+        for inner in command._actions:
+            if isinstance(inner, argparse._SubParsersAction):
+                _take_verbose(inner)

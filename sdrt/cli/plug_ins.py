@@ -1,6 +1,7 @@
 """Commands that other packages add, in the entry-point group ``sdrt.commands``: ``sdrt convert`` is one.
 
-An entry point names a function that takes argparse's subparsers and adds the command of its name. One that cannot be loaded still has its
+The group ``sdrt.apple_commands`` is that of ``sdrt apple``. An entry point names a function that takes argparse's subparsers and adds the
+command of its name. One that cannot be loaded still has its
 name here, and says why when it is called: it harms no other command.
 """
 
@@ -14,9 +15,10 @@ from typing import Any, NoReturn, TypeAlias
 from sdrt.errors import BackendError, MissingExtraError, SdrtError
 from sdrt.printable import printable
 
-__all__ = ["GROUP", "add_commands"]
+__all__ = ["APPLE_GROUP", "GROUP", "add_commands"]
 
 GROUP = "sdrt.commands"
+APPLE_GROUP = "sdrt.apple_commands"
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -27,12 +29,14 @@ class _UnfitError(Exception):
     """A plug-in that loads, and is no command."""
 
 
-def add_commands(commands: Commands) -> None:
-    """Add every command that is registered, by name."""
+def add_commands(commands: Commands, group: str = GROUP) -> None:
+    """Add every command that is registered in a group, by name."""
     try:
-        points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+        points = sorted(entry_points(group=group), key=lambda point: point.name)
     except Exception as error:  # noqa: BLE001 -- another package's metadata may be damaged in any way
-        _log.warning("no commands of other packages: their metadata cannot be read (%s: %s)", type(error).__name__, error)
+        # both groups are read from the same metadata: one line says so
+        level = logging.WARNING if group == GROUP else logging.DEBUG
+        _log.log(level, "no commands of other packages: their metadata cannot be read (%s: %s)", type(error).__name__, error)
         return
     for point in points:
         if point.name in commands.choices:

@@ -81,12 +81,13 @@ _UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def ulps(value: Array, expected: Array) -> Ulps:
-    """Count the units in the last place between two arrays of floats of one shape.
+    """Count the units in the last place between two arrays of one shape, of the narrower dtype; whole numbers count as float64.
 
     >>> ulps(np.array([1.0, 2.0, 3.0], np.float32), np.nextafter(np.array([1, 2, 3], np.float32), np.float32(9)))
     Ulps(median=1, max=1, counts=(0, 3))
     """
-    dtype = min(value.dtype, expected.dtype, key=lambda each: each.itemsize)
+    floats = [each.dtype if each.dtype.kind == "f" else np.dtype(np.float64) for each in (value, expected)]
+    dtype = min(floats, key=lambda each: each.itemsize)
     with np.errstate(over="ignore", under="ignore"):
         (size, sign), (other, other_sign) = _magnitude(value.astype(dtype)), _magnitude(expected.astype(dtype))
     apart = np.where(sign == other_sign, np.maximum(size, other) - np.minimum(size, other), size + other)

@@ -70,3 +70,8 @@ def test_what_cannot_be_counted() -> None:
     zeros = difference(np.zeros(3), np.zeros(3))
     assert (zeros.relative, zeros.psnr, zeros.cosine) == (0, math.inf, 1)
     assert difference(np.ones(1), np.zeros(1)).relative == math.inf
+
+
+def test_whole_numbers_are_held_against_floats() -> None:
+    assert ulps(np.array([1, 2], np.int8), np.array([1, 2], np.float32)).max == 0
+    assert ulps(np.array([1, 2], np.int8), np.array([1, 3], np.int64)).max == 2**51

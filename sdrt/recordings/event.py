@@ -84,11 +84,7 @@ def whereabouts(kind: object, run: object, step: object, component: object) -> s
     >>> whereabouts("network", 0, 3, "unet")
     'step 3 of run 0 (unet)'
     """
-    what = (
-        component
-        if kind == "network"
-        else {"begin": "its beginning", "noise": "its noise", "step": "the scheduler's step", "end": "its end"}.get(str(kind))
-    )
+    what = component if kind == "network" else _WORDS.get(str(kind))
     return f"run {run} ({what})" if step is None else f"step {step} of run {run} ({what})"
 
 

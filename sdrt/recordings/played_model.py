@@ -173,6 +173,9 @@ class PlayedModel(StoredModel):
                 if folder is None or component not in _ENCODERS or name not in _TOKENIZER_FILES or entry not in files:
                     raise RecordingError(f"{path}: the header's tokenizer must have files of the recording, got {entry!r}; {repair}")
                 folder.add(f"{component}/{name}", files[entry])
+        wordless = [each for each in _ENCODERS if each in known["configs"] and each not in {**known["tokenizers"], **known["pad_tokens"]}]
+        if wordless:
+            raise RecordingError(f"{path}: the header must have a tokenizer or a pad_token of {wordless[0]}, got neither; {repair}")
         tokens = {token: ids for of_one in known["embedding_ids"].values() for token, ids in of_one.items()}
         if wide := next((token for token, (start, stop) in tokens.items() if not 0 < stop - start <= _MOST_VECTORS), None):
             raise RecordingError(f"{owner}embedding {shown(wide)} must have 1 to {_MOST_VECTORS} vectors, got {tokens[wide]}; {repair}")

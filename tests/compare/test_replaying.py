@@ -14,6 +14,7 @@ from sdrt.compare.replaying import replay_options
 from sdrt.errors import ConfigError, RecordingError
 from sdrt.pipeline.pipeline import Pipeline
 from sdrt.pipeline.results import Result
+from sdrt.recordings.played_model import PlayedModel
 from tests.factories import save_controlnet_folder, save_pipeline_folder, save_refiner_folder
 from tests.fake_backend import FakeBackend
 from tests.peers import mask, picture
@@ -259,3 +260,10 @@ def test_the_tokenizers_files_go_with_the_pipeline(tmp_path: Path) -> None:
     del played
     gc.collect()
     assert not folder.exists()
+
+
+def test_a_text_encoder_without_words_is_refused(tmp_path: Path) -> None:
+    recording, _ = recorded(tmp_path, sdrt.load("nano", backend=FakeBackend()))
+    about = {**recording.header["model"], "tokenizers": {}, "pad_tokens": {}}
+    with pytest.raises(RecordingError, match="a tokenizer or a pad_token of text_encoder"):
+        PlayedModel.read(recording.path, about, {})

@@ -7,6 +7,8 @@ from typing import Any
 
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError
+from sdrt.files import user_path
+from sdrt.images.files import make_folder
 from sdrt.models import COMPONENTS, ComponentName
 from sdrt.printable import shown
 from sdrt.testing.small_models.configs import (
@@ -60,7 +62,8 @@ def write_model(folder: str | Path, family: FamilyName = "sd1", *, seed: int = 0
 
     Raises
     ------
-    ConfigError : an unknown family, or an extra that it does not have
+    ConfigError : an unknown family, an extra that it does not have, or no path
+    ImageError : the folder cannot be made
 
     >>> import sdrt, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +73,8 @@ def write_model(folder: str | Path, family: FamilyName = "sd1", *, seed: int = 0
     _check_family(family)
     if unknown := [each for each in extras if each not in _EXTRAS]:
         raise ConfigError(f"extras must be among {', '.join(_EXTRAS)}, got {shown(unknown[0])}; leave it out")
-    path = Path(folder)
+    path = user_path("folder", folder)
+    make_folder(path)
     write_component(path / "unet", "unet", UNETS[family], seed)
     write_component(path / "vae", "vae_decoder", VAES[family], seed)
     _write_json(path / "scheduler" / "scheduler_config.json", _scheduler(family))
@@ -110,14 +114,17 @@ def write_controlnet(folder: str | Path, family: FamilyName = "sd1", *, union: b
 
     Raises
     ------
-    ConfigError : a family without ControlNets here
+    ConfigError : a family without ControlNets here, or no path
+    ImageError : the folder cannot be made
     """
     _check_family(family)
     if family not in CONTROLNETS or (union and family != "sdxl"):
         have = "sdxl" if union else ", ".join(CONTROLNETS)
         raise ConfigError(f"the family of a {'union' if union else 'ControlNet'} must be {have}, got {shown(family)}; pass one of those")
-    write_component(Path(folder), "controlnet", UNION if union else CONTROLNETS[family], seed)
-    return Path(folder)
+    path = user_path("folder", folder)
+    make_folder(path)
+    write_component(path, "controlnet", UNION if union else CONTROLNETS[family], seed)
+    return path
 
 
 def write_component(folder: Path, component: ComponentName, config: Mapping[str, Any], seed: int = 0) -> None:

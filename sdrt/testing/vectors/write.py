@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 
 from sdrt._version import __version__
+from sdrt.files import user_path
+from sdrt.images.files import make_folder
 from sdrt.testing.vectors.files import write_arrays, write_json
 from sdrt.testing.vectors.networks import networks, whole_run, write_narrow_model
 from sdrt.testing.vectors.samplers import guidance, schedules, steps
@@ -31,9 +33,14 @@ def write_vectors(folder: str | Path) -> Path:
     -------
     Path
         The folder.
+
+    Raises
+    ------
+    ConfigError : not a path
+    ImageError : the folder cannot be made
     """
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
+    path = user_path("folder", folder)
+    make_folder(path)
     write_json(path / "tokens.json", tokens())
     write_json(path / "schedules.json", schedules())
     for name, (rows, arrays) in (("noise", noise()), ("steps", steps()), ("guidance", guidance())):

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 import sdrt
-from sdrt.errors import ConfigError
+from sdrt.errors import ConfigError, ImageError
 from sdrt.models import ComponentName
 from sdrt.testing.small_models import FAMILIES, FamilyName, write_controlnet, write_model
 from tests.peers import PROMPT, open_peer
@@ -96,3 +96,12 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError):
             call()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_folder_s_place_is_refused_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "model"
+    file.write_text("mine")
+    for write in (write_model, write_controlnet):
+        with pytest.raises(ImageError, match="cannot be made a folder"):
+            write(file)
+    assert file.read_text() == "mine"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdrt.cli import signals
 from sdrt.cli.console import say
+from sdrt.cli.destination import Destination
 from sdrt.cli.opening import ModelChoice, add_arguments, open_pipeline, parse_choice
 from sdrt.cli.options import add_options, input_files, parse_options
 from sdrt.cli.outpainting import Borders, add_outpaint, outpainted
@@ -24,6 +25,7 @@ from sdrt.pipeline.input_files import open_inputs
 if TYPE_CHECKING:
     from sdrt.pipeline.pipeline import Pipeline
     from sdrt.pipeline.results import Result
+    from sdrt.pipeline.step import Step
     from sdrt.pipeline.steps import Steps
 
 __all__ = ["GenerateCommand", "add_command", "add_drawing", "draw", "draw_steps", "parse_drawing"]
@@ -41,7 +43,7 @@ class GenerateCommand:
         None: that of the record, or none.
     recorded : Path or None
         The picture whose record is played back.
-    output : Output or None
+    output : Destination or None
         None: the pictures are not written.
     choice : ModelChoice
     pictures : dict
@@ -51,17 +53,20 @@ class GenerateCommand:
     quiet : bool
     options : dict
         What else goes to ``Pipeline.generate``.
+    on_step : callable or None
+        Called with each step before the next one is made, such as to write previews.
     """
 
     prompts: tuple[str, ...]
     negative_prompt: str | None
     recorded: Path | None
-    output: Output | None
+    output: Destination | None
     choice: ModelChoice
     pictures: dict[str, tuple[Path, ...]]
     borders: Borders | None
     quiet: bool
     options: dict[str, Any]
+    on_step: "Callable[[Step], None] | None" = None
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -118,7 +123,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
     return parse_drawing(arguments, Output.parse)
 
 
-def parse_drawing(arguments: argparse.Namespace, place: Callable[[argparse.Namespace, int], Output] | None) -> GenerateCommand:
+def parse_drawing(arguments: argparse.Namespace, place: Callable[[argparse.Namespace, int], Destination] | None) -> GenerateCommand:
     """Return the command that the arguments mean.
 
     Parameters
@@ -173,7 +178,7 @@ def draw(command: GenerateCommand, watching: "Callable[[Pipeline], AbstractConte
             steps = pipe.steps(prompt, negative or "", **options)
             if recorded is not None:
                 recorded.tell_differences(steps.settings)
-            result = draw_steps(steps, steps.settings.prompt, command.quiet)
+            result = draw_steps(steps, steps.settings.prompt, command.quiet, command.on_step)
             if recorded is not None:
                 result = _only(result, recorded.index)
             # a name that is printed is that of a whole file, and no file is left that is not whole
@@ -181,7 +186,7 @@ def draw(command: GenerateCommand, watching: "Callable[[Pipeline], AbstractConte
                 files = [] if output is None else output.save(result)
                 if not command.quiet:
                     say(*map(str, files))
-                _tell_drawn(options, steps, named=output is not None and not output.is_file)
+                _tell_drawn(options, steps, named=output is not None and output.names_seeds)
 
 
 def _tell_drawn(options: Mapping[str, Any], steps: "Steps", *, named: bool) -> None:
@@ -194,11 +199,13 @@ def _tell_drawn(options: Mapping[str, Any], steps: "Steps", *, named: bool) -> N
         log.warning("the subseed was drawn: %s", settings.subseed)
 
 
-def draw_steps(steps: "Steps", prompt: str, quiet: bool) -> "Result":
+def draw_steps(steps: "Steps", prompt: str, quiet: bool, on_step: "Callable[[Step], None] | None" = None) -> "Result":
     """Make the steps of a call under a progress bar, and return its result."""
     with Bar(prompt, shown=not quiet) as bar:
         for done, step in enumerate(steps, 1):
             bar(done, step.num_steps)
+            if on_step is not None:
+                on_step(step)
     result = steps.result()
     signals.check()
     return result

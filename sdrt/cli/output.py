@@ -91,6 +91,11 @@ class Output:
             raise ConfigError(f"-o must be a folder, got the file {output.path}; pass a folder, and --format {output.kind}")
         return output
 
+    @property
+    def names_seeds(self) -> bool:
+        """Whether the files' names show the seeds: those in a folder do."""
+        return not self.is_file
+
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Check that pictures can be written, and make the folder; one that stays empty is removed again.

@@ -2,10 +2,16 @@
 
 import gc
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.hub_server import HubServer
 
 # No test asks the network; the Hub's client reads this when it is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -26,3 +32,24 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[HubServer]":
+    """A Hub of the test's own, which the real client asks: an empty cache in ``tmp_path / "hub-cache"``, and nobody's token."""
+    from huggingface_hub import close_session, constants
+
+    from tests.hub_server import HubServer
+
+    with HubServer() as server:
+        environment = server.environment(tmp_path / "hub-cache")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HOME", "TRANSFORMERS_OFFLINE"):
+            monkeypatch.delenv(name, raising=False)
+        # what the client read from the environment when it was imported
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", environment["HF_HUB_CACHE"])
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", environment["HF_TOKEN_PATH"])
+        yield server
+        close_session()

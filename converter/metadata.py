@@ -10,8 +10,8 @@ from converter.compression.settings import Compression
 from sdrt._version import __version__
 from sdrt.backends.coreml import describe
 from sdrt.errors import SdrtError
-from sdrt.models import hub
 from sdrt.models.coreml.names import Role
+from sdrt.models.hub import is_repo_id
 
 if TYPE_CHECKING:
     from converter.jobs import Job
@@ -76,7 +76,7 @@ def describe_part(model: Any, part: "TraceablePart", job: "Job") -> None:
     job : Job
     """
     source, base = job.source, job.base
-    card = f" (https://huggingface.co/{source.name})" if hub.is_repo_id(source.name) else ""
+    card = f" (https://huggingface.co/{source.name})" if is_repo_id(source.name) else ""
     model.author = f"The authors of {source.name}{card}; converted with sdrt {__version__}"
     model.license = f"As {source.name} is licensed{card}"
     model.version = source.name

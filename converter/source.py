@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from converter.options import ConvertOptions
 from sdrt.files import user_path
-from sdrt.models import embedded, hub, open_component, open_model
+from sdrt.models import HubAccess, embedded, open_component, open_model
 from sdrt.models.components import ComponentName
+from sdrt.models.hub import means_repository
 from sdrt.models.lora import AppliedLora, open_lora, with_loras
 from sdrt.models.recorded import RecordedModel
 from sdrt.models.stored_model import StoredModel
@@ -95,12 +96,17 @@ def open_source(options: ConvertOptions) -> Source:
         variant=options.variant,
         prediction_type=options.prediction_type,
         pickled=options.pickled,
-        cache_dir=options.cache_dir,
+        hub=HubAccess(options.cache_dir),
     )
     if options.vae is not None:
         own = model.config("vae_decoder")["scaling_factor"]
         vae = open_component(
-            options.vae, "vae_decoder", variant=options.variant, scaling_factor=own, pickled=options.pickled, cache_dir=options.cache_dir
+            options.vae,
+            "vae_decoder",
+            variant=options.variant,
+            scaling_factor=own,
+            pickled=options.pickled,
+            hub=HubAccess(options.cache_dir),
         )
         model = model.with_override(vae)
     loras = tuple(AppliedLora(open_lora(user_path("lora", file), model), strength) for file, strength in options.loras)
@@ -109,13 +115,13 @@ def open_source(options: ConvertOptions) -> Source:
 
 def open_refiner(options: ConvertOptions, refiner: str) -> Source:
     """Open the refiner, whose U-Net is converted; LoRAs are not merged into it."""
-    model = open_model(refiner, variant=options.variant, pickled=options.pickled, cache_dir=options.cache_dir)
+    model = open_model(refiner, variant=options.variant, pickled=options.pickled, hub=HubAccess(options.cache_dir))
     return Source(model=model, name=model_name(refiner))
 
 
 def open_controlnet(options: ConvertOptions, controlnet: str) -> Source:
     """Open a ControlNet."""
-    model = open_component(controlnet, "controlnet", variant=options.variant, pickled=options.pickled, cache_dir=options.cache_dir)
+    model = open_component(controlnet, "controlnet", variant=options.variant, pickled=options.pickled, hub=HubAccess(options.cache_dir))
     return Source(model=model, name=model_name(controlnet))
 
 
@@ -126,7 +132,7 @@ def model_name(model: str) -> str:
     ('CompVis/stable-diffusion-v1-4', 'mine')
     """
     place = user_path("model", model)
-    if model in embedded() or hub.means_repository(model):
+    if model in embedded() or means_repository(model):
         return model
     place = place.resolve()
     return place.name if place.is_dir() else place.stem

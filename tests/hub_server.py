@@ -165,6 +165,8 @@ def _serve(hub: HubServer, role: str) -> _Server:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # head and body are two writes, and the second would wait 40 ms for an acknowledgement of the first
+    disable_nagle_algorithm = True
     hub: HubServer
     role: str
 

@@ -4,7 +4,7 @@ Checkpoints in one file and folders of Core ML packages are imported when one is
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -12,7 +12,6 @@ from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.files import exists, is_folder, user_path
 from sdrt.late import late_names
 from sdrt.limits import DEFAULT_LIMITS, Limits
-from sdrt.models import hub
 from sdrt.models.base import Model, ModelLimits, Pickled, PipelineFlags, PredictionType
 from sdrt.models.component_folder import ComponentFolder
 from sdrt.models.component_tensors import ComponentTensors
@@ -21,6 +20,7 @@ from sdrt.models.coreml.layout import find_layout, is_package
 from sdrt.models.embedded import EMBEDDED, EmbeddedKind, EmbeddedModel, embedded, path
 from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
+from sdrt.models.hub import DEFAULT_ACCESS, Address, HubAccess, Wanted, means_repository, obtain_component, obtain_model, parse_address
 from sdrt.models.misplaced import check_is_model_folder, check_is_no_archive
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_format import WEIGHT_SUFFIXES
@@ -45,6 +45,7 @@ __all__ = [
     "EmbeddedKind",
     "EmbeddedModel",
     "Embedding",
+    "HubAccess",
     "Model",
     "ModelFolder",
     "ModelLimits",
@@ -71,8 +72,8 @@ _LATE = {
 _VARIANT = Nullable(Text(100, empty=False))
 _COMPONENT = Choice(*COMPONENTS)
 
-# Addresses, and the repository that one of the Hub names.
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+))?", re.IGNORECASE)
+# URLs, and the repository that one of the Hub names.
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+))?", re.IGNORECASE)
 
 
 __getattr__ = late_names(__name__, _LATE)
@@ -89,7 +90,9 @@ def open_model(
     variant: str | None = None,
     prediction_type: PredictionType | None = None,
     pickled: Pickled = "refuse",
-    cache_dir: Path | None = None,
+    hub: HubAccess = DEFAULT_ACCESS,
+    packages: bool | None = None,
+    without: Collection[ComponentName] = (),
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -103,13 +106,18 @@ def open_model(
     ----------
     model : str or Path
     variant : str or None
-        Weights of a folder in this variant, such as ``"fp16"``.
+        Weights of a folder in this variant, such as ``"fp16"``; of a repository of Core ML packages, the folder in it, such as
+        ``"split_einsum/compiled"``.
     prediction_type : "epsilon", "v_prediction" or None
         What the U-Net of a checkpoint predicts, where the file does not say (see `SingleFileModel`); a folder says it in its scheduler.
     pickled : "refuse" or "weights_only"
         What to do about weights that would have to be unpickled.
-    cache_dir : Path or None
-        Where repositories of the Hub are kept; None is the Hub client's own place.
+    hub : HubAccess
+        How a repository of the Hub is fetched.
+    packages : bool or None
+        Of a repository: whether its Core ML packages are wanted; None takes weights where there are some, else packages.
+    without : collection of ComponentName
+        Of a repository: components whose weights are not fetched.
     tokenizer, config : path, or None
         For a folder of Core ML packages: a tokenizer's folder, and configurations (see `sdrt.models.coreml.read_config_overrides`).
     limits : Limits
@@ -127,7 +135,8 @@ def open_model(
     """
     _check_pickled(pickled)
     _VARIANT.check("variant", variant)
-    place, name = _local("model", model, variant, pickled, cache_dir)
+    wanted = Wanted(variant, pickled, packages, frozenset(without))
+    place, name = _local("model", model, lambda address: obtain_model(address, wanted, hub), hub)
     if isinstance(model, str) and (known := EMBEDDED.get(model)):
         known.check_is_model()
         if known.base is not None:
@@ -174,7 +183,7 @@ def open_component(
     variant: str | None = None,
     scaling_factor: float | None = None,
     pickled: Pickled = "refuse",
-    cache_dir: Path | None = None,
+    hub: HubAccess = DEFAULT_ACCESS,
     limits: Limits = DEFAULT_LIMITS,
     mmap: bool = True,
 ) -> StoredModel:
@@ -190,7 +199,7 @@ def open_component(
         What it has to be; ``"vae_decoder"`` for a VAE.
     scaling_factor : float or None
         Of the latents of a VAE in one file, which does not say it; None is that of Stable Diffusion 1.x and 2.x.
-    variant, pickled, cache_dir, limits, mmap
+    variant, pickled, hub, limits, mmap
         See `open_model`.
 
     Raises
@@ -201,7 +210,8 @@ def open_component(
     _check_pickled(pickled)
     _VARIANT.check("variant", variant)
     _COMPONENT.check("component", component, "choose one of those")
-    place, name = _local(COMPONENTS[component].folder, source, variant, pickled, cache_dir)
+    wanted = Wanted(variant, pickled)
+    place, name = _local(COMPONENTS[component].folder, source, lambda address: obtain_component(address, component, wanted, hub), hub)
     if not exists(place / "config.json") and exists(place / COMPONENTS[component].folder / "config.json"):
         # a whole model's folder, which has the component
         place = place / COMPONENTS[component].folder
@@ -220,16 +230,16 @@ def open_component(
     return opened
 
 
-def _local(what: str, model: object, variant: str | None, pickled: Pickled, cache_dir: Path | None) -> tuple[Path, str]:
+def _local(what: str, model: object, obtain: Callable[[Address], Path], hub: HubAccess) -> tuple[Path, str]:
     """Return where a model lies, fetched if it is a repository's, and what it is called."""
-    if isinstance(model, str) and (address := _ADDRESS.match(model)):
-        instead = f"the repository's name, {address[1]!r}" if address[1] else "the file's path"
+    if isinstance(model, str) and (url := _URL.match(model)):
+        instead = f"the repository's name, {url[1]!r}" if url[1] else "the file's path"
         raise ConfigError(f"{what} must be a path or a repository's name, got {shown(model)}; fetch it first, or pass {instead}")
     if isinstance(model, str) and model in EMBEDDED:
         return path(model), model
     place = user_path(what, model)
-    if hub.means_repository(model):
-        return hub.download(str(model), variant, pickled, cache_dir), str(model)
+    if means_repository(model) and (address := parse_address(str(model))):
+        return obtain(address), str(address.at(hub.revision))
     check_is_no_archive(place)
     return place, place.resolve().name
 

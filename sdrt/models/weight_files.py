@@ -4,7 +4,7 @@ Source: ``utils/constants.py`` and ``models/model_loading_utils.py`` of diffuser
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from sdrt.models.base import Pickled
 from sdrt.models.json_file import read_json
 from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
 
-__all__ = ["WeightFiles", "find_weights", "variants_in", "weights_remark"]
+__all__ = ["WeightFiles", "find_weights", "variants_in", "variants_of", "weight_names", "weights_remark"]
 
 _STEMS = ("model", "diffusion_pytorch_model")
 _PICKLED_STEMS = ("pytorch_model", "diffusion_pytorch_model")
@@ -43,8 +43,51 @@ class WeightFiles:
 
 def variants_in(folder: Path) -> tuple[str, ...]:
     """Return the variants that a component's folder has weights of, sorted: ``("fp16", "non_ema")``."""
-    matches = (_VARIANT.fullmatch(entry.name) for entry in entries(folder)) if is_folder(folder) else ()
+    return variants_of(entry.name for entry in entries(folder)) if is_folder(folder) else ()
+
+
+def variants_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the variants among the names of a component's files, sorted."""
+    matches = map(_VARIANT.fullmatch, names)
     return tuple(sorted({match[1] for match in matches if match}))
+
+
+def weight_names(names: Iterable[str], variant: str | None, pickled: Pickled) -> tuple[str, ...]:
+    """Return, of the names of a component's files, those that `find_weights` would read; none where it would raise.
+
+    Shards are known by their names, since their index lies elsewhere yet; the index is among what is returned.
+
+    >>> weight_names(["model.safetensors", "model.fp16.safetensors", "pytorch_model.bin"], "fp16", "refuse")
+    ('model.fp16.safetensors',)
+    """
+    there = frozenset(names)
+    for stems, suffix in _kinds(pickled):
+        for stem in stems:
+            for index, shards in _index_names(stem, variant, suffix):
+                if index in there:
+                    return (index, *sorted(name for name in there if re.fullmatch(shards, name)))
+        for whole in (f"{stem}{_infix(variant)}.{suffix}" for stem in stems):
+            if whole in there:
+                return (whole,)
+    return ()
+
+
+def _kinds(pickled: Pickled) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """Return the stems and endings of weights, those that are read before others first."""
+    safe = ((_STEMS, "safetensors"),)
+    return (*safe, (_PICKLED_STEMS, "bin")) if pickled == "weights_only" else safe
+
+
+def _infix(variant: str | None) -> str:
+    return f".{variant}" if variant else ""
+
+
+def _index_names(stem: str, variant: str | None, suffix: str) -> tuple[tuple[str, str], ...]:
+    """Return what an index may be called, and a pattern of its shards; what diffusers and transformers write is first."""
+    infix, number = _infix(variant), r"-\d{5}-of-\d{5}"
+    shards = "|".join(rf"{re.escape(stem)}{form}\.{suffix}" for form in (number + re.escape(infix), re.escape(infix) + number))
+    names = dict.fromkeys((f"{stem}.{suffix}.index{infix}.json", f"{stem}{infix}.{suffix}.index.json"))
+    return tuple((name, shards) for name in names)
 
 
 def find_weights(folder: Path, variant: str | None, pickled: Pickled, limits: Limits = DEFAULT_LIMITS) -> WeightFiles:
@@ -63,13 +106,11 @@ def find_weights(folder: Path, variant: str | None, pickled: Pickled, limits: Li
     MissingFileError : there are none, of this variant; the message names what there is
     ModelError : an index that is none
     """
-    infix = f".{variant}" if variant else ""
-    kinds = [(_STEMS, "safetensors")] + ([(_PICKLED_STEMS, "bin")] if pickled == "weights_only" else [])
-    for stems, suffix in kinds:
+    infix = _infix(variant)
+    for stems, suffix in _kinds(pickled):
         whole = tuple(file for stem in stems if exists(file := folder / f"{stem}{infix}.{suffix}"))
         for stem in stems:
-            # both places of the variant are met: the first is what diffusers and transformers write
-            for name in dict.fromkeys((f"{stem}.{suffix}.index{infix}.json", f"{stem}{infix}.{suffix}.index.json")):
+            for name, _ in _index_names(stem, variant, suffix):
                 if exists(file := folder / name):
                     return replace(_read_index(file, limits), passed_over=whole)
         if whole:

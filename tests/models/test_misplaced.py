@@ -9,7 +9,7 @@ import pytest
 
 import sdrt
 from sdrt.errors import ConfigError, MissingFileError, ModelError, SdrtError
-from sdrt.models import ModelFolder, hub, open_component, open_model, path
+from sdrt.models import ModelFolder, open_component, open_model, path
 
 
 def beside(*names: str) -> Callable[[Path], Path]:
@@ -102,7 +102,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(*_: object) -> Path:
         raise AssertionError("the Hub was asked")
 
-    monkeypatch.setattr(hub, "download", ask)
+    monkeypatch.setattr(sdrt.models, "obtain_model", ask)
 
 
 @pytest.mark.usefixtures("no_hub")

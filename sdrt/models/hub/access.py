@@ -1,0 +1,102 @@
+"""How the Hub is reached: where repositories are kept, who asks, for which revision, and who hears how far a download is."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import MissingExtraError
+
+__all__ = ["DEFAULT_ACCESS", "DownloadProgress", "HubAccess", "endpoint", "is_offline", "require_client"]
+
+_TRUE = ("1", "on", "yes", "true")
+
+
+@dataclass(frozen=True)
+class DownloadProgress:
+    """How far a download is.
+
+    Parameters
+    ----------
+    repo_id : str
+    file : str
+        The path in the repository of the file that is being fetched.
+    done_bytes, total_bytes : int
+        Of all the files that this download fetches.
+    """
+
+    repo_id: str
+    file: str
+    done_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class HubAccess:
+    """How repositories of the Hub are fetched.
+
+    Parameters
+    ----------
+    cache_dir : Path or None
+        Where they are kept; None is the Hub client's own folder.
+    token : str or None
+        Who asks; None is ``HF_TOKEN``, or the client's login. Never shown.
+    revision : str or None
+        The branch, tag or commit of the model's repository, where its address names none.
+    on_download : callable or None
+        Called with a `DownloadProgress` before the first byte, with ``done_bytes`` 0, and after each piece; what it raises cancels the
+        download.
+    """
+
+    cache_dir: Path | None = None
+    token: str | None = field(default=None, repr=False)
+    revision: str | None = None
+    on_download: Callable[[DownloadProgress], Any] | None = None
+
+    @property
+    def cache(self) -> Path:
+        """The folder of the Hub's cache.
+
+        Raises
+        ------
+        MissingExtraError : the client is not installed
+        """
+        if self.cache_dir is not None:
+            return self.cache_dir.expanduser()
+        require_client("the Hub's cache")
+        from huggingface_hub import constants
+
+        return Path(constants.HF_HUB_CACHE).expanduser()
+
+
+DEFAULT_ACCESS = HubAccess()
+
+
+def require_client(what: str) -> None:
+    """Check that the Hub's client is installed.
+
+    Raises
+    ------
+    MissingExtraError : it is not
+    """
+    try:
+        import huggingface_hub  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{what}: no such folder; to fetch a model of this name from the Hub, install the extra: pip install 'sdrt[hub]'"
+        ) from error
+
+
+def endpoint() -> str:
+    """Return the Hub's address: ``HF_ENDPOINT`` as it stands now, else the client's."""
+    from huggingface_hub import constants
+
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def is_offline() -> bool:
+    """Return whether the client's switch (``HF_HUB_OFFLINE``) forbids every request."""
+    from huggingface_hub import constants
+
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE or bool(constants.HF_HUB_OFFLINE)

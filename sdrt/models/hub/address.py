@@ -1,0 +1,96 @@
+"""How a caller names a repository of the Hub, or one file in it: ``owner/name[@revision][::path/in/it]``."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from sdrt.errors import ConfigError
+from sdrt.files import exists
+from sdrt.models.coreml.layout import PACKAGE_SUFFIXES
+from sdrt.models.weight_format import WEIGHT_SUFFIXES
+
+__all__ = ["Address", "is_repo_id", "means_repository", "parse_address"]
+
+_NAME = r"[A-Za-z0-9][\w.-]*"
+_REPO_ID = re.compile(f"{_NAME}/{_NAME}")
+# a branch, a tag, a commit, or a pull request's refs/pr/1
+_ADDRESS = re.compile(rf"(?P<repo_id>{_NAME}/{_NAME})(?:@(?P<revision>[\w./-]+))?(?:::(?P<file>[^\\]+))?")
+
+# How names of files end, and of packages: no repository is called so.
+_NO_REPOSITORIES = (*WEIGHT_SUFFIXES, *PACKAGE_SUFFIXES, ".mlmodel", ".zip", ".json", ".onnx", ".png")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A repository, or one file in it.
+
+    Parameters
+    ----------
+    repo_id : str
+        ``owner/name``.
+    revision : str or None
+        A branch, a tag or a commit; None is the repository's main branch.
+    file : str or None
+        A path in the repository, with slashes; None is the repository itself.
+    """
+
+    repo_id: str
+    revision: str | None = None
+    file: str | None = None
+
+    def __str__(self) -> str:
+        revision = "" if self.revision is None else f"@{self.revision}"
+        return self.repo_id + revision + ("" if self.file is None else f"::{self.file}")
+
+    def at(self, revision: str | None) -> Self:
+        """Return the address at a revision, where it names none itself.
+
+        Raises
+        ------
+        ConfigError : it names another one
+        """
+        if revision is None or self.revision == revision:
+            return self
+        if self.revision is not None:
+            raise ConfigError(f"{self}: names the revision {self.revision}, and revision={revision!r} another one; leave one of them out")
+        return replace(self, revision=revision)
+
+
+def is_repo_id(model: str) -> bool:
+    """Whether a text has the form of a repository's name, ``owner/name``.
+
+    >>> is_repo_id("someone/tiny-diffusion"), is_repo_id("models/sd/1.5"), is_repo_id("../sd")
+    (True, False, False)
+    """
+    return _REPO_ID.fullmatch(model) is not None
+
+
+def parse_address(text: str) -> Address | None:
+    """Read an address; None where the text has another form. Nothing is looked up.
+
+    >>> parse_address("someone/tiny@v1.0::unet/model.safetensors")
+    Address(repo_id='someone/tiny', revision='v1.0', file='unet/model.safetensors')
+    >>> parse_address("models/sd/1.5") is None
+    True
+    """
+    match = _ADDRESS.fullmatch(text)
+    return None if match is None else Address(match["repo_id"], match["revision"], match["file"])
+
+
+def means_repository(model: object) -> bool:
+    """Return whether what a caller passed is the address of a repository or of a file in one, and of nothing here.
+
+    A name that ends as weights do is a file that is not there, and so is one in a folder that is there, unless it names a file by ``::``.
+
+    Raises
+    ------
+    ModelError : the disk does not say
+    """
+    address = parse_address(model) if isinstance(model, str) else None
+    if address is None:
+        return False
+    place, repository = Path(str(model)), Path(address.repo_id)
+    if exists(place) or repository.suffix.lower() in _NO_REPOSITORIES:
+        return False
+    return address.file is not None or not exists(repository.parent)

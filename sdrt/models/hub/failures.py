@@ -1,0 +1,145 @@
+"""What goes wrong between here and the Hub, each as one line that says what to do.
+
+The client raises what its HTTP library raises, and that was ``requests``, then ``httpx``, then ``httpx2``: their errors are known by the
+name of the library.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sdrt.errors import MissingFileError, ModelError, SdrtError
+from sdrt.models.hub.access import HubAccess, endpoint
+from sdrt.models.hub.address import Address
+from sdrt.printable import printable
+
+__all__ = ["OFFLINE", "UnreachableError", "clear_failures", "disk_full"]
+
+_NETWORK_LIBRARIES = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "ssl", "socket"}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_REASON_LENGTH = 200
+OFFLINE = "HF_HUB_OFFLINE is set"
+_NO_FOLDER = "no such folder, and "
+
+
+class UnreachableError(MissingFileError):
+    """The Hub does not answer, or not to this caller; what is in the cache can still be used.
+
+    Parameters
+    ----------
+    what : str
+        What was wanted.
+    reason : str
+        A clause, such as "the Hub limits requests".
+    repair : str
+    before : str
+        What else the message says before the reason, where the cache does not help.
+    """
+
+    def __init__(self, what: str, reason: str, repair: str, before: str = "") -> None:
+        super().__init__(f"{what}: {before}{reason}; {repair}")
+        self.reason = printable(reason)
+
+
+@contextmanager
+def clear_failures(address: Address, access: HubAccess) -> Iterator[None]:
+    """Turn what the client and the disk raise in the ``with`` body into one-line errors.
+
+    Raises
+    ------
+    UnreachableError : the Hub cannot be reached, or refuses
+    MissingFileError : it has no such revision or file
+    ModelError : no repository can have this name, or the disk refuses
+    """
+    try:
+        yield
+    except SdrtError:
+        raise
+    except Exception as error:
+        if (clear := _in_words(error, address, access)) is None:
+            raise
+        raise clear from error
+
+
+def disk_full(address: Address, access: HubAccess, lacking: str) -> ModelError:
+    """Make the error of a disk that cannot hold what is fetched."""
+    return ModelError(
+        f"{address}: does not fit on the disk of {access.cache} ({lacking}); free some of it, or name another folder (cache_dir)"
+    )
+
+
+def _in_words(error: Exception, address: Address, access: HubAccess) -> SdrtError | None:
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RevisionNotFoundError
+
+    if isinstance(error, HFValidationError):
+        return ModelError(f"{address}: no such file or folder, and no repository can have this name; check it")
+    if isinstance(error, OfflineModeIsEnabled):
+        return UnreachableError(str(address), OFFLINE, "unset it, or fetch the model elsewhere", "is not in the cache, and ")
+    if isinstance(error, RevisionNotFoundError):
+        return MissingFileError(
+            f"{address.repo_id}: has no revision {address.revision or access.revision!r}; name a branch, a tag or a commit"
+        )
+    if isinstance(error, EntryNotFoundError):
+        return MissingFileError(f"{address}: the repository has no such file; look at {endpoint()}/{address.repo_id}/tree/main")
+    if isinstance(error, HfHubHTTPError):
+        return _refused(error, address, access)
+    if type(error).__module__.partition(".")[0] in _NETWORK_LIBRARIES or isinstance(error, ConnectionError | TimeoutError):
+        reason = f"the Hub at {endpoint()} does not answer ({_first_line(error)})"
+        return UnreachableError(str(address), reason, "check the name and the network, and try again", _NO_FOLDER)
+    return _disk_error(error, address, access) if isinstance(error, OSError) else None
+
+
+def _refused(error: Any, address: Address, access: HubAccess) -> SdrtError:
+    """Return the error for an answer of the Hub that is a refusal."""
+    from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RepositoryNotFoundError
+
+    page = f"{endpoint()}/{address.repo_id}"
+    has_token = _has_token(access)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, DisabledRepoError):
+        return UnreachableError(str(address), "the Hub has disabled this repository", f"see {page}")
+    if isinstance(error, GatedRepoError):
+        reason = f"the repository is gated, and {'the account of this token is not admitted' if has_token else 'no token was sent'}"
+        return UnreachableError(str(address), reason, f"accept its conditions at {page}, and set HF_TOKEN to a token of that account")
+    if isinstance(error, RepositoryNotFoundError):
+        if has_token:
+            reason, repair = "the Hub has no such repository that this token may read", "check the name, and the token"
+        else:
+            reason, repair = "the Hub has no public repository of this name", "check it, or set HF_TOKEN for a private one"
+        return UnreachableError(str(address), reason, repair, _NO_FOLDER)
+    if status in (401, 403):
+        reason = f"the Hub refuses {'the token' if has_token else 'whoever sends no token'} ({status})"
+        return UnreachableError(str(address), reason, "set HF_TOKEN to a valid token" + (", or unset it" if has_token else ""))
+    if status == 429:
+        wait = error.response.headers.get("retry-after")
+        after = f" in {wait} seconds" if wait and wait.isdigit() else " later"
+        return UnreachableError(
+            str(address), "the Hub limits how often it is asked (429)", f"try again{after}, or set HF_TOKEN for a higher limit"
+        )
+    return UnreachableError(str(address), f"the Hub fails to answer ({_first_line(error)})", "try again later")
+
+
+def _disk_error(error: OSError, address: Address, access: HubAccess) -> SdrtError | None:
+    if error.errno in _FULL:
+        return disk_full(address, access, "it is full; what has arrived is kept")
+    if error.errno in _UNWRITABLE:
+        return ModelError(
+            f"{address}: cannot be written into {access.cache} ({error.strerror}); name a folder of yours (cache_dir, or HF_HUB_CACHE)"
+        )
+    if error.errno is not None:
+        return ModelError(f"{address}: cannot be fetched into {access.cache} ({error.strerror}); check that folder")
+    # the client compares sizes itself, and has no class for it
+    return UnreachableError(str(address), f"did not arrive whole ({_first_line(error)})", "try again; what has arrived is kept")
+
+
+def _has_token(access: HubAccess) -> bool:
+    from huggingface_hub import get_token
+
+    return bool(access.token or get_token())
+
+
+def _first_line(error: Exception) -> str:
+    first = str(error).strip().partition("\n")[0].rstrip(".")
+    return printable(first, _REASON_LENGTH) if first else type(error).__name__

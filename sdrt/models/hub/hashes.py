@@ -1,0 +1,62 @@
+"""Whether what arrived is what the Hub lists: by sha256 for the files that Git-LFS keeps, by git's id for all others."""
+
+import hashlib
+from pathlib import Path
+
+from sdrt.errors import WeightsError
+from sdrt.models.hub.byte_sizes import in_words
+from sdrt.models.hub.hub_file import HubFile
+
+__all__ = ["check_content"]
+
+_BLOCK = 1 << 22
+_LFS_POINTER = b"version https://git-lfs"
+
+
+def check_content(place: Path, file: HubFile, repo_id: str) -> None:
+    """Check the content of a file that arrived, and remove it if it is not what the Hub lists.
+
+    Raises
+    ------
+    WeightsError : it has another size or hash, or is a Git-LFS pointer
+    OSError : the disk refuses
+    """
+    check_beginning(place, file, repo_id)
+    if (size := place.stat().st_size) != file.size:
+        raise _removed(place, file, repo_id, f"has {in_words(size)}, and the Hub lists {in_words(file.size)}")
+    if not _matches(place, file):
+        raise _removed(place, file, repo_id, "is not what the Hub lists, by its hash")
+
+
+def check_beginning(place: Path, file: HubFile, repo_id: str) -> None:
+    """Check that what arrived so far can be the beginning of the file, and remove it if not.
+
+    Raises
+    ------
+    WeightsError : it is too long, or a Git-LFS pointer
+    OSError : the disk refuses
+    """
+    with place.open("rb") as stream:
+        # a pointer that the repository itself holds has git's id, and no sha256
+        is_pointer = file.sha256 is not None and stream.read(len(_LFS_POINTER)) == _LFS_POINTER
+    if is_pointer:
+        raise _removed(place, file, repo_id, "is the Git-LFS pointer, and not the file itself")
+    if (size := place.stat().st_size) > file.size:
+        raise _removed(place, file, repo_id, f"has {in_words(size)}, and the Hub lists {in_words(file.size)}")
+
+
+def _removed(place: Path, file: HubFile, repo_id: str, problem: str) -> WeightsError:
+    place.unlink()
+    return WeightsError(f"{repo_id}: {file.path}: what arrived {problem}; it was removed, try again")
+
+
+def _matches(place: Path, file: HubFile) -> bool:
+    if file.sha256 is not None:
+        digest = hashlib.sha256()
+    else:
+        digest = hashlib.sha1(usedforsecurity=False)
+        digest.update(b"blob %d\0" % file.size)
+    with place.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest() == file.blob

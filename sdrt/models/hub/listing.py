@@ -1,0 +1,61 @@
+"""What a repository holds: the Hub is asked, and the cache where the Hub cannot be reached."""
+
+from typing import Any
+
+from sdrt.log import log
+from sdrt.models.hub.access import HubAccess, endpoint, is_offline, require_client
+from sdrt.models.hub.address import Address
+from sdrt.models.hub.failures import OFFLINE, UnreachableError, clear_failures
+from sdrt.models.hub.hub_file import HubFile, Listing
+from sdrt.models.hub.repository_cache import RepositoryCache, is_commit
+
+__all__ = ["HubFile", "Listing", "list_files"]
+
+_MAIN = "main"
+
+
+def list_files(address: Address, access: HubAccess) -> Listing:
+    """List the files of a repository at the revision that the address or the access names, or at its main branch.
+
+    A commit whose list is in the cache is not asked for again. Where the Hub does not answer, or refuses, the cache answers if it can.
+
+    Raises
+    ------
+    MissingExtraError : huggingface_hub is not installed
+    MissingFileError : neither the Hub nor the cache knows it
+    ModelError : no repository can have this name
+    ConfigError : the address and the access name different revisions
+    """
+    require_client(str(address))
+    address = address.at(access.revision)
+    revision = address.revision or _MAIN
+    cache = RepositoryCache(access.cache, address.repo_id)
+    if is_commit(revision) and (listed := cache.listed_files(revision)) is not None:
+        return Listing(address.repo_id, revision, listed, revision, OFFLINE if is_offline() else None)
+    try:
+        with clear_failures(address, access):
+            return _ask(address, revision, access)
+    except UnreachableError as error:
+        if (commit := cache.commit(revision)) is None:
+            raise
+        log.warning("%s: working from the cache, since %s", address, error.reason)
+        return Listing(address.repo_id, commit, cache.files(commit), revision, error.reason)
+
+
+def _ask(address: Address, revision: str, access: HubAccess) -> Listing:
+    from huggingface_hub import HfApi, constants, hf_hub_url
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    # refuses names that no repository can have, offline too
+    hf_hub_url(address.repo_id, "config.json")
+    if is_offline():
+        raise OfflineModeIsEnabled
+    client = HfApi(endpoint=endpoint(), token=access.token)
+    info = client.model_info(address.repo_id, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    return Listing(address.repo_id, str(info.sha), tuple(map(_file, info.siblings or ())), revision)
+
+
+def _file(sibling: Any) -> HubFile:
+    lfs = sibling.lfs
+    size = sibling.size if lfs is None else lfs.size
+    return HubFile(sibling.rfilename, int(size or 0), None if lfs is None else lfs.sha256, sibling.blob_id)

@@ -1,0 +1,175 @@
+"""One repository in the Hub's cache, in the layout that the client documents, so that other programs find what is fetched here.
+
+::
+
+    models--owner--name/
+      refs/main                     the commit that a branch or tag meant when it was last fetched
+      blobs/HASH                    a file's bytes, under its sha256 or its git id; HASH.incomplete while it arrives
+      snapshots/COMMIT/PATH         a link to the blob, or the file itself where the disk has no links
+      trees/COMMIT.json             what the repository holds at a commit, as newer clients keep it
+
+Source: huggingface_hub 2.4.0, ``file_download.py`` and ``_tree_cache.py``; https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdrt.errors import ModelError
+from sdrt.files import entries, is_file, is_folder, read_text
+from sdrt.models.hub.hub_file import HubFile
+from sdrt.models.json_file import read_json
+from sdrt.values import Anything, Integer, Kind, MappingOf, Nullable, Text, read_values
+
+__all__ = ["RepositoryCache", "is_commit"]
+
+_COMMIT_DIGITS = 40
+_FORMAT = 1
+_TREE: Mapping[str, Kind[Any]] = {"format_version": Integer(_FORMAT, _FORMAT), "files": MappingOf(MappingOf(Anything()))}
+_HASH = Nullable(Text(100))
+_ENTRY: Mapping[str, Kind[Any]] = {"size": Integer(0), "blob_id": _HASH, "lfs_sha256": _HASH}
+
+
+def is_commit(revision: str) -> bool:
+    """Return whether a revision is a whole commit hash, which never means another state."""
+    return len(revision) == _COMMIT_DIGITS and set(revision) <= set("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class RepositoryCache:
+    """A repository in a cache; it may have nothing there yet.
+
+    Parameters
+    ----------
+    cache : Path
+        The folder of the whole cache.
+    repo_id : str
+    """
+
+    cache: Path
+    repo_id: str
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the repository lies."""
+        return self.cache / f"models--{self.repo_id.replace('/', '--')}"
+
+    def snapshot(self, commit: str) -> Path:
+        """Return the folder of a commit's files."""
+        return self.folder / "snapshots" / commit
+
+    def blob(self, file: HubFile) -> Path:
+        """Return where the content of a file lies, or will.
+
+        Raises
+        ------
+        ModelError : the Hub told no hash of it
+        """
+        if file.blob is None:
+            raise ModelError(
+                f"{self.repo_id}: the Hub tells no hash of {file.path}, and what arrives could not be checked; fetch it yourself"
+            )
+        return self.folder / "blobs" / file.blob
+
+    def partial(self, file: HubFile) -> Path:
+        """Return where the content of a file is put together."""
+        return self.blob(file).with_name(f"{file.blob}.incomplete")
+
+    def holds(self, commit: str, file: HubFile) -> bool:
+        """Return whether a file is there, in its full size."""
+        place = self.snapshot(commit) / file.path
+        return is_file(place) and place.stat().st_size == file.size
+
+    def place(self, commit: str, file: HubFile) -> None:
+        """Give a commit's folder the file whose blob is there: a relative link, as the client makes, or the bytes where links cannot be.
+
+        Raises
+        ------
+        OSError : the disk refuses
+        """
+        pointer, blob = self.snapshot(commit) / file.path, self.blob(file)
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.unlink(missing_ok=True)
+        try:
+            pointer.symlink_to(os.path.relpath(blob, pointer.parent))
+        except OSError:
+            # Windows without the right to make links; the client moves the blob there too
+            blob.replace(pointer)
+
+    # ---- which commit a revision is, and what it holds
+
+    def commits(self) -> tuple[str, ...]:
+        """Return the commits that files are there of."""
+        snapshots = self.folder / "snapshots"
+        return tuple(entry.name for entry in entries(snapshots) if is_folder(entry)) if is_folder(snapshots) else ()
+
+    def commit(self, revision: str) -> str | None:
+        """Return the commit that a revision meant when it was last fetched; None where it never was."""
+        if is_commit(revision):
+            return revision if is_folder(self.snapshot(revision)) else None
+        ref = self.folder / "refs" / revision
+        return read_text(ref).strip() if is_file(ref) else None
+
+    def remember(self, revision: str, commit: str, files: Iterable[HubFile]) -> None:
+        """Keep which commit a revision is, and what it holds, for when the Hub cannot be asked.
+
+        Raises
+        ------
+        OSError : the disk refuses
+        """
+        if not is_commit(revision) and self.commit(revision) != commit:
+            _write(self.folder / "refs" / revision, commit)
+        if not is_file(tree := self._tree(commit)):
+            held = {file.path: _entry(file) for file in files}
+            _write(tree, json.dumps({"format_version": _FORMAT, "files": held}, indent=1))
+
+    def files(self, commit: str) -> tuple[HubFile, ...]:
+        """Return what a commit holds, by the list that is kept; without one, what is there of it."""
+        if (listed := self.listed_files(commit)) is not None:
+            return listed
+        snapshot = self.snapshot(commit)
+        found = sorted(path for path in snapshot.rglob("*") if is_file(path))
+        return tuple(HubFile(path.relative_to(snapshot).as_posix(), path.stat().st_size) for path in found)
+
+    def listed_files(self, commit: str) -> tuple[HubFile, ...] | None:
+        """Return what a commit holds by the list that is kept; None where none is, or a client's of another format."""
+        if not is_file(self._tree(commit)):
+            return None
+        try:
+            return tuple(_read_tree(self._tree(commit)))
+        except ModelError:
+            return None
+
+    def _tree(self, commit: str) -> Path:
+        return self.folder / "trees" / f"{commit}.json"
+
+
+def _entry(file: HubFile) -> dict[str, Any]:
+    entry: dict[str, Any] = {"size": file.size, "blob_id": file.blob_id}
+    return entry | ({} if file.sha256 is None else {"lfs_sha256": file.sha256, "lfs_size": file.size})
+
+
+def _read_tree(tree: Path) -> Iterator[HubFile]:
+    content = read_values(f"{tree}: ", read_json(tree), _TREE, "delete it", ModelError)
+    if len(content) != len(_TREE):
+        raise ModelError(f"{tree}: must have {' and '.join(_TREE)}, got {', '.join(content)}; delete it")
+    for path, described in content["files"].items():
+        entry = read_values(f"{tree}: {path}: ", described, _ENTRY, "delete it", ModelError)
+        if "size" not in entry:
+            raise ModelError(f"{tree}: tells no size of {path}; delete it")
+        yield HubFile(path, entry["size"], entry.get("lfs_sha256"), entry.get("blob_id"))
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file so that others read the old one or the new one, never a part."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from converter.options import Attention, ConvertOptions
 from converter.progress import ProgressUpdate
 from sdrt.backends.coreml import MLProgram, describe
 from sdrt.errors import ConversionError
+from tests.converter.apples_readers import SwiftModel, swift_latents, swift_noise
 from tests.factories import Form
 
 Folders = Callable[[Form], Path]
@@ -50,8 +51,12 @@ def test_everything_is_there_and_remembers_its_options(whole: tuple[ConvertOptio
         assert found.user_defined["sdrt.compression"].startswith("Palettization(nbits=8")
         assert found.metadata["version"] == "tiny-sd1"
         assert any("palettized 8 bit" in function.compression for function in found.functions)
+        assert found.user_defined["com.github.apple.ml-stable-diffusion.version"] == "1.1.0"
+        assert all(feature.text for feature in (*found.inputs, *found.outputs))
     resources = {path.name for path in (options.out / "Resources").iterdir()}
     assert {"UnetChunk1.mlpackage", "UnetChunk2.mlpackage", "vocab.json", "merges.txt", "sdrt.json"} <= resources
+    # Swift's reader drops a last line without an end
+    assert (options.out / "Resources" / "merges.txt").read_bytes().endswith(b"\n")
 
 
 def test_stages_come_in_order(whole: tuple[ConvertOptions, list[ProgressUpdate]]) -> None:
@@ -59,6 +64,17 @@ def test_stages_come_in_order(whole: tuple[ConvertOptions, list[ProgressUpdate]]
     stages = list(dict.fromkeys(step.stage for step in steps))
     assert stages == ["reading", "converting", "comparing with its source", "compressing", "cutting in two", "bundling"]
     assert all(0 <= step.done <= step.total for step in steps)
+
+
+def test_swift_chains_the_halves_of_resources(whole: tuple[ConvertOptions, list[ProgressUpdate]]) -> None:
+    options, _ = whole
+    halves = [SwiftModel(options.out / "Resources" / f"UnetChunk{number}.mlpackage") for number in (1, 2)]
+    assert swift_latents(halves) == ((2, 4, 8, 8), None)
+    only = SwiftModel(options.out / "Stable_Diffusion_version_tiny-sd1_unet.mlpackage")
+    given = {name: np.random.default_rng(4).standard_normal(shape, np.float32) for name, shape in only.inputs.items()}
+    wanted = swift_noise([only], given)
+    # The cut separates operations that the executor may fuse in the whole.
+    assert np.abs(swift_noise(halves, given) - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
 def test_the_halves_together_are_the_whole(whole: tuple[ConvertOptions, list[ProgressUpdate]]) -> None:

@@ -1,19 +1,35 @@
 """Every part of every form: converted on this machine, run by the executor, and compared with diffusers' and transformers' modules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, PNDMScheduler, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker, cosine_distance
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from PIL import Image
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+import sdrt
+from converter.arguments import parse_options
+from converter.chunking import chunk
+from converter.options import ConvertOptions
+from converter.parts.denoiser import residual_shapes
 from converter.report import Report
-from sdrt.backends.coreml import MLProgram
+from converter.sizes import resolve_sizes
+from converter.source import open_source
+from sdrt.backends.coreml import MLProgram, describe
+from sdrt.cli import parser
+from sdrt.models import open_model
+from sdrt.models.coreml.names import RESOURCES, Role, controlnet_resource, file_stem
+from tests.backends.coreml.peer import ct
+from tests.converter.apples_readers import PythonModel, SwiftModel, python_picture, swift_latents, swift_noise
+from tests.converter.documented import Array, documented_arrays, documented_kinds, table
+from tests.converter.small import opened
 from tests.factories import ADDED, Form, normal
+from tests.pictures import psnr
 
 Folders = Callable[[Form], Path]
 Converted = Callable[..., Report]
@@ -24,6 +40,11 @@ Arrays = Mapping[str, np.ndarray]
 EXACT: dict[str, Any] = {"precision": "float32", "float32_weights": True}
 HALF: dict[str, Any] = {"precision": "float16"}
 BARS = ((EXACT, 100.0), (HALF, 50.0))
+# The options of a ControlNet's conversion, the rows of a call, and the dtype of their timesteps.
+CONTROLLED: Mapping[Form, tuple[dict[str, Any], int, str]] = {
+    "sd1": ({**EXACT, "attention": "ORIGINAL"}, 2, "float16"),
+    "sdxl": ({**EXACT, "attention": "ORIGINAL", "batch": 1, "timestep_dtype": "float32"}, 1, "float32"),
+}
 
 # Apple's converter writes it on U-Nets alone.
 APPLES_VERSION = "com.github.apple.ml-stable-diffusion.version"
@@ -135,9 +156,9 @@ def test_the_refiner_takes_five_numbers_and_the_bases_name(model_folder: Folders
 def test_a_controlnet_and_its_unet_are_their_sources(
     model_folder: Folders, controlnet_folder: Folders, converted: Converted, form: Form
 ) -> None:
-    """Residuals of one are inputs of the other, row by row (batch one), as in apps."""
+    """Residuals of one are inputs of the other: as a conversion has it by default, and row by row (batch one), as in apps."""
     folder, control = model_folder(form), controlnet_folder(form)
-    options: dict[str, Any] = {**EXACT, "batch": 1, "attention": "ORIGINAL", "timestep_dtype": "float32"}
+    options, batch, timesteps = CONTROLLED[form]
     report = converted(folder, parts=("unet",), controlnets=(str(control),), unet_support_controlnet=True, **options)
     assert [path.name for path in report.packages] == [
         f"Stable_Diffusion_version_tiny-{form}_control-unet.mlpackage",
@@ -145,8 +166,8 @@ def test_a_controlnet_and_its_unet_are_their_sources(
     ]
     unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
     net = ControlNetModel.from_pretrained(control).eval()
-    given = unet_inputs(unet.config, form, batch=1)
-    picture = as_half(np.random.default_rng(9).random((1, 3, 64, 64), dtype=np.float32))
+    given = unet_inputs(unet.config, form, batch=batch)
+    picture = as_half(np.random.default_rng(9).random((batch, 3, 64, 64), dtype=np.float32))
     states = torch.from_numpy(given["encoder_hidden_states"])[:, :, 0].transpose(1, 2)
     added = {"added_cond_kwargs": {name: torch.from_numpy(given[name]) for name in ("time_ids", "text_embeds")}} if form == "sdxl" else {}
     with torch.no_grad():
@@ -163,7 +184,7 @@ def test_a_controlnet_and_its_unet_are_their_sources(
     inputs, outputs = interface_of(controller)
     names = ["sample", "timestep", "encoder_hidden_states", "controlnet_cond", *(["time_ids", "text_embeds"] if added else [])]
     assert [name for name, _, _ in inputs] == names
-    assert ("timestep", "float32", (1,)) in inputs
+    assert ("timestep", timesteps, (batch,)) in inputs
     assert outputs == [(name, "float32") for name in residuals]
     assert APPLES_VERSION not in controller.description.user_defined
     assert_close(controller.predict({**given, "controlnet_cond": picture}), residuals, 100)
@@ -261,3 +282,214 @@ def test_weights_are_half_as_large_in_a_computation_of_float32(model_folder: Fol
     ids = {"input_ids": np.full((1, 77), 7, np.float32)}
     one, other = (package_of(report, "text_encoder").predict(ids) for report in (small, large))
     assert 55 < decibels(one["last_hidden_state"], other["last_hidden_state"]) < 100
+
+
+# ---- every field, as docs/apple-packages.md has it, and as Apple's programs read it
+
+UNET: dict[str, Any] = {"parts": ("unet",), "attention": "ORIGINAL", **EXACT}
+DEFAULTS: dict[str, Any] = {"parts": ("unet",), "attention": "SPLIT_EINSUM", **HALF}
+TEXTS: dict[str, Any] = {"parts": ("text_encoder",), **HALF}
+AUTOENCODER: dict[str, Any] = {"parts": ("vae_decoder", "vae_encoder"), **HALF}
+CONTROL: dict[str, Any] = {"parts": ("unet",), "unet_support_controlnet": True, **CONTROLLED["sd1"][0]}
+# The document's kinds of packages, and options that the tests above have converted each with.
+KINDS: Sequence[tuple[str, Form, dict[str, Any]]] = (
+    ("text_encoder", "sd1", TEXTS),
+    ("text_encoder", "sd2", TEXTS),
+    ("text_encoder (XL)", "sdxl", TEXTS),
+    ("text_encoder_2 (XL)", "sdxl", TEXTS),
+    ("unet", "sd1", DEFAULTS),
+    ("unet", "sd2", UNET),
+    ("unet", "inpaint", UNET),
+    ("unet (LCM)", "lcm", UNET),
+    ("unet (XL)", "sdxl", UNET),
+    ("refiner (XL)", "sdxl", {"attention": "ORIGINAL", **EXACT}),
+    ("control_unet", "sd1", CONTROL),
+    ("controlnet", "sd1", CONTROL),
+    ("vae_decoder", "sd1", AUTOENCODER),
+    ("vae_encoder", "sd1", AUTOENCODER),
+    ("vae_decoder (XL)", "sdxl", AUTOENCODER),
+    ("vae_encoder (XL)", "sdxl", AUTOENCODER),
+    ("safety_checker", "sd1", {"parts": ("safety_checker",), **HALF}),
+)
+kinds = pytest.mark.parametrize(("kind", "form"), [(kind, form) for kind, form, _ in KINDS])
+Packages = Callable[[str, Form], Path]
+
+PROMPT, NEGATIVE = "a red circle", "blue"
+
+
+@pytest.fixture
+def packages(model_folder: Folders, controlnet_folder: Folders, converted: Converted) -> Packages:
+    """Return a function that gives the package of one of the document's kinds."""
+
+    def package(kind: str, form: Form) -> Path:
+        options = next(options for each, of, options in KINDS if (each, of) == (kind, form))
+        role = kind.split(" ")[0]
+        if role in ("controlnet", "control_unet"):
+            options = {**options, "controlnets": (str(controlnet_folder(form)),)}
+        if role == "refiner":
+            options = {**options, "refiner": str(model_folder("sdxl-refiner"))}
+        report = converted(model_folder(form), **options)
+        return next(outcome.packages[0] for outcome in report.outcomes if outcome.role == role)
+
+    return package
+
+
+def sizes_of(folder: Path) -> dict[str, int]:
+    """Return what the document's letters stand for in a model of the tests."""
+    model = open_model(folder)
+    unet, vae = model.config("unet"), model.config("vae_decoder")
+    encoders = {letter: model.config(name) for letter, name in (("E", "text_encoder"), ("F", "text_encoder_2")) if name in model.components}
+    sizes = {letter: config["hidden_size"] for letter, config in encoders.items()}
+    sizes |= {"P": encoders["F"]["projection_dim"]} if "F" in encoders else {}
+    sizes |= {"B": 2, "C": unet["in_channels"], "O": unet["out_channels"], "D": unet["cross_attention_dim"], "L": 77}
+    sizes |= {"Z": vae["latent_channels"], "h": 8, "w": 8, "H": 64, "W": 64, "G": unet["time_cond_proj_dim"] or 0}
+    if "safety_checker" in model.components:
+        sizes |= {"S": model.config("safety_checker")["vision_config"]["image_size"], "K": 17}
+    return sizes
+
+
+@kinds
+def test_inputs_and_outputs_are_those_of_the_document(kind: str, form: Form, packages: Packages, model_folder: Folders) -> None:
+    folder = model_folder("sdxl-refiner" if kind.startswith("refiner") else form)
+    wanted = documented_arrays(kind, sizes_of(folder), residual_shapes(open_model(folder).config("unet"), 2, (8, 8)))
+    path = packages(kind, form)
+    spec, model = opened(path).get_spec(), MLProgram(path)
+    for features, arrays, declared in (
+        (model.inputs, wanted[0], spec.description.input),
+        (model.outputs, wanted[1], spec.description.output),
+    ):
+        codes = {each.name: each.type.multiArrayType.dataType for each in declared}
+        assert [Array(each.name, each.dtype, each.shape, codes[each.name]) for each in features] == arrays
+        assert all(each.shortDescription for each in declared)
+    # what Apple's Python pipeline takes: exactly these
+    expected = PythonModel(path).expected
+    assert [(name, dtype.name, shape) for name, (shape, dtype) in expected.items()] == [(x.name, x.dtype, x.shape) for x in wanted[0]]
+
+
+def test_every_kind_of_the_document_is_converted() -> None:
+    assert documented_kinds() == {kind for kind, _, _ in KINDS}
+
+
+@kinds
+def test_metadata_is_that_of_the_document(kind: str, form: Form, packages: Packages) -> None:
+    said, role = describe(packages(kind, form)), kind.split(" ")[0]
+    name = {"controlnet": "canny-sd1", "refiner": "tiny-sdxl-refiner"}.get(role, f"tiny-{form}")
+    found = {**said.metadata, **said.user_defined}
+    assert found["sdrt.role"] == role
+    for row in table("Metadata"):
+        field, wanted = row["field"], row["sdrt"].replace("NAME", name).replace("VERSION", sdrt.__version__)
+        if row["packages"] != "all" and role not in row["packages"].split(", "):
+            assert field not in found
+        elif field == "com.github.apple.coremltools.version":
+            assert found[field] == ct.__version__
+        elif field == "short_description":
+            assert found[field].endswith(f" ({name}).")
+        # the sentences of inputs and outputs are held above
+        elif field not in ("sdrt.*", "description of each input and output"):
+            assert found[field] == wanted, field
+
+
+def test_the_defaults_of_a_conversion_are_those_of_the_document(packages: Packages, model_folder: Folders) -> None:
+    options = ConvertOptions(model=str(model_folder("sd1")), out=Path())
+    spec = opened(packages("unet", "sd1")).get_spec()
+    ((function, inner),) = spec.mlProgram.functions.items()
+    found = {"specification": spec.specificationVersion, "opset": inner.opset, "function": function}
+    typed = parse_options(parser().parse_args(["convert", "--convert-unet", "-o", "."]))
+    for row in table("Defaults of a conversion"):
+        field, wanted = row["field"], row["sdrt"]
+        if field == "size":
+            assert resolve_sizes(open_source(options), options).latents == ((8, 8),)
+        else:
+            values = [found[field]] if field in found else [getattr(options, field), getattr(typed, field)]
+            assert {str(value) for value in values} == {wanted}, field
+    # the package above is one of these defaults
+    assert {"parts": ("unet",), "attention": options.attention, "precision": options.precision} == DEFAULTS
+
+
+def test_files_are_called_as_in_the_document() -> None:
+    rows = {row["role"]: row for row in table("Files")}
+    assert rows.keys() == set(get_args(Role))
+    for role in get_args(Role):
+        assert file_stem(role, "maker/model") == rows[role]["package"].replace("NAME", "maker_model")
+        stem = f"controlnet/{controlnet_resource('name')}" if role == "controlnet" else RESOURCES[role][0]
+        assert stem == rows[role]["in Resources"]
+
+
+@kinds
+def test_apples_swift_finds_what_it_reads(kind: str, form: Form, packages: Packages) -> None:
+    model, xl = SwiftModel(packages(kind, form)), kind.endswith("(XL)")
+    match kind.split(" ")[0]:
+        case "text_encoder" | "text_encoder_2":
+            name, (rows, tokens) = model.only_input()
+            found = model.prediction({name: np.arange(rows * tokens).reshape(rows, tokens)})
+            states = found["hidden_embeds"] if xl else found["last_hidden_state"]
+            assert states.shape[:2] == (1, 77)
+            assert found["pooled_outputs"].shape[0] == 1
+        case "unet" | "refiner" | "control_unet":
+            model.only_output()
+            sample, time_ids = swift_latents([model])
+            assert (len(sample), model.inputs["timestep"], model.inputs["encoder_hidden_states"][2:]) == (4, (sample[0],), (1, 77))
+            assert (time_ids is not None) is xl
+        case "controlnet":
+            unet = SwiftModel(packages("control_unet", form))
+            assert model.inputs["controlnet_cond"] == (2, 3, *(8 * side for side in model.inputs["sample"][2:]))
+            assert model.outputs == [name for name in unet.inputs if name.startswith("additional_residual_")]
+        case "vae_decoder" | "vae_encoder" as role:
+            name, shape = model.only_input()
+            made = model.prediction({name: np.zeros(shape)})[model.only_output()].shape
+            assert (made, shape) == ((1, 3, 64, 64), (1, 4, 8, 8)) if role == "vae_decoder" else ((1, 8, 8, 8), (1, 3, 64, 64))
+        case _:
+            assert set(model.inputs) == {"clip_input", "images", "adjustment"}
+            assert {"filtered_images", "has_nsfw_concepts"} <= set(model.outputs)
+
+
+def test_the_first_half_of_xl_has_all_that_swift_asks_it_for(packages: Packages, tmp_path: Path) -> None:
+    """The size of latents and the form of ``time_ids``; what passes and what the second half reads come together."""
+    whole = packages("unet (XL)", "sdxl")
+    halves = [SwiftModel(path) for path in chunk(whole, merge=False, out=tmp_path)]
+    assert swift_latents(halves) == ((2, 4, 8, 8), (2, 6))
+    generator = np.random.default_rng(3)
+    given = {name: as_half(generator.standard_normal(shape)) for name, shape in SwiftModel(whole).inputs.items()}
+    # the cut separates operations that the executor may fuse in the whole
+    assert decibels(swift_noise(halves, given), swift_noise([SwiftModel(whole)], given)) > 100
+
+
+def token_ids(folder: Path, role: str) -> np.ndarray:
+    """Return the ids of the negative prompt and of the prompt, by transformers."""
+    tokenizer = CLIPTokenizer.from_pretrained(folder / role.replace("text_encoder", "tokenizer"))
+    found: np.ndarray = tokenizer([NEGATIVE, PROMPT], padding="max_length", max_length=77, truncation=True, return_tensors="np").input_ids
+    return found
+
+
+DRAWN: Sequence[tuple[Form, tuple[str, ...]]] = (
+    ("sd1", ("text_encoder", "unet", "vae_decoder")),
+    ("sd1", ("text_encoder", "control_unet", "controlnet", "vae_decoder")),
+    ("sdxl", ("text_encoder", "text_encoder_2", "unet", "vae_decoder")),
+)
+
+
+@pytest.mark.parametrize(("form", "roles"), DRAWN, ids=["sd1", "controlled", "sdxl"])
+def test_apples_python_pipeline_draws_the_sources_picture(
+    form: Form, roles: tuple[str, ...], packages: Packages, model_folder: Folders, controlnet_folder: Folders
+) -> None:
+    """Its loop and its strict arguments around our packages, beside sdrt's own pipeline over the weights."""
+    folder, ending = model_folder(form), " (XL)" if form == "sdxl" else ""
+    parts = {role: PythonModel(packages(role + ending, form)) for role in roles}
+    with pytest.raises(TypeError, match="timestep"):
+        parts[next(role for role in roles if "unet" in role)](timestep=np.ones(2, np.float32))
+    ids = {role: token_ids(folder, role) for role in roles if role.startswith("text_encoder")}
+    scheduler = PNDMScheduler.from_pretrained(folder / "scheduler", skip_prk_steps=True)
+    noise = as_half(np.random.RandomState(93).randn(1, 4, 8, 8))
+    scale = open_model(folder).config("vae_decoder")["scaling_factor"]
+    picture = np.random.default_rng(9).integers(0, 256, (1, 3, 64, 64)).astype(np.float32) / 255
+    drawn = python_picture(parts, ids, scheduler, noise, steps=4, guidance=5.0, scale=scale, picture=picture)
+    found = np.rint(255 * np.clip(drawn[0].transpose(1, 2, 0) / 2 + 0.5, 0, 1))
+    options: dict[str, Any] = {"latents": noise, "num_inference_steps": 4, "guidance_scale": 5.0, "scheduler": scheduler}
+    if controlled := "controlnet" in roles:
+        options["control_image"] = Image.fromarray(np.rint(255 * picture[0].transpose(1, 2, 0)).astype(np.uint8))
+    with sdrt.load(folder, controlnet=controlnet_folder(form) if controlled else ()) as pipe:
+        wanted = pipe.generate(PROMPT, NEGATIVE, **options).images[0]
+        plain = pipe.generate(PROMPT, NEGATIVE, **{**options, "latents": as_half(normal(4, 1, 4, 8, 8))}).images[0]
+    # 62 dB here: inputs of every call are rounded to float16, and half of the packages compute in it
+    assert psnr(found, wanted) > 55
+    assert psnr(plain, wanted) < 30

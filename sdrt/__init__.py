@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sdrt.images.sizes import Resize
     from sdrt.limits import Limits
     from sdrt.models import Embedding, Model, Pickled, PredictionType
+    from sdrt.models.hub import DownloadProgress, download
     from sdrt.pipeline.loading import load
     from sdrt.pipeline.loras import LoraChoice
     from sdrt.pipeline.observer import Beginning, CompletedStep, MakeObserver, Observer
@@ -81,6 +82,7 @@ __all__ = [
     "ControlNetInput",
     "ControlPreprocessor",
     "DiffusersScheduler",
+    "DownloadProgress",
     "Embedding",
     "Emphasis",
     "FlaggedPictures",
@@ -121,6 +123,7 @@ __all__ = [
     "backends",
     "batch",
     "compare",
+    "download",
     "errors",
     "guidance",
     "images",
@@ -144,6 +147,7 @@ _NAMES_BY_HOME = {
     "sdrt.images.sizes": ("Resize",),
     "sdrt.limits": ("Limits",),
     "sdrt.models": ("Embedding", "Model", "Pickled", "PredictionType"),
+    "sdrt.models.hub": ("DownloadProgress", "download"),
     "sdrt.pipeline.loading": ("load",),
     "sdrt.pipeline.loras": ("LoraChoice",),
     "sdrt.pipeline.options": (

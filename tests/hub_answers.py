@@ -11,9 +11,9 @@ from tests.hub_repository import HubRepository, StoredFile
 __all__ = ["Answer", "Request", "Store", "answer_hub", "answer_store"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """One request as it came, and what became of it: the status, and the bytes of the body that were written."""
+    """One request as it came, and what became of it: the status, the file of whose bytes it was answered with some, and how many."""
 
     host: str
     method: str

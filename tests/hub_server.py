@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from tests.hub_repository import Files, HubRepository
 __all__ = ["Disturbance", "HubServer"]
 
 _PIECE = 64 * 1024  # bytes written at once
+# tests take it from the client
+_sleep = time.sleep
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,7 @@ class Disturbance:
 class HubServer:
     """The Hub and its store, each at a port of its own.
 
-    `url` is what HF_ENDPOINT is set to. `requests` has every request that came, those to the store included, in the order of their
-    answers. `users` maps tokens to names.
+    `url` is what HF_ENDPOINT is set to. `requests` has every request that came, those to the store included. `users` maps tokens to names.
     """
 
     def __init__(self) -> None:
@@ -183,19 +184,17 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.role, self.command, self.path, headers)
         answer, disturbance = self.hub.answer(self.role, request)
-        request = replace(request, status=answer.status, content=answer.content)
+        request.status, request.content = answer.status, answer.content
+        # before the client has its answer, and may look
+        self.hub.log(request)
         if disturbance is not None and disturbance.delay:
-            time.sleep(disturbance.delay)
-        sent = 0
-        try:
-            if disturbance is not None and disturbance.cut_after == -1:
-                self._hang_up()
-                return
-            self._send_head(answer)
-            if self.command == "GET":
-                sent = self._send_body(answer.body, disturbance)
-        finally:
-            self.hub.log(replace(request, sent=sent))
+            _sleep(disturbance.delay)
+        if disturbance is not None and disturbance.cut_after == -1:
+            self._hang_up()
+            return
+        self._send_head(answer)
+        if self.command == "GET":
+            self._send_body(request, answer.body, disturbance)
 
     def _send_head(self, answer: Answer) -> None:
         self.send_response(answer.status)
@@ -205,23 +204,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
 
-    def _send_body(self, body: bytes, disturbance: Disturbance | None) -> int:
-        """Write what the client is to see, and return how many bytes it was, those that it did not wait for left out."""
+    def _send_body(self, request: Request, body: bytes, disturbance: Disturbance | None) -> None:
+        """Write what the client is to see, and count it; the last piece may not reach a client that hangs up."""
         if disturbance is not None and disturbance.flips:
             body = bytes(each ^ 0xFF for each in body)
         cut = len(body) if disturbance is None or disturbance.cut_after is None else disturbance.cut_after
         pace = None if disturbance is None else disturbance.bytes_per_second
         piece = _PIECE if pace is None else max(1, pace // 50)
-        sent = 0
         with contextlib.suppress(OSError):
             for start in range(0, min(cut, len(body)), piece):
-                self.wfile.write(body[start : min(start + piece, cut)])
-                sent = min(start + piece, cut, len(body))
+                request.sent = min(start + piece, cut, len(body))
+                self.wfile.write(body[start : request.sent])
                 if pace is not None:
-                    time.sleep(piece / pace)
+                    _sleep(piece / pace)
         if cut < len(body):
             self._hang_up()
-        return sent
 
     def _hang_up(self) -> None:
         self.close_connection = True

@@ -4,7 +4,7 @@ import argparse
 from typing import NoReturn
 
 from sdrt._version import __version__
-from sdrt.cli import batch, benchmark, compare, console, generate, grid, inspect, listing, plug_ins, record, replay, verify
+from sdrt.cli import batch, benchmark, compare, console, download, generate, grid, inspect, listing, plug_ins, record, replay, verify
 from sdrt.cli.others import apple
 from sdrt.cli.process import EXIT_STATUS
 from sdrt.printable import printable
@@ -22,6 +22,7 @@ _WELCOME = (
     "  sdrt inspect picture.png                            show that record; or what a Core ML package holds",
     '  sdrt record "..." -o run.sdrt                       record every network call and step; sdrt replay run.sdrt',
     '  sdrt compare numpy torch --prompt "..." --seed 93   say where two backends, models or recordings part',
+    "  sdrt download OWNER/NAME -o models/                 download a model of the Hugging Face Hub into a folder",
     "  sdrt models | schedulers | backends                 list what there is to choose from",
     "  sdrt benchmark --model FOLDER                       time whole pictures on this machine",
     "  sdrt verify                                         check that this machine computes the same bytes as others",
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         replay.add_command,
         compare.add_command,
         benchmark.add_command,
+        download.add_command,
         verify.add_command,
         listing.add_commands,
         apple.add_command,

@@ -19,10 +19,12 @@ class Bar:
     title : str
     shown : bool
         False: no bar, even in a terminal.
+    unit : str
+        What is counted; "B", for bytes, is shown in thousands and millions.
     """
 
-    def __init__(self, title: str, *, shown: bool) -> None:
-        self._title = printable(title, _TITLE_LENGTH)
+    def __init__(self, title: str, *, shown: bool, unit: str = "step") -> None:
+        self._title, self._unit = printable(title, _TITLE_LENGTH), unit
         # into a file or a pipe a bar is noise
         self._shown = shown and sys.stderr is not None and sys.stderr.isatty()
         self._bar: Any = None
@@ -35,7 +37,7 @@ class Bar:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(desc=self._title, unit="step", file=sys.stderr, total=total)
+            self._bar = tqdm(desc=self._title, unit=self._unit, unit_scale=self._unit == "B", file=sys.stderr, total=total)
         self._bar.total, self._bar.n = total, done
         self._bar.refresh()
 

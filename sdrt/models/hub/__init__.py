@@ -9,8 +9,11 @@ from sdrt.log import log
 from sdrt.models.components import ComponentName
 from sdrt.models.hub.access import DEFAULT_ACCESS, DownloadProgress, HubAccess
 from sdrt.models.hub.address import Address, is_repo_id, means_repository, parse_address
+from sdrt.models.hub.byte_sizes import in_words
+from sdrt.models.hub.cached import CachedModel, cached_models
 from sdrt.models.hub.choosing import choose_component, choose_file, choose_model, choose_single_file
 from sdrt.models.hub.fetching import fetch
+from sdrt.models.hub.folder_copy import download
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.listing import list_files
 from sdrt.models.hub.wanted import Chosen, Wanted
@@ -18,13 +21,17 @@ from sdrt.models.hub.wanted import Chosen, Wanted
 __all__ = [
     "DEFAULT_ACCESS",
     "Address",
+    "CachedModel",
     "Chosen",
     "DownloadProgress",
     "HubAccess",
     "HubFile",
     "Listing",
     "Wanted",
+    "cached_models",
+    "download",
     "fetch",
+    "in_words",
     "is_repo_id",
     "list_files",
     "means_repository",

@@ -7,14 +7,17 @@ name of the library.
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sdrt.errors import MissingFileError, ModelError, SdrtError
 from sdrt.models.hub.access import HubAccess, endpoint
 from sdrt.models.hub.address import Address
+from sdrt.models.hub.byte_sizes import in_words
 from sdrt.printable import printable
 
-__all__ = ["OFFLINE", "UnreachableError", "clear_failures", "disk_full"]
+__all__ = ["OFFLINE", "CancelledError", "Destination", "UnreachableError", "clear_failures", "disk_full"]
 
 _NETWORK_LIBRARIES = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "ssl", "socket"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -22,6 +25,25 @@ _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _REASON_LENGTH = 200
 OFFLINE = "HF_HUB_OFFLINE is set"
 _NO_FOLDER = "no such folder, and "
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where files are written.
+
+    Parameters
+    ----------
+    folder : Path
+    instead : str
+        What to name where that cannot be, for messages.
+    """
+
+    folder: Path
+    instead: str
+
+
+class CancelledError(Exception):
+    """Carry what the caller's listener raised past everything that handles errors of the network and the disk; its cause is that."""
 
 
 class UnreachableError(MissingFileError):
@@ -40,12 +62,17 @@ class UnreachableError(MissingFileError):
 
     def __init__(self, what: str, reason: str, repair: str, before: str = "") -> None:
         super().__init__(f"{what}: {before}{reason}; {repair}")
-        self.reason = printable(reason)
+        self.reason, self.repair = printable(reason), printable(repair)
 
 
 @contextmanager
-def clear_failures(address: Address, access: HubAccess) -> Iterator[None]:
-    """Turn what the client and the disk raise in the ``with`` body into one-line errors.
+def clear_failures(address: Address, access: HubAccess, into: Destination | None = None) -> Iterator[None]:
+    """Turn what the client and the disk raise in the ``with`` body into one-line errors; what a listener raised comes out as it is.
+
+    Parameters
+    ----------
+    into : Destination or None
+        Where the body writes; None is the Hub's cache.
 
     Raises
     ------
@@ -57,20 +84,28 @@ def clear_failures(address: Address, access: HubAccess) -> Iterator[None]:
         yield
     except SdrtError:
         raise
+    except CancelledError as cancelled:
+        raise cancelled.__cause__ or cancelled from None
     except Exception as error:
-        if (clear := _in_words(error, address, access)) is None:
+        if (clear := _in_words(error, address, access, into)) is None:
             raise
         raise clear from error
 
 
-def disk_full(address: Address, access: HubAccess, lacking: str) -> ModelError:
-    """Make the error of a disk that cannot hold what is fetched."""
-    return ModelError(
-        f"{address}: does not fit on the disk of {access.cache} ({lacking}); free some of it, or name another folder (cache_dir)"
-    )
+def disk_full(address: Address, access: HubAccess, needed: int, free: int, into: Destination | None = None) -> ModelError:
+    """Make the error of a disk that cannot hold what is fetched; amounts in bytes."""
+    return _no_room(address, into or _cache(access), f"it needs {in_words(needed)}, and {in_words(free)} are free")
 
 
-def _in_words(error: Exception, address: Address, access: HubAccess) -> SdrtError | None:
+def _no_room(address: Address, into: Destination, lacking: str) -> ModelError:
+    return ModelError(f"{address}: does not fit on the disk of {into.folder} ({lacking}); free some of it, or name {into.instead}")
+
+
+def _cache(access: HubAccess) -> Destination:
+    return Destination(access.cache, "another folder (cache_dir, or HF_HUB_CACHE)")
+
+
+def _in_words(error: Exception, address: Address, access: HubAccess, into: Destination | None) -> SdrtError | None:
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RevisionNotFoundError
 
     if isinstance(error, HFValidationError):
@@ -88,7 +123,7 @@ def _in_words(error: Exception, address: Address, access: HubAccess) -> SdrtErro
     if type(error).__module__.partition(".")[0] in _NETWORK_LIBRARIES or isinstance(error, ConnectionError | TimeoutError):
         reason = f"the Hub at {endpoint()} does not answer ({_first_line(error)})"
         return UnreachableError(str(address), reason, "check the name and the network, and try again", _NO_FOLDER)
-    return _disk_error(error, address, access) if isinstance(error, OSError) else None
+    return _disk_error(error, address, into or _cache(access)) if isinstance(error, OSError) else None
 
 
 def _refused(error: Any, address: Address, access: HubAccess) -> SdrtError:
@@ -121,15 +156,13 @@ def _refused(error: Any, address: Address, access: HubAccess) -> SdrtError:
     return UnreachableError(str(address), f"the Hub fails to answer ({_first_line(error)})", "try again later")
 
 
-def _disk_error(error: OSError, address: Address, access: HubAccess) -> SdrtError | None:
+def _disk_error(error: OSError, address: Address, into: Destination) -> SdrtError | None:
     if error.errno in _FULL:
-        return disk_full(address, access, "it is full; what has arrived is kept")
+        return _no_room(address, into, "it is full; what has arrived is kept")
     if error.errno in _UNWRITABLE:
-        return ModelError(
-            f"{address}: cannot be written into {access.cache} ({error.strerror}); name a folder of yours (cache_dir, or HF_HUB_CACHE)"
-        )
+        return ModelError(f"{address}: cannot be written into {into.folder} ({error.strerror}); name {into.instead}")
     if error.errno is not None:
-        return ModelError(f"{address}: cannot be fetched into {access.cache} ({error.strerror}); check that folder")
+        return ModelError(f"{address}: cannot be fetched into {into.folder} ({error.strerror}); name {into.instead}")
     # the client compares sizes itself, and has no class for it
     return UnreachableError(str(address), f"did not arrive whole ({_first_line(error)})", "try again; what has arrived is kept")
 

@@ -122,7 +122,7 @@ _ROWS = (
     _option(
         "eta", "number", _SAMPLING, "amount of fresh noise a step, for ddim, tcd and ancestral samplers (default: the scheduler's own)"
     ),
-    _option("rng", "name", _SAMPLING, "noise stream: torch, torch-scalar, nv, numpy or generator (default: torch)"),
+    _option("rng", "name", _SAMPLING, "noise stream: torch, torch-scalar, nv, numpy, generator or libstdc++ (default: torch)"),
     _option("sampler_rng", "name", _SAMPLING, "a separate noise stream for the scheduler (default: the image's own)"),
     _option("sampler_seed", "integer", _SAMPLING, "seed of the scheduler's noise stream (default: the image's)"),
     _option(

@@ -8,9 +8,11 @@ name               reproduces                                                   
 ``nv``             ``torch.randn(device="cuda")`` (diffusers on a GPU, webui's "NV")      words exactly; normals to about 1e-6
 ``numpy``          ``np.random.seed; np.random.randn`` (Apple's Core ML pipelines)        bit for bit
 ``generator``      ``np.random.Generator(np.random.PCG64(seed))``                         bit for bit; numpy may change it
+``libstdc++``      ``std::normal_distribution<float>`` of GCC's library                   bit for bit (GCC 12, glibc)
+                   (stable-diffusion.cpp's ``std_default``)
 =================  =====================================================================  =====================================
 
-Names are read in any letter case, and ``nvidia``, as Apple's programs call it, is ``nv``.
+Names are read in any letter case. Apple's ``nvidia`` is ``nv``, and stable-diffusion.cpp's ``std_default`` is ``libstdc++``.
 
 `from_arrays` makes a stream of existing arrays. Every stream can report its position (``state``), return to it (`from_state`, ``restore``)
 and skip numbers that another program has drawn (``advance``). Streams are independent objects: the initial noise and the sampler's noise
@@ -34,6 +36,7 @@ from sdrt.rng.array_stream import ArrayStream
 from sdrt.rng.base import BaseStream, NoiseStream, SeededStream
 from sdrt.rng.brownian import BrownianTree
 from sdrt.rng.generator_stream import GeneratorStream
+from sdrt.rng.libstdcxx_stream import LibstdcxxStream
 from sdrt.rng.numpy_stream import NumpyStream
 from sdrt.rng.nv_stream import NvStream
 from sdrt.rng.torch_scalar_stream import TorchScalarStream
@@ -54,11 +57,11 @@ __all__ = [
 ]
 
 _STREAMS: dict[str, type[SeededStream]] = {
-    maker.name: maker for maker in (GeneratorStream, NumpyStream, NvStream, TorchScalarStream, TorchStream)
+    maker.name: maker for maker in (GeneratorStream, LibstdcxxStream, NumpyStream, NvStream, TorchScalarStream, TorchStream)
 }
 
 
-_OTHER_NAMES = {"nvidia": "nv"}
+_OTHER_NAMES = {"nvidia": "nv", "std_default": "libstdc++"}
 
 _SEED = Integer()
 
@@ -76,7 +79,8 @@ def stream(name: str, seed: SupportsIndex, *, numerics: Numerics = "float32", **
     name : str
         One of `names`.
     seed : integer
-        The range depends on the stream: [0, 2**32) for numpy, [0, 2**128) for generator, [-2**63, 2**64) for the others.
+        The range depends on the stream: [0, 2**32) for numpy, [0, 2**64) for libstdc++, [0, 2**128) for generator, [-2**63, 2**64)
+        for the others.
     numerics : "float32", "float64" or "exact"
         "exact" takes sdrt's own logarithm, sine and cosine: the same bits on every machine, within the accuracy above of what the stream is
         named after. The others take the platform's.

@@ -38,7 +38,7 @@ DRAWS: tuple[tuple[tuple[int, ...], ...], ...] = (
 
 # How far float32 normals may lie apart where both sides are right: libms differ in the last bits of log, cos and sin, and a GPU has
 # approximations of its own: stable-diffusion-webui's numbers for it are up to 3e-5 from those of the device.
-TOLERANCE = {"generator": 1e-6, "numpy": 1e-6, "nv": 1e-4, "torch": 4e-6, "torch-scalar": 4e-6}
+TOLERANCE = {"generator": 1e-6, "libstdc++": 1e-6, "numpy": 1e-6, "nv": 1e-4, "torch": 4e-6, "torch-scalar": 4e-6}
 
 
 @dataclass(frozen=True)

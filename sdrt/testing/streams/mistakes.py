@@ -262,6 +262,7 @@ _OF_TORCH: tuple[tuple[str, str, Predictor], ...] = (
 _OF_ONE: Mapping[str, tuple[tuple[str, str, Predictor], ...]] = {
     "torch": _OF_TORCH,
     "torch-scalar": _OF_TORCH,
+    "libstdc++": _OF_NUMPY,
     "numpy": _OF_NUMPY,
     "nv": _OF_NV,
 }

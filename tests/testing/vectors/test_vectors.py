@@ -78,7 +78,7 @@ def test_tokens_are_transformers(folder: Path, tmp_path: Path) -> None:
 
 def test_noise_is_torchs_and_numpys(folder: Path) -> None:
     arrays, rows = read_arrays(folder / "noise.safetensors"), read_json(folder / "noise.json")
-    assert {"numpy", "generator", "torch", "torch-scalar", "nv"} == {row["stream"] for row in rows}
+    assert {"numpy", "generator", "libstdc++", "torch", "torch-scalar", "nv"} == {row["stream"] for row in rows}
     draws: Any = None
     for row in rows:
         if row["draw"] == 0:
@@ -89,7 +89,7 @@ def test_noise_is_torchs_and_numpys(folder: Path) -> None:
 
 
 def peer_stream(name: str, seed: int) -> Any:
-    """Draws of numpy and torch; the other two streams' peers are a GPU and a Mac."""
+    """Draws of numpy and torch; the other streams' peers are a GPU, a Mac and a C++ program."""
     if name == "numpy":
         return np.random.RandomState(seed).standard_normal
     if name == "generator":

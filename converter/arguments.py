@@ -91,10 +91,6 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         metavar="FILE[:STRENGTH]",
         help="a LoRA to merge into the weights (default strength: 1); repeat the flag for several",
     )
-    # Apple's converter needs this flag; here, the model's own files state it.
-    group.add_argument(
-        "--xl-version", action="store_true", help="accepted, but not needed: sdrt recognises Stable Diffusion XL by its files"
-    )
     group.add_argument(
         "--cache-dir", type=Path, metavar="DIR", help="where to store repositories of the Hub (default: the Hub client's own cache)"
     )
@@ -125,7 +121,7 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--chunk-unet",
         action="store_true",
-        help="cut the U-Net into two files of less than 1 GB each; without --convert-unet, cut the one that is there",
+        help="cut the U-Net into two files of about the same size; without --convert-unet, cut the one that is there",
     )
     group.add_argument("--merge-chunks-in-pipeline-model", action="store_true", help="with --chunk-unet: put both halves into one file")
 

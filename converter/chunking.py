@@ -16,10 +16,13 @@ from converter.tools import quiet, toolkit
 from converter.workplace import move_into_place, workplace
 from sdrt.backends.coreml import MLProgram
 from sdrt.errors import ConfigError, MissingFileError, ModelError
+from sdrt.log import log
 
 __all__ = ["chunk"]
 
 _ENDINGS = ("_chunk1", "_chunk2", "_chunked_pipeline")
+_log = log.getChild("converter")
+LARGEST_ON_PHONES = 10**9
 _PASSED = "Passed from the first half of the model to the second"
 
 
@@ -31,7 +34,7 @@ class _Half:
     weights: Path
 
 
-def chunk(package: Path, *, merge: bool, out: Path | None = None, limit_bytes: int = 10**9) -> tuple[Path, ...]:
+def chunk(package: Path, *, merge: bool, out: Path | None = None) -> tuple[Path, ...]:
     """Cut a package in two of about the same size on disk; the package itself stays.
 
     Parameters
@@ -41,8 +44,6 @@ def chunk(package: Path, *, merge: bool, out: Path | None = None, limit_bytes: i
         Whether the halves are joined in one pipeline model.
     out : path of a folder, or None
         The folder for the halves; None is the package's own.
-    limit_bytes : int
-        The largest size of a half.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def chunk(package: Path, *, merge: bool, out: Path | None = None, limit_bytes: i
     Raises
     ------
     MissingFileError : no such package
-    ConfigError : a half or a pipeline, a package with flexible shapes, or one whose halves would be too large
+    ConfigError : a half or a pipeline, or a package with flexible shapes
     ModelError : a damaged package
     """
     spec, weights = _open_package(package)
@@ -61,10 +62,11 @@ def chunk(package: Path, *, merge: bool, out: Path | None = None, limit_bytes: i
     offsets = {value.blobFileValue.offset for operation in block.operations for value in blob_values(operation)}
     cut = best_cut(block, record_bytes(weights, offsets), str(package))
     largest = max(cut.weight_bytes) + spec.ByteSize()
-    if largest > limit_bytes:
-        raise ConfigError(
-            f"{package.name}: a half must take at most {limit_bytes:,} bytes, got {cut.weight_bytes[0]:,} and {cut.weight_bytes[1]:,}; "
-            f"compress the model first (--quantize-nbits 6 or 8), then chunk it"
+    if largest > LARGEST_ON_PHONES:
+        _log.warning(
+            "%s: the halves take %s and %s bytes; iPhones load no model of more than about %s: compress it first (--quantize-nbits 6 or 8)",
+            package.name,
+            *(f"{size:,}" for size in (*cut.weight_bytes, LARGEST_ON_PHONES)),
         )
     with workplace(folder) as work:
         halves = [_half(spec, package, cut, index, weights, work) for index in (0, 1)]

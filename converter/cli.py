@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from converter.progress import ProgressUpdate
     from converter.report import Report
 
-__all__ = ["add_apple_command", "add_command", "main", "parse_options", "parser"]
+__all__ = ["add_command", "main", "parse_options", "parser", "run"]
 
 _DESCRIPTION = "Convert a Stable Diffusion model for Core ML, on any system, and compare each result with its source."
 _EXAMPLE = "example: {program} --model-version nano --convert-unet --convert-text-encoder --convert-vae-decoder -o nano-coreml"
@@ -60,18 +60,6 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add ``convert`` to sdrt's command line; this is the entry point in the group ``sdrt.commands``."""
     command = commands.add_parser(
         "convert", help="convert a model for Core ML", description=_DESCRIPTION, epilog=_EXAMPLE.format(program="sdrt convert")
-    )
-    add_arguments(command)
-    command.set_defaults(**_DEFAULTS)
-
-
-def add_apple_command(modules: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add ``torch2coreml`` to ``sdrt apple``; this is the entry point in the group ``sdrt.apple_commands``."""
-    command = modules.add_parser(
-        "torch2coreml",
-        help="convert a model for Core ML",
-        description=_DESCRIPTION,
-        epilog="example: sdrt apple torch2coreml --convert-unet --convert-text-encoder --convert-vae-decoder -o packages",
     )
     add_arguments(command)
     command.set_defaults(**_DEFAULTS)

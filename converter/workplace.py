@@ -14,7 +14,7 @@ from pathlib import Path
 from sdrt.errors import ConversionError, SdrtError
 from sdrt.host import lock_file
 
-__all__ = ["move_into_place", "output_folder", "workplace", "write_text"]
+__all__ = ["move_into_place", "output_folder", "remove_package", "workplace", "write_text"]
 
 _PREFIX = ".converting-"
 _LOCK = "lock"
@@ -87,6 +87,20 @@ def move_into_place(written: Path, place: Path) -> None:
         before.with_suffix(_PLACE).write_bytes(os.fsencode(place.relative_to(folder.parent)))
         place.rename(before)
     written.rename(place)
+
+
+def remove_package(package: Path) -> None:
+    """Remove a package: it is there whole until it is gone.
+
+    Raises
+    ------
+    ConversionError : its folder is not writable
+    """
+    try:
+        with workplace(package.parent) as folder:
+            package.rename(folder / package.name)
+    except ConversionError as error:
+        raise ConversionError(f"{package}: cannot be removed, and everything else is done ({error.__cause__}); remove it by hand") from error
 
 
 def write_text(file: Path, text: str) -> None:

@@ -67,7 +67,6 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--check-output-correctness --correctness-psnr 50": {"min_psnr": 50.0},
     "--bundle-resources-for-swift-cli": {"bundle": True},
     "--refiner-version stabilityai/stable-diffusion-xl-refiner-1.0": {"refiner": "stabilityai/stable-diffusion-xl-refiner-1.0"},
-    "--xl-version": {},
     "--custom-vae-version madebyollin/sdxl-vae-fp16-fix": {"vae": "madebyollin/sdxl-vae-fp16-fix"},
     "--text-token-sequence-length 154": {"text_token_sequence_length": 154},
     "--text-encoder-hidden-size 768": {"text_encoder_hidden_size": 768},

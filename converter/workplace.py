@@ -100,7 +100,7 @@ def remove_package(package: Path) -> None:
         with workplace(package.parent) as folder:
             package.rename(folder / package.name)
     except ConversionError as error:
-        raise ConversionError(f"{package}: cannot be removed, and everything else is done ({error.__cause__}); remove it by hand") from error
+        raise ConversionError(f"{package}: cannot be removed ({error.__cause__}), and all else is done; remove it by hand") from error
 
 
 def write_text(file: Path, text: str) -> None:

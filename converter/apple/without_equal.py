@@ -1,4 +1,4 @@
-"""``sdrt apple activation_quantization`` and ``multilingual_projection``: modules without an equal here, which say so whatever they are given."""
+"""``sdrt apple activation_quantization`` and ``multilingual_projection``: modules that sdrt does not have."""
 
 import argparse
 from functools import partial
@@ -13,8 +13,8 @@ _ACTIVATIONS = (
     "8 bits a weight pass --quantize-nbits 8 to sdrt apple torch2coreml, or --quantize-linear 8 to sdrt convert"
 )
 _MULTILINGUAL = (
-    "multilingual_projection must be run from Apple's own package on a Mac: it feeds NLContextualEmbedding, a text model of Apple's systems, "
-    "which sdrt cannot run; use a model whose own text encoder reads the language"
+    "multilingual_projection must be run from Apple's own package on a Mac: it feeds NLContextualEmbedding, a text model of Apple's "
+    "systems, which sdrt cannot run; use a model whose own text encoder reads the language"
 )
 
 

@@ -112,7 +112,9 @@ def test_halves_that_no_phone_loads_are_cut_and_remarked_on(
     monkeypatch.setattr("converter.chunking.LARGEST_ON_PHONES", 50_000)
     assert all(half.exists() for half in chunk(package("plain"), merge=False))
     (remark,) = caplog.messages
-    assert re.match(r"X.mlpackage: the halves take [\d,]+ and [\d,]+ bytes; iPhones load no model of more than about 50,000: compress", remark)
+    assert re.match(
+        r"X.mlpackage: the halves take [\d,]+ and [\d,]+ bytes; iPhones load no model of more than about 50,000: compress", remark
+    )
 
 
 def test_what_was_there_is_replaced_and_no_trace_is_left(package: Callable[[str], Path], tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ name of the library.
 """
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from sdrt.models.hub.address import Address
 from sdrt.models.hub.byte_sizes import in_words
 from sdrt.printable import printable
 
-__all__ = ["OFFLINE", "CancelledError", "Destination", "UnreachableError", "clear_failures", "disk_full"]
+__all__ = ["OFFLINE", "CancelledError", "Destination", "UnreachableError", "cache_destination", "clear_failures", "disk_full"]
 
 _NETWORK_LIBRARIES = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "ssl", "socket"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -25,6 +27,8 @@ _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _REASON_LENGTH = 200
 OFFLINE = "HF_HUB_OFFLINE is set"
 _NO_FOLDER = "no such folder, and "
+_TRY_AGAIN = "try again, what has arrived is kept"
+_QUERY = re.compile(r"\?[^\s'\")]*")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class Destination:
 
     folder: Path
     instead: str
+
+
+def cache_destination(access: HubAccess) -> Destination:
+    """Return the Hub's cache as a place to write into."""
+    return Destination(access.cache, "another folder (cache_dir, or HF_HUB_CACHE)")
 
 
 class CancelledError(Exception):
@@ -72,7 +81,7 @@ def clear_failures(address: Address, access: HubAccess, into: Destination | None
     Parameters
     ----------
     into : Destination or None
-        Where the body writes; None is the Hub's cache.
+        Where the body writes what it fetches; None if it asks only.
 
     Raises
     ------
@@ -92,17 +101,13 @@ def clear_failures(address: Address, access: HubAccess, into: Destination | None
         raise clear from error
 
 
-def disk_full(address: Address, access: HubAccess, needed: int, free: int, into: Destination | None = None) -> ModelError:
+def disk_full(address: Address, into: Destination, needed: int, free: int) -> ModelError:
     """Make the error of a disk that cannot hold what is fetched; amounts in bytes."""
-    return _no_room(address, into or _cache(access), f"it needs {in_words(needed)}, and {in_words(free)} are free")
+    return _no_room(address, into, f"it needs {in_words(needed)}, and {in_words(free)} are free")
 
 
 def _no_room(address: Address, into: Destination, lacking: str) -> ModelError:
     return ModelError(f"{address}: does not fit on the disk of {into.folder} ({lacking}); free some of it, or name {into.instead}")
-
-
-def _cache(access: HubAccess) -> Destination:
-    return Destination(access.cache, "another folder (cache_dir, or HF_HUB_CACHE)")
 
 
 def _in_words(error: Exception, address: Address, access: HubAccess, into: Destination | None) -> SdrtError | None:
@@ -121,9 +126,11 @@ def _in_words(error: Exception, address: Address, access: HubAccess, into: Desti
     if isinstance(error, HfHubHTTPError):
         return _refused(error, address, access)
     if type(error).__module__.partition(".")[0] in _NETWORK_LIBRARIES or isinstance(error, ConnectionError | TimeoutError):
+        if into is not None:
+            return UnreachableError(str(address), f"the connection broke ({_first_line(error)})", _TRY_AGAIN)
         reason = f"the Hub at {endpoint()} does not answer ({_first_line(error)})"
         return UnreachableError(str(address), reason, "check the name and the network, and try again", _NO_FOLDER)
-    return _disk_error(error, address, into or _cache(access)) if isinstance(error, OSError) else None
+    return _disk_error(error, address, into or cache_destination(access)) if isinstance(error, OSError) else None
 
 
 def _refused(error: Any, address: Address, access: HubAccess) -> SdrtError:
@@ -153,7 +160,9 @@ def _refused(error: Any, address: Address, access: HubAccess) -> SdrtError:
         return UnreachableError(
             str(address), "the Hub limits how often it is asked (429)", f"try again{after}, or set HF_TOKEN for a higher limit"
         )
-    return UnreachableError(str(address), f"the Hub fails to answer ({_first_line(error)})", "try again later")
+    # the text of the error has the address, which for a large file holds a signature
+    words = f"{status} {HTTPStatus(status).phrase}" if status in list(HTTPStatus) else _first_line(error)
+    return UnreachableError(str(address), f"the Hub fails to answer ({words})", "try again later")
 
 
 def _disk_error(error: OSError, address: Address, into: Destination) -> SdrtError | None:
@@ -163,8 +172,7 @@ def _disk_error(error: OSError, address: Address, into: Destination) -> SdrtErro
         return ModelError(f"{address}: cannot be written into {into.folder} ({error.strerror}); name {into.instead}")
     if error.errno is not None:
         return ModelError(f"{address}: cannot be fetched into {into.folder} ({error.strerror}); name {into.instead}")
-    # the client compares sizes itself, and has no class for it
-    return UnreachableError(str(address), f"did not arrive whole ({_first_line(error)})", "try again; what has arrived is kept")
+    return UnreachableError(str(address), f"did not arrive whole ({_first_line(error)})", _TRY_AGAIN)
 
 
 def _has_token(access: HubAccess) -> bool:
@@ -174,5 +182,5 @@ def _has_token(access: HubAccess) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    first = str(error).strip().partition("\n")[0].rstrip(".")
+    first = _QUERY.sub("", str(error).strip().partition("\n")[0]).rstrip(".")
     return printable(first, _REASON_LENGTH) if first else type(error).__name__

@@ -9,7 +9,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,9 @@ def download(
     plan = plan_folder(listing, address, selection)
     if plan.remark is not None:
         log.warning("%s: %s", address, plan.remark)
-    with clear_failures(address, access, Destination(folder, _CHOOSE)), _work_folder(place, listing, plan) as work:
-        _Copy(address, listing, plan, access, work).run()
+    into = Destination(folder, _CHOOSE)
+    with clear_failures(address, access, into), _new_folders(folder), _work_folder(place, listing, plan) as work:
+        _Copy(address, listing, plan, access, into, work).run()
         _check_is_new(place)
         (work / next(iter(plan.files)) if address.file is not None else work).rename(place)
     return place
@@ -133,8 +134,22 @@ def _check_is_new(place: Path) -> None:
 
 
 @contextmanager
+def _new_folders(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it after an error if nothing is in it."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for each in made:
+            with suppress(OSError):
+                each.rmdir()
+        raise
+
+
+@contextmanager
 def _work_folder(place: Path, listing: Listing, plan: FolderPlan) -> Iterator[Path]:
-    """Make or find the folder of unfinished files, and hold its lock; it stays after an error, and goes when all is done.
+    """Make or find the folder of unfinished files, and hold its lock; after an error it stays if anything has arrived in it.
 
     Raises
     ------
@@ -143,8 +158,8 @@ def _work_folder(place: Path, listing: Listing, plan: FolderPlan) -> Iterator[Pa
     """
     chosen = "\n".join([listing.commit, *sorted(plan.files)])
     part = place.with_name(f".{place.name}.{hashlib.sha256(chosen.encode()).hexdigest()[:8]}.part")
-    (part / "files").mkdir(parents=True, exist_ok=True)
-    (part / "arriving").mkdir(exist_ok=True)
+    for folder in (part, part / "files", part / "arriving"):
+        folder.mkdir(exist_ok=True)
     with (part / "lock").open("ab") as lock:
         try:
             lock_file(lock.fileno())
@@ -152,7 +167,13 @@ def _work_folder(place: Path, listing: Listing, plan: FolderPlan) -> Iterator[Pa
             raise ConfigError(f"{place}: another process is downloading it; wait for that, or choose {_CHOOSE}") from None
         except OSError:
             log.debug("%s: its disk has no locks", part)
-        yield part / "files"
+        try:
+            yield part / "files"
+        except BaseException:
+            if any(path.is_file() and path.stat().st_size for name in ("files", "arriving") for path in (part / name).rglob("*")):
+                raise
+            shutil.rmtree(part, ignore_errors=True)
+            raise
     shutil.rmtree(part, ignore_errors=True)
 
 
@@ -164,6 +185,7 @@ class _Copy:
     listing: Listing
     plan: FolderPlan
     access: HubAccess
+    into: Destination
     folder: Path
 
     def run(self) -> None:
@@ -229,4 +251,4 @@ class _Copy:
         needed = sum(file.size - kept_bytes(self._arriving(path), file) for path, file in lacking.items())
         free = free_space(self.folder)
         if needed > free:
-            raise disk_full(self.address, self.access, needed, free, Destination(self.folder.parent.parent, _CHOOSE))
+            raise disk_full(self.address, self.into, needed, free)

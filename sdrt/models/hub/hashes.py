@@ -37,8 +37,13 @@ def check_beginning(place: Path, file: HubFile, repo_id: str) -> None:
     OSError : the disk refuses
     """
     with place.open("rb") as stream:
-        # a pointer that the repository itself holds has git's id, and no sha256
-        is_pointer = file.sha256 is not None and stream.read(len(_LFS_POINTER)) == _LFS_POINTER
+        is_pointer = stream.read(len(_LFS_POINTER)) == _LFS_POINTER
+    if is_pointer and file.sha256 is None:
+        place.unlink()
+        raise WeightsError(
+            f"{repo_id}: {file.path}: the repository holds a Git-LFS pointer, and not the file itself; tell its owner, or choose another "
+            "revision"
+        )
     if is_pointer:
         raise _removed(place, file, repo_id, "is the Git-LFS pointer, and not the file itself")
     if (size := place.stat().st_size) > file.size:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sdrt.errors import ModelError
 from sdrt.log import log
 from sdrt.models.hub.access import HubAccess, endpoint, is_offline, require_client
 from sdrt.models.hub.address import Address
@@ -44,15 +45,30 @@ def list_files(address: Address, access: HubAccess) -> Listing:
 
 def _ask(address: Address, revision: str, access: HubAccess) -> Listing:
     from huggingface_hub import HfApi, constants, hf_hub_url
-    from huggingface_hub.errors import OfflineModeIsEnabled
+    from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError
 
     # refuses names that no repository can have, offline too
     hf_hub_url(address.repo_id, "config.json")
     if is_offline():
         raise OfflineModeIsEnabled
     client = HfApi(endpoint=endpoint(), token=access.token)
-    info = client.model_info(address.repo_id, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    try:
+        info = client.model_info(address.repo_id, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except RepositoryNotFoundError:
+        _check_is_no_dataset(client, address)
+        raise
     return Listing(address.repo_id, str(info.sha), tuple(map(_file, info.siblings or ())), revision)
+
+
+def _check_is_no_dataset(client: Any, address: Address) -> None:
+    """Say what a name is that no model has.
+
+    Raises
+    ------
+    ModelError : it is that of a dataset
+    """
+    if client.repo_exists(address.repo_id, repo_type="dataset"):
+        raise ModelError(f"{address}: must be a repository of a model, got one of a dataset; check the name")
 
 
 def _file(sibling: Any) -> HubFile:

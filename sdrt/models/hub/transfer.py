@@ -7,17 +7,18 @@ goes on behind it, by the pieces in which the client writes (10 MiB).
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, TypeAlias, cast
 
+from sdrt.forking import ForkLock
 from sdrt.models.hub.access import DownloadProgress, HubAccess, endpoint
 from sdrt.models.hub.byte_sizes import in_words
 from sdrt.models.hub.failures import CancelledError
 from sdrt.models.hub.hashes import check_beginning, check_content
 from sdrt.models.hub.hub_file import HubFile, Listing
+from sdrt.models.hub.quiet_client import quiet_client
 
 __all__ = ["Report", "free_space", "kept_bytes", "number_of_files", "receive", "transfer"]
 
@@ -26,7 +27,6 @@ Report: TypeAlias = Callable[[int], None]
 
 _SMALL = 1_000_000  # bytes
 _CONNECTIONS = 8  # as many as the client opens for a snapshot
-_CLIENTS_BAR = "huggingface_hub.http_get"
 
 
 def transfer(listing: Listing, files: Sequence[HubFile], access: HubAccess, fetch_one: Callable[[HubFile, Report], None]) -> None:
@@ -44,7 +44,7 @@ def transfer(listing: Listing, files: Sequence[HubFile], access: HubAccess, fetc
     progress = _Progress(listing.repo_id, files, access)
     progress.begin(files[0])
     small = [file for file in files if file.size < _SMALL]
-    with _silent_client():
+    with quiet_client():
         for file in _together(small, fetch_one):
             progress.add(file, file.size)
         for file in files:
@@ -82,8 +82,8 @@ class _Progress:
 
 
 def _together(files: Sequence[HubFile], fetch_one: Callable[[HubFile, Report], None]) -> Iterator[HubFile]:
-    """Fetch files in several threads, and yield each that is there; what one raises is raised here, and ends the others."""
-    left, lock = iter(files), threading.Lock()
+    """Fetch files in several threads, and yield each that is there; the first error is raised here, when all threads have ended."""
+    left, lock = iter(files), ForkLock()
     over = threading.Event()
     ended: SimpleQueue[tuple[HubFile, BaseException | None]] = SimpleQueue()
 
@@ -96,17 +96,21 @@ def _together(files: Sequence[HubFile], fetch_one: Callable[[HubFile, Report], N
             try:
                 fetch_one(file, lambda _: None)
             except BaseException as error:  # noqa: BLE001 -- it is raised in the thread that waits
+                over.set()
                 ended.put((file, error))
                 return
             ended.put((file, None))
 
-    for _ in range(min(_CONNECTIONS, len(files))):
-        # daemons: whoever interrupts a download does not wait for a Hub that hangs
-        threading.Thread(target=work, daemon=True).start()
+    # daemons: whoever presses Ctrl-C does not wait for a Hub that hangs
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_CONNECTIONS, len(files)))]
+    for thread in threads:
+        thread.start()
     try:
         for _ in files:
             file, error = ended.get()
             if error is not None:
+                for thread in threads:
+                    thread.join()
                 raise error
             yield file
     finally:
@@ -133,8 +137,11 @@ def receive(listing: Listing, file: HubFile, incomplete: Path, access: HubAccess
         with incomplete.open("ab" if start else "wb") as stream:
             counted = cast("BinaryIO", _Counted(stream, report))
             http_get(url, counted, resume_size=start, headers=headers, expected_size=file.size)
-    except OSError:
+    except OSError as error:
         check_beginning(incomplete, file, listing.repo_id)
+        if type(error) is OSError and error.errno is None and (size := incomplete.stat().st_size) < file.size:
+            # the client compares sizes itself, in an error of no class of its own
+            raise OSError(f"{file.path} ended after {in_words(size)} of {in_words(file.size)}") from error
         raise
     check_content(incomplete, file, listing.repo_id)
 
@@ -152,26 +159,6 @@ class _Counted:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-@contextmanager
-def _silent_client() -> Iterator[None]:
-    """Keep the client from drawing bars of its own, unless its user asked for them (``HF_HUB_DISABLE_PROGRESS_BARS=0``)."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    if constants.HF_HUB_DISABLE_PROGRESS_BARS is False or are_progress_bars_disabled(_CLIENTS_BAR):
-        yield
-        return
-    disable_progress_bars(_CLIENTS_BAR)
-    try:
-        yield
-    finally:
-        enable_progress_bars(_CLIENTS_BAR)
 
 
 def kept_bytes(incomplete: Path, file: HubFile) -> int:

@@ -91,7 +91,7 @@ MAY_IMPORT = {
         "tokenizer",
     },
     "batch": {"host", "images", "option_kinds", "pipeline", "records"},
-    "benchmarking": {"_version", "backends", "host", "pipeline"},
+    "benchmarking": {"_version", "backends", "host", "models", "pipeline"},
     "verification": {
         "_version",
         "arrays",

@@ -12,6 +12,7 @@ from sdrt.backends.coreml import describe
 from sdrt.benchmarking.machine import peak_memory_mib, reset_peak_memory
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.limits import DEFAULT_LIMITS
+from sdrt.models import DownloadProgress
 from sdrt.pipeline.loading import load
 from sdrt.pipeline.pipeline import Pipeline
 from sdrt.pipeline.results import Result
@@ -23,6 +24,8 @@ __all__ = ["Candidate", "Measurement", "Workload", "candidates", "measure"]
 
 OnStep: TypeAlias = Callable[["Candidate", int, int], None]
 """Told the candidate, how many network calls are over, and how many there are in all, warm-up included."""
+
+OnDownload: TypeAlias = Callable[[DownloadProgress], Any]
 
 # Before anything counts: enough for compilers and caches to settle, as Apple's own benchmark has it.
 _WARM_UP_STEPS = 3
@@ -168,7 +171,9 @@ def candidates(
     return found
 
 
-def measure(chosen: Iterable[Candidate], workload: Workload, *, on_step: OnStep | None = None) -> Iterator[Measurement]:
+def measure(
+    chosen: Iterable[Candidate], workload: Workload, *, on_step: OnStep | None = None, on_download: OnDownload | None = None
+) -> Iterator[Measurement]:
     """Measure candidates one after the other, each opened alone.
 
     Parameters
@@ -176,6 +181,8 @@ def measure(chosen: Iterable[Candidate], workload: Workload, *, on_step: OnStep 
     chosen : Candidates
     workload : Workload
     on_step : OnStep, optional
+    on_download : callable, optional
+        As of `sdrt.load`. The time that downloads take is not that of loading.
 
     Returns
     -------
@@ -188,27 +195,37 @@ def measure(chosen: Iterable[Candidate], workload: Workload, *, on_step: OnStep 
     """
     if not isinstance(workload, Workload):
         raise ConfigError(f"workload must be a Workload, got {shown(workload)}; pass sdrt.benchmarking.Workload(...)")
-    if on_step is not None and not callable(on_step):
-        raise ConfigError(f"on_step must be a function, got {shown(on_step)}; leave it out")
+    for name, function in (("on_step", on_step), ("on_download", on_download)):
+        if function is not None and not callable(function):
+            raise ConfigError(f"{name} must be a function, got {shown(function)}; leave it out")
     listed = list(chosen) if isinstance(chosen, Iterable) else [chosen]
     if wrong := [each for each in listed if not isinstance(each, Candidate)]:
         raise ConfigError(f"chosen must hold Candidates, got {shown(wrong[0])}; pass what sdrt.benchmarking.candidates(...) returns")
-    return _measured_one_by_one(listed, workload, on_step)
+    return _measured_one_by_one(listed, workload, on_step, on_download)
 
 
-def _measured_one_by_one(chosen: Sequence[Candidate], workload: Workload, on_step: OnStep | None) -> Iterator[Measurement]:
+def _measured_one_by_one(
+    chosen: Sequence[Candidate], workload: Workload, on_step: OnStep | None, on_download: OnDownload | None
+) -> Iterator[Measurement]:
     for candidate in chosen:
         try:
-            yield _measured(candidate, workload, on_step)
+            yield _measured(candidate, workload, on_step, on_download)
         except SdrtError as error:
             yield Measurement(candidate=candidate, skipped=str(error))
 
 
-def _measured(candidate: Candidate, workload: Workload, on_step: OnStep | None) -> Measurement:
+def _measured(candidate: Candidate, workload: Workload, on_step: OnStep | None, on_download: OnDownload | None) -> Measurement:
     unit: dict[str, Any] = {} if candidate.compute_unit is None else {"compute_unit": candidate.compute_unit}
     measurable = reset_peak_memory()
     began = time.perf_counter()
-    with load(candidate.model, candidate.backend, **candidate.options, **unit) as pipe:
+
+    def downloading(progress: DownloadProgress) -> None:
+        nonlocal began
+        if on_download is not None:
+            on_download(progress)
+        began = time.perf_counter()
+
+    with load(candidate.model, candidate.backend, on_download=downloading, **candidate.options, **unit) as pipe:
         pipe.load()
         loaded = time.perf_counter() - began
         clock = _Clock(candidate, on_step)

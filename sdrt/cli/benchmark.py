@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdrt.cli import signals
 from sdrt.cli.console import say
+from sdrt.cli.downloads import Downloads
 from sdrt.cli.options import fold
 from sdrt.cli.paths import a_path
 from sdrt.cli.progress import Bar
@@ -48,7 +49,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Time whole pictures, from prompt to pixels: the median of several after a warm-up; loading is timed apart.",
         epilog="example: sdrt benchmark --model sd15 sd15-coreml --backend numpy,torch,coreml --json here.json",
     )
-    command.add_argument("--model", nargs="+", default=["nano"], metavar="MODEL", help="folders, files or names (default: nano)")
+    command.add_argument(
+        "--model", nargs="+", default=["nano"], metavar="MODEL", help="folders, files, names, or repositories of the Hub (default: nano)"
+    )
     command.add_argument("--backend", default="numpy", metavar="NAME,...", help="names that 'sdrt backends' lists (default: numpy)")
     command.add_argument(
         "--compute-unit",
@@ -128,11 +131,12 @@ def run(command: BenchmarkCommand) -> None:
     found: list[Measurement] = []
     bars = _Bars(shown=not command.quiet)
     try:
-        for measurement in measure(chosen, command.workload, on_step=bars):
-            found.append(measurement)
-            if command.json is not None:
-                with signals.deferred():
-                    _write(command.json, command.workload, found)
+        with Downloads(quiet=command.quiet) as downloads:
+            for measurement in measure(chosen, command.workload, on_step=bars, on_download=downloads):
+                found.append(measurement)
+                if command.json is not None:
+                    with signals.deferred():
+                        _write(command.json, command.workload, found)
     finally:
         bars.close()
     if all(measurement.skipped for measurement in found):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdrt.cli.console import say, tell
+from sdrt.cli.downloads import Downloads
 from sdrt.cli.opening import CHOICES
 from sdrt.cli.options import add_options, fold, input_files, parse_options
 from sdrt.cli.paths import a_path
@@ -157,7 +158,8 @@ def run(command: CompareCommand) -> None:
     from sdrt.compare.sides import open_sides
 
     report = None if command.quiet else lambda stage: tell(f"sdrt: {stage}")
-    a, b = open_sides(*command.sides, command.model, command.openings)
+    with Downloads(quiet=command.quiet) as downloads:
+        a, b = open_sides(*command.sides, command.model, command.openings, downloads)
     comparison = compare(a, b, on_stage=report, **open_inputs(command.pictures), **command.call)
     if command.html is not None:
         comparison.to_html(command.html)

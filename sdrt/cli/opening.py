@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdrt.cli.console import tell
+from sdrt.cli.downloads import Downloads
 from sdrt.cli.loras import parse_lora
 from sdrt.cli.options import fold
-from sdrt.cli.paths import a_path
+from sdrt.cli.paths import a_model, a_path
 from sdrt.errors import ConfigError
 from sdrt.printable import shown
 
@@ -27,9 +28,15 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
     "tokenizer": ("--tokenizer", a_path, "a tokenizer's folder, for Core ML packages without one"),
     "config": ("--config", a_path, "a folder in diffusers' layout or a scheduler_config.json, for Core ML packages without one"),
     "lora_dir": ("--lora-dir", a_path, "a folder of LoRAs, for prompts that name one: <lora:name:0.8>"),
-    "refiner": ("--refiner", a_path, "folder of an SDXL refiner, which takes over near the end"),
-    "vae": ("--vae", a_path, "an autoencoder to use instead of the model's own"),
-    "variant": ("--variant", str, "read the weights of this variant, such as fp16"),
+    "refiner": ("--refiner", a_model, "an SDXL refiner, which takes over near the end"),
+    "vae": ("--vae", a_model, "an autoencoder to use instead of the model's own"),
+    "variant": (
+        "--variant",
+        str,
+        "read the weights of this variant, such as fp16, or the packages of this folder, such as original/packages",
+    ),
+    "revision": ("--revision", str, "the branch, tag or commit of the model's repository (the same: OWNER/NAME@REVISION)"),
+    "cache_dir": ("--cache-dir", a_path, "where repositories of the Hub are kept (default: the Hub's own cache)"),
     "prediction_type": ("--prediction-type", str, "what the network of a checkpoint file predicts: epsilon or v_prediction"),
     "flagged_pictures": (
         "--flagged-pictures",
@@ -81,7 +88,7 @@ class ModelChoice:
     backend: str | dict[str, str] | None
     numerics: str | None
     fast: bool
-    embeddings: tuple[tuple[str | None, Path], ...]
+    embeddings: tuple[tuple[str | None, str], ...]
     loras: tuple[tuple[str, float], ...]
     controlnets: tuple[str, ...]
     options: dict[str, Any]
@@ -92,7 +99,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the model, and what runs it")
     group.add_argument(
         "--model",
-        help="a folder in diffusers' layout or of Core ML packages, a checkpoint file, or a name that 'sdrt models' lists (default: nano)",
+        help="a folder in diffusers' layout or of Core ML packages, a checkpoint file, a name that 'sdrt models' lists, or a repository of "
+        "the Hugging Face Hub, OWNER/NAME[@REVISION][::FILE], of which only what is needed is fetched (default: nano)",
     )
     group.add_argument(
         "--backend",
@@ -111,20 +119,25 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[TOKEN=]FILE",
-        help="a textual inversion (safetensors); give it again for more (default token: the one in the file, or the file's name)",
+        help="a textual inversion (safetensors), or a repository of the Hub that has one; give it again for more (default token: the one "
+        "in the file, or the file's name)",
     )
     group.add_argument(
         "--lora",
         action="append",
         default=[],
         metavar="FILE[:STRENGTH]",
-        help="a LoRA to merge into the weights (default strength: 1); give it again for more",
+        help="a LoRA to merge into the weights, or a repository of the Hub that has one (default strength: 1); give it again for more",
     )
     group.add_argument(
-        "--controlnet", action="append", default=[], metavar="FOLDER", help="a ControlNet, or with Core ML its name; give it again for more"
+        "--controlnet",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="a ControlNet: its folder, file or repository, or with Core ML its name; give it again for more",
     )
     for name, (flag, kind, text) in _LOAD.items():
-        group.add_argument(flag, dest=name, type=kind, metavar={int: "N", str: "NAME", a_path: "PATH"}[kind], help=text)
+        group.add_argument(flag, dest=name, type=kind, metavar={int: "N", str: "NAME", a_path: "PATH", a_model: "MODEL"}[kind], help=text)
     for name, (flag, text) in _SWITCHES.items():
         group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
     group.add_argument(
@@ -164,7 +177,8 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
 
 def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
     """Open the model; ``--fast`` says on standard error what it chose, unless all is quiet."""
-    from sdrt.models import read_embedding
+    from sdrt.models import HubAccess, read_embedding
+    from sdrt.models.hub import local_embedding
     from sdrt.pipeline.loading import load
 
     backend, options = choice.backend, choice.options
@@ -175,10 +189,12 @@ def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
         backend, options = "torch", {**fastest.options, **options}
         if not quiet:
             tell(f"sdrt: --fast: {fastest.reason}")
-    embeddings = [read_embedding(file, token) for token, file in choice.embeddings]
     chosen = {"model": choice.model, "backend": backend, "numerics": choice.numerics}
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None} | options
-    return load(embeddings=embeddings, loras=choice.loras, controlnet=choice.controlnets, **given)
+    with Downloads(quiet=quiet) as downloads:
+        access = HubAccess(given.get("cache_dir"), on_download=downloads)
+        embeddings = [read_embedding(local_embedding(file, access), token) for token, file in choice.embeddings]
+        return load(embeddings=embeddings, loras=choice.loras, controlnet=choice.controlnets, on_download=downloads, **given)
 
 
 def _parse_backend(text: str) -> str | dict[str, str]:
@@ -192,11 +208,11 @@ def _parse_backend(text: str) -> str | dict[str, str]:
     return {component.strip(): name.strip() for component, _, name in pairs}
 
 
-def _parse_embedding(text: str) -> tuple[str | None, Path]:
+def _parse_embedding(text: str) -> tuple[str | None, str]:
     token, equals, file = text.partition("=")
     # a file whose own name has an equals sign comes first
     if (text and not equals) or Path(text).is_file():
-        return None, Path(text)
+        return None, text
     if not (token and file):
         raise ConfigError(f"--embedding must be a file or TOKEN=FILE, got {shown(text)}; name both")
-    return token, Path(file)
+    return token, file

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-__all__ = ["a_path"]
+__all__ = ["a_model", "a_path"]
 
 
 def a_path(text: str) -> Path:
@@ -19,3 +19,18 @@ def a_path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("must be a path, got ''; write '.' for the current folder")
     return Path(text)
+
+
+def a_model(text: str) -> str:
+    """Return what names a model: a path, or a repository's address, which is one as text alone.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError : an empty text, as of `a_path`
+
+    >>> a_model("someone/vae@main")
+    'someone/vae@main'
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("must be a path or a repository, got ''; write '.' for the current folder")
+    return text

@@ -1,6 +1,6 @@
 """The two sides of a comparison: a pipeline, a backend's name, a model, or a recording; and the run of each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from sdrt.compare.recording_runs import record
 from sdrt.compare.runs import Run
 from sdrt.compare.tolerances import Precision
 from sdrt.errors import ConfigError, RecordingError
-from sdrt.models import EMBEDDED
+from sdrt.models import EMBEDDED, DownloadProgress
 from sdrt.pipeline.loading import load
 from sdrt.pipeline.pipeline import Pipeline
 from sdrt.printable import shown
@@ -101,7 +101,11 @@ class Side:
 
 
 def open_sides(
-    a: Any, b: Any, model: str | Path | None, openings: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
+    a: Any,
+    b: Any,
+    model: str | Path | None,
+    openings: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
+    on_download: Callable[[DownloadProgress], Any] | None = None,
 ) -> tuple[Side, Side]:
     """Open both sides.
 
@@ -113,12 +117,14 @@ def open_sides(
         What a backend runs. None: the other side's model, and ``nano`` where that is a backend too.
     openings : pair of mappings
         What else :func:`sdrt.load` takes for either.
+    on_download : callable, optional
+        As of :func:`sdrt.load`.
 
     Raises
     ------
     ConfigError, ModelError, RecordingError : one cannot be opened, or a backend beside a recording of another model has none
     """
-    sides: list[Side | None] = [_open(given, opening) for given, opening in zip((a, b), openings, strict=True)]
+    sides: list[Side | None] = [_open(given, opening, on_download) for given, opening in zip((a, b), openings, strict=True)]
     for k, given in enumerate((a, b)):
         if sides[k] is None:
             other = sides[1 - k]
@@ -126,7 +132,7 @@ def open_sides(
             if "backend" in openings[k]:
                 raise ConfigError(f"a side must have one backend, got {given!r} and {openings[k]['backend']!r}; name a model in its place")
             name = given if isinstance(given, str | Path) else given.name
-            sides[k] = Side(name=str(name), pipe=load(chosen, given, **openings[k]), owned=True)
+            sides[k] = Side(name=str(name), pipe=load(chosen, given, on_download=on_download, **openings[k]), owned=True)
     first, second = sides
     assert first is not None and second is not None  # noqa: S101, PT018 -- both are open now
     return first, second
@@ -147,7 +153,7 @@ def _model_beside(other: Side | None) -> str | Path:
     return "nano"
 
 
-def _open(given: Any, opening: Mapping[str, Any]) -> Side | None:
+def _open(given: Any, opening: Mapping[str, Any], on_download: Callable[[DownloadProgress], Any] | None) -> Side | None:
     """Open a side that is no backend; a backend waits for a model."""
     side: Side | None = None
     if isinstance(given, Side):
@@ -160,7 +166,7 @@ def _open(given: Any, opening: Mapping[str, Any]) -> Side | None:
         path = Path(given)
         if not is_recording(path):
             is_backend = str(given) in registry.names() and not path.exists()
-            return None if is_backend else Side(name=str(given), pipe=load(given, **opening), owned=True)
+            return None if is_backend else Side(name=str(given), pipe=load(given, on_download=on_download, **opening), owned=True)
         side = Side(name=path.name, recording=Recording.open(path))
     elif callable(getattr(given, "open", None)):
         return None

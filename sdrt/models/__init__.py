@@ -4,7 +4,8 @@ Checkpoints in one file and folders of Core ML packages are imported when one is
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -20,7 +21,20 @@ from sdrt.models.coreml.layout import find_layout, is_package
 from sdrt.models.embedded import EMBEDDED, EmbeddedKind, EmbeddedModel, embedded, path
 from sdrt.models.embeddings import Embedding, read_embedding
 from sdrt.models.folder import ModelFolder
-from sdrt.models.hub import DEFAULT_ACCESS, Address, HubAccess, Wanted, means_repository, obtain_component, obtain_model, parse_address
+from sdrt.models.hub import (
+    ALL_NEEDED,
+    DEFAULT_ACCESS,
+    Address,
+    DownloadProgress,
+    HubAccess,
+    Needs,
+    Obtained,
+    Wanted,
+    means_repository,
+    obtain_component,
+    obtain_model,
+    parse_address,
+)
 from sdrt.models.misplaced import check_is_model_folder, check_is_no_archive
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_format import WEIGHT_SUFFIXES
@@ -42,6 +56,7 @@ __all__ = [
     "ComponentTensors",
     "CoreMLControlNet",
     "CoreMLFolder",
+    "DownloadProgress",
     "EmbeddedKind",
     "EmbeddedModel",
     "Embedding",
@@ -49,6 +64,7 @@ __all__ = [
     "Model",
     "ModelFolder",
     "ModelLimits",
+    "Needs",
     "Pickled",
     "PipelineFlags",
     "PredictionType",
@@ -91,8 +107,7 @@ def open_model(
     prediction_type: PredictionType | None = None,
     pickled: Pickled = "refuse",
     hub: HubAccess = DEFAULT_ACCESS,
-    packages: bool | None = None,
-    without: Collection[ComponentName] = (),
+    needs: Needs = ALL_NEEDED,
     tokenizer: str | Path | None = None,
     config: str | Path | Mapping[str, Any] | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -106,7 +121,7 @@ def open_model(
     ----------
     model : str or Path
     variant : str or None
-        Weights of a folder in this variant, such as ``"fp16"``; of a repository of Core ML packages, the folder in it, such as
+        Weights of a folder in this variant, such as ``"fp16"``; where Core ML packages lie in several folders, one of these, such as
         ``"split_einsum/compiled"``.
     prediction_type : "epsilon", "v_prediction" or None
         What the U-Net of a checkpoint predicts, where the file does not say (see `SingleFileModel`); a folder says it in its scheduler.
@@ -114,10 +129,8 @@ def open_model(
         What to do about weights that would have to be unpickled.
     hub : HubAccess
         How a repository of the Hub is fetched.
-    packages : bool or None
-        Of a repository: whether its Core ML packages are wanted; None takes weights where there are some, else packages.
-    without : collection of ComponentName
-        Of a repository: components whose weights are not fetched.
+    needs : Needs
+        What of a repository will be opened; the rest is not fetched.
     tokenizer, config : path, or None
         For a folder of Core ML packages: a tokenizer's folder, and configurations (see `sdrt.models.coreml.read_config_overrides`).
     limits : Limits
@@ -135,8 +148,9 @@ def open_model(
     """
     _check_pickled(pickled)
     _VARIANT.check("variant", variant)
-    wanted = Wanted(variant, pickled, packages, frozenset(without))
-    place, name = _local("model", model, lambda address: obtain_model(address, wanted, hub), hub)
+    wanted = Wanted(variant=variant, pickled=pickled, needs=needs)
+    local = _local("model", model, lambda address: obtain_model(address, wanted, hub), hub)
+    place, name = local.path, local.name
     if isinstance(model, str) and (known := EMBEDDED.get(model)):
         known.check_is_model()
         if known.base is not None:
@@ -145,17 +159,26 @@ def open_model(
             return base.with_override(ComponentFolder(place / "unet", name, pickled=pickled, allowed=limits, mmap=mmap))
     if is_package(place):
         raise ModelError(f"{place}: is one Core ML package, and a model has several; pass the folder that holds them")
-    if (layout := find_layout(place)) is not None:
+    # of a repository, the variant's folder is what was fetched
+    if (layout := find_layout(place, variant if local.fetched is None else None)) is not None:
         from sdrt.models.coreml import CoreMLFolder, read_config_overrides
 
-        for option, value in (("variant", variant), ("prediction_type", prediction_type)):
+        meaningless = variant if layout.path == place and local.fetched is None else None
+        for option, value in (("variant", meaningless), ("prediction_type", prediction_type)):
             if value is not None:
                 raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
         own = None if tokenizer is None else user_path("tokenizer", tokenizer)
         if own is not None and not is_folder(own):
             raise MissingFileError(f"{own}: no such folder; pass a tokenizer's, or that of a model that has one")
         return CoreMLFolder(
-            place, name, layout=layout, tokenizer=own, config_overrides=read_config_overrides(config, limits), allowed=limits, mmap=mmap
+            place,
+            name,
+            layout=layout,
+            tokenizer=own,
+            config_overrides=read_config_overrides(config, limits),
+            assumed=local.fetched or {},
+            allowed=limits,
+            mmap=mmap,
         )
     if tokenizer is not None or config is not None:
         option = "config" if tokenizer is None else "tokenizer"
@@ -210,8 +233,9 @@ def open_component(
     _check_pickled(pickled)
     _VARIANT.check("variant", variant)
     _COMPONENT.check("component", component, "choose one of those")
-    wanted = Wanted(variant, pickled)
-    place, name = _local(COMPONENTS[component].folder, source, lambda address: obtain_component(address, component, wanted, hub), hub)
+    wanted = Wanted(variant=variant, pickled=pickled)
+    local = _local(COMPONENTS[component].folder, source, lambda address: obtain_component(address, component, wanted, hub), hub)
+    place, name = local.path, local.name
     if not exists(place / "config.json") and exists(place / COMPONENTS[component].folder / "config.json"):
         # a whole model's folder, which has the component
         place = place / COMPONENTS[component].folder
@@ -230,18 +254,28 @@ def open_component(
     return opened
 
 
-def _local(what: str, model: object, obtain: Callable[[Address], Path], hub: HubAccess) -> tuple[Path, str]:
-    """Return where a model lies, fetched if it is a repository's, and what it is called."""
+@dataclass(frozen=True)
+class _Local:
+    """Where a model lies, what it is called, and what was assumed when it was fetched; None if it was not."""
+
+    path: Path
+    name: str
+    fetched: Mapping[str, str] | None = None
+
+
+def _local(what: str, model: object, obtain: Callable[[Address], Obtained], hub: HubAccess) -> _Local:
+    """Find a model, or fetch it if it is a repository's."""
     if isinstance(model, str) and (url := _URL.match(model)):
         instead = f"the repository's name, {url[1]!r}" if url[1] else "the file's path"
         raise ConfigError(f"{what} must be a path or a repository's name, got {shown(model)}; fetch it first, or pass {instead}")
     if isinstance(model, str) and model in EMBEDDED:
-        return path(model), model
+        return _Local(path(model), model)
     place = user_path(what, model)
     if means_repository(model) and (address := parse_address(str(model))):
-        return obtain(address), str(address.at(hub.revision))
+        obtained = obtain(address)
+        return _Local(obtained.path, str(address.at(hub.revision)), obtained.remarks)
     check_is_no_archive(place)
-    return place, place.resolve().name
+    return _Local(place, place.resolve().name)
 
 
 def _is_file(place: Path) -> bool:

@@ -31,6 +31,17 @@ def choose_backends(backend: str | Backend | Mapping[str, str | Backend] | None,
     return {component: _resolve(backend.get(component, _CORE_ML if component in programs else "numpy")) for component in COMPONENTS}
 
 
+def check_names(backend: str | Backend | Mapping[str, str | Backend] | None) -> None:
+    """Check that the backends exist, before a model is there to run on them.
+
+    Raises
+    ------
+    ConfigError, BackendError : one does not, or is no backend
+    """
+    for each in backend.values() if isinstance(backend, Mapping) else () if backend is None else (backend,):
+        _resolve(each)
+
+
 def _resolve(backend: str | Backend) -> Backend:
     if isinstance(backend, str):
         return registry.get(backend)

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from sdrt.errors import ConfigError
+from sdrt.errors import ConfigError, MissingFileError
 from sdrt.files import is_file
 from sdrt.forking import ForkLock
 from sdrt.models import StoredModel, is_folder_of_packages
 from sdrt.models.embedded import is_embedded_lora
 from sdrt.models.embedded import path as embedded_path
+from sdrt.models.hub import DEFAULT_ACCESS, HubAccess, local_lora, means_repository
 from sdrt.models.lora import AppliedLora, Lora, find_lora, open_lora
 from sdrt.printable import shown
 from sdrt.prompt import LoraTag, lora_tags
@@ -22,17 +23,18 @@ __all__ = ["LORAS", "LoraChoice", "LoraLibrary", "recorded", "tags_of"]
 LoraChoice: TypeAlias = str | Path | tuple[str | Path, float]
 
 
-class _LoraChoice(Kind[tuple[Path, float]]):
-    """A LoRA's file, alone or with its strength."""
+class _LoraChoice(Kind[tuple[str | Path, float]]):
+    """A LoRA's file, alone or with its strength. Text stays text, which may name a repository."""
 
     def describe(self) -> str:
         return "a path, or a path and a strength"
 
-    def convert(self, value: object) -> tuple[Path, float]:
+    def convert(self, value: object) -> tuple[str | Path, float]:
         file, strength = value if isinstance(value, tuple | list) and len(value) == 2 else (value, 1.0)
         if file == "":
             raise RefusedError
-        return FilePath().convert(file), float(Number().convert(strength))
+        path = FilePath().convert(file)
+        return str(file) if isinstance(file, str) else path, float(Number().convert(strength))
 
 
 # Values of ``loras=``: pairs of a file and its strength.
@@ -48,21 +50,24 @@ class LoraLibrary:
         Without LoRAs.
     folder : Path or None
         Where LoRAs are looked up by name.
+    hub : HubAccess
+        How a LoRA is fetched that a repository of the Hub has.
     """
 
-    def __init__(self, model: StoredModel, folder: Path | None = None) -> None:
+    def __init__(self, model: StoredModel, folder: Path | None = None, hub: HubAccess = DEFAULT_ACCESS) -> None:
         self._model = model
         self._folder = folder
+        self._hub = hub
         self._opened: dict[tuple[Path, int, int], Lora] = {}
         self._lock = ForkLock()
 
-    def choose(self, choices: Iterable[tuple[Path, float]]) -> tuple[AppliedLora, ...]:
+    def choose(self, choices: Iterable[tuple[str | Path, float]]) -> tuple[AppliedLora, ...]:
         """Open the LoRAs that a caller lists.
 
         Parameters
         ----------
         choices : iterable of (file, strength)
-            A file that is not there is an embedded LoRA's name, or is looked up in the folder.
+            A file that is not there is an embedded LoRA's name, is looked up in the folder, or is a repository's, in this order.
 
         Raises
         ------
@@ -71,7 +76,7 @@ class LoraLibrary:
         """
         chosen: dict[str, AppliedLora] = {}
         for file, strength in choices:
-            applied = AppliedLora(self.open(self._file(file)), strength)
+            applied = AppliedLora(self.open(*self._file(file)), strength)
             if (first := chosen.setdefault(applied.lora.name, applied)) is not applied:
                 raise ConfigError(
                     f"LoRAs must have different names, got {first.lora.file} and {applied.lora.file}; leave one out, or rename its file"
@@ -95,8 +100,14 @@ class LoraLibrary:
             by_name[lora.name] = AppliedLora(lora, tag.strength, tag.te_strength)
         return tuple(by_name.values())
 
-    def open(self, file: Path) -> Lora:
+    def open(self, file: Path, name: str | None = None) -> Lora:
         """Open a LoRA, or find it among those that are open, unless its file has changed.
+
+        Parameters
+        ----------
+        file : Path
+        name : str or None
+            What it is called; None: by the file's name.
 
         Raises
         ------
@@ -111,18 +122,27 @@ class LoraLibrary:
         with self._lock:
             key = _key(file)
             if key is None or key not in self._opened:
-                lora = open_lora(file, self._model)
+                lora = open_lora(file, self._model, name)
                 if key is None:
                     return lora
                 self._opened[key] = lora
             return self._opened[key]
 
-    def _file(self, file: Path) -> Path:
+    def _file(self, source: str | Path) -> tuple[Path, str | None]:
+        """Return a LoRA's file, and what it is called if not by the file's name."""
+        file = Path(source)
         if is_file(file):
-            return file
+            return file, None
         if is_embedded_lora(file.as_posix()):
-            return embedded_path(file.as_posix())
-        return file if self._folder is None else find_lora(self._folder, file.as_posix())
+            return embedded_path(file.as_posix()), None
+        if self._folder is None:
+            return local_lora(source, self._hub)
+        try:
+            return find_lora(self._folder, file.as_posix()), None
+        except MissingFileError:
+            if not means_repository(source):
+                raise
+            return local_lora(source, self._hub)
 
     def _find(self, name: str) -> Path:
         if is_embedded_lora(name):

@@ -86,7 +86,7 @@ def test_a_picture_of_other_settings_is_not_written_over(tmp_path: Path) -> None
     ("argv", "message"),
     [
         (["generate"], "a prompt must be given as text, in a file (--prompts) or in a picture (--from), got none; pass one of them"),
-        (["generate", "a", "--model", "no/such"], "no/such: no such folder, and the Hub does not give it either"),
+        (["generate", "a", "--model", "no/such"], "no/such: no such folder, nor in the Hub's cache"),
         (["generate", "a", "--backend", "abacus"], "backend must be numpy"),
         (["generate", "a", "--backend", "unet="], "--backend must be a name or component=name,component=name, got 'unet='"),
         (["generate", "a", "--backend", "u=numpy"], "got u; correct the name"),

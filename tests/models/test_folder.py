@@ -210,7 +210,9 @@ def test_a_repository_is_found_in_the_hubs_cache(folder: Path, tmp_path: Path, m
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache.parent))
     model = open_model("someone/tiny")
     assert (model.path, model.name) == (snapshot, "someone/tiny")
-    with pytest.raises(MissingFileError, match=r"^someone/huge: is not in the cache, and HF_HUB_OFFLINE is set; unset it"):
+    with pytest.raises(
+        MissingFileError, match=r"^someone/huge: no such folder, nor in the Hub's cache, and HF_HUB_OFFLINE is set; unset it"
+    ):
         open_model("someone/huge")
 
 

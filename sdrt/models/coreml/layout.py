@@ -1,14 +1,18 @@
 """Which packages a folder holds, and what each is for: as converters name them, or in the Resources folder of Swift's package."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Generic, TypeVar
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.files import entries, exists, is_folder
 from sdrt.models.coreml.names import CONTROLNET_PREFIX, CONTROLNET_RESOURCES, PREFIX, RESOURCES, SUFFIXES, Role, controlnet_resource
 
-__all__ = ["PACKAGE_SUFFIXES", "Layout", "find_layout", "is_package"]
+__all__ = ["PACKAGE_SUFFIXES", "Layout", "assign_roles", "find_layout", "is_package"]
+
+# Paths on this disk, or the paths of a list.
+_Pure = TypeVar("_Pure", bound=PurePath)
 
 # A package in its own form goes before a compiled one of the same name: only the compiler's version is in the other.
 PACKAGE_SUFFIXES = (".mlpackage", ".mlmodelc")
@@ -20,8 +24,8 @@ _RESOURCE_FORKS = "__MACOSX"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
-    """The packages of a folder.
+class Layout(Generic[_Pure]):
+    """The packages of a folder, on this disk or in a list.
 
     Parameters
     ----------
@@ -33,11 +37,11 @@ class Layout:
         By the stem of the file, without ``ControlNet_``.
     """
 
-    path: Path
-    roles: Mapping[Role, tuple[Path, ...]]
-    controlnets: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    path: _Pure
+    roles: Mapping[Role, tuple[_Pure, ...]]
+    controlnets: Mapping[str, tuple[_Pure, ...]] = field(default_factory=dict)
 
-    def controlnet(self, name: str) -> tuple[Path, ...] | None:
+    def controlnet(self, name: str) -> tuple[_Pure, ...] | None:
         """Find the packages of a ControlNet by its name, in any of the spellings in which converters write it."""
         for spelling in (name, name.removeprefix(CONTROLNET_PREFIX), name.replace("/", "_"), controlnet_resource(name)):
             if spelling in self.controlnets:
@@ -45,17 +49,23 @@ class Layout:
         return None
 
 
-def is_package(path: Path) -> bool:
+def is_package(path: PurePath) -> bool:
     """Whether a path is that of one package."""
     return path.suffix in PACKAGE_SUFFIXES
 
 
-def find_layout(path: Path) -> Layout | None:
+def find_layout(path: Path, variant: str | None = None) -> Layout[Path] | None:
     """Find the packages in a folder, or at most two folders below it (``original/packages``); None where there are none.
+
+    Parameters
+    ----------
+    path : Path
+    variant : str or None
+        The folder below, as a path from there, where several hold packages.
 
     Raises
     ------
-    ConfigError : several folders below hold packages, so that one must be named
+    ConfigError : several folders below hold packages, and none is named; or none of them has this name
     MissingFileError : only one half of a network is there
     ModelError : packages of several models lie side by side
     """
@@ -64,8 +74,14 @@ def find_layout(path: Path) -> Layout | None:
     if layout := _read(path):
         return layout
     below = [layout for folder in _nested(path) if (layout := _read(folder))]
+    names = [layout.path.relative_to(path).as_posix() for layout in below]
+    if variant is not None and below:
+        if variant.strip("/") not in names:
+            raise ConfigError(f"{path}: has no packages of variant {variant!r}; pass one of {', '.join(names)}")
+        return below[names.index(variant.strip("/"))]
     if len(below) > 1:
-        raise ConfigError(f"{path}: several folders hold Core ML packages; pass one of {', '.join(str(layout.path) for layout in below)}")
+        paths = ", ".join(str(layout.path) for layout in below)
+        raise ConfigError(f"{path}: several folders hold Core ML packages; pass one of {paths}, or its name ({names[0]}) as variant")
     return below[0] if below else None
 
 
@@ -76,23 +92,41 @@ def _nested(path: Path) -> Iterator[Path]:
             yield from (each for each in entries(folder) if is_folder(each) and not is_package(each))
 
 
-def _read(folder: Path) -> Layout | None:
-    stems = _stems(folder)
+def _read(folder: Path) -> Layout[Path] | None:
+    return assign_roles(folder, entries(folder), entries(inner) if is_folder(inner := folder / CONTROLNET_RESOURCES) else ())
+
+
+def assign_roles(folder: _Pure, inside: Iterable[_Pure], controlnets: Iterable[_Pure]) -> Layout[_Pure] | None:
+    """Find out what each package of a folder is for, by the names alone; None where none is for anything.
+
+    Parameters
+    ----------
+    folder : path
+    inside : iterable of paths
+        What lies in the folder.
+    controlnets : iterable of paths
+        What lies in its folder of ControlNets.
+
+    Raises
+    ------
+    MissingFileError : only one half of a network is there
+    ModelError : packages of several models lie side by side
+    """
+    stems = _stems(inside)
     named = _converted(folder, stems)
     roles = named or {role: paths for role in RESOURCES if (paths := _resource(folder, stems, role))}
-    controlnets = {
+    found = {
         base.removeprefix(CONTROLNET_PREFIX): paths
         for base in sorted({_base(stem) for stem in stems if stem.startswith(CONTROLNET_PREFIX)})
         if (paths := _whole(folder, stems, base, "_chunk"))
     }
-    inner = _stems(folder / CONTROLNET_RESOURCES)
-    controlnets |= {stem: (path,) for stem, path in inner.items()}
-    return Layout(path=folder, roles=roles, controlnets=controlnets) if roles else None
+    found |= {stem: (path,) for stem, path in _stems(controlnets).items()}
+    return Layout(path=folder, roles=roles, controlnets=found) if roles else None
 
 
-def _stems(folder: Path) -> dict[str, Path]:
-    """Return the packages of a folder by stem."""
-    packages = [path for path in entries(folder) if is_package(path) and not path.name.startswith(".")] if is_folder(folder) else []
+def _stems(inside: Iterable[_Pure]) -> dict[str, _Pure]:
+    """Return packages by stem."""
+    packages = [path for path in inside if is_package(path) and not path.name.startswith(".")]
     return {path.stem: path for suffix in reversed(PACKAGE_SUFFIXES) for path in packages if path.suffix == suffix}
 
 
@@ -103,9 +137,9 @@ def _base(stem: str) -> str:
     return stem
 
 
-def _converted(folder: Path, stems: Mapping[str, Path]) -> dict[Role, tuple[Path, ...]]:
+def _converted(folder: _Pure, stems: Mapping[str, _Pure]) -> dict[Role, tuple[_Pure, ...]]:
     """Find the packages whose names begin with PREFIX."""
-    roles: dict[Role, tuple[Path, ...]] = {}
+    roles: dict[Role, tuple[_Pure, ...]] = {}
     models: set[str] = set()
     for base in sorted({_base(stem) for stem in stems if stem.startswith(PREFIX)}):
         for role, suffix in SUFFIXES.items():
@@ -117,14 +151,14 @@ def _converted(folder: Path, stems: Mapping[str, Path]) -> dict[Role, tuple[Path
     return roles
 
 
-def _resource(folder: Path, stems: Mapping[str, Path], role: Role) -> tuple[Path, ...]:
+def _resource(folder: _Pure, stems: Mapping[str, _Pure], role: Role) -> tuple[_Pure, ...]:
     for base in RESOURCES[role]:
         if paths := _whole(folder, stems, base, "Chunk"):
             return paths
     return ()
 
 
-def _whole(folder: Path, stems: Mapping[str, Path], base: str, mark: str) -> tuple[Path, ...]:
+def _whole(folder: _Pure, stems: Mapping[str, _Pure], base: str, mark: str) -> tuple[_Pure, ...]:
     """Return both halves, else the merged halves, else the network in one piece."""
     halves = [f"{base}{mark}{number}" for number in _CHUNKS]
     present = [half for half in halves if half in stems]

@@ -49,6 +49,8 @@ class CoreMLFolder(StoredModel):
         Configurations that go before the folder's own.
     tokenizer : Path or None
         A tokenizer's folder, or a model's with ``tokenizer/`` in it, in the place of the folder's own.
+    assumed : mapping from topic to sentence
+        What was assumed when these packages were chosen.
     refining : bool
         Whether this is the refiner of the folder: its U-Net, and the second text encoder alone.
 
@@ -59,9 +61,10 @@ class CoreMLFolder(StoredModel):
 
     holds_packages: ClassVar[bool] = True
 
-    layout: Layout = field(default_factory=lambda: Layout(path=Path(), roles={}))
+    layout: Layout[Path] = field(default_factory=lambda: Layout(path=Path(), roles={}))
     config_overrides: ConfigOverrides = field(default_factory=ConfigOverrides)
     tokenizer: Path | None = None
+    assumed: Mapping[str, str] = field(default_factory=dict)
     refining: bool = False
 
     def __post_init__(self) -> None:
@@ -224,7 +227,7 @@ class CoreMLFolder(StoredModel):
     @property
     def own_remarks(self) -> Mapping[str, str]:
         """What the folder does not say and was assumed."""
-        release, assumed = self._release, {}
+        release, assumed = self._release, dict(self.assumed)
         if self.tokenizer_path is None:
             assumed["assumed tokenizer"] = "CLIP's own vocabulary, for want of a vocab.json; pass another with tokenizer="
         if "pad_tokens" not in self.sidecar.stated and release is SD2:

@@ -3,9 +3,10 @@
 ``address`` → ``listing`` (what the repository holds) → ``choosing`` (what of it is needed) → ``fetching``.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from sdrt.log import log
 from sdrt.models.components import ComponentName
 from sdrt.models.hub.access import DEFAULT_ACCESS, DownloadProgress, HubAccess
 from sdrt.models.hub.address import Address, is_repo_id, means_repository, parse_address
@@ -16,9 +17,10 @@ from sdrt.models.hub.fetching import fetch
 from sdrt.models.hub.folder_copy import download
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.listing import list_files
-from sdrt.models.hub.wanted import Chosen, Wanted
+from sdrt.models.hub.wanted import ALL_NEEDED, Chosen, Needs, Wanted
 
 __all__ = [
+    "ALL_NEEDED",
     "DEFAULT_ACCESS",
     "Address",
     "CachedModel",
@@ -27,6 +29,8 @@ __all__ = [
     "HubAccess",
     "HubFile",
     "Listing",
+    "Needs",
+    "Obtained",
     "Wanted",
     "cached_models",
     "download",
@@ -34,15 +38,37 @@ __all__ = [
     "in_words",
     "is_repo_id",
     "list_files",
+    "local_embedding",
+    "local_lora",
     "means_repository",
     "obtain_component",
     "obtain_model",
-    "obtain_single_file",
     "parse_address",
 ]
 
 
-def obtain_model(address: Address, wanted: Wanted, access: HubAccess) -> Path:
+# Names that trainers give to every LoRA and embedding.
+_LORA_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
+_EMBEDDING_FILES = ("learned_embeds.safetensors",)
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """What was fetched.
+
+    Parameters
+    ----------
+    path : Path
+        What to open: a folder, or a file.
+    remarks : mapping from topic to sentence
+        What was assumed.
+    """
+
+    path: Path
+    remarks: Mapping[str, str]
+
+
+def obtain_model(address: Address, wanted: Wanted, access: HubAccess) -> Obtained:
     """Fetch what a model needs, and return what to open: a folder, or a checkpoint.
 
     Raises
@@ -53,7 +79,7 @@ def obtain_model(address: Address, wanted: Wanted, access: HubAccess) -> Path:
     return _obtain(listing, choose_model(listing, wanted) if address.file is None else choose_file(listing, address.file), access)
 
 
-def obtain_component(address: Address, component: ComponentName, wanted: Wanted, access: HubAccess) -> Path:
+def obtain_component(address: Address, component: ComponentName, wanted: Wanted, access: HubAccess) -> Obtained:
     """Fetch what one component needs, and return what to open: a folder, or a file.
 
     Raises
@@ -65,19 +91,42 @@ def obtain_component(address: Address, component: ComponentName, wanted: Wanted,
     return _obtain(listing, chosen, access)
 
 
-def obtain_single_file(address: Address, wanted: Wanted, access: HubAccess, what: str, first: tuple[str, ...] = ()) -> Path:
-    """Fetch one file, such as a LoRA's, and return it; see `choose_single_file`.
+def local_lora(source: str | Path, access: HubAccess) -> tuple[Path, str | None]:
+    """Return the file of a LoRA, fetched if a repository has it, and the name that it goes by; None where that is the file's own.
+
+    Of a repository it is ``pytorch_lora_weights.safetensors``, or the only file of weights. One that every repository names so goes by the
+    repository's name.
 
     Raises
     ------
     SdrtError : see `list_files`, `choose_single_file` and `fetch`
     """
+    if (address := _address(source)) is None:
+        return Path(source), None
+    file = _single_file(address, access, "a LoRA", _LORA_FILES)
+    return file, address.repo_id.partition("/")[2] if file.name in _LORA_FILES else None
+
+
+def local_embedding(source: str | Path, access: HubAccess) -> Path:
+    """Return the file of a textual inversion, fetched if a repository has it: ``learned_embeds.safetensors``, or the only file of weights.
+
+    Raises
+    ------
+    SdrtError : see `list_files`, `choose_single_file` and `fetch`
+    """
+    address = _address(source)
+    return Path(source) if address is None else _single_file(address, access, "an embedding", _EMBEDDING_FILES)
+
+
+def _address(source: str | Path) -> Address | None:
+    return parse_address(source) if isinstance(source, str) and means_repository(source) else None
+
+
+def _single_file(address: Address, access: HubAccess, what: str, first: tuple[str, ...]) -> Path:
     listing = list_files(address, access)
-    chosen = choose_single_file(listing, wanted, what, first) if address.file is None else choose_file(listing, address.file)
-    return _obtain(listing, chosen, access)
+    chosen = choose_single_file(listing, Wanted(), what, first) if address.file is None else choose_file(listing, address.file)
+    return _obtain(listing, chosen, access).path
 
 
-def _obtain(listing: Listing, chosen: Chosen, access: HubAccess) -> Path:
-    if chosen.remark is not None:
-        log.warning("%s: %s", listing.repo_id, chosen.remark)
-    return fetch(listing, chosen.files, access) / chosen.place
+def _obtain(listing: Listing, chosen: Chosen, access: HubAccess) -> Obtained:
+    return Obtained(fetch(listing, chosen.files, access) / chosen.place, chosen.remarks)

@@ -1,16 +1,18 @@
 """How the Hub is reached: where repositories are kept, who asks, for which revision, and who hears how far a download is."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdrt.errors import MissingExtraError
+from sdrt.errors import ConfigError, MissingExtraError
 
 __all__ = ["DEFAULT_ACCESS", "DownloadProgress", "HubAccess", "endpoint", "is_offline", "require_client"]
 
 _TRUE = ("1", "on", "yes", "true")
+_TOKEN = re.compile(r"[!-~]{1,500}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class HubAccess:
     token: str | None = field(default=None, repr=False)
     revision: str | None = None
     on_download: Callable[[DownloadProgress], Any] | None = None
+
+    def __post_init__(self) -> None:
+        # whatever it is, it is not shown
+        if self.token is not None and not (isinstance(self.token, str) and _TOKEN.fullmatch(self.token)):
+            kind = type(self.token).__name__
+            raise ConfigError(f"token must be the text of one of the Hub's, got a {kind} that is none; pass its text, or set HF_TOKEN")
 
     @property
     def cache(self) -> Path:

@@ -11,6 +11,7 @@ from sdrt.models.hub.byte_sizes import in_words
 from sdrt.models.hub.choosing_packages import choose_packages, package_folders
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.wanted import Chosen, Wanted
+from sdrt.models.lora.scales import PEFT_CONFIG, PEFT_FILE
 from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
 from sdrt.models.weight_files import variants_of, weight_names
 
@@ -35,14 +36,18 @@ def choose_model(listing: Listing, wanted: Wanted) -> Chosen:
     Raises
     ------
     MissingFileError : it has no such variant, or weights of a component are missing
-    ConfigError : packages are wanted, and it holds none
+    ConfigError : packages are wanted, and it holds none; or the other way round
     ModelError : it holds no model, or several checkpoints
     """
-    packages = package_folders(listing.files)
-    is_layout = any(file.path.startswith("unet/") and file.path.endswith("/config.json") for file in listing.files)
-    if packages and (wanted.packages or not is_layout):
+    has_packages = bool(package_folders(listing.by_path))
+    is_layout = "unet/config.json" in listing.by_path
+    if has_packages and (wanted.needs.packages or not is_layout):
+        if wanted.needs.packages is False:
+            raise ConfigError(
+                f"{listing.repo_id}: holds Core ML packages, which this backend cannot run; pass backend='coreml', or their source model"
+            )
         return choose_packages(listing, wanted)
-    if wanted.packages:
+    if wanted.needs.packages:
         raise ConfigError(
             f"{listing.repo_id}: holds no Core ML packages; convert it with 'sdrt convert --model-version {listing.repo_id}', or choose "
             "another backend"
@@ -52,7 +57,7 @@ def choose_model(listing: Listing, wanted: Wanted) -> Chosen:
 
 def _choose_layout(listing: Listing, wanted: Wanted) -> Chosen:
     inside = {folder: _names(listing, folder) for folder in _FOLDERS}
-    needed = {folder: names for folder, names in inside.items() if names and not _FOLDERS[folder] <= wanted.without}
+    needed = {folder: names for folder, names in inside.items() if names and not _FOLDERS[folder] <= wanted.needs.without}
     if wanted.variant is not None:
         _check_variant(listing, wanted.variant, needed)
     paths = [file.path for file in listing.files if _is_small(file.path)]
@@ -73,12 +78,14 @@ def choose_component(listing: Listing, component: ComponentName, wanted: Wanted)
         names = _names(listing, folder)
         if "config.json" in names:
             prefix = f"{folder}/" if folder else ""
-            return Chosen(listing.pick(prefix + name for name in ("config.json", *_weights(listing, folder, names, wanted))))
+            # the second holds its preferences
+            small = [name for name in ("config.json", "sdrt.json") if name in names]
+            return Chosen(listing.pick(prefix + name for name in (*small, *_weights(listing, folder, names, wanted))))
     return choose_single_file(listing, wanted, f"a {own}")
 
 
 def choose_single_file(listing: Listing, wanted: Wanted, what: str, first: Sequence[str] = ()) -> Chosen:
-    """Choose the one file of weights at the top of a repository.
+    """Choose the one file of weights at the top of a repository, and what is read beside it.
 
     Parameters
     ----------
@@ -93,12 +100,12 @@ def choose_single_file(listing: Listing, wanted: Wanted, what: str, first: Seque
     """
     top = {file.path: file for file in listing.files if "/" not in file.path}
     if named := next((name for name in first if name in top), None):
-        return Chosen((top[named],), named)
+        return choose_file(listing, named)
     safe = [file for file in top.values() if file.path.endswith(".safetensors")]
     pickles = [file for file in top.values() if file.path.endswith(PICKLE_SUFFIXES)]
     found = safe or (pickles if wanted.pickled == "weights_only" else [])
     if len(found) == 1:
-        return Chosen((found[0],), found[0].path)
+        return choose_file(listing, found[0].path)
     if found:
         raise ModelError(f"{listing.repo_id}: holds several files that may be {what}; name one: {_addresses(listing, found)}")
     if pickles:
@@ -109,14 +116,16 @@ def choose_single_file(listing: Listing, wanted: Wanted, what: str, first: Seque
 
 
 def choose_file(listing: Listing, path: str) -> Chosen:
-    """Choose one file by its path.
+    """Choose one file by its path, and what is read beside it: the configuration of an adapter of PEFT.
 
     Raises
     ------
     MissingFileError : there is none
     """
     if path in listing.by_path:
-        return Chosen((listing.by_path[path],), path)
+        folder, slash, name = path.rpartition("/")
+        beside = f"{folder}{slash}{PEFT_CONFIG}" if name == PEFT_FILE else ""
+        return Chosen(listing.pick(each for each in (path, beside) if each in listing.by_path), path)
     similar = [file for file in listing.files if file.path.endswith(_CHECKPOINTS)]
     raise MissingFileError(f"{listing.repo_id}: has no file {path}; {_addresses(listing, similar) or 'it holds no weights at all'}")
 

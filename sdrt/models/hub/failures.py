@@ -116,7 +116,9 @@ def _in_words(error: Exception, address: Address, access: HubAccess, into: Desti
     if isinstance(error, HFValidationError):
         return ModelError(f"{address}: no such file or folder, and no repository can have this name; check it")
     if isinstance(error, OfflineModeIsEnabled):
-        return UnreachableError(str(address), OFFLINE, "unset it, or fetch the model elsewhere", "is not in the cache, and ")
+        return UnreachableError(
+            str(address), OFFLINE, "unset it, or fetch the model elsewhere", "no such folder, nor in the Hub's cache, and "
+        )
     if isinstance(error, RevisionNotFoundError):
         return MissingFileError(
             f"{address.repo_id}: has no revision {address.revision or access.revision!r}; name a branch, a tag or a commit"

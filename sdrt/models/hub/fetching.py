@@ -39,7 +39,7 @@ def fetch(listing: Listing, files: Iterable[HubFile], access: HubAccess) -> Path
     WeightsError : what arrived is not what the Hub lists
     ModelError : the disk is too small, or refuses
     """
-    address = Address(listing.repo_id, listing.revision)
+    address = Address(listing.repo_id, None if listing.revision == "main" else listing.revision)
     cache = RepositoryCache(access.cache, listing.repo_id)
     files = tuple(files)
     lacking = missing(listing, files, access)

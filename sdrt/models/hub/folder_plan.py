@@ -117,7 +117,7 @@ def plan_folder(listing: Listing, address: Address, selection: Selection) -> Fol
     chosen = _choose(listing, selection)
     # packages stand at the top of the new folder, wherever they lie in the repository
     folder = f"{chosen.place}/" if chosen.place and chosen.place not in listing.by_path else ""
-    return FolderPlan({file.path.removeprefix(folder): file for file in chosen.files}, chosen.remark)
+    return FolderPlan({file.path.removeprefix(folder): file for file in chosen.files}, next(iter(chosen.remarks.values()), None))
 
 
 def _below(listing: Listing, variant: str) -> dict[str, HubFile]:
@@ -127,7 +127,7 @@ def _below(listing: Listing, variant: str) -> dict[str, HubFile]:
 
 def _choose(listing: Listing, selection: Selection) -> Chosen:
     wanted = Wanted(variant=selection.variant, pickled=selection.pickled)
-    whole = any(file.path.startswith("unet/") for file in listing.files) or package_folders(listing.files)
+    whole = any(file.path.startswith("unet/") for file in listing.files) or package_folders(listing.by_path)
     if "config.json" in listing.by_path and not whole:
         # one component, whichever it is: its configuration and one set of weights
         return choose_component(listing, "unet", wanted)

@@ -40,15 +40,18 @@ class Lora:
     ----------
     file : Path
     deltas : mapping of component to mapping of tensor's canonical name to Delta
+    own_name : str or None
+        What it is called where the file's name says nothing.
     """
 
     file: Path
     deltas: Mapping[ComponentName, Mapping[str, Delta]]
+    own_name: str | None = None
 
     @property
     def name(self) -> str:
-        """What prompts and records call it: the file's name without its ending."""
-        return self.file.stem
+        """What prompts and records call it: the file's name without its ending, unless it has one of its own."""
+        return self.own_name or self.file.stem
 
     @cached_property
     def sha256(self) -> str:
@@ -66,7 +69,7 @@ class Lora:
         return _sha256(self.file, 8 + header)
 
 
-def open_lora(file: Path, model: Model) -> Lora:
+def open_lora(file: Path, model: Model, name: str | None = None) -> Lora:
     """Read a LoRA and match it with a model: whatever is wrong with it is found here, and not when a network is opened.
 
     Parameters
@@ -75,6 +78,8 @@ def open_lora(file: Path, model: Model) -> Lora:
         A safetensors file; `sdrt.models.lora.keys` says what its tensors may be called.
     model : Model
         Without LoRAs of its own.
+    name : str or None
+        What it is called; None: by the file's name.
 
     Raises
     ------
@@ -102,7 +107,7 @@ def open_lora(file: Path, model: Model) -> Lora:
                 made[target] = delta
     for tensor in tensors:
         _check_numbers(tensor)
-    return Lora(file=file, deltas={component: each for component, each in deltas.items() if each})
+    return Lora(file=file, deltas={component: each for component, each in deltas.items() if each}, own_name=name)
 
 
 def _layers(

@@ -17,7 +17,7 @@ from sdrt.models.stored_tensor import StoredTensor
 from sdrt.printable import shown
 from sdrt.values import Anything, Flag, Integer, Kind, MappingOf, Nullable, Number, read_values
 
-__all__ = ["ADAPTED", "Scales"]
+__all__ = ["ADAPTED", "PEFT_CONFIG", "PEFT_FILE", "Scales"]
 
 # The components that LoRAs change.
 ADAPTED: tuple[ComponentName, ...] = ("unet", "text_encoder", "text_encoder_2")
@@ -25,7 +25,7 @@ ADAPTED: tuple[ComponentName, ...] = ("unet", "text_encoder", "text_encoder_2")
 # What peft's configuration says of a component; the rest of it describes how the file was trained. diffusers writes it among the file's
 # metadata, behind the component's name and a dot, and peft into a file beside its own.
 _METADATA = "lora_adapter_metadata"
-_PEFT_FILE, _PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+PEFT_FILE, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _ALPHA, _LYCORIS_ALPHA, _PATTERN, _RANK_STABLE, _RANK = "lora_alpha", "alpha", "alpha_pattern", "use_rslora", "r"
 _KINDS: Mapping[str, Kind[Any]] = {
     _ALPHA: Nullable(Number()),
@@ -59,8 +59,8 @@ class Scales:
         owner = f"{file}: {_METADATA}"
         config = _mapping(read_metadata(file).get(_METADATA, "{}"), owner)
         kinds = {f"{component}.{key}": kind for component in ADAPTED for key, kind in _KINDS.items()}
-        beside = file.with_name(_PEFT_CONFIG)
-        if file.name == _PEFT_FILE and is_file(beside):
+        beside = file.with_name(PEFT_CONFIG)
+        if file.name == PEFT_FILE and is_file(beside):
             owner = str(beside)
             config = {f"{component}.{key}": value for component in ADAPTED for key, value in _mapping(read_text(beside), owner).items()}
         return cls(read_values(f"{owner}: ", config, kinds, "remove it", WeightsError))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sdrt.errors import MissingFileError, ModelError
-from sdrt.models import HubAccess, open_component, open_model
+from sdrt.models import HubAccess, Needs, open_component, open_model
 from sdrt.models.hub import DownloadProgress
 from tests.hub_repository import Files, StoredFile
 from tests.hub_server import HubServer
@@ -78,7 +78,7 @@ def test_pickles_are_fetched_where_nothing_else_is_and_they_are_welcome(hub: Hub
 
 def test_what_is_not_needed_is_left_out(hub: HubServer, tiny_files: Files) -> None:
     hub.add("someone/tiny", tiny_files)
-    model = open_model("someone/tiny", without=("safety_checker", "vae_decoder", "vae_encoder"))
+    model = open_model("someone/tiny", needs=Needs(without=frozenset({"safety_checker", "vae_decoder", "vae_encoder"})))
     assert fetched(hub) == {"text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"}
     assert model.config("vae_decoder")["latent_channels"] == 4
 
@@ -173,5 +173,5 @@ def test_afterwards_nothing_is_asked(hub: HubServer, tiny_files: Files, monkeypa
     assert len(hub.requests) == before
     with pytest.raises(MissingFileError, match=r"the cache lacks text_encoder/model.fp16.safetensors, unet/.*fp16.*HF_HUB_OFFLINE"):
         open_model("someone/tiny", variant="fp16")
-    with pytest.raises(MissingFileError, match=r"^someone/other: is not in the cache, and HF_HUB_OFFLINE is set"):
+    with pytest.raises(MissingFileError, match=r"^someone/other: no such folder, nor in the Hub's cache, and HF_HUB_OFFLINE is set"):
         open_model("someone/other")

@@ -10,6 +10,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests.nano_packages import shared_packages
+
 if TYPE_CHECKING:
     from tests.hub_server import HubServer
 
@@ -21,6 +23,12 @@ torch.set_num_threads(1)
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ)
 settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def nano_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Core ML packages of nano, made when first asked for: see `tests.nano_packages`. Tests must not change them."""
+    return shared_packages(tmp_path_factory.getbasetemp())
 
 
 @pytest.hookimpl(trylast=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sdrt.images.saving import PictureFormat
     from sdrt.pipeline.results import Result
 
-__all__ = ["Output", "add_output"]
+__all__ = ["Output", "add_output", "folder_for_pictures"]
 
 
 def add_output(command: argparse.ArgumentParser, place: str = "a folder, or a file ending in .png, .jpg or .webp") -> None:
@@ -25,6 +25,28 @@ def add_output(command: argparse.ArgumentParser, place: str = "a folder, or a fi
     command.add_argument("-o", "--output", type=a_path, default=Path(), metavar="PATH", help=f"{place} (default: the current folder)")
     command.add_argument("--format", metavar="{png,jpeg,webp}", help="of the files in a folder; each carries the settings (default: png)")
     command.add_argument("--quality", type=int, metavar="N", help="of JPEG and WebP, 1 to 100 (default: 95)")
+
+
+@contextmanager
+def folder_for_pictures(folder: Path) -> Iterator[None]:
+    """Make a folder and check that files can be made in it; one that stays empty is removed again.
+
+    Raises
+    ------
+    ImageError : none can
+    """
+    from sdrt.images.files import check_folder, make_folder
+
+    made: list[Path] = []
+    try:
+        with signals.deferred():
+            made = make_folder(folder)
+            check_folder(folder)
+        yield
+    finally:
+        with suppress(OSError):
+            for each in made:
+                each.rmdir()
 
 
 @dataclass(frozen=True)
@@ -104,21 +126,15 @@ class Output:
         ------
         ImageError : they cannot
         """
-        from sdrt.images.files import check_file, check_folder, make_folder
+        if not self.is_file:
+            with folder_for_pictures(self.path):
+                yield
+            return
+        from sdrt.images.files import check_file
 
-        made: list[Path] = []
-        try:
-            with signals.deferred():
-                if self.is_file:
-                    check_file(self.path)
-                else:
-                    made = make_folder(self.path)
-                    check_folder(self.path)
-            yield
-        finally:
-            with suppress(OSError):
-                for folder in made:
-                    folder.rmdir()
+        with signals.deferred():
+            check_file(self.path)
+        yield
 
     def save(self, result: "Result") -> list[Path]:
         """Write the images of a result; returns the files, in their order.

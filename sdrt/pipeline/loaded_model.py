@@ -181,7 +181,9 @@ class LoadedModel:
         micro: MicroConditions,
         rows: Sequence[Row],
     ) -> dict[Row, dict[str, Float]]:
-        empty_negative = self.model.flags.force_zeros_for_empty_prompt and not negative_prompt
+        # Apple's package encodes it whatever the model says
+        zeroed = self.model.flags.force_zeros_for_empty_prompt and settings.compat != "apple"
+        empty_negative = zeroed and not negative_prompt
         encoded: dict[Row, dict[str, Float]] = {}
         for group in groups_of_rows(prompts, rows, settings):
             texts = [

@@ -81,7 +81,7 @@ class RunNoise:
     Parameters
     ----------
     initial : streams that draw the latents
-        One for each image, which draws [C,h,w]; or one for all, which draws [n,C,h,w] at once, as a single generator in diffusers does.
+        One for each image, which draws [C,h,w]; or one for all.
     fresh : streams that draw the sampler's noise
         The same objects as ``initial`` where the sampler continues the image's own stream.
     num_images : int
@@ -90,6 +90,9 @@ class RunNoise:
     variation : _VariedStreams or None
         What the first noise is mixed with; None: nothing.
     numerics : "float32", "float64" or "exact"
+    separate : bool
+        How one seeded stream for all images draws: [n,C,h,w] at once, as a single generator in diffusers does, or an array for each image,
+        one after the other, as Apple's Swift package does. A stream that counts arrays (``nv``) gives other numbers then.
     """
 
     initial: tuple[NoiseStream, ...]
@@ -98,10 +101,11 @@ class RunNoise:
     brownian_seeds: tuple[int, ...]
     variation: _VariedStreams | None = None
     numerics: Numerics = "float32"
+    separate: bool = False
 
     def latents(self, shape: tuple[int, ...]) -> Float:
         """Draw unit noise for every image: float32[n, *shape]."""
-        noise = _draw(self.initial, self.num_images, shape)
+        noise = self._draw(self.initial, self.num_images, shape)
         return noise if self.variation is None else self.variation.varied(noise)
 
     def posterior(self, shape: tuple[int, ...], pictures: int) -> Float:
@@ -117,9 +121,9 @@ class RunNoise:
         if self.variation is not None:
             self.variation.advance(shape)
         if len(self.initial) == 1 < self.num_images:
-            each = _draw(self.initial, pictures, shape)
+            each = self._draw(self.initial, pictures, shape)
             return np.concatenate([each] * (self.num_images // pictures))
-        return _draw(self.initial, self.num_images, shape)
+        return self._draw(self.initial, self.num_images, shape)
 
     def paths(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...] | None = None) -> BrownianTree | None:
         """Return the Brownian paths of this plan, one per image; None for a plan without one.
@@ -132,7 +136,14 @@ class RunNoise:
         """Draw the noise of call ``index``: float32[n, *shape], or None for a call without noise."""
         if not plan.draws[index]:
             return None
-        return _draw(self.fresh, self.num_images, shape) if paths is None else paths.normal_between(*plan.intervals[index])
+        return self._draw(self.fresh, self.num_images, shape) if paths is None else paths.normal_between(*plan.intervals[index])
+
+    def _draw(self, streams: Sequence[NoiseStream], count: int, shape: tuple[int, ...]) -> Float:
+        if len(streams) > 1:
+            return np.stack([each.normal(shape) for each in streams])
+        if self.separate and isinstance(streams[0], SeededStream):
+            return np.stack([streams[0].normal(shape) for _ in range(count)])
+        return streams[0].normal((count, *shape))
 
 
 def open_noise(
@@ -143,6 +154,8 @@ def open_noise(
     num_images: int,
     variation: Variation | None = None,
     numerics: Numerics = "float32",
+    *,
+    separate: bool = False,
 ) -> RunNoise:
     """Open the streams of a run.
 
@@ -161,6 +174,8 @@ def open_noise(
     variation : Variation or None
     numerics : "float32", "float64" or "exact"
         The pipeline's, for the streams that are opened here.
+    separate : bool
+        Whether a stream that all images draw from makes an array for each.
 
     Raises
     ------
@@ -187,7 +202,7 @@ def open_noise(
     if variation is not None and not isinstance(rng, str):
         raise ConfigError(f"a variation needs a named stream, got rng as a {rng.name!r} stream object; name one with rng")
     varied = variation.streams(rng, seeds, numerics) if variation is not None and isinstance(rng, str) else None
-    return RunNoise(initial, fresh, num_images, second, varied, numerics)
+    return RunNoise(initial, fresh, num_images, second, varied, numerics, separate)
 
 
 def _second_seeds(sampler_seed: int, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -226,9 +241,3 @@ def _open(choice: NoiseChoice, seeds: Sequence[int], numerics: Numerics) -> tupl
             f"pass sdrt.rng.stream({choice.name!r}, {choice.seed}, numerics='exact')"
         )
     return (choice,)
-
-
-def _draw(streams: Sequence[NoiseStream], num_images: int, shape: tuple[int, ...]) -> Float:
-    if len(streams) == 1:
-        return streams[0].normal((num_images, *shape))
-    return np.stack([each.normal(shape) for each in streams])

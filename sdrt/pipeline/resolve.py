@@ -270,7 +270,8 @@ def _prompt_syntax(options: GenerateOptions, sampler: Sampler) -> PromptSyntax:
 
 def _open_noise(assembly: Assembly, settings: Settings, pixels: int, rng: NoiseChoice, sampler_rng: NoiseChoice | None) -> RunNoise:
     variation, images = variation_of(settings, pixels, assembly.limits), settings.num_images
-    return open_noise(rng, sampler_rng, settings.image_seeds, settings.sampler_seed, images, variation, assembly.numerics)
+    seeds, separate = (settings.image_seeds, settings.sampler_seed), settings.compat == "apple"
+    return open_noise(rng, sampler_rng, *seeds, images, variation, assembly.numerics, separate=separate)
 
 
 def _streams(options: GenerateOptions) -> tuple[NoiseChoice, NoiseChoice | None]:

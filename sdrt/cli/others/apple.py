@@ -6,6 +6,7 @@ Source of the flags: apple/ml-stable-diffusion at e12202c.
 import argparse
 
 from sdrt.cli import plug_ins
+from sdrt.cli.others import apple_pipeline
 
 __all__ = ["add_command"]
 
@@ -25,4 +26,5 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         epilog=_EXAMPLE,
     )
     modules = command.add_subparsers(title="modules", metavar="MODULE", required=True)
+    apple_pipeline.add_command(modules)
     plug_ins.add_commands(modules, plug_ins.APPLE_GROUP)

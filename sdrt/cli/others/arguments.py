@@ -1,0 +1,53 @@
+"""Values that Apple's command lines take, in letters of either case: a wrong one is refused with all that there are."""
+
+import argparse
+from collections.abc import Callable, Mapping
+
+from sdrt.printable import shown
+
+__all__ = ["a_seed", "compute_unit", "one_of"]
+
+# As Python and as Swift write them.
+_COMPUTE_UNITS = {
+    "ALL": ("all",),
+    "CPU_ONLY": ("cpuOnly",),
+    "CPU_AND_GPU": ("cpuAndGPU",),
+    "CPU_AND_NE": ("cpuAndNeuralEngine",),
+}
+
+
+def one_of(names: Mapping[str, tuple[str, ...]]) -> Callable[[str], str]:
+    """Return the type of an argument that is one of these names.
+
+    Parameters
+    ----------
+    names : mapping
+        Each name that the argument then has, with other ways to write it; letters may be of either case.
+
+    >>> one_of({"nv": ("nvidia", "cuda")})("CUDA")
+    'nv'
+    """
+    known = {spelling.casefold(): name for name, others in names.items() for spelling in (name, *others)}
+
+    def chosen(text: str) -> str:
+        if text.casefold() not in known:
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, got {shown(text)}")
+        return known[text.casefold()]
+
+    return chosen
+
+
+def a_seed(text: str) -> int:
+    """Return a seed of numpy's and of Swift's generators.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError : it has no 32 bits
+    """
+    if not (text.isdecimal() and text.isascii()) or int(text[:11]) >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, got {shown(text)}")
+    return int(text)
+
+
+# The type of an argument that says where Core ML may compute.
+compute_unit = one_of(_COMPUTE_UNITS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.documents.blocks import read
 
-_ROW = re.compile(r"^\| `([^`]+)` \| `([^`]+)` \| (.*) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| `([^`]+)` \| `([^`]+)` \| ?(.*?) ?\|$", re.MULTILINE)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
 

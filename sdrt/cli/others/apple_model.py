@@ -36,7 +36,14 @@ def open_folder(folder: Path, flag: str) -> "StoredModel":
 
 
 def choose_model(
-    folder: Path, model: "StoredModel", *, compute_unit: str, controlnets: tuple[str, ...], safety_checker: bool, **options: Any
+    folder: Path,
+    model: "StoredModel",
+    *,
+    compute_unit: str,
+    controlnets: tuple[str, ...],
+    safety_checker: bool,
+    refiner: bool,
+    **options: Any,
 ) -> ModelChoice:
     """Return what ``sdrt.load`` is called with.
 
@@ -50,6 +57,8 @@ def choose_model(
     controlnets : tuple of str
     safety_checker : bool
         Whether it looks at the pictures, if the folder has one.
+    refiner : bool
+        Whether an SDXL refiner among the packages takes over near the end, if there is one.
     options
         What else goes to ``sdrt.load``.
     """
@@ -58,6 +67,8 @@ def choose_model(
     chosen = dict(options)
     if is_folder_of_packages(model):
         chosen["compute_unit"] = compute_unit
+        if refiner and "refiner" in model.layout.roles:
+            chosen["refiner"] = _place(folder)
     elif compute_unit != "ALL":
         log.warning("%s holds weights, which run without Core ML: the compute unit %s has no effect", folder, compute_unit)
     if safety_checker and "safety_checker" in model.components:

@@ -126,6 +126,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
             compute_unit=arguments.compute_unit,
             controlnets=controlnets,
             safety_checker=True,
+            refiner=False,
             **_from_source(model, Path(arguments.model_version)),
         ),
         pictures=pictures,

@@ -141,6 +141,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
             compute_unit=arguments.compute_units,
             controlnets=controlnets,
             safety_checker=not arguments.disable_safety,
+            refiner=is_xl,
             reduce_memory=arguments.reduce_memory,
         ),
         pictures=pictures if arguments.image is None else pictures | {"image": (arguments.image,)},

@@ -93,7 +93,7 @@ class HubServer:
         self.disturbances.append(Disturbance(path, **what))
 
     def calm(self) -> None:
-        """End all disturbances."""
+        """End all disturbances, the slowness of bodies that are on their way among them."""
         self.disturbances.clear()
 
     def contents(self) -> list[Request]:
@@ -215,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
             for start in range(0, min(cut, len(body)), piece):
                 request.sent = min(start + piece, cut, len(body))
                 self.wfile.write(body[start : request.sent])
-                if pace is not None:
+                if pace is not None and disturbance in self.hub.disturbances:
                     _sleep(piece / pace)
         if cut < len(body):
             self._hang_up()

@@ -68,6 +68,7 @@ def parse_options(arguments: argparse.Namespace) -> ConvertOptions:
         bundle=arguments.bundle_resources_for_swift_cli,
         overwrite=arguments.overwrite,
         cache_dir=arguments.cache_dir,
+        revision=arguments.revision,
         variant=arguments.variant,
         prediction_type=arguments.prediction_type,
         pickled=arguments.pickled,
@@ -80,7 +81,8 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         "--model-version",
         default=DEFAULT_MODEL,
         metavar="MODEL",
-        help=f"a repository of the Hub, a folder in diffusers' layout, a checkpoint in one file, or nano (default: {DEFAULT_MODEL})",
+        help="a repository of the Hub (OWNER/NAME[@REVISION][::FILE]), a folder in diffusers' layout, a checkpoint in one file, or nano "
+        f"(default: {DEFAULT_MODEL})",
     )
     group.add_argument("--refiner-version", metavar="MODEL", help="an SDXL refiner; its U-Net is converted too")
     group.add_argument("--custom-vae-version", metavar="VAE", help="an autoencoder to use instead of the model's own")
@@ -89,11 +91,12 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE[:STRENGTH]",
-        help="a LoRA to merge into the weights (default strength: 1); repeat the flag for several",
+        help="a LoRA, or a repository that has one, to merge into the weights (default strength: 1); repeat the flag for several",
     )
     group.add_argument(
         "--cache-dir", type=Path, metavar="DIR", help="where to store repositories of the Hub (default: the Hub client's own cache)"
     )
+    group.add_argument("--revision", metavar="NAME", help="the branch, tag or commit of the model's repository")
     group.add_argument("--variant", metavar="NAME", help="read the weights of this variant, such as fp16")
     group.add_argument(
         "--prediction-type",

@@ -7,6 +7,7 @@ when terminated.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from converter.arguments import add_arguments, parse_options
@@ -14,6 +15,7 @@ from converter.tools import silence_resource_tracker
 from sdrt._version import __version__
 from sdrt.cli import run_program, signals
 from sdrt.cli.console import say
+from sdrt.cli.downloads import Downloads
 from sdrt.printable import printable
 
 if TYPE_CHECKING:
@@ -76,8 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
     silence_resource_tracker()
     from converter.conversion import convert
 
-    with _ProgressBar(shown=not arguments.quiet) as bar:
-        report = convert(options, progress=bar)
+    with Downloads(quiet=arguments.quiet) as downloads, _ProgressBar(shown=not arguments.quiet) as bar:
+        report = convert(replace(options, on_download=downloads), progress=bar)
     if not arguments.quiet:
         say(*_report_lines(report))
 

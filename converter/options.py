@@ -1,18 +1,32 @@
 """The options of a conversion: one frozen record, made by the command line or by a program."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from converter.compression.settings import Compression, LinearQuantization, MixedBits, Palettization, Pruning
 from sdrt.errors import ConfigError
-from sdrt.models import PredictionType
+from sdrt.models import DownloadProgress, HubAccess, PredictionType
 from sdrt.models.base import Pickled
 from sdrt.models.coreml.names import ComputeUnit
-from sdrt.values import Choice, FilePath, Flag, Integer, Kind, ListOf, Nullable, Number, RefusedError, read_values
+from sdrt.values import (
+    Anything,
+    Choice,
+    FilePath,
+    Flag,
+    Function,
+    Integer,
+    Kind,
+    ListOf,
+    Nullable,
+    Number,
+    RefusedError,
+    Text,
+    read_values,
+)
 
 __all__ = ["PARTS", "Attention", "ComputeUnit", "ConvertOptions", "DeploymentTarget", "Precision"]
 
@@ -85,6 +99,8 @@ class ConvertOptions:
         Whether a file made with other options is replaced instead of refused.
     cache_dir : Path or None
         Where repositories of the Hub are stored; None is the Hub client's own folder.
+    token, revision, on_download
+        How they are fetched, the revision being the model's alone; see `sdrt.load`.
     variant, prediction_type, pickled
         How the model is opened; see `sdrt.models.open_model`.
 
@@ -121,12 +137,15 @@ class ConvertOptions:
     bundle: bool = False
     overwrite: bool = False
     cache_dir: Path | None = None
+    token: str | None = field(default=None, repr=False)
+    revision: str | None = None
+    on_download: Callable[[DownloadProgress], Any] | None = None
     variant: str | None = None
     prediction_type: PredictionType | None = None
     pickled: Pickled = "refuse"
 
     def __post_init__(self) -> None:
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
         for name, value in read_values("", given, _KINDS).items():
             object.__setattr__(self, name, value)
         if len(set(self.parts)) != len(self.parts):
@@ -138,6 +157,11 @@ class ConvertOptions:
         if self.float32_weights and self.compression is not None:
             raise ConfigError("float32_weights and compression must not both be set, got both; leave one of them out")
         self._check_sizes()
+
+    @property
+    def hub(self) -> HubAccess:
+        """How the model's repository is fetched."""
+        return HubAccess(self.cache_dir, self.token, self.revision, self.on_download)
 
     def _check_sizes(self) -> None:
         latent = (self.latent_height, self.latent_width)
@@ -232,6 +256,9 @@ _KINDS: Mapping[str, Kind[Any]] = {
     "bundle": Flag(),
     "overwrite": Flag(),
     "cache_dir": Nullable(FilePath()),
+    "token": Anything(),
+    "revision": Nullable(Text(200, empty=False)),
+    "on_download": Nullable(Function()),
     "variant": Nullable(_NAME),
     "prediction_type": Nullable(Choice(*get_args(PredictionType))),
     "pickled": Choice(*get_args(Pickled)),

@@ -1,18 +1,18 @@
 """The checkpoint to convert: opened once, and built one component at a time in torch modules."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from converter.options import ConvertOptions
+from sdrt.errors import ConfigError
 from sdrt.files import user_path
-from sdrt.models import HubAccess, embedded, open_component, open_model
-from sdrt.models.components import ComponentName
-from sdrt.models.hub import means_repository
-from sdrt.models.lora import AppliedLora, open_lora, with_loras
+from sdrt.models import HubAccess, Needs, embedded, open_component, open_model
+from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.hub import is_commit, local_lora, means_repository, parse_address
+from sdrt.models.lora import ADAPTED, AppliedLora, Lora, open_lora, with_loras
 from sdrt.models.recorded import RecordedModel
 from sdrt.models.stored_model import StoredModel
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "model_name", "open_controlnet", "open_refiner", "open_source"]
 
-_SNAPSHOT = re.compile(r"[0-9a-f]{40}")
+_VAE: frozenset[ComponentName] = frozenset({"vae_decoder", "vae_encoder"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,8 @@ class Source:
     @property
     def revision(self) -> str | None:
         """The commit of the Hub's repository that the files belong to; None for a local folder."""
-        name = self.model.path.name
-        return name if self.model.path.parent.name == "snapshots" and _SNAPSHOT.fullmatch(name) else None
+        path = self.model.path
+        return next((each.name for each in (path, *path.parents) if each.parent.name == "snapshots" and is_commit(each.name)), None)
 
     def config(self, component: ComponentName) -> Mapping[str, Any]:
         """Return a component's configuration, with defaults filled in."""
@@ -87,41 +87,58 @@ class Source:
 def open_source(options: ConvertOptions) -> Source:
     """Open the model that the options name, with its VAE replaced and its LoRAs matched as they request.
 
+    Of a repository of the Hub, the weights of the components that will be converted are fetched, and those that LoRAs are matched with.
+
     Raises
     ------
     SdrtError : see `sdrt.models.open_model` and `sdrt.models.lora.open_lora`
     """
+    if options.revision is not None and not means_repository(options.model):
+        raise ConfigError(f"revision={options.revision!r} is for a repository of the Hub, and {options.model} is none; leave it out")
     model = open_model(
         options.model,
         variant=options.variant,
         prediction_type=options.prediction_type,
         pickled=options.pickled,
-        hub=HubAccess(options.cache_dir),
+        hub=options.hub,
+        needs=Needs(packages=False, without=frozenset(COMPONENTS) - _converted(options)),
     )
+    others = replace(options.hub, revision=None)
     if options.vae is not None:
         own = model.config("vae_decoder")["scaling_factor"]
-        vae = open_component(
-            options.vae,
-            "vae_decoder",
-            variant=options.variant,
-            scaling_factor=own,
-            pickled=options.pickled,
-            hub=HubAccess(options.cache_dir),
-        )
+        vae = open_component(options.vae, "vae_decoder", variant=options.variant, scaling_factor=own, pickled=options.pickled, hub=others)
         model = model.with_override(vae)
-    loras = tuple(AppliedLora(open_lora(user_path("lora", file), model), strength) for file, strength in options.loras)
+    loras = tuple(AppliedLora(_open_lora(file, model, others), strength) for file, strength in options.loras)
     return Source(model=model, name=model_name(options.model), loras=loras, custom_vae=options.vae is not None)
+
+
+def _converted(options: ConvertOptions) -> frozenset[ComponentName]:
+    """Return the components of the model itself whose weights will be read."""
+    needed: set[ComponentName] = set(ADAPTED) if options.loras else set()
+    for component in COMPONENTS:
+        # both text encoders are one part; the halves of an autoencoder are one file
+        if component.removesuffix("_2") in options.parts:
+            needed.add(component)
+    return frozenset(needed if options.vae is None else needed - _VAE)
+
+
+def _open_lora(file: str, model: StoredModel, hub: HubAccess) -> Lora:
+    path, name = local_lora(file, hub)
+    return open_lora(user_path("lora", path), model, name)
 
 
 def open_refiner(options: ConvertOptions, refiner: str) -> Source:
     """Open the refiner, whose U-Net is converted; LoRAs are not merged into it."""
-    model = open_model(refiner, variant=options.variant, pickled=options.pickled, hub=HubAccess(options.cache_dir))
+    needs = Needs(packages=False, without=frozenset(COMPONENTS) - {"unet"})
+    hub = replace(options.hub, revision=None)
+    model = open_model(refiner, variant=options.variant, pickled=options.pickled, hub=hub, needs=needs)
     return Source(model=model, name=model_name(refiner))
 
 
 def open_controlnet(options: ConvertOptions, controlnet: str) -> Source:
     """Open a ControlNet."""
-    model = open_component(controlnet, "controlnet", variant=options.variant, pickled=options.pickled, hub=HubAccess(options.cache_dir))
+    hub = replace(options.hub, revision=None)
+    model = open_component(controlnet, "controlnet", variant=options.variant, pickled=options.pickled, hub=hub)
     return Source(model=model, name=model_name(controlnet))
 
 
@@ -130,10 +147,14 @@ def model_name(model: str) -> str:
 
     >>> model_name("CompVis/stable-diffusion-v1-4"), model_name("/models/mine.safetensors")
     ('CompVis/stable-diffusion-v1-4', 'mine')
+    >>> model_name("someone/merges@v2::mine.safetensors")
+    'mine'
     """
     place = user_path("model", model)
-    if model in embedded() or means_repository(model):
+    if model in embedded():
         return model
+    if means_repository(model) and (address := parse_address(model)):
+        return address.repo_id if address.file is None else PurePosixPath(address.file).stem
     place = place.resolve()
     return place.name if place.is_dir() else place.stem
 

@@ -3,9 +3,7 @@
 Checkpoints in one file and folders of Core ML packages are imported when one is opened.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -24,19 +22,17 @@ from sdrt.models.folder import ModelFolder
 from sdrt.models.hub import (
     ALL_NEEDED,
     DEFAULT_ACCESS,
-    Address,
     DownloadProgress,
     HubAccess,
     Needs,
-    Obtained,
     Wanted,
-    means_repository,
     obtain_component,
     obtain_model,
-    parse_address,
 )
-from sdrt.models.misplaced import check_is_model_folder, check_is_no_archive
+from sdrt.models.local import find_local
+from sdrt.models.misplaced import check_is_model_folder
 from sdrt.models.stored_model import StoredModel
+from sdrt.models.weight_files import variants_in
 from sdrt.models.weight_format import WEIGHT_SUFFIXES
 from sdrt.printable import shown
 from sdrt.values import Choice, Nullable, Text
@@ -87,10 +83,6 @@ _LATE = {
 
 _VARIANT = Nullable(Text(100, empty=False))
 _COMPONENT = Choice(*COMPONENTS)
-
-# URLs, and the repository that one of the Hub names.
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+))?", re.IGNORECASE)
-
 
 __getattr__ = late_names(__name__, _LATE)
 
@@ -149,7 +141,7 @@ def open_model(
     _check_pickled(pickled)
     _VARIANT.check("variant", variant)
     wanted = Wanted(variant=variant, pickled=pickled, needs=needs)
-    local = _local("model", model, lambda address: obtain_model(address, wanted, hub), hub)
+    local = find_local("model", model, lambda address: obtain_model(address, wanted, hub), hub)
     place, name = local.path, local.name
     if isinstance(model, str) and (known := EMBEDDED.get(model)):
         known.check_is_model()
@@ -160,10 +152,10 @@ def open_model(
     if is_package(place):
         raise ModelError(f"{place}: is one Core ML package, and a model has several; pass the folder that holds them")
     # of a repository, the variant's folder is what was fetched
-    if (layout := find_layout(place, variant if local.fetched is None else None)) is not None:
+    if (layout := find_layout(place, None if local.fetched else variant)) is not None:
         from sdrt.models.coreml import CoreMLFolder, read_config_overrides
 
-        meaningless = variant if layout.path == place and local.fetched is None else None
+        meaningless = variant if layout.path == place and not local.fetched else None
         for option, value in (("variant", meaningless), ("prediction_type", prediction_type)):
             if value is not None:
                 raise ConfigError(f"{place}: holds Core ML packages, for which {option}={value!r} means nothing; leave it out")
@@ -176,7 +168,7 @@ def open_model(
             layout=layout,
             tokenizer=own,
             config_overrides=read_config_overrides(config, limits),
-            assumed=local.fetched or {},
+            assumed=local.assumed or {},
             allowed=limits,
             mmap=mmap,
         )
@@ -196,6 +188,9 @@ def open_model(
             f"{place}: a folder says what it predicts in its scheduler_config.json; leave out prediction_type={prediction_type!r}"
         )
     check_is_model_folder(place)
+    if local.fetched and variant is not None and not _has_variant(place, variant):
+        # other components of the repository have it, and were not fetched
+        variant = None
     return ModelFolder(place, name, variant=variant, pickled=pickled, allowed=limits, mmap=mmap)
 
 
@@ -234,7 +229,7 @@ def open_component(
     _VARIANT.check("variant", variant)
     _COMPONENT.check("component", component, "choose one of those")
     wanted = Wanted(variant=variant, pickled=pickled)
-    local = _local(COMPONENTS[component].folder, source, lambda address: obtain_component(address, component, wanted, hub), hub)
+    local = find_local(COMPONENTS[component].folder, source, lambda address: obtain_component(address, component, wanted, hub), hub)
     place, name = local.path, local.name
     if not exists(place / "config.json") and exists(place / COMPONENTS[component].folder / "config.json"):
         # a whole model's folder, which has the component
@@ -254,33 +249,13 @@ def open_component(
     return opened
 
 
-@dataclass(frozen=True)
-class _Local:
-    """Where a model lies, what it is called, and what was assumed when it was fetched; None if it was not."""
-
-    path: Path
-    name: str
-    fetched: Mapping[str, str] | None = None
-
-
-def _local(what: str, model: object, obtain: Callable[[Address], Obtained], hub: HubAccess) -> _Local:
-    """Find a model, or fetch it if it is a repository's."""
-    if isinstance(model, str) and (url := _URL.match(model)):
-        instead = f"the repository's name, {url[1]!r}" if url[1] else "the file's path"
-        raise ConfigError(f"{what} must be a path or a repository's name, got {shown(model)}; fetch it first, or pass {instead}")
-    if isinstance(model, str) and model in EMBEDDED:
-        return _Local(path(model), model)
-    place = user_path(what, model)
-    if means_repository(model) and (address := parse_address(str(model))):
-        obtained = obtain(address)
-        return _Local(obtained.path, str(address.at(hub.revision)), obtained.remarks)
-    check_is_no_archive(place)
-    return _Local(place, place.resolve().name)
-
-
 def _is_file(place: Path) -> bool:
     """Whether a path is a checkpoint's, there or not: a name that ends as weights do."""
     return not is_folder(place) and (exists(place) or place.suffix.lower() in WEIGHT_SUFFIXES)
+
+
+def _has_variant(folder: Path, variant: str) -> bool:
+    return any(variant in variants_in(folder / component.folder) for component in COMPONENTS.values())
 
 
 def _check_pickled(pickled: str) -> None:

@@ -75,6 +75,7 @@ FLAGS: dict[str, dict[str, Any]] = {
         "loras": (("a.safetensors", 1.0), ("b.safetensors", 0.5), ("c:/d.safetensors", 1.0))
     },
     "--variant fp16": {"variant": "fp16"},
+    "--revision v1.0": {"revision": "v1.0"},
     "--prediction-type v_prediction": {"prediction_type": "v_prediction"},
     "--pickled weights_only": {"pickled": "weights_only"},
     "--overwrite -o out": {"overwrite": True, "out": Path("out")},

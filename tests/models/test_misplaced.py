@@ -56,7 +56,14 @@ def test_what_is_no_model_is_named_for_what_it_is(make: Callable[[Path], Path], 
     ("address", "instead"),
     [
         ("https://huggingface.co/someone/tiny-model", "the repository's name, 'someone/tiny-model'"),
-        ("https://huggingface.co/someone/tiny-model/resolve/main/unet.safetensors", "the repository's name, 'someone/tiny-model'"),
+        (
+            "https://huggingface.co/someone/tiny-model/resolve/main/unet.safetensors",
+            "the repository's name, 'someone/tiny-model::unet.safetensors'",
+        ),
+        (
+            "https://hf.co/someone/tiny-model/blob/v1/a/b.safetensors?download=true",
+            "the repository's name, 'someone/tiny-model@v1::a/b.safe",
+        ),
         ("http://example.org/model.safetensors", "the file's path"),
         ("file:///models/sd", "the file's path"),
     ],

@@ -183,7 +183,7 @@ def test_a_revision_is_for_repositories(tmp_path: Path) -> None:
 
 def test_packages_are_for_core_ml_alone(hub: HubServer) -> None:
     hub.add("apple/packages", apple_files())
-    with pytest.raises(ConfigError, match="holds Core ML packages, which this backend cannot run; pass backend='coreml'"):
+    with pytest.raises(ConfigError, match="holds Core ML packages, and weights are needed here; pass their source model"):
         sdrt.load("apple/packages", backend="numpy")
     assert not weights(hub)
 

@@ -17,6 +17,7 @@ from sdrt.models.hub.fetching import fetch
 from sdrt.models.hub.folder_copy import download
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.listing import list_files
+from sdrt.models.hub.repository_cache import is_commit
 from sdrt.models.hub.wanted import ALL_NEEDED, Chosen, Needs, Wanted
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "download",
     "fetch",
     "in_words",
+    "is_commit",
     "is_repo_id",
     "list_files",
     "local_embedding",

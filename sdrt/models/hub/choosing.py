@@ -44,7 +44,7 @@ def choose_model(listing: Listing, wanted: Wanted) -> Chosen:
     if has_packages and (wanted.needs.packages or not is_layout):
         if wanted.needs.packages is False:
             raise ConfigError(
-                f"{listing.repo_id}: holds Core ML packages, which this backend cannot run; pass backend='coreml', or their source model"
+                f"{listing.repo_id}: holds Core ML packages, and weights are needed here; pass their source model, or backend='coreml'"
             )
         return choose_packages(listing, wanted)
     if wanted.needs.packages:
@@ -59,7 +59,7 @@ def _choose_layout(listing: Listing, wanted: Wanted) -> Chosen:
     inside = {folder: _names(listing, folder) for folder in _FOLDERS}
     needed = {folder: names for folder, names in inside.items() if names and not _FOLDERS[folder] <= wanted.needs.without}
     if wanted.variant is not None:
-        _check_variant(listing, wanted.variant, needed)
+        _check_variant(listing, wanted.variant, inside)
     paths = [file.path for file in listing.files if _is_small(file.path)]
     for folder, names in needed.items():
         paths += [f"{folder}/{name}" for name in _weights(listing, folder, names, wanted)]

@@ -1,6 +1,7 @@
 """docs/apple.md: each command of Apple's has its form here by one rule, the command line takes it, and those that draw do so."""
 
 import functools
+import re
 import shutil
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from tests.documents.blocks import read
 from tests.documents.foreign_commands import ForeignCommand, commands_of
 from tests.documents.reader import status_of
 from tests.factories import save_pipeline_folder
-
-COMMANDS = commands_of("docs/apple.md")
-DRAWING = [command for command in COMMANDS if command.section.startswith("Drawing")]
+from tests.hub_repository import apple_files
+from tests.hub_server import HubServer
 
 # What Apple's commands begin with, and what ours begin with in its place.
 RULES = {"python -m python_coreml_stable_diffusion.": "sdrt apple ", "swift run StableDiffusionSample ": "sdrt swift "}
+
+COMMANDS = commands_of("docs/apple.md")
+DRAWING = [command for command in COMMANDS if command.section.startswith("Drawing")]
 
 # How a command makes few steps: the last of two flags counts.
 FEW_STEPS = {"apple": ["--num-inference-steps", "2"], "swift": ["--step-count", "2"]}
@@ -94,6 +97,19 @@ def test_a_drawing_command_runs(
         assert status == 0, err
         assert sorted(out.splitlines()) == sorted(map(str, pictures))
         assert pictures
+
+
+@pytest.mark.parametrize("form", ["packages", "compiled"])
+def test_the_download_makes_the_folder_that_drawing_names(
+    form: str, hub: HubServer, nano_packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hub.add("apple/coreml-stable-diffusion-v1-4", apple_files(packages={"original/packages": nano_packages / "Resources"}))
+    [command] = re.findall(rf"`sdrt (download [^`]*/{form} [^`]*)`", read("docs/apple.md"))
+    assert main([*command.split(), "-q"]) == 0
+    folder = Path(f"models/coreml-stable-diffusion-v1-4_original_{form}")
+    assert any(str(folder) in each.ours for each in DRAWING)
+    assert {path.suffix for path in folder.iterdir() if path.is_dir()} >= {{"packages": ".mlpackage", "compiled": ".mlmodelc"}[form]}
 
 
 def test_every_flag_of_both_programs_is_in_the_table() -> None:

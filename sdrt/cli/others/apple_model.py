@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdrt.cli.opening import ModelChoice
-from sdrt.errors import ConfigError, MissingFileError
+from sdrt.errors import ConfigError, SdrtError
 from sdrt.files import is_folder
 from sdrt.log import log
 
@@ -26,13 +26,16 @@ def open_folder(folder: Path, flag: str) -> "StoredModel":
 
     Raises
     ------
-    MissingFileError : there is no such folder, or no model in it
+    ConfigError : there is no such folder, or no model in it
     """
     from sdrt.models import open_model
 
     if not is_folder(folder):
-        raise MissingFileError(f"{flag} must be the folder of a model's Core ML packages, got {folder}, which is none; correct the path")
-    return open_model(_place(folder))
+        raise ConfigError(f"{flag} must be the folder of a model's Core ML packages, got {folder}, which is none; correct the path")
+    try:
+        return open_model(_place(folder))
+    except SdrtError as error:
+        raise ConfigError(f"{flag}: {error}") from error
 
 
 def choose_model(

@@ -89,7 +89,7 @@ def add_command(modules: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="SDXL: zeros in place of an empty negative prompt, as the model's own files say in any case",
     )
     command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
-    command.set_defaults(run=lambda arguments: draw(parse(arguments)))
+    command.set_defaults(run=lambda arguments: draw(parse(arguments)), lost="the picture is drawn, but its name was not read")
 
 
 def parse(arguments: argparse.Namespace) -> GenerateCommand:
@@ -97,8 +97,8 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 
     Raises
     ------
-    ConfigError : not a picture for each ControlNet
-    MissingFileError : no model in the folder
+    ConfigError : no model in the folder, or not a picture for each ControlNet
+    MissingFileError : no packages of the form that is asked for
     """
     controlnets, packages = tuple(arguments.controlnet), folder_of_form(arguments.packages, arguments.model_sources)
     pictures = pair_pictures(controlnets, tuple(arguments.controlnet_inputs))

@@ -87,7 +87,11 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         takes: dict[str, Any] = {} if name == "script" else {"action": "store_true"}
         command.add_argument(f"--{name.replace('_', '-')}", default=None, help=argparse.SUPPRESS, **takes)
     command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
-    command.set_defaults(run=lambda arguments: draw(parse(arguments)), kept="pictures that were finished are kept")
+    command.set_defaults(
+        run=lambda arguments: draw(parse(arguments)),
+        kept="pictures that were finished are kept",
+        lost="all pictures are drawn, but not all their names were read",
+    )
 
 
 def _add_choices(command: argparse.ArgumentParser) -> None:
@@ -115,9 +119,8 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 
     Raises
     ------
-    ConfigError : a flag that asks for what is not here, several prompts, or not a picture for each ControlNet
+    ConfigError : a flag that asks for what is not here, several prompts, no model in the folder, or not a picture for each ControlNet
     ImageError : the start image cannot be opened
-    MissingFileError : no model in the folder
     """
     prompt, controlnets = _prompt(arguments.words), tuple(arguments.controlnet)
     _check(arguments)

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sdrt.cli import signals
 from sdrt.cli.console import say
 from sdrt.cli.others.named_pictures import NamedPictures, fitting_name
-from sdrt.tokenizer.graphemes import graphemes
 
 if TYPE_CHECKING:
     from sdrt.pipeline.step import Step
@@ -47,6 +44,10 @@ class PictureNames:
         >>> PictureNames(prompt="a red circle", image_count=2, strength=0.5, seed=93).name(1)
         'a_red_circle.1.str50.93.final.png'
         """
+        import numpy as np
+
+        from sdrt.tokenizer.graphemes import graphemes
+
         ending = f".{index}" if self.image_count != 1 else ""
         if self.strength is not None:
             # in single precision, and cut off

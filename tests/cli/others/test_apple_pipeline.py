@@ -149,7 +149,7 @@ def test_packages_without_a_tokenizer_have_that_of_the_model_version_if_it_is_on
     ("argv", "message"),
     [
         (["-i", "nowhere"], "-i must be the folder of a model's Core ML packages, got nowhere, which is none; correct the path"),
-        (["-i", "empty"], "no text_encoder"),
+        (["-i", "empty"], "-i: empty: has no text_encoder"),
         (["--controlnet", "canny"], "--controlnet-inputs must be a picture for each ControlNet (1), got 0; pass them in their order"),
         (["--controlnet", "canny", "--controlnet-inputs", "a.png", "b.png"], "for each ControlNet (1), got 2"),
         (["--controlnet", "canny", "--controlnet-inputs", "edges.png"], "controlnet must be one of its own (nano-edges) or the path"),

@@ -211,7 +211,7 @@ def test_names_are_swifts_and_fit(names: dict[str, Any], expected_name: str | No
             ["a", "--resource-path", "nowhere"],
             "--resource-path must be the folder of a model's Core ML packages, got nowhere, which is none",
         ),
-        (["a"], "no text_encoder"),
+        (["a"], "--resource-path: .: has no text_encoder"),
         (["a", "--use-multilingual-text-encoder"], "needs Apple's own NLContextualEmbedding, which only its systems have"),
         (["a", "--use-multilingual-text-encoder", "--script", "cjk"], "needs Apple's own NLContextualEmbedding"),
         (["a", "--script", "latin"], "--script is for --use-multilingual-text-encoder"),

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdrt.cli.console import say, tell
+from sdrt.cli.downloads import Downloads
 from sdrt.cli.opening import CHOICES
 from sdrt.cli.options import fold
 from sdrt.cli.paths import a_path
-from sdrt.cli.progress import Bar
 from sdrt.errors import SdrtError
 
 if TYPE_CHECKING:
@@ -100,34 +100,31 @@ def run(command: DownloadCommand) -> None:
     """
     from sdrt.models.hub import download
 
-    with Bar(command.repository, shown=not command.quiet, unit="B") as bar:
-        place = download(command.repository, command.output, on_download=_Listener(command, bar), **command.options)
+    with Downloads(quiet=command.quiet) as downloads:
+
+        def listen(progress: "DownloadProgress") -> None:
+            if progress.done_bytes == 0 and not command.yes:
+                _ask(command, progress.total_bytes)
+            downloads(progress)
+
+        place = download(command.repository, command.output, on_download=listen, **command.options)
     say(str(place))
 
 
-class _Listener:
-    """Tells the size of a download before its first byte, asks where it is large, and moves the bar."""
+def _ask(command: DownloadCommand, size: int) -> None:
+    """Ask whether a large download is meant, if somebody is there.
 
-    def __init__(self, command: DownloadCommand, bar: Bar) -> None:
-        self._command, self._bar = command, bar
-        self._began = False
+    Raises
+    ------
+    SdrtError : it is not
+    """
+    from sdrt.models.hub import in_words
 
-    def __call__(self, progress: "DownloadProgress") -> None:
-        if not self._began:
-            self._began = True
-            self._begin(progress)
-        self._bar(progress.done_bytes, progress.total_bytes)
-
-    def _begin(self, progress: "DownloadProgress") -> None:
-        from sdrt.models.hub import in_words
-
-        size = in_words(progress.total_bytes)
-        if not self._command.quiet:
-            tell(f"sdrt: {self._command.repository}: {size} into {self._command.output}")
-        if progress.total_bytes > _ASKED_ABOVE and not self._command.yes and _is_at_a_terminal():
-            tell(f"sdrt: fetch {size}? [y/N]")
-            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                raise SdrtError(f"{self._command.repository}: not fetched, as you wish; --yes fetches without a question")
+    if size <= _ASKED_ABOVE or not _is_at_a_terminal():
+        return
+    tell(f"sdrt: fetch {in_words(size)} of {command.repository} into {command.output}? [y/N]")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise SdrtError(f"{command.repository}: not fetched, as you wish; --yes fetches without a question")
 
 
 def _is_at_a_terminal() -> bool:

@@ -105,7 +105,7 @@ def test_the_folder_is_printed_and_the_size_told(
     out, err = capsys.readouterr()
     folder = Path("models", "coreml-stable-diffusion-v1-4_original_packages")
     assert out == f"{folder}\n"
-    assert err == "sdrt: apple/coreml-stable-diffusion-v1-4: 15.4 kB into models\n"
+    assert err == "sdrt: apple/coreml-stable-diffusion-v1-4: fetching 15.4 kB\n"
     assert len(folder_files(folder)) == 12
     assert main(argv) == 2
     assert (
@@ -144,7 +144,7 @@ def test_a_large_download_is_asked_about_at_a_terminal(
     monkeypatch.setattr("sys.stderr", err)
     yes = answer.lower().startswith("y")
     assert main(["download", "someone/lora", "-o", str(tmp_path / "new")]) == (0 if yes else 2)
-    assert "sdrt: fetch 2.6 MB? [y/N]\n" in err.written
+    assert f"sdrt: fetch 2.6 MB of someone/lora into {tmp_path / 'new'}? [y/N]\n" in err.written
     assert (tmp_path / "new" / "lora").exists() == yes
     assert len(hub.contents()) == yes
     assert ("2.56M/2.56M" in err.written) == yes
@@ -176,7 +176,7 @@ def test_a_person_at_a_real_terminal_is_asked(hub: HubServer, tmp_path: Path) ->
         os.write(ours, b"n\n")
         process.wait(timeout=60)
     os.close(ours)
-    assert "sdrt: someone/huge: 2.6 GB into ." in written
+    assert "sdrt: fetch 2.6 GB of someone/huge into .? [y/N]" in written
     assert process.returncode == 2
     assert hub.contents() == []
 

@@ -115,6 +115,9 @@ def _in_words(error: Exception, address: Address, access: HubAccess, into: Desti
 
     if isinstance(error, HFValidationError):
         return ModelError(f"{address}: no such file or folder, and no repository can have this name; check it")
+    if isinstance(error, UnicodeEncodeError):
+        # of all that is sent the token alone is not checked before
+        return ModelError(f"{address}: the token (HF_TOKEN, or the Hub client's login) must be plain letters and digits; correct it")
     if isinstance(error, OfflineModeIsEnabled):
         return UnreachableError(
             str(address), OFFLINE, "unset it, or fetch the model elsewhere", "no such folder, nor in the Hub's cache, and "

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ModelError, SdrtError
-from sdrt.models.coreml.layout import PACKAGE_SUFFIXES
 from sdrt.models.families import SD1, SD2, SDXL, SDXL_REFINER
+from sdrt.models.hub.choosing_packages import package_folders
 from sdrt.models.json_file import read_json
 from sdrt.models.lora.keys import parse_key
 from sdrt.models.original.down_path import Shapes
 from sdrt.models.original.recognition import UNET, find_release
 from sdrt.models.pickled import PICKLE_SUFFIXES
 
-__all__ = ["RepositoryKind", "find_kind", "package_folders"]
+__all__ = ["RepositoryKind", "find_kind"]
 
 _SAFETENSORS = ".safetensors"
 _HEADER_LIMIT = 100_000_000  # bytes: safetensors' own
@@ -72,7 +72,7 @@ def find_kind(folder: Path) -> RepositoryKind:
     names = _names(folder)
     try:
         if folders := package_folders(names):
-            return RepositoryKind("Core ML packages", tuple(each for each in folders if each))
+            return RepositoryKind("Core ML packages", tuple(sorted(folders.keys() - {""})))
         if {"model_index.json", "unet/config.json"} & names:
             return RepositoryKind(_pipeline(folder, names), _variants(names))
         if "config.json" in names:
@@ -80,21 +80,6 @@ def find_kind(folder: Path) -> RepositoryKind:
         return RepositoryKind(_single_files(folder, names))
     except (SdrtError, OSError, ValueError, KeyError, TypeError, RecursionError):
         return RepositoryKind("other")
-
-
-def package_folders(names: Collection[str]) -> tuple[str, ...]:
-    """Return the folders that hold Core ML packages, by the names of all files; the empty name is the top.
-
-    >>> package_folders(["original/packages/unet.mlpackage/Manifest.json", "README.md"])
-    ('original/packages',)
-    """
-    folders = set()
-    for name in names:
-        *parents, _ = name.split("/")
-        at = next((at for at, parent in enumerate(parents) if parent.endswith(PACKAGE_SUFFIXES)), None)
-        if at is not None:
-            folders.add("/".join(parents[:at]))
-    return tuple(sorted(folders))
 
 
 def _names(folder: Path) -> set[str]:

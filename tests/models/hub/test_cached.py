@@ -12,7 +12,7 @@ from huggingface_hub import snapshot_download
 from safetensors.numpy import save
 
 from sdrt.models.hub.cached import CachedModel, cached_models
-from sdrt.models.hub.kinds import RepositoryKind, find_kind, package_folders
+from sdrt.models.hub.kinds import RepositoryKind, find_kind
 from tests.hub_repository import apple_files, nano_files
 from tests.hub_server import HubServer
 from tests.models.families import UNETS, Family
@@ -140,11 +140,6 @@ def test_strange_shapes_are_no_error(shape: object, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["config.json", "model_index.json", "unet/config.json"])
 def test_damaged_configurations_are_no_error(name: str, content: bytes, tmp_path: Path) -> None:
     assert isinstance(find_kind(write(tmp_path, {name: content})).words, str)
-
-
-def test_folders_of_packages_are_found_by_names() -> None:
-    assert package_folders(apple_files()) == ("original/compiled", "original/packages", "split_einsum/compiled", "split_einsum/packages")
-    assert package_folders(nano_files()) == ()
 
 
 def only(models: tuple[CachedModel, ...]) -> CachedModel:

@@ -209,7 +209,7 @@ def test_a_busy_hub_is_waited_for_and_said_so(
 @pytest.mark.parametrize("call", [download_it, load_it])
 def test_offline(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[Path], object]) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(MissingFileError, match=r"^someone/thing: (is not in the cache, and )?HF_HUB_OFFLINE is set; unset it, or fetch"):
+    with pytest.raises(MissingFileError, match=r"^someone/thing: (no such .* cache, and )?HF_HUB_OFFLINE is set; unset it, or fetch"):
         call(tmp_path)
     assert hub.requests == []
 
@@ -245,3 +245,29 @@ def test_names_that_the_hub_forbids(hub: HubServer, tmp_path: Path, name: str) -
         with pytest.raises(ModelError, match=NAMES[name]):
             call()
     assert hub.requests == []
+
+
+@pytest.mark.parametrize("call", [download_it, load_it])
+def test_a_token_that_cannot_be_sent(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[Path], object]
+) -> None:
+    hub.add("someone/thing", nano_files())
+    monkeypatch.setenv("HF_TOKEN", "hf_sécret")
+    with pytest.raises(
+        ModelError, match=r"^someone/thing: the token \(HF_TOKEN, or the Hub client's login\) must be plain letters and digits"
+    ):
+        call(tmp_path)
+
+
+def test_ten_thousand_files_are_a_repository_like_others(hub: HubServer, tmp_path: Path) -> None:
+    many = {f"folder{at % 100}/{at}.json": b"{}" for at in range(10_000)}
+    hub.add("someone/thing", many | {"few/a.json": b"a", "few/b.json": b"b"})
+    assert len(list(sdrt.download("someone/thing", tmp_path, variant="few").iterdir())) == 2
+    assert len(hub.contents()) == 2
+
+
+@pytest.mark.slow
+def test_ten_thousand_files_are_fetched(hub: HubServer, tmp_path: Path) -> None:
+    hub.add("someone/thing", {f"folder{at % 100}/{at}.json": b"%d" % at for at in range(10_000)})
+    folder = sdrt.download("someone/thing", tmp_path, everything=True)
+    assert {int(file.read_bytes()) for file in folder.rglob("*.json")} == set(range(10_000))

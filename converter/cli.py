@@ -5,15 +5,16 @@ when terminated.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from converter.arguments import add_arguments, parse_options
+from converter.progress_bar import ProgressBar
 from converter.tools import silence_resource_tracker
 from sdrt._version import __version__
-from sdrt.cli import run_program, signals
+from sdrt.cli import run_program
 from sdrt.cli.console import say
 from sdrt.cli.downloads import Downloads
 from sdrt.printable import printable
@@ -78,8 +79,8 @@ def run(arguments: argparse.Namespace) -> None:
     silence_resource_tracker()
     from converter.conversion import convert
 
-    with Downloads(quiet=arguments.quiet) as downloads, _ProgressBar(shown=not arguments.quiet) as bar:
-        report = convert(replace(options, on_download=downloads), progress=bar)
+    with Downloads(quiet=arguments.quiet) as downloads, ProgressBar(shown=not arguments.quiet) as bar:
+        report = convert(replace(options, on_download=downloads), progress=partial(_show, bar))
     if not arguments.quiet:
         say(*_report_lines(report))
 
@@ -88,32 +89,9 @@ def run(arguments: argparse.Namespace) -> None:
 _DEFAULTS: dict[str, Any] = {"run": run, "kept": "finished packages are kept"}
 
 
-class _ProgressBar:
-    """A progress bar over all stages that shows the current one."""
-
-    def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
-        self._bar: Any = None
-
-    def __call__(self, update: "ProgressUpdate") -> None:
-        signals.check()
-        from tqdm import tqdm
-
-        if self._bar is None:
-            # None: no bar in a stream that is no terminal
-            self._bar = tqdm(
-                disable=None if self._shown else True, file=sys.stderr, bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]"
-            )
-        self._bar.total, self._bar.n = update.total, update.done
-        name = printable(update.package or "all", _NAME_LENGTH)
-        self._bar.set_description_str(f"{name}: {update.stage}{f' {update.detail}' if update.detail else ''}")
-
-    def __enter__(self) -> "_ProgressBar":
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+def _show(bar: ProgressBar, update: "ProgressUpdate") -> None:
+    name = printable(update.package or "all", _NAME_LENGTH)
+    bar.show(f"{name}: {update.stage}{f' {update.detail}' if update.detail else ''}", update.done, update.total)
 
 
 def _report_lines(report: "Report") -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from converter.jobs import Job
     from converter.parts.traceable import TraceablePart
 
-__all__ = ["OPTIONS", "annotate", "compression_text", "describe_part", "differences", "read_options"]
+__all__ = ["OPTIONS", "annotate", "compression_text", "describe_part", "differences", "read_options", "record_compression"]
 
 OPTIONS, _DIGEST = "sdrt.pipeline.options", "sdrt.digest"
 # By this entry, tools recognise a U-Net of Apple's interface. Source: apple/ml-stable-diffusion at e12202c, torch2coreml.py, _version.py.
@@ -100,7 +100,7 @@ def describe_part(model: Any, part: "TraceablePart", job: "Job") -> None:
         "sdrt.scaling_factor": str(vae["scaling_factor"]),
         "sdrt.shift_factor": str(vae["shift_factor"] or 0.0),
         OPTIONS: build_options,
-        _DIGEST: hashlib.sha256(build_options.encode()).hexdigest()[:32],
+        _DIGEST: _digest_of(build_options),
     }
     if part.role in ("unet", "control_unet", "refiner", "controlnet"):
         entries["sdrt.attention"] = str(job.options.attention)
@@ -108,6 +108,25 @@ def describe_part(model: Any, part: "TraceablePart", job: "Job") -> None:
         entries[_APPLES_VERSION] = "1.1.0"
     for key, value in entries.items():
         model.user_defined_metadata[key] = value
+
+
+def record_compression(model: Any, text: str, setting: Mapping[str, Any]) -> None:
+    """Write into a compressed copy of a package how it was compressed, so that no later conversion takes it for the original.
+
+    Parameters
+    ----------
+    model : coremltools.models.MLModel
+    text : str
+        For readers.
+    setting : mapping
+        As JSON, in the place of the options' ``compression``.
+    """
+    entries = model.user_defined_metadata
+    entries["sdrt.compression"] = text
+    if OPTIONS in entries:
+        build_options = json.dumps({**json.loads(entries[OPTIONS]), "compression": setting}, sort_keys=True)
+        entries[OPTIONS] = build_options
+        entries[_DIGEST] = _digest_of(build_options)
 
 
 def read_options(package: Path) -> Mapping[str, Any] | None:
@@ -127,3 +146,7 @@ def differences(made_with: Mapping[str, Any], requested: Mapping[str, Any]) -> s
     """
     keys = [key for key in {**requested, **made_with} if made_with.get(key) != requested.get(key)]
     return ", ".join(f"{key} is {made_with.get(key)} instead of {requested.get(key)}" for key in keys)
+
+
+def _digest_of(build_options: str) -> str:
+    return hashlib.sha256(build_options.encode()).hexdigest()[:32]

@@ -76,7 +76,9 @@ def _apply_recipe(model: Any, recipe: Recipe, weights: tuple[Weight, ...], progr
     if not bits:
         return model
     smaller = palettize(model, bits, progress)
-    summary = {"mean_bits": round(recipe.mean_bits(weights), 2), "psnr": round(recipe.psnr, 1), "weight_bytes": recipe.weight_bytes}
+    summary = {"mean_bits": round(recipe.mean_bits(weights), 2), "weight_bytes": recipe.weight_bytes}
+    if recipe.psnr is not None:
+        summary["psnr"] = round(recipe.psnr, 1)
     smaller.user_defined_metadata[METADATA_KEY] = json.dumps(summary)
     return smaller
 

@@ -33,13 +33,13 @@ class Recipe:
     entries : tuple of RecipeEntry
     weight_bytes : int
         The size of the model's weights under this recipe.
-    psnr : float
-        The measured PSNR of the output under this recipe against the uncompressed model's, in dB.
+    psnr : float or None
+        The measured PSNR of the output under this recipe against the uncompressed model's, in dB; None if it is not known.
     """
 
     entries: tuple[RecipeEntry, ...]
     weight_bytes: int
-    psnr: float
+    psnr: float | None
 
     def mean_bits(self, weights: Sequence[Weight]) -> float:
         """Return the mean number of bits of a number, over the weights that the recipe names."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from converter.compression.applying import Progress
-from converter.compression.compressing import compress, weights_to_compress
+from converter.compression.compressing import check_uncompressed, compress
 from converter.compression.layer_weights import match_layers
 from converter.compression.pre_analysis import PreAnalysis
 from converter.compression.recipes import Recipe, RecipeEntry
@@ -54,7 +54,7 @@ def apply_recipe(package: Path, analysis: PreAnalysis, name: str, out: Path, *, 
     unet_role(package)
     bits = analysis.recipe(name)
     # before anything is matched: a compressed package has too few weights, and the message would be another
-    weights_to_compress(package, 1)
+    check_uncompressed(package)
     layers = match_layers(package, bits, lambda: _weights_of(analysis.model))
     _check_sizes(package, layers, analysis)
     _remark_on_others(package, analysis)

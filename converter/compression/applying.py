@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from converter.compression.clustering import cluster
 from converter.compression.weights import Weight
 from converter.metadata import annotate
-from converter.tools import quiet, toolkit
+from converter.tools import quiet, toolkit, validated_once
 
 __all__ = ["Progress", "palettize", "prune", "quantize"]
 
@@ -78,7 +78,9 @@ def prune(model: Any, weights: Sequence[Weight], sparsity: float) -> Any:
 def _apply(function: Callable[[Any, Any], Any], model: Any, configs: Mapping[str, Any]) -> Any:
     tools = toolkit(_OPTIMIZE)
     with quiet():
-        smaller = function(model, tools.OptimizationConfig(global_config=None, op_name_configs=dict(configs)))
+        with validated_once():
+            smaller = function(model, tools.OptimizationConfig(global_config=None, op_name_configs=dict(configs)))
+        smaller._mil_program.validate()
     # Coremltools 9 copies all metadata, but does not promise to; get_spec would return copies.
     annotate(smaller._spec.description, model._spec.description)
     return smaller

@@ -15,7 +15,7 @@ from converter.compression.sizes import PLAIN
 from converter.compression.weights import Weight, find_weights, is_compressed
 from sdrt.errors import ConfigError
 
-__all__ = ["Progress", "compress", "on_disk", "weights_to_compress"]
+__all__ = ["Progress", "check_uncompressed", "compress", "on_disk", "weights_to_compress"]
 
 METADATA_KEY = "sdrt.mixed_bits"
 """The user-defined entry that describes a recipe: mean bits of a weight, PSNR of the output in dB, size of all weights in bytes."""
@@ -102,9 +102,19 @@ def weights_to_compress(path: Path, min_elements: int) -> tuple[Weight, ...]:
     ------
     ConfigError : a package that is compressed already
     """
+    check_uncompressed(path)
+    return find_weights(path, min_elements)[0]
+
+
+def check_uncompressed(path: Path) -> None:
+    """Refuse a package that is compressed already.
+
+    Raises
+    ------
+    ConfigError : it is
+    """
     if is_compressed(path):
         raise ConfigError("a model to compress must be uncompressed, got compressed weights; use the model converted without compression")
-    return find_weights(path, min_elements)[0]
 
 
 def _check_target(model: Any, compression: Compression | Recipe) -> None:

@@ -20,7 +20,8 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml import describe
 from sdrt.errors import ConfigError
 from sdrt.log import log
-from sdrt.models import open_model
+from sdrt.models import HubAccess, Needs, open_model
+from sdrt.models.components import COMPONENTS
 from sdrt.printable import shown
 
 __all__ = ["apply_recipe"]
@@ -28,7 +29,9 @@ __all__ = ["apply_recipe"]
 _log = log.getChild("converter")
 
 
-def apply_recipe(package: Path, analysis: PreAnalysis, name: str, out: Path, *, progress: Progress | None = None) -> Path:
+def apply_recipe(
+    package: Path, analysis: PreAnalysis, name: str, out: Path, *, progress: Progress | None = None, hub: HubAccess | None = None
+) -> Path:
     """Write a package's palettized copy, ``X_recipe_4.50_bit_mixedpalette.mlpackage``; an earlier one of that name is replaced.
 
     Parameters
@@ -39,6 +42,8 @@ def apply_recipe(package: Path, analysis: PreAnalysis, name: str, out: Path, *, 
         The recipe's name.
     out : path of a folder
     progress : called as weights are finished, or None
+    hub : HubAccess or None
+        How the analysed model is fetched, if it is needed.
 
     Returns
     -------
@@ -55,7 +60,7 @@ def apply_recipe(package: Path, analysis: PreAnalysis, name: str, out: Path, *, 
     bits = analysis.recipe(name)
     # before anything is matched: a compressed package has too few weights, and the message would be another
     check_uncompressed(package)
-    layers = match_layers(package, bits, lambda: _weights_of(analysis.model))
+    layers = match_layers(package, bits, lambda: _weights_of(analysis.model, hub or HubAccess()))
     _check_sizes(package, layers, analysis)
     _remark_on_others(package, analysis)
     recipe = Recipe(
@@ -75,14 +80,15 @@ def apply_recipe(package: Path, analysis: PreAnalysis, name: str, out: Path, *, 
     return place
 
 
-def _weights_of(model: str) -> Mapping[str, Array]:
+def _weights_of(model: str, hub: HubAccess) -> Mapping[str, Array]:
     """Return the weights of the layers of a model's U-Net, by their paths."""
     from torch import nn
 
     from sdrt.backends.torch.construction import open_module
     from sdrt.models.recorded import RecordedModel
 
-    adapter = open_module("unet", RecordedModel(open_model(model)).as_model(), mapped=True)
+    opened = open_model(model, hub=hub, needs=Needs(packages=False, without=frozenset(COMPONENTS) - {"unet"}))
+    adapter = open_module("unet", RecordedModel(opened).as_model(), mapped=True)
     kinds = (nn.Linear, nn.Conv2d)
     paths = {path.removeprefix("module."): layer for path, layer in adapter.named_modules() if isinstance(layer, kinds)}
     return {path: layer.weight.detach().numpy() for path, layer in paths.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdrt.cli.console import say
+from sdrt.cli.downloads import Downloads
 from sdrt.errors import ConfigError
 from sdrt.log import log
 
@@ -82,8 +83,9 @@ def _analyse(arguments: argparse.Namespace) -> None:
     file = arguments.o / file_name(model)
     with (
         output_folder(arguments.o),
+        Downloads(quiet=arguments.quiet) as downloads,
         ProgressBar(shown=not arguments.quiet) as bar,
-        DrawnLatents(model, prompts_for(model), min_elements=_MIN_ELEMENTS) as drawing,
+        DrawnLatents(model, prompts_for(model), min_elements=_MIN_ELEMENTS, on_download=downloads) as drawing,
     ):
         analysis = analyse(
             drawing, stated, file, num_recipes=arguments.num_recipes, default_bits=arguments.default_nbits, progress=bar.show
@@ -101,11 +103,13 @@ def _apply(arguments: argparse.Namespace) -> None:
     from converter.compression.pre_analysis import PreAnalysis
     from converter.progress_bar import ProgressBar
     from converter.recipe_packages import apply_recipe
+    from sdrt.models import HubAccess
 
     _remark_on_vae(arguments)
     analysis = PreAnalysis.read(arguments.pre_analysis_json_path)
-    with ProgressBar(shown=not arguments.quiet) as bar:
-        package = apply_recipe(arguments.mlpackage_path, analysis, arguments.selected_recipe, arguments.o, progress=bar.show)
+    with Downloads(quiet=arguments.quiet) as downloads, ProgressBar(shown=not arguments.quiet) as bar:
+        hub = HubAccess(on_download=downloads)
+        package = apply_recipe(arguments.mlpackage_path, analysis, arguments.selected_recipe, arguments.o, progress=bar.show, hub=hub)
     if not arguments.quiet:
         say(str(package))
 

@@ -5,7 +5,7 @@ the text of a prompt decides what matters. They need the whole model, and torch.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from sdrt.backends.torch.construction import open_module
 from sdrt.backends.torch.network import TorchNetwork
 from sdrt.backends.torch.options import TorchOptions
 from sdrt.errors import ConfigError
-from sdrt.models import embedded
+from sdrt.models import DownloadProgress, embedded
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 from sdrt.pipeline import load
@@ -67,19 +67,29 @@ class DrawnLatents:
     model : str
         See `sdrt.load`.
     prompts : sequence of str
-    device : str or None
-        torch's; None is a GPU if there is one.
     min_elements : int
         Layers with fewer weights are left out.
+    device : str or None
+        torch's; None is a GPU if there is one.
+    on_download : callable or None
+        See `sdrt.load`.
 
     Raises
     ------
     SdrtError : see `sdrt.load`; or the model's U-Net has no such layer
     """
 
-    def __init__(self, model: str, prompts: Sequence[str], *, min_elements: int, device: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        prompts: Sequence[str],
+        *,
+        min_elements: int,
+        device: str | None = None,
+        on_download: Callable[[DownloadProgress], Any] | None = None,
+    ) -> None:
         self._backend = _KeptUNet()
-        self._pipeline = load(model, backend=self._backend, device=device or _device())
+        self._pipeline = load(model, backend=self._backend, device=device or _device(), on_download=on_download)
         self._prompts = tuple(prompts)
         settings = self._pipeline.resolve(self._prompts[0])
         self._together = max(1, _PIXELS // (settings.height * settings.width))

@@ -26,7 +26,7 @@ from sdrt.backends import PLAIN, BackendOptions, BoundNetwork, ComponentOptions,
 from sdrt.backends.coreml import MLProgram, describe
 from sdrt.backends.torch import TorchBackend
 from sdrt.cli import main
-from sdrt.models import ComponentName, Model
+from sdrt.models import ComponentName, HubAccess, Model
 from sdrt.models.mlpackage.package import open_package
 
 pytestmark = [
@@ -142,7 +142,7 @@ def test_the_package_says_what_was_done_to_it(unet: Path, analysis: Path, applie
 
 def test_every_layer_of_a_file_of_apples_tool_is_found_with_our_record_and_without(unet: Path, tmp_path: Path) -> None:
     """A recipe for all 97 layers, as Apple's tool writes it; the package in its folder, and alone."""
-    layers = _weights_of("nano")
+    layers = _weights_of("nano", HubAccess())
     alone = tmp_path / "alone" / unet.name
     shutil.copytree(unet, alone)
     recorded, numbers = match_layers(unet, layers, dict), match_layers(alone, layers, lambda: layers)

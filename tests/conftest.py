@@ -45,11 +45,19 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[HubServer]":
     """A Hub of the test's own, which the real client asks: an empty cache in ``tmp_path / "hub-cache"``, and nobody's token."""
-    from huggingface_hub import close_session
+    from huggingface_hub import close_session, constants
 
-    from tests.hub_server import HubServer, point_client_at
+    from tests.hub_server import HubServer
 
     with HubServer() as server:
-        point_client_at(server, tmp_path / "hub-cache", monkeypatch)
+        environment = server.environment(tmp_path / "hub-cache")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HOME", "TRANSFORMERS_OFFLINE"):
+            monkeypatch.delenv(name, raising=False)
+        # what the client read from the environment when it was imported
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", environment["HF_HUB_CACHE"])
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", environment["HF_TOKEN_PATH"])
         yield server
         close_session()

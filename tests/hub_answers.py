@@ -106,7 +106,7 @@ def _api(store: Store, repository: HubRepository, request: Request, user: str | 
     query = parse_qs(urlsplit(request.path).query)
     if verb == "tree":
         return _tree(store, repository, request, sha, path, query)
-    return _info(repository, sha, blobs=query.get("blobs") == ["true"])
+    return _info(repository, sha, blobs=query.get("blobs", ["false"])[0].lower() == "true")
 
 
 def _info(repository: HubRepository, sha: str, *, blobs: bool) -> Answer:

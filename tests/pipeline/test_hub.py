@@ -1,11 +1,15 @@
 """Pipelines from the Hub: each part is fetched alone, draws what the same files draw here, and needs no network afterwards."""
 
 import hashlib
+import socket
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save_file
 
 import sdrt
@@ -186,6 +190,24 @@ def test_packages_are_for_core_ml_alone(hub: HubServer) -> None:
     with pytest.raises(ConfigError, match="holds Core ML packages, and weights are needed here; pass their source model"):
         sdrt.load("apple/packages", backend="numpy")
     assert not weights(hub)
+
+
+def test_a_hub_that_is_silent_is_waited_for_once(nano: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As behind a firewall that drops everything: connected, and never answered."""
+    options: dict[str, Any] = {"vae": "someone/vae", "loras": ["someone/outline"], "controlnet": "someone/edges"}
+    sdrt.load("someone/nano", **options).close()
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        sdrt.load("someone/nano", **options).close()
+        took = time.monotonic() - began
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    # four questions, of which one was asked
+    assert took < 2.0
 
 
 def test_a_listener_that_raises_cancels_and_the_next_call_goes_on(nano: HubServer) -> None:

@@ -67,11 +67,13 @@ class UnreachableError(MissingFileError):
     repair : str
     before : str
         What else the message says before the reason, where the cache does not help.
+    silent : bool
+        Whether there was no answer at all.
     """
 
-    def __init__(self, what: str, reason: str, repair: str, before: str = "") -> None:
+    def __init__(self, what: str, reason: str, repair: str, before: str = "", *, silent: bool = False) -> None:
         super().__init__(f"{what}: {before}{reason}; {repair}")
-        self.reason, self.repair = printable(reason), printable(repair)
+        self.reason, self.repair, self.silent = printable(reason), printable(repair), silent
 
 
 @contextmanager
@@ -128,13 +130,13 @@ def _in_words(error: Exception, address: Address, access: HubAccess, into: Desti
         )
     if isinstance(error, EntryNotFoundError):
         return MissingFileError(f"{address}: the repository has no such file; look at {endpoint()}/{address.repo_id}/tree/main")
-    if isinstance(error, HfHubHTTPError):
+    if isinstance(error, HfHubHTTPError) or getattr(error, "response", None) is not None:
         return _refused(error, address, access)
     if type(error).__module__.partition(".")[0] in _NETWORK_LIBRARIES or isinstance(error, ConnectionError | TimeoutError):
         if into is not None:
-            return UnreachableError(str(address), f"the connection broke ({_first_line(error)})", _TRY_AGAIN)
-        reason = f"the Hub at {endpoint()} does not answer ({_first_line(error)})"
-        return UnreachableError(str(address), reason, "check the name and the network, and try again", _NO_FOLDER)
+            return UnreachableError(str(address), f"the connection broke ({_network_words(error)})", _TRY_AGAIN)
+        reason = f"the Hub at {endpoint()} does not answer ({_network_words(error)})"
+        return UnreachableError(str(address), reason, "check the name and the network, and try again", _NO_FOLDER, silent=True)
     return _disk_error(error, address, into or cache_destination(access)) if isinstance(error, OSError) else None
 
 
@@ -186,6 +188,15 @@ def _has_token(access: HubAccess) -> bool:
     return bool(access.token or get_token())
 
 
-def _first_line(error: Exception) -> str:
+def _network_words(error: BaseException) -> str:
+    """Return what the system said below the libraries of HTTP, each of which wraps it in words of its own."""
+    first = root = error
+    while (cause := root.__cause__ or root.__context__) is not None:
+        root = cause
+    said = root.strerror if isinstance(root, OSError) else None
+    return printable(said, _REASON_LENGTH) if said else _first_line(first)
+
+
+def _first_line(error: BaseException) -> str:
     first = _QUERY.sub("", str(error).strip().partition("\n")[0]).rstrip(".")
     return printable(first, _REASON_LENGTH) if first else type(error).__name__

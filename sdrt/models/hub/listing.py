@@ -9,6 +9,7 @@ from sdrt.models.hub.address import Address
 from sdrt.models.hub.failures import OFFLINE, UnreachableError, clear_failures
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.repository_cache import RepositoryCache, is_commit
+from sdrt.models.hub.silence import forget_silence, note_silence, recent_silence
 
 __all__ = ["HubFile", "Listing", "list_files"]
 
@@ -33,14 +34,25 @@ def list_files(address: Address, access: HubAccess) -> Listing:
     cache = RepositoryCache(access.cache, address.repo_id)
     if is_commit(revision) and (listed := cache.listed_files(revision)) is not None:
         return Listing(address.repo_id, revision, listed, revision, OFFLINE if is_offline() else None)
+    commit = cache.commit(revision)
+    if commit is not None and (reason := recent_silence(endpoint())) is not None:
+        return _cached(address, revision, cache, commit, reason)
     try:
         with clear_failures(address, access):
-            return _ask(address, revision, access)
+            listing = _ask(address, revision, access)
     except UnreachableError as error:
-        if (commit := cache.commit(revision)) is None:
+        if error.silent:
+            note_silence(endpoint(), error.reason)
+        if commit is None:
             raise
-        log.warning("%s: working from the cache, since %s", address, error.reason)
-        return Listing(address.repo_id, commit, cache.files(commit), revision, error.reason)
+        return _cached(address, revision, cache, commit, error.reason)
+    forget_silence(endpoint())
+    return listing
+
+
+def _cached(address: Address, revision: str, cache: RepositoryCache, commit: str, reason: str) -> Listing:
+    log.warning("%s: working from the cache, since %s", address, reason)
+    return Listing(address.repo_id, commit, cache.files(commit), revision, reason)
 
 
 def _ask(address: Address, revision: str, access: HubAccess) -> Listing:

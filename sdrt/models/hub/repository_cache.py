@@ -7,6 +7,9 @@
       blobs/HASH                    a file's bytes, under its sha256 or its git id; HASH.incomplete while it arrives
       snapshots/COMMIT/PATH         a link to the blob, or the file itself where the disk has no links
       trees/COMMIT.json             what the repository holds at a commit, as newer clients keep it
+      sdrt/COMMIT.json              the same, of what sdrt fetched
+
+The client takes a list of its own as a promise: with one, it refuses a commit offline of which it would have fetched more.
 
 Source: huggingface_hub 2.4.0, ``file_download.py`` and ``_tree_cache.py``; https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
 """
@@ -15,6 +18,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,7 @@ __all__ = ["RepositoryCache", "is_commit"]
 
 _COMMIT_DIGITS = 40
 _FORMAT = 1
+_OWN, _CLIENTS = "sdrt", "trees"
 _TREE: Mapping[str, Kind[Any]] = {"format_version": Integer(_FORMAT, _FORMAT), "files": MappingOf(MappingOf(Anything()))}
 _HASH = Nullable(Text(100))
 _ENTRY: Mapping[str, Kind[Any]] = {"size": Integer(0), "blob_id": _HASH, "lfs_sha256": _HASH}
@@ -123,9 +128,9 @@ class RepositoryCache:
         """
         if not is_commit(revision) and self.commit(revision) != commit:
             _write(self.folder / "refs" / revision, commit)
-        if not is_file(tree := self._tree(commit)):
+        if self.listed_files(commit) is None:
             held = {file.path: _entry(file) for file in files}
-            _write(tree, json.dumps({"format_version": _FORMAT, "files": held}, indent=1))
+            _write(self.folder / _OWN / f"{commit}.json", json.dumps({"format_version": _FORMAT, "files": held}, indent=1))
 
     def files(self, commit: str) -> tuple[HubFile, ...]:
         """Return what a commit holds, by the list that is kept; without one, what is there of it."""
@@ -136,16 +141,13 @@ class RepositoryCache:
         return tuple(HubFile(path.relative_to(snapshot).as_posix(), path.stat().st_size) for path in found)
 
     def listed_files(self, commit: str) -> tuple[HubFile, ...] | None:
-        """Return what a commit holds by the list that is kept; None where none is, or a client's of another format."""
-        if not is_file(self._tree(commit)):
-            return None
-        try:
-            return tuple(_read_tree(self._tree(commit)))
-        except ModelError:
-            return None
-
-    def _tree(self, commit: str) -> Path:
-        return self.folder / "trees" / f"{commit}.json"
+        """Return what a commit holds by the list that is kept; None where none is, or one of another format."""
+        for folder in (_OWN, _CLIENTS):
+            tree = self.folder / folder / f"{commit}.json"
+            if is_file(tree):
+                with suppress(ModelError):
+                    return tuple(_read_tree(tree))
+        return None
 
 
 def _entry(file: HubFile) -> dict[str, Any]:

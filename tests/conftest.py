@@ -45,19 +45,11 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[HubServer]":
     """A Hub of the test's own, which the real client asks: an empty cache in ``tmp_path / "hub-cache"``, and nobody's token."""
-    from huggingface_hub import close_session, constants
+    from huggingface_hub import close_session
 
-    from tests.hub_server import HubServer
+    from tests.hub_server import HubServer, point_client_at
 
     with HubServer() as server:
-        environment = server.environment(tmp_path / "hub-cache")
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HOME", "TRANSFORMERS_OFFLINE"):
-            monkeypatch.delenv(name, raising=False)
-        # what the client read from the environment when it was imported
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", environment["HF_HUB_CACHE"])
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", environment["HF_TOKEN_PATH"])
+        point_client_at(server, tmp_path / "hub-cache", monkeypatch)
         yield server
         close_session()

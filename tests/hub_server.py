@@ -16,10 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.hub_answers import Answer, Request, Store, answer_hub, answer_store
 from tests.hub_repository import Files, HubRepository
 
-__all__ = ["Disturbance", "HubServer"]
+__all__ = ["Disturbance", "HubServer", "point_client_at"]
 
 _PIECE = 64 * 1024  # bytes written at once
 # tests take it from the client
@@ -143,6 +145,21 @@ class HubServer:
                     self._met[id(each)] = met + 1
                     return each
         return None
+
+
+def point_client_at(hub: HubServer, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client ask a Hub in this process and in those that it starts, with this cache and nobody's token."""
+    from huggingface_hub import constants
+
+    environment = hub.environment(cache)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HOME", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    # what the client read from the environment when it was imported
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", environment["HF_HUB_CACHE"])
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", environment["HF_TOKEN_PATH"])
 
 
 class _Server(ThreadingHTTPServer):

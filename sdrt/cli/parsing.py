@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from sdrt._version import __version__
 from sdrt.cli import batch, benchmark, compare, console, download, generate, grid, inspect, listing, plug_ins, record, replay, verify
-from sdrt.cli.others import apple, swift
+from sdrt.cli.others import apple, sdcpp, swift
 from sdrt.cli.process import EXIT_STATUS
 from sdrt.printable import printable
 
@@ -61,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         listing.add_commands,
         apple.add_command,
         swift.add_command,
+        sdcpp.add_command,
         plug_ins.add_commands,
     ):
         add(commands)

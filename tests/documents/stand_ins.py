@@ -1,6 +1,5 @@
 """What the documents' commands name and nobody can download here: the smallest random models that the same commands run on."""
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from tests.factories import (
     random_vae,
     save_pipeline_folder,
 )
+from tests.hub_repository import folder_files
+from tests.hub_server import HubServer
 from tests.models.families import narrow, save_original
 
 # Two levels and one attention, at the lower one: every operation takes time to convert, and some commands ask for 512x512.
@@ -65,6 +66,13 @@ def lora(file: Path) -> None:
     save_file({key: np.full(shape, 0.1, np.float32) for key, shape in shapes.items()}, file)
 
 
+def styles(folder: Path) -> None:
+    """A repository of LoRAs."""
+    folder.mkdir(parents=True)
+    lora(folder / "ink.safetensors")
+    (folder / "README.md").write_text("# Styles\n", encoding="utf-8")
+
+
 def picture(file: Path) -> None:
     Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)).save(file)
 
@@ -106,9 +114,11 @@ STAND_INS: Mapping[str, Callable[[Path], None]] = {
     "cat.safetensors": embedding,
 }
 
-# Repositories of the Hub, answered from a cache.
+# Repositories of the Hub, at the tests' own.
 REPOSITORIES: Mapping[str, Callable[[Path], None]] = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": stable_diffusion,
+    "stabilityai/sd-turbo": stable_diffusion,
+    "someone/styles": styles,
 }
 
 
@@ -120,13 +130,11 @@ def make(folder: Path, text: str) -> None:
             write(folder / name)
 
 
-def make_cache(cache: Path) -> None:
-    """Make a cache of the Hub that holds the repositories."""
+def fill(hub: HubServer, folder: Path, text: str) -> None:
+    """Give a Hub every repository that a text names and that it does not have; a folder is needed to make them in."""
     for name, write in REPOSITORIES.items():
-        repository, revision = cache / f"models--{name.replace('/', '--')}", "0" * 40
-        snapshot = repository / "snapshots" / revision
-        write(snapshot)
-        for weights in list(snapshot.rglob("*.safetensors")):
-            shutil.copy(weights, weights.with_suffix(".fp16.safetensors"))
-        (repository / "refs").mkdir(parents=True)
-        (repository / "refs" / "main").write_text(revision, encoding="ascii")
+        if name in text and f"models/{name}" not in hub.store.repositories:
+            write(folder / name)
+            files = folder_files(folder / name)
+            halves = {path.replace(".safetensors", ".fp16.safetensors"): content for path, content in files.items() if "/" in path}
+            hub.add(name, halves | files)

@@ -130,10 +130,21 @@ class Checker(nn.Module):
         return images * (1 - flagged), flagged, scores
 
 
-def _save(out: Path, stem: str, module: nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str], precision: str) -> Path:
+def save_module(
+    out: Path,
+    stem: str,
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    outputs: Sequence[str],
+    precision: str,
+    *,
+    target: str = "iOS16",
+    wide: bool = False,
+) -> Path:
+    """Convert a module under a name; all inputs but ids are float16, or float32 where they are ``wide``."""
     out.mkdir(parents=True, exist_ok=True)
-    floats = {name: np.float16 for name, value in inputs.items() if value.dtype == torch.float32 and name != "input_ids"}
-    made = convert(module, inputs, outputs, out, precision=precision, input_dtypes=floats)
+    floats = {name: np.float16 for name, value in inputs.items() if value.dtype == torch.float32 and name != "input_ids" and not wide}
+    made = convert(module, inputs, outputs, out, precision=precision, target=target, input_dtypes=floats)
     return made.rename(out / f"{stem}.mlpackage")
 
 
@@ -179,24 +190,24 @@ def save_package(
         case "unet" | "control_unet" | "refiner":
             unet = UNet2DConditionModel.from_pretrained(source / "unet").eval()
             inputs = unet_inputs(form, batch=batch, latent=latent, controlled=role == "control_unet")
-            return _save(out, stem, Unet(unet, list(inputs)), inputs, ("noise_pred",), precision)
+            return save_module(out, stem, Unet(unet, list(inputs)), inputs, ("noise_pred",), precision)
         case "text_encoder" | "text_encoder_2":
             kind: Any = CLIPTextModelWithProjection if role == "text_encoder_2" else CLIPTextModel
             raw = form in ADDED
             module = TextEncoder(kind.from_pretrained(source / role).eval(), raw=raw)
             ids = {"input_ids": torch.randint(0, 400, (1, 77)).float()}
-            return _save(out, stem, module, ids, ("hidden_embeds" if raw else "last_hidden_state", "pooled_outputs"), precision)
+            return save_module(out, stem, module, ids, ("hidden_embeds" if raw else "last_hidden_state", "pooled_outputs"), precision)
         case "vae_decoder":
             vae = AutoencoderKL.from_pretrained(source / "vae").eval()
-            return _save(out, stem, Decoder(vae), {"z": torch.randn(1, 4, latent, latent)}, ("image",), precision)
+            return save_module(out, stem, Decoder(vae), {"z": torch.randn(1, 4, latent, latent)}, ("image",), precision)
         case "vae_encoder":
             vae = AutoencoderKL.from_pretrained(source / "vae").eval()
-            return _save(out, stem, Encoder(vae), {"x": torch.randn(1, 3, latent * 8, latent * 8)}, ("latent",), precision)
+            return save_module(out, stem, Encoder(vae), {"x": torch.randn(1, 3, latent * 8, latent * 8)}, ("latent",), precision)
         case "safety_checker":
             checker = StableDiffusionSafetyChecker.from_pretrained(source / "safety_checker", attn_implementation="eager").eval()
             size = checker.config.vision_config.image_size
             given = {"clip_input": torch.randn(1, 3, size, size), "images": torch.rand(1, 64, 64, 3), "adjustment": torch.zeros(1)}
-            return _save(out, stem, Checker(checker), given, ("filtered_images", "has_nsfw_concepts", "concept_scores"), precision)
+            return save_module(out, stem, Checker(checker), given, ("filtered_images", "has_nsfw_concepts", "concept_scores"), precision)
         case _:
             raise ValueError(role)
 
@@ -206,7 +217,7 @@ def save_controlnet(source: Path, out: Path, name: str, *, precision: str = "flo
     network = ControlNetModel.from_pretrained(source).eval()
     inputs = unet_inputs("sd1") | {"controlnet_cond": torch.rand(2, 3, LATENT * 8, LATENT * 8)}
     outputs = [f"additional_residual_{index}" for index in range(len(_residual_shapes(2, LATENT)))]
-    return _save(out, file_stem("controlnet", name), Control(network), inputs, outputs, precision)
+    return save_module(out, file_stem("controlnet", name), Control(network), inputs, outputs, precision)
 
 
 def save_sidecars(source: Path, out: Path) -> None:

@@ -1,15 +1,17 @@
 """A writer of ``model.mil`` in both dialects, to test the parser with: Apple's compiler, which writes such files, runs on macOS alone."""
 
+import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from sdrt.models.mlpackage.features import Feature
 from sdrt.models.mlpackage.mil import Argument, Blob, Operation, Program, TensorType, Typed, Value
 from sdrt.models.mlpackage.package import open_package
 
-__all__ = ["write_compiled", "write_program"]
+__all__ = ["write_compiled", "write_metadata", "write_program"]
 
 
 def write_compiled(package: Path, path: Path, *, bare: bool) -> Path:
@@ -20,6 +22,35 @@ def write_compiled(package: Path, path: Path, *, bare: bool) -> Path:
     (path / "model.mil").write_text(write_program(program, bare=bare), encoding="utf-8")
     shutil.copytree(package / "Data" / "com.apple.CoreML" / "weights", path / "weights")
     return path
+
+
+def write_metadata(package: Path, compiled: Path) -> None:
+    """Describe a package beside its compiled form, in the entries of Apple's ``metadata.json`` that programs read."""
+    model = open_package(package).model
+    interface = model.description.main
+    described = {
+        "metadataOutputVersion": "3.0",
+        "specificationVersion": model.specification,
+        "inputSchema": list(map(_schema, interface.inputs)),
+        "outputSchema": list(map(_schema, interface.outputs)),
+        "userDefinedMetadata": dict(model.description.user_defined),
+        "modelType": {"name": "MLModelType_mlProgram"},
+    }
+    (compiled / "metadata.json").write_text(json.dumps([described]), encoding="utf-8")
+
+
+def _schema(feature: Feature) -> dict[str, str]:
+    dtype = feature.dtype.capitalize()
+    return {
+        "name": feature.name,
+        "type": "MultiArray",
+        "dataType": dtype,
+        "shape": str(list(feature.shape)),
+        "formattedType": f"MultiArray ({dtype} {' x '.join(map(str, feature.shape))})",
+        "shortDescription": feature.text,
+        "hasShapeFlexibility": "0",
+        "isOptional": "0",
+    }
 
 
 def write_program(program: Program, *, bare: bool) -> str:

@@ -1,6 +1,7 @@
 """What goes wrong between here and the Hub: one clear line each from ``sdrt.download`` and ``sdrt.load``, and nothing half there."""
 
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from huggingface_hub import constants
 
 import sdrt
 from sdrt.errors import MissingFileError, ModelError, SdrtError, WeightsError
+from tests.documents.blocks import read
 from tests.hub_repository import StoredFile, lfs_pointer, nano_files
 from tests.hub_server import HubServer
 
@@ -132,6 +134,14 @@ def iter_chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def documented(message: str) -> bool:
+    """Whether the table of messages in docs/hub.md has a line for one."""
+    table = read("docs/hub.md").partition("## What the messages mean")[2]
+    phrases = [phrase for row in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)[1:] for phrase in row.split("; ")]
+    assert len(phrases) > 20
+    return any(re.search(re.escape(phrase).replace("…", ".*"), message) for phrase in phrases)
+
+
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
@@ -161,6 +171,7 @@ def test_each_fault_is_one_line_and_leaves_nothing_half_there(
     with pytest.raises(fault.error, match=rf"^someone/thing(@main)?: (no such folder, and )?{fault.message}") as caught:
         call(output)
     assert "\n" not in str(caught.value)
+    assert documented(str(caught.value))
     # nothing under the final name, and nothing at all if nothing arrived
     assert not (output / "thing").exists()
     assert output.exists() == any(path.is_file() and path.stat().st_size for path in (tmp_path / "new").rglob("*"))
@@ -209,8 +220,11 @@ def test_a_busy_hub_is_waited_for_and_said_so(
 @pytest.mark.parametrize("call", [download_it, load_it])
 def test_offline(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[Path], object]) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(MissingFileError, match=r"^someone/thing: (no such .* cache, and )?HF_HUB_OFFLINE is set; unset it, or fetch"):
+    with pytest.raises(
+        MissingFileError, match=r"^someone/thing: (no such .* cache, and )?HF_HUB_OFFLINE is set; unset it, or fetch"
+    ) as caught:
         call(tmp_path)
+    assert documented(str(caught.value))
     assert hub.requests == []
 
 

@@ -1,0 +1,274 @@
+"""``sdrt sdcpp``: the command line of stable-diffusion.cpp's ``sd-cli`` (``sd`` in its older releases).
+
+Source of flags, defaults and rules: leejet/stable-diffusion.cpp in May 2026, ``examples/cli/main.cpp``, ``examples/common/common.cpp``.
+docs/stable-diffusion-cpp.md says what is equal to its pictures, and what is not.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdrt.cli.generate import GenerateCommand
+from sdrt.cli.generate import run as draw
+from sdrt.cli.opening import ModelChoice
+from sdrt.cli.others import sdcpp_samplers
+from sdrt.cli.others.sdcpp_flags import add_others, refuse, tell_idle
+from sdrt.cli.others.sdcpp_pictures import NumberedPictures
+from sdrt.cli.paths import a_path
+from sdrt.cli.prompts import prompt_text
+from sdrt.errors import ConfigError
+from sdrt.log import log
+from sdrt.printable import shown
+
+if TYPE_CHECKING:
+    from sdrt.models import StoredModel
+
+__all__ = ["add_command", "parse"]
+
+_ABOUT = (
+    "Draw pictures as stable-diffusion.cpp's 'sd-cli' does: the same arguments, the same noise, and the same names of files. Its other "
+    "flags are accepted where they mean nothing here, and refused where they need what sdrt does not have; "
+    "docs/stable-diffusion-cpp.md lists them."
+)
+_MODES = ("img_gen", "txt2img", "img2img")
+_OTHER_MODES = {
+    "vid_gen": "sdrt draws no videos; leave -M out to draw a picture",
+    "convert": "sdrt writes no GGUF; 'sdrt convert' makes Core ML packages",
+    "upscale": "sdrt has no ESRGAN; leave -M out to draw a picture",
+    "metadata": "'sdrt inspect FILE' shows what a picture holds",
+}
+_STREAMS = {"std_default": "libstdc++", "cuda": "nv", "cpu": "torch"}
+_PREDICTIONS = {"eps": "epsilon", "v": "v_prediction"}
+_SIDE = 512
+
+# Names for argparse's dest, where the flag's own is not clear.
+_FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any], str], ...] = (
+    (("-m", "--model"), {"metavar": "PATH"}, "a checkpoint, a folder in diffusers' layout, or a name (default: nano)"),
+    (("-p", "--prompt"), {"type": prompt_text, "default": "", "metavar": "TEXT"}, "what to draw"),
+    (("-n", "--negative-prompt"), {"type": prompt_text, "default": "", "metavar": "TEXT"}, "what to steer away from"),
+    (
+        ("-o", "--output"),
+        {"type": a_path, "default": Path("output.png"), "metavar": "FILE"},
+        "the picture; of several the others are output_2.png, output_3.png, ...; %%d or %%03d in it is the number (default: ./output.png)",
+    ),
+    (("--output-begin-idx",), {"type": int, "metavar": "N"}, "number all names of several pictures, from here on"),
+    (("-W", "--width"), {"type": int, "metavar": "N"}, "pixels (default: 512, or those of -i)"),
+    (("-H", "--height"), {"type": int, "metavar": "N"}, "pixels (default: 512, or those of -i)"),
+    (("-s", "--seed"), {"type": int, "default": 42, "metavar": "N"}, "image k has seed + k; below 0 a random one (default: 42)"),
+    (("-b", "--batch-count"), {"type": int, "default": 1, "metavar": "N"}, "images (default: 1)"),
+    (("--steps",), {"type": int, "default": 20, "metavar": "N"}, "denoising steps (default: 20)"),
+    (("--cfg-scale",), {"type": float, "default": 7.0, "metavar": "X"}, "strength of the prompt; 1 turns guidance off (default: 7)"),
+    (("--eta",), {"type": float, "metavar": "X"}, "amount of fresh noise a step (default: the sampling method's own)"),
+    (
+        ("--sampling-method",),
+        {"default": "euler_a", "metavar": f"{{{','.join(sdcpp_samplers.METHODS)}}}"},
+        "the sampler (default: euler_a)",
+    ),
+    (
+        ("--scheduler", "--schedule"),
+        {"metavar": f"{{{','.join(sdcpp_samplers.SCHEDULES)}}}"},
+        "how noise levels are spread (default: discrete, or the sampling method's own)",
+    ),
+    (("--rng",), {"choices": tuple(_STREAMS), "default": "cuda"}, "the noise stream (default: cuda)"),
+    (("--sampler-rng",), {"choices": tuple(_STREAMS)}, "a stream of its own for the sampling method's noise (default: that of --rng)"),
+    (("-i", "--init-img"), {"type": a_path, "metavar": "FILE"}, "a picture to change"),
+    (("--strength",), {"type": float, "default": 0.75, "metavar": "X"}, "how much to change it, 0 to 1 (default: 0.75)"),
+    (("--mask",), {"type": a_path, "metavar": "FILE"}, "what of it to redraw: what is white"),
+    (("--control-net",), {"metavar": "PATH"}, "a ControlNet"),
+    (("--control-image",), {"type": a_path, "metavar": "FILE"}, "the picture that it follows"),
+    (("--control-strength",), {"type": float, "default": 0.9, "metavar": "X"}, "its strength (default: 0.9)"),
+    (("--canny",), {"action": "store_true"}, "give it the edges of the picture"),
+    (("--clip-skip",), {"type": int, "default": -1, "metavar": "N"}, "1 takes the text encoder's last layer, 2 the one before"),
+    (("--lora-model-dir",), {"type": a_path, "metavar": "DIR"}, "where LoRAs of the prompt are, <lora:name:0.8> (default: .)"),
+    (("--embd-dir",), {"type": a_path, "metavar": "DIR"}, "where textual inversions are, which the prompt names"),
+    (("--vae",), {"type": a_path, "metavar": "PATH"}, "an autoencoder to use instead of the model's own"),
+    (("--vae-tiling",), {"action": "store_true"}, "decode large pictures tile by tile"),
+    (("--prediction",), {"choices": tuple(_PREDICTIONS)}, "what the network of a checkpoint file predicts (default: what the file says)"),
+    (("-t", "--threads"), {"type": int, "default": -1, "metavar": "N"}, "use at most this many threads (default: all cores)"),
+    (("--disable-image-metadata",), {"action": "store_true"}, "write no settings into the pictures"),
+    (("-M", "--mode"), {"default": "img_gen", "metavar": f"{{{','.join(_MODES)}}}"}, "accepted, and not needed"),
+    (("-q", "--quiet"), {"action": "store_true"}, "print no progress bar, no file names and no remarks"),
+)
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``sdcpp`` to the command line."""
+    command = commands.add_parser(
+        "sdcpp",
+        help="take the command line of stable-diffusion.cpp as it is typed",
+        usage="sdrt sdcpp -m MODEL -p PROMPT [options]",
+        description=_ABOUT,
+        epilog='example: ./bin/sd-cli -m sd15.safetensors -p "a lovely cat" becomes sdrt sdcpp -m sd15.safetensors -p "a lovely cat"',
+        allow_abbrev=False,
+    )
+    for flags, how, text in _FLAGS:
+        command.add_argument(*flags, help=text, **how)
+    add_others(command)
+    command.set_defaults(
+        run=lambda arguments: draw(parse(arguments)),
+        kept="pictures that were finished are kept",
+        lost="all pictures are drawn, but not all their names were read",
+    )
+
+
+def parse(arguments: argparse.Namespace) -> GenerateCommand:
+    """Return what ``sdrt generate`` calls the same.
+
+    Raises
+    ------
+    ConfigError : a flag or a value that asks for what is not here, or a value that the program refuses too
+    SdrtError : a model that cannot be opened, where a flag's meaning depends on it
+    """
+    refuse(arguments)
+    _check(arguments)
+    tell_idle(arguments)
+    files = {"image": arguments.init_img, "mask_image": arguments.mask, "control_image": arguments.control_image}
+    return GenerateCommand(
+        prompts=(arguments.prompt,),
+        negative_prompt=arguments.negative_prompt,
+        recorded=None,
+        output=NumberedPictures(
+            path=arguments.output,
+            count=arguments.batch_count,
+            first=arguments.output_begin_idx,
+            with_settings=not arguments.disable_image_metadata,
+        ),
+        choice=_choice(arguments),
+        pictures={name: (file,) for name, file in files.items() if file is not None},
+        borders=None,
+        quiet=arguments.quiet,
+        options=_options(arguments),
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what the program refuses, and modes that are not here."""
+    mode = arguments.mode
+    if mode in _OTHER_MODES:
+        raise ConfigError(f"-M must be one of {', '.join(_MODES)}, got {mode}: {_OTHER_MODES[mode]}")
+    if mode not in _MODES:
+        raise ConfigError(f"-M must be one of {', '.join(_MODES)}, got {shown(mode)}; leave it out")
+    if (mode == "img2img") != (arguments.init_img is not None) and mode != "img_gen":
+        raise ConfigError(f"-M {mode} must come {'with' if mode == 'img2img' else 'without'} -i; leave -M out")
+    if arguments.batch_count < 1:
+        raise ConfigError(f"-b must be at least 1, got {arguments.batch_count}; leave it out for one picture")
+    if not 0 <= arguments.strength <= 1:
+        raise ConfigError(f"--strength must be from 0 to 1, got {arguments.strength:g}; choose one in that range")
+    if arguments.cfg_scale < 1 and "cfg_pp" not in arguments.sampling_method:
+        raise ConfigError(f"--cfg-scale must be at least 1, which turns guidance off, got {arguments.cfg_scale:g}; choose a larger one")
+
+
+def _choice(arguments: argparse.Namespace) -> ModelChoice:
+    lora_dir = arguments.lora_model_dir or (Path() if "<lora:" in arguments.prompt else None)
+    options = {
+        "vae": arguments.vae,
+        "lora_dir": lora_dir,
+        "vae_tiling": True if arguments.vae_tiling else None,
+        "prediction_type": _PREDICTIONS.get(arguments.prediction),
+        "threads": arguments.threads if arguments.threads > 0 else None,
+    }
+    texts = f"{arguments.prompt}\n{arguments.negative_prompt}"
+    return ModelChoice(
+        model=arguments.model,
+        backend=None,
+        numerics=None,
+        fast=False,
+        embeddings=() if arguments.embd_dir is None else _embeddings(arguments.embd_dir, texts),
+        loras=(),
+        controlnets=() if arguments.control_net is None else (arguments.control_net,),
+        options={name: value for name, value in options.items() if value is not None},
+    )
+
+
+def _embeddings(folder: Path, texts: str) -> tuple[tuple[str, Path], ...]:
+    """Return the textual inversions of a folder that the prompts name, by the names of their files.
+
+    Raises
+    ------
+    ConfigError : no folder
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"--embd-dir must be a folder, got {folder}; pass that with the textual inversions")
+    files = sorted(file for file in folder.iterdir() if file.suffix in (".pt", ".safetensors"))
+    # of two with one name the safetensors file, which is the last, counts
+    named = {file.stem: file for file in files if file.stem.casefold() in texts.casefold()}
+    return tuple(named.items())
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of ``Pipeline.generate``."""
+    model = _model_if_needed(arguments)
+    scheduler = sdcpp_samplers.scheduler_name(
+        arguments.sampling_method, arguments.scheduler, is_xl=model is not None and "text_encoder_2" in model.components
+    )
+    options: dict[str, Any] = {
+        "seed": max(arguments.seed, -1),
+        "num_images": arguments.batch_count,
+        "num_inference_steps": arguments.steps,
+        "guidance_scale": arguments.cfg_scale,
+        "scheduler": scheduler,
+        "eta": sdcpp_samplers.eta(arguments.sampling_method, arguments.eta),
+        "rng": _STREAMS[arguments.rng],
+        "sampler_rng": None if arguments.sampler_rng in (None, arguments.rng) else _STREAMS[arguments.sampler_rng],
+        "clip_skip": None if model is None else _clip_skip(arguments.clip_skip, model),
+    }
+    options |= _size(arguments)
+    if arguments.init_img is not None:
+        options |= {"strength": _strength(arguments.strength, arguments.steps), "resize": "crop"}
+    if arguments.mask is not None:
+        # what is kept is what was encoded and decoded again
+        options["paste"] = False
+    if arguments.control_image is not None:
+        options["controlnet_conditioning_scale"] = arguments.control_strength
+        options["control_preprocessor"] = "canny" if arguments.canny else None
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _size(arguments: argparse.Namespace) -> Mapping[str, int]:
+    """Return the size of the picture: a picture to change has its own, unless both sides are given."""
+    width, height = arguments.width, arguments.height
+    if arguments.init_img is None or (width and height):
+        return {"width": width or _SIDE, "height": height or _SIDE}
+    if width or height:
+        log.warning("the picture has the size of -i, since %s is not given too", "-H" if width else "-W")
+    return {}
+
+
+def _strength(strength: float, steps: int) -> float:
+    """Return sdrt's strength for the program's, which makes one step more than that share, but for 1.
+
+    >>> _strength(0.75, 20)
+    0.8
+    """
+    if strength >= 1 or steps < 1:
+        return 1.0
+    import numpy as np
+
+    share = int(np.float32(steps) * np.float32(strength))
+    return (min(share, steps - 1) + 1) / steps
+
+
+def _model_if_needed(arguments: argparse.Namespace) -> "StoredModel | None":
+    """Open the model where the meaning of a flag depends on its kind."""
+    if arguments.clip_skip <= 0 and arguments.scheduler != "ays":
+        return None
+    from sdrt.models import open_model
+
+    return open_model(arguments.model or "nano")
+
+
+def _clip_skip(count: int, model: "StoredModel") -> int | None:
+    """Return how many layers sdrt leaves out for the program's count, which begins with the last layer.
+
+    Raises
+    ------
+    ConfigError : the last layer of a model that goes without it
+    """
+    if count <= 0:
+        return None
+    # Stable Diffusion 2 and XL go without the last layer of their 24 and 12
+    without = int("text_encoder_2" in model.components or model.config("text_encoder").get("num_hidden_layers") == 23)
+    if count <= without:
+        raise ConfigError(f"--clip-skip must be at least 2 for this model, which goes without its last layer, got {count}; leave it out")
+    return count - 1 - without

@@ -4,6 +4,7 @@ The order is part of the contract. An image's stream yields its latents first, t
 a second stream instead, as in other programs (AUTOMATIC1111's "ENSD", stable-diffusion.cpp's ``--sampler-rng``).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -91,8 +92,9 @@ class RunNoise:
         What the first noise is mixed with; None: nothing.
     numerics : "float32", "float64" or "exact"
     separate : bool
-        How one seeded stream for all images draws: [n,C,h,w] at once, as a single generator in diffusers does, or an array for each image,
-        one after the other, as Apple's Swift package does. A stream that counts arrays (``nv``) gives other numbers then.
+        How seeded streams draw. False: as generators in diffusers do, one for all images [n,C,h,w] at once. True: as Apple's Swift package
+        does, an array for each image, one after the other, and the posterior value by value. Streams whose numbers depend on how many are
+        asked for (``torch``, ``nv``) give others then.
     """
 
     initial: tuple[NoiseStream, ...]
@@ -121,9 +123,9 @@ class RunNoise:
         if self.variation is not None:
             self.variation.advance(shape)
         if len(self.initial) == 1 < self.num_images:
-            each = self._draw(self.initial, pictures, shape)
+            each = self._draw_posterior(pictures, shape)
             return np.concatenate([each] * (self.num_images // pictures))
-        return self._draw(self.initial, self.num_images, shape)
+        return self._draw_posterior(self.num_images, shape)
 
     def paths(self, plan: Plan, shape: tuple[int, ...], seed: int | tuple[int, ...] | None = None) -> BrownianTree | None:
         """Return the Brownian paths of this plan, one per image; None for a plan without one.
@@ -138,10 +140,22 @@ class RunNoise:
             return None
         return self._draw(self.fresh, self.num_images, shape) if paths is None else paths.normal_between(*plan.intervals[index])
 
+    def _draw_posterior(self, count: int, shape: tuple[int, ...]) -> Float:
+        if not self._one_by_one:
+            return self._draw(self.initial, count, shape)
+        streams = self.initial if len(self.initial) > 1 else self.initial * count
+        size = math.prod(shape)
+        return np.stack([np.concatenate([each.normal(1) for _ in range(size)]).reshape(shape) for each in streams])
+
+    @property
+    def _one_by_one(self) -> bool:
+        """Whether images and values are drawn apart; existing arrays are handed out whole."""
+        return self.separate and isinstance(self.initial[0], SeededStream)
+
     def _draw(self, streams: Sequence[NoiseStream], count: int, shape: tuple[int, ...]) -> Float:
         if len(streams) > 1:
             return np.stack([each.normal(shape) for each in streams])
-        if self.separate and isinstance(streams[0], SeededStream):
+        if self._one_by_one:
             return np.stack([streams[0].normal(shape) for _ in range(count)])
         return streams[0].normal((count, *shape))
 
@@ -175,7 +189,7 @@ def open_noise(
     numerics : "float32", "float64" or "exact"
         The pipeline's, for the streams that are opened here.
     separate : bool
-        Whether a stream that all images draw from makes an array for each.
+        Whether images and values of a posterior are drawn one by one, as `RunNoise` says.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import sdrt
 from sdrt.errors import ConfigError
@@ -72,6 +73,34 @@ def test_noise_comes_first_and_then_the_posterior(pipe: sdrt.Pipeline, compat: A
     assert drawn.source is not None
     np.testing.assert_array_equal(drawn.noise, first if compat == "apple" else second)
     np.testing.assert_array_equal(drawn.source, second if compat == "apple" else first)
+
+
+@pytest.mark.parametrize("name", ["torch", "nv"])
+def test_the_posterior_is_drawn_value_by_value(pipe: sdrt.Pipeline, name: str) -> None:
+    """One posterior for both images, after the noise of both; torch draws fewer than 16 values at once in another way."""
+    given: Any = {**OPTIONS, "seed": None, "num_images": 2, "image": PICTURE, "strength": 0.5, "compat": "apple"}
+    given["rng"] = sdrt.rng.stream(name, 93)
+    drawn = draw(pipe._assembly, pipe._resolve("a cat", "", given))
+    stream, size = sdrt.rng.stream(name, 93), int(np.prod(SHAPE))
+    noise = [stream.normal(SHAPE) for _ in range(2)]
+    one_by_one = np.array([stream.normal(1)[0] for _ in range(size)], np.float32).reshape(SHAPE)
+    assert drawn.source is not None
+    np.testing.assert_array_equal(drawn.noise, noise)
+    np.testing.assert_array_equal(drawn.source, [one_by_one, one_by_one])
+    if name == "torch":
+        generator = torch.Generator().manual_seed(93)
+        torch.randn(2 * size, generator=generator)
+        values = torch.cat([torch.randn(1, generator=generator) for _ in range(size)]).reshape(SHAPE)
+        np.testing.assert_array_equal(drawn.source[0], values.numpy())
+
+
+def test_existing_arrays_are_handed_out_whole(pipe: sdrt.Pipeline) -> None:
+    given: Any = {**OPTIONS, "seed": None, "num_images": 2, "image": [PICTURE, PICTURE], "strength": 0.5, "compat": "apple"}
+    arrays = [np.random.default_rng(k).standard_normal((2, *SHAPE)).astype(np.float32) for k in range(2)]
+    given["rng"] = sdrt.rng.from_arrays(arrays)
+    drawn = draw(pipe._assembly, pipe._resolve("a cat", "", given))
+    assert drawn.source is not None
+    np.testing.assert_array_equal([drawn.noise, drawn.source], arrays)
 
 
 @pytest.mark.parametrize("given", [{"image": PICTURE}, {"image_latents": np.ones((1, *SHAPE), np.float32)}])

@@ -207,4 +207,7 @@ def _options(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
         "num_inference_steps": arguments.step_count,
         "guidance_scale": arguments.guidance_scale,
     }
+    if arguments.controlnet:
+        # what is transparent in a ControlNet's picture is for it to in-paint
+        options["control_preprocessor"] = "inpaint"
     return options if several else options | {"seed": seed}

@@ -118,6 +118,21 @@ def test_a_start_image_of_another_size(tmp_path: Path, weights: Path, capsys: py
     assert "start.png: is 96x48, and the model's pictures are 64x64: it is resized" in capsys.readouterr().err
 
 
+def test_what_is_transparent_in_a_controlnets_picture_is_to_be_in_painted(tmp_path: Path) -> None:
+    hole = np.full((128, 128, 4), 255, np.uint8)
+    hole[32:96, 32:96, 3] = 0
+    for name, picture in {"hole": hole, "whole": hole[..., :3]}.items():
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        given = ["--seed", "3", "--controlnet", "nano-edges", "--controlnet-inputs", str(tmp_path / f"{name}.png")]
+        swift(path("nano"), tmp_path / name, *given)
+    file = f"{STEM}.3.final.png"
+    with sdrt.load("nano", controlnet="nano-edges") as pipe:
+        options: dict[str, Any] = {"compat": None, "scheduler": "plms", "seed": 3, "rng": "numpy"}
+        [whole] = expected(pipe, control_image=Image.fromarray(hole[..., :3]), **options)
+    assert np.array_equal(pixels(tmp_path / "whole" / file), whole)
+    assert not np.array_equal(pixels(tmp_path / "hole" / file), whole)
+
+
 def test_what_the_safety_checker_flags_is_not_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""``sdrt inspect``: the settings inside a picture, or what a recording or a Core ML package holds."""
+"""``sdrt inspect``: the settings inside a picture, or what a recording, a Core ML package or a folder of them holds."""
 
 import argparse
 import dataclasses
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.cli.console import say
+from sdrt.cli.package_summary import folder_lines, folder_summary, holds_packages
 from sdrt.cli.paths import a_path
 from sdrt.errors import ImageError
 from sdrt.printable import printable
@@ -24,13 +25,14 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "inspect",
         help="show the settings inside a picture, or what a recording or a Core ML package holds",
         description="Show the settings inside a picture; the runs of a recording, every byte of which is checked; or the inputs, outputs, "
-        "operations, precision and size of a Core ML package.",
+        "operations, precision and size of a Core ML package; or what a folder of packages is, and what is assumed of it.",
     )
     command.add_argument(
         "file",
         type=a_path,
         metavar="FILE",
-        help="a picture of sdrt, or of another tool that writes 'parameters'; a recording; or a .mlpackage, .mlmodelc or .mlmodel",
+        help="a picture of sdrt, or of another tool that writes 'parameters'; a recording; a .mlpackage, .mlmodelc or .mlmodel, or a "
+        "folder of them",
     )
     command.add_argument("--json", action="store_true", help="print JSON (pictures of sdrt, recordings and packages)")
     command.set_defaults(run=run)
@@ -50,6 +52,9 @@ def run(arguments: argparse.Namespace) -> None:
     from sdrt.records import read_record
 
     file: Path = arguments.file
+    if file.suffix not in _PACKAGES and file.is_dir() and holds_packages(file):
+        say(*(_json(folder_summary(file), indent=2) if arguments.json else folder_lines(file)))
+        return
     if file.suffix not in _PACKAGES and is_recording(file):
         _recording(file, as_json=arguments.json)
         return

@@ -7,9 +7,18 @@ from typing import Generic, TypeVar
 
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.files import entries, exists, is_folder
-from sdrt.models.coreml.names import CONTROLNET_PREFIX, CONTROLNET_RESOURCES, PREFIX, RESOURCES, SUFFIXES, Role, controlnet_resource
+from sdrt.models.coreml.names import (
+    CONTROLNET_PREFIX,
+    CONTROLNET_RESOURCES,
+    PREFIX,
+    RESOURCES,
+    SUFFIXES,
+    TRANSFORMERS,
+    Role,
+    controlnet_resource,
+)
 
-__all__ = ["PACKAGE_SUFFIXES", "Layout", "assign_roles", "find_layout", "is_package"]
+__all__ = ["PACKAGE_SUFFIXES", "Layout", "assign_roles", "find_layout", "holds_transformer", "is_package"]
 
 # Paths on this disk, or the paths of a list.
 _Pure = TypeVar("_Pure", bound=PurePath)
@@ -52,6 +61,11 @@ class Layout(Generic[_Pure]):
 def is_package(path: PurePath) -> bool:
     """Whether a path is that of one package."""
     return path.suffix in PACKAGE_SUFFIXES
+
+
+def holds_transformer(path: Path) -> bool:
+    """Whether a folder has the package of a transformer in the place of a U-Net, as Stable Diffusion 3 does."""
+    return any(stem.endswith(TRANSFORMERS) for stem in _stems(entries(path)))
 
 
 def find_layout(path: Path, variant: str | None = None) -> Layout[Path] | None:

@@ -13,7 +13,7 @@ from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.coreml.config_overrides import ConfigOverrides
 from sdrt.models.coreml.derived import assumed_prediction_type, assumed_release, derived_config
-from sdrt.models.coreml.layout import Layout
+from sdrt.models.coreml.layout import Layout, holds_transformer
 from sdrt.models.coreml.names import Role
 from sdrt.models.coreml.ports import Ports, read_ports
 from sdrt.models.coreml.sidecar import Sidecar
@@ -57,6 +57,7 @@ class CoreMLFolder(StoredModel):
     Raises
     ------
     MissingFileError : there is no U-Net, or no text encoder
+    ModelError : it is Stable Diffusion 3
     """
 
     holds_packages: ClassVar[bool] = True
@@ -70,6 +71,10 @@ class CoreMLFolder(StoredModel):
     def __post_init__(self) -> None:
         components = self.own_components
         if "unet" not in components or not {"text_encoder", "text_encoder_2"} & set(components):
+            if "unet" not in components and holds_transformer(self.layout.path):
+                raise ModelError(
+                    f"{self.layout.path}: must be a model with a U-Net, got Stable Diffusion 3; sdrt has no network for it yet"
+                )
             lacking = "U-Net" if "unet" not in components else "text encoder"
             raise MissingFileError(
                 f"{self.layout.path}: has no package of a {lacking} (found: {', '.join(self.layout.roles)}); convert it into this folder"

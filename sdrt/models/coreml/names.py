@@ -15,6 +15,7 @@ __all__ = [
     "PREFIX",
     "RESOURCES",
     "SUFFIXES",
+    "TRANSFORMERS",
     "ComputeUnit",
     "Role",
     "controlnet_resource",
@@ -30,6 +31,9 @@ CONTROLNET_PREFIX = "ControlNet_"
 CONTROLNET_RESOURCES = "controlnet"
 
 _PACKAGES = tuple(package for component in COMPONENTS.values() for package in component.packages)
+
+# How the network of Stable Diffusion 3 is called, in both places: it is not a U-Net.
+TRANSFORMERS = ("mmdit", "MultiModalDiffusionTransformer")
 
 # The end of a file's stem, after PREFIX and the model's name.
 SUFFIXES: Mapping[Role, str] = {package.role: package.suffix for package in _PACKAGES}

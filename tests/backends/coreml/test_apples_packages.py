@@ -21,6 +21,7 @@ from torch import nn
 
 import sdrt
 from sdrt.backends.coreml import MLProgram, describe
+from sdrt.cli import main
 from sdrt.models.coreml.names import RESOURCES, Role, file_stem
 from tests.backends.coreml.apples_denoisers import AttentionForm, Transformer
 from tests.backends.coreml.apples_folders import (
@@ -232,7 +233,9 @@ def test_a_refiner_goes_on_from_its_step(package: Package, source: Callable[[Lin
     assert psnr(found, diffusers_picture(source("sdxl"), PROMPT, NEGATIVE, latents, **QUICK)) < 40
 
 
-def test_resources_with_halves_compiled_and_a_vocabulary(package: Package, source: Callable[[Line], Source], tmp_path: Path) -> None:
+def test_resources_with_halves_compiled_and_a_vocabulary(
+    package: Package, source: Callable[[Line], Source], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As Apple's bundle has it: the U-Net cut by coremltools, whose halves have lost their metadata, and everything compiled."""
     folder = as_folder(package, "sd1", PARTS["sd1"], tmp_path / "packages")
     resources = tmp_path / "Resources"
@@ -254,6 +257,15 @@ def test_resources_with_halves_compiled_and_a_vocabulary(package: Package, sourc
     assert psnr(drawn(resources, latents), drawn(folder, latents)) > 65
     with sdrt.load(resources) as pipe:
         assert "assumed tokenizer" not in pipe.model.remarks
+    capsys.readouterr()
+    for argv in ([], ["--json"]):
+        assert main(["inspect", str(resources), *argv]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"{resources}: Core ML packages for pictures of 64x64, 77 tokens; PNDMScheduler, epsilon"
+    assert [line.split(",")[0] for line in lines[:2]] == ["text_encoder   TextEncoder.mlmodelc", "unet           UnetChunk1.mlmodelc"]
+    found = json.loads("\n".join(lines[lines.index("{") :]))
+    assert [each["file"] for each in found["networks"]["unet"]] == ["UnetChunk1.mlmodelc", "UnetChunk2.mlmodelc"]
+    assert found["assumed"].keys() == {"assumed scheduler", "assumed scaling_factor"}
 
 
 # ---- what takes longer

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sdrt.errors import ModelError
-from sdrt.models import CoreMLFolder
+from sdrt.errors import MissingFileError, ModelError
+from sdrt.models import CoreMLFolder, open_model
 from sdrt.models.components import ComponentName
 from sdrt.models.coreml import Layout, Ports
 from sdrt.models.mlpackage.features import Feature
@@ -122,3 +122,15 @@ def test_packages_of_something_else_are_one_error(component: ComponentName, wron
     folder.__dict__["ports"][component] = wrong
     with pytest.raises(ModelError, match=message):
         folder.config(component)
+
+
+@pytest.mark.parametrize("name", ["MultiModalDiffusionTransformer.mlmodelc", "Stable_Diffusion_version_maker_sd3_mmdit.mlpackage"])
+def test_stable_diffusion_3_is_known_and_refused(name: str, tmp_path: Path) -> None:
+    beside = "TextEncoder.mlmodelc" if name.endswith("c") else "Stable_Diffusion_version_maker_sd3_text_encoder.mlpackage"
+    for package in (name, beside):
+        (tmp_path / package).mkdir()
+    with pytest.raises(ModelError, match="must be a model with a U-Net, got Stable Diffusion 3"):
+        open_model(tmp_path)
+    (tmp_path / name).rmdir()
+    with pytest.raises(MissingFileError, match="has no package of a U-Net"):
+        open_model(tmp_path)

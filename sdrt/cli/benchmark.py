@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt.cli import signals
 from sdrt.cli.console import say
 from sdrt.cli.downloads import Downloads
+from sdrt.cli.json_output import say_json
 from sdrt.cli.options import fold
 from sdrt.cli.paths import a_path
 from sdrt.cli.progress import Bar
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchmarkCommand", "add_command"]
 
+# What --json is without a file.
+_STANDARD_OUTPUT = Path("-")
+
 _HEADS = ("model", "backend", "compute unit", "attention", "size", "image", "step", "load", "peak memory")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkCommand:
-    """One ``sdrt benchmark``, parsed."""
+    """One ``sdrt benchmark``, parsed; ``json`` is a file, ``-`` for standard output, or None."""
 
     models: tuple[str, ...]
     backends: tuple[str, ...]
@@ -68,7 +72,14 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--threads", type=int, metavar="N", help="use at most this many threads (default: all cores)")
     command.add_argument("--dtype", metavar="NAME", help="the torch backend's precision: float32, bfloat16 or float16")
     command.add_argument("--reduce-memory", action="store_true", default=None, help="hold one network in memory at a time")
-    command.add_argument("--json", type=a_path, metavar="FILE", help="write all figures to this file, with the machine and its versions")
+    command.add_argument(
+        "--json",
+        nargs="?",
+        type=a_path,
+        const=_STANDARD_OUTPUT,
+        metavar="FILE",
+        help="write all figures to this file, with the machine and its versions; without a file print them as JSON in place of the table",
+    )
     command.add_argument(
         "-q",
         "--quiet",
@@ -117,7 +128,7 @@ def parse(arguments: argparse.Namespace) -> BenchmarkCommand:
 
 
 def run(command: BenchmarkCommand) -> None:
-    """Measure, then print one table; the JSON file holds what is known after each candidate.
+    """Measure, then print one table or JSON; the JSON file holds what is known after each candidate.
 
     Raises
     ------
@@ -125,8 +136,9 @@ def run(command: BenchmarkCommand) -> None:
     """
     from sdrt.benchmarking import candidates, measure
 
-    if command.json is not None:
-        _check(command.json)
+    file = None if command.json == _STANDARD_OUTPUT else command.json
+    if file is not None:
+        _check(file)
     chosen = candidates(command.models, command.backends, command.compute_units, command.options)
     found: list[Measurement] = []
     bars = _Bars(shown=not command.quiet)
@@ -134,14 +146,17 @@ def run(command: BenchmarkCommand) -> None:
         with Downloads(quiet=command.quiet) as downloads:
             for measurement in measure(chosen, command.workload, on_step=bars, on_download=downloads):
                 found.append(measurement)
-                if command.json is not None:
+                if file is not None:
                     with signals.deferred():
-                        _write(command.json, command.workload, found)
+                        _write(file, command.workload, found)
     finally:
         bars.close()
     if all(measurement.skipped for measurement in found):
         raise ConfigError(f"nothing could be measured: {found[0].skipped}")
-    say(*_table(found))
+    if command.json == _STANDARD_OUTPUT:
+        say_json(_figures(command.workload, found))
+    else:
+        say(*_table(found))
 
 
 def _table(found: "Sequence[Measurement]") -> list[str]:
@@ -171,20 +186,24 @@ def _name(candidate: "Candidate") -> str:
     return f"{Path(candidate.model).name} on {candidate.backend}{unit}"
 
 
-def _write(file: Path, workload: "Workload", found: "Sequence[Measurement]") -> None:
-    """Write the file whole or not at all."""
+def _figures(workload: "Workload", found: "Sequence[Measurement]") -> dict[str, Any]:
+    """Return what is known so far, as JSON has it."""
     from sdrt.benchmarking import machine
 
-    content = {
+    return {
         "benchmark": "sdrt benchmark",
         "machine": machine(),
         "workload": dataclasses.asdict(workload),
         "results": [dataclasses.asdict(measurement) for measurement in found],
     }
+
+
+def _write(file: Path, workload: "Workload", found: "Sequence[Measurement]") -> None:
+    """Write the file whole or not at all."""
     temporary = file.with_name(f".{file.name[:40]}.{secrets.token_hex(4)}.part")
     try:
         try:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(_figures(workload, found), indent=2) + "\n", encoding="utf-8")
             temporary.replace(file)
         finally:
             temporary.unlink(missing_ok=True)

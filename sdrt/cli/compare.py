@@ -1,7 +1,6 @@
 """``sdrt compare``: two backends, models or recordings side by side, and where their runs part."""
 
 import argparse
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdrt.cli.console import say, tell
 from sdrt.cli.downloads import Downloads
+from sdrt.cli.json_output import say_json
 from sdrt.cli.opening import CHOICES
 from sdrt.cli.options import add_options, fold, input_files, parse_options
 from sdrt.cli.paths import a_path
@@ -163,7 +163,10 @@ def run(command: CompareCommand) -> None:
     comparison = compare(a, b, on_stage=report, **open_inputs(command.pictures), **command.call)
     if command.html is not None:
         comparison.to_html(command.html)
-    say(*(json.dumps(comparison.to_json(), indent=1, allow_nan=False) if command.json else str(comparison)).splitlines())
+    if command.json:
+        say_json(comparison.to_json())
+    else:
+        say(*str(comparison).splitlines())
     _judge(comparison, command.fail_below)
 
 

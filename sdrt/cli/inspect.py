@@ -3,12 +3,12 @@
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sdrt.cli.console import say
+from sdrt.cli.json_output import json_lines
 from sdrt.cli.package_summary import folder_lines, folder_summary, holds_packages
 from sdrt.cli.paths import a_path
 from sdrt.errors import ImageError
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     file: Path = arguments.file
     if file.suffix not in _PACKAGES and file.is_dir() and holds_packages(file):
-        say(*(_json(folder_summary(file), indent=2) if arguments.json else folder_lines(file)))
+        say(*(json_lines(folder_summary(file), indent=2) if arguments.json else folder_lines(file)))
         return
     if file.suffix not in _PACKAGES and is_recording(file):
         _recording(file, as_json=arguments.json)
@@ -64,21 +64,12 @@ def run(arguments: argparse.Namespace) -> None:
     text = read_text(file)
     if "sdrt" in text or arguments.json:
         record = read_record(file)
-        say(*(_json(record) if arguments.json else _table(record)))
+        say(*(json_lines(record) if arguments.json else _table(record)))
     elif text:
         for key, value in text.items():
             say(f"{key}:", *value.splitlines())
     else:
         raise ImageError(f"{file}: must carry settings, got none; they are lost when a tool saves a picture without its text")
-
-
-def _json(value: object, indent: int | None = None) -> list[str]:
-    """Return JSON that stays JSON on every console: with its own escapes where a character could not be shown."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
-    lines = text.split("\n")
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    shown = text.encode(encoding, "ignore").decode(encoding) == text and all(printable(line, len(text) + 1) == line for line in lines)
-    return lines if shown else json.dumps(value, indent=indent).split("\n")
 
 
 def _table(record: Mapping[str, Any]) -> list[str]:
@@ -106,7 +97,7 @@ def _recording(file: Path, *, as_json: bool) -> None:
     from sdrt.recordings import Recording
 
     recording = Recording.open(file)
-    say(*(_json(summary(recording)) if as_json else summary_lines(recording, file)))
+    say(*(json_lines(summary(recording)) if as_json else summary_lines(recording, file)))
     recording.verify()
     if not as_json:
         say("every byte is as it was written")
@@ -118,7 +109,7 @@ def _package(file: Path, *, as_json: bool) -> list[str]:
 
     found = describe(file)
     if as_json:
-        return _json(dataclasses.asdict(found), indent=2)
+        return json_lines(dataclasses.asdict(found), indent=2)
     lines = [f"{found.path}: {found.form}, specification {found.specification}" + (f" ({found.deployment})" if found.deployment else "")]
     lines.append(f"size         {found.size_bytes / 1e6:.1f} MB")
     for title, features in (("input", found.inputs), ("output", found.outputs)):

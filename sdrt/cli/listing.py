@@ -1,11 +1,14 @@
-"""``sdrt backends``, ``sdrt schedulers`` and ``sdrt models``: what there is to choose from."""
+"""``sdrt backends``, ``sdrt schedulers`` and ``sdrt models``: what there is to choose from, as tables or as JSON."""
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from sdrt.cli.console import say
+from sdrt.cli.json_output import say_json
 from sdrt.cli.paths import a_path
 from sdrt.errors import MissingExtraError, MissingFileError
 from sdrt.files import is_folder
@@ -17,15 +20,27 @@ __all__ = ["add_commands"]
 _SHORT_COMMIT = 8
 
 
+@dataclasses.dataclass(frozen=True)
+class _Listing:
+    """A list of records, each of which is an object in JSON and a row of a table."""
+
+    heads: tuple[str, ...]
+    records: Callable[[], Iterable[Mapping[str, Any]]]
+    row: Callable[[Mapping[str, Any]], Sequence[str]]
+
+    def table(self) -> list[Sequence[str]]:
+        return [self.heads, *map(self.row, self.records())]
+
+
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the three lists to the command line."""
-    lists: dict[str, tuple[Callable[[], Iterable[Sequence[str]]], str]] = {
-        "backends": (_backends, "list the backends, and why one is not available here"),
-        "schedulers": (_schedulers, "list the schedulers"),
-    }
-    for name, (rows, text) in lists.items():
+    for name, listing, text in (
+        ("backends", _BACKENDS, "list the backends, and why one is not available here"),
+        ("schedulers", _SCHEDULERS, "list the schedulers"),
+    ):
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        command.set_defaults(run=lambda _, rows=rows: _print_table(list(rows())))
+        command.add_argument("--json", action="store_true", help="print JSON in place of the table")
+        command.set_defaults(run=lambda arguments, name=name, listing=listing: _print(name, listing, as_json=arguments.json))
     models = commands.add_parser(
         "models",
         help="list the embedded models, ControlNets and LoRAs, and what is in the Hub's cache",
@@ -33,37 +48,18 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "is, what it takes on the disk, and when it was last used.",
     )
     models.add_argument("--cache-dir", type=a_path, metavar="DIR", help="the Hub's cache (default: the Hub client's own)")
-    models.set_defaults(run=lambda arguments: _print_models(arguments.cache_dir))
+    models.add_argument("--json", action="store_true", help="print JSON in place of the tables")
+    models.set_defaults(run=lambda arguments: _print_models(arguments.cache_dir, as_json=arguments.json))
 
 
-def _backends() -> Iterable[Sequence[str]]:
-    from sdrt.backends import registry
-
-    yield ("name", "from", "here")
-    for row in registry.status():
-        yield (row.name, row.origin, "available" if row.problem is None else f"not available: {row.problem}")
-
-
-def _schedulers() -> Iterable[Sequence[str]]:
-    from sdrt import schedulers
-
-    yield ("name", "class", "order", "draws noise", "about")
-    for row in schedulers.names():
-        yield (row.name, row.class_name, str(row.order), "yes" if row.stochastic else "no", row.about)
+def _print(name: str, listing: _Listing, *, as_json: bool) -> None:
+    if as_json:
+        say_json({name: list(listing.records())})
+    else:
+        _print_table(listing.table())
 
 
-def _models() -> Iterable[Sequence[str]]:
-    from sdrt import models
-
-    yield ("name", "kind", "weights", "size", "steps", "guidance", "about")
-    for each in models.EMBEDDED.values():
-        own = models.open_model(each.base or each.name).defaults
-        guidance = own["guidance_scale"] if each.guidance_scale is None else each.guidance_scale
-        drawn = (f"{own['width']}x{own['height']}", str(own["num_inference_steps"]), f"{guidance:g}")
-        yield (each.name, each.kind, f"{each.weight_bytes / 1e6:.1f} MB", *drawn, each.description)
-
-
-def _print_models(cache_dir: Path | None) -> None:
+def _print_models(cache_dir: Path | None, *, as_json: bool) -> None:
     """Print the embedded models, and below them the cache's.
 
     Raises
@@ -71,13 +67,70 @@ def _print_models(cache_dir: Path | None) -> None:
     MissingFileError : the cache is named, and is not there
     """
     cache = _cache(cache_dir)
-    _print_table(list(_models()))
-    if cache is None:
+    cached = None if cache is None else _cached(cache)
+    if as_json:
+        hub = None if cached is None else {"cache": str(cache), "models": list(cached.records())}
+        say_json({"models": list(_MODELS.records()), "hub": hub})
         return
-    cached = list(_cached(cache))
-    say("", f"in the Hub's cache, {cache}:" if len(cached) > 1 else f"in the Hub's cache, {cache}: no models")
-    if len(cached) > 1:
-        _print_table(cached)
+    _print_table(_MODELS.table())
+    if cached is None:
+        return
+    rows = cached.table()
+    say("", f"in the Hub's cache, {cache}:" if len(rows) > 1 else f"in the Hub's cache, {cache}: no models")
+    if len(rows) > 1:
+        _print_table(rows)
+
+
+def _backends() -> Iterable[Mapping[str, Any]]:
+    from sdrt.backends import registry
+
+    for row in registry.status():
+        yield {"name": row.name, "origin": row.origin, "available": row.problem is None, "problem": row.problem}
+
+
+def _backend_row(record: Mapping[str, Any]) -> Sequence[str]:
+    return (record["name"], record["origin"], "available" if record["available"] else f"not available: {record['problem']}")
+
+
+def _schedulers() -> Iterable[Mapping[str, Any]]:
+    from sdrt import schedulers
+
+    for row in schedulers.names():
+        yield {
+            "name": row.name,
+            "class": row.class_name,
+            "order": row.order,
+            "stochastic": row.stochastic,
+            "aliases": list(row.aliases),
+            "about": row.about,
+        }
+
+
+def _scheduler_row(record: Mapping[str, Any]) -> Sequence[str]:
+    return (record["name"], record["class"], str(record["order"]), "yes" if record["stochastic"] else "no", record["about"])
+
+
+def _models() -> Iterable[Mapping[str, Any]]:
+    from sdrt import models
+
+    for each in models.EMBEDDED.values():
+        own = models.open_model(each.base or each.name).defaults
+        yield {
+            "name": each.name,
+            "kind": each.kind,
+            "weight_bytes": each.weight_bytes,
+            "width": own["width"],
+            "height": own["height"],
+            "num_inference_steps": own["num_inference_steps"],
+            "guidance_scale": own["guidance_scale"] if each.guidance_scale is None else each.guidance_scale,
+            "about": each.description,
+            "path": str(each.path),
+        }
+
+
+def _model_row(record: Mapping[str, Any]) -> Sequence[str]:
+    drawn = (f"{record['width']}x{record['height']}", str(record["num_inference_steps"]), f"{record['guidance_scale']:g}")
+    return (record["name"], record["kind"], f"{record['weight_bytes'] / 1e6:.1f} MB", *drawn, record["about"])
 
 
 def _cache(cache_dir: Path | None) -> Path | None:
@@ -92,15 +145,28 @@ def _cache(cache_dir: Path | None) -> Path | None:
         return None
 
 
-def _cached(cache: Path) -> Iterable[Sequence[str]]:
-    from sdrt.models.hub import cached_models, in_words
+def _cached(cache: Path) -> _Listing:
+    from sdrt.models.hub import cached_models
 
-    yield ("name", "revision", "kind", "on disk", "last used")
-    for each in cached_models(cache):
-        revision = " ".join([*each.revisions, each.commit[:_SHORT_COMMIT]]) or "-"
-        kind = f"{each.kind}: {', '.join(each.variants)}" if each.variants else each.kind
-        used = "-" if each.last_used is None else date.fromtimestamp(each.last_used).isoformat()
-        yield (each.repo_id, revision, kind, in_words(each.size_bytes), used)
+    def records() -> Iterable[Mapping[str, Any]]:
+        for each in cached_models(cache):
+            yield dataclasses.asdict(each) | {"path": str(each.path)}
+
+    return _Listing(("name", "revision", "kind", "on disk", "last used"), records, _cached_row)
+
+
+def _cached_row(record: Mapping[str, Any]) -> Sequence[str]:
+    from sdrt.models.hub import in_words
+
+    revision = " ".join([*record["revisions"], record["commit"][:_SHORT_COMMIT]]) or "-"
+    kind = f"{record['kind']}: {', '.join(record['variants'])}" if record["variants"] else record["kind"]
+    used = "-" if record["last_used"] is None else date.fromtimestamp(record["last_used"]).isoformat()
+    return (record["repo_id"], revision, kind, in_words(record["size_bytes"]), used)
+
+
+_BACKENDS = _Listing(("name", "from", "here"), _backends, _backend_row)
+_SCHEDULERS = _Listing(("name", "class", "order", "draws noise", "about"), _schedulers, _scheduler_row)
+_MODELS = _Listing(("name", "kind", "weights", "size", "steps", "guidance", "about"), _models, _model_row)
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -1,13 +1,13 @@
 """``sdrt verify``: whether this machine computes the bytes that every machine should."""
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdrt.cli.console import say, tell
+from sdrt.cli.json_output import say_json
 from sdrt.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(command: VerifyCommand) -> None:
     with Bar("verify", shown=not command.quiet) as bar:
         found = verify(threads, bar)
     if command.json:
-        say(*json.dumps({"machine": {**machine(), **_numpy()}, **found.to_dict()}, indent=1).splitlines())
+        say_json({"machine": {**machine(), **_numpy()}, **found.to_dict()})
     else:
         say(*_lines(found), f"{len(found.outcomes)} checks in {time.perf_counter() - began:.0f} s, sha256 {found.sha256}")
     if (first := found.first_departure) is not None:

@@ -35,6 +35,7 @@ def test_every_document_is_read() -> None:
     names = (
         "README.md",
         "docs/check-your-port.md",
+        "docs/command-line.md",
         "docs/compare.md",
         "docs/exact.md",
         "docs/faq.md",

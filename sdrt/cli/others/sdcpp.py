@@ -181,7 +181,7 @@ def _choice(arguments: argparse.Namespace) -> ModelChoice:
     )
 
 
-def _embeddings(folder: Path, texts: str) -> tuple[tuple[str, Path], ...]:
+def _embeddings(folder: Path, texts: str) -> tuple[tuple[str | None, str], ...]:
     """Return the textual inversions of a folder that the prompts name, by the names of their files.
 
     Raises
@@ -192,7 +192,7 @@ def _embeddings(folder: Path, texts: str) -> tuple[tuple[str, Path], ...]:
         raise ConfigError(f"--embd-dir must be a folder, got {folder}; pass that with the textual inversions")
     files = sorted(file for file in folder.iterdir() if file.suffix in (".pt", ".safetensors"))
     # of two with one name the safetensors file, which is the last, counts
-    named = {file.stem: file for file in files if file.stem.casefold() in texts.casefold()}
+    named: dict[str | None, str] = {file.stem: str(file) for file in files if file.stem.casefold() in texts.casefold()}
     return tuple(named.items())
 
 

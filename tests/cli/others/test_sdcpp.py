@@ -105,7 +105,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
     "--lora-model-dir": (["--lora-model-dir", "loras"], {"load.lora_dir": Path("loras")}, []),
     "--embd-dir": (
         ["--embd-dir", "{}"],
-        {"choice.embeddings": (("cat", Path("{}/cat.safetensors")), ("dog", Path("{}/dog.pt")))},
+        {"choice.embeddings": (("cat", "{}/cat.safetensors"), ("dog", "{}/dog.pt"))},
         ["-p", "a CAT, a bird", "-n", "dog"],
     ),
     "--vae": (["--vae", "vae.safetensors"], {"load.vae": Path("vae.safetensors")}, []),

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Disturbance:
     delay : seconds before the answer
     bytes_per_second : speed of the body
     flips : the body has its right size and other bytes
+    ignores_ranges : the whole file comes where a part was asked for, as from some proxies
     """
 
     path: str
@@ -55,6 +56,7 @@ class Disturbance:
     delay: float = 0.0
     bytes_per_second: int | None = None
     flips: bool = False
+    ignores_ranges: bool = False
 
 
 class HubServer:
@@ -130,6 +132,9 @@ class HubServer:
             message = {"X-Error-Message": disturbance.message, "Content-Type": "application/json"}
             body = json.dumps({"error": disturbance.message}).encode()
             return Answer(disturbance.status, body, message | dict(disturbance.headers)), disturbance
+        if disturbance is not None and disturbance.ignores_ranges:
+            whole = {name: value for name, value in request.headers.items() if name != "range"}
+            request = replace(request, headers=whole)
         return (answer_hub if role == "hub" else answer_store)(self.store, request), disturbance
 
     def log(self, request: Request) -> None:

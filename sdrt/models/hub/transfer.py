@@ -1,4 +1,4 @@
-"""Receive files of a repository: small ones several at a time, since each costs a round trip or two, large ones alone.
+"""Receive files of a repository, several at a time, and check each while it arrives.
 
 The client's own download (2.4.0) begins a file anew after an interruption. Here what has arrived stays in a partial file, and the next call
 goes on behind it, by the pieces in which the client writes (10 MiB).
@@ -6,27 +6,28 @@ goes on behind it, by the pieces in which the client writes (10 MiB).
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from sdrt.forking import ForkLock
 from sdrt.models.hub.access import DownloadProgress, HubAccess, endpoint
 from sdrt.models.hub.byte_sizes import in_words
 from sdrt.models.hub.failures import CancelledError
-from sdrt.models.hub.hashes import check_beginning, check_content
+from sdrt.models.hub.hashes import ContentHash, check_beginning, check_content
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.quiet_client import quiet_client
 
 __all__ = ["Report", "free_space", "kept_bytes", "number_of_files", "receive", "transfer"]
 
-# Hears how many bytes of a file are there.
+# Hears how many bytes of a file are there, before and after each piece of it is written. What it raises ends the file.
 Report: TypeAlias = Callable[[int], None]
 
-_SMALL = 1_000_000  # bytes
 _CONNECTIONS = 8  # as many as the client opens for a snapshot
+_TICK = 0.2  # seconds; a wait without end would not hear of Ctrl-C on Windows
+_PATIENCE = 1.0  # seconds in which threads may end that are in the middle of a piece
 
 
 def transfer(listing: Listing, files: Sequence[HubFile], access: HubAccess, fetch_one: Callable[[HubFile, Report], None]) -> None:
@@ -42,15 +43,10 @@ def transfer(listing: Listing, files: Sequence[HubFile], access: HubAccess, fetc
         Brings one file to its place; it is called in several threads at once. What it raises ends everything.
     """
     progress = _Progress(listing.repo_id, files, access)
-    progress.begin(files[0])
-    small = [file for file in files if file.size < _SMALL]
-    with quiet_client():
-        for file in _together(small, fetch_one):
-            progress.add(file, file.size)
-        for file in files:
-            if file.size >= _SMALL:
-                fetch_one(file, partial(progress.tell, file))
-                progress.add(file, file.size)
+    progress.tell(files[0], 0)
+    # the largest first, so that none is left alone at the end
+    for file, done in _together(sorted(files, key=lambda file: -file.size), fetch_one):
+        progress.tell(file, done)
 
 
 class _Progress:
@@ -59,16 +55,16 @@ class _Progress:
     def __init__(self, repo_id: str, files: Sequence[HubFile], access: HubAccess) -> None:
         self._repo_id, self._listen = repo_id, access.on_download
         self._total = sum(file.size for file in files)
-        self._whole = 0
-        self._told = -1
-
-    def begin(self, first: HubFile) -> None:
-        self.tell(first, 0)
+        self._done: dict[str, int] = {}
+        self._sum, self._told = 0, -1
 
     def tell(self, file: HubFile, done: int) -> None:
         """Tell that these bytes of a file are there, and nothing where that is no news."""
-        now = min(self._whole + done, self._total)
-        if self._listen is None or now == self._told:
+        self._sum += done - self._done.get(file.path, 0)
+        self._done[file.path] = done
+        # what arrives again, since a server knows no ranges, and what is too much are no progress
+        now = min(self._sum, self._total)
+        if self._listen is None or now <= self._told:
             return
         self._told = now
         try:
@@ -76,45 +72,62 @@ class _Progress:
         except Exception as error:
             raise CancelledError from error
 
-    def add(self, file: HubFile, size: int) -> None:
-        self._whole += size
-        self.tell(file, 0)
+
+class _StoppedError(Exception):
+    """Ends a thread whose work nobody wants any more."""
 
 
-def _together(files: Sequence[HubFile], fetch_one: Callable[[HubFile, Report], None]) -> Iterator[HubFile]:
-    """Fetch files in several threads, and yield each that is there; the first error is raised here, when all threads have ended."""
+def _together(files: Sequence[HubFile], fetch_one: Callable[[HubFile, Report], None]) -> Iterator[tuple[HubFile, int]]:
+    """Fetch files in several threads, and yield how many bytes there are of each; what one raises is raised here, and stops the others."""
     left, lock = iter(files), ForkLock()
     over = threading.Event()
-    ended: SimpleQueue[tuple[HubFile, BaseException | None]] = SimpleQueue()
+    # bytes of a file; None: it is there; or the error that ended it
+    news: SimpleQueue[tuple[HubFile, int | BaseException | None]] = SimpleQueue()
 
     def work() -> None:
-        while not over.is_set():
-            with lock:
-                file = next(left, None)
-            if file is None:
-                return
-            try:
-                fetch_one(file, lambda _: None)
-            except BaseException as error:  # noqa: BLE001 -- it is raised in the thread that waits
-                over.set()
-                ended.put((file, error))
-                return
-            ended.put((file, None))
+        with quiet_client():
+            while not over.is_set():
+                with lock:
+                    file = next(left, None)
+                if file is None:
+                    return
+                try:
+                    fetch_one(file, lambda done, file=file: report(file, done))  # type: ignore[misc]
+                except BaseException as error:  # noqa: BLE001 -- it is raised in the thread that waits
+                    news.put((file, error))
+                    return
+                news.put((file, None))
+
+    def report(file: HubFile, done: int) -> None:
+        if over.is_set():
+            raise _StoppedError
+        news.put((file, done))
 
     # daemons: whoever presses Ctrl-C does not wait for a Hub that hangs
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_CONNECTIONS, len(files)))]
     for thread in threads:
         thread.start()
     try:
-        for _ in files:
-            file, error = ended.get()
-            if error is not None:
-                for thread in threads:
-                    thread.join()
-                raise error
-            yield file
+        missing = len(files)
+        while missing:
+            file, what = _next(news)
+            if isinstance(what, BaseException):
+                raise what
+            missing -= what is None
+            yield file, file.size if what is None else what
     finally:
         over.set()
+        deadline = time.monotonic() + _PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _next(news: "SimpleQueue[tuple[HubFile, int | BaseException | None]]") -> tuple[HubFile, int | BaseException | None]:
+    while True:
+        try:
+            return news.get(timeout=_TICK)
+        except Empty:
+            continue
 
 
 def receive(listing: Listing, file: HubFile, incomplete: Path, access: HubAccess, report: Report) -> None:
@@ -133,29 +146,38 @@ def receive(listing: Listing, file: HubFile, incomplete: Path, access: HubAccess
     url = hf_hub_url(listing.repo_id, file.path, revision=listing.commit, endpoint=endpoint())
     # compressed, a part of a file could not be asked for
     headers = {**build_hf_headers(token=access.token), "Accept-Encoding": "identity"}
+    content = ContentHash(file).read(incomplete) if start else ContentHash(file)
     try:
         with incomplete.open("ab" if start else "wb") as stream:
-            counted = cast("BinaryIO", _Counted(stream, report))
-            http_get(url, counted, resume_size=start, headers=headers, expected_size=file.size)
+            received = _Received(stream, content, report)
+            http_get(url, cast("BinaryIO", received), resume_size=start, headers=headers, expected_size=file.size)
     except OSError as error:
         check_beginning(incomplete, file, listing.repo_id)
         if type(error) is OSError and error.errno is None and (size := incomplete.stat().st_size) < file.size:
             # the client compares sizes itself, in an error of no class of its own
             raise OSError(f"{file.path} ended after {in_words(size)} of {in_words(file.size)}") from error
         raise
-    check_content(incomplete, file, listing.repo_id)
+    check_content(incomplete, file, listing.repo_id, None if received.began_anew else content)
 
 
-class _Counted:
-    """A file to write into that reports its size after each piece."""
+class _Received:
+    """A file to write into that reports its size, and takes the hash of what is written."""
 
-    def __init__(self, stream: BinaryIO, report: Report) -> None:
-        self._stream, self._report = stream, report
+    def __init__(self, stream: BinaryIO, content: ContentHash, report: Report) -> None:
+        self._stream, self._content, self._report = stream, content, report
+        self.began_anew = False
 
     def write(self, piece: bytes) -> int:
+        self._report(self._stream.tell())
         written = self._stream.write(piece)
+        self._content.update(piece)
         self._report(self._stream.tell())
         return written
+
+    def truncate(self) -> int:
+        """Drop what was there: the server sends the whole file where its end was asked for."""
+        self.began_anew = True
+        return self._stream.truncate()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -119,7 +119,7 @@ def test_a_read_only_cache_is_one_all_the_same(small_disk: Path, hub: HubServer)
 def test_what_a_disk_answers_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int, words: str) -> None:
     """The same without a disk that can be mounted."""
     call, instead = CALLS[name]
-    write = transfer._Counted.write
+    write = transfer._Received.write
 
     def refuse(self: Any, piece: bytes) -> int:
         if self._stream.tell() >= 300_000:
@@ -127,7 +127,7 @@ def test_what_a_disk_answers_in_the_middle(tmp_path: Path, monkeypatch: pytest.M
         return write(self, piece)
 
     with monkeypatch.context() as patch:
-        patch.setattr(transfer._Counted, "write", refuse)
+        patch.setattr(transfer._Received, "write", refuse)
         with pytest.raises(ModelError, match=rf"^someone/nano(@main)?: {words.format(instead)}"):
             call(tmp_path / "new")
     assert not (tmp_path / "new" / "nano").exists()

@@ -151,7 +151,9 @@ def _vocabulary(source: Source) -> tuple[str, str]:
     ClipTokenizer.load(folder)  # names what is wrong with the files, before they become the packages'
     vocab, merges = folder / "vocab.json", next((file for each in ("merges.txt", "merges.text") if (file := folder / each).is_file()), None)
     if vocab.is_file() and merges is not None:
-        return read_text(vocab), read_text(merges)
+        text = read_text(merges)
+        # Apple's Swift package loses a last line that has no end.
+        return read_text(vocab), text if text.endswith("\n") else f"{text}\n"
     model = read_json(folder / "tokenizer.json")["model"]
     pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
     return json.dumps(model["vocab"], ensure_ascii=False), _merge_lines(pairs)

@@ -16,7 +16,7 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml import MLProgram
 from tests.backends.coreml.peer import ct
 
-__all__ = ["PythonModel", "SwiftModel", "python_picture", "swift_latents", "swift_noise"]
+__all__ = ["PythonModel", "SwiftModel", "python_picture", "swift_latents", "swift_noise", "swift_picture"]
 
 _DTYPES = {65552: "float16", 65568: "float32", 131104: "int32"}
 
@@ -58,7 +58,9 @@ class SwiftModel:
 
     def __init__(self, path: Path) -> None:
         description = ct.models.MLModel(str(path), skip_model_load=True).get_spec().description
-        self.inputs = {each.name: tuple(each.type.multiArrayType.shape) for each in description.input}
+        arrays = {each.name: each.type.multiArrayType for each in description.input}
+        self.inputs = {name: tuple(each.shape) for name, each in arrays.items()}
+        self._dtypes = {name: _DTYPES[each.dataType] for name, each in arrays.items()}
         self.outputs = [each.name for each in description.output]
         self._program = MLProgram(path)
 
@@ -73,8 +75,8 @@ class SwiftModel:
         return str(name)
 
     def prediction(self, given: Mapping[str, Array]) -> dict[str, Array]:
-        """Predict; Core ML takes no heed of names beside its own, and converts the elements of arrays."""
-        arrays = {name: np.asarray(given[name], np.float32) for name in self.inputs}
+        """Predict; Core ML takes no heed of names beside its own, and converts float32 to the dtypes of the package."""
+        arrays = {name: np.asarray(given[name], np.float32).astype(dtype) for name, dtype in self._dtypes.items()}
         assert {name: array.shape for name, array in arrays.items()} == self.inputs
         return self._program.predict(arrays)
 
@@ -90,6 +92,37 @@ def swift_noise(models: Sequence[SwiftModel], given: Mapping[str, Array]) -> Arr
 def swift_latents(models: Sequence[SwiftModel]) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """Return the shapes of ``sample`` and ``time_ids`` (for XL) of the first half."""
     return models[0].inputs["sample"], models[0].inputs.get("time_ids")
+
+
+def swift_picture(
+    models: Mapping[str, Sequence[SwiftModel]], ids: Array, scheduler: Any, timesteps: Sequence[int], noise: Array, *, guidance: float
+) -> Array:
+    """Draw a picture as ``StableDiffusionPipeline.swift`` does: values from -1 to 1, [1,3,H,W].
+
+    Parameters
+    ----------
+    models : mapping
+        By the names in Resources, ``Unet`` in halves or not.
+    ids : i64[2,77]
+        The negative prompt's first.
+    scheduler : tests.schedulers.swift_pndm.SwiftPndm
+    timesteps : sequence of int
+    noise : f64[1,4,h,w]
+    guidance : float
+    """
+    (encoder,), (decoder,) = models["TextEncoder"], models["VAEDecoder"]
+    name, shape = encoder.only_input()
+    states = np.concatenate([encoder.prediction({name: row.reshape(shape)})["last_hidden_state"] for row in ids])
+    given = {"encoder_hidden_states": states.transpose(0, 2, 1)[:, :, None]}
+    sample, _ = swift_latents(models["Unet"])
+    latents = noise.reshape(1, *sample[1:])
+    for t in timesteps:
+        given |= {"sample": np.concatenate([latents, latents]), "timestep": np.array([t, t])}
+        without, with_prompt = np.split(swift_noise(models["Unet"], given).astype(np.float64), 2)
+        latents = scheduler.step(without + guidance * (with_prompt - without), t, latents)
+    # the last x0 is decoded, not the last sample
+    name, shape = decoder.only_input()
+    return decoder.prediction({name: (scheduler.x0s[-1] / 0.18215).reshape(shape)})[decoder.only_output()]
 
 
 def python_picture(

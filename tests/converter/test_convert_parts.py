@@ -1,5 +1,6 @@
 """Every part of every form: converted on this machine, run by the executor, and compared with diffusers' and transformers' modules."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +15,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 import sdrt
 from converter.arguments import parse_options
+from converter.bundling import bundle
 from converter.chunking import chunk
 from converter.options import ConvertOptions
 from converter.parts.denoiser import residual_shapes
@@ -24,12 +26,14 @@ from sdrt.backends.coreml import MLProgram, describe
 from sdrt.cli import parser
 from sdrt.models import open_model
 from sdrt.models.coreml.names import RESOURCES, Role, controlnet_resource, file_stem
+from sdrt.tokenizer import ClipTokenizer, in_dialect
 from tests.backends.coreml.peer import ct
-from tests.converter.apples_readers import PythonModel, SwiftModel, python_picture, swift_latents, swift_noise
+from tests.converter.apples_readers import PythonModel, SwiftModel, python_picture, swift_latents, swift_noise, swift_picture
 from tests.converter.documented import Array, documented_arrays, documented_kinds, table
 from tests.converter.small import opened
 from tests.factories import ADDED, Form, normal
 from tests.pictures import psnr
+from tests.schedulers.swift_pndm import SwiftPndm
 
 Folders = Callable[[Form], Path]
 Converted = Callable[..., Report]
@@ -461,6 +465,12 @@ def token_ids(folder: Path, role: str) -> np.ndarray:
     return found
 
 
+def as_picture(image: np.ndarray) -> np.ndarray:
+    """Return bytes [H,W,3] of values from -1 to 1, [1,3,H,W]."""
+    found: np.ndarray = np.rint(255 * np.clip(image[0].transpose(1, 2, 0) / 2 + 0.5, 0, 1))
+    return found
+
+
 DRAWN: Sequence[tuple[Form, tuple[str, ...]]] = (
     ("sd1", ("text_encoder", "unet", "vae_decoder")),
     ("sd1", ("text_encoder", "control_unet", "controlnet", "vae_decoder")),
@@ -483,7 +493,7 @@ def test_apples_python_pipeline_draws_the_sources_picture(
     scale = open_model(folder).config("vae_decoder")["scaling_factor"]
     picture = np.random.default_rng(9).integers(0, 256, (1, 3, 64, 64)).astype(np.float32) / 255
     drawn = python_picture(parts, ids, scheduler, noise, steps=4, guidance=5.0, scale=scale, picture=picture)
-    found = np.rint(255 * np.clip(drawn[0].transpose(1, 2, 0) / 2 + 0.5, 0, 1))
+    found = as_picture(drawn)
     options: dict[str, Any] = {"latents": noise, "num_inference_steps": 4, "guidance_scale": 5.0, "scheduler": scheduler}
     if controlled := "controlnet" in roles:
         options["control_image"] = Image.fromarray(np.rint(255 * picture[0].transpose(1, 2, 0)).astype(np.uint8))
@@ -493,3 +503,27 @@ def test_apples_python_pipeline_draws_the_sources_picture(
     # 62 dB here: inputs of every call are rounded to float16, and half of the packages compute in it
     assert psnr(found, wanted) > 55
     assert psnr(plain, wanted) < 30
+
+
+def test_apples_swift_pipeline_draws_the_same_from_resources(packages: Packages, model_folder: Folders, tmp_path: Path) -> None:
+    """Its loop around our bundle, beside sdrt's own pipeline over the same folder with ``compat="apple"``."""
+    for role in ("text_encoder", "unet", "vae_decoder"):
+        path = packages(role, "sd1")
+        shutil.copytree(path, tmp_path / path.name)
+    chunk(next(tmp_path.glob("*_unet.mlpackage")), merge=False)
+    for file in ("vocab.json", "merges.txt"):
+        shutil.copy(model_folder("sd1") / "tokenizer" / file, tmp_path / file)
+    resources = bundle(tmp_path, "tiny-sd1", compiler=None)
+    files = {"TextEncoder": ["TextEncoder"], "Unet": ["UnetChunk1", "UnetChunk2"], "VAEDecoder": ["VAEDecoder"]}
+    models = {name: [SwiftModel(resources / f"{each}.mlpackage") for each in halves] for name, halves in files.items()}
+    tokenizer = in_dialect(ClipTokenizer.load(resources), "apple")
+    rows = [tokenizer.encode(text) for text in (NEGATIVE, PROMPT)]
+    ids = np.array([[*row, *[rows[0][-1]] * (77 - len(row))] for row in rows])
+    timesteps, noise = [751, 501, 501, 251, 1], np.random.RandomState(93).randn(1, 4, 8, 8)
+    drawn = swift_picture(models, ids, SwiftPndm(4), timesteps, noise, guidance=5.0)
+    with sdrt.load(resources) as pipe:
+        options: Any = {"num_inference_steps": 4, "guidance_scale": 5.0, "scheduler": "pndm", "rng": "numpy", "seed": 93}
+        wanted, without = (pipe.generate(PROMPT, NEGATIVE, compat=compat, **options).images[0] for compat in ("apple", None))
+    # the same bytes here; Swift's scheduler is in float64 in our words, and a byte of it may round to the other side
+    assert psnr(as_picture(drawn), wanted) > 80
+    assert psnr(without, wanted) < 60

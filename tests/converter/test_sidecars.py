@@ -113,3 +113,12 @@ def test_a_byte_order_mark_does_not_reach_the_packages(tmp_path: Path) -> None:
     write(tmp_path, open_source(ConvertOptions(model=str(folder), out=tmp_path)))
     for name in ("vocab.json", "merges.txt"):
         assert (tmp_path / name).read_bytes() == (NANO / "tokenizer" / name).read_bytes()
+
+
+def test_the_last_merge_has_an_end(tmp_path: Path) -> None:
+    """Without one, Apple's Swift package reads one merge less."""
+    folder = shutil.copytree(NANO, tmp_path / "mine")
+    file = folder / "tokenizer" / "merges.txt"
+    file.write_bytes(file.read_bytes().rstrip(b"\n"))
+    write(tmp_path, open_source(ConvertOptions(model=str(folder), out=tmp_path)))
+    assert (tmp_path / "merges.txt").read_bytes() == (NANO / "tokenizer" / "merges.txt").read_bytes()

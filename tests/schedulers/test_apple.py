@@ -1,4 +1,4 @@
-"""PNDM as Apple's ml-stable-diffusion 1.1.1 has it, beside its formulas written down here again, and beside diffusers where both agree."""
+"""PNDM as Apple's ml-stable-diffusion 1.1.1 has it, beside its formulas written down again, and beside diffusers where both agree."""
 
 from typing import Any
 
@@ -8,44 +8,9 @@ import pytest
 from sdrt.errors import ConfigError
 from sdrt.schedulers import from_config, sampler_from_config
 from tests.schedulers.peers import SD, first_noise, network, run_peer
+from tests.schedulers.swift_pndm import SwiftPndm
 
 CONFIG: dict[str, Any] = {"_class_name": "PNDMScheduler", **SD, "skip_prk_steps": True, "steps_offset": 1}
-
-
-class Transcript:
-    """Its scheduler in float64 scalars, over a float32 table: a counter, the outputs so far, and the predicted x0 of each call."""
-
-    def __init__(self, n: int) -> None:
-        self.stride, self.counter = 1000 // n, 0
-        step = (np.float32(0.012**0.5) - np.float32(0.00085**0.5)) / np.float32(999)
-        betas = np.square(np.arange(1000, dtype=np.float32) * step + np.float32(0.00085**0.5))
-        self.table = [np.float32(1) - betas[0]]
-        for beta in betas[1:]:
-            self.table.append(self.table[-1] * (np.float32(1) - beta))
-        self.outputs: list[np.ndarray] = []
-        self.kept = np.zeros(0)
-        self.x0s: list[np.ndarray] = []
-
-    def step(self, output: np.ndarray, t: int, x: np.ndarray) -> np.ndarray:
-        before = t - self.stride
-        if self.counter == 1:
-            before, t = t, t + self.stride
-            mixed, x = (output + self.outputs[-1]) / 2, self.kept
-        else:
-            self.outputs.append(output)
-            e = self.outputs[::-1]
-            self.kept = x
-            mixed = {
-                1: lambda: e[0],
-                2: lambda: 3 / 2 * e[0] - 1 / 2 * e[1],
-                3: lambda: 23 / 12 * e[0] - 16 / 12 * e[1] + 5 / 12 * e[2],
-            }.get(len(e), lambda: 55 / 24 * e[0] - 59 / 24 * e[1] + 37 / 24 * e[2] - 9 / 24 * e[3])()
-        self.counter += 1
-        now, then = float(self.table[t]), float(self.table[max(0, before)])
-        self.x0s.append((x - np.sqrt(1 - now) * mixed) / np.sqrt(now))
-        divisor = now * np.sqrt(1 - then) + np.sqrt(now * (1 - now) * then)
-        moved: np.ndarray = np.sqrt(then / now) * x - (then - now) / divisor * mixed
-        return moved
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 20, 50])
@@ -53,7 +18,7 @@ def test_a_run_is_apples_and_ends_with_its_last_x0(n: int) -> None:
     apple = sampler_from_config(CONFIG, compat="apple")
     plan = apple.plan(n)
     for at in plan.starts:
-        theirs, x = Transcript(n), first_noise(np.float64)
+        theirs, x = SwiftPndm(n), first_noise(np.float64)
         state = apple.start(plan, first_noise(), at)
         while state.position < plan.num_calls:
             t = int(plan.timesteps[state.position])
@@ -77,7 +42,7 @@ def test_its_table_is_next_to_pytorchs() -> None:
     table = from_config(CONFIG, compat="apple").alphas_cumprod
     own = [0.99915, 0.998296, 0.9904313, 0.8942232, 0.27633256, 0.00577549, 0.00466009]
     np.testing.assert_allclose(table[[0, 1, 10, 100, 500, 981, 999]], own, rtol=1e-6)
-    np.testing.assert_array_equal(table, np.array(Transcript(1).table))
+    np.testing.assert_array_equal(table, np.array(SwiftPndm(1).table))
     torchs = from_config(CONFIG).alphas_cumprod
     assert 0 < np.abs(table / torchs - 1).max() < 1.5e-6
 

@@ -14,9 +14,11 @@ from sdrt.printable import shown
 
 __all__ = ["LocalModel", "find_local"]
 
-# URLs, and of the Hub's the repository, and the file if it is one's.
+# URLs, and of the Hub's the repository, and the file if it is one's; hf:// is what its client writes.
 _URL = re.compile(
-    r"[a-z][a-z0-9+.-]*://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)(?:/(?:blob|resolve)/([^/]+)/([^?#]+))?)?", re.IGNORECASE
+    r"[a-z][a-z0-9+.-]*://(?:(?:(?:www\.)?(?:huggingface\.co|hf\.co)/|(?<=hf://)(?:models/)?)([\w.-]+/[\w.-]+)"
+    r"(?:/(?:blob|resolve)/([^/]+)/([^?#]+))?)?",
+    re.IGNORECASE,
 )
 _MAIN = "main"
 

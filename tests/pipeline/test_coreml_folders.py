@@ -18,6 +18,8 @@ from sdrt.models import open_model
 from sdrt.models.coreml.names import PREFIX, RESOURCES, SUFFIXES, Role, file_stem
 from tests.backends.coreml.folders import NAME, SD1_CONTROLNET, save_chunks, save_controlnet, save_package, save_sidecars, save_source
 from tests.factories import Form, random_controlnet
+from tests.hub_repository import folder_files
+from tests.hub_server import HubServer
 from tests.pictures import psnr
 
 PROMPT, NEGATIVE = "a red circle", "blue"
@@ -244,6 +246,40 @@ def test_a_hub_variant_is_a_folder_below(tree: TREE, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"several folders hold Core ML packages; pass one of .*original.*, .*split_einsum"):
         open_model(root)
     assert open_model(root / "original").components == ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+
+
+def test_packages_of_a_repository(hub: HubServer, tree: TREE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "repository"
+    local = tree("sd1", SD1, out=root / "original" / "packages")
+    shutil.copytree(local, root / "split_einsum" / "packages")
+    hub.add("apple/tiny", {**folder_files(root), "README.md": b"hello", "tiny_original_packages.zip": b"PK"})
+    want = picture(sdrt.load(local, backend="coreml"), num_inference_steps=1)
+    with sdrt.load("apple/tiny") as pipe:
+        result = pipe.generate(PROMPT, NEGATIVE, **{**QUICK, "num_inference_steps": 1})
+    assert result.settings.remarks["chosen packages"].startswith("original/packages, of original/packages (")
+    assert np.array_equal(np.asarray(result.images[0]), want)
+    asked = {each.path for each in hub.requests if "/resolve/" in each.path}
+    assert all("/original/packages/" in path for path in asked)
+    # the other folder has the same bytes, which the cache holds
+    sdrt.load("apple/tiny", backend="coreml", variant="split_einsum/packages").close()
+    assert {each.path for each in hub.requests if "/resolve/" in each.path} == asked
+    before = len(hub.requests)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with sdrt.load("apple/tiny", backend="coreml", variant="split_einsum/packages") as pipe:
+        assert pipe.model.files("unet")[0].parent.as_posix().endswith("split_einsum/packages")
+    assert len(hub.requests) == before
+
+
+def test_a_variant_of_a_folder_is_a_folder_below(tree: TREE, tmp_path: Path) -> None:
+    root = tmp_path / "coreml-model"
+    folder = tree("sd1", SD1, out=root / "original" / "packages")
+    shutil.copytree(folder, root / "split_einsum" / "packages")
+    opened = open_model(root, variant="split_einsum/packages")
+    assert opened.files("unet")[0].parent == root / "split_einsum" / "packages"
+    with pytest.raises(ConfigError, match=r"no packages of variant 'fp16'; pass one of original/packages, split_einsum/packages"):
+        open_model(root, variant="fp16")
+    with pytest.raises(ConfigError, match=r"holds Core ML packages, for which variant='fp16' means nothing; leave it out"):
+        open_model(folder, variant="fp16")
 
 
 def test_a_bare_folder_is_described_by_its_packages_and_says_what_it_assumed(tree: TREE, sources: Callable[[Form], Path]) -> None:

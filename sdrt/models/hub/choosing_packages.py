@@ -1,9 +1,10 @@
 """Which files of a repository of Core ML packages are needed: of one folder, the packages that will be opened and what lies beside them."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 
-from sdrt.errors import MissingFileError
+from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.models.coreml.layout import Layout, assign_roles, is_package
 from sdrt.models.coreml.names import CONTROLNET_RESOURCES, Role
 from sdrt.models.hub.byte_sizes import in_words
@@ -40,20 +41,23 @@ def choose_packages(listing: Listing, wanted: Wanted) -> Chosen:
     Raises
     ------
     MissingFileError : there is no such variant; the message names what there is, with sizes
-    ModelError : packages of several models lie in one folder
+    ConfigError : no such ControlNet
     """
-    folders = package_folders(listing.by_path)
-    chosen = {folder: listing.pick(_needed(listing, folder, packages, wanted.needs)) for folder, packages in folders.items()}
-    sizes = ", ".join(f"{folder or '.'} ({in_words(sum(file.size for file in files))})" for folder, files in chosen.items())
+    folders = {folder: _Folder(listing, folder, packages) for folder, packages in package_folders(listing.by_path).items()}
+    chosen = {name: listing.pick(folder.needed(wanted.needs)) for name, folder in folders.items()}
+    sizes = ", ".join(f"{name or '.'} ({in_words(sum(file.size for file in files))})" for name, files in chosen.items())
+    remarks = {}
     if wanted.variant is None:
-        folder = _FIRST if _FIRST in folders else next(iter(folders))
-        text = f"{folder}, of {sizes} in {listing.repo_id}; variant= takes others"
-        return Chosen(chosen[folder], folder, {"chosen packages": text} if len(folders) > 1 else {})
-    named = {folder.replace("/", "_"): folder for folder in folders} | {folder: folder for folder in folders}
-    if wanted.variant.strip("/") not in named:
-        raise MissingFileError(f"{listing.repo_id}: has no packages of variant {wanted.variant!r}; pass one of {sizes}")
-    folder = named[wanted.variant.strip("/")]
-    return Chosen(chosen[folder], folder)
+        name = _FIRST if _FIRST in folders else next(iter(folders))
+        if len(folders) > 1:
+            remarks = {"chosen packages": f"{name}, of {sizes} in {listing.repo_id}; variant= takes others"}
+    else:
+        names = {name.replace("/", "_"): name for name in folders} | {name: name for name in folders}
+        if wanted.variant.strip("/") not in names:
+            raise MissingFileError(f"{listing.repo_id}: has no packages of variant {wanted.variant!r}; pass one of {sizes}")
+        name = names[wanted.variant.strip("/")]
+    folders[name].check_controlnets(wanted.needs)
+    return Chosen(chosen[name], name, remarks)
 
 
 def _package(path: str) -> str | None:
@@ -62,16 +66,43 @@ def _package(path: str) -> str | None:
     return above[-1].as_posix() if above else None
 
 
-def _needed(listing: Listing, folder: str, packages: frozenset[str], needs: Needs) -> Iterator[str]:
-    """Return the paths of the files of a folder's packages that will be opened, and of vocabularies and configurations beside them."""
-    where = PurePosixPath(folder)
-    paths = [PurePosixPath(package) for package in sorted(packages)]
-    layout = assign_roles(where, (path for path in paths if path.parent == where), (path for path in paths if path.parent != where))
-    opened = packages if layout is None else {path.as_posix() for path in _opened(layout, needs)}
-    for path in listing.by_path:
-        package, beside = _package(path), PurePosixPath(path)
-        if package in opened or (package is None and beside.parent == where and beside.suffix in _BESIDE):
-            yield path
+class _Folder:
+    """A folder of packages in a repository's list."""
+
+    def __init__(self, listing: Listing, name: str, packages: frozenset[str]) -> None:
+        self._listing, self._packages = listing, packages
+        self._place = PurePosixPath(name)
+        paths = [PurePosixPath(package) for package in sorted(packages)]
+        self._layout: Layout[PurePosixPath] | None = None
+        # what is wrong with packages is said where they are opened
+        with suppress(ModelError):
+            inside = (path for path in paths if path.parent == self._place)
+            self._layout = assign_roles(self._place, inside, (path for path in paths if path.parent != self._place))
+
+    def needed(self, needs: Needs) -> Iterator[str]:
+        """Return the paths of the files of packages that will be opened, and of vocabularies and configurations beside them."""
+        opened = self._packages if self._layout is None else {path.as_posix() for path in _opened(self._layout, needs)}
+        for path in self._listing.by_path:
+            package, beside = _package(path), PurePosixPath(path)
+            if package in opened or (package is None and beside.parent == self._place and beside.suffix in _BESIDE):
+                yield path
+
+    def check_controlnets(self, needs: Needs) -> None:
+        """Check that the ControlNets are there that are named, but for packages elsewhere.
+
+        Raises
+        ------
+        ConfigError : one is not
+        """
+        if (layout := self._layout) is None:
+            return
+        for name in needs.controlnets or ():
+            if layout.controlnet(name) is None and not is_package(PurePosixPath(name)):
+                own = ", ".join(layout.controlnets) or "none"
+                raise ConfigError(
+                    f"{self._listing.repo_id}: controlnet must be one of its own ({own}) or the path of a package, got {name!r}; "
+                    "pass one of those"
+                )
 
 
 def _opened(layout: Layout[PurePosixPath], needs: Needs) -> Iterator[PurePosixPath]:

@@ -1,5 +1,6 @@
 """What a repository holds: the Hub is asked, and the cache where the Hub cannot be reached."""
 
+import logging
 from typing import Any
 
 from sdrt.errors import ModelError
@@ -51,7 +52,8 @@ def list_files(address: Address, access: HubAccess) -> Listing:
 
 
 def _cached(address: Address, revision: str, cache: RepositoryCache, commit: str, reason: str) -> Listing:
-    log.warning("%s: working from the cache, since %s", address, reason)
+    # who set the switch knows it
+    log.log(logging.INFO if reason == OFFLINE else logging.WARNING, "%s: working from the cache, since %s", address, reason)
     return Listing(address.repo_id, commit, cache.files(commit), revision, reason)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdrt.errors import MissingFileError, ModelError
+from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.models.hub import HubFile, Listing, Needs, Wanted, in_words, parse_address
 from sdrt.models.hub.choosing import choose_component, choose_model, choose_single_file
 from sdrt.models.weight_files import find_weights, weight_names
@@ -85,6 +85,21 @@ def test_halves_go_before_the_whole_and_a_refiner_and_controlled_units_are_fetch
     refined = plain | {f"{VERSION}_refiner.mlpackage"}
     assert stems(chosen(paths, needs=Needs(controlnets=()))) == refined
     assert stems(chosen(paths)) == refined | controlled | {"ControlNet_me_depth.mlpackage"}
+
+
+def test_a_controlnet_that_is_not_there_is_told_before_anything_is_fetched() -> None:
+    paths = (*CHUNKED, *package("ControlNet_me_edges.mlpackage"))
+    with pytest.raises(ConfigError, match=r"controlnet must be one of its own \(me_edges\) or the path of a package, got 'depth'"):
+        chosen(paths, needs=Needs(controlnets=("depth",)))
+    assert chosen(paths, needs=Needs(controlnets=("elsewhere/depth.mlpackage",)))
+
+
+def test_a_broken_folder_harms_no_other() -> None:
+    """What is wrong with packages is said where they are opened."""
+    half = package("split/packages/Stable_Diffusion_version_me_unet_chunk1.mlpackage")
+    whole = tuple(f"original/packages/{path}" for path in CHUNKED)
+    assert set(stems(chosen((*half, *whole)))) <= {path.partition(".mlpackage")[0] + ".mlpackage" for path in whole}
+    assert chosen((*half, *whole), variant="split/packages") == sorted(half)
 
 
 def test_controlnets_of_a_resources_folder_lie_one_folder_deeper() -> None:

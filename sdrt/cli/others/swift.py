@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sdrt.cli.generate import GenerateCommand
 from sdrt.cli.generate import run as draw
 from sdrt.cli.others.apple_model import choose_model, open_folder, pair_pictures, picture_size
-from sdrt.cli.others.arguments import a_seed, compute_unit, one_of
+from sdrt.cli.others.arguments import a_seed, compute_units, one_of
 from sdrt.cli.others.swift_pictures import PictureNames, Previews
 from sdrt.cli.others.swift_schedulers import SCHEDULERS, scheduler_options
 from sdrt.cli.paths import a_path
@@ -97,7 +97,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--compute-units",
-        type=compute_unit,
+        type=compute_units,
         default="ALL",
         metavar="{all,cpuOnly,cpuAndGPU,cpuAndNeuralEngine}",
         help="what Core ML may use on a Mac (default: all)",

@@ -265,7 +265,7 @@ def test_what_cannot_be_is_one_line(
         ([], "the following arguments are required: PROMPT"),
         (["a", "--scheduler", "euler"], "must be one of pndm, dpmpp, got 'euler'"),
         (["a", "--rng", "dice"], "must be one of numpy, torch, nvidia, got 'dice'"),
-        (["a", "--compute-units", "gpu"], "must be one of ALL, CPU_ONLY, CPU_AND_GPU, CPU_AND_NE, got 'gpu'"),
+        (["a", "--compute-units", "gpu"], "must be one of all, cpuOnly, cpuAndGPU, cpuAndNeuralEngine, got 'gpu'"),
         (["a", "--seed", "1.5"], "argument --seed: must be a whole number from 0 to 4294967295, got '1.5'"),
         (["a", "--seed", "4294967296"], "got '4294967296'"),
     ],

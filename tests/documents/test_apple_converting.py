@@ -21,9 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-COMMANDS = [
-    command for command in commands_of("docs/apple.md") if command.ours.startswith("sdrt apple ") and " pipeline " not in command.ours
-]
+COMMANDS = [command for command in commands_of("docs/apple.md") if command.section.startswith(("Converting", "Cutting"))]
 CONVERTING = [command for command in COMMANDS if command.section == "Converting"]
 OTHERS = [command for command in COMMANDS if command.section.startswith("Cutting")]
 

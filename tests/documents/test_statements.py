@@ -15,7 +15,10 @@ from tests.documents.blocks import DOCUMENTS, ROOT, blocks_of, read
 # Flags of other programs, and those that sdrt does not have and says so.
 ELSEWHERE = {
     "README.md": {"--help", "--version"},
-    "docs/limits.md": {"--convert-mmdit", "--include-t5", "--sd3-version"},
+    "docs/apple.md": {
+        *("--attn-psnr", "--calibration-nsamples", "--conv-psnr", "--generate-calibration-data"),
+        *("--input-path", "--layerwise-sensitivity", "--output-dir", "--quantize-pytorch"),
+    },
 }
 
 

@@ -69,5 +69,6 @@ def test_examples_in_docstrings_are_run() -> None:
 
 
 def test_the_exit_statuses_are_stated() -> None:
-    stated = {int(number) for row in re.findall(r"^\| ([\d, ]+) \|", read("README.md"), re.MULTILINE) for number in row.split(",")}
+    rows = re.findall(r"^\| ([\d, ]+) \|", read("docs/command-line.md"), re.MULTILINE)
+    stated = {int(number) for row in rows for number in row.split(",")}
     assert stated == {0, 1, 2, 70, 129, 130, 141, 143}

@@ -4,7 +4,22 @@ import argparse
 from typing import NoReturn
 
 from sdrt._version import __version__
-from sdrt.cli import batch, benchmark, compare, console, download, generate, grid, inspect, listing, plug_ins, record, replay, verify
+from sdrt.cli import (
+    batch,
+    benchmark,
+    compare,
+    completion,
+    console,
+    download,
+    generate,
+    grid,
+    inspect,
+    listing,
+    plug_ins,
+    record,
+    replay,
+    verify,
+)
 from sdrt.cli.others import apple, sdcpp, swift
 from sdrt.cli.process import EXIT_STATUS
 from sdrt.printable import printable
@@ -59,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         download.add_command,
         verify.add_command,
         listing.add_commands,
+        completion.add_command,
         apple.add_command,
         swift.add_command,
         sdcpp.add_command,

@@ -58,7 +58,12 @@ def run_command(program: str, make_parser: Callable[[], argparse.ArgumentParser]
         arguments = argparse.Namespace()
         try:
             with _logging(program) as configure:
-                arguments = make_parser().parse_args(argv)
+                parser = make_parser()
+                if argv is None and "_ARGCOMPLETE" in os.environ:
+                    from sdrt.cli.completing import answer_shell
+
+                    answer_shell(parser)
+                arguments = parser.parse_args(argv)
                 configure(arguments)
                 arguments.run(arguments)
             status = 0

@@ -11,7 +11,7 @@ from sdrt.models.components import ComponentName
 from sdrt.models.hub.access import DEFAULT_ACCESS, DownloadProgress, HubAccess
 from sdrt.models.hub.address import Address, is_repo_id, means_repository, parse_address
 from sdrt.models.hub.byte_sizes import in_words
-from sdrt.models.hub.cached import CachedModel, cached_models
+from sdrt.models.hub.cached import CachedModel, cached_models, cached_repositories
 from sdrt.models.hub.choosing import choose_component, choose_file, choose_model, choose_single_file
 from sdrt.models.hub.fetching import fetch
 from sdrt.models.hub.folder_copy import download
@@ -34,6 +34,7 @@ __all__ = [
     "Obtained",
     "Wanted",
     "cached_models",
+    "cached_repositories",
     "download",
     "fetch",
     "in_words",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sdrt.models.hub.kinds import find_kind
 
-__all__ = ["CachedModel", "cached_models"]
+__all__ = ["CachedModel", "cached_models", "cached_repositories"]
 
 _FOLDERS = "models--"
 _UNFINISHED = ".incomplete"
@@ -61,8 +61,17 @@ def cached_models(cache: Path) -> tuple[CachedModel, ...]:
     return tuple(sorted(found, key=lambda each: (each.repo_id.lower(), -(each.last_used or 0))))
 
 
+def cached_repositories(cache: Path) -> tuple[str, ...]:
+    """List the names of a cache's repositories, and look into none of them."""
+    return tuple(_repo_id(folder) for folder in _folders(cache) if folder.name.startswith(_FOLDERS))
+
+
+def _repo_id(folder: Path) -> str:
+    return folder.name.removeprefix(_FOLDERS).replace("--", "/")
+
+
 def _repository(folder: Path) -> Iterator[CachedModel]:
-    repo_id = folder.name.removeprefix(_FOLDERS).replace("--", "/")
+    repo_id = _repo_id(folder)
     revisions = _revisions(folder / "refs")
     for snapshot in _folders(folder / "snapshots"):
         files = _files(snapshot)

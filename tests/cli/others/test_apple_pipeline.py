@@ -16,6 +16,7 @@ import sdrt
 from sdrt.cli import main, parser
 from sdrt.cli.others.apple_pipeline import parse
 from sdrt.models import path
+from tests.factories import Form, save_pipeline_folder
 from tests.peers import open_peer
 from tests.pictures import psnr
 
@@ -44,9 +45,10 @@ def pixels(file: Path) -> Any:
         return np.asarray(image.convert("RGB"))
 
 
-def peer_picture(side: int, scheduler: str | None = None, seed: int = 93, **options: Any) -> Any:
+def peer_picture(side: int, scheduler: str | None = None, seed: int = 93, weights: Path | None = None, **options: Any) -> Any:
     """diffusers' picture from the noise that ``np.random.randn`` draws."""
-    peer = open_peer("StableDiffusionPipeline", path("nano"))
+    xl = weights is not None and (weights / "text_encoder_2").is_dir()
+    peer = open_peer("StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline", weights or path("nano"))
     latents = np.random.RandomState(seed).randn(1, 4, side // 8, side // 8).astype(np.float32)
     options = {"guidance_scale": 7.5, "num_inference_steps": 4, **options}
     with warnings.catch_warnings():
@@ -64,6 +66,13 @@ def test_pictures_are_those_of_diffusers_from_the_noise_of_numpy(tmp_path: Path,
     # float32 on both sides: no pixel is further than one grey level
     assert psnr(ours, peer_picture(128, scheduler)) > 60
     assert psnr(ours, peer_picture(128, scheduler, seed=94)) < 30
+
+
+@pytest.mark.parametrize("form", ["sd2", "sdxl"])
+def test_other_families_too(tmp_path: Path, form: Form) -> None:
+    """What pads SD 2.x's prompts, and SDXL's zeros for an empty negative prompt, are diffusers'."""
+    weights = save_pipeline_folder(tmp_path / form, form)
+    assert psnr(pixels(drawn(weights, tmp_path / "out")), peer_picture(64, weights=weights)) > 60
 
 
 def test_packages_draw_the_same(tmp_path: Path, nano_packages: Path) -> None:

@@ -52,7 +52,30 @@ def choose_model(listing: Listing, wanted: Wanted) -> Chosen:
             f"{listing.repo_id}: holds no Core ML packages; convert it with 'sdrt convert --model-version {listing.repo_id}', or choose "
             "another backend"
         )
-    return _choose_layout(listing, wanted) if is_layout else choose_single_file(listing, wanted, "a checkpoint")
+    if is_layout:
+        return _choose_layout(listing, wanted)
+    _check_may_be_model(listing)
+    return choose_single_file(listing, wanted, "a checkpoint")
+
+
+def _check_may_be_model(listing: Listing) -> None:
+    """Say what a repository is that is no model for sdrt, before any weights of it are fetched.
+
+    Raises
+    ------
+    ModelError : it is a pipeline of another kind, or one component
+    """
+    if "model_index.json" in listing.by_path:
+        folders = dict.fromkeys(file.path.partition("/")[0] for file in listing.files if "/" in file.path)
+        found = ", ".join(list(folders)[:_NAMED]) or "no folders"
+        raise ModelError(
+            f"{listing.repo_id}: has no unet/ (found: {found}), and sdrt runs Stable Diffusion 1.x, 2.x and XL; choose one of those"
+        )
+    top = _names(listing, "")
+    if "config.json" in top and weight_names(top, None, "weights_only"):
+        raise ModelError(
+            f"{listing.repo_id}: is one component by its config.json, not a model; pass the model, or this as vae or controlnet"
+        )
 
 
 def _choose_layout(listing: Listing, wanted: Wanted) -> Chosen:
@@ -108,6 +131,9 @@ def choose_single_file(listing: Listing, wanted: Wanted, what: str, first: Seque
         return choose_file(listing, found[0].path)
     if found:
         raise ModelError(f"{listing.repo_id}: holds several files that may be {what}; name one: {_addresses(listing, found)}")
+    if pickles and first:
+        # those files are read from safetensors alone
+        raise ModelError(f"{listing.repo_id}: {pickles[0].path} would have to be unpickled, which can run code: convert it to safetensors")
     if pickles:
         raise ModelError(f"{listing.repo_id}: {refusal(*[file.path for file in pickles[:_NAMED]])}")
     below = [file for file in listing.files if file.path.endswith(_CHECKPOINTS)]

@@ -137,7 +137,7 @@ def test_the_file_of_a_lora_is_found(paths: tuple[str, ...], want: list[str]) ->
             ("a.safetensors", "b.safetensors"),
             r"several files that may be a LoRA; name one: someone/tiny::a\.safetensors \(1\.0 kB\), someone",
         ),
-        (("a.bin",), r"a\.bin would have to be unpickled"),
+        (("a.bin",), r"a\.bin would have to be unpickled, which can run code: convert it to safetensors$"),
         (("x/a.safetensors", "README.md"), r"nothing that may be a LoRA; name one of its files: someone/tiny::x/a\.safetensors"),
         (("README.md",), r"nothing that may be a LoRA; check the name"),
         ((), r"nothing that may be a LoRA; check the name"),
@@ -146,6 +146,26 @@ def test_the_file_of_a_lora_is_found(paths: tuple[str, ...], want: list[str]) ->
 def test_a_repository_without_one_lora_says_what_it_holds(paths: tuple[str, ...], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         choose_single_file(listing(*paths), Wanted(), "a LoRA", LORA)
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (
+            ("model_index.json", "transformer/config.json", "vae/config.json", "flux.safetensors"),
+            r"has no unet/ \(found: transformer, vae\)",
+        ),
+        (
+            ("config.json", "diffusion_pytorch_model.safetensors"),
+            "is one component by its config.json, not a model; pass the model, or this as",
+        ),
+        (("README.md",), "holds nothing that may be a checkpoint; check the name"),
+        (("v1-5.ckpt",), r"v1-5\.ckpt would have to be unpickled.* with pickled='weights_only'"),
+    ],
+)
+def test_what_is_no_model_is_told_before_anything_is_fetched(paths: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ModelError, match=f"^someone/tiny: {message}"):
+        chosen(paths)
 
 
 def test_a_component_brings_its_preferences() -> None:

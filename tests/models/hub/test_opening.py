@@ -1,5 +1,6 @@
 """What is fetched for a model or a component: the small files, and one set of weights for each; afterwards nothing is asked."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -175,3 +176,37 @@ def test_afterwards_nothing_is_asked(hub: HubServer, tiny_files: Files, monkeypa
         open_model("someone/tiny", variant="fp16")
     with pytest.raises(MissingFileError, match=r"^someone/other: no such folder, nor in the Hub's cache, and HF_HUB_OFFLINE is set"):
         open_model("someone/other")
+
+
+def test_a_disk_without_links_has_the_files_themselves(
+    hub: HubServer, tiny_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    hub.add("someone/tiny", tiny_files)
+    model = open_model("someone/tiny")
+    assert not [path for path in (tmp_path / "hub-cache").rglob("*") if path.is_symlink()]
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    before = len(hub.requests)
+    model = open_model("someone/tiny")
+    assert all(model.tensors(component) for component in model.components)
+    assert len(hub.requests) == before
+
+
+def test_a_new_commit_takes_what_has_not_changed_from_the_cache(hub: HubServer, tiny_files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = hub.add("someone/tiny", tiny_files)
+    first = open_model("someone/tiny").path
+    repository.commit({**tiny_files, "sdrt.json": b'{"num_inference_steps": 3}'})
+    before = len(hub.contents())
+    second = open_model("someone/tiny")
+    assert [each.content for each in hub.contents()[before:]] == ["sdrt.json"]
+    assert (second.path != first, second.defaults) == (True, {"num_inference_steps": 3})
+    # an update that fails in its middle leaves the branch where it was
+    repository.commit({**tiny_files, "unet/config.json": b'{"_class_name": "UNet2DConditionModel"}'})
+    hub.disturb(r"/resolve/.*/unet/config\.json", status=500)
+    with pytest.raises(MissingFileError, match="the Hub fails to answer"):
+        open_model("someone/tiny")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert open_model("someone/tiny").path == second.path

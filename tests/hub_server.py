@@ -10,7 +10,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,6 +44,7 @@ class Disturbance:
     bytes_per_second : speed of the body
     flips : the body has its right size and other bytes
     ignores_ranges : the whole file comes where a part was asked for, as from some proxies
+    rewrites : makes another body of the right one
     """
 
     path: str
@@ -57,6 +58,7 @@ class Disturbance:
     bytes_per_second: int | None = None
     flips: bool = False
     ignores_ranges: bool = False
+    rewrites: Callable[[bytes], bytes] | None = None
 
 
 class HubServer:
@@ -135,7 +137,10 @@ class HubServer:
         if disturbance is not None and disturbance.ignores_ranges:
             whole = {name: value for name, value in request.headers.items() if name != "range"}
             request = replace(request, headers=whole)
-        return (answer_hub if role == "hub" else answer_store)(self.store, request), disturbance
+        answer = (answer_hub if role == "hub" else answer_store)(self.store, request)
+        if disturbance is not None and disturbance.rewrites is not None:
+            answer = replace(answer, body=disturbance.rewrites(answer.body))
+        return answer, disturbance
 
     def log(self, request: Request) -> None:
         with self._lock:

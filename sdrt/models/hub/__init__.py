@@ -15,9 +15,8 @@ from sdrt.models.hub.cached import CachedModel, cached_models, cached_repositori
 from sdrt.models.hub.choosing import choose_component, choose_file, choose_model, choose_single_file
 from sdrt.models.hub.fetching import fetch
 from sdrt.models.hub.folder_copy import download
-from sdrt.models.hub.hub_file import HubFile, Listing
+from sdrt.models.hub.hub_file import HubFile, Listing, is_commit
 from sdrt.models.hub.listing import list_files
-from sdrt.models.hub.repository_cache import is_commit
 from sdrt.models.hub.wanted import ALL_NEEDED, Chosen, Needs, Wanted
 
 __all__ = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ConfigError, MissingExtraError
+from sdrt.files import user_path
 
 __all__ = ["DEFAULT_ACCESS", "DownloadProgress", "HubAccess", "endpoint", "is_offline", "require_client"]
 
@@ -69,13 +70,14 @@ class HubAccess:
         Raises
         ------
         MissingExtraError : the client is not installed
+        ConfigError : the folder is none
         """
         if self.cache_dir is not None:
-            return self.cache_dir.expanduser()
+            return user_path("cache_dir", self.cache_dir)
         require_client("the Hub's cache")
         from huggingface_hub import constants
 
-        return Path(constants.HF_HUB_CACHE).expanduser()
+        return user_path("HF_HUB_CACHE, or HF_HOME,", constants.HF_HUB_CACHE)
 
 
 DEFAULT_ACCESS = HubAccess()
@@ -87,9 +89,12 @@ def require_client(what: str) -> None:
     Raises
     ------
     MissingExtraError : it is not
+    ConfigError : a variable of its environment is none that it can read
     """
     try:
-        import huggingface_hub  # noqa: F401
+        import huggingface_hub.constants  # noqa: F401
+    except ValueError as error:
+        raise ConfigError(f"the Hub's client reads its variables, HF_..., in the environment, and fails ({error}); correct them") from error
     except ImportError as error:
         raise MissingExtraError(
             f"{what}: no such folder; to fetch a model of this name from the Hub, install the extra: pip install 'sdrt[hub]'"

@@ -9,13 +9,16 @@ from sdrt.errors import ConfigError
 from sdrt.files import exists
 from sdrt.models.coreml.layout import PACKAGE_SUFFIXES
 from sdrt.models.weight_format import WEIGHT_SUFFIXES
+from sdrt.printable import printable, shown
 
 __all__ = ["Address", "is_repo_id", "means_repository", "parse_address"]
 
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _REPO_ID = re.compile(f"{_NAME}/{_NAME}")
-# a branch, a tag, a commit, or a pull request's refs/pr/1
-_ADDRESS = re.compile(rf"(?P<repo_id>{_NAME}/{_NAME})(?:@(?P<revision>[\w./-]+))?(?:::(?P<file>[^\\]+))?")
+# a branch, a tag, a commit, or a pull request's refs/pr/1; without . and .., which would lead to another address, and out of the cache
+_PART = r"(?!\.{1,2}(?:/|::|$))[\w.-]+"
+_ADDRESS = re.compile(rf"(?P<repo_id>{_NAME}/{_NAME})(?:@(?P<revision>{_PART}(?:/{_PART})*))?(?:::(?P<file>[^\\]+))?")
+_REVISION_LENGTH = 200  # characters
 
 # How names of files end, and of packages: no repository is called so.
 _NO_REPOSITORIES = (*WEIGHT_SUFFIXES, *PACKAGE_SUFFIXES, ".mlmodel", ".zip", ".json", ".onnx", ".png")
@@ -33,11 +36,19 @@ class Address:
         A branch, a tag or a commit; None is the repository's main branch.
     file : str or None
         A path in the repository, with slashes; None is the repository itself.
+
+    Raises
+    ------
+    ConfigError : nothing has such a revision
     """
 
     repo_id: str
     revision: str | None = None
     file: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.revision is not None and not _is_revision(self.revision):
+            raise ConfigError(f"revision must be a branch, a tag or a commit, got {shown(self.revision)}; copy one from the model's page")
 
     def __str__(self) -> str:
         revision = "" if self.revision is None else f"@{self.revision}"
@@ -48,7 +59,7 @@ class Address:
 
         Raises
         ------
-        ConfigError : it names another one
+        ConfigError : it names another one, or nothing has such a revision
         """
         if revision is None or self.revision == revision:
             return self
@@ -94,3 +105,10 @@ def means_repository(model: object) -> bool:
     if exists(place) or repository.suffix.lower() in _NO_REPOSITORIES:
         return False
     return address.file is not None or not exists(repository.parent)
+
+
+def _is_revision(revision: object) -> bool:
+    """Return whether a branch or a tag may have this name: it is a part of addresses and paths, and must not lead elsewhere in them."""
+    if not isinstance(revision, str) or len(revision) > _REVISION_LENGTH or "\\" in revision or printable(revision) != revision:
+        return False
+    return not {"", ".", ".."} & set(revision.split("/"))

@@ -5,7 +5,6 @@ name of the library.
 """
 
 import errno
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sdrt.errors import MissingFileError, ModelError, SdrtError
 from sdrt.models.hub.access import HubAccess, endpoint
 from sdrt.models.hub.address import Address
 from sdrt.models.hub.byte_sizes import in_words
+from sdrt.models.hub.masking import masked
 from sdrt.printable import printable
 
 __all__ = ["OFFLINE", "CancelledError", "Destination", "UnreachableError", "cache_destination", "clear_failures", "disk_full"]
@@ -28,7 +28,6 @@ _REASON_LENGTH = 200
 OFFLINE = "HF_HUB_OFFLINE is set"
 _NO_FOLDER = "no such folder, and "
 _TRY_AGAIN = "try again, what has arrived is kept"
-_QUERY = re.compile(r"\?[^\s'\")]*")
 
 
 @dataclass(frozen=True)
@@ -126,25 +125,31 @@ def _in_words(error: Exception, address: Address, access: HubAccess, into: Desti
         )
     if isinstance(error, RevisionNotFoundError):
         return MissingFileError(
-            f"{address.repo_id}: has no revision {address.revision or access.revision!r}; name a branch, a tag or a commit"
+            f"{address.repo_id}: has no revision {address.revision or access.revision or 'main'!r}; name a branch, a tag or a commit"
         )
     if isinstance(error, EntryNotFoundError):
-        return MissingFileError(f"{address}: the repository has no such file; look at {endpoint()}/{address.repo_id}/tree/main")
+        return MissingFileError(f"{address}: the repository has no such file; look at {masked(endpoint())}/{address.repo_id}/tree/main")
     if isinstance(error, HfHubHTTPError) or getattr(error, "response", None) is not None:
         return _refused(error, address, access)
     if type(error).__module__.partition(".")[0] in _NETWORK_LIBRARIES or isinstance(error, ConnectionError | TimeoutError):
         if into is not None:
             return UnreachableError(str(address), f"the connection broke ({_network_words(error)})", _TRY_AGAIN)
-        reason = f"the Hub at {endpoint()} does not answer ({_network_words(error)})"
+        reason = f"the Hub at {masked(endpoint())} does not answer ({_network_words(error)})"
         return UnreachableError(str(address), reason, "check the name and the network, and try again", _NO_FOLDER, silent=True)
-    return _disk_error(error, address, into or cache_destination(access)) if isinstance(error, OSError) else None
+    if isinstance(error, OSError):
+        return _disk_error(error, address, into or cache_destination(access))
+    if into is None:
+        # nothing but the client works here, and it trusts its environment and what it is answered
+        reason = f"the Hub at {masked(endpoint())} cannot be asked, or its answer not be read ({_first_line(error)})"
+        return UnreachableError(str(address), reason, "check HF_ENDPOINT and the proxies in the environment, and try again", _NO_FOLDER)
+    return None
 
 
 def _refused(error: Any, address: Address, access: HubAccess) -> SdrtError:
     """Return the error for an answer of the Hub that is a refusal."""
     from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RepositoryNotFoundError
 
-    page = f"{endpoint()}/{address.repo_id}"
+    page = f"{masked(endpoint())}/{address.repo_id}"
     has_token = _has_token(access)
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, DisabledRepoError):
@@ -198,5 +203,5 @@ def _network_words(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    first = _QUERY.sub("", str(error).strip().partition("\n")[0]).rstrip(".")
+    first = masked(str(error).strip().partition("\n")[0]).rstrip(".")
     return printable(first, _REASON_LENGTH) if first else type(error).__name__

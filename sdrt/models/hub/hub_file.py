@@ -1,5 +1,6 @@
 """What a repository holds at a commit."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,17 @@ from pathlib import PurePosixPath
 from sdrt.errors import ModelError
 from sdrt.printable import shown
 
-__all__ = ["HubFile", "Listing"]
+__all__ = ["HubFile", "Listing", "is_commit"]
+
+_COMMIT = re.compile("[0-9a-f]{40}")
+_HASH = re.compile("[0-9a-f]{1,64}")
+_LARGEST = 2**63  # bytes: what file systems count in
+_LEAVE_IT = "do not use this repository"
+
+
+def is_commit(revision: object) -> bool:
+    """Return whether a revision is a whole commit hash, which never means another state."""
+    return isinstance(revision, str) and _COMMIT.fullmatch(revision) is not None
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class HubFile:
 
     Raises
     ------
-    ModelError : the path leads out of the repository
+    ModelError : the path leads out of the repository, or a size or a hash is none
     """
 
     path: str
@@ -37,10 +48,17 @@ class HubFile:
     blob_id: str | None = None
 
     def __post_init__(self) -> None:
-        parts = PurePosixPath(self.path).parts
+        # by type first: what a Hub answers may be anything
+        parts = PurePosixPath(self.path).parts if isinstance(self.path, str) else ()
         # a colon or a backslash would name another disk or folder on Windows
         if not parts or self.path.startswith("/") or ".." in parts or set(self.path) & {"\\", ":", "\0"}:
-            raise ModelError(f"the Hub lists {shown(self.path)}, which is no path in a repository; do not use this repository")
+            raise ModelError(f"the Hub lists {shown(self.path)}, which is no path in a repository; {_LEAVE_IT}")
+        if type(self.size) is not int or not 0 <= self.size < _LARGEST:
+            raise ModelError(f"the Hub lists {self.path} with the size {shown(self.size)}, which is none; {_LEAVE_IT}")
+        for digits in (self.sha256, self.blob_id):
+            # they name files of the cache
+            if digits is not None and not (isinstance(digits, str) and _HASH.fullmatch(digits)):
+                raise ModelError(f"the Hub lists {self.path} with the hash {shown(digits)}, which is none; {_LEAVE_IT}")
 
     @property
     def blob(self) -> str | None:
@@ -62,6 +80,10 @@ class Listing:
         What was asked for: a branch, a tag, or the commit.
     unreachable : str or None
         Why the Hub was not asked or did not answer, so that what is not in the cache cannot be fetched; None where it can be.
+
+    Raises
+    ------
+    ModelError : the commit is none
     """
 
     repo_id: str
@@ -69,6 +91,10 @@ class Listing:
     files: tuple[HubFile, ...]
     revision: str = "main"
     unreachable: str | None = None
+
+    def __post_init__(self) -> None:
+        if not is_commit(self.commit):
+            raise ModelError(f"{self.repo_id}: the Hub lists {shown(self.commit)} as the commit, which is none; {_LEAVE_IT}")
 
     @cached_property
     def by_path(self) -> dict[str, HubFile]:

@@ -8,8 +8,8 @@ from sdrt.log import log
 from sdrt.models.hub.access import HubAccess, endpoint, is_offline, require_client
 from sdrt.models.hub.address import Address
 from sdrt.models.hub.failures import OFFLINE, UnreachableError, clear_failures
-from sdrt.models.hub.hub_file import HubFile, Listing
-from sdrt.models.hub.repository_cache import RepositoryCache, is_commit
+from sdrt.models.hub.hub_file import HubFile, Listing, is_commit
+from sdrt.models.hub.repository_cache import RepositoryCache
 from sdrt.models.hub.silence import forget_silence, note_silence, recent_silence
 
 __all__ = ["HubFile", "Listing", "list_files"]
@@ -71,7 +71,7 @@ def _ask(address: Address, revision: str, access: HubAccess) -> Listing:
     except RepositoryNotFoundError:
         _check_is_no_dataset(client, address)
         raise
-    return Listing(address.repo_id, str(info.sha), tuple(map(_file, info.siblings or ())), revision)
+    return Listing(address.repo_id, info.sha or "", tuple(map(_file, info.siblings or ())), revision)
 
 
 def _check_is_no_dataset(client: Any, address: Address) -> None:
@@ -88,4 +88,4 @@ def _check_is_no_dataset(client: Any, address: Address) -> None:
 def _file(sibling: Any) -> HubFile:
     lfs = sibling.lfs
     size = sibling.size if lfs is None else lfs.size
-    return HubFile(sibling.rfilename, int(size or 0), None if lfs is None else lfs.sha256, sibling.blob_id)
+    return HubFile(sibling.rfilename, size, None if lfs is None else lfs.sha256, sibling.blob_id)

@@ -1,19 +1,17 @@
 """Keep the Hub's client from writing on the terminal while it fetches: its messages go to sdrt's log, without addresses."""
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sdrt.forking import ForkLock
 from sdrt.log import log
+from sdrt.models.hub.masking import masked
 
 __all__ = ["quiet_client"]
 
 _BAR = "huggingface_hub.http_get"
 _LOGGERS = ("huggingface_hub.file_download", "huggingface_hub.utils._http")
-# Those of large files hold a signature, which opens them to everybody for a while.
-_QUERY = re.compile(r"\?[^\s'\")]*")
 # Of all its messages the one that tells why nothing happens for a minute.
 _WAITS = "Rate limited"
 
@@ -22,7 +20,7 @@ class _Redirect(logging.Filter):
     """Write what the client logs into sdrt's log, and drop it where it was."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        text = _QUERY.sub("", record.getMessage()).replace("\n", "; ")
+        text = masked(record.getMessage()).replace("\n", "; ")
         log.log(logging.WARNING if text.startswith(_WAITS) else logging.INFO, "the Hub's client: %s", text)
         return False
 

@@ -25,23 +25,17 @@ from typing import Any
 
 from sdrt.errors import ModelError
 from sdrt.files import entries, is_file, is_folder, read_text
-from sdrt.models.hub.hub_file import HubFile
+from sdrt.models.hub.hub_file import HubFile, is_commit
 from sdrt.models.json_file import read_json
 from sdrt.values import Anything, Integer, Kind, MappingOf, Nullable, Text, read_values
 
-__all__ = ["RepositoryCache", "is_commit"]
+__all__ = ["RepositoryCache"]
 
-_COMMIT_DIGITS = 40
 _FORMAT = 1
 _OWN, _CLIENTS = "sdrt", "trees"
 _TREE: Mapping[str, Kind[Any]] = {"format_version": Integer(_FORMAT, _FORMAT), "files": MappingOf(MappingOf(Anything()))}
 _HASH = Nullable(Text(100))
 _ENTRY: Mapping[str, Kind[Any]] = {"size": Integer(0), "blob_id": _HASH, "lfs_sha256": _HASH}
-
-
-def is_commit(revision: str) -> bool:
-    """Return whether a revision is a whole commit hash, which never means another state."""
-    return len(revision) == _COMMIT_DIGITS and set(revision) <= set("0123456789abcdef")
 
 
 @dataclass(frozen=True)
@@ -117,7 +111,11 @@ class RepositoryCache:
         if is_commit(revision):
             return revision if is_folder(self.snapshot(revision)) else None
         ref = self.folder / "refs" / revision
-        return read_text(ref).strip() if is_file(ref) else None
+        with suppress(ModelError):
+            commit = read_text(ref).strip() if is_file(ref) else ""
+            return commit if is_commit(commit) else None
+        # what cannot be read says as little as what is not there
+        return None
 
     def remember(self, revision: str, commit: str, files: Iterable[HubFile]) -> None:
         """Keep which commit a revision is, and what it holds, for when the Hub cannot be asked.

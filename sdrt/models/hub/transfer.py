@@ -139,7 +139,6 @@ def receive(listing: Listing, file: HubFile, incomplete: Path, access: HubAccess
     OSError, and what the client raises : it did not arrive; the partial file stays
     """
     from huggingface_hub import hf_hub_url
-    from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     start = kept_bytes(incomplete, file)
@@ -149,8 +148,8 @@ def receive(listing: Listing, file: HubFile, incomplete: Path, access: HubAccess
     content = ContentHash(file).read(incomplete) if start else ContentHash(file)
     try:
         with incomplete.open("ab" if start else "wb") as stream:
-            received = _Received(stream, content, report)
-            http_get(url, cast("BinaryIO", received), resume_size=start, headers=headers, expected_size=file.size)
+            received = _Received(stream, content, report, file.size)
+            _get(url, received, start, headers, file.size)
     except OSError as error:
         check_beginning(incomplete, file, listing.repo_id)
         if type(error) is OSError and error.errno is None and (size := incomplete.stat().st_size) < file.size:
@@ -160,17 +159,31 @@ def receive(listing: Listing, file: HubFile, incomplete: Path, access: HubAccess
     check_content(incomplete, file, listing.repo_id, None if received.began_anew else content)
 
 
-class _Received:
-    """A file to write into that reports its size, and takes the hash of what is written."""
+def _get(url: str, received: "_Received", start: int, headers: dict[str, str], size: int) -> None:
+    """Let the client write what it gets."""
+    from huggingface_hub.file_download import http_get
 
-    def __init__(self, stream: BinaryIO, content: ContentHash, report: Report) -> None:
-        self._stream, self._content, self._report = stream, content, report
+    try:
+        http_get(url, cast("BinaryIO", received), resume_size=start, headers=headers, expected_size=size)
+    except ValueError as error:
+        # it reads the numbers of an answer's headers as they come
+        raise OSError(f"the answer cannot be read: {error}") from error
+
+
+class _Received:
+    """A file to write into that reports its size, takes the hash of what is written, and does not grow without end."""
+
+    def __init__(self, stream: BinaryIO, content: ContentHash, report: Report, most: int) -> None:
+        self._stream, self._content, self._report, self._most = stream, content, report, most
         self.began_anew = False
 
     def write(self, piece: bytes) -> int:
         self._report(self._stream.tell())
         written = self._stream.write(piece)
         self._content.update(piece)
+        if self._stream.tell() > self._most:
+            self._stream.flush()
+            raise OSError("more arrives than the Hub lists")
         self._report(self._stream.tell())
         return written
 

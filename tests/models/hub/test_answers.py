@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import sdrt
-from sdrt.errors import ConfigError, MissingFileError, ModelError, SdrtError
+from sdrt.errors import ConfigError, MissingFileError, ModelError, SdrtError, WeightsError
 from sdrt.models.hub import DEFAULT_ACCESS, Address, list_files
 from tests.hub_repository import nano_files
 from tests.hub_server import HubServer
@@ -176,3 +176,30 @@ def test_a_damaged_ref_is_as_good_as_none(hub: HubServer, tmp_path: Path, monkey
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     sdrt.load("someone/thing").close()
     assert len(refs.read_text()) == 40
+
+
+class _Endless(bytes):
+    """A body that goes on for as long as somebody reads; the server counts it as very long."""
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def __getitem__(self, piece: Any) -> Any:
+        return bytes(piece.stop - piece.start)
+
+
+@pytest.mark.parametrize("call", [download_it, load_it])
+def test_a_file_without_end_is_left(hub: HubServer, tmp_path: Path, call: Callable[[Path], object]) -> None:
+    hub.add("someone/thing", nano_files())
+    hub.disturb("^/repos/", rewrites=lambda _: _Endless())
+    with pytest.raises(WeightsError, match=r"what arrived has \d+\.\d MB, and the Hub lists .*; it was removed, try again$"):
+        call(tmp_path / "new")
+    assert all(request.sent < 100_000_000 for request in hub.requests)
+
+
+def test_a_header_that_is_no_number(hub: HubServer, tmp_path: Path) -> None:
+    hub.add("someone/thing", nano_files())
+    hub.disturb("^/repos/", status=200, headers={"Content-Range": "bytes banana"})
+    for call in (load_it, download_it):
+        with pytest.raises(MissingFileError, match=r"did not arrive whole \(.*\); try again, what has arrived is kept$"):
+            call(tmp_path)

@@ -12,14 +12,13 @@ import numpy as np
 
 from converter.compression.applying import Progress
 from converter.compression.clustering import palettized_values
-from converter.compression.pre_analysis import BITS, Figures, PreAnalysis
+from converter.compression.pre_analysis import BITS, PreAnalysis
 from converter.compression.thresholds import recipe_above, recipe_name, thresholds
 from sdrt.arrays import Array
 from sdrt.errors import ConversionError
 
 __all__ = ["Drawing", "analyse"]
 
-_Layers: TypeAlias = dict[str, tuple[float, ...]]
 _Kind: TypeAlias = Literal["single_layer", "cumulative"]
 
 
@@ -68,40 +67,41 @@ def analyse(
     ------
     ConversionError : the file holds measurements of another model or other prompts, or of Apple's tool; or it cannot be written
     """
-    done = _earlier(drawing, model, file)
-    total, count = 2 * len(bits) * len(drawing.elements), 0
-
-    def measured(kind: _Kind, width: int, layer: str, figures: _Layers) -> None:
-        nonlocal done, count
-        count += 1
-        if layer not in figures:
-            figures[layer] = drawing.psnr()
-            done = _with_figures(done, kind, {width: dict(figures)})
-            done.write(file)
-        if progress is not None:
-            progress(f"{width} bits, {'alone' if kind == 'single_layer' else 'together'}, {layer}", count, total)
-
+    work = _Work(drawing, _earlier(drawing, model, file), file, 2 * len(bits) * len(drawing.elements), progress)
     for width in bits:
-        alone: _Layers = dict(done.single_layer.get(width, {}))
         for layer in drawing.elements:
-            if layer not in alone:
-                drawing.replace({layer: palettized_values(drawing.weight(layer), width)})
-            measured("single_layer", width, layer, alone)
+            work.measure("single_layer", width, layer)
             drawing.replace({layer: drawing.every_weight()[layer]})
-        together: _Layers = dict(done.cumulative.get(width, {}))
-        for layer in sorted(alone, key=lambda layer: -sum(alone[layer])):
-            drawing.replace({layer: palettized_values(drawing.weight(layer), width)})
-            measured("cumulative", width, layer, together)
+        for layer in _mildest_first(work.done.single_layer[width]):
+            work.measure("cumulative", width, layer)
         drawing.restore()
-    done = _with_recipes(replace(done, baselines=_baselines(drawing)), drawing, num_recipes, default_bits)
+    done = _with_recipes(replace(work.done, baselines=_baselines(drawing)), drawing, num_recipes, default_bits)
     done.write(file)
     return done
 
 
-def _with_figures(analysis: PreAnalysis, kind: _Kind, figures: Figures) -> PreAnalysis:
-    if kind == "single_layer":
-        return replace(analysis, single_layer={**analysis.single_layer, **figures})
-    return replace(analysis, cumulative={**analysis.cumulative, **figures})
+class _Work:
+    """An analysis under way; each measurement is in the file at once."""
+
+    def __init__(self, drawing: Drawing, done: PreAnalysis, file: Path, total: int, progress: Progress | None) -> None:
+        self.drawing, self.done, self.file = drawing, done, file
+        self.total, self.count, self.progress = total, 0, progress
+
+    def measure(self, kind: _Kind, width: int, layer: str) -> None:
+        """Replace a layer by its palette, and measure unless an earlier run has; the layer stays replaced."""
+        self.drawing.replace({layer: palettized_values(self.drawing.weight(layer), width)})
+        every = self.done.single_layer if kind == "single_layer" else self.done.cumulative
+        if layer not in every.get(width, {}):
+            figures = {**every, width: {**every.get(width, {}), layer: self.drawing.psnr()}}
+            self.done = replace(self.done, **{kind: figures})  # type: ignore[arg-type] # the two fields are of one type
+            self.done.write(self.file)
+        self.count += 1
+        if self.progress is not None:
+            self.progress(f"{width} bits, {'alone' if kind == 'single_layer' else 'together'}, {layer}", self.count, self.total)
+
+
+def _mildest_first(alone: Mapping[str, tuple[float, ...]]) -> list[str]:
+    return sorted(alone, key=lambda layer: -sum(alone[layer]))
 
 
 def _earlier(drawing: Drawing, model: str, file: Path) -> PreAnalysis:

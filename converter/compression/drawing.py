@@ -91,7 +91,12 @@ class DrawnLatents:
         self._backend = _KeptUNet()
         self._pipeline = load(model, backend=self._backend, device=device or _device(), on_download=on_download)
         self._prompts = tuple(prompts)
-        settings = self._pipeline.resolve(self._prompts[0])
+        try:
+            settings = self._pipeline.resolve(self._prompts[0])
+        except ConfigError as error:
+            raise ConfigError(
+                f"{model}: must draw from a prompt alone to be analysed, got {error}; take the model that it was made of"
+            ) from error
         self._together = max(1, _PIXELS // (settings.height * settings.width))
         self._reference = self._draw()
         modules = self._backend.unet.module.named_modules()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from converter.workplace import write_text
-from sdrt.errors import ConfigError, ModelError
+from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.models.json_file import read_json
 from sdrt.printable import shown
 from sdrt.values import Anything, Choice, Integer, Kind, ListOf, MappingOf, Number, Text, read_values
@@ -76,6 +76,8 @@ class PreAnalysis:
         MissingFileError : no such file
         ModelError : not a file of measurements
         """
+        if not file.is_file():
+            raise MissingFileError(f"{file}: must be the file of an analysis, got {'a folder' if file.is_dir() else 'none'}; {_REPAIR}")
         content = read_json(file)
         if "model_version" not in content:
             raise ModelError(f"{file}: must name its model under model_version, got no such key; {_REPAIR}")

@@ -161,8 +161,10 @@ def test_a_file_of_something_else_is_one_error(tmp_path: Path, form: str) -> Non
 
 
 def test_a_missing_file_or_recipe_is_told(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError):
+    with pytest.raises(MissingFileError, match="must be the file of an analysis, got none; pass a file that"):
         PreAnalysis.read(tmp_path / "x.json")
+    with pytest.raises(MissingFileError, match="must be the file of an analysis, got a folder"):
+        PreAnalysis.read(tmp_path)
     analysis = PreAnalysis(model="x", recipes={"recipe_4.00_bit_mixedpalette": {}, "../up": {}})
     with pytest.raises(ConfigError, match=r"got 'recipe_5'; those there are '../up', 'recipe_4.00_bit_mixedpalette'"):
         analysis.recipe("recipe_5")

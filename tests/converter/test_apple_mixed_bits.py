@@ -173,6 +173,13 @@ def test_a_measurement_is_of_the_weights_as_they_are() -> None:
         assert drawing.psnr()[0] > 200
 
 
+def test_a_model_that_needs_a_picture_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["apple", "mixed_bit_compression_pre_analysis", "--model-version", "nano-inpaint", "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("sdrt: nano-inpaint: must draw from a prompt alone to be analysed, got image and mask_image must be set")
+    assert not (tmp_path / "out").exists()
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "another recipe": ({}, "recipe_9", "the recipe must be one of the analysis of nano, got 'recipe_9'; those there are 'r'"),
     "another model": ({"recipes": {"r": {"up_blocks.3.resnets.2.conv1": 4}}}, "r", "must have a weight for each layer of the recipe"),

@@ -120,7 +120,8 @@ def _earlier(drawing: Drawing, model: str, file: Path) -> PreAnalysis:
 
 def _baselines(drawing: Drawing) -> dict[str, float]:
     original = _mean(drawing.half_precision_psnr())
-    drawing.replace({path: _as_int8(weight) for path, weight in drawing.every_weight().items()})
+    for path, weight in drawing.every_weight().items():
+        drawing.replace({path: _as_int8(weight)})
     linear = _mean(drawing.psnr())
     drawing.restore()
     return {"original": original, "linear_8bit": linear}
@@ -142,7 +143,8 @@ def _with_recipes(analysis: PreAnalysis, drawing: Drawing, count: int, default: 
         name = recipe_name(recipe, drawing.elements)
         if recipe == recipes.get(name):
             continue
-        drawing.replace({layer: _stored(drawing.weight(layer), bits) for layer, bits in recipe.items()})
+        for layer, bits in recipe.items():
+            drawing.replace({layer: _stored(drawing.weight(layer), bits)})
         figure = _mean(drawing.psnr())
         drawing.restore()
         if figure > psnrs.get(name, -np.inf):

@@ -109,7 +109,7 @@ class DrawnLatents:
 
     @property
     def fingerprint(self) -> str:
-        """Everything that a measurement depends on besides the replaced weights: all weights, prompts, and what was drawn of them."""
+        """What tells measurements of this U-Net and these prompts from others."""
         digest = hashlib.sha256(repr((self._prompts, _SEED)).encode())
         for path, weight in self._weights.items():
             digest.update(path.encode())
@@ -136,7 +136,8 @@ class DrawnLatents:
 
     def half_precision_psnr(self) -> tuple[float, ...]:
         """Return the PSNR of the uncompressed U-Net in float16: of its own weights and every layer's result, rounded."""
-        self.replace({path: weight.astype(np.float16) for path, weight in self._weights.items()})
+        for path in self._weights:
+            self.replace({path: self.weight(path)})
         rounding = [layer.register_forward_hook(_to_half) for layer in self._layers.values()]
         try:
             return self.psnr()

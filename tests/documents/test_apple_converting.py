@@ -40,6 +40,17 @@ THEIR_FLAGS = (
 )
 # fmt: on
 
+# As Apple's tool writes it.
+_BLOCK = "mid_block.attentions.0.transformer_blocks.0"
+RECIPE = {
+    "conv_in": 1,
+    f"{_BLOCK}.attn1.to_q": 2,
+    f"{_BLOCK}.attn1.to_k": 4,
+    f"{_BLOCK}.ff.net.0.proj": 6,
+    "conv_out": 8,
+    "mid_block.resnets.0.conv1": 16,
+}
+
 # The last of two flags counts: with these, the packages of the fixture are made with the same options, and kept.
 AS_MADE = ["--model-version", "nano", "--attention-implementation", "ORIGINAL", "--latent-h", "8", "--latent-w", "8"]
 PLACEHOLDERS = {
@@ -72,8 +83,7 @@ def test_every_flag_of_ours_that_theirs_has_not_is_said_to_be_ours() -> None:
 def folder(nano_packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with packages of nano, as a user has them after a conversion, and a recipe."""
     shutil.copytree(nano_packages, tmp_path / "packages", ignore=shutil.ignore_patterns("Resources"))
-    recipes = {"recipe_4.00_bit_mixedpalette": {"conv_in": 4, "mid_block.attentions.0.transformer_blocks.0.attn1.to_q": 4}}
-    (tmp_path / "recipes.json").write_text(json.dumps({"model_version": "nano", "recipes": recipes}))
+    (tmp_path / "recipes.json").write_text(json.dumps({"model_version": "nano", "recipes": {"recipe_4.00_bit_mixedpalette": RECIPE}}))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("converter.compression.drawing.prompts_for", lambda _: prompts_for("nano")[:1])
     monkeypatch.setattr("converter.compression.analysing.analyse", partial(analyse, bits=(8,)))
@@ -140,6 +150,8 @@ def test_a_command_that_cuts_or_palettizes_runs(command: ForeignCommand, folder:
             assert {bits for recipe in recipes.values() for bits in recipe.values()} <= {8, 8 if "--default-nbits" in argv else 16}
         case _:
             assert made == {f"{unet.stem}_recipe_4.00_bit_mixedpalette.mlpackage"}
+            compression = describe(folder / "out" / made.pop()).functions[0].compression
+            assert compression == {f"palettized {bits} bit": 1 for bits in (1, 2, 4, 6, 8)}
     assert ("--custom-vae-version: not opened" in err) == ("--custom-vae-version" in argv)
 
 

@@ -215,7 +215,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     options |= _size(arguments)
     if arguments.init_img is not None:
-        options |= {"strength": _strength(arguments.strength, arguments.steps), "resize": "crop"}
+        options |= {"strength": sdcpp_samplers.strength(arguments.strength, arguments.steps), "resize": "crop"}
     if arguments.mask is not None:
         # what is kept is what was encoded and decoded again
         options["paste"] = False
@@ -233,20 +233,6 @@ def _size(arguments: argparse.Namespace) -> Mapping[str, int]:
     if width or height:
         log.warning("the picture has the size of -i, since %s is not given too", "-H" if width else "-W")
     return {}
-
-
-def _strength(strength: float, steps: int) -> float:
-    """Return sdrt's strength for the program's, which makes one step more than that share, but for 1.
-
-    >>> _strength(0.75, 20)
-    0.8
-    """
-    if strength >= 1 or steps < 1:
-        return 1.0
-    import numpy as np
-
-    share = int(np.float32(steps) * np.float32(strength))
-    return (min(share, steps - 1) + 1) / steps
 
 
 def _model_if_needed(arguments: argparse.Namespace) -> "StoredModel | None":

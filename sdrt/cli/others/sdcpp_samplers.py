@@ -4,11 +4,13 @@ Source: leejet/stable-diffusion.cpp in May 2026, ``src/stable-diffusion.cpp`` (n
 the names of its later versions.
 """
 
+import math
+
 from sdrt.errors import ConfigError
 from sdrt.log import log
 from sdrt.printable import shown
 
-__all__ = ["METHODS", "SCHEDULES", "eta", "scheduler_name"]
+__all__ = ["METHODS", "SCHEDULES", "eta", "scheduler_name", "strength"]
 
 METHODS = {
     "euler": "euler",
@@ -77,6 +79,21 @@ def eta(method: str, given: float | None) -> float | None:
     if given is not None:
         log.warning("--eta has no effect: %s draws no noise by it", method)
     return None
+
+
+def strength(share: float, steps: int) -> float:
+    """Return sdrt's strength for the program's, which makes one step more than that share of them, but for 1.
+
+    >>> strength(0.75, 20)
+    0.8
+    """
+    if share >= 1 or steps < 1:
+        return 1.0
+    import numpy as np
+
+    made = min(int(np.float32(steps) * np.float32(share)), steps - 1) + 1
+    part = made / steps
+    return part if int(steps * part) == made else math.nextafter(part, 1)
 
 
 def _unknown(flag: str, name: str, known: tuple[str, ...], to_come: tuple[str, ...]) -> str:

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sdrt.arrays import F64
 from sdrt.cli import main, parser
@@ -16,7 +14,7 @@ from sdrt.cli.generate import GenerateCommand
 from sdrt.cli.others import sdcpp
 from sdrt.cli.others.sdcpp_flags import IDLE, REFUSED
 from sdrt.cli.others.sdcpp_pictures import NumberedPictures
-from sdrt.cli.others.sdcpp_samplers import METHODS, SCHEDULES, scheduler_name
+from sdrt.cli.others.sdcpp_samplers import METHODS, SCHEDULES, scheduler_name, strength
 from sdrt.errors import ConfigError
 from sdrt.schedulers import make, sampler_from_name
 from tests.factories import save_pipeline_folder
@@ -327,16 +325,17 @@ def levels(schedule: str, n: int) -> F64:
     return np.append(found, 0).astype(np.float64)
 
 
-@settings(max_examples=40, deadline=None)
-@given(steps=st.integers(1, 150), strength=st.integers(0, 100).map(lambda hundredths: hundredths / 100))
-def test_a_changed_picture_is_drawn_in_as_many_steps_as_the_program_makes(steps: int, strength: float) -> None:
+def test_a_changed_picture_is_drawn_in_as_many_steps_as_the_program_makes() -> None:
     """Of sigmas[n - t - 1:], where t is the integer part of float32 n * strength, at most n - 1; at strength 1 of all."""
-    encoded = min(int(np.float32(steps) * np.float32(strength)), steps - 1)
-    wanted = steps if strength == 1 else encoded + 1
-    command = parsed("-i", "cat.png", "--steps", str(steps), "--strength", str(strength))
-    assert int(steps * command.options["strength"]) == wanted
-    plan = make("euler").sampler.plan(steps)
-    assert plan.start_at(command.options["strength"]) == steps - wanted
+    for steps in range(1, 201):
+        for share in (hundredths / 100 for hundredths in range(101)):
+            wanted = steps if share == 1 else min(int(np.float32(steps) * np.float32(share)), steps - 1) + 1
+            assert int(steps * strength(share, steps)) == wanted
+    for steps, share in ((20, 0.75), (141, 0.4), (7, 0.0), (3, 1.0)):
+        plan = make("euler").sampler.plan(steps)
+        taken = parsed("-i", "cat.png", "--steps", str(steps), "--strength", str(share)).options["strength"]
+        assert taken == strength(share, steps)
+        assert plan.start_at(taken) == steps - int(steps * taken)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,22 @@ _COMMANDS = (
     "schedulers",
     "models",
     "convert",
+    "completion",
+    "sdcpp",
+    "sdcpp",
+)
+_OF_SDCPP = (
+    "--sampling-method",
+    "--scheduler",
+    "--rng",
+    "--sampler-rng",
+    "--clip-skip",
+    "--cfg-scale",
+    "--strength",
+    "-i",
+    "--mask",
+    "-b",
+    "-s",
 )
 _GOOD = ("1", "2", "64", "3.5", "ddim", "euler a", "torch", "numpy", "float64", "batched", "plain", "unet=numpy", "a=b", "fp16")
 
@@ -95,6 +111,10 @@ def _arguments(draw: Draw) -> list[str]:
         arguments += ["--steps", "1", "--repeats", "1", "--threads", "1"]
     elif command == "inspect":
         arguments += [_file(draw)]
+    elif command == "sdcpp":
+        arguments += ["-p", "a red circle", "--steps", "1", "-W", "64", "-H", "64", "-o", str(draw.place / "out" / "x.png")]
+        for flag in draw.sample(_OF_SDCPP, draw.choice((0, 1, 2))):
+            arguments += [flag, _file(draw) if flag in ("-i", "--mask") else _value(draw)]
     for _ in range(draw.choice((0, 1, 1, 2, 3))):
         flag = draw.choice((*_VALUES, *_MORE, *_FILES, *_OTHERS, *_SWITCHES))
         if command == "convert" and flag in ("--vae", "--refiner", "--controlnet"):

@@ -42,6 +42,7 @@ class Disturbance:
     cut_after : bytes of the body after which the connection breaks; -1 breaks it before any answer
     delay : seconds before the answer
     bytes_per_second : speed of the body
+    stalls_after : bytes of the body after which nothing comes until the disturbance is over
     flips : the body has its right size and other bytes
     ignores_ranges : the whole file comes where a part was asked for, as from some proxies
     rewrites : makes another body of the right one
@@ -56,6 +57,7 @@ class Disturbance:
     cut_after: int | None = None
     delay: float = 0.0
     bytes_per_second: int | None = None
+    stalls_after: int | None = None
     flips: bool = False
     ignores_ranges: bool = False
     rewrites: Callable[[bytes], bytes] | None = None
@@ -237,6 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = bytes(each ^ 0xFF for each in body)
         cut = len(body) if disturbance is None or disturbance.cut_after is None else disturbance.cut_after
         pace = None if disturbance is None else disturbance.bytes_per_second
+        stall = None if disturbance is None else disturbance.stalls_after
         piece = _PIECE if pace is None else max(1, pace // 50)
         with contextlib.suppress(OSError):
             for start in range(0, min(cut, len(body)), piece):
@@ -244,6 +247,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[start : request.sent])
                 if pace is not None and disturbance in self.hub.disturbances:
                     _sleep(piece / pace)
+                while stall is not None and request.sent >= stall and disturbance in self.hub.disturbances:
+                    _sleep(0.005)
         if cut < len(body):
             self._hang_up()
 

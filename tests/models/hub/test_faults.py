@@ -73,6 +73,9 @@ FAULTS = {
     "broken": Fault(disturbed("/api/models", status=500), r"the Hub fails to answer \(500 Internal Server Error\); try again later"),
     "down": Fault(disturbed("/resolve/", status=503), r"the Hub fails to answer \(503 Service Unavailable\); try again later"),
     "store down": Fault(disturbed("^/repos/", status=503), r"the Hub fails to answer \(503 Service Unavailable\); try again later"),
+    "store down in a way of its own": Fault(
+        disturbed("^/repos/", status=520), r"the Hub fails to answer \(Server error '520 ' for url 'http://\S+'\); try again later"
+    ),
     "cut off": Fault(disturbed("^/repos/", cut_after=1000), BROKE),
     "cut off in a small file": Fault(disturbed("/resolve-cache/", cut_after=20), BROKE),
     "cut off in the list": Fault(

@@ -41,8 +41,18 @@ _OTHER_MODES = {
 _STREAMS = {"std_default": "libstdc++", "cuda": "nv", "cpu": "torch"}
 _PREDICTIONS = {"eps": "epsilon", "v": "v_prediction"}
 _SIDE = 512
+# Of the sides of a picture: the autoencoders of Stable Diffusion make one latent of so many pixels.
+_MULTIPLE = 8
 
-# Names for argparse's dest, where the flag's own is not clear.
+_STRENGTH, _CONTROL_STRENGTH = 0.75, 0.9
+
+# Flags that go with another one: without it they have no effect, or nothing to work on.
+_IDLE_WITHOUT = {"strength": "init_img", "control_strength": "control_image", "canny": "control_image"}
+_NEEDED = {"mask": "init_img", "control_image": "control_net", "control_net": "control_image"}
+_SPELLED = {"init_img": "-i"}
+
+_PROGRAMS = frozenset({"sd", "sd.exe", "sd-cli", "sd-cli.exe"})
+
 _FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any], str], ...] = (
     (("-m", "--model"), {"metavar": "PATH"}, "a checkpoint, a folder in diffusers' layout, or a name (default: nano)"),
     (("-p", "--prompt"), {"type": prompt_text, "default": "", "metavar": "TEXT"}, "what to draw"),
@@ -73,11 +83,11 @@ _FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any], str], ...] = (
     (("--rng",), {"choices": tuple(_STREAMS), "default": "cuda"}, "the noise stream (default: cuda)"),
     (("--sampler-rng",), {"choices": tuple(_STREAMS)}, "a stream of its own for the sampling method's noise (default: that of --rng)"),
     (("-i", "--init-img"), {"type": a_path, "metavar": "FILE"}, "a picture to change"),
-    (("--strength",), {"type": float, "default": 0.75, "metavar": "X"}, "how much to change it, 0 to 1 (default: 0.75)"),
+    (("--strength",), {"type": float, "metavar": "X"}, "how much to change it, 0 to 1 (default: 0.75)"),
     (("--mask",), {"type": a_path, "metavar": "FILE"}, "what of it to redraw: what is white"),
     (("--control-net",), {"metavar": "PATH"}, "a ControlNet"),
     (("--control-image",), {"type": a_path, "metavar": "FILE"}, "the picture that it follows"),
-    (("--control-strength",), {"type": float, "default": 0.9, "metavar": "X"}, "its strength (default: 0.9)"),
+    (("--control-strength",), {"type": float, "metavar": "X"}, "its strength (default: 0.9)"),
     (("--canny",), {"action": "store_true"}, "give it the edges of the picture"),
     (("--clip-skip",), {"type": int, "default": -1, "metavar": "N"}, "1 takes the text encoder's last layer, 2 the one before"),
     (("--lora-model-dir",), {"type": a_path, "metavar": "DIR"}, "where LoRAs of the prompt are, <lora:name:0.8> (default: .)"),
@@ -102,6 +112,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         epilog='example: ./bin/sd-cli -m sd15.safetensors -p "a lovely cat" becomes sdrt sdcpp -m sd15.safetensors -p "a lovely cat"',
         allow_abbrev=False,
     )
+    command.add_argument("program", nargs="?", type=prompt_text, help=argparse.SUPPRESS)
     for flags, how, text in _FLAGS:
         command.add_argument(*flags, help=text, **how)
     add_others(command)
@@ -122,6 +133,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
     """
     refuse(arguments)
     _check(arguments)
+    _check_pairs(arguments)
     tell_idle(arguments)
     files = {"image": arguments.init_img, "mask_image": arguments.mask, "control_image": arguments.control_image}
     return GenerateCommand(
@@ -144,7 +156,10 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what the program refuses, and modes that are not here."""
-    mode = arguments.mode
+    mode, program = arguments.mode, arguments.program
+    # the whole command line may have been pasted
+    if program is not None and Path(program).name not in _PROGRAMS:
+        raise ConfigError(f"{shown(program)} stands behind no flag; the prompt comes behind -p")
     if mode in _OTHER_MODES:
         raise ConfigError(f"-M must be one of {', '.join(_MODES)}, got {mode}: {_OTHER_MODES[mode]}")
     if mode not in _MODES:
@@ -153,10 +168,26 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"-M {mode} must come {'with' if mode == 'img2img' else 'without'} -i; leave -M out")
     if arguments.batch_count < 1:
         raise ConfigError(f"-b must be at least 1, got {arguments.batch_count}; leave it out for one picture")
-    if not 0 <= arguments.strength <= 1:
+    if arguments.strength is not None and not 0 <= arguments.strength <= 1:
         raise ConfigError(f"--strength must be from 0 to 1, got {arguments.strength:g}; choose one in that range")
     if arguments.cfg_scale < 1 and "cfg_pp" not in arguments.sampling_method:
         raise ConfigError(f"--cfg-scale must be at least 1, which turns guidance off, got {arguments.cfg_scale:g}; choose a larger one")
+
+
+def _check_pairs(arguments: argparse.Namespace) -> None:
+    """Refuse flags whose other half is missing, and say which have no effect without it."""
+    for name, other in _NEEDED.items():
+        if getattr(arguments, name) is not None and getattr(arguments, other) is None:
+            raise ConfigError(f"{_flag(name)} must come with {_flag(other)}, got it without; add {_flag(other)}")
+    for name, other in _IDLE_WITHOUT.items():
+        if getattr(arguments, name) and getattr(arguments, other) is None:
+            log.warning("%s has no effect without %s", _flag(name), _flag(other))
+    if arguments.output_begin_idx is not None and arguments.batch_count == 1 and "%" not in arguments.output.name:
+        log.warning("--output-begin-idx has no effect on the name of one picture")
+
+
+def _flag(name: str) -> str:
+    return _SPELLED.get(name, f"--{name.replace('_', '-')}")
 
 
 def _choice(arguments: argparse.Namespace) -> ModelChoice:
@@ -215,12 +246,13 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     options |= _size(arguments)
     if arguments.init_img is not None:
-        options |= {"strength": sdcpp_samplers.strength(arguments.strength, arguments.steps), "resize": "crop"}
+        share = _STRENGTH if arguments.strength is None else arguments.strength
+        options |= {"strength": sdcpp_samplers.strength(share, arguments.steps), "resize": "crop"}
     if arguments.mask is not None:
         # what is kept is what was encoded and decoded again
         options["paste"] = False
     if arguments.control_image is not None:
-        options["controlnet_conditioning_scale"] = arguments.control_strength
+        options["controlnet_conditioning_scale"] = _CONTROL_STRENGTH if arguments.control_strength is None else arguments.control_strength
         options["control_preprocessor"] = "canny" if arguments.canny else None
     return {name: value for name, value in options.items() if value is not None}
 
@@ -229,7 +261,11 @@ def _size(arguments: argparse.Namespace) -> Mapping[str, int]:
     """Return the size of the picture: a picture to change has its own, unless both sides are given."""
     width, height = arguments.width, arguments.height
     if arguments.init_img is None or (width and height):
-        return {"width": width or _SIDE, "height": height or _SIDE}
+        sides = {"width": width or _SIDE, "height": height or _SIDE}
+        aligned = {name: -(-side // _MULTIPLE) * _MULTIPLE for name, side in sides.items()}
+        if aligned != sides:
+            log.warning("the picture is %d x %d pixels, since both sides are multiples of %d", *aligned.values(), _MULTIPLE)
+        return aligned
     if width or height:
         log.warning("the picture has the size of -i, since %s is not given too", "-H" if width else "-W")
     return {}

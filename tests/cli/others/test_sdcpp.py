@@ -66,6 +66,8 @@ def flat(command: GenerateCommand) -> dict[str, Any]:
     return rows | {f"load.{name}": value for name, value in rows.pop("choice.options").items()}
 
 
+CONTROLLED = ["--control-net", "depth", "--control-image", "cat.png"]
+
 # Each flag with what it changes of the command beside it; "{}" is the folder.
 CASES: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
     "-m": (["-m", "sd15.safetensors"], {"choice.model": "sd15.safetensors"}, []),
@@ -91,14 +93,10 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
     ),
     "--strength": (["--strength", "0.5"], {"strength": 0.55}, ["-i", "cat.png"]),
     "--mask": (["--mask", "mask.png"], {"pictures.mask_image": (Path("mask.png"),), "paste": False}, ["-i", "cat.png"]),
-    "--control-net": (["--control-net", "edges"], {"choice.controlnets": ("edges",)}, []),
-    "--control-image": (
-        ["--control-image", "cat.png"],
-        {"pictures.control_image": (Path("cat.png"),), "controlnet_conditioning_scale": 0.9},
-        [],
-    ),
-    "--control-strength": (["--control-strength", "0.4"], {"controlnet_conditioning_scale": 0.4}, ["--control-image", "cat.png"]),
-    "--canny": (["--canny"], {"control_preprocessor": "canny"}, ["--control-image", "cat.png"]),
+    "--control-net": (["--control-net", "edges"], {"choice.controlnets": ("edges",)}, CONTROLLED),
+    "--control-image": (["--control-image", "dog.png"], {"pictures.control_image": (Path("dog.png"),)}, CONTROLLED),
+    "--control-strength": (["--control-strength", "0.4"], {"controlnet_conditioning_scale": 0.4}, CONTROLLED),
+    "--canny": (["--canny"], {"control_preprocessor": "canny"}, CONTROLLED),
     "--clip-skip": (["--clip-skip", "2"], {"clip_skip": 1}, []),
     "--lora-model-dir": (["--lora-model-dir", "loras"], {"load.lora_dir": Path("loras")}, []),
     "--embd-dir": (
@@ -114,7 +112,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
     "-q": (["-q"], {"quiet": True}, []),
 }
 # The help, messages, and the mode, which must fit the other flags.
-WITHOUT_A_CASE = {"-h", "-M", "-v"}
+WITHOUT_A_CASE = {"-h", "-M", "-v", "program"}
 
 
 def in_folder(value: Any, folder: Path) -> Any:
@@ -139,7 +137,7 @@ def test_no_flag_of_the_parser_is_without_a_test() -> None:
     actions = parser()._subparsers._group_actions[0].choices["sdcpp"]._actions  # type: ignore[union-attr, index]
     named = {flag for flag in actions for flag in flag.option_strings}
     tested = {*CASES, *WITHOUT_A_CASE, *(flag.name for flag in (*IDLE, *REFUSED))}
-    assert [action.option_strings for action in actions if not tested & {*action.option_strings}] == []
+    assert [action.option_strings for action in actions if not tested & {action.dest, *action.option_strings}] == []
     assert set(f"{FLAGS_OF_MAY_2026} {FLAGS_OF_OLDER_RELEASES}".split()) - named == set()
 
 
@@ -211,6 +209,10 @@ def test_a_flag_that_asks_for_what_is_not_here_is_refused(flag: Any) -> None:
         (["-o", "."], r"-o must be the name of a picture, got the folder \.; write output.png"),
         (["--output-begin-idx", "-2"], "--output-begin-idx must be at least 0, got -2"),
         (["--embd-dir", "nowhere"], "--embd-dir must be a folder, got nowhere"),
+        (["a cat"], "'a cat' stands behind no flag; the prompt comes behind -p"),
+        (["--mask", "mask.png"], "--mask must come with -i, got it without; add -i"),
+        (["--control-image", "cat.png"], "--control-image must come with --control-net, got it without"),
+        (["--control-net", "edges"], "--control-net must come with --control-image, got it without"),
     ],
 )
 def test_wrong_values_are_refused_in_words(argv: list[str], words: str) -> None:
@@ -218,7 +220,9 @@ def test_wrong_values_are_refused_in_words(argv: list[str], words: str) -> None:
         parsed(*argv)
 
 
-@pytest.mark.parametrize("argv", [["--rng", "gpu"], ["-s", "seven"], ["--sampling", "euler"], ["a cat"], ["--prediction", "flux_flow"]])
+@pytest.mark.parametrize(
+    "argv", [["--rng", "gpu"], ["-s", "seven"], ["--sampling", "euler"], ["a cat", "a dog"], ["--prediction", "flux_flow"]]
+)
 def test_what_cannot_be_parsed_is_one_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Flags are not abbreviated, as in the program."""
     with pytest.raises(SystemExit) as ended:
@@ -241,6 +245,26 @@ def test_a_picture_to_change_has_its_own_size_unless_both_sides_are_given(caplog
     assert not {"width", "height"} & parsed("-i", "cat.png", "-W", "64").options.keys()
     assert "the picture has the size of -i, since -H is not given too" in caplog.text
     assert parsed("-W", "64").options["height"] == 512
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--strength", "0.5"], "--strength has no effect without -i"),
+        (["--control-strength", "0.5"], "--control-strength has no effect without --control-image"),
+        (["--canny"], "--canny has no effect without --control-image"),
+        (["--output-begin-idx", "3"], "--output-begin-idx has no effect on the name of one picture"),
+        (["-W", "65", "-H", "64"], "the picture is 72 x 64 pixels, since both sides are multiples of 8"),
+    ],
+)
+def test_what_a_flag_cannot_do_is_told(argv: list[str], said: str, caplog: pytest.LogCaptureFixture) -> None:
+    parsed(*argv)
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
+@pytest.mark.parametrize("program", ["sd", "./bin/sd-cli", "C:/sd/sd-cli.exe"])
+def test_the_name_of_the_program_may_stand_in_front(program: str) -> None:
+    assert flat(parsed(program, "-p", "a cat")) == flat(parsed("-p", "a cat"))
 
 
 def test_loras_are_looked_for_in_the_current_folder_if_the_prompt_names_one() -> None:

@@ -7,6 +7,7 @@ look up without asking whether it is there is looked up without asking here too.
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sdrt.arrays import Array
 from sdrt.backends.coreml import MLProgram
 from tests.backends.coreml.peer import ct
 
-__all__ = ["PythonModel", "SwiftModel", "python_picture", "swift_latents", "swift_noise", "swift_picture"]
+__all__ = ["PythonModel", "SwiftModel", "as_picture", "python_picture", "swift_latents", "swift_noise", "swift_picture"]
 
 _DTYPES = {65552: "float16", 65568: "float32", 131104: "int32"}
 
@@ -38,10 +39,14 @@ class PythonModel:
                 each["name"]: (tuple(json.loads(each["shape"])), np.dtype(each["dataType"].lower())) for each in described["inputSchema"]
             }
         else:
-            inputs = ct.models.MLModel(str(path), skip_model_load=True).get_spec().description.input
+            inputs = ct.utils.load_spec(str(path)).description.input
             arrays = {each.name: each.type.multiArrayType for each in inputs}
             self.expected = {name: (tuple(each.shape), np.dtype(_DTYPES[each.dataType])) for name, each in arrays.items()}
-        self._program = MLProgram(path)
+        self._path = path
+
+    @cached_property
+    def _program(self) -> MLProgram:
+        return MLProgram(self._path)
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
         for name, value in inputs.items():
@@ -57,12 +62,16 @@ class SwiftModel:
     """``ManagedMLModel``: a model's descriptions by name, and predictions from float32 arrays."""
 
     def __init__(self, path: Path) -> None:
-        description = ct.models.MLModel(str(path), skip_model_load=True).get_spec().description
+        description = ct.utils.load_spec(str(path)).description
         arrays = {each.name: each.type.multiArrayType for each in description.input}
         self.inputs = {name: tuple(each.shape) for name, each in arrays.items()}
         self._dtypes = {name: _DTYPES[each.dataType] for name, each in arrays.items()}
         self.outputs = [each.name for each in description.output]
-        self._program = MLProgram(path)
+        self._path = path
+
+    @cached_property
+    def _program(self) -> MLProgram:
+        return MLProgram(self._path)
 
     def only_input(self) -> tuple[str, tuple[int, ...]]:
         """Return the name and shape of the first input, which has to be the only one: Swift's dictionary has no order."""
@@ -183,3 +192,9 @@ def _encoded(parts: Mapping[str, PythonModel], ids: Mapping[str, Array]) -> tupl
     pooled = np.concatenate([each["pooled_outputs"] for each in found["text_encoder_2"]]).astype(np.float16)
     size = [8 * side for side in parts["unet"].expected["sample"][0][2:]]
     return states, {"text_embeds": pooled, "time_ids": np.array([[*size, 0, 0, *size]] * 2, np.float16)}
+
+
+def as_picture(image: Array) -> Array:
+    """Return bytes [H,W,3] of values from -1 to 1, [1,3,H,W]."""
+    found: Array = np.rint(255 * np.clip(image[0].transpose(1, 2, 0) / 2 + 0.5, 0, 1))
+    return found

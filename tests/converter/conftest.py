@@ -9,6 +9,7 @@ import pytest
 from converter.conversion import convert
 from converter.options import ConvertOptions
 from converter.report import Report
+from tests.converter.kinds import KINDS
 from tests.factories import (
     CONTROLNETS,
     UNETS,
@@ -83,3 +84,22 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Report]
         return made[key]
 
     return make
+
+
+@pytest.fixture
+def packages(
+    model_folder: Callable[[Form], Path], controlnet_folder: Callable[[Form], Path], converted: Callable[..., Report]
+) -> Callable[[str, Form], Path]:
+    """Return a function that gives the package of one of the document's kinds."""
+
+    def package(kind: str, form: Form) -> Path:
+        options = next(options for each, of, options in KINDS if (each, of) == (kind, form))
+        role = kind.split(" ")[0]
+        if role in ("controlnet", "control_unet"):
+            options = {**options, "controlnets": (str(controlnet_folder(form)),)}
+        if role == "refiner":
+            options = {**options, "refiner": str(model_folder("sdxl-refiner"))}
+        report = converted(model_folder(form), **options)
+        return next(outcome.packages[0] for outcome in report.outcomes if outcome.role == role)
+
+    return package

@@ -28,9 +28,9 @@ from sdrt.models import open_model
 from sdrt.models.coreml.names import RESOURCES, Role, controlnet_resource, file_stem
 from sdrt.tokenizer import ClipTokenizer, in_dialect
 from tests.backends.coreml.peer import ct
-from tests.converter.apples_readers import PythonModel, SwiftModel, python_picture, swift_latents, swift_noise, swift_picture
+from tests.converter.apples_readers import PythonModel, SwiftModel, as_picture, python_picture, swift_latents, swift_noise, swift_picture
 from tests.converter.documented import Array, documented_arrays, documented_kinds, table
-from tests.converter.small import opened
+from tests.converter.kinds import CONTROLLED, DEFAULTS, EXACT, HALF, KINDS, sizes_of
 from tests.factories import ADDED, Form, normal
 from tests.pictures import psnr
 from tests.schedulers.swift_pndm import SwiftPndm
@@ -41,15 +41,7 @@ Arrays = Mapping[str, np.ndarray]
 
 # The requirement in float32 with float32 weights, and in float16: half a step of float16 is 2**-12 of a value, 72 dB, and a tiny network's
 # dozens of layers lose about 15 dB; the worst here is 55.
-EXACT: dict[str, Any] = {"precision": "float32", "float32_weights": True}
-HALF: dict[str, Any] = {"precision": "float16"}
 BARS = ((EXACT, 100.0), (HALF, 50.0))
-# The options of a ControlNet's conversion, the rows of a call, and the dtype of their timesteps.
-CONTROLLED: Mapping[Form, tuple[dict[str, Any], int, str]] = {
-    "sd1": ({**EXACT, "attention": "ORIGINAL"}, 2, "float16"),
-    "sdxl": ({**EXACT, "attention": "ORIGINAL", "batch": 1, "timestep_dtype": "float32"}, 1, "float32"),
-}
-
 # Apple's converter writes it on U-Nets alone.
 APPLES_VERSION = "com.github.apple.ml-stable-diffusion.version"
 
@@ -290,66 +282,10 @@ def test_weights_are_half_as_large_in_a_computation_of_float32(model_folder: Fol
 
 # ---- every field, as docs/apple-packages.md has it, and as Apple's programs read it
 
-UNET: dict[str, Any] = {"parts": ("unet",), "attention": "ORIGINAL", **EXACT}
-DEFAULTS: dict[str, Any] = {"parts": ("unet",), "attention": "SPLIT_EINSUM", **HALF}
-TEXTS: dict[str, Any] = {"parts": ("text_encoder",), **HALF}
-AUTOENCODER: dict[str, Any] = {"parts": ("vae_decoder", "vae_encoder"), **HALF}
-CONTROL: dict[str, Any] = {"parts": ("unet",), "unet_support_controlnet": True, **CONTROLLED["sd1"][0]}
-# The document's kinds of packages, and options that the tests above have converted each with.
-KINDS: Sequence[tuple[str, Form, dict[str, Any]]] = (
-    ("text_encoder", "sd1", TEXTS),
-    ("text_encoder", "sd2", TEXTS),
-    ("text_encoder (XL)", "sdxl", TEXTS),
-    ("text_encoder_2 (XL)", "sdxl", TEXTS),
-    ("unet", "sd1", DEFAULTS),
-    ("unet", "sd2", UNET),
-    ("unet", "inpaint", UNET),
-    ("unet (LCM)", "lcm", UNET),
-    ("unet (XL)", "sdxl", UNET),
-    ("refiner (XL)", "sdxl", {"attention": "ORIGINAL", **EXACT}),
-    ("control_unet", "sd1", CONTROL),
-    ("controlnet", "sd1", CONTROL),
-    ("vae_decoder", "sd1", AUTOENCODER),
-    ("vae_encoder", "sd1", AUTOENCODER),
-    ("vae_decoder (XL)", "sdxl", AUTOENCODER),
-    ("vae_encoder (XL)", "sdxl", AUTOENCODER),
-    ("safety_checker", "sd1", {"parts": ("safety_checker",), **HALF}),
-)
 kinds = pytest.mark.parametrize(("kind", "form"), [(kind, form) for kind, form, _ in KINDS])
 Packages = Callable[[str, Form], Path]
 
 PROMPT, NEGATIVE = "a red circle", "blue"
-
-
-@pytest.fixture
-def packages(model_folder: Folders, controlnet_folder: Folders, converted: Converted) -> Packages:
-    """Return a function that gives the package of one of the document's kinds."""
-
-    def package(kind: str, form: Form) -> Path:
-        options = next(options for each, of, options in KINDS if (each, of) == (kind, form))
-        role = kind.split(" ")[0]
-        if role in ("controlnet", "control_unet"):
-            options = {**options, "controlnets": (str(controlnet_folder(form)),)}
-        if role == "refiner":
-            options = {**options, "refiner": str(model_folder("sdxl-refiner"))}
-        report = converted(model_folder(form), **options)
-        return next(outcome.packages[0] for outcome in report.outcomes if outcome.role == role)
-
-    return package
-
-
-def sizes_of(folder: Path) -> dict[str, int]:
-    """Return what the document's letters stand for in a model of the tests."""
-    model = open_model(folder)
-    unet, vae = model.config("unet"), model.config("vae_decoder")
-    encoders = {letter: model.config(name) for letter, name in (("E", "text_encoder"), ("F", "text_encoder_2")) if name in model.components}
-    sizes = {letter: config["hidden_size"] for letter, config in encoders.items()}
-    sizes |= {"P": encoders["F"]["projection_dim"]} if "F" in encoders else {}
-    sizes |= {"B": 2, "C": unet["in_channels"], "O": unet["out_channels"], "D": unet["cross_attention_dim"], "L": 77}
-    sizes |= {"Z": vae["latent_channels"], "h": 8, "w": 8, "H": 64, "W": 64, "G": unet["time_cond_proj_dim"] or 0}
-    if "safety_checker" in model.components:
-        sizes |= {"S": model.config("safety_checker")["vision_config"]["image_size"], "K": 17}
-    return sizes
 
 
 @kinds
@@ -357,7 +293,7 @@ def test_inputs_and_outputs_are_those_of_the_document(kind: str, form: Form, pac
     folder = model_folder("sdxl-refiner" if kind.startswith("refiner") else form)
     wanted = documented_arrays(kind, sizes_of(folder), residual_shapes(open_model(folder).config("unet"), 2, (8, 8)))
     path = packages(kind, form)
-    spec, model = opened(path).get_spec(), MLProgram(path)
+    spec, model = ct.utils.load_spec(str(path)), describe(path)
     for features, arrays, declared in (
         (model.inputs, wanted[0], spec.description.input),
         (model.outputs, wanted[1], spec.description.output),
@@ -395,7 +331,7 @@ def test_metadata_is_that_of_the_document(kind: str, form: Form, packages: Packa
 
 def test_the_defaults_of_a_conversion_are_those_of_the_document(packages: Packages, model_folder: Folders) -> None:
     options = ConvertOptions(model=str(model_folder("sd1")), out=Path())
-    spec = opened(packages("unet", "sd1")).get_spec()
+    spec = ct.utils.load_spec(str(packages("unet", "sd1")))
     ((function, inner),) = spec.mlProgram.functions.items()
     found = {"specification": spec.specificationVersion, "opset": inner.opset, "function": function}
     typed = parse_options(parser().parse_args(["convert", "--convert-unet", "-o", "."]))
@@ -465,12 +401,6 @@ def token_ids(folder: Path, role: str) -> np.ndarray:
     return found
 
 
-def as_picture(image: np.ndarray) -> np.ndarray:
-    """Return bytes [H,W,3] of values from -1 to 1, [1,3,H,W]."""
-    found: np.ndarray = np.rint(255 * np.clip(image[0].transpose(1, 2, 0) / 2 + 0.5, 0, 1))
-    return found
-
-
 DRAWN: Sequence[tuple[Form, tuple[str, ...]]] = (
     ("sd1", ("text_encoder", "unet", "vae_decoder")),
     ("sd1", ("text_encoder", "control_unet", "controlnet", "vae_decoder")),
@@ -492,9 +422,9 @@ def test_apples_python_pipeline_draws_the_sources_picture(
     noise = as_half(np.random.RandomState(93).randn(1, 4, 8, 8))
     scale = open_model(folder).config("vae_decoder")["scaling_factor"]
     picture = np.random.default_rng(9).integers(0, 256, (1, 3, 64, 64)).astype(np.float32) / 255
-    drawn = python_picture(parts, ids, scheduler, noise, steps=4, guidance=5.0, scale=scale, picture=picture)
+    drawn = python_picture(parts, ids, scheduler, noise, steps=2, guidance=5.0, scale=scale, picture=picture)
     found = as_picture(drawn)
-    options: dict[str, Any] = {"latents": noise, "num_inference_steps": 4, "guidance_scale": 5.0, "scheduler": scheduler}
+    options: dict[str, Any] = {"latents": noise, "num_inference_steps": 2, "guidance_scale": 5.0, "scheduler": scheduler}
     if controlled := "controlnet" in roles:
         options["control_image"] = Image.fromarray(np.rint(255 * picture[0].transpose(1, 2, 0)).astype(np.uint8))
     with sdrt.load(folder, controlnet=controlnet_folder(form) if controlled else ()) as pipe:
@@ -519,10 +449,10 @@ def test_apples_swift_pipeline_draws_the_same_from_resources(packages: Packages,
     tokenizer = in_dialect(ClipTokenizer.load(resources), "apple")
     rows = [tokenizer.encode(text) for text in (NEGATIVE, PROMPT)]
     ids = np.array([[*row, *[rows[0][-1]] * (77 - len(row))] for row in rows])
-    timesteps, noise = [751, 501, 501, 251, 1], np.random.RandomState(93).randn(1, 4, 8, 8)
-    drawn = swift_picture(models, ids, SwiftPndm(4), timesteps, noise, guidance=5.0)
+    timesteps, noise = [667, 334, 334, 1], np.random.RandomState(93).randn(1, 4, 8, 8)
+    drawn = swift_picture(models, ids, SwiftPndm(3), timesteps, noise, guidance=5.0)
     with sdrt.load(resources) as pipe:
-        options: Any = {"num_inference_steps": 4, "guidance_scale": 5.0, "scheduler": "pndm", "rng": "numpy", "seed": 93}
+        options: Any = {"num_inference_steps": 3, "guidance_scale": 5.0, "scheduler": "pndm", "rng": "numpy", "seed": 93}
         wanted, without = (pipe.generate(PROMPT, NEGATIVE, compat=compat, **options).images[0] for compat in ("apple", None))
     # the same bytes here; Swift's scheduler is in float64 in our words, and a byte of it may round to the other side
     assert psnr(as_picture(drawn), wanted) > 80

@@ -23,7 +23,7 @@ __all__ = ["NAME", "Line", "Source", "inputs_of", "make_source", "module_of", "o
 Line: TypeAlias = Literal["sd1", "sd2", "sdxl"]
 NAME = "maker/model"
 
-# Two levels, one of them with transformers, and 32 groups, which Apple's U-Net has whatever the configuration says.
+# Two levels, one of them with transformers (XL's has one level), and 32 groups, which Apple's U-Net has whatever the configuration says.
 _UNET: Mapping[str, Any] = {
     "block_out_channels": (32, 64),
     "layers_per_block": 1,
@@ -32,6 +32,9 @@ _UNET: Mapping[str, Any] = {
     "attention_head_dim": (1, 2),
 }
 _ADDED: Mapping[str, Any] = {
+    "block_out_channels": (32,),
+    "down_block_types": ("CrossAttnDownBlock2D",),
+    "up_block_types": ("CrossAttnUpBlock2D",),
     "use_linear_projection": True,
     "attention_head_dim": 1,
     "addition_embed_type": "text_time",

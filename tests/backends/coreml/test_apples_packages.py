@@ -46,14 +46,19 @@ PARTS: Mapping[Line, tuple[Role, ...]] = {
     "sd2": ("text_encoder", "unet", "vae_decoder"),
     "sdxl": ("text_encoder", "text_encoder_2", "unet", "vae_decoder"),
 }
+# What is compared each time, and what takes longer.
+QUICKLY: Sequence[tuple[Line, Role]] = (*(("sd1", role) for role in PARTS["sd1"]), ("sdxl", "unet"), ("sdxl", "text_encoder_2"))
 MORE: Sequence[tuple[Line, Role]] = (
+    *(("sd2", role) for role in PARTS["sd2"]),
+    ("sdxl", "text_encoder"),
+    ("sdxl", "vae_decoder"),
     ("sd1", "control_unet"),
     ("sd1", "controlnet"),
     ("sd1", "vae_encoder"),
     ("sdxl", "refiner"),
     ("sdxl", "vae_encoder"),
 )
-QUICK: Mapping[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0}
+QUICK: Mapping[str, Any] = {"num_inference_steps": 3, "guidance_scale": 5.0}
 PROMPT, NEGATIVE = "a photo of an astronaut riding a horse on mars", "blue"
 
 
@@ -106,7 +111,7 @@ def assert_is_its_source(path: Path, source: Source, role: Role, form: Attention
         assert np.array_equal(one, other) or decibels(one, other) >= 70
 
 
-@pytest.mark.parametrize(("line", "role"), [(line, role) for line in ("sd1", "sdxl") for role in PARTS[line]])
+@pytest.mark.parametrize(("line", "role"), QUICKLY)
 def test_a_package_is_its_source_network(line: Line, role: Role, package: Package, source: Callable[[Line], Source]) -> None:
     """Against torch in float64 with the frequencies of timesteps rounded as they are in the package."""
     flat = (line, role) == ("sdxl", "unet")
@@ -181,8 +186,10 @@ def test_palettes_of_each_size_are_their_numbers(bits: int, source: Callable[[Li
         small.save(str(tmp_path / "small.mlpackage"))
         cto.decompress_weights(small).save(str(tmp_path / "plain.mlpackage"))
     assert f"palettized {bits} bit" in describe(tmp_path / "small.mlpackage").functions[0].compression
-    found, same = (MLProgram(tmp_path / f"{name}.mlpackage").predict(inputs)["out"] for name in ("small", "plain"))
-    assert np.array_equal(found, same)
+    write_compiled(tmp_path / "small.mlpackage", tmp_path / "text.mlmodelc", bare=False)
+    files = ("small.mlpackage", "plain.mlpackage", "text.mlmodelc")
+    found, *same = (MLProgram(tmp_path / name).predict(inputs)["out"] for name in files)
+    assert all(np.array_equal(found, other) for other in same)
     (wanted,) = in_double(module, inputs)
     # each bit halves a palette's step: 6 dB, less at the ends of the distribution
     assert decibels(found, wanted) > 5 * bits
@@ -229,7 +236,7 @@ def test_a_refiner_goes_on_from_its_step(package: Package, source: Callable[[Lin
     folder = as_folder(package, "sdxl", (*PARTS["sdxl"], "refiner"), tmp_path / "packages")
     latents = latents_of(source("sdxl"))
     found = drawn(folder, latents, load={"refiner": folder}, refiner_start=0.5)
-    assert psnr(found, diffusers_picture(source("sdxl"), PROMPT, NEGATIVE, latents, refined_from=2, **QUICK)) > NEAR
+    assert psnr(found, diffusers_picture(source("sdxl"), PROMPT, NEGATIVE, latents, refined_from=1, **QUICK)) > NEAR
     assert psnr(found, diffusers_picture(source("sdxl"), PROMPT, NEGATIVE, latents, **QUICK)) < 40
 
 
@@ -272,7 +279,7 @@ def test_resources_with_halves_compiled_and_a_vocabulary(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("line", "role"), [*MORE, *(("sd2", role) for role in PARTS["sd2"])])
+@pytest.mark.parametrize(("line", "role"), MORE)
 def test_every_other_part_is_its_source_network(line: Line, role: Role, package: Package, source: Callable[[Line], Source]) -> None:
     assert_is_its_source(package(line, role), source(line), role, "SPLIT_EINSUM", inputs_of(source(line), role))
 
@@ -285,6 +292,22 @@ def test_a_unet_of_one_row_for_each_form_and_system(
 ) -> None:
     path, inputs = package("sd1", "unet", form, target, 1), inputs_of(source("sd1"), "unet", rows=1)
     assert_is_its_source(path, source("sd1"), "unet", form, inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["unet", "control_unet"])
+def test_a_merged_pipeline_is_the_whole(role: Role, package: Package, source: Callable[[Line], Source], tmp_path: Path) -> None:
+    """Two halves in one model, as ``chunk_mlprogram --merge-chunks-in-pipeline-model`` makes it."""
+    folder = as_folder(package, "sd1", ("text_encoder", "vae_decoder"), tmp_path / "packages")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ct.models.utils.bisect_model(str(package("sd1", role)), str(folder), merge_chunks_to_pipeline=True, check_output_correctness=False)
+    merged = folder / f"{file_stem(role, NAME)}_chunked_pipeline.mlpackage"
+    assert len(describe(merged).functions) == 2
+    assert_is_its_source(merged, source("sd1"), role, "SPLIT_EINSUM", inputs_of(source("sd1"), role))
+    whole = as_folder(package, "sd1", ("text_encoder", "vae_decoder", role), tmp_path / "whole")
+    latents = latents_of(source("sd1"))
+    assert psnr(drawn(folder, latents), drawn(whole, latents)) > 65
 
 
 @pytest.mark.slow

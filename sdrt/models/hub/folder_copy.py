@@ -19,6 +19,7 @@ from sdrt.files import exists, user_path
 from sdrt.host import lock_file
 from sdrt.log import log
 from sdrt.models.base import Pickled
+from sdrt.models.embedded import EMBEDDED
 from sdrt.models.hub.access import DownloadProgress, HubAccess
 from sdrt.models.hub.address import Address, parse_address
 from sdrt.models.hub.failures import Destination, UnreachableError, clear_failures, disk_full
@@ -112,6 +113,8 @@ def download(
 
 
 def _address(repository: object) -> Address:
+    if isinstance(repository, str) and repository in EMBEDDED:
+        raise ConfigError(f"{repository} is embedded in sdrt, and needs no download; pass its name wherever a model is asked for")
     address = parse_address(repository) if isinstance(repository, str) else None
     if address is None:
         page = _PAGE.match(repository) if isinstance(repository, str) else None

@@ -47,7 +47,7 @@ class Selection:
         _EVERYTHING.check("everything", self.everything)
         _PICKLED.check("pickled", self.pickled, "choose one of those")
         if self.everything and self.variant is not None:
-            raise ConfigError(f"variant={self.variant!r} chooses some files, and everything=True all of them; leave one of them out")
+            raise ConfigError(f"variant {self.variant!r} chooses some files, and everything (--all) all of them; leave one of them out")
 
     def check_alone(self, address: Address) -> None:
         """Check that nothing is selected beside one file.
@@ -57,7 +57,7 @@ class Selection:
         ConfigError : something is
         """
         if address.file is not None and (self.everything or self.variant is not None):
-            raise ConfigError(f"{address}: names one file; leave out variant and everything")
+            raise ConfigError(f"{address}: names one file; leave out variant and everything (--all)")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ goes on behind it, by the pieces in which the client writes (10 MiB).
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, TypeAlias, cast
@@ -45,8 +46,9 @@ def transfer(listing: Listing, files: Sequence[HubFile], access: HubAccess, fetc
     progress = _Progress(listing.repo_id, files, access)
     progress.tell(files[0], 0)
     # the largest first, so that none is left alone at the end
-    for file, done in _together(sorted(files, key=lambda file: -file.size), fetch_one):
-        progress.tell(file, done)
+    with closing(_together(sorted(files, key=lambda file: -file.size), fetch_one)) as news:
+        for file, done in news:
+            progress.tell(file, done)
 
 
 class _Progress:
@@ -77,7 +79,7 @@ class _StoppedError(Exception):
     """Ends a thread whose work nobody wants any more."""
 
 
-def _together(files: Sequence[HubFile], fetch_one: Callable[[HubFile, Report], None]) -> Iterator[tuple[HubFile, int]]:
+def _together(files: Sequence[HubFile], fetch_one: Callable[[HubFile, Report], None]) -> Generator[tuple[HubFile, int], None, None]:
     """Fetch files in several threads, and yield how many bytes there are of each; what one raises is raised here, and stops the others."""
     left, lock = iter(files), ForkLock()
     over = threading.Event()

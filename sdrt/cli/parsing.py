@@ -42,6 +42,7 @@ _WELCOME = (
     "  sdrt benchmark --model FOLDER                       time whole pictures on this machine",
     "  sdrt verify                                         check that this machine computes the same bytes as others",
     "  sdrt convert --model-version FOLDER --convert-unet  make Core ML packages of a model",
+    "  sdrt apple | swift | sdcpp ...                      take other programs' command lines as they are typed",
     "'sdrt COMMAND --help' shows every option, and 'sdrt --help' every command.",
 )
 

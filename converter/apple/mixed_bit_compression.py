@@ -73,13 +73,16 @@ def _analyse(arguments: argparse.Namespace) -> None:
     from converter.compression.recipe_plot import plot_recipes
     from converter.progress_bar import ProgressBar
     from converter.workplace import output_folder
+    from sdrt.files import user_path
+    from sdrt.models import embedded
+    from sdrt.models.hub import means_repository
 
     if arguments.num_recipes < 1:
         raise ConfigError(f"--num-recipes must be at least 1, got {arguments.num_recipes}; leave it out for 7")
     _remark_on_vae(arguments)
     model = arguments.model_version
-    # a folder is found again from anywhere
-    stated = str(Path(model).resolve()) if Path(model).is_dir() else model
+    # a name stays a name, and a folder or file is found again from anywhere
+    stated = model if model in embedded() or means_repository(model) else str(user_path("model", model).resolve())
     file = arguments.o / file_name(model)
     with (
         output_folder(arguments.o),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from converter.compression.analysing import analyse
 from converter.compression.clustering import palettized_values
 from converter.compression.pre_analysis import PreAnalysis
+from converter.compression.recipe_plot import plot_recipes
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError, ConversionError, MissingFileError, ModelError
 
@@ -140,6 +142,25 @@ def test_measurements_of_something_else_are_refused_and_left_alone(tmp_path: Pat
     file.write_text(json.dumps({"model_version": "a/model", "single_layer": {}, "recipes": {}}))
     with pytest.raises(ConversionError, match="got those of Apple's tool; choose another folder"):
         run(Stub(), file)
+
+
+def test_a_folder_that_cannot_be_written_to_ends_the_analysis_at_its_first_figure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    drawing = Stub()
+    with pytest.raises(ConversionError, match="must be a folder to write to, got File exists"):
+        run(drawing, tmp_path / "file" / "x.json")
+    assert len(drawing.seen) == 1
+
+
+def test_the_plot_is_drawn_where_matplotlib_is_installed(tmp_path: Path) -> None:
+    file = tmp_path / "x_palettization_recipe.json"
+    plot = plot_recipes(run(Stub(), file), file)
+    if find_spec("matplotlib") is None:
+        assert plot is None
+        assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    else:
+        assert plot == tmp_path / "x_palettization_recipe_psnr_vs_size.png"
+        assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 WRONG = {

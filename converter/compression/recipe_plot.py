@@ -28,7 +28,7 @@ def plot_recipes(analysis: PreAnalysis, file: Path) -> Path | None:
         axes.annotate(f"{bits:.2f} bits", (bits * megabytes, psnr))
     for name, psnr in analysis.baselines.items():
         axes.axhline(psnr, linestyle="--", linewidth=0.8)
-        axes.annotate(name, (0.0, psnr))
+        axes.text(0.01, psnr, name, transform=axes.get_yaxis_transform())
     axes.set_title(analysis.model)
     axes.set_xlabel("size of the measured layers (MB)")
     axes.set_ylabel("PSNR of the latents after one step (dB)")

@@ -11,7 +11,7 @@ from sdrt.cli.console import say
 from sdrt.cli.json_output import json_lines
 from sdrt.cli.package_summary import folder_lines, folder_summary, holds_packages
 from sdrt.cli.paths import a_path
-from sdrt.errors import ImageError
+from sdrt.errors import ConfigError, ImageError
 from sdrt.printable import printable
 
 __all__ = ["add_command"]
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises
     ------
+    ConfigError : a folder of something else
     ImageError : no picture, or one without settings
     ModelError : a damaged package
     RecordingError : a damaged recording, after what is whole of it is printed
@@ -52,7 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
     from sdrt.records import read_record
 
     file: Path = arguments.file
-    if file.suffix not in _PACKAGES and file.is_dir() and holds_packages(file):
+    if file.suffix not in _PACKAGES and file.is_dir():
+        if not holds_packages(file):
+            raise ConfigError(f"{file}: must be a file, or a folder of Core ML packages, got a folder without any; pass one of those")
         say(*(json_lines(folder_summary(file), indent=2) if arguments.json else folder_lines(file)))
         return
     if file.suffix not in _PACKAGES and is_recording(file):

@@ -49,6 +49,15 @@ def test_folders_are_read_as_their_peers_read_them(folders: Callable[[Form], Pat
     compared(open_model(folders(form)), caplog)
 
 
+def test_the_peers_progress_bars_are_kept_back_and_stay_on(folders: Callable[[Form], Path], capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils.logging import is_progress_bar_enabled
+
+    before = is_progress_bar_enabled()
+    check_against_file(open_model(folders("sd1")), "text_encoder")
+    assert capfd.readouterr().err == ""
+    assert is_progress_bar_enabled() is before
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_checkpoints_are_read_as_their_peers_read_them(family: Family, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     compared(open_model(save_original(narrow(family), tmp_path / "model.safetensors")), caplog)

@@ -2,11 +2,13 @@
 
 import importlib
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 from sdrt.errors import BackendError, MissingExtraError
 from sdrt.forking import ForkLock
@@ -51,7 +53,7 @@ def import_packages() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back the warnings and log lines of the three packages while a module is built.
+    """Keep back the warnings, log lines and progress bars of the three packages while a module is built.
 
     What they tell there is how their own classes change, and that a memory map cannot be written to.
     """
@@ -61,8 +63,15 @@ def quiet() -> Iterator[None]:
         before = [logger.level for logger in loggers]
         for logger in loggers:
             logger.setLevel(logging.ERROR)
+        # imported by now where it has anything to show; its own switch would turn the Hub client's bars on and off too
+        bars: Any = sys.modules.get("transformers.utils.logging")
+        shown = getattr(bars, "_tqdm_active", None)
+        if shown:
+            bars._tqdm_active = False
         try:
             yield
         finally:
             for logger, level in zip(loggers, before, strict=True):
                 logger.setLevel(level)
+            if shown:
+                bars._tqdm_active = shown

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,8 @@ from sdrt.cli.json_output import json_lines
 from sdrt.models import EMBEDDED
 from sdrt.models.hub import cached_models
 from sdrt.verification import Outcome, Verification
-from tests.compare.schema import check_schema
+from tests.listings import LISTINGS, check_listing
 
-ROOT = Path(__file__).parents[2]
-SCHEMA: Mapping[str, Any] = json.loads((ROOT / "docs" / "listings.schema.json").read_text(encoding="utf-8"))
 QUICK = ["--steps", "1", "--repeats", "1", "--size", "64x64", "--threads", "1", "-q"]
 
 
@@ -33,7 +31,7 @@ def listed(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
         captured = capsys.readouterr()
         assert captured.err == ""
         document = json.loads(captured.out)
-        check_schema({"$ref": f"#/$defs/{kind or name}"}, document, SCHEMA)
+        check_listing(kind or name, document)
         return document
 
     return run
@@ -86,7 +84,7 @@ def test_benchmark_prints_what_it_writes_to_a_file(
     assert main(["benchmark", "--json", "here.json", *QUICK]) == 0
     assert capsys.readouterr().out.startswith("model  backend")
     written = json.loads((tmp_path / "here.json").read_text())
-    check_schema({"$ref": "#/$defs/benchmark"}, written, SCHEMA)
+    check_listing("benchmark", written)
     assert (written["workload"], written["machine"]) == (printed["workload"], printed["machine"])
     assert main(["benchmark", "--json", "-", *QUICK]) == 0
     assert json.loads(capsys.readouterr().out)["benchmark"] == "sdrt benchmark"
@@ -106,7 +104,7 @@ def test_verify(departs: str | None, monkeypatch: pytest.MonkeyPatch, capsys: py
             main(["verify", "--json", "-q"])
         assert ended.value.code == 1
     document = json.loads(capsys.readouterr().out)
-    check_schema({"$ref": "#/$defs/verify"}, document, SCHEMA)
+    check_listing("verify", document)
     assert [row["verdict"] for row in document["checks"]] == ["equal", "equal" if departs is None else "departs"]
 
 
@@ -117,7 +115,7 @@ def test_recordings(listed: Callable[..., Any], tmp_path: Path) -> None:
 
 def test_packages_have_the_fields_of_the_schema() -> None:
     """Their values are compared with coremltools' own in the backend's tests."""
-    assert {field.name for field in dataclasses.fields(Summary)} == SCHEMA["$defs"]["package"]["properties"].keys()
+    assert {field.name for field in dataclasses.fields(Summary)} == LISTINGS["$defs"]["package"]["properties"].keys()
 
 
 def test_the_tables_are_as_they_were(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -145,7 +143,7 @@ def test_every_command_with_json_is_in_the_schema_or_has_its_own() -> None:
     commands = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
     with_json = {name for name, command in commands.items() if "--json" in command._option_string_actions}  # type: ignore[union-attr]
     assert with_json == {"backends", "schedulers", "models", "benchmark", "verify", "inspect", "compare"}
-    assert with_json - {"inspect", "compare"} <= SCHEMA["$defs"].keys()
+    assert with_json - {"inspect", "compare"} <= LISTINGS["$defs"].keys()
 
 
 @pytest.mark.parametrize("value", [{"a": "naïve ☃"}, {"a": "line\nbreak\x1b[31m"}, {"a": "\u202e"}, [1.5, None, True]])

@@ -20,6 +20,7 @@ from tests.backends.coreml.folders import NAME, SD1_CONTROLNET, save_chunks, sav
 from tests.factories import Form, random_controlnet
 from tests.hub_repository import folder_files
 from tests.hub_server import HubServer
+from tests.listings import check_listing
 from tests.pictures import psnr
 
 PROMPT, NEGATIVE = "a red circle", "blue"
@@ -405,6 +406,7 @@ def test_inspect_shows_what_a_package_holds(packages: TREE, capsys: pytest.Captu
     assert "output       image float32[1,3,64,64]" in text
     assert main(["inspect", "--json", str(path)]) == 0
     found = json.loads(capsys.readouterr().out)
+    check_listing("package", found)
     assert found["functions"][0]["operations"]["conv"] > 10
     assert found["size_bytes"] > 1000
     assert main(["inspect", str(path.parent / "none.mlpackage")]) == 2

@@ -51,16 +51,20 @@ class NamedPictures:
         Of the images of the call, in their order.
     saves_flagged : bool
         Whether pictures that the safety checker flagged, and which are black then, are written too.
+    names_seeds : bool
+        Whether every name shows the seed.
+    with_settings : bool
+        Whether the settings are written into the files.
+    quality : int or None
+        Of JPEG and WebP; None: the default.
     """
 
     folder: Path
     names: tuple[str, ...]
     saves_flagged: bool = True
-
-    @property
-    def names_seeds(self) -> bool:
-        """Every name shows the seed."""
-        return True
+    names_seeds: bool = True
+    with_settings: bool = True
+    quality: int | None = None
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -85,6 +89,7 @@ class NamedPictures:
         ImageError : a file cannot be written
         """
         from sdrt.images import save_picture
+        from sdrt.images.saving import format_of
 
         flagged = result.flagged or (False,) * len(result.images)
         files = []
@@ -92,6 +97,8 @@ class NamedPictures:
             if hidden and not self.saves_flagged:
                 log.warning("%s failed the safety check, and is not saved", name)
                 continue
-            save_picture(image, self.folder / name, text, png=result.png)
-            files.append(self.folder / name)
+            file = self.folder / name
+            quality = None if format_of(file) == "png" else self.quality
+            save_picture(image, file, text if self.with_settings else {}, quality=quality, png=result.png)
+            files.append(file)
         return files

@@ -14,7 +14,7 @@ from sdrt.cli.generate import run as draw
 from sdrt.cli.opening import ModelChoice
 from sdrt.cli.others import sdcpp_samplers
 from sdrt.cli.others.sdcpp_flags import add_others, refuse, tell_idle
-from sdrt.cli.others.sdcpp_pictures import NumberedPictures
+from sdrt.cli.others.sdcpp_pictures import numbered_pictures
 from sdrt.cli.paths import a_path
 from sdrt.cli.prompts import prompt_text
 from sdrt.errors import ConfigError
@@ -140,11 +140,8 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
         prompts=(arguments.prompt,),
         negative_prompt=arguments.negative_prompt,
         recorded=None,
-        output=NumberedPictures(
-            path=arguments.output,
-            count=arguments.batch_count,
-            first=arguments.output_begin_idx,
-            with_settings=not arguments.disable_image_metadata,
+        output=numbered_pictures(
+            arguments.output, arguments.batch_count, arguments.output_begin_idx, with_settings=not arguments.disable_image_metadata
         ),
         choice=_choice(arguments),
         pictures={name: (file,) for name, file in files.items() if file is not None},

@@ -5,120 +5,71 @@ function ``save_results`` of May 2026 begins with ``output_0.png`` where there a
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sdrt.cli import signals
+from sdrt.cli.others.named_pictures import NamedPictures
 from sdrt.errors import ConfigError
 
-if TYPE_CHECKING:
-    from sdrt.pipeline.results import Result
-
-__all__ = ["NumberedPictures"]
+__all__ = ["numbered_names", "numbered_pictures"]
 
 # A number in the name, and what is a mere percent sign.
 _NUMBER = re.compile(r"%%|%(\d{0,3})d")
 _LOSSY_QUALITY = 90
 
 
-@dataclass(frozen=True, kw_only=True)
-class NumberedPictures:
-    """A destination whose files are named before anything is drawn; older files of these names are replaced.
+def numbered_pictures(path: Path, count: int, first: int | None, *, with_settings: bool) -> NamedPictures:
+    """Return the destination that ``-o`` means.
 
     Parameters
     ----------
-    path : Path
-        The name of the first. Another ending than .png, .jpg, .jpeg and .webp is followed by .png.
-    count : int
-    first : int or None
-        The number in the first name; None: names without ``%d`` are numbered from the second picture on, others from 0.
+    path, count, first
+        As of `numbered_names`.
     with_settings : bool
         Whether the settings are written into the files.
 
     Raises
     ------
-    ConfigError : standard output, or a folder
+    ConfigError : standard output, a folder, or a negative number
     """
+    if str(path) == "-":
+        raise ConfigError("-o must be the name of a picture, got '-'; pictures are not written to standard output")
+    if path.is_dir():
+        raise ConfigError(f"-o must be the name of a picture, got the folder {path}; write {path / 'output.png'}")
+    if first is not None and first < 0:
+        raise ConfigError(f"--output-begin-idx must be at least 0, got {first}; leave it out")
+    names = numbered_names(path, count, first)
+    return NamedPictures(path.parent, names, names_seeds=False, with_settings=with_settings, quality=_LOSSY_QUALITY)
 
-    path: Path
-    count: int
-    first: int | None = None
-    with_settings: bool = True
 
-    def __post_init__(self) -> None:
-        if str(self.path) == "-":
-            raise ConfigError("-o must be the name of a picture, got '-'; pictures are not written to standard output")
-        if self.path.is_dir():
-            raise ConfigError(f"-o must be the name of a picture, got the folder {self.path}; write {self.path / 'output.png'}")
-        if self.first is not None and self.first < 0:
-            raise ConfigError(f"--output-begin-idx must be at least 0, got {self.first}; leave it out")
+def numbered_names(path: Path, count: int, first: int | None) -> tuple[str, ...]:
+    """Return the names of the pictures of a call, in their order.
 
-    @property
-    def names_seeds(self) -> bool:
-        """No name shows a seed."""
-        return False
+    Parameters
+    ----------
+    path : Path
+        The first. Another ending than .png, .jpg, .jpeg and .webp is followed by .png.
+    count : int
+    first : int or None
+        The number in the first name; None: names without ``%d`` are numbered from the second picture on, others from 0.
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files, in the order of the images.
+    >>> numbered_names(Path("cat.png"), 3, None)
+    ('cat.png', 'cat_2.png', 'cat_3.png')
+    >>> numbered_names(Path("cat_%03d.jpg"), 2, None)
+    ('cat_000.jpg', 'cat_001.jpg')
+    """
+    from sdrt.images.files import file_name
+    from sdrt.images.saving import format_of
 
-        >>> [file.name for file in NumberedPictures(path=Path("cat.png"), count=3).files]
-        ['cat.png', 'cat_2.png', 'cat_3.png']
-        >>> [file.name for file in NumberedPictures(path=Path("cat_%03d.jpg"), count=2).files]
-        ['cat_000.jpg', 'cat_001.jpg']
-        """
-        from sdrt.images.files import file_name
-        from sdrt.images.saving import format_of
+    stem, ending = (path.stem, path.suffix) if format_of(path) is not None else (path.name, ".png")
+    numbered = any(match[0] != "%%" for match in _NUMBER.finditer(stem))
+    stems = [_numbered(stem, index + (first or 0)) if numbered else stem + _suffix(index, count, first) for index in range(count)]
+    return tuple(file_name(Path(each + ending)).name for each in stems)
 
-        stem, ending = (self.path.stem, self.path.suffix) if format_of(self.path) is not None else (self.path.name, ".png")
-        numbered = any(match[0] != "%%" for match in _NUMBER.finditer(stem))
-        names = [_numbered(stem, index + (self.first or 0)) if numbered else stem + self._suffix(index) for index in range(self.count)]
-        return tuple(file_name(self.path.with_name(name + ending)) for name in names)
 
-    def _suffix(self, index: int) -> str:
-        if self.count == 1 or (self.first is None and index == 0):
-            return ""
-        return f"_{index + 1 if self.first is None else index + self.first}"
-
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Check that each picture can be written, and make the folder; one that stays empty is removed again.
-
-        Raises
-        ------
-        ImageError : one cannot
-        """
-        from sdrt.images.files import check_file, make_folder
-
-        made: list[Path] = []
-        try:
-            with signals.deferred():
-                made = make_folder(self.path.parent)
-                for file in self.files:
-                    check_file(file)
-            yield
-        finally:
-            with suppress(OSError):
-                for folder in made:
-                    folder.rmdir()
-
-    def save(self, result: "Result") -> list[Path]:
-        """Write the images of a result; returns the files, in their order.
-
-        Raises
-        ------
-        ImageError : a file cannot be written
-        """
-        from sdrt.images import save_picture
-        from sdrt.images.saving import format_of
-
-        for image, file, text in zip(result.images, self.files, result.texts, strict=True):
-            quality = None if format_of(file) == "png" else _LOSSY_QUALITY
-            save_picture(image, file, text if self.with_settings else {}, quality=quality, png=result.png)
-        return list(self.files)
+def _suffix(index: int, count: int, first: int | None) -> str:
+    if count == 1 or (first is None and index == 0):
+        return ""
+    return f"_{index + 1 if first is None else index + first}"
 
 
 def _numbered(pattern: str, number: int) -> str:

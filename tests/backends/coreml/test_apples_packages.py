@@ -38,6 +38,7 @@ from tests.backends.coreml.apples_folders import (
 from tests.backends.coreml.apples_peer import diffusers_picture
 from tests.backends.coreml.mil_text_writer import write_compiled, write_metadata
 from tests.backends.coreml.peer import convert, ct
+from tests.listings import check_listing
 from tests.pictures import psnr
 
 Package = Callable[..., Path]
@@ -271,6 +272,7 @@ def test_resources_with_halves_compiled_and_a_vocabulary(
     assert first == f"{resources}: Core ML packages for pictures of 64x64, 77 tokens; PNDMScheduler, epsilon"
     assert [line.split(",")[0] for line in lines[:2]] == ["text_encoder   TextEncoder.mlmodelc", "unet           UnetChunk1.mlmodelc"]
     found = json.loads("\n".join(lines[lines.index("{") :]))
+    check_listing("packages", found)
     assert [each["file"] for each in found["networks"]["unet"]] == ["UnetChunk1.mlmodelc", "UnetChunk2.mlmodelc"]
     assert found["assumed"].keys() == {"assumed scheduler", "assumed scaling_factor"}
 

@@ -13,7 +13,7 @@ from sdrt.cli import main, parser
 from sdrt.cli.generate import GenerateCommand
 from sdrt.cli.others import sdcpp
 from sdrt.cli.others.sdcpp_flags import IDLE, REFUSED
-from sdrt.cli.others.sdcpp_pictures import NumberedPictures
+from sdrt.cli.others.sdcpp_pictures import numbered_names, numbered_pictures
 from sdrt.cli.others.sdcpp_samplers import METHODS, SCHEDULES, scheduler_name, strength
 from sdrt.errors import ConfigError
 from sdrt.schedulers import make, sampler_from_name
@@ -73,12 +73,12 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
     "-m": (["-m", "sd15.safetensors"], {"choice.model": "sd15.safetensors"}, []),
     "-p": (["-p", "a cat"], {"prompts": ("a cat",)}, []),
     "-n": (["-n", "a dog"], {"negative_prompt": "a dog"}, []),
-    "-o": (["-o", "x/cat.jpg"], {"output.path": Path("x/cat.jpg")}, []),
-    "--output-begin-idx": (["--output-begin-idx", "5"], {"output.first": 5}, []),
+    "-o": (["-o", "x/cat.jpg"], {"output.folder": Path("x"), "output.names": ("cat.jpg",)}, []),
+    "--output-begin-idx": (["--output-begin-idx", "5"], {"output.names": ("output_5.png", "output_6.png")}, ["-b", "2"]),
     "-W": (["-W", "256"], {"width": 256}, []),
     "-H": (["-H", "384"], {"height": 384}, []),
     "-s": (["-s", "7"], {"seed": 7}, []),
-    "-b": (["-b", "3"], {"num_images": 3, "output.count": 3}, []),
+    "-b": (["-b", "3"], {"num_images": 3, "output.names": ("output.png", "output_2.png", "output_3.png")}, []),
     "--steps": (["--steps", "5"], {"num_inference_steps": 5}, []),
     "--cfg-scale": (["--cfg-scale", "3.5"], {"guidance_scale": 3.5}, []),
     "--eta": (["--eta", "0.5"], {"eta": 0.5}, []),
@@ -160,7 +160,7 @@ def test_without_flags_it_draws_what_the_program_draws_by_default() -> None:
         "width": 512,
         "height": 512,
     }
-    assert (command.choice.options, command.output) == ({}, NumberedPictures(path=Path("output.png"), count=1))
+    assert (command.choice.options, command.output) == ({}, numbered_pictures(Path("output.png"), 1, None, with_settings=True))
 
 
 @pytest.mark.parametrize("flag", IDLE, ids=lambda flag: flag.name)
@@ -379,5 +379,4 @@ def test_a_changed_picture_is_drawn_in_as_many_steps_as_the_program_makes() -> N
     ],
 )
 def test_pictures_have_the_programs_names(path: str, count: int, first: int | None, names: list[str]) -> None:
-    destination = NumberedPictures(path=Path("folder") / path, count=count, first=first)
-    assert [file.relative_to("folder").as_posix() for file in destination.files] == names
+    assert list(numbered_names(Path("folder") / path, count, first)) == names

@@ -1,7 +1,7 @@
 """The parser of the whole command line, and what a bare ``sdrt`` prints."""
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sdrt._version import __version__
 from sdrt.cli import (
@@ -52,6 +52,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog.partition(' ')[0]}: {printable(message)}; '{self.prog} --help' shows what it takes\n")
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # older Pythons drop the first "--" even where it is an option's value, as in --prompt=--, and have an empty list instead
+        if action.option_strings and arg_strings == ["--"] and action.nargs != 0:
+            value = self._get_value(action, "--")
+            self._check_value(action, value)
+            return value if action.nargs in (None, "?") else [value]
+        return super()._get_values(action, arg_strings)
 
 
 def build_parser() -> argparse.ArgumentParser:

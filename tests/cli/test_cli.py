@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import sdrt
-from sdrt.cli import main
+from sdrt.cli import main, parser
 from sdrt.images.png import read_text
 
 QUICK = ["--steps", "2", "--seed", "93"]
@@ -215,3 +215,9 @@ def test_the_lists(capsys: pytest.CaptureFixture[str]) -> None:
 def test_version_and_module(tmp_path: Path) -> None:
     shown = subprocess.run([sys.executable, "-m", "sdrt", "--version"], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert shown.stdout == f"sdrt {sdrt.__version__}\n"
+
+
+def test_two_dashes_are_a_value_behind_an_equals_sign() -> None:
+    typed = parser().parse_args(["apple", "pipeline", "--prompt=--", "-i=--", "-o=out", "--controlnet=--", "--controlnet-inputs=--"])
+    assert (typed.prompt, typed.packages, typed.controlnet, typed.controlnet_inputs) == ("--", Path("--"), ["--"], [Path("--")])
+    assert parser().parse_args(["swift", "--seed", "5", "--", "--"]).words == ["--"]

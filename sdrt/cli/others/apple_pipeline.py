@@ -5,6 +5,7 @@ apple/ml-stable-diffusion at e12202c, ``pipeline.py``.
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,8 @@ def _from_source(model: "StoredModel", source: Path) -> dict[str, Path]:
     """Return where a folder of packages that lacks a tokenizer or a scheduler has it from: the source model, if it is on disk."""
     from sdrt.models import is_folder_of_packages
 
-    if not (is_folder_of_packages(model) and source.is_dir()):
+    # what is too long for a path is a part of the picture's name all the same
+    if not (is_folder_of_packages(model) and os.path.isdir(source)):  # noqa: PTH112 -- Path raises for some names
         return {}
     lacking = {"tokenizer": "assumed tokenizer", "config": "assumed scheduler"}
     return {option: source for option, topic in lacking.items() if topic in model.remarks}

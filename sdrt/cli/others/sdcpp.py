@@ -18,6 +18,7 @@ from sdrt.cli.others.sdcpp_pictures import numbered_pictures
 from sdrt.cli.paths import a_path
 from sdrt.cli.prompts import prompt_text
 from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS
 from sdrt.log import log
 from sdrt.printable import shown
 
@@ -165,6 +166,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"-M {mode} must come {'with' if mode == 'img2img' else 'without'} -i; leave -M out")
     if arguments.batch_count < 1:
         raise ConfigError(f"-b must be at least 1, got {arguments.batch_count}; leave it out for one picture")
+    # each has a name before the first is drawn
+    DEFAULT_LIMITS.check("images", "-b", arguments.batch_count)
     if arguments.strength is not None and not 0 <= arguments.strength <= 1:
         raise ConfigError(f"--strength must be from 0 to 1, got {arguments.strength:g}; choose one in that range")
     if arguments.cfg_scale < 1 and "cfg_pp" not in arguments.sampling_method:

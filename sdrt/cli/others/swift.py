@@ -17,6 +17,7 @@ from sdrt.cli.others.swift_schedulers import SCHEDULERS, scheduler_options
 from sdrt.cli.paths import a_path
 from sdrt.cli.prompts import prompt_text
 from sdrt.errors import ConfigError
+from sdrt.limits import DEFAULT_LIMITS
 from sdrt.log import log
 from sdrt.printable import shown
 
@@ -177,6 +178,10 @@ def _check(arguments: argparse.Namespace) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} {reason}")
     if arguments.save_every < 0:
         raise ConfigError(f"--save-every must be a number of steps, or 0 for no previews, got {arguments.save_every}; pass one of those")
+    if arguments.image_count < 1:
+        raise ConfigError(f"--image-count must be at least 1, got {arguments.image_count}; leave it out for one picture")
+    # each has a name before the first is drawn
+    DEFAULT_LIMITS.check("images", "--image-count", arguments.image_count)
 
 
 def _source(file: Path, strength: float, model: "StoredModel") -> dict[str, Any]:

@@ -219,3 +219,10 @@ def test_a_compute_unit_without_core_ml_and_zeros_that_are_not_are_said(tmp_path
     err = capsys.readouterr().err
     assert "which run without Core ML: the compute unit CPU_AND_NE has no effect" in err
     assert "--force-zeros-for-empty-prompt has no effect: this model encodes an empty negative prompt" in err
+
+
+def test_a_model_version_too_long_for_a_path_is_a_part_of_the_name(tmp_path: Path, nano_packages: Path) -> None:
+    typed = ["apple", "pipeline", "--prompt", "a", "-i", str(nano_packages), "-o", str(tmp_path), "--model-version", "x" * 300]
+    [name] = parse(parser().parse_args(typed)).output.names  # type: ignore[union-attr]
+    assert len(name) == 255
+    assert name.endswith("xxx.png")

@@ -198,6 +198,7 @@ def test_a_flag_that_asks_for_what_is_not_here_is_refused(flag: Any) -> None:
         (["-M", "img2img"], "-M img2img must come with -i"),
         (["-M", "txt2img", "-i", "cat.png"], "-M txt2img must come without -i"),
         (["-b", "0"], "-b must be at least 1, got 0"),
+        (["-b", "100000000"], "-b must be at most 10000, got 100000000"),
         (["--strength", "1.5"], "--strength must be from 0 to 1, got 1.5"),
         (["--cfg-scale", "0.5"], "--cfg-scale must be at least 1, which turns guidance off, got 0.5"),
         (["--sampling-method", "er_sde"], "got er_sde, which sdrt does not have; choose one of those"),

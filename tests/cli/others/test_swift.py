@@ -232,6 +232,8 @@ def test_names_are_swifts_and_fit(names: dict[str, Any], expected_name: str | No
         (["a", "--script", "latin"], "--script is for --use-multilingual-text-encoder"),
         (["a", "--sd3"], "--sd3 needs the MMDiT of Stable Diffusion 3, which sdrt does not have"),
         (["a", "--resource-path", "WEIGHTS", "--xl"], "--xl must come with packages of SDXL"),
+        (["a", "--image-count", "0"], "--image-count must be at least 1, got 0; leave it out for one picture"),
+        (["a", "--image-count", "100000000"], "--image-count must be at most 10000, got 100000000"),
         (["a", "--save-every", "-1"], "--save-every must be a number of steps, or 0 for no previews, got -1"),
         (["a", "--resource-path", "WEIGHTS", "--image", "no.png"], "no.png: cannot be read (no such file); pass a picture"),
         (["a", "--resource-path", "WEIGHTS", "--image-count", "0"], "num_images must be a whole number of at least 1, got 0"),

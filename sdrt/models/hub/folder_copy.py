@@ -192,7 +192,7 @@ class _Copy:
     folder: Path
 
     def run(self) -> None:
-        """Fetch every file that is not there yet.
+        """Copy from the cache what it has, and fetch the rest; what is there already stays.
 
         Raises
         ------
@@ -200,14 +200,15 @@ class _Copy:
         MissingFileError : files are missing, and the Hub cannot be asked
         """
         lacking = {path: file for path, file in self.plan.files.items() if not self._is_there(path, file)}
-        if not lacking:
-            return
         self._check_reachable(lacking)
         self._check_disk_space(lacking)
         # one file of the repository has one place
-        paths = {file.path: path for path, file in lacking.items()}
-        log.info("%s: fetching %s into %s", self.address, number_of_files(tuple(lacking.values())), self.folder)
-        transfer(self.listing, tuple(lacking.values()), self.access, lambda file, report: self._fetch(paths[file.path], file, report))
+        paths = {file.path: path for path, file in lacking.items() if not self._copy_from_cache(path, file)}
+        if not paths:
+            return
+        files = self.listing.pick(paths)
+        log.info("%s: fetching %s into %s", self.address, number_of_files(files), self.folder)
+        transfer(self.listing, files, self.access, lambda file, report: self._fetch(paths[file.path], file, report))
 
     def _is_there(self, path: str, file: HubFile) -> bool:
         place = self.folder / path
@@ -217,24 +218,28 @@ class _Copy:
         return self.folder.parent / "arriving" / hashlib.sha256(path.encode()).hexdigest()[:16]
 
     def _fetch(self, path: str, file: HubFile, report: Report) -> None:
-        partial, place = self._arriving(path), self.folder / path
-        if not self._copy_from_cache(file, partial):
-            receive(self.listing, file, partial, self.access, report)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(place)
+        receive(self.listing, file, self._arriving(path), self.access, report)
+        self._put(path)
 
-    def _copy_from_cache(self, file: HubFile, partial: Path) -> bool:
+    def _copy_from_cache(self, path: str, file: HubFile) -> bool:
         """Copy a file that the Hub's cache has, and return whether it has it whole."""
         cached = self._cached(file)
         if cached is None:
             return False
-        shutil.copyfile(cached, partial)
+        shutil.copyfile(cached, self._arriving(path))
         try:
-            check_content(partial, file, self.listing.repo_id)
+            check_content(self._arriving(path), file, self.listing.repo_id)
         except WeightsError:
             # damaged there, and fetched here
             return False
+        self._put(path)
         return True
+
+    def _put(self, path: str) -> None:
+        """Give a file that is there and checked its place."""
+        place = self.folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self._arriving(path).replace(place)
 
     def _cached(self, file: HubFile) -> Path | None:
         """Return where the Hub's cache holds a file: its blob, which other commits may have brought, or the file where links cannot be."""

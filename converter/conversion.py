@@ -66,12 +66,14 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Rep
         raise ConfigError(f"progress must be a function, got {shown(progress)}; pass one, or leave it out")
     report = _Reporter(progress)
     require_packages("coremltools")
+    outcomes: tuple[Outcome, ...] = ()
     remarks: Mapping[str, str] = {}
     with output_folder(options.out):
-        if options.chunk and not (options.parts or options.controlnets or options.refiner):
-            outcomes = tuple(_chunk_existing(options, report))
-        else:
+        asked = bool(options.parts or options.controlnets or options.refiner)
+        if asked or not options.chunk:
             outcomes, remarks = _convert(options, report)
+        if options.chunk and not ("unet" in options.parts or options.refiner):
+            outcomes += tuple(_chunk_existing(options, report, required=not asked))
         resources = None
         if options.bundle:
             from converter.bundling import bundle
@@ -271,15 +273,17 @@ def _cut(role: Role, whole: Path, work: Path, options: ConvertOptions, report: _
     return verifications
 
 
-def _chunk_existing(options: ConvertOptions, report: _Reporter) -> Sequence[Outcome]:
+def _chunk_existing(options: ConvertOptions, report: _Reporter, *, required: bool) -> Sequence[Outcome]:
     """Cut existing U-Nets in two; the source is not opened, and torch is not needed."""
     name = model_name(options.model)
     wholes = {role: path for role in DENOISERS if (path := _package_path(options.out, file_stem(role, name))).exists()}
     if not wholes:
-        raise ConfigError(
-            f"{options.out}: must hold a U-Net of {name} to cut in two ({file_stem('unet', name)}.mlpackage), got none; "
-            "pass --convert-unet to make one"
+        missing = (
+            f"{options.out}: must hold a U-Net of {name} to cut in two ({file_stem('unet', name)}.mlpackage), got none; pass --convert-unet"
         )
+        if required:
+            raise ConfigError(missing)
+        _log.warning("%s", missing)
     outcomes = []
     for role, path in wholes.items():
         made_with = read_options(path)

@@ -42,7 +42,7 @@ def check_against_file(model: StoredModel, component: ComponentName) -> None:
     module = open_module(component, recorded.as_model(), mapped=True)
     unused = [*recorded.check().values(), *(text for topic, text in owner.remarks.items() if topic.startswith("unused tensors"))]
     if unused:
-        raise ConversionError(f"{unused[0]}; remove those tensors to convert the rest, or leave out the comparison with --no-check")
+        raise ConversionError(f"{unused[0]}; remove those tensors to convert the rest, or pass --no-check-output-correctness")
     theirs, ours = _peers_tensors(owner, component), parameters_by_name(module, component)
     if not ours.keys() <= theirs.keys():
         # it knows fewer names and layouts, and leaves out what it does not know

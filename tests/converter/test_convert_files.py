@@ -352,6 +352,19 @@ def test_a_missing_safety_checker_is_told_and_the_rest_is_converted(
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"].count(text) == 1
 
 
+def test_a_unet_that_is_there_is_cut_beside_another_conversion(
+    nano_packages: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, out = "Stable_Diffusion_version_nano_unet.mlpackage", tmp_path / "out"
+    shutil.copytree(nano_packages, out, ignore=shutil.ignore_patterns("Resources", "*control-unet*"))
+    options = ConvertOptions(model="nano", out=out, parts=("text_encoder",), chunk=True, check=False)
+    assert [(outcome.role, outcome.status) for outcome in convert(options).outcomes] == [("text_encoder", "kept"), ("unet", "chunked")]
+    assert not caplog.messages
+    shutil.rmtree(out / whole)
+    assert [outcome.role for outcome in convert(options).outcomes] == ["text_encoder"]
+    assert caplog.messages == [f"{out}: must hold a U-Net of nano to cut in two ({whole}), got none; pass --convert-unet"]
+
+
 def test_nothing_is_left_in_the_folder_for_temporary_files_and_rights_are_the_users(
     model_folder: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

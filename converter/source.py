@@ -11,7 +11,7 @@ from sdrt.errors import ConfigError
 from sdrt.files import user_path
 from sdrt.models import HubAccess, Needs, embedded, open_component, open_model
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.hub import is_commit, local_lora, means_repository, parse_address
+from sdrt.models.hub import commit_of, local_lora, means_repository, parse_address
 from sdrt.models.lora import ADAPTED, AppliedLora, Lora, open_lora, with_loras
 from sdrt.models.recorded import RecordedModel
 from sdrt.models.stored_model import StoredModel
@@ -51,8 +51,7 @@ class Source:
     @property
     def revision(self) -> str | None:
         """The commit of the Hub's repository that the files belong to; None for a local folder."""
-        path = self.model.path
-        return next((each.name for each in (path, *path.parents) if each.parent.name == "snapshots" and is_commit(each.name)), None)
+        return commit_of(self.model.path)
 
     def config(self, component: ComponentName) -> Mapping[str, Any]:
         """Return a component's configuration, with defaults filled in."""

@@ -90,7 +90,7 @@ class Recorded:
             loading["flagged_pictures"] = settings.flagged_pictures
         return replace(
             given,
-            model=settings.model if given.model is None else given.model,
+            model=_exactly(settings) if given.model is None and "revision" not in given.options else given.model or settings.model,
             backend=dict(settings.backend) if given.backend is None else given.backend,
             numerics=settings.numerics if given.numerics is None else given.numerics,
             options=loading | given.options,
@@ -137,6 +137,14 @@ def _can_be_opened(model: str) -> bool:
     from sdrt.models import embedded
 
     return model in embedded() or "/" in model or Path(model).exists()
+
+
+def _exactly(settings: "Settings") -> str:
+    """Return what opens the recorded model: of a repository, the commit that drew the picture."""
+    from sdrt.models.hub import means_repository, parse_address
+
+    address = parse_address(settings.model) if settings.revision and means_repository(settings.model) else None
+    return settings.model if address is None else str(replace(address, revision=settings.revision))
 
 
 def _text(value: object) -> str:

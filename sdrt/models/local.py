@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdrt.errors import ConfigError
@@ -71,8 +71,9 @@ def find_local(what: str, model: object, obtain: Callable[[Address], Obtained], 
         return LocalModel(path(model), model)
     place = user_path(what, model)
     if means_repository(model) and (address := parse_address(str(model))):
-        obtained = obtain(address)
-        return LocalModel(obtained.path, str(address.at(hub.revision)), obtained.remarks)
+        obtained = obtain(address.at(hub.revision))
+        # which revision it is, the place in the cache says exactly
+        return LocalModel(obtained.path, str(replace(address, revision=None)), obtained.remarks)
     check_is_no_archive(place)
     return LocalModel(place, place.resolve().name)
 

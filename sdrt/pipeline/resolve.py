@@ -10,6 +10,7 @@ from sdrt.errors import ConfigError
 from sdrt.guidance import Guidance, choose_guidance
 from sdrt.models import ComponentName
 from sdrt.models.families import MicroConditions
+from sdrt.models.hub import commit_of
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.call_checks import check_amounts, check_latents, check_model_limits, check_size, count_images
 from sdrt.pipeline.call_remarks import call_remarks, source_remarks
@@ -253,6 +254,7 @@ def _settings(
         vae_tiling=assembly.vae_tiling,
         safety_checker=assembly.safety_checker,
         flagged_pictures=assembly.flagged_pictures,
+        revision=commit_of(model.path) or "",
         weights=dict(assembly.weights) | (dict(assembly.encoder_weights) if choices.source is not None and choices.source.images else {}),
     )
 

@@ -128,6 +128,7 @@ SETTING_KINDS: Mapping[str, Kind[Any]] = {
     "safety_checker": Flag(),
     "flagged_pictures": Choice("black", "blurred"),
     "weights": _TEXTS,
+    "revision": _TEXT,
     "prompts": ListOf(_TEXT),
     "negative_prompts": ListOf(_TEXT),
     "seeds": ListOf(Integer()),

@@ -98,6 +98,8 @@ class Settings:
         The share of that noise. Above 0, all images have ``seed``.
     seed_resize_from : (height, width) in pixels, or None
         The size whose noise stands in the middle of the image's own.
+    revision : str
+        The commit of the model's repository on the Hub; empty for a model from elsewhere. Two commits may hold the same weights.
     """
 
     prompt: str
@@ -141,6 +143,7 @@ class Settings:
     subseed: int | None = None
     subseed_strength: float = 0.0
     seed_resize_from: tuple[int, int] | None = None
+    revision: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         own = {each.name: getattr(self, each.name) for each in fields(self)}

@@ -12,6 +12,8 @@ import sdrt
 from sdrt.cli import main
 from sdrt.images.png import read_text, save_png
 from tests.factories import UNETS, random_unet, save_pipeline_folder
+from tests.hub_repository import nano_files
+from tests.hub_server import HubServer
 
 QUICK = ["--steps", "2", "--seed", "93", "-q"]
 
@@ -164,3 +166,27 @@ def test_a_picture_that_lost_a_little_is_drawn_again_without_loss(drawn: Path, t
     assert sdrt.Settings.from_file(lossy) == sdrt.Settings.from_file(drawn)
     assert pixels(play(lossy, tmp_path)).tobytes() == pixels(drawn).tobytes()
     assert main(["inspect", str(lossy)]) == 0
+
+
+def test_a_model_of_the_hub_is_that_of_the_commit_that_drew(hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Though its branch has moved, to other weights."""
+    files = nano_files()
+    repository = hub.add("someone/nano", files)
+    first = repository.tip
+    argv = ["--model", "someone/nano", "--steps", "1", "--height", "64", "--width", "64"]
+    assert main(["generate", "a red circle", "--seed", "3", *argv, "-o", str(tmp_path / "drawn.png")]) == 0
+    assert json.loads(read_text(tmp_path / "drawn.png")["sdrt"])["revision"] == first
+    encoder = "text_encoder/model.safetensors"
+    other = bytearray(files[encoder])  # type: ignore[arg-type]
+    half = len(other) // 2
+    other[half:] = bytes(len(other) - half)
+    repository.commit({**files, encoder: bytes(other)})
+    capsys.readouterr()
+    assert main(["generate", "--from", str(tmp_path / "drawn.png"), "-o", str(tmp_path / "again.png")]) == 0
+    assert capsys.readouterr().err == ""
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "drawn.png").read_bytes()
+    assert main(["generate", "--from", str(tmp_path / "drawn.png"), "--revision", "main", "-o", str(tmp_path / "main.png")]) == 0
+    fetched, *others = capsys.readouterr().err.splitlines()
+    # what has not changed is linked, and not fetched
+    assert fetched == "sdrt: someone/nano: fetching 1.0 MB"
+    assert "was drawn with weights text_encoder=" in others[0]

@@ -15,8 +15,9 @@ from sdrt.models.hub.cached import CachedModel, cached_models, cached_repositori
 from sdrt.models.hub.choosing import choose_component, choose_file, choose_model, choose_single_file
 from sdrt.models.hub.fetching import fetch
 from sdrt.models.hub.folder_copy import download
-from sdrt.models.hub.hub_file import HubFile, Listing, is_commit
+from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.listing import list_files
+from sdrt.models.hub.repository_cache import commit_of
 from sdrt.models.hub.wanted import ALL_NEEDED, Chosen, Needs, Wanted
 
 __all__ = [
@@ -34,10 +35,10 @@ __all__ = [
     "Wanted",
     "cached_models",
     "cached_repositories",
+    "commit_of",
     "download",
     "fetch",
     "in_words",
-    "is_commit",
     "is_repo_id",
     "list_files",
     "local_embedding",

@@ -43,14 +43,19 @@ def fetch(listing: Listing, files: Iterable[HubFile], access: HubAccess) -> Path
     cache = RepositoryCache(access.cache, listing.repo_id)
     files = tuple(files)
     lacking = missing(listing, files, access)
-    if lacking and listing.unreachable is not None:
+    # other commits may have brought the content
+    arriving = tuple(file for file in lacking if not cache.holds_content(file))
+    if arriving and listing.unreachable is not None:
         raise MissingFileError(
-            f"{address}: the cache lacks {_some(lacking)}, and {listing.unreachable}; fetch it when the Hub can be reached"
+            f"{address}: the cache lacks {_some(arriving)}, and {listing.unreachable}; fetch it when the Hub can be reached"
         )
-    if lacking:
-        with clear_failures(address, access, cache_destination(access)):
-            _check_disk_space(address, cache, lacking, access)
-            _Download(listing, lacking, access, cache).run()
+    with clear_failures(address, access, cache_destination(access)):
+        if arriving:
+            _check_disk_space(address, cache, arriving, access)
+            _Download(listing, arriving, access, cache).run()
+        for file in lacking:
+            if file not in arriving:
+                cache.place(listing.commit, file)
     if listing.unreachable is None:
         # a cache that cannot be written is one all the same
         with suppress(OSError):
@@ -84,7 +89,8 @@ class _Download:
         for folder in (blob.parent, lock.parent):
             folder.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
-            if not (blob.is_file() and blob.stat().st_size == file.size):
+            # another process may have fetched it meanwhile
+            if not self._cache.holds_content(file):
                 partial = self._cache.partial(file)
                 receive(self._listing, file, partial, self._access, report)
                 partial.replace(blob)

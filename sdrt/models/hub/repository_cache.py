@@ -29,13 +29,19 @@ from sdrt.models.hub.hub_file import HubFile, is_commit
 from sdrt.models.json_file import read_json
 from sdrt.values import Anything, Integer, Kind, MappingOf, Nullable, Text, read_values
 
-__all__ = ["RepositoryCache"]
+__all__ = ["RepositoryCache", "commit_of"]
 
 _FORMAT = 1
+_SNAPSHOTS = "snapshots"
 _OWN, _CLIENTS = "sdrt", "trees"
 _TREE: Mapping[str, Kind[Any]] = {"format_version": Integer(_FORMAT, _FORMAT), "files": MappingOf(MappingOf(Anything()))}
 _HASH = Nullable(Text(100))
 _ENTRY: Mapping[str, Kind[Any]] = {"size": Integer(0), "blob_id": _HASH, "lfs_sha256": _HASH}
+
+
+def commit_of(path: Path) -> str | None:
+    """Return the commit that a file or folder of a cache belongs to; None of what lies elsewhere."""
+    return next((each.name for each in (path, *path.parents) if each.parent.name == _SNAPSHOTS and is_commit(each.name)), None)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class RepositoryCache:
 
     def snapshot(self, commit: str) -> Path:
         """Return the folder of a commit's files."""
-        return self.folder / "snapshots" / commit
+        return self.folder / _SNAPSHOTS / commit
 
     def blob(self, file: HubFile) -> Path:
         """Return where the content of a file lies, or will.
@@ -83,6 +89,10 @@ class RepositoryCache:
         place = self.snapshot(commit) / file.path
         return is_file(place) and place.stat().st_size == file.size
 
+    def holds_content(self, file: HubFile) -> bool:
+        """Return whether the content of a file is there, whichever commit brought it."""
+        return file.blob is not None and is_file(blob := self.blob(file)) and blob.stat().st_size == file.size
+
     def place(self, commit: str, file: HubFile) -> None:
         """Give a commit's folder the file whose blob is there: a relative link, as the client makes, or the bytes where links cannot be.
 
@@ -103,7 +113,7 @@ class RepositoryCache:
 
     def commits(self) -> tuple[str, ...]:
         """Return the commits that files are there of."""
-        snapshots = self.folder / "snapshots"
+        snapshots = self.folder / _SNAPSHOTS
         return tuple(entry.name for entry in entries(snapshots) if is_folder(entry)) if is_folder(snapshots) else ()
 
     def commit(self, revision: str) -> str | None:

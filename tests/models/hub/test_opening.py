@@ -103,7 +103,7 @@ def test_one_file_is_fetched_by_its_path(hub: HubServer, checkpoint: Path) -> No
     tip = hub.add("someone/checkpoints", files).tip
     model = open_model("someone/checkpoints@main::v1/pruned.safetensors")
     assert fetched(hub) == {"v1/pruned.safetensors"}
-    assert model.name == "someone/checkpoints@main::v1/pruned.safetensors"
+    assert model.name == "someone/checkpoints::v1/pruned.safetensors"
     assert model.tensors("unet")
     assert model.path.parent.parent.name == tip
     with pytest.raises(MissingFileError, match=r"has no file x\.safetensors; .*someone/checkpoints::v1/pruned\.safetensors \(\d.*B\)"):
@@ -134,7 +134,7 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(hub: HubServer, tiny_files: Fi
     for revision in ("v1", first):
         assert open_model(f"someone/tiny@{revision}").path.name == first
         model = open_model("someone/tiny", hub=HubAccess(revision=revision))
-        assert (model.path.name, model.name) == (first, f"someone/tiny@{revision}")
+        assert (model.path.name, model.name) == (first, "someone/tiny")
     with pytest.raises(MissingFileError, match=r"^someone/tiny: has no revision 'v9'; name a branch, a tag or a commit$"):
         open_model("someone/tiny@v9")
 

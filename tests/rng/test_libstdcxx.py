@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import sdrt.rng
 from sdrt.rng.glibc_log import log_float32
 from sdrt.rng.minstd import Minstd
+from tests.exact.poison import poison
 
 # The class STDDefaultRNG of stable-diffusion.cpp's src/rng.hpp; arguments are the seed and the sizes of the draws.
 PROGRAM = """
@@ -102,5 +103,14 @@ def test_every_numerics_has_the_same_bytes() -> None:
     np.testing.assert_array_equal(wide.normal((4, 33), "float64"), drawn.astype(np.float64))
 
 
+def test_no_function_of_the_platform_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch)
+    drawn = sdrt.rng.stream("libstdc++", 42, numerics="exact").normal((4, 64, 64))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(drawn, sdrt.rng.stream("libstdc++", 42).normal((4, 64, 64)))
+
+
 def test_stable_diffusion_cpp_s_name_is_read() -> None:
     assert sdrt.rng.canonical_name("std_default") == "libstdc++"
+    with sdrt.load("nano") as pipe:
+        assert pipe.resolve("a cat", rng="std_default").rng == "libstdc++"

@@ -28,6 +28,8 @@ __all__ = ["add_command", "parse"]
 
 _PROGRAM = "StableDiffusionSample"
 
+_STRENGTH = 0.5
+
 _STREAMS = {"numpy": (), "torch": (), "nvidia": ("cuda", "nv")}
 
 # What the program tells SDXL of every picture.
@@ -72,9 +74,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument(
         "--image", type=a_path, metavar="FILE", help="a picture to start from; one of another size than the model's is resized"
     )
-    command.add_argument(
-        "--strength", type=float, default=0.5, metavar="X", help="how much to change it; at 1 it is ignored (default: 0.5)"
-    )
+    command.add_argument("--strength", type=float, metavar="X", help=f"how much to change it; at 1 it is ignored (default: {_STRENGTH})")
     command.add_argument(
         "--controlnet", nargs="+", default=[], metavar="NAME", help="ControlNets in the folder controlnet/ of the resources"
     )
@@ -130,7 +130,9 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
     is_xl = "text_encoder_2" in model.components
     if arguments.xl and not is_xl:
         raise ConfigError(f"--xl must come with packages of SDXL, got {arguments.resource_path}, which holds another model; leave it out")
-    source = {} if arguments.image is None else _source(arguments.image, arguments.strength, model)
+    source = (
+        {} if arguments.image is None else _source(arguments.image, _STRENGTH if arguments.strength is None else arguments.strength, model)
+    )
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
     names = PictureNames(prompt=prompt, image_count=arguments.image_count, strength=source.get("strength"), seed=seed)
     previews = Previews(every=arguments.save_every, folder=arguments.output_path, names=names, quiet=arguments.quiet)
@@ -180,6 +182,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--save-every must be a number of steps, or 0 for no previews, got {arguments.save_every}; pass one of those")
     if arguments.image_count < 1:
         raise ConfigError(f"--image-count must be at least 1, got {arguments.image_count}; leave it out for one picture")
+    if arguments.strength is not None and not arguments.strength > 0:
+        raise ConfigError(f"--strength must be above 0, got {arguments.strength:g}; at 1 the picture is ignored")
+    if arguments.strength is not None and arguments.image is None:
+        log.warning("--strength has no effect without --image")
     # each has a name before the first is drawn
     DEFAULT_LIMITS.check("images", "--image-count", arguments.image_count)
 

@@ -232,6 +232,8 @@ def test_names_are_swifts_and_fit(names: dict[str, Any], expected_name: str | No
         (["a", "--script", "latin"], "--script is for --use-multilingual-text-encoder"),
         (["a", "--sd3"], "--sd3 needs the MMDiT of Stable Diffusion 3, which sdrt does not have"),
         (["a", "--resource-path", "WEIGHTS", "--xl"], "--xl must come with packages of SDXL"),
+        (["a", "--strength", "nan"], "--strength must be above 0, got nan"),
+        (["a", "--strength=-inf"], "--strength must be above 0, got -inf"),
         (["a", "--image-count", "0"], "--image-count must be at least 1, got 0; leave it out for one picture"),
         (["a", "--image-count", "100000000"], "--image-count must be at most 10000, got 100000000"),
         (["a", "--save-every", "-1"], "--save-every must be a number of steps, or 0 for no previews, got -1"),
@@ -279,3 +281,8 @@ def test_arguments_that_cannot_be_read_name_what_can(capsys: pytest.CaptureFixtu
     err = capsys.readouterr().err
     assert (ended.value.code, err.count("\n")) == (2, 1)
     assert re.search(message, err)
+
+
+def test_a_strength_without_a_picture_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    parse(parser().parse_args(["swift", "a", "--resource-path", str(path("nano")), "--strength", "0.3"]))
+    assert "--strength has no effect without --image" in caplog.messages

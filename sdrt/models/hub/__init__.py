@@ -6,19 +6,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sdrt.late import late_names
 from sdrt.models.components import ComponentName
 from sdrt.models.hub.access import DEFAULT_ACCESS, DownloadProgress, HubAccess
 from sdrt.models.hub.address import Address, is_repo_id, means_repository, parse_address
 from sdrt.models.hub.byte_sizes import in_words
-from sdrt.models.hub.cached import CachedModel, cached_models, cached_repositories
 from sdrt.models.hub.choosing import choose_component, choose_file, choose_model, choose_single_file
 from sdrt.models.hub.fetching import fetch
-from sdrt.models.hub.folder_copy import download
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.listing import list_files
 from sdrt.models.hub.repository_cache import commit_of
 from sdrt.models.hub.wanted import ALL_NEEDED, Chosen, Needs, Wanted
+
+if TYPE_CHECKING:
+    from sdrt.models.hub.cached import CachedModel, cached_models, cached_repositories
+    from sdrt.models.hub.folder_copy import download
 
 __all__ = [
     "ALL_NEEDED",
@@ -49,6 +53,10 @@ __all__ = [
     "parse_address",
 ]
 
+# What opening a model does not need: the listing of a cache knows every kind of model.
+__getattr__ = late_names(
+    __name__, {**dict.fromkeys(("CachedModel", "cached_models", "cached_repositories"), "cached"), "download": "folder_copy"}
+)
 
 # Names that trainers give to every LoRA and embedding.
 _LORA_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")

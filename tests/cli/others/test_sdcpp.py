@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+the_parser = cache(parser)
+
+
 def parsed(*argv: str) -> GenerateCommand:
-    return sdcpp.parse(parser().parse_args(["sdcpp", *argv]))
+    return sdcpp.parse(the_parser().parse_args(["sdcpp", *argv]))
 
 
 def flat(command: GenerateCommand) -> dict[str, Any]:
@@ -134,7 +138,7 @@ def in_folder_of(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def test_no_flag_of_the_parser_is_without_a_test() -> None:
-    actions = parser()._subparsers._group_actions[0].choices["sdcpp"]._actions  # type: ignore[union-attr, index]
+    actions = the_parser()._subparsers._group_actions[0].choices["sdcpp"]._actions  # type: ignore[union-attr, index]
     named = {flag for flag in actions for flag in flag.option_strings}
     tested = {*CASES, *WITHOUT_A_CASE, *(flag.name for flag in (*IDLE, *REFUSED))}
     assert [action.option_strings for action in actions if not tested & {action.dest, *action.option_strings}] == []

@@ -104,26 +104,36 @@ def swift_latents(models: Sequence[SwiftModel]) -> tuple[tuple[int, ...], tuple[
 
 
 def swift_picture(
-    models: Mapping[str, Sequence[SwiftModel]], ids: Array, scheduler: Any, timesteps: Sequence[int], noise: Array, *, guidance: float
+    models: Mapping[str, Sequence[SwiftModel]],
+    ids: Sequence[Array],
+    scheduler: Any,
+    timesteps: Sequence[int],
+    noise: Array,
+    *,
+    guidance: float,
 ) -> Array:
-    """Draw a picture as ``StableDiffusionPipeline.swift`` does: values from -1 to 1, [1,3,H,W].
+    """Draw a picture as ``StableDiffusionPipeline.swift`` and ``StableDiffusionXLPipeline.swift`` do: values from -1 to 1, [1,3,H,W].
 
     Parameters
     ----------
     models : mapping
         By the names in Resources, ``Unet`` in halves or not.
-    ids : i64[2,77]
-        The negative prompt's first.
+    ids : sequence of i64[2,77]
+        Of each text encoder, the negative prompt's first.
     scheduler : tests.schedulers.swift_pndm.SwiftPndm
     timesteps : sequence of int
     noise : f64[1,4,h,w]
     guidance : float
     """
-    (encoder,), (decoder,) = models["TextEncoder"], models["VAEDecoder"]
-    name, shape = encoder.only_input()
-    states = np.concatenate([encoder.prediction({name: row.reshape(shape)})["last_hidden_state"] for row in ids])
+    encoders = [models[name][0] for name in ("TextEncoder", "TextEncoder2") if name in models]
+    texts = [[_text(encoder, row) for row in rows] for encoder, rows in zip(encoders, ids, strict=True)]
+    states = np.concatenate([np.concatenate([each["states"] for each in rows]) for rows in texts], axis=-1)
     given = {"encoder_hidden_states": states.transpose(0, 2, 1)[:, :, None]}
-    sample, _ = swift_latents(models["Unet"])
+    (decoder,), (sample, time_ids) = models["VAEDecoder"], swift_latents(models["Unet"])
+    if time_ids is not None:
+        side = 8 * sample[3]
+        given["text_embeds"] = np.concatenate([each["pooled_outputs"] for each in texts[-1]])
+        given["time_ids"] = np.array([side, side, 0, 0, side, side] * 2, np.float32).reshape(time_ids)
     latents = noise.reshape(1, *sample[1:])
     for t in timesteps:
         given |= {"sample": np.concatenate([latents, latents]), "timestep": np.array([t, t])}
@@ -131,7 +141,14 @@ def swift_picture(
         latents = scheduler.step(without + guidance * (with_prompt - without), t, latents)
     # the last x0 is decoded, not the last sample
     name, shape = decoder.only_input()
-    return decoder.prediction({name: (scheduler.x0s[-1] / 0.18215).reshape(shape)})[decoder.only_output()]
+    scale = 0.18215 if time_ids is None else 0.13025
+    return decoder.prediction({name: (scheduler.x0s[-1] / scale).reshape(shape)})[decoder.only_output()]
+
+
+def _text(encoder: SwiftModel, ids: Array) -> dict[str, Array]:
+    name, shape = encoder.only_input()
+    found = encoder.prediction({name: ids.reshape(shape)})
+    return {**found, "states": found["last_hidden_state" if "last_hidden_state" in found else "hidden_embeds"]}
 
 
 def python_picture(

@@ -26,6 +26,7 @@ from sdrt.backends.coreml import MLProgram, describe
 from sdrt.cli import parser
 from sdrt.models import open_model
 from sdrt.models.coreml.names import RESOURCES, Role, controlnet_resource, file_stem
+from sdrt.models.families import SD1
 from sdrt.tokenizer import ClipTokenizer, in_dialect
 from tests.backends.coreml.peer import ct
 from tests.converter.apples_readers import PythonModel, SwiftModel, as_picture, python_picture, swift_latents, swift_noise, swift_picture
@@ -435,25 +436,30 @@ def test_apples_python_pipeline_draws_the_sources_picture(
     assert psnr(plain, wanted) < 30
 
 
-def test_apples_swift_pipeline_draws_the_same_from_resources(packages: Packages, model_folder: Folders, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["sd1", "sdxl"])
+def test_apples_swift_pipeline_draws_the_same_from_resources(form: Form, packages: Packages, tmp_path: Path) -> None:
     """Its loop around our bundle, beside sdrt's own pipeline over the same folder with ``compat="apple"``."""
-    for role in ("text_encoder", "unet", "vae_decoder"):
-        path = packages(role, "sd1")
+    ending, resource = (" (XL)", {"text_encoder_2": "TextEncoder2"}) if form == "sdxl" else ("", {})
+    resource = {"text_encoder": "TextEncoder", **resource, "unet": "Unet", "vae_decoder": "VAEDecoder"}
+    for role in resource:
+        path = packages(role + ending, form)
         shutil.copytree(path, tmp_path / path.name)
+    for file in ("vocab.json", "merges.txt", "sdrt.json"):
+        shutil.copy(packages(f"unet{ending}", form).parent / file, tmp_path / file)
     chunk(next(tmp_path.glob("*_unet.mlpackage")), merge=False)
-    for file in ("vocab.json", "merges.txt"):
-        shutil.copy(model_folder("sd1") / "tokenizer" / file, tmp_path / file)
-    resources = bundle(tmp_path, "tiny-sd1", compiler=None)
-    files = {"TextEncoder": ["TextEncoder"], "Unet": ["UnetChunk1", "UnetChunk2"], "VAEDecoder": ["VAEDecoder"]}
+    resources = bundle(tmp_path, f"tiny-{form}", compiler=None)
+    files = {name: ["UnetChunk1", "UnetChunk2"] if name == "Unet" else [name] for name in resource.values()}
     models = {name: [SwiftModel(resources / f"{each}.mlpackage") for each in halves] for name, halves in files.items()}
-    tokenizer = in_dialect(ClipTokenizer.load(resources), "apple")
-    rows = [tokenizer.encode(text) for text in (NEGATIVE, PROMPT)]
-    ids = np.array([[*row, *[rows[0][-1]] * (77 - len(row))] for row in rows])
     timesteps, noise = [667, 334, 334, 1], np.random.RandomState(93).randn(1, 4, 8, 8)
-    drawn = swift_picture(models, ids, SwiftPndm(3), timesteps, noise, guidance=5.0)
     with sdrt.load(resources) as pipe:
-        options: Any = {"num_inference_steps": 3, "guidance_scale": 5.0, "scheduler": "pndm", "rng": "numpy", "seed": 93}
+        # Swift reads no configuration: it has that of 1.x
+        options: Any = {"num_inference_steps": 3, "guidance_scale": 5.0, "scheduler": SD1.scheduler, "rng": "numpy", "seed": 93}
         wanted, without = (pipe.generate(PROMPT, NEGATIVE, compat=compat, **options).images[0] for compat in ("apple", None))
+    rows = [in_dialect(ClipTokenizer.load(resources), "apple").encode(text) for text in (NEGATIVE, PROMPT)]
+    # both tokenizers of the tests' models pad with the end token
+    ids = np.array([[*row, *[row[-1]] * (77 - len(row))] for row in rows])
+    encoders = [name for name in models if name.startswith("TextEncoder")]
+    drawn = swift_picture(models, [ids] * len(encoders), SwiftPndm(3), timesteps, noise, guidance=5.0)
     # the same bytes here; Swift's scheduler is in float64 in our words, and a byte of it may round to the other side
     assert psnr(as_picture(drawn), wanted) > 80
     assert psnr(without, wanted) < 60

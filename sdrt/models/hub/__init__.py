@@ -3,20 +3,16 @@
 ``address`` → ``listing`` (what the repository holds) → ``choosing`` (what of it is needed) → ``fetching``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdrt.late import late_names
-from sdrt.models.components import ComponentName
 from sdrt.models.hub.access import DEFAULT_ACCESS, DownloadProgress, HubAccess
 from sdrt.models.hub.address import Address, is_repo_id, means_repository, parse_address
 from sdrt.models.hub.byte_sizes import in_words
-from sdrt.models.hub.choosing import choose_component, choose_file, choose_model, choose_single_file
 from sdrt.models.hub.fetching import fetch
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.listing import list_files
+from sdrt.models.hub.obtaining import Obtained, local_embedding, local_lora, obtain_component, obtain_model
 from sdrt.models.hub.repository_cache import commit_of
 from sdrt.models.hub.wanted import ALL_NEEDED, Chosen, Needs, Wanted
 
@@ -57,87 +53,3 @@ __all__ = [
 __getattr__ = late_names(
     __name__, {**dict.fromkeys(("CachedModel", "cached_models", "cached_repositories"), "cached"), "download": "folder_copy"}
 )
-
-# Names that trainers give to every LoRA and embedding.
-_LORA_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
-_EMBEDDING_FILES = ("learned_embeds.safetensors",)
-
-
-@dataclass(frozen=True)
-class Obtained:
-    """What was fetched.
-
-    Parameters
-    ----------
-    path : Path
-        What to open: a folder, or a file.
-    remarks : mapping from topic to sentence
-        What was assumed.
-    """
-
-    path: Path
-    remarks: Mapping[str, str]
-
-
-def obtain_model(address: Address, wanted: Wanted, access: HubAccess) -> Obtained:
-    """Fetch what a model needs, and return what to open: a folder, or a checkpoint.
-
-    Raises
-    ------
-    SdrtError : see `list_files`, `choose_model` and `fetch`
-    """
-    listing = list_files(address, access)
-    return _obtain(listing, choose_model(listing, wanted) if address.file is None else choose_file(listing, address.file), access)
-
-
-def obtain_component(address: Address, component: ComponentName, wanted: Wanted, access: HubAccess) -> Obtained:
-    """Fetch what one component needs, and return what to open: a folder, or a file.
-
-    Raises
-    ------
-    SdrtError : see `list_files`, `choose_component` and `fetch`
-    """
-    listing = list_files(address, access)
-    chosen = choose_component(listing, component, wanted) if address.file is None else choose_file(listing, address.file)
-    return _obtain(listing, chosen, access)
-
-
-def local_lora(source: str | Path, access: HubAccess) -> tuple[Path, str | None]:
-    """Return the file of a LoRA, fetched if a repository has it, and the name that it goes by; None where that is the file's own.
-
-    Of a repository it is ``pytorch_lora_weights.safetensors``, or the only file of weights. One that every repository names so goes by the
-    repository's name.
-
-    Raises
-    ------
-    SdrtError : see `list_files`, `choose_single_file` and `fetch`
-    """
-    if (address := _address(source)) is None:
-        return Path(source), None
-    file = _single_file(address, access, "a LoRA", _LORA_FILES)
-    return file, address.repo_id.partition("/")[2] if file.name in _LORA_FILES else None
-
-
-def local_embedding(source: str | Path, access: HubAccess) -> Path:
-    """Return the file of a textual inversion, fetched if a repository has it: ``learned_embeds.safetensors``, or the only file of weights.
-
-    Raises
-    ------
-    SdrtError : see `list_files`, `choose_single_file` and `fetch`
-    """
-    address = _address(source)
-    return Path(source) if address is None else _single_file(address, access, "an embedding", _EMBEDDING_FILES)
-
-
-def _address(source: str | Path) -> Address | None:
-    return parse_address(source) if isinstance(source, str) and means_repository(source) else None
-
-
-def _single_file(address: Address, access: HubAccess, what: str, first: tuple[str, ...]) -> Path:
-    listing = list_files(address, access)
-    chosen = choose_single_file(listing, Wanted(), what, first) if address.file is None else choose_file(listing, address.file)
-    return _obtain(listing, chosen, access).path
-
-
-def _obtain(listing: Listing, chosen: Chosen, access: HubAccess) -> Obtained:
-    return Obtained(fetch(listing, chosen.files, access) / chosen.place, chosen.remarks)

@@ -17,26 +17,21 @@ __all__ = ["Completer", "add_completers", "answer_shell", "candidates_of", "impo
 
 Completer = Callable[[str], Iterable[str]]
 
-# Metavars of values that are written, not chosen.
-_WRITTEN = frozenset(
-    {"N", "X", "N[,N...]", "DB", "SHARE", "SIZE", "TEXT", "PROMPT", "URL", "KEY", "LEFT,TOP,RIGHT,BOTTOM", "NAME=VALUE,..."}
-    | {"WIDTHxHEIGHT", "WIDTHxHEIGHT,...", "REVISION"}
-)
+# By the metavar; an argument of any other is written, and there is nothing to choose from.
 _FILES = frozenset({"FILE", "PATH", "PACKAGE", "JOBS", "FILE[:STRENGTH]", "[TOKEN=]FILE"})
 _FOLDERS = frozenset({"DIR", "FOLDER"})
 _MODELS = frozenset({"MODEL", "VAE"})
 
 
 def answer_shell(parser: argparse.ArgumentParser) -> None:
-    """Write the completions of the command line that a shell asks for, and end the process; do nothing if none asks.
+    """Write the completions that the shell asks for in the environment, and end the process.
 
     Raises
     ------
-    MissingExtraError : a shell asks, and argcomplete is not installed
+    MissingExtraError : argcomplete is not installed
     """
-    if "_ARGCOMPLETE" in os.environ:
-        add_completers(parser)
-        import_argcomplete().autocomplete(parser, always_complete_options="long")
+    add_completers(parser)
+    import_argcomplete().autocomplete(parser, always_complete_options="long")
 
 
 def import_argcomplete() -> ModuleType:
@@ -87,15 +82,11 @@ def candidates_of(action: argparse.Action) -> Completer:
     known = _BY_NAME.get(action.dest.removesuffix("_a").removesuffix("_b"))
     if known is not None and metavar not in _FOLDERS:
         return known
-    if isinstance(metavar, tuple) or metavar in _WRITTEN or action.type in (int, float):
-        return _fixed(())
     if metavar in _FOLDERS:
         return folders
     if metavar in _FILES:
         return files
-    if metavar in _MODELS:
-        return _models_and_files
-    return _fixed(())
+    return _models_and_files if metavar in _MODELS else _fixed(())
 
 
 def _fixed(names: Iterable[str]) -> Completer:

@@ -1,6 +1,7 @@
 """Pipelines from the Hub: each part is fetched alone, draws what the same files draw here, and needs no network afterwards."""
 
 import hashlib
+import json
 import socket
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 
 import sdrt
 from sdrt.errors import ConfigError, MissingFileError
-from sdrt.models import path
+from sdrt.models import HubAccess, path
 from sdrt.records import Settings
 from tests.factories import Form, save_pipeline_folder
 from tests.hub_repository import apple_files, folder_files, nano_files
@@ -229,3 +230,13 @@ def test_a_listener_that_raises_cancels_and_the_next_call_goes_on(nano: HubServe
     assert 0 < len(whole) < 13
     assert picture(sdrt.load("someone/nano")) == picture(sdrt.load("nano"))
     assert not whole & {each.content for each in nano.contents()[before:]}
+
+
+def test_a_token_goes_to_the_hub_and_is_never_shown(hub: HubServer, caplog: pytest.LogCaptureFixture) -> None:
+    token = hub.add_user("ann", "hf_secret")
+    hub.add("someone/private", nano_files(), private=True, readers=frozenset({"ann"}))
+    assert token not in repr(HubAccess(token=token))
+    with caplog.at_level("DEBUG", "sdrt"), sdrt.load("someone/private", token=token) as pipe:
+        settings = pipe.generate("a red circle", **QUICK).settings  # type: ignore[arg-type]
+    assert token not in caplog.text + repr(settings) + json.dumps(settings.to_dict())
+    assert {each.host for each in hub.requests if "authorization" in each.headers} == {"hub"}

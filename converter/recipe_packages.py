@@ -73,7 +73,7 @@ def apply_recipe(
         with quiet():
             whole = toolkit().models.MLModel(str(package), skip_model_load=True)
         smaller = compress(whole, recipe, progress=progress)
-        record_compression(smaller, name, {"kind": "Recipe", "name": name, "bits": dict(bits)})
+        record_compression(smaller, name, {"kind": "Recipe", "name": name})
         store(smaller, work / place.name)
         check_opens(work / place.name)
         move_into_place(work / place.name, place)

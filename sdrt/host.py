@@ -1,4 +1,4 @@
-"""Ask the system what this process runs on (cores, memory, processor), and for a lock.
+"""Ask the system what this process runs on (cores, memory, processor), and for locks and links.
 
 No call behind these functions exists on every system (Windows has neither ``os.sysconf`` nor ``os.sched_getaffinity``, only Linux has
 ``/proc``), so each is made here alone, with what to assume where it is missing.
@@ -9,7 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
-__all__ = ["available_memory", "lock_file", "processor_flags", "processor_name", "total_memory", "usable_cores"]
+__all__ = ["available_memory", "link_file", "lock_file", "processor_flags", "processor_name", "total_memory", "usable_cores"]
 
 # Assumed where the system does not say (Windows): what a machine that runs these models has at least.
 _ASSUMED_MEMORY = 2**34
@@ -87,3 +87,19 @@ def lock_file(handle: int) -> None:
         import fcntl
 
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def link_file(link: Path, target: Path) -> bool:
+    """Make a relative link to a file; return False where the system allows none (Windows, without the right to make them).
+
+    Parameters
+    ----------
+    link : Path
+        Where the link is made; nothing may be there yet.
+    target : Path
+    """
+    try:
+        link.symlink_to(os.path.relpath(target, link.parent))
+    except (AttributeError, NotImplementedError, OSError):
+        return False
+    return True

@@ -102,7 +102,7 @@ def test_what_windows_lacks_is_named_in_one_module_and_text_has_an_encoding() ->
             used.setdefault(file, set()).update(names)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("read_text", "write_text"):
             assert any(keyword.arg == "encoding" for keyword in node.keywords), f"{file}:{node.lineno}"
-    assert used == {"sdrt/host.py": {"fcntl", "sched_getaffinity", "sysconf"}}
+    assert used == {"sdrt/host.py": {"fcntl", "sched_getaffinity", "symlink_to", "sysconf"}}
 
 
 def test_the_machine_is_described() -> None:

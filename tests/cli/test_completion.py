@@ -170,7 +170,7 @@ def test_a_shell_completes_by_the_script(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell} here")
     environment = program(tmp_path)
-    command = [tmp_path / "bin" / "sdrt", "completion", shell]
+    command = [str(tmp_path / "bin" / "sdrt"), "completion", shell]
     printed = subprocess.run(command, env=environment, capture_output=True, check=True, cwd=tmp_path)
     (tmp_path / "script").write_bytes(printed.stdout)
     (tmp_path / "photo.png").touch()

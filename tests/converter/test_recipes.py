@@ -89,12 +89,14 @@ def test_a_size_is_reached_and_nearly_filled(package: Path, tmp_path: Path, shar
 def test_mixed_bits_beat_even_ones_of_the_same_size(package: Path, tmp_path: Path) -> None:
     even = saved(compress(opened(package), Palettization(nbits=4, min_elements=FEW)), tmp_path / "even.mlpackage")
     recipe = make_recipe(package, MixedBits(target_bytes=weight_file(even).stat().st_size, min_elements=FEW))
+    assert recipe.psnr is not None
     assert recipe.psnr >= _measured(package, even)
 
 
 @pytest.mark.parametrize("aim", [15.0, 25.0, 35.0])
 def test_a_psnr_is_reached_and_not_by_far(package: Path, tmp_path: Path, aim: float) -> None:
     recipe = make_recipe(package, MixedBits(min_psnr=aim, min_elements=FEW))
+    assert recipe.psnr is not None
     # One step of one of seven weights changes its own noise by up to two bits, 12 dB; the total changes less.
     assert aim <= recipe.psnr < aim + 6
     small = saved(compress(opened(package), recipe), tmp_path / "small.mlpackage")
@@ -185,4 +187,5 @@ def test_float32_packages_are_mixed_too(tmp_path: Path) -> None:
     recipe = make_recipe(whole, MixedBits(target_bytes=60_000, min_elements=FEW))
     small = saved(compress(opened(whole), recipe), tmp_path / "small.mlpackage")
     assert recipe.weight_bytes - 64 < weight_file(small).stat().st_size <= recipe.weight_bytes <= 60_000
+    assert recipe.psnr is not None
     assert np.isfinite(recipe.psnr)

@@ -15,7 +15,6 @@ Source: huggingface_hub 2.4.0, ``file_download.py`` and ``_tree_cache.py``; http
 """
 
 import json
-import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -25,6 +24,7 @@ from typing import Any
 
 from sdrt.errors import ModelError
 from sdrt.files import entries, is_file, is_folder, read_text
+from sdrt.host import link_file
 from sdrt.models.hub.hub_file import HubFile, is_commit
 from sdrt.models.json_file import read_json
 from sdrt.values import Anything, Integer, Kind, MappingOf, Nullable, Text, read_values
@@ -103,10 +103,8 @@ class RepositoryCache:
         pointer, blob = self.snapshot(commit) / file.path, self.blob(file)
         pointer.parent.mkdir(parents=True, exist_ok=True)
         pointer.unlink(missing_ok=True)
-        try:
-            pointer.symlink_to(os.path.relpath(blob, pointer.parent))
-        except OSError:
-            # Windows without the right to make links; the client moves the blob there too
+        if not link_file(pointer, blob):
+            # as the client does
             blob.replace(pointer)
 
     # ---- which commit a revision is, and what it holds

@@ -69,7 +69,8 @@ LOAD_OPTIONS: Mapping[str, Kind[Any]] = {
     "prediction_type": Nullable(Choice(*get_args(PredictionType))),
     "pickled": Choice(*get_args(Pickled)),
     "cache_dir": Nullable(FilePath()),
-    "token": Nullable(_NAME),
+    # HubAccess checks it, without showing it
+    "token": Anything(),
     "revision": Nullable(_NAME),
     "on_download": Nullable(Function()),
     "reduce_memory": Flag(),

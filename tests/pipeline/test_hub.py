@@ -174,6 +174,8 @@ def test_a_hub_that_is_gone_leaves_the_cache(nano: HubServer, caplog: pytest.Log
         ({"flagged_pictures": "blurred"}, "is for pipelines with a safety checker"),
         ({"backend": "coreml"}, "someone/nano: holds no Core ML packages; convert it"),
         ({"token": "two words"}, "token must be the text of one of the Hub's, got a str that is none"),
+        ({"token": b"hf_secret"}, "token must be the text of one of the Hub's, got a bytes that is none"),
+        ({"token": "hf_secret" * 60}, "token must be the text of one of the Hub's, got a str that is none"),
         ({"on_download": 3}, "on_download must be a function"),
     ],
 )
@@ -182,6 +184,7 @@ def test_mistakes_are_told_before_weights_are_fetched(nano: HubServer, options: 
         sdrt.load("someone/nano", **options)  # type: ignore[arg-type]
     assert not weights(nano)
     assert "two words" not in str(caught.value)
+    assert "hf_secret" not in str(caught.value)
 
 
 def test_a_revision_is_for_repositories(tmp_path: Path) -> None:

@@ -102,10 +102,16 @@ class RepositoryCache:
         """
         pointer, blob = self.snapshot(commit) / file.path, self.blob(file)
         pointer.parent.mkdir(parents=True, exist_ok=True)
-        pointer.unlink(missing_ok=True)
-        if not link_file(pointer, blob):
+        # made under another name and moved: others may read the file meanwhile, or put it there too
+        link = pointer.with_name(f".{pointer.name}.{uuid.uuid4().hex[:8]}.link")
+        if not link_file(link, blob):
             # as the client does
             blob.replace(pointer)
+            return
+        try:
+            link.replace(pointer)
+        finally:
+            link.unlink(missing_ok=True)
 
     # ---- which commit a revision is, and what it holds
 

@@ -1,5 +1,6 @@
 """The cache is everybody's: what sdrt fetches, diffusers and the client find without a network, and the other way round."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from huggingface_hub import constants, scan_cache_dir, snapshot_download, try_to
 
 import sdrt
 from sdrt.models import open_model
+from sdrt.models.hub.hub_file import HubFile
+from sdrt.models.hub.repository_cache import RepositoryCache
 from tests.hub_repository import Files
 from tests.hub_server import HubServer
 
@@ -49,3 +52,33 @@ def test_sdrt_loads_what_the_client_fetched(
     with sdrt.load("someone/tiny", safety_checker=True) as pipe:
         assert pipe.generate("a cat", num_inference_steps=1, height=64, width=64).images
     assert len(hub.requests) == before + 1
+
+
+def test_a_file_that_is_there_stays_there_while_others_put_it_there(tmp_path: Path) -> None:
+    cache, file, commit = RepositoryCache(tmp_path, "someone/thing"), HubFile("unet/config.json", 2, blob_id="a" * 40), "0" * 40
+    cache.blob(file).parent.mkdir(parents=True)
+    cache.blob(file).write_bytes(b"{}")
+    cache.place(commit, file)
+    ended = threading.Event()
+    missed = []
+
+    def look() -> None:
+        while not ended.is_set():
+            missed.append(not cache.holds(commit, file))
+
+    def put() -> None:
+        for _ in range(200):
+            cache.place(commit, file)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    others = [threading.Thread(target=put) for _ in range(2)]
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join()
+    ended.set()
+    reader.join()
+    assert not any(missed)
+    assert (cache.snapshot(commit) / file.path).is_symlink()
+    assert [entry.name for entry in (cache.snapshot(commit) / "unet").iterdir()] == ["config.json"]

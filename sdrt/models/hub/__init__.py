@@ -9,16 +9,16 @@ from sdrt.late import late_names
 from sdrt.models.hub.access import DEFAULT_ACCESS, DownloadProgress, HubAccess
 from sdrt.models.hub.address import Address, is_repo_id, means_repository, parse_address
 from sdrt.models.hub.byte_sizes import in_words
-from sdrt.models.hub.fetching import fetch
+from sdrt.models.hub.commits import commit_of
 from sdrt.models.hub.hub_file import HubFile, Listing
-from sdrt.models.hub.listing import list_files
 from sdrt.models.hub.obtaining import Obtained, local_embedding, local_lora, obtain_component, obtain_model
-from sdrt.models.hub.repository_cache import commit_of
 from sdrt.models.hub.wanted import ALL_NEEDED, Chosen, Needs, Wanted
 
 if TYPE_CHECKING:
     from sdrt.models.hub.cached import CachedModel, cached_models, cached_repositories
+    from sdrt.models.hub.fetching import fetch
     from sdrt.models.hub.folder_copy import download
+    from sdrt.models.hub.listing import list_files
 
 __all__ = [
     "ALL_NEEDED",
@@ -49,7 +49,15 @@ __all__ = [
     "parse_address",
 ]
 
-# What opening a model does not need: the listing of a cache knows every kind of model.
+# What opening a model of this disk does not need.
 __getattr__ = late_names(
-    __name__, {**dict.fromkeys(("CachedModel", "cached_models", "cached_repositories"), "cached"), "download": "folder_copy"}
+    __name__,
+    {
+        "CachedModel": "cached",
+        "cached_models": "cached",
+        "cached_repositories": "cached",
+        "download": "folder_copy",
+        "fetch": "fetching",
+        "list_files": "listing",
+    },
 )

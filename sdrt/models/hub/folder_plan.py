@@ -75,11 +75,6 @@ class FolderPlan:
     files: Mapping[str, HubFile]
     remark: str | None = None
 
-    @property
-    def size(self) -> int:
-        """Of all files, in bytes."""
-        return sum(file.size for file in self.files.values())
-
 
 def folder_name(address: Address, variant: str | None) -> str:
     """Return what the new folder is called, or the file where the address names one.

@@ -7,19 +7,14 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from sdrt.errors import ModelError
+from sdrt.models.hub.commits import is_commit
 from sdrt.printable import shown
 
-__all__ = ["HubFile", "Listing", "is_commit"]
+__all__ = ["HubFile", "Listing"]
 
-_COMMIT = re.compile("[0-9a-f]{40}")
 _HASH = re.compile("[0-9a-f]{1,64}")
 _LARGEST = 2**63  # bytes: what file systems count in
 _LEAVE_IT = "do not use this repository"
-
-
-def is_commit(revision: object) -> bool:
-    """Return whether a revision is a whole commit hash, which never means another state."""
-    return isinstance(revision, str) and _COMMIT.fullmatch(revision) is not None
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from sdrt.errors import ModelError
 from sdrt.log import log
 from sdrt.models.hub.access import HubAccess, endpoint, is_offline, require_client
 from sdrt.models.hub.address import Address
+from sdrt.models.hub.commits import is_commit
 from sdrt.models.hub.failures import OFFLINE, UnreachableError, clear_failures
-from sdrt.models.hub.hub_file import HubFile, Listing, is_commit
+from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.repository_cache import RepositoryCache
 from sdrt.models.hub.silence import forget_silence, note_silence, recent_silence
 
-__all__ = ["HubFile", "Listing", "list_files"]
+__all__ = ["list_files"]
 
 _MAIN = "main"
 

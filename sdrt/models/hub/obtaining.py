@@ -1,17 +1,20 @@
-"""From an address to what is to be opened: the list, the choice, and the fetching of what was chosen."""
+"""From an address to what is to be opened: the list, the choice, and the fetching of what was chosen.
+
+The modules that do it are imported when an address is met: most models are on this disk.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdrt.models.components import ComponentName
 from sdrt.models.hub.access import HubAccess
 from sdrt.models.hub.address import Address, means_repository, parse_address
-from sdrt.models.hub.choosing import choose_component, choose_file, choose_model, choose_single_file
-from sdrt.models.hub.fetching import fetch
-from sdrt.models.hub.hub_file import Listing
-from sdrt.models.hub.listing import list_files
 from sdrt.models.hub.wanted import Chosen, Wanted
+
+if TYPE_CHECKING:
+    from sdrt.models.hub.hub_file import Listing
 
 __all__ = ["Obtained", "local_embedding", "local_lora", "obtain_component", "obtain_model"]
 
@@ -43,6 +46,9 @@ def obtain_model(address: Address, wanted: Wanted, access: HubAccess) -> Obtaine
     ------
     SdrtError : see `list_files`, `choose_model` and `fetch`
     """
+    from sdrt.models.hub.choosing import choose_file, choose_model
+    from sdrt.models.hub.listing import list_files
+
     listing = list_files(address, access)
     return _obtain(listing, choose_model(listing, wanted) if address.file is None else choose_file(listing, address.file), access)
 
@@ -54,6 +60,9 @@ def obtain_component(address: Address, component: ComponentName, wanted: Wanted,
     ------
     SdrtError : see `list_files`, `choose_component` and `fetch`
     """
+    from sdrt.models.hub.choosing import choose_component, choose_file
+    from sdrt.models.hub.listing import list_files
+
     listing = list_files(address, access)
     chosen = choose_component(listing, component, wanted) if address.file is None else choose_file(listing, address.file)
     return _obtain(listing, chosen, access)
@@ -91,10 +100,15 @@ def _address(source: str | Path) -> Address | None:
 
 
 def _single_file(address: Address, access: HubAccess, what: str, first: tuple[str, ...]) -> Path:
+    from sdrt.models.hub.choosing import choose_file, choose_single_file
+    from sdrt.models.hub.listing import list_files
+
     listing = list_files(address, access)
     chosen = choose_single_file(listing, Wanted(), what, first) if address.file is None else choose_file(listing, address.file)
     return _obtain(listing, chosen, access).path
 
 
-def _obtain(listing: Listing, chosen: Chosen, access: HubAccess) -> Obtained:
+def _obtain(listing: "Listing", chosen: Chosen, access: HubAccess) -> Obtained:
+    from sdrt.models.hub.fetching import fetch
+
     return Obtained(fetch(listing, chosen.files, access) / chosen.place, chosen.remarks)

@@ -23,25 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ModelError
-from sdrt.files import entries, is_file, is_folder, read_text
+from sdrt.files import is_file, is_folder, read_text
 from sdrt.host import link_file
-from sdrt.models.hub.hub_file import HubFile, is_commit
+from sdrt.models.hub.commits import SNAPSHOTS, is_commit
+from sdrt.models.hub.hub_file import HubFile
 from sdrt.models.json_file import read_json
 from sdrt.values import Anything, Integer, Kind, MappingOf, Nullable, Text, read_values
 
-__all__ = ["RepositoryCache", "commit_of"]
+__all__ = ["RepositoryCache"]
 
 _FORMAT = 1
-_SNAPSHOTS = "snapshots"
 _OWN, _CLIENTS = "sdrt", "trees"
 _TREE: Mapping[str, Kind[Any]] = {"format_version": Integer(_FORMAT, _FORMAT), "files": MappingOf(MappingOf(Anything()))}
 _HASH = Nullable(Text(100))
 _ENTRY: Mapping[str, Kind[Any]] = {"size": Integer(0), "blob_id": _HASH, "lfs_sha256": _HASH}
-
-
-def commit_of(path: Path) -> str | None:
-    """Return the commit that a file or folder of a cache belongs to; None of what lies elsewhere."""
-    return next((each.name for each in (path, *path.parents) if each.parent.name == _SNAPSHOTS and is_commit(each.name)), None)
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class RepositoryCache:
 
     def snapshot(self, commit: str) -> Path:
         """Return the folder of a commit's files."""
-        return self.folder / _SNAPSHOTS / commit
+        return self.folder / SNAPSHOTS / commit
 
     def blob(self, file: HubFile) -> Path:
         """Return where the content of a file lies, or will.
@@ -114,11 +109,6 @@ class RepositoryCache:
             link.unlink(missing_ok=True)
 
     # ---- which commit a revision is, and what it holds
-
-    def commits(self) -> tuple[str, ...]:
-        """Return the commits that files are there of."""
-        snapshots = self.folder / _SNAPSHOTS
-        return tuple(entry.name for entry in entries(snapshots) if is_folder(entry)) if is_folder(snapshots) else ()
 
     def commit(self, revision: str) -> str | None:
         """Return the commit that a revision meant when it was last fetched; None where it never was."""

@@ -7,11 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from converter.options import ConvertOptions
-from sdrt.errors import ConfigError
 from sdrt.files import user_path
 from sdrt.models import HubAccess, Needs, embedded, open_component, open_model
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.hub import commit_of, local_lora, means_repository, parse_address
+from sdrt.models.hub import check_revision, commit_of, local_lora, means_repository, parse_address
 from sdrt.models.lora import ADAPTED, AppliedLora, Lora, open_lora, with_loras
 from sdrt.models.recorded import RecordedModel
 from sdrt.models.stored_model import StoredModel
@@ -92,8 +91,7 @@ def open_source(options: ConvertOptions) -> Source:
     ------
     SdrtError : see `sdrt.models.open_model` and `sdrt.models.lora.open_lora`
     """
-    if options.revision is not None and not means_repository(options.model):
-        raise ConfigError(f"revision={options.revision!r} is for a repository of the Hub, and {options.model} is none; leave it out")
+    check_revision(options.revision, options.model)
     model = open_model(
         options.model,
         variant=options.variant,

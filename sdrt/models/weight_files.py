@@ -53,9 +53,9 @@ def variants_of(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def weight_names(names: Iterable[str], variant: str | None, pickled: Pickled) -> tuple[str, ...]:
-    """Return, of the names of a component's files, those that `find_weights` would read; none where it would raise.
+    """Return, of the names of a component's files, those that `find_weights` would read; nothing where it would raise.
 
-    Shards are known by their names, since their index lies elsewhere yet; the index is among what is returned.
+    Shards are known by their names, since their index is not here yet; the index is among what is returned.
 
     >>> weight_names(["model.safetensors", "model.fp16.safetensors", "pytorch_model.bin"], "fp16", "refuse")
     ('model.fp16.safetensors',)
@@ -104,7 +104,7 @@ def find_weights(folder: Path, variant: str | None, pickled: Pickled, limits: Li
     Raises
     ------
     MissingFileError : there are none, of this variant; the message names what there is
-    ModelError : an index that is none
+    ModelError : an index that cannot be read
     """
     infix = _infix(variant)
     for stems, suffix in _kinds(pickled):

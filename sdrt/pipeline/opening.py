@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdrt.backends import Backend
-from sdrt.errors import ConfigError
 from sdrt.limits import Limits
 from sdrt.models import (
     Embedding,
@@ -21,7 +20,7 @@ from sdrt.models import (
 )
 from sdrt.models.components import ComponentName
 from sdrt.models.components.controlnets import check_fit
-from sdrt.models.hub import local_embedding, means_repository
+from sdrt.models.hub import check_revision, local_embedding
 
 __all__ = ["Opening", "wants_packages"]
 
@@ -65,7 +64,7 @@ class Opening:
         safety_checker: bool,
         prediction_type: PredictionType | None,
         tokenizer: str | Path | None,
-        config: "str | Path | Mapping[str, object] | None",
+        config: str | Path | Mapping[str, object] | None,
     ) -> StoredModel:
         """Open the model, with its autoencoder replaced if another is given.
 
@@ -73,8 +72,7 @@ class Opening:
         ------
         ConfigError, ModelError : see `open_model` and `open_component`
         """
-        if self.hub.revision is not None and not means_repository(model):
-            raise ConfigError(f"revision={self.hub.revision!r} is for a repository of the Hub, and {model} is none; leave it out")
+        check_revision(self.hub.revision, model)
         without = (frozenset() if safety_checker else _SAFETY) | (frozenset() if vae is None else _VAE)
         named = tuple(each for each in controlnets if isinstance(each, str))
         opened = open_model(

@@ -84,7 +84,7 @@ def test_a_revision_is_the_models_and_stands_in_the_package(
     before = len(repositories.requests)
     assert cli.main([*argv, "--no-check-output-correctness"]) == 0
     assert len(repositories.requests) == before
-    with pytest.raises(ConfigError, match="revision='main' is for a repository of the Hub, and nano is none"):
+    with pytest.raises(ConfigError, match="revision must come with a repository of the Hub, got revision='main' with nano"):
         open_source(ConvertOptions(model="nano", out=tmp_path, parts=("unet",), revision="main"))
 
 

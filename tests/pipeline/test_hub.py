@@ -173,9 +173,9 @@ def test_a_hub_that_is_gone_leaves_the_cache(nano: HubServer, caplog: pytest.Log
         ({"backend": "pytorch"}, "pytorch"),
         ({"flagged_pictures": "blurred"}, "is for pipelines with a safety checker"),
         ({"backend": "coreml"}, "someone/nano: holds no Core ML packages; convert it"),
-        ({"token": "two words"}, "token must be the text of one of the Hub's, got a str that is none"),
-        ({"token": b"hf_secret"}, "token must be the text of one of the Hub's, got a bytes that is none"),
-        ({"token": "hf_secret" * 60}, "token must be the text of one of the Hub's, got a str that is none"),
+        ({"token": "two words"}, "token must be the text of a Hub access token, got a str that is not one"),
+        ({"token": b"hf_secret"}, "token must be the text of a Hub access token, got a bytes that is not one"),
+        ({"token": "hf_secret" * 60}, "token must be the text of a Hub access token, got a str that is not one"),
         ({"on_download": 3}, "on_download must be a function"),
     ],
 )
@@ -188,7 +188,7 @@ def test_mistakes_are_told_before_weights_are_fetched(nano: HubServer, options: 
 
 
 def test_a_revision_is_for_repositories(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"revision='v1' is for a repository of the Hub, and nano is none; leave it out"):
+    with pytest.raises(ConfigError, match=r"revision must come with a repository of the Hub, got revision='v1' with nano; leave it out"):
         sdrt.load("nano", revision="v1")
 
 

@@ -31,7 +31,7 @@ def open_folder(folder: Path, flag: str) -> "StoredModel":
     from sdrt.models import open_model
 
     if not is_folder(folder):
-        raise ConfigError(f"{flag} must be the folder of a model's Core ML packages, got {folder}, which is none; correct the path")
+        raise ConfigError(f"{flag} must be the folder of a model's Core ML packages, got {folder}, which is not a folder; correct the path")
     try:
         return open_model(_place(folder))
     except SdrtError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sdrt.late import late_names
 from sdrt.models.hub.access import DEFAULT_ACCESS, DownloadProgress, HubAccess
-from sdrt.models.hub.address import Address, is_repo_id, means_repository, parse_address
+from sdrt.models.hub.address import Address, check_revision, is_repo_id, means_repository, parse_address
 from sdrt.models.hub.byte_sizes import in_words
 from sdrt.models.hub.commits import commit_of
 from sdrt.models.hub.hub_file import HubFile, Listing
@@ -35,6 +35,7 @@ __all__ = [
     "Wanted",
     "cached_models",
     "cached_repositories",
+    "check_revision",
     "commit_of",
     "download",
     "fetch",

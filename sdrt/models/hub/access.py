@@ -1,4 +1,4 @@
-"""How the Hub is reached: where repositories are kept, who asks, for which revision, and who hears how far a download is."""
+"""How the Hub is reached: the cache, the token, the revision, and who is told the progress of a download."""
 
 import os
 import re
@@ -42,9 +42,9 @@ class HubAccess:
     Parameters
     ----------
     cache_dir : Path or None
-        Where they are kept; None is the Hub client's own folder.
+        The folder of the cache; None is the Hub client's own.
     token : str or None
-        Who asks; None is ``HF_TOKEN``, or the client's login. Never shown.
+        The Hub access token; None is ``HF_TOKEN``, or the login of the Hub's client. Never shown.
     revision : str or None
         The branch, tag or commit of the model's repository, where its address names none.
     on_download : callable or None
@@ -61,7 +61,7 @@ class HubAccess:
         # whatever it is, it is not shown
         if self.token is not None and not (isinstance(self.token, str) and _TOKEN.fullmatch(self.token)):
             kind = type(self.token).__name__
-            raise ConfigError(f"token must be the text of one of the Hub's, got a {kind} that is none; pass its text, or set HF_TOKEN")
+            raise ConfigError(f"token must be the text of a Hub access token, got a {kind} that is not one; pass its text, or set HF_TOKEN")
 
     @property
     def cache(self) -> Path:
@@ -70,7 +70,7 @@ class HubAccess:
         Raises
         ------
         MissingExtraError : the client is not installed
-        ConfigError : the folder is none
+        ConfigError : it is not a path
         """
         if self.cache_dir is not None:
             return user_path("cache_dir", self.cache_dir)
@@ -89,12 +89,12 @@ def require_client(what: str) -> None:
     Raises
     ------
     MissingExtraError : it is not
-    ConfigError : a variable of its environment is none that it can read
+    ConfigError : it cannot read a variable of the environment
     """
     try:
         import huggingface_hub.constants  # noqa: F401
     except ValueError as error:
-        raise ConfigError(f"the Hub's client reads its variables, HF_..., in the environment, and fails ({error}); correct them") from error
+        raise ConfigError(f"the Hub's client cannot read its variables (HF_...) in the environment: {error}; correct them") from error
     except ImportError as error:
         raise MissingExtraError(
             f"{what}: no such folder; to fetch a model of this name from the Hub, install the extra: pip install 'sdrt[hub]'"

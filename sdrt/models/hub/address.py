@@ -11,7 +11,7 @@ from sdrt.models.coreml.layout import PACKAGE_SUFFIXES
 from sdrt.models.weight_format import WEIGHT_SUFFIXES
 from sdrt.printable import printable, shown
 
-__all__ = ["Address", "is_repo_id", "means_repository", "parse_address"]
+__all__ = ["Address", "check_revision", "is_repo_id", "means_repository", "parse_address"]
 
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _REPO_ID = re.compile(f"{_NAME}/{_NAME}")
@@ -39,7 +39,7 @@ class Address:
 
     Raises
     ------
-    ConfigError : nothing has such a revision
+    ConfigError : no branch, tag or commit may have this name
     """
 
     repo_id: str
@@ -59,12 +59,12 @@ class Address:
 
         Raises
         ------
-        ConfigError : it names another one, or nothing has such a revision
+        ConfigError : it names another one, or as of `Address`
         """
         if revision is None or self.revision == revision:
             return self
         if self.revision is not None:
-            raise ConfigError(f"{self}: names the revision {self.revision}, and revision={revision!r} another one; leave one of them out")
+            raise ConfigError(f"{self}: must have one revision, got @{self.revision} and revision={revision!r}; leave one of them out")
         return replace(self, revision=revision)
 
 
@@ -105,6 +105,17 @@ def means_repository(model: object) -> bool:
     if exists(place) or repository.suffix.lower() in _NO_REPOSITORIES:
         return False
     return address.file is not None or not exists(repository.parent)
+
+
+def check_revision(revision: str | None, model: object) -> None:
+    """Check that a revision comes with a repository alone.
+
+    Raises
+    ------
+    ConfigError : the model is embedded, or on this disk
+    """
+    if revision is not None and not means_repository(model):
+        raise ConfigError(f"revision must come with a repository of the Hub, got revision={revision!r} with {model}; leave it out")
 
 
 def _is_revision(revision: object) -> bool:

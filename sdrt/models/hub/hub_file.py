@@ -34,7 +34,7 @@ class HubFile:
 
     Raises
     ------
-    ModelError : the path leads out of the repository, or a size or a hash is none
+    ModelError : the path leads out of the repository, or the size or a hash is impossible
     """
 
     path: str
@@ -47,13 +47,13 @@ class HubFile:
         parts = PurePosixPath(self.path).parts if isinstance(self.path, str) else ()
         # a colon or a backslash would name another disk or folder on Windows
         if not parts or self.path.startswith("/") or ".." in parts or set(self.path) & {"\\", ":", "\0"}:
-            raise ModelError(f"the Hub lists {shown(self.path)}, which is no path in a repository; {_LEAVE_IT}")
+            raise ModelError(f"the Hub lists {shown(self.path)}, which is not a path in a repository; {_LEAVE_IT}")
         if type(self.size) is not int or not 0 <= self.size < _LARGEST:
-            raise ModelError(f"the Hub lists {self.path} with the size {shown(self.size)}, which is none; {_LEAVE_IT}")
+            raise ModelError(f"the Hub lists {self.path} with the size {shown(self.size)}, which is not a size; {_LEAVE_IT}")
         for digits in (self.sha256, self.blob_id):
             # they name files of the cache
             if digits is not None and not (isinstance(digits, str) and _HASH.fullmatch(digits)):
-                raise ModelError(f"the Hub lists {self.path} with the hash {shown(digits)}, which is none; {_LEAVE_IT}")
+                raise ModelError(f"the Hub lists {self.path} with the hash {shown(digits)}, which is not a hash; {_LEAVE_IT}")
 
     @property
     def blob(self) -> str | None:
@@ -78,7 +78,7 @@ class Listing:
 
     Raises
     ------
-    ModelError : the commit is none
+    ModelError : the commit is not a commit hash
     """
 
     repo_id: str
@@ -89,7 +89,7 @@ class Listing:
 
     def __post_init__(self) -> None:
         if not is_commit(self.commit):
-            raise ModelError(f"{self.repo_id}: the Hub lists {shown(self.commit)} as the commit, which is none; {_LEAVE_IT}")
+            raise ModelError(f"{self.repo_id}: the Hub lists {shown(self.commit)} as the commit, which is not a commit; {_LEAVE_IT}")
 
     @cached_property
     def by_path(self) -> dict[str, HubFile]:

@@ -155,7 +155,7 @@ def _shapes(file: Path) -> Shapes:
     Raises
     ------
     OSError : the disk refuses
-    ValueError, KeyError, TypeError, RecursionError : it is none
+    ValueError, KeyError, TypeError, RecursionError : it is not a safetensors file
     """
     # to list a cache is not to use it: without this flag each file would count as read today
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)

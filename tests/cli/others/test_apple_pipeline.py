@@ -157,7 +157,7 @@ def test_packages_without_a_tokenizer_have_that_of_the_model_version_if_it_is_on
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["-i", "nowhere"], "-i must be the folder of a model's Core ML packages, got nowhere, which is none; correct the path"),
+        (["-i", "nowhere"], "-i must be the folder of a model's Core ML packages, got nowhere, which is not a folder; correct the path"),
         (["-i", "empty"], "-i: empty: has no text_encoder"),
         (["--controlnet", "canny"], "--controlnet-inputs must be a picture for each ControlNet (1), got 0; pass them in their order"),
         (["--controlnet", "canny", "--controlnet-inputs", "a.png", "b.png"], "for each ControlNet (1), got 2"),

@@ -224,7 +224,7 @@ def test_names_are_swifts_and_fit(names: dict[str, Any], expected_name: str | No
         (["a", "red", "circle"], "the prompt must be one text, got 3 ('a red circle'); put it between quotation marks"),
         (
             ["a", "--resource-path", "nowhere"],
-            "--resource-path must be the folder of a model's Core ML packages, got nowhere, which is none",
+            "--resource-path must be the folder of a model's Core ML packages, got nowhere, which is not a folder",
         ),
         (["a"], "--resource-path: .: has no text_encoder"),
         (["a", "--use-multilingual-text-encoder"], "needs Apple's own NLContextualEmbedding, which only its systems have"),

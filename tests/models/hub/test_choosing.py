@@ -216,7 +216,7 @@ def test_whatever_is_typed_is_an_address_or_none(text: str) -> None:
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../b", "a\\b", "C:x", "", "a\0b"])
 def test_paths_that_lead_out_of_a_repository_are_refused(path: str) -> None:
-    with pytest.raises(ModelError, match="is no path in a repository"):
+    with pytest.raises(ModelError, match="is not a path in a repository"):
         HubFile(path, 1)
 
 

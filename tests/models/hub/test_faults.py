@@ -247,7 +247,7 @@ def test_nobody_listens(hub: HubServer, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("call", [download_it, load_it])
 def test_names_that_leave_the_folder_are_refused(hub: HubServer, tmp_path: Path, evil: str, call: Callable[[Path], object]) -> None:
     hub.add("someone/thing", nano_files() | {evil: b"outside"})
-    with pytest.raises(ModelError, match=r"^the Hub lists .*, which is no path in a repository; do not use this repository$"):
+    with pytest.raises(ModelError, match=r"^the Hub lists .*, which is not a path in a repository; do not use this repository$"):
         call(tmp_path / "new")
     assert hub.contents() == []
     assert not (tmp_path / "new").exists()

@@ -113,7 +113,7 @@ def test_a_revision_is_pinned(hub: HubServer, tmp_path: Path) -> None:
     }
     assert found == {"": b"new", "@main": b"new", "@v1": b"old", f"@{old}": b"old"}
     assert (download("someone/tiny", tmp_path / "by-argument", revision="v1") / "a.safetensors").read_bytes() == b"old"
-    with pytest.raises(ConfigError, match=r"someone/tiny@v1: names the revision v1, and revision='main' another one"):
+    with pytest.raises(ConfigError, match=r"someone/tiny@v1: must have one revision, got @v1 and revision='main'"):
         download("someone/tiny@v1", tmp_path / "both", revision="main")
 
 

@@ -8,6 +8,7 @@ from converter.compression.settings import Compression, LinearQuantization, Mixe
 from converter.options import Attention, ComputeUnit, ConvertOptions, DeploymentTarget
 from converter.sizes import parse_sizes
 from sdrt.cli.loras import parse_lora
+from sdrt.cli.paths import a_path
 from sdrt.errors import ConfigError
 from sdrt.printable import shown
 
@@ -94,7 +95,7 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         help="a LoRA, or a repository that has one, to merge into the weights (default strength: 1); repeat the flag for several",
     )
     group.add_argument(
-        "--cache-dir", type=Path, metavar="DIR", help="where to store repositories of the Hub (default: the Hub client's own cache)"
+        "--cache-dir", type=a_path, metavar="DIR", help="where to store repositories of the Hub (default: the Hub client's own cache)"
     )
     group.add_argument("--revision", metavar="NAME", help="the branch, tag or commit of the model's repository")
     group.add_argument("--variant", metavar="NAME", help="read the weights of this variant, such as fp16")
@@ -134,7 +135,7 @@ def _add_form(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--attention-implementation",
         type=str.upper,
-        choices=tuple(Attention),
+        choices=tuple(each.value for each in Attention),
         default=Attention.SPLIT_EINSUM,
         help="ORIGINAL for GPUs, SPLIT_EINSUM for the Neural Engine, SPLIT_EINSUM_V2 for that of phones (default: SPLIT_EINSUM)",
     )
@@ -192,8 +193,8 @@ def _add_compression(command: argparse.ArgumentParser) -> None:
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("output")
-    group.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="the folder to write to; the same as -o")
-    group.add_argument("-o", type=Path, metavar="DIR", help="the folder to write to (default: the current one)")
+    group.add_argument("folder", nargs="?", type=a_path, metavar="DIR", help="the folder to write to; the same as -o")
+    group.add_argument("-o", type=a_path, metavar="DIR", help="the folder to write to (default: the current one)")
     group.add_argument("--overwrite", action="store_true", help="replace packages that were made with other options")
     group.add_argument(
         "--check-output-correctness",

@@ -1,10 +1,10 @@
 """``sdrt apple chunk_mlprogram``: cut the package of a U-Net in two."""
 
 import argparse
-from pathlib import Path
 
 from sdrt.cli import signals
 from sdrt.cli.console import say
+from sdrt.cli.paths import a_path
 
 __all__ = ["add_command"]
 
@@ -17,8 +17,8 @@ def add_command(modules: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Cut the package of a U-Net in two of about the same size, compressed or not, whichever converter made it.",
         epilog="example: sdrt apple chunk_mlprogram --mlpackage-path packages/X_unet.mlpackage -o packages",
     )
-    command.add_argument("--mlpackage-path", type=Path, required=True, metavar="PACKAGE", help="the package to cut")
-    command.add_argument("-o", type=Path, required=True, metavar="DIR", help="the folder for the halves, which replace earlier ones")
+    command.add_argument("--mlpackage-path", type=a_path, required=True, metavar="PACKAGE", help="the package to cut")
+    command.add_argument("-o", type=a_path, required=True, metavar="DIR", help="the folder for the halves, which replace earlier ones")
     command.add_argument("--remove-original", action="store_true", help="remove the package, once the halves are whole and checked")
     command.add_argument("--check-output-correctness", action="store_true", help="run halves and package on the same inputs, and compare")
     command.add_argument("--merge-chunks-in-pipeline-model", action="store_true", help="put both halves into one package")

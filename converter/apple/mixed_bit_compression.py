@@ -1,11 +1,11 @@
 """``sdrt apple mixed_bit_compression_pre_analysis`` and ``mixed_bit_compression_apply``: measure a U-Net's layers, and palettize each."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdrt.cli.console import say
 from sdrt.cli.downloads import Downloads
+from sdrt.cli.paths import a_path
 from sdrt.errors import ConfigError
 from sdrt.log import log
 
@@ -28,7 +28,7 @@ def add_pre_analysis(modules: "argparse._SubParsersAction[argparse.ArgumentParse
         "recipes of mixed bits. The JSON file that is written holds both; a run that was interrupted goes on in it.",
         epilog="example: sdrt apple mixed_bit_compression_pre_analysis --model-version nano -o recipes",
     )
-    command.add_argument("-o", type=Path, required=True, metavar="DIR", help="the folder for the JSON file")
+    command.add_argument("-o", type=a_path, required=True, metavar="DIR", help="the folder for the JSON file")
     command.add_argument("--model-version", required=True, metavar="MODEL", help="a repository of the Hub, a folder, a checkpoint, or nano")
     command.add_argument(
         "--default-nbits", type=int, choices=(1, 2, 4, 6, 8, 16), default=16, help="bits of layers that no palette suits (default: 16)"
@@ -48,9 +48,9 @@ def add_apply(modules: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         epilog="example: sdrt apple mixed_bit_compression_apply --mlpackage-path packages/X_unet.mlpackage -o packages "
         "--pre-analysis-json-path recipes/nano_palettization_recipe.json --selected-recipe recipe_4.46_bit_mixedpalette",
     )
-    command.add_argument("-o", type=Path, required=True, metavar="DIR", help="the folder for the palettized package")
-    command.add_argument("--mlpackage-path", type=Path, required=True, metavar="PACKAGE", help="a U-Net's package, not compressed")
-    command.add_argument("--pre-analysis-json-path", type=Path, required=True, metavar="FILE", help="the JSON file of the analysis")
+    command.add_argument("-o", type=a_path, required=True, metavar="DIR", help="the folder for the palettized package")
+    command.add_argument("--mlpackage-path", type=a_path, required=True, metavar="PACKAGE", help="a U-Net's package, not compressed")
+    command.add_argument("--pre-analysis-json-path", type=a_path, required=True, metavar="FILE", help="the JSON file of the analysis")
     command.add_argument(
         "--selected-recipe", required=True, metavar="KEY", help="a recipe of that file, such as recipe_4.50_bit_mixedpalette"
     )

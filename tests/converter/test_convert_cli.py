@@ -214,3 +214,18 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr("converter.tools.find_spec", lambda name: None if name == "coremltools" else object())
     assert cli.main(["--model-version", "nano", "--convert-unet", "-o", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "converter: the converter needs coremltools; install the extra: pip install 'sdrt[convert]'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--attention-implementation", "half"], "invalid choice: 'HALF' (choose from 'ORIGINAL', 'SPLIT_EINSUM', 'SPLIT_EINSUM_V2')"),
+        (["-o", ""], "argument -o: must be a path, got ''; write '.' for the current folder"),
+        (["--cache-dir", ""], "argument --cache-dir: must be a path, got ''"),
+        ([""], "argument DIR: must be a path, got ''"),
+    ],
+)
+def test_a_wrong_value_is_told_as_people_write_it(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    assert words in capsys.readouterr().err

@@ -134,6 +134,7 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
     """
     refuse(arguments)
     _check(arguments)
+    _check_folders(arguments)
     _check_pairs(arguments)
     tell_idle(arguments)
     files = {"image": arguments.init_img, "mask_image": arguments.mask, "control_image": arguments.control_image}
@@ -172,6 +173,15 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--strength must be from 0 to 1, got {arguments.strength:g}; choose one in that range")
     if arguments.cfg_scale < 1 and "cfg_pp" not in arguments.sampling_method:
         raise ConfigError(f"--cfg-scale must be at least 1, which turns guidance off, got {arguments.cfg_scale:g}; choose a larger one")
+
+
+def _check_folders(arguments: argparse.Namespace) -> None:
+    for folder, flag, what in (
+        (arguments.embd_dir, "--embd-dir", "textual inversions"),
+        (arguments.lora_model_dir, "--lora-model-dir", "LoRAs"),
+    ):
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"{flag} must be a folder, got {folder}; pass that with the {what}")
 
 
 def _check_pairs(arguments: argparse.Namespace) -> None:
@@ -213,14 +223,7 @@ def _choice(arguments: argparse.Namespace) -> ModelChoice:
 
 
 def _embeddings(folder: Path, texts: str) -> tuple[tuple[str | None, str], ...]:
-    """Return the textual inversions of a folder that the prompts name, by the names of their files.
-
-    Raises
-    ------
-    ConfigError : no folder
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"--embd-dir must be a folder, got {folder}; pass that with the textual inversions")
+    """Return the textual inversions of a folder that the prompts name, by the names of their files."""
     files = sorted(file for file in folder.iterdir() if file.suffix in (".pt", ".safetensors"))
     # of two with one name the safetensors file, which is the last, counts
     named: dict[str | None, str] = {file.stem: str(file) for file in files if file.stem.casefold() in texts.casefold()}

@@ -102,7 +102,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
     "--control-strength": (["--control-strength", "0.4"], {"controlnet_conditioning_scale": 0.4}, CONTROLLED),
     "--canny": (["--canny"], {"control_preprocessor": "canny"}, CONTROLLED),
     "--clip-skip": (["--clip-skip", "2"], {"clip_skip": 1}, []),
-    "--lora-model-dir": (["--lora-model-dir", "loras"], {"load.lora_dir": Path("loras")}, []),
+    "--lora-model-dir": (["--lora-model-dir", "."], {"load.lora_dir": Path()}, []),
     "--embd-dir": (
         ["--embd-dir", "{}"],
         {"choice.embeddings": (("cat", "{}/cat.safetensors"), ("dog", "{}/dog.pt"))},
@@ -214,6 +214,7 @@ def test_a_flag_that_asks_for_what_is_not_here_is_refused(flag: Any) -> None:
         (["-o", "."], r"-o must be the name of a picture, got the folder \.; write output.png"),
         (["--output-begin-idx", "-2"], "--output-begin-idx must be at least 0, got -2"),
         (["--embd-dir", "nowhere"], "--embd-dir must be a folder, got nowhere"),
+        (["--lora-model-dir", "nowhere"], "--lora-model-dir must be a folder, got nowhere; pass that with the LoRAs"),
         (["a cat"], "'a cat' stands behind no flag; the prompt comes behind -p"),
         (["--mask", "mask.png"], "--mask must come with -i, got it without; add -i"),
         (["--control-image", "cat.png"], "--control-image must come with --control-net, got it without"),

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 from sdrt.cli.opening import CHOICES
 from sdrt.errors import MissingExtraError, SdrtError
@@ -111,18 +112,24 @@ def folders(prefix: str) -> Iterator[str]:
 
 def _schedulers(prefix: str) -> Iterator[str]:
     """Yield names of schedulers; behind a name and a blank, with the endings that spread its noise levels."""
-    from sdrt import schedulers
+    from sdrt.schedulers.names import ENDINGS, names
 
-    for row in schedulers.names():
+    for row in names():
         yield row.name
         if prefix.startswith(f"{row.name} "):
-            yield from (f"{row.name} {ending}" for ending in ("karras", "exponential", "beta", "ays", "sgm uniform", "normal"))
+            yield from (f"{row.name} {ending}" for ending in ENDINGS)
 
 
 def _backends(_: str) -> Iterable[str]:
     from sdrt.backends import registry
 
     return registry.names()
+
+
+def _compute_units(_: str) -> Iterable[str]:
+    from sdrt.models.coreml.names import ComputeUnit
+
+    return get_args(ComputeUnit)
 
 
 def _streams(_: str) -> Iterable[str]:
@@ -167,15 +174,13 @@ def _sides(prefix: str) -> Iterator[str]:
     yield from _models_and_files(prefix)
 
 
-_COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
-
 # By the name of the argument, without the side of a comparison.
 _BY_NAME: dict[str, Completer] = {
     **{name: _fixed(choices) for name, choices in CHOICES.items()},
     "a": _sides,
     "b": _sides,
     "backend": _backends,
-    "compute_unit": _fixed(_COMPUTE_UNITS),
+    "compute_unit": _compute_units,
     "control_net": _controlnets_and_files,
     "control_type": _fixed(("openpose", "depth", "scribble", "canny", "normal", "segment", "tile", "repaint")),
     "controlnet": _controlnets_and_files,

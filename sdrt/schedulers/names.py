@@ -19,7 +19,7 @@ from sdrt.schedulers.core.settings import Compat
 from sdrt.schedulers.grids.sigmas import SIGMA_FLAGS
 from sdrt.values import Anything, MappingOf, Text
 
-__all__ = ["SamplerName", "name_of", "names", "sampler_from_name"]
+__all__ = ["ENDINGS", "SamplerName", "name_of", "names", "sampler_from_name"]
 
 _NAME = Text(length=200, empty=False)
 _CONFIG = MappingOf(Anything())
@@ -85,7 +85,7 @@ _ENDING_KINDS: dict[str, str] = {
 _ENDING_SPACINGS: dict[str, str] = {"sgm uniform": "trailing", "normal": "linspace", "ddim uniform": "leading"}
 
 _FLAGS = frozenset(SIGMA_FLAGS.values())
-_ENDINGS: tuple[str, ...] = (*_ENDING_KINDS, *_ENDING_SPACINGS)
+ENDINGS: tuple[str, ...] = (*_ENDING_KINDS, *_ENDING_SPACINGS)
 
 _ROWS = (
     _row("ddim", "DDIM", 1, "the classic: deterministic, with eta a share of fresh noise", "DDIMParallelScheduler"),
@@ -237,7 +237,7 @@ def _resolve(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:
         return row, dict(row.says)
     if (parts := _split_ending(key)) is None:
         raise ConfigError(
-            f"a sampler's name must be one of {', '.join(r.name for r in _ROWS)}, with or without an ending ({', '.join(_ENDINGS)}), "
+            f"a sampler's name must be one of {', '.join(r.name for r in _ROWS)}, with or without an ending ({', '.join(ENDINGS)}), "
             f"got {shown(name)}; choose one of those"
         )
     row, says = _resolve(name, parts[0])
@@ -246,7 +246,7 @@ def _resolve(name: str, key: str) -> tuple[SamplerName, dict[str, Any]]:
 
 def _split_ending(key: str) -> tuple[str, str] | None:
     """Split a name, without spaces, into what stands before and the ending that it has; None if it has none."""
-    for ending in sorted(_ENDINGS, key=len, reverse=True):
+    for ending in sorted(ENDINGS, key=len, reverse=True):
         if key.endswith(flat := ending.replace(" ", "")) and key != flat:
             return key.removesuffix(flat), ending
     return None

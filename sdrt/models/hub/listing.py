@@ -1,7 +1,7 @@
 """What a repository holds: the Hub is asked, and the cache where the Hub cannot be reached."""
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdrt.errors import ModelError
 from sdrt.log import log
@@ -12,6 +12,9 @@ from sdrt.models.hub.failures import OFFLINE, UnreachableError, clear_failures
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.repository_cache import RepositoryCache
 from sdrt.models.hub.silence import forget_silence, note_silence, recent_silence
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 __all__ = ["list_files"]
 
@@ -75,7 +78,7 @@ def _ask(address: Address, revision: str, access: HubAccess) -> Listing:
     return Listing(address.repo_id, info.sha or "", tuple(map(_file, info.siblings or ())), revision)
 
 
-def _check_is_no_dataset(client: Any, address: Address) -> None:
+def _check_is_no_dataset(client: "HfApi", address: Address) -> None:
     """Say what a name is that no model has.
 
     Raises

@@ -95,7 +95,7 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         help="a LoRA, or a repository that has one, to merge into the weights (default strength: 1); repeat the flag for several",
     )
     group.add_argument(
-        "--cache-dir", type=a_path, metavar="DIR", help="where to store repositories of the Hub (default: the Hub client's own cache)"
+        "--cache-dir", type=a_path, metavar="DIR", help="where repositories of the Hub are kept (default: the Hub client's own cache)"
     )
     group.add_argument("--revision", metavar="NAME", help="the branch, tag or commit of the model's repository")
     group.add_argument("--variant", metavar="NAME", help="read the weights of this variant, such as fp16")

@@ -52,7 +52,7 @@ def apply_recipe(
     Raises
     ------
     MissingFileError : no such package
-    ConfigError : no such recipe; the package is no U-Net, compressed already, or has not the layers of the recipe
+    ConfigError : no such recipe; the package is no U-Net, is compressed already, or lacks a layer of the recipe
     SdrtError : the model of the analysis is needed to tell layers apart, and cannot be opened
     ConversionError : the folder cannot be written to
     """

@@ -12,8 +12,8 @@ __all__ = ["add_command"]
 _log = log.getChild("converter")
 
 _SD3 = (
-    "Stable Diffusion 3 has a transformer (MMDiT) and a T5 encoder, which sdrt has not; convert Stable Diffusion 1, 2 or XL, or this model "
-    "with argmaxinc's DiffusionKit"
+    "Stable Diffusion 3 has a transformer (MMDiT) and a T5 encoder, which sdrt does not have; convert Stable Diffusion 1, 2 or XL, or this "
+    "model with argmaxinc's DiffusionKit"
 )
 _SD3_SWITCHES = ("--sd3-version", "--convert-mmdit", "--include-t5")
 _SD3_ADDRESSES = ("--text-encoder-t5-url", "--text-encoder-t5-config-url", "--text-encoder-t5-data-url")

@@ -20,12 +20,12 @@ _MULTILINGUAL = (
 
 def add_activation_quantization(modules: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add ``activation_quantization``."""
-    _add(modules, "activation_quantization", "not done here: says what to do instead", _ACTIVATIONS)
+    _add(modules, "activation_quantization", "refused: says what to do instead", _ACTIVATIONS)
 
 
 def add_multilingual_projection(modules: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add ``multilingual_projection``."""
-    _add(modules, "multilingual_projection", "not done here: says what to do instead", _MULTILINGUAL)
+    _add(modules, "multilingual_projection", "refused: says what to do instead", _MULTILINGUAL)
 
 
 def _add(modules: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, reason: str) -> None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["DownloadCommand", "add_command"]
 
 _ABOUT = (
-    "Download a repository of the Hugging Face Hub into a new folder. Without --variant and --all it gets what a model needs, with one set "
-    "of weights. What has arrived when this is interrupted is kept, and the same command goes on from there. HF_TOKEN, or 'hf auth login', "
-    "opens private and gated repositories."
+    "Download a repository of the Hugging Face Hub into a new folder: without --variant and --all, what a model needs, with one set of "
+    "weights. If it is interrupted, what has arrived is kept, and the same command goes on from there. Private and gated repositories need "
+    "HF_TOKEN, or a login by 'hf auth login'."
 )
 _EXAMPLES = (
     "examples: sdrt download apple/coreml-stable-diffusion-v1-4 --variant original/packages -o models/; "
@@ -72,9 +72,14 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument(
         "--pickled", default="refuse", metavar="NAME", help="weights_only takes pickled weights where there are no others (default: refuse)"
     )
-    command.add_argument("--cache-dir", type=a_path, metavar="DIR", help="the Hub's cache, from which files are copied that it has")
+    command.add_argument(
+        "--cache-dir",
+        type=a_path,
+        metavar="DIR",
+        help="the Hub's cache: what it has is copied (default: the Hub client's own cache)",
+    )
     command.add_argument("-y", "--yes", action="store_true", help="do not ask before more than 1 GB is fetched")
-    command.add_argument("-q", "--quiet", action="store_true", help="tell neither the size nor the progress")
+    command.add_argument("-q", "--quiet", action="store_true", help="print neither the size nor a progress bar")
     command.set_defaults(
         run=lambda arguments: run(_parse(arguments)), kept="what has arrived is kept, and the same command goes on from there"
     )

@@ -47,7 +47,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="List the embedded models, ControlNets and LoRAs, and what is in the Hub's cache: each commit of a repository, what it "
         "is, what it takes on the disk, and when it was last used.",
     )
-    models.add_argument("--cache-dir", type=a_path, metavar="DIR", help="the Hub's cache (default: the Hub client's own)")
+    models.add_argument("--cache-dir", type=a_path, metavar="DIR", help="the Hub's cache (default: the Hub client's own cache)")
     models.add_argument("--json", action="store_true", help="print JSON in place of the tables")
     models.set_defaults(run=lambda arguments: _print_models(arguments.cache_dir, as_json=arguments.json))
 

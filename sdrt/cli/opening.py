@@ -35,8 +35,8 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
         str,
         "read the weights of this variant, such as fp16, or the packages of this folder, such as original/packages",
     ),
-    "revision": ("--revision", str, "the branch, tag or commit of the model's repository (the same: OWNER/NAME@REVISION)"),
-    "cache_dir": ("--cache-dir", a_path, "where repositories of the Hub are kept (default: the Hub's own cache)"),
+    "revision": ("--revision", str, "the branch, tag or commit of the model's repository; --model OWNER/NAME@REVISION is the same"),
+    "cache_dir": ("--cache-dir", a_path, "where repositories of the Hub are kept (default: the Hub client's own cache)"),
     "prediction_type": ("--prediction-type", str, "what the network of a checkpoint file predicts: epsilon or v_prediction"),
     "flagged_pictures": (
         "--flagged-pictures",
@@ -60,7 +60,7 @@ CHOICES = {
 # The same without a value.
 _SWITCHES: dict[str, tuple[str, str]] = {
     "compile": ("--compile", "compile the torch backend's networks: the first step is slow, the others are faster"),
-    "reduce_memory": ("--reduce-memory", "hold one network in memory at a time, in its backend's small-memory mode"),
+    "reduce_memory": ("--reduce-memory", "hold one network in memory at a time, in its backend's low-memory mode"),
     "safety_checker": ("--safety-checker", "let the model's safety checker look at every picture, and hide those that it flags"),
 }
 
@@ -137,7 +137,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="a ControlNet: its folder, file or repository, or with Core ML its name; give it again for more",
     )
     for name, (flag, kind, text) in _LOAD.items():
-        group.add_argument(flag, dest=name, type=kind, metavar={int: "N", str: "NAME", a_path: "PATH", a_model: "MODEL"}[kind], help=text)
+        # shells complete a DIR to folders alone
+        metavar = "DIR" if flag.endswith("-dir") else {int: "N", str: "NAME", a_path: "PATH", a_model: "MODEL"}[kind]
+        group.add_argument(flag, dest=name, type=kind, metavar=metavar, help=text)
     for name, (flag, text) in _SWITCHES.items():
         group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
     group.add_argument(

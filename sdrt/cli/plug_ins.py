@@ -1,8 +1,7 @@
 """Commands that other packages add, in the entry-point group ``sdrt.commands``: ``sdrt convert`` is one.
 
 The group ``sdrt.apple_commands`` is that of ``sdrt apple``. An entry point names a function that takes argparse's subparsers and adds the
-command of its name. One that cannot be loaded still has its
-name here, and says why when it is called: it harms no other command.
+command of its name. One that cannot be loaded still has its name here, and says why when it is called: it harms no other command.
 """
 
 import argparse

@@ -109,11 +109,11 @@ def load(
         How to treat pickled weights (``.bin``, ``.ckpt``, ``.pt``, ``.pth``): "weights_only" lets torch read tensors from them and nothing
         else, and needs the extra ``torch``.
     cache_dir : str, Path or None
-        Where repositories of the Hub are kept; None is the Hub's own cache, which other programs share.
+        Where repositories of the Hub are kept; None is the Hub client's own cache, which other programs share.
     token : str or None
-        Who asks the Hub; None is ``HF_TOKEN``, or the login of the Hub's client.
+        A Hub access token; None is ``HF_TOKEN``, or the login of the Hub's client.
     revision : str or None
-        The branch, tag or commit of the model's repository; of others, write it after the name: ``"owner/name@revision"``.
+        The branch, tag or commit of the model's repository. For other repositories, write it after the name: ``"owner/name@revision"``.
     on_download : callable or None
         Called with a `DownloadProgress` before the first byte of a download, with the size of all its files, and after each piece of
         them; an exception that it raises cancels the download, and the next call goes on from there.

@@ -46,10 +46,12 @@ def add_command(modules: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         required=True,
         type=a_path,
         metavar="DIR",
-        help="a folder of .mlpackage or .mlmodelc, or in diffusers' layout",
+        help="a folder of .mlpackage or .mlmodelc, or of a model in diffusers' layout",
     )
-    command.add_argument("-o", dest="folder", required=True, type=a_path, metavar="DIR", help="the picture goes to a folder in it")
-    command.add_argument("--seed", "-s", type=a_seed, default=93, metavar="N", help="as of np.random.seed (default: 93)")
+    command.add_argument(
+        "-o", dest="folder", required=True, type=a_path, metavar="DIR", help="where pictures go, each in a folder of its prompt's name"
+    )
+    command.add_argument("--seed", "-s", type=a_seed, default=93, metavar="N", help="seed of the noise, as of np.random.seed (default: 93)")
     command.add_argument(
         "--model-version",
         default=_DEFAULT_MODEL,

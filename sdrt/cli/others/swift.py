@@ -60,10 +60,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         type=a_path,
         default=Path(),
         metavar="DIR",
-        help="the folder of .mlmodelc or .mlpackage, or a model in diffusers' layout (default: ./)",
+        help="a folder of .mlpackage or .mlmodelc, or of a model in diffusers' layout (default: ./)",
     )
     command.add_argument("--output-path", type=a_path, default=Path(), metavar="DIR", help="where pictures go (default: ./)")
-    command.add_argument("--seed", type=a_seed, metavar="N", help="of the noise (default: a random one)")
+    command.add_argument("--seed", type=a_seed, metavar="N", help="seed of the noise (default: a random one)")
     command.add_argument("--image-count", type=int, default=1, metavar="N", help="images, drawn from one noise stream (default: 1)")
     command.add_argument("--step-count", type=int, default=50, metavar="N", help="denoising steps (default: 50)")
     command.add_argument(
@@ -78,11 +78,17 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument(
         "--controlnet", nargs="+", default=[], metavar="NAME", help="ControlNets in the folder controlnet/ of the resources"
     )
-    command.add_argument("--controlnet-inputs", nargs="+", default=[], type=a_path, metavar="FILE", help="a picture for each ControlNet")
     command.add_argument(
-        "--disable-safety", action="store_true", help="leave out the safety checker, which looks at pictures if there is one"
+        "--controlnet-inputs", nargs="+", default=[], type=a_path, metavar="FILE", help="a picture for each ControlNet, in their order"
     )
-    command.add_argument("--reduce-memory", action="store_true", help="hold one network in memory at a time")
+    command.add_argument(
+        "--disable-safety",
+        action="store_true",
+        help="leave out the folder's safety checker",
+    )
+    command.add_argument(
+        "--reduce-memory", action="store_true", help="hold one network in memory at a time, in its backend's low-memory mode"
+    )
     command.add_argument("--xl", action="store_true", help="accepted, and not needed: SDXL is recognised by its files")
     for name in _REFUSED:
         takes: dict[str, Any] = {} if name == "script" else {"action": "store_true"}

@@ -1,4 +1,4 @@
-"""Download a repository, or a part of it, into a folder of one's own: real files, all of them or none.
+"""Download a repository, or a part of it, into a folder of plain files: all of them or none.
 
 Until everything is there the files lie in a hidden folder beside the new one, ``.NAME.KEY.part``, where KEY stands for the commit and the
 choice of files. A call that was interrupted, or killed, is continued by the next one of the same kind. The folder is locked while a process
@@ -73,9 +73,9 @@ def download(
     pickled : "refuse" or "weights_only"
         Whether pickled weights will do where there are no others.
     cache_dir : path or None
-        The Hub's cache, from which files are copied that it has; None is the client's own place.
+        The Hub's cache, whose files are copied instead of fetched; None is the Hub client's own cache.
     token : str or None
-        Who asks; None is ``HF_TOKEN``, or the client's login.
+        A Hub access token; None is ``HF_TOKEN``, or the login of the Hub's client.
     on_download : callable or None
         Called with a `DownloadProgress` before the first byte and after each piece; what it raises cancels the download.
 

@@ -1,4 +1,4 @@
-"""Which files of a repository a folder of one's own gets, and under which names: pure functions of the repository's list."""
+"""Which files of a repository a download into a folder gets, and under which names: pure functions of the repository's list."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from sdrt.cli.console import say
 from sdrt.cli.downloads import Downloads
 from sdrt.cli.paths import a_path
-from sdrt.errors import ConfigError
 from sdrt.log import log
+from sdrt.values import Integer
 
 if TYPE_CHECKING:
     from converter.compression.pre_analysis import PreAnalysis
@@ -17,6 +17,7 @@ __all__ = ["add_apply", "add_pre_analysis"]
 _log = log.getChild("converter")
 
 _MIN_ELEMENTS = 100_000  # Apple's threshold
+_MOST_RECIPES = 1_000
 
 
 def add_pre_analysis(modules: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -64,6 +65,8 @@ def _add_vae(command: argparse.ArgumentParser) -> None:
 
 
 def _analyse(arguments: argparse.Namespace) -> None:
+    # the measurement, which takes hours, comes before the recipes
+    Integer(1, _MOST_RECIPES).check("--num-recipes", arguments.num_recipes, "leave it out for 7")
     from converter.tools import require_packages
 
     require_packages("torch", "diffusers", "transformers")
@@ -77,8 +80,6 @@ def _analyse(arguments: argparse.Namespace) -> None:
     from sdrt.models import embedded
     from sdrt.models.hub import means_repository
 
-    if arguments.num_recipes < 1:
-        raise ConfigError(f"--num-recipes must be at least 1, got {arguments.num_recipes}; leave it out for 7")
     _remark_on_vae(arguments)
     model = arguments.model_version
     # a name stays a name, and a folder or file is found again from anywhere

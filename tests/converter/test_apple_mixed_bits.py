@@ -232,3 +232,14 @@ def test_the_whole_analysis_of_nano_and_its_best_recipes(unet: Path, tmp_path: P
     # more bits are better, but for neighbours
     assert np.corrcoef(range(len(psnrs)), psnrs)[0, 1] > 0.9
     assert len(find_weights(unet, 100_000)[0]) == len(next(iter(content["recipes"].values())))
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "99999999999"])
+def test_a_number_of_recipes_that_cannot_be_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    typed = ["apple", "mixed_bit_compression_pre_analysis", "--model-version", "nano", "-o", str(tmp_path / "new"), "--num-recipes", number]
+    assert main(typed) == 2
+    said = f"sdrt: --num-recipes must be a whole number from 1 to 1000, got {number}; leave it out for 7\n"
+    assert capsys.readouterr() == ("", said)
+    assert not (tmp_path / "new").exists()

@@ -1,4 +1,4 @@
-"""Where a model lies that a caller names: an embedded one, a folder or file, or a repository of the Hub, which is fetched."""
+"""Find where the model lies that a caller named: it is embedded, a folder or a file, or in a repository of the Hub, which is fetched."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ def find_local(what: str, model: object, obtain: Callable[[Address], Obtained], 
         The name of the argument, for messages.
     model : str or Path
     obtain : callable
-        Fetches what is needed of a repository.
+        Fetches what is needed from a repository.
     hub : HubAccess
 
     Raises
@@ -72,7 +72,7 @@ def find_local(what: str, model: object, obtain: Callable[[Address], Obtained], 
     place = user_path(what, model)
     if means_repository(model) and (address := parse_address(str(model))):
         obtained = obtain(address.at(hub.revision))
-        # which revision it is, the place in the cache says exactly
+        # the place in the cache says which commit it is
         return LocalModel(obtained.path, str(replace(address, revision=None)), obtained.remarks)
     check_is_no_archive(place)
     return LocalModel(place, place.resolve().name)

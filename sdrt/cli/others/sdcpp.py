@@ -7,13 +7,14 @@ docs/stable-diffusion-cpp.md says what is equal to its pictures, and what is not
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sdrt.cli.generate import GenerateCommand
 from sdrt.cli.generate import run as draw
 from sdrt.cli.opening import ModelChoice
 from sdrt.cli.others import sdcpp_samplers
 from sdrt.cli.others.sdcpp_flags import add_others, refuse, tell_idle
+from sdrt.cli.others.sdcpp_model import clip_skip, model_if_needed
 from sdrt.cli.others.sdcpp_pictures import numbered_pictures
 from sdrt.cli.paths import a_path
 from sdrt.cli.prompts import prompt_text
@@ -21,9 +22,6 @@ from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS
 from sdrt.log import log
 from sdrt.printable import shown
-
-if TYPE_CHECKING:
-    from sdrt.models import StoredModel
 
 __all__ = ["add_command", "parse"]
 
@@ -232,7 +230,7 @@ def _embeddings(folder: Path, texts: str) -> tuple[tuple[str | None, str], ...]:
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of ``Pipeline.generate``."""
-    model = _model_if_needed(arguments)
+    model = model_if_needed(arguments)
     scheduler = sdcpp_samplers.scheduler_name(
         arguments.sampling_method, arguments.scheduler, is_xl=model is not None and "text_encoder_2" in model.components
     )
@@ -245,7 +243,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
         "eta": sdcpp_samplers.eta(arguments.sampling_method, arguments.eta),
         "rng": _STREAMS[arguments.rng],
         "sampler_rng": None if arguments.sampler_rng in (None, arguments.rng) else _STREAMS[arguments.sampler_rng],
-        "clip_skip": None if model is None else _clip_skip(arguments.clip_skip, model),
+        "clip_skip": None if model is None else clip_skip(arguments.clip_skip, model),
     }
     options |= _size(arguments)
     if arguments.init_img is not None:
@@ -272,28 +270,3 @@ def _size(arguments: argparse.Namespace) -> Mapping[str, int]:
     if width or height:
         log.warning("the picture has the size of -i, since %s is not given too", "-H" if width else "-W")
     return {}
-
-
-def _model_if_needed(arguments: argparse.Namespace) -> "StoredModel | None":
-    """Open the model where the meaning of a flag depends on its kind."""
-    if arguments.clip_skip <= 0 and arguments.scheduler != "ays":
-        return None
-    from sdrt.models import open_model
-
-    return open_model(arguments.model or "nano")
-
-
-def _clip_skip(count: int, model: "StoredModel") -> int | None:
-    """Return how many layers sdrt leaves out for the program's count, which begins with the last layer.
-
-    Raises
-    ------
-    ConfigError : the last layer of a model that goes without it
-    """
-    if count <= 0:
-        return None
-    # Stable Diffusion 2 and XL go without the last layer of their 24 and 12
-    without = int("text_encoder_2" in model.components or model.config("text_encoder").get("num_hidden_layers") == 23)
-    if count <= without:
-        raise ConfigError(f"--clip-skip must be at least 2 for this model, which goes without its last layer, got {count}; leave it out")
-    return count - 1 - without

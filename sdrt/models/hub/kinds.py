@@ -15,6 +15,7 @@ from sdrt.models.lora.keys import parse_key
 from sdrt.models.original.down_path import Shapes
 from sdrt.models.original.recognition import UNET, find_release
 from sdrt.models.pickled import PICKLE_SUFFIXES
+from sdrt.models.weight_files import variants_of
 
 __all__ = ["RepositoryKind", "find_kind"]
 
@@ -89,9 +90,7 @@ def _names(folder: Path) -> set[str]:
 
 def _variants(names: Collection[str]) -> tuple[str, ...]:
     """Return the variants of weights, such as ``fp16``, that file names tell."""
-    stems = (name.rpartition("/")[2].removesuffix(_SAFETENSORS) for name in names if name.endswith(_SAFETENSORS))
-    variants = {stem.partition(".")[2].partition("-")[0] for stem in stems}
-    return tuple(sorted(variants - {""}))
+    return variants_of(name.rpartition("/")[2] for name in names if name.endswith(_SAFETENSORS))
 
 
 def _pipeline(folder: Path, names: Collection[str]) -> str:

@@ -42,6 +42,15 @@ class _Place(Kind[str | Path]):
         return str(value) if isinstance(value, str) else path
 
 
+class _Folder(FilePath):
+    """A path that is not empty, which would mean the current folder."""
+
+    def convert(self, value: object) -> Path:
+        if value == "":
+            raise RefusedError
+        return super().convert(value)
+
+
 class _Model(_Place):
     """The same, or a recording, which is a model by itself."""
 
@@ -62,13 +71,13 @@ LOAD_OPTIONS: Mapping[str, Kind[Any]] = {
     "embeddings": Nullable(Either(MappingOf(_PLACE), ListOf(Either(_PLACE, Instance(Embedding))))),
     "controlnet": Nullable(Either(_PLACE, ListOf(_PLACE))),
     "loras": Nullable(LORAS),
-    "lora_dir": Nullable(FilePath()),
+    "lora_dir": Nullable(_Folder()),
     "refiner": Nullable(_PLACE),
     "vae": Nullable(_PLACE),
     "variant": Nullable(Text(length=100, empty=False)),
     "prediction_type": Nullable(Choice(*get_args(PredictionType))),
     "pickled": Choice(*get_args(Pickled)),
-    "cache_dir": Nullable(FilePath()),
+    "cache_dir": Nullable(_Folder()),
     # HubAccess checks it, without showing it
     "token": Anything(),
     "revision": Nullable(_NAME),

@@ -171,3 +171,11 @@ def test_a_raised_limit_of_json_holds_for_the_tokenizer(folder: Path, tmp_path: 
     with pytest.raises(ModelError, match=rf"vocab\.json: the size in bytes must be at most {size - 1}, got {size}; raise it"):
         _ = sdrt.load(model, FakeBackend(), limits=sdrt.Limits(json_bytes=size - 1)).tokenizer
     assert sdrt.load(model, FakeBackend(), limits=sdrt.Limits(json_bytes=size)).tokenizer
+
+
+@pytest.mark.parametrize("option", ["cache_dir", "lora_dir"])
+def test_an_empty_folder_is_refused(option: str) -> None:
+    """It would be the current one."""
+    empty: Any = {option: ""}
+    with pytest.raises(ConfigError, match=rf"{option} must be a path, or null, got ''"):
+        sdrt.load("nano", **empty)

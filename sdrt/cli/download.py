@@ -129,7 +129,7 @@ def _ask(command: DownloadCommand, size: int) -> None:
         return
     tell(f"sdrt: fetch {in_words(size)} of {command.repository} into {command.output}? [y/N]")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise SdrtError(f"{command.repository}: not fetched, as you wish; --yes fetches without a question")
+        raise SdrtError(f"{command.repository}: not fetched, since the answer was no; --yes fetches without a question")
 
 
 def _is_at_a_terminal() -> bool:

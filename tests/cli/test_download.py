@@ -148,7 +148,7 @@ def test_a_large_download_is_asked_about_at_a_terminal(
     assert (tmp_path / "new" / "lora").exists() == yes
     assert len(hub.contents()) == yes
     assert ("2.56M/2.56M" in err.written) == yes
-    assert ("sdrt: someone/lora: not fetched, as you wish; --yes fetches without a question" in err.written) != yes
+    assert ("sdrt: someone/lora: not fetched, since the answer was no; --yes fetches without a question" in err.written) != yes
 
 
 @pytest.mark.parametrize("argv", [["--yes"], ["-y", "-q"], []])

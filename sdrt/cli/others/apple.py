@@ -22,7 +22,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "apple",
         help="take the command lines of Apple's Python package as they are typed",
         description="Take the command lines of Apple's Python package as they are typed: 'sdrt apple' stands for "
-        "'python -m python_coreml_stable_diffusion.', and everything behind it stays.",
+        "'python -m python_coreml_stable_diffusion.', and everything after it stays.",
         epilog=_EXAMPLE,
     )
     modules = command.add_subparsers(title="modules", metavar="MODULE", required=True)

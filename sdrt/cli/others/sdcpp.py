@@ -156,7 +156,7 @@ def _check(arguments: argparse.Namespace) -> None:
     mode, program = arguments.mode, arguments.program
     # the whole command line may have been pasted
     if program is not None and Path(program).name not in _PROGRAMS:
-        raise ConfigError(f"{shown(program)} stands behind no flag; the prompt comes behind -p")
+        raise ConfigError(f"the prompt must come after -p, got {shown(program)} after no flag; write -p before it")
     if mode in _OTHER_MODES:
         raise ConfigError(f"-M must be one of {', '.join(_MODES)}, got {mode}: {_OTHER_MODES[mode]}")
     if mode not in _MODES:

@@ -74,7 +74,7 @@ class HubAccess:
         """
         if self.cache_dir is not None:
             return user_path("cache_dir", self.cache_dir)
-        require_client("the Hub's cache")
+        require_client("the Hub's cache needs the Hub's client")
         from huggingface_hub import constants
 
         return user_path("HF_HUB_CACHE, or HF_HOME,", constants.HF_HUB_CACHE)
@@ -83,8 +83,13 @@ class HubAccess:
 DEFAULT_ACCESS = HubAccess()
 
 
-def require_client(what: str) -> None:
+def require_client(need: str) -> None:
     """Check that the Hub's client is installed.
+
+    Parameters
+    ----------
+    need : str
+        What the message says before the repair.
 
     Raises
     ------
@@ -96,9 +101,7 @@ def require_client(what: str) -> None:
     except ValueError as error:
         raise ConfigError(f"the Hub's client cannot read its variables (HF_...) in the environment: {error}; correct them") from error
     except ImportError as error:
-        raise MissingExtraError(
-            f"{what}: no such folder; to fetch a model of this name from the Hub, install the extra: pip install 'sdrt[hub]'"
-        ) from error
+        raise MissingExtraError(f"{need}; install the extra: pip install 'sdrt[hub]'") from error
 
 
 def endpoint() -> str:

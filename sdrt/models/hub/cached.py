@@ -1,4 +1,4 @@
-"""What is in the Hub's cache: each commit of a repository that files are there of, what it is, and what it takes on the disk.
+"""List the Hub's cache: each commit of which it has files, what that is, and what it takes on the disk.
 
 The layout is the client's, see `repository_cache`. Files that others are writing, or have damaged, are no errors here.
 """

@@ -1,6 +1,6 @@
-"""Which files of a repository are needed: pure functions from its list and what is wanted.
+"""Choose the files of a repository that are needed: pure functions of its list and of what is wanted.
 
-Nothing is chosen that is not read: no pictures, no notes, no weights for other frameworks or of other variants.
+Only files that will be read are chosen: no pictures, no notes, no weights for other frameworks or of other variants.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ def choose_model(listing: Listing, wanted: Wanted) -> Chosen:
     Raises
     ------
     MissingFileError : it has no such variant, or weights of a component are missing
-    ConfigError : packages are wanted, and it holds none; or the other way round
+    ConfigError : packages are wanted and it holds none, or weights are wanted and it holds packages
     ModelError : it holds no model, or several checkpoints
     """
     has_packages = bool(package_folders(listing.by_path))

@@ -1,4 +1,4 @@
-"""Which files of a repository of Core ML packages are needed: of one folder, the packages that will be opened and what lies beside them."""
+"""Choose the files of a repository of Core ML packages: of one folder, the packages that will be opened and what lies beside them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -13,7 +13,7 @@ from sdrt.models.hub.wanted import Chosen, Needs, Wanted
 
 __all__ = ["choose_packages", "package_folders"]
 
-# What is taken where several are there and none is named: it runs anywhere.
+# The folder that is taken where there are several and none is named: its packages run anywhere.
 _FIRST = "original/packages"
 # What Swift's package and this runtime read beside packages.
 _BESIDE = (".json", ".txt")
@@ -88,7 +88,7 @@ class _Folder:
                 yield path
 
     def check_controlnets(self, needs: Needs) -> None:
-        """Check that the ControlNets are there that are named, but for packages elsewhere.
+        """Check that the ControlNets that are named are there, except packages elsewhere.
 
         Raises
         ------

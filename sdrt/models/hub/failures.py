@@ -1,4 +1,4 @@
-"""What goes wrong between here and the Hub, each as one line that says what to do.
+"""Turn what goes wrong between here and the Hub into errors of one line, which say what to do.
 
 The client raises what its HTTP library raises, and that was ``requests``, then ``httpx``, then ``httpx2``: their errors are known by the
 name of the library.
@@ -38,7 +38,7 @@ class Destination:
     ----------
     folder : Path
     instead : str
-        What to name where that cannot be, for messages.
+        What messages propose in its place.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ def cache_destination(access: HubAccess) -> Destination:
 
 
 class CancelledError(Exception):
-    """Carry what the caller's listener raised past everything that handles errors of the network and the disk; its cause is that."""
+    """Carry an exception of the caller's listener, its cause, past everything that handles errors of the network and the disk."""
 
 
 class UnreachableError(MissingFileError):
@@ -65,7 +65,7 @@ class UnreachableError(MissingFileError):
         A clause, such as "the Hub limits requests".
     repair : str
     before : str
-        What else the message says before the reason, where the cache does not help.
+        What the message says before the reason, where the cache does not help.
     silent : bool
         Whether there was no answer at all.
     """
@@ -82,7 +82,7 @@ def clear_failures(address: Address, access: HubAccess, into: Destination | None
     Parameters
     ----------
     into : Destination or None
-        Where the body writes what it fetches; None if it asks only.
+        Where the body writes what it fetches; None if it only asks.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _in_words(error: Exception, address: Address, access: HubAccess, into: Desti
         return _disk_error(error, address, into or cache_destination(access))
     if into is None:
         # nothing but the client works here, and it trusts its environment and what it is answered
-        reason = f"the Hub at {masked(endpoint())} cannot be asked, or its answer not be read ({_first_line(error)})"
+        reason = f"the Hub at {masked(endpoint())} cannot be asked, or its answer cannot be read ({_first_line(error)})"
         return UnreachableError(str(address), reason, "check HF_ENDPOINT and the proxies in the environment, and try again", _NO_FOLDER)
     return None
 

@@ -20,7 +20,7 @@ from sdrt.host import lock_file
 from sdrt.log import log
 from sdrt.models.base import Pickled
 from sdrt.models.embedded import EMBEDDED
-from sdrt.models.hub.access import DownloadProgress, HubAccess
+from sdrt.models.hub.access import DownloadProgress, HubAccess, require_client
 from sdrt.models.hub.address import Address, parse_address
 from sdrt.models.hub.failures import Destination, UnreachableError, clear_failures, disk_full
 from sdrt.models.hub.folder_plan import FolderPlan, Selection, folder_name, plan_folder
@@ -93,6 +93,7 @@ def download(
     MissingExtraError : huggingface_hub is not installed
     """
     address = _address(repository).at(revision)
+    require_client(f"{address}: a download needs the Hub's client")
     selection = Selection(variant=variant, everything=everything, pickled=pickled)
     selection.check_alone(address)
     folder = user_path("output", output)

@@ -1,4 +1,4 @@
-"""Whether what arrived is what the Hub lists: by sha256 for the files that Git-LFS keeps, by git's id for all others."""
+"""Check that what arrived is what the Hub lists: by sha256 for the files that Git-LFS keeps, by git's id for all others."""
 
 import hashlib
 from pathlib import Path

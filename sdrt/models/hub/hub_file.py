@@ -57,7 +57,7 @@ class HubFile:
 
     @property
     def blob(self) -> str | None:
-        """The name that the content has in the cache; None where the Hub told no hash."""
+        """The name that the content has in the cache; None where the Hub lists no hash."""
         return self.sha256 or self.blob_id
 
 

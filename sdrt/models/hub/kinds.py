@@ -1,4 +1,4 @@
-"""What a repository is, by the names of its files, its configurations and the headers of its weights; nothing else is read."""
+"""Recognise what a repository is by the names of its files, its configurations and the headers of its weights; nothing else is read."""
 
 import json
 import os

@@ -33,7 +33,7 @@ def list_files(address: Address, access: HubAccess) -> Listing:
     ModelError : no repository can have this name
     ConfigError : the address and the access name different revisions
     """
-    require_client(str(address))
+    require_client(f"{address}: no such folder, and a model of this name on the Hub needs the Hub's client")
     address = address.at(access.revision)
     revision = address.revision or _MAIN
     cache = RepositoryCache(access.cache, address.repo_id)

@@ -1,10 +1,10 @@
-"""Take out of text what opens something to whoever reads it: signatures in the addresses of large files, passwords in those of servers."""
+"""Remove secrets from addresses in a text: the signatures of large files, and the passwords of servers."""
 
 import re
 
 __all__ = ["masked"]
 
-# Those of large files hold a signature, which opens them to everybody for a while.
+# The query of a large file's address holds a signature, with which anybody can read the file for a while.
 _QUERY = re.compile(r"\?[^\s'\")]*")
 _PASSWORD = re.compile(r"(?<=://)[^\s/'\"]*@")
 

@@ -1,4 +1,4 @@
-"""One repository in the Hub's cache, in the layout that the client documents, so that other programs find what is fetched here.
+"""Read and write one repository in the Hub's cache, in the layout that the client documents, so that other programs find what is fetched.
 
 ::
 
@@ -9,7 +9,7 @@
       trees/COMMIT.json             what the repository holds at a commit, as newer clients keep it
       sdrt/COMMIT.json              the same, of what sdrt fetched
 
-The client takes a list of its own as a promise: with one, it refuses a commit offline of which it would have fetched more.
+sdrt does not write the client's own lists: where one is, the client refuses offline a commit that lacks files which it would fetch.
 
 Source: huggingface_hub 2.4.0, ``file_download.py`` and ``_tree_cache.py``; https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
 """
@@ -71,7 +71,7 @@ class RepositoryCache:
         """
         if file.blob is None:
             raise ModelError(
-                f"{self.repo_id}: the Hub tells no hash of {file.path}, and what arrives could not be checked; fetch it yourself"
+                f"{self.repo_id}: the Hub lists no hash of {file.path}, so that what arrives could not be checked; fetch the file yourself"
             )
         return self.folder / "blobs" / file.blob
 

@@ -1,6 +1,6 @@
-"""Hubs that did not answer a moment ago: where the cache will do, each is waited for once and not for every part of a model.
+"""Remember Hubs that did not answer a moment ago: where the cache will do, each is waited for once, and not for every part of a model.
 
-A firewall that drops what it does not let through costs ten seconds for each question. What is remembered here belongs to the process, as
+A firewall that drops what it does not let through costs ten seconds for each request. What is remembered here belongs to the process, as
 the client's connections do.
 """
 

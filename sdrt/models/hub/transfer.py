@@ -1,7 +1,7 @@
 """Receive files of a repository, several at a time, and check each while it arrives.
 
 The client's own download (2.4.0) begins a file anew after an interruption. Here what has arrived stays in a partial file, and the next call
-goes on behind it, by the pieces in which the client writes (10 MiB).
+continues it, in the pieces in which the client writes (10 MiB).
 """
 
 import shutil

@@ -215,7 +215,7 @@ def test_a_flag_that_asks_for_what_is_not_here_is_refused(flag: Any) -> None:
         (["--output-begin-idx", "-2"], "--output-begin-idx must be at least 0, got -2"),
         (["--embd-dir", "nowhere"], "--embd-dir must be a folder, got nowhere"),
         (["--lora-model-dir", "nowhere"], "--lora-model-dir must be a folder, got nowhere; pass that with the LoRAs"),
-        (["a cat"], "'a cat' stands behind no flag; the prompt comes behind -p"),
+        (["a cat"], "the prompt must come after -p, got 'a cat' after no flag; write -p before it"),
         (["--mask", "mask.png"], "--mask must come with -i, got it without; add -i"),
         (["--control-image", "cat.png"], "--control-image must come with --control-net, got it without"),
         (["--control-net", "edges"], "--control-net must come with --control-image, got it without"),

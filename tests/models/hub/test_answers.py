@@ -87,7 +87,7 @@ def test_an_answer_of_another_kind_is_one_line(hub: HubServer, tmp_path: Path, n
     message = r"^(someone/thing: )?the Hub lists .*, which is not a (size|hash|commit|path in a repository); do not use this repository$"
     if name in UNREADABLE:
         message = (
-            r"the Hub at http://127.0.0.1:\d+ cannot be asked, or its answer not be read \(.+\); check HF_ENDPOINT and the proxies .*$"
+            r"the Hub at http://127.0.0.1:\d+ cannot be asked, or its answer cannot be read \(.+\); check HF_ENDPOINT and the proxies .*$"
         )
     for call in (load_it, download_it):
         with pytest.raises(ModelError, match=message) as raised:

@@ -19,7 +19,7 @@ from sdrt.models.hub.byte_sizes import in_words
 from sdrt.models.hub.masking import masked
 from sdrt.printable import printable
 
-__all__ = ["OFFLINE", "CancelledError", "Destination", "UnreachableError", "cache_destination", "clear_failures", "disk_full"]
+__all__ = ["OFFLINE", "CancelledError", "DownloadFolder", "UnreachableError", "clear_failures", "disk_full", "hub_cache_folder"]
 
 _NETWORK_LIBRARIES = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "ssl", "socket"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -31,7 +31,7 @@ _TRY_AGAIN = "try again, what has arrived is kept"
 
 
 @dataclass(frozen=True)
-class Destination:
+class DownloadFolder:
     """Where files are written.
 
     Parameters
@@ -45,9 +45,9 @@ class Destination:
     instead: str
 
 
-def cache_destination(access: HubAccess) -> Destination:
+def hub_cache_folder(access: HubAccess) -> DownloadFolder:
     """Return the Hub's cache as a place to write into."""
-    return Destination(access.cache, "another folder (cache_dir, or HF_HUB_CACHE)")
+    return DownloadFolder(access.cache, "another folder (cache_dir, or HF_HUB_CACHE)")
 
 
 class CancelledError(Exception):
@@ -76,12 +76,12 @@ class UnreachableError(MissingFileError):
 
 
 @contextmanager
-def clear_failures(address: Address, access: HubAccess, into: Destination | None = None) -> Iterator[None]:
+def clear_failures(address: Address, access: HubAccess, into: DownloadFolder | None = None) -> Iterator[None]:
     """Turn what the client and the disk raise in the ``with`` body into one-line errors; what a listener raised comes out as it is.
 
     Parameters
     ----------
-    into : Destination or None
+    into : DownloadFolder or None
         Where the body writes what it fetches; None if it only asks.
 
     Raises
@@ -102,16 +102,16 @@ def clear_failures(address: Address, access: HubAccess, into: Destination | None
         raise clear from error
 
 
-def disk_full(address: Address, into: Destination, needed: int, free: int) -> ModelError:
+def disk_full(address: Address, into: DownloadFolder, needed: int, free: int) -> ModelError:
     """Make the error of a disk that cannot hold what is fetched; amounts in bytes."""
     return _no_room(address, into, f"it needs {in_words(needed)}, and {in_words(free)} are free")
 
 
-def _no_room(address: Address, into: Destination, lacking: str) -> ModelError:
+def _no_room(address: Address, into: DownloadFolder, lacking: str) -> ModelError:
     return ModelError(f"{address}: does not fit on the disk of {into.folder} ({lacking}); free some of it, or name {into.instead}")
 
 
-def _in_words(error: Exception, address: Address, access: HubAccess, into: Destination | None) -> SdrtError | None:
+def _in_words(error: Exception, address: Address, access: HubAccess, into: DownloadFolder | None) -> SdrtError | None:
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RevisionNotFoundError
 
     if isinstance(error, HFValidationError):
@@ -137,7 +137,7 @@ def _in_words(error: Exception, address: Address, access: HubAccess, into: Desti
         reason = f"the Hub at {masked(endpoint())} does not answer ({_network_words(error)})"
         return UnreachableError(str(address), reason, "check the name and the network, and try again", _NO_FOLDER, silent=True)
     if isinstance(error, OSError):
-        return _disk_error(error, address, into or cache_destination(access))
+        return _disk_error(error, address, into or hub_cache_folder(access))
     if into is None:
         # nothing but the client works here, and it trusts its environment and what it is answered
         reason = f"the Hub at {masked(endpoint())} cannot be asked, or its answer cannot be read ({_first_line(error)})"
@@ -177,7 +177,7 @@ def _refused(error: Any, address: Address, access: HubAccess) -> SdrtError:
     return UnreachableError(str(address), f"the Hub fails to answer ({words})", "try again later")
 
 
-def _disk_error(error: OSError, address: Address, into: Destination) -> SdrtError | None:
+def _disk_error(error: OSError, address: Address, into: DownloadFolder) -> SdrtError | None:
     if error.errno in _FULL:
         return _no_room(address, into, "it is full; what has arrived is kept")
     if error.errno in _UNWRITABLE:

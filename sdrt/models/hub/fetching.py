@@ -12,7 +12,7 @@ from sdrt.log import log
 from sdrt.models.hub.access import HubAccess
 from sdrt.models.hub.address import Address
 from sdrt.models.hub.byte_sizes import in_words
-from sdrt.models.hub.failures import cache_destination, clear_failures, disk_full
+from sdrt.models.hub.failures import clear_failures, disk_full, hub_cache_folder
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.repository_cache import RepositoryCache
 from sdrt.models.hub.transfer import Report, free_space, kept_bytes, number_of_files, receive, transfer
@@ -49,7 +49,7 @@ def fetch(listing: Listing, files: Iterable[HubFile], access: HubAccess) -> Path
         raise MissingFileError(
             f"{address}: the cache lacks {_some(arriving)}, and {listing.unreachable}; fetch it when the Hub can be reached"
         )
-    with clear_failures(address, access, cache_destination(access)):
+    with clear_failures(address, access, hub_cache_folder(access)):
         if arriving:
             _check_disk_space(address, cache, arriving, access)
             _Download(listing, arriving, access, cache).run()
@@ -101,7 +101,7 @@ def _check_disk_space(address: Address, cache: RepositoryCache, files: tuple[Hub
     needed = sum(file.size - kept_bytes(cache.partial(file), file) for file in files)
     free = free_space(cache.folder)
     if needed > free:
-        raise disk_full(address, cache_destination(access), needed, free)
+        raise disk_full(address, hub_cache_folder(access), needed, free)
 
 
 def _some(files: tuple[HubFile, ...]) -> str:

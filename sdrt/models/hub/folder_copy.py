@@ -22,7 +22,7 @@ from sdrt.models.base import Pickled
 from sdrt.models.embedded import EMBEDDED
 from sdrt.models.hub.access import DownloadProgress, HubAccess, require_client
 from sdrt.models.hub.address import Address, parse_address
-from sdrt.models.hub.failures import Destination, UnreachableError, clear_failures, disk_full
+from sdrt.models.hub.failures import DownloadFolder, UnreachableError, clear_failures, disk_full
 from sdrt.models.hub.folder_plan import FolderPlan, Selection, folder_name, plan_folder
 from sdrt.models.hub.hashes import check_content
 from sdrt.models.hub.hub_file import HubFile, Listing
@@ -105,7 +105,7 @@ def download(
     plan = plan_folder(listing, address, selection)
     if plan.remark is not None:
         log.warning("%s: %s", address, plan.remark)
-    into = Destination(folder, _CHOOSE)
+    into = DownloadFolder(folder, _CHOOSE)
     with clear_failures(address, access, into), _new_folders(folder), _work_folder(place, listing, plan) as work:
         _Copy(address, listing, plan, access, into, work).run()
         _check_is_new(place)
@@ -189,7 +189,7 @@ class _Copy:
     listing: Listing
     plan: FolderPlan
     access: HubAccess
-    into: Destination
+    into: DownloadFolder
     folder: Path
 
     def run(self) -> None:

@@ -4,11 +4,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from sdrt.backends import registry
-from sdrt.backends.coreml import describe
+from sdrt.benchmarking.attention import attention_of
 from sdrt.benchmarking.machine import peak_memory_mib, reset_peak_memory
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.limits import DEFAULT_LIMITS
@@ -29,7 +28,6 @@ OnDownload: TypeAlias = Callable[[DownloadProgress], Any]
 
 # Before anything counts: enough for compilers and caches to settle, as Apple's own benchmark has it.
 _WARM_UP_STEPS = 3
-_ATTENTION = "sdrt.attention"
 # What `sdrt.load` takes for every backend.
 _COMMON_OPTIONS = ("threads", "reduce_memory")
 
@@ -240,7 +238,7 @@ def _measured(candidate: Candidate, workload: Workload, on_step: OnStep | None, 
             gaps += clock.gaps
         return Measurement(
             candidate=candidate,
-            attention=_attention(candidate.model),
+            attention=attention_of(candidate.model),
             height=result.settings.height,
             width=result.settings.width,
             calls=clock.calls,
@@ -292,13 +290,3 @@ def _draw(pipe: Pipeline, workload: Workload, steps: int, clock: _Clock) -> Resu
         scheduler=workload.scheduler,
         on_step=clock,
     )
-
-
-def _attention(model: str) -> str | None:
-    """How attention is written out in the Core ML packages of a folder, where their metadata say."""
-    folder = Path(model)
-    packages = [each for ending in ("mlpackage", "mlmodelc") for each in sorted(folder.rglob(f"*.{ending}"))] if folder.is_dir() else []
-    for package in packages:
-        if found := describe(package).user_defined.get(_ATTENTION):
-            return found
-    return None

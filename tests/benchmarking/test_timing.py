@@ -13,7 +13,7 @@ import pytest
 
 import sdrt
 from sdrt.backends import registry
-from sdrt.benchmarking import Candidate, Workload, candidates, measure
+from sdrt.benchmarking import Candidate, Workload, attention, candidates, measure
 from sdrt.benchmarking import timing as timing_module
 from sdrt.cli import main
 from sdrt.errors import ConfigError
@@ -185,13 +185,13 @@ def test_an_error_is_one_line_and_status_2(
 
 
 def test_attention_is_what_the_packages_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert timing_module._attention("nano") is None
-    assert timing_module._attention(str(tmp_path)) is None
+    assert attention.attention_of("nano") is None
+    assert attention.attention_of(str(tmp_path)) is None
     said = {"a.mlpackage": {}, "b.mlpackage": {"sdrt.attention": "SPLIT_EINSUM"}}
     for name in said:
         (tmp_path / "Resources" / name).mkdir(parents=True)
-    monkeypatch.setattr(timing_module, "describe", lambda path: type("Summary", (), {"user_defined": said[path.name]}))
-    assert timing_module._attention(str(tmp_path)) == "SPLIT_EINSUM"
+    monkeypatch.setattr(attention, "describe", lambda path: type("Summary", (), {"user_defined": said[path.name]}))
+    assert attention.attention_of(str(tmp_path)) == "SPLIT_EINSUM"
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux lets a process set its own peak back")

@@ -75,7 +75,7 @@ def _by_record(package: Path, weights: Sequence[Weight], layers: Collection[str]
     values = Sidecar(package.parent).traced_values(role)
     found = {layer: weight_of[values[layer].name] for layer in layers if layer in values and values[layer].name in weight_of}
     for layer in layers:
-        # queries are scaled in their weights, so that their value is none of diffusers', and has no record: their keys have
+        # queries are scaled in their weights, so that sdrt.json records no value of theirs; it records that of their keys
         keys = values.get(f"{layer.removesuffix('.to_q')}.to_k") if layer.endswith(".to_q") else None
         if keys is not None and keys.name in weight_of:
             queries = weight_of[keys.name].name.replace("_k_weight", "_q_weight")

@@ -111,7 +111,7 @@ def folders(prefix: str) -> Iterator[str]:
 
 
 def _schedulers(prefix: str) -> Iterator[str]:
-    """Yield names of schedulers; behind a name and a blank, with the endings that spread its noise levels."""
+    """Yield names of schedulers; after a name and a space, also its forms with an ending, which chooses the noise levels."""
     from sdrt.schedulers.names import ENDINGS, names
 
     for row in names():

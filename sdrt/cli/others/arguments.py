@@ -45,7 +45,7 @@ def a_seed(text: str) -> int:
 
     Raises
     ------
-    argparse.ArgumentTypeError : it has no 32 bits
+    argparse.ArgumentTypeError : it is not from 0 to 2**32 - 1
     """
     if not (text.isdecimal() and text.isascii()) or int(text[:11]) >= 2**32:
         raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, got {shown(text)}")

@@ -23,14 +23,15 @@ def folder_of_form(folder: Path, form: str | None) -> Path:
     Raises
     ------
     MissingFileError : none holds such packages
-    ConfigError : several do, or compiled packages lie beside the others, which go first
+    ConfigError : several do, or compiled packages lie beside uncompiled ones, which would be taken
     """
     if form is None or not is_folder(folder):
         return folder
     if _holds(folder, form):
         if form == "compiled" and _holds(folder, "packages"):
             raise ConfigError(
-                f"{folder}: holds .mlpackage and .mlmodelc side by side, and the first are taken; move the others into their own folder"
+                f"{folder}: holds .mlpackage and .mlmodelc side by side, of which sdrt takes the first; move the others into their "
+                "own folder"
             )
         return folder
     below = [each for each in _below(folder) if _holds(each, form)]

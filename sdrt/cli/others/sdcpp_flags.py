@@ -20,11 +20,11 @@ class Flag:
     Parameters
     ----------
     name : str
-        As it is typed; several spellings with blanks between them.
+        As it is typed.
     why : str
         What makes it idle, or what it needs and what to do instead.
     takes_value : bool
-    default : str
+    default : str or None
         A value of a refused flag that asks for nothing.
     """
 
@@ -36,7 +36,7 @@ class Flag:
     @property
     def dest(self) -> str:
         """The attribute of the parsed arguments."""
-        return f"other_{self.name.split()[0].strip('-').replace('-', '_')}"
+        return f"other_{self.name.strip('-').replace('-', '_')}"
 
 
 def _flags(why: str, switches: str = "", values: str = "") -> Iterator[Flag]:

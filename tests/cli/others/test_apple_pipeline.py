@@ -141,7 +141,7 @@ def test_the_form_of_packages_that_is_asked_for_is_found(tmp_path: Path, nano_pa
     assert "holds no .mlpackage, which --model-sources packages asks for" in capsys.readouterr().err
     (tmp_path / "Unet.mlmodelc").mkdir()
     assert main([*typed, str(tmp_path), "--model-sources", "compiled"]) == 2
-    assert "holds .mlpackage and .mlmodelc side by side, and the first are taken" in capsys.readouterr().err
+    assert "holds .mlpackage and .mlmodelc side by side, of which sdrt takes the first" in capsys.readouterr().err
 
 
 def test_packages_without_a_tokenizer_have_that_of_the_model_version_if_it_is_on_disk(tmp_path: Path, nano_packages: Path) -> None:

@@ -216,6 +216,9 @@ class Settings:
         record = {"format": FORMAT} | asdict(self)
         for name in ("scheduler_config", "scheduler_options"):
             record[name] = to_json_values(record[name])
+        if not self.revision:
+            # the record of a model that is no repository's is, byte for byte, that of versions without the field
+            del record["revision"]
         return record
 
     @classmethod

@@ -15,7 +15,7 @@ from sdrt.models.lora.scales import PEFT_CONFIG, PEFT_FILE
 from sdrt.models.pickled import PICKLE_SUFFIXES, refusal
 from sdrt.models.weight_files import variants_of, weight_names
 
-__all__ = ["choose_component", "choose_file", "choose_model", "choose_single_file"]
+__all__ = ["choose_component", "choose_file", "choose_folder", "choose_model", "choose_single_file"]
 
 _FOLDERS: dict[str, frozenset[ComponentName]] = {
     folder: frozenset(name for name, component in COMPONENTS.items() if component.folder == folder)
@@ -98,13 +98,22 @@ def choose_component(listing: Listing, component: ComponentName, wanted: Wanted)
     """
     own = COMPONENTS[component].folder
     for folder in ("", own):
-        names = _names(listing, folder)
-        if "config.json" in names:
-            prefix = f"{folder}/" if folder else ""
-            # the second holds its preferences
-            small = [name for name in ("config.json", "sdrt.json") if name in names]
-            return Chosen(listing.pick(prefix + name for name in (*small, *_weights(listing, folder, names, wanted))))
+        if "config.json" in _names(listing, folder):
+            return choose_folder(listing, folder, wanted)
     return choose_single_file(listing, wanted, f"a {own}")
+
+
+def choose_folder(listing: Listing, folder: str, wanted: Wanted) -> Chosen:
+    """Choose what the component in a folder needs, whichever it is: its configuration and one set of weights.
+
+    Raises
+    ------
+    MissingFileError, ModelError : as of `choose_model`
+    """
+    names, prefix = _names(listing, folder), f"{folder}/" if folder else ""
+    # the second holds its preferences
+    small = [name for name in ("config.json", "sdrt.json") if name in names]
+    return Chosen(listing.pick(prefix + name for name in (*small, *_weights(listing, folder, names, wanted))))
 
 
 def choose_single_file(listing: Listing, wanted: Wanted, what: str, first: Sequence[str] = ()) -> Chosen:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from sdrt.errors import ConfigError, ModelError
 from sdrt.models.base import Pickled
 from sdrt.models.hub.address import Address
-from sdrt.models.hub.choosing import choose_component, choose_file, choose_model
+from sdrt.models.hub.choosing import choose_file, choose_folder, choose_model
 from sdrt.models.hub.choosing_packages import package_folders
 from sdrt.models.hub.hub_file import HubFile, Listing
 from sdrt.models.hub.wanted import Chosen, Wanted
@@ -124,6 +124,5 @@ def _choose(listing: Listing, selection: Selection) -> Chosen:
     wanted = Wanted(variant=selection.variant, pickled=selection.pickled)
     whole = any(file.path.startswith("unet/") for file in listing.files) or package_folders(listing.by_path)
     if "config.json" in listing.by_path and not whole:
-        # one component, whichever it is: its configuration and one set of weights
-        return choose_component(listing, "unet", wanted)
+        return choose_folder(listing, "", wanted)
     return choose_model(listing, wanted)

@@ -218,5 +218,5 @@ def test_a_repository_is_found_in_the_hubs_cache(folder: Path, tmp_path: Path, m
 
 def test_without_the_hubs_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"no such folder; .* install the extra: pip install 'sdrt\[hub\]'"):
+    with pytest.raises(MissingExtraError, match=r"no such folder, .* install the extra: pip install 'sdrt\[hub\]'"):
         open_model("someone/tiny")

@@ -59,11 +59,11 @@ class GenerateCommand:
 
     prompts: tuple[str, ...]
     negative_prompt: str | None
-    recorded: Path | None
+    recorded: Path | None = None
     output: Destination | None
     choice: ModelChoice
     pictures: dict[str, tuple[Path, ...]]
-    borders: Borders | None
+    borders: Borders | None = None
     quiet: bool
     options: dict[str, Any]
     on_step: "Callable[[Step], None] | None" = None

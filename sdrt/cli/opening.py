@@ -1,7 +1,7 @@
 """The arguments that choose a model and what runs it: they become one record, and the record one call of ``sdrt.load``."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +85,13 @@ class ModelChoice:
     """
 
     model: str | None
-    backend: str | dict[str, str] | None
-    numerics: str | None
-    fast: bool
-    embeddings: tuple[tuple[str | None, str], ...]
-    loras: tuple[tuple[str, float], ...]
-    controlnets: tuple[str, ...]
-    options: dict[str, Any]
+    backend: str | dict[str, str] | None = None
+    numerics: str | None = None
+    fast: bool = False
+    embeddings: tuple[tuple[str | None, str], ...] = ()
+    loras: tuple[tuple[str, float], ...] = ()
+    controlnets: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

@@ -7,14 +7,14 @@ from sdrt.errors import WeightsError
 from sdrt.files import open_file
 from sdrt.models.pickled import PICKLE_SUFFIXES
 
-__all__ = ["WEIGHT_SUFFIXES", "WeightFormat", "weight_format"]
+__all__ = ["HEADER_LIMIT", "WEIGHT_SUFFIXES", "WeightFormat", "weight_format"]
 
 WeightFormat: TypeAlias = Literal["safetensors", "pickle"]
 
 # Names that end so are files of weights, there or not: never repositories.
 WEIGHT_SUFFIXES = (".safetensors", *PICKLE_SUFFIXES, ".gguf")
 
-_HEADER_LIMIT = 100_000_000  # bytes: safetensors' own
+HEADER_LIMIT = 100_000_000  # bytes: safetensors' own
 
 # How other files begin, what they are, and what to do.
 _OTHERS = {
@@ -39,7 +39,7 @@ def weight_format(file: Path) -> WeightFormat:
     with open_file(file, WeightsError) as stream:
         begin = stream.read(16)
     named: WeightFormat = "pickle" if file.suffix.lower() in PICKLE_SUFFIXES else "safetensors"
-    if len(begin) > 8 and begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") <= _HEADER_LIMIT:
+    if len(begin) > 8 and begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") <= HEADER_LIMIT:
         return "safetensors"
     if begin.startswith(b"PK") and _is_archive(file):
         raise WeightsError(f"{file}: a zip archive, not weights; unpack it, and pass what is inside")

@@ -79,10 +79,6 @@ def choose_model(
     return ModelChoice(
         model=_place(folder),
         backend="coreml" if is_folder_of_packages(model) else "numpy",
-        numerics=None,
-        fast=False,
-        embeddings=(),
-        loras=(),
         controlnets=controlnets,
         options=chosen,
     )

@@ -121,7 +121,6 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
     return GenerateCommand(
         prompts=(arguments.prompt,),
         negative_prompt=arguments.negative_prompt,
-        recorded=None,
         output=_destination(arguments),
         choice=choose_model(
             packages,
@@ -133,7 +132,6 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
             **_from_source(model, Path(arguments.model_version)),
         ),
         pictures=pictures,
-        borders=None,
         quiet=arguments.quiet,
         options=options,
     )

@@ -139,13 +139,11 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
     return GenerateCommand(
         prompts=(arguments.prompt,),
         negative_prompt=arguments.negative_prompt,
-        recorded=None,
         output=numbered_pictures(
             arguments.output, arguments.batch_count, arguments.output_begin_idx, with_settings=not arguments.disable_image_metadata
         ),
         choice=_choice(arguments),
         pictures={name: (file,) for name, file in files.items() if file is not None},
-        borders=None,
         quiet=arguments.quiet,
         options=_options(arguments),
     )
@@ -210,11 +208,7 @@ def _choice(arguments: argparse.Namespace) -> ModelChoice:
     texts = f"{arguments.prompt}\n{arguments.negative_prompt}"
     return ModelChoice(
         model=arguments.model,
-        backend=None,
-        numerics=None,
-        fast=False,
         embeddings=() if arguments.embd_dir is None else _embeddings(arguments.embd_dir, texts),
-        loras=(),
         controlnets=() if arguments.control_net is None else (arguments.control_net,),
         options={name: value for name, value in options.items() if value is not None},
     )

@@ -145,7 +145,6 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
     return GenerateCommand(
         prompts=(prompt,),
         negative_prompt=arguments.negative_prompt,
-        recorded=None,
         output=names.destination(arguments.output_path),
         choice=choose_model(
             arguments.resource_path,
@@ -157,7 +156,6 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
             reduce_memory=arguments.reduce_memory,
         ),
         pictures=pictures if arguments.image is None else pictures | {"image": (arguments.image,)},
-        borders=None,
         quiet=arguments.quiet,
         options=_options(arguments, seed) | source | scheduler_options(arguments.scheduler, model) | (_XL_SIZES if is_xl else {}),
         on_step=previews if arguments.save_every else None,

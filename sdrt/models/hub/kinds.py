@@ -16,11 +16,11 @@ from sdrt.models.original.down_path import Shapes
 from sdrt.models.original.recognition import UNET, find_release
 from sdrt.models.pickled import PICKLE_SUFFIXES
 from sdrt.models.weight_files import variants_of
+from sdrt.models.weight_format import HEADER_LIMIT
 
 __all__ = ["RepositoryKind", "find_kind"]
 
 _SAFETENSORS = ".safetensors"
-_HEADER_LIMIT = 100_000_000  # bytes: safetensors' own
 _INPAINTING_CHANNELS = 9
 # By the width of the texts that the U-Net takes; XL's have further conditions.
 _RELEASES = {768: SD1.name, 1024: SD2.name}
@@ -165,7 +165,7 @@ def _shapes(file: Path) -> Shapes:
         descriptor = os.open(file, flags)
     with os.fdopen(descriptor, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if length > _HEADER_LIMIT:
+        if length > HEADER_LIMIT:
             raise ValueError(file)
         header = json.loads(stream.read(length))
     if not isinstance(header, dict):

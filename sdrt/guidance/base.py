@@ -6,23 +6,20 @@ A batch of the denoiser holds the rows of a guidance one kind after the other, e
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.errors import ArrayContractError
-from sdrt.values import Choice, ListOf, Number
+from sdrt.guidance.rows import ROWS, Row
+from sdrt.values import Number
 
-__all__ = ["AMOUNT", "SCALE", "Call", "Guidance", "Guided", "Row", "check_predictions", "split_rows"]
-
-# The kinds of rows, by the text that conditions them.
-Row: TypeAlias = Literal["negative", "prompt"]
+__all__ = ["AMOUNT", "SCALE", "Call", "Guidance", "Guided", "check_predictions", "split_rows"]
 
 # What a scale may be: far beyond every use, and short of the numbers that overflow float32. An amount is a share.
 SCALE = Number(minimum=-1e9, maximum=1e9)
 AMOUNT = Number(minimum=0, maximum=1)
-_ROWS = ListOf(Choice("negative", "prompt"), minimum=1)
 
 
 @dataclass(frozen=True)
@@ -109,6 +106,6 @@ def split_rows(predictions: Float, rows: Sequence[Row]) -> dict[Row, Float]:
     >>> split_rows(np.array([1.0, 2.0, 3.0, 4.0]), ("negative", "prompt"))
     {'negative': array([1., 2.]), 'prompt': array([3., 4.])}
     """
-    kinds: tuple[Row, ...] = _ROWS.check("rows", rows)
+    kinds: tuple[Row, ...] = ROWS.check("rows", rows)
     count = len(check_predictions(predictions, len(kinds))) // len(kinds)
     return {row: predictions[k * count : (k + 1) * count] for k, row in enumerate(kinds)}

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sdrt.arrays import Array, Float
-from sdrt.guidance.base import Call, Guidance, Guided, Row, split_rows
+from sdrt.guidance.base import Call, Guidance, Guided, split_rows
+from sdrt.guidance.rows import Row
 
 __all__ = ["CFGPlusPlusGuidance"]
 

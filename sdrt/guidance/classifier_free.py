@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from sdrt.arrays import Array, Float
 from sdrt.errors import ArrayContractError
-from sdrt.guidance.base import SCALE, Call, Guided, Row, check_predictions, split_rows
+from sdrt.guidance.base import SCALE, Call, Guided, check_predictions, split_rows
+from sdrt.guidance.rows import Row
 
 __all__ = ["ClassifierFreeGuidance", "guide", "is_guided"]
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.exact.mathematics import PLATFORM, Functions
-from sdrt.guidance.base import SCALE, Call, Guided, Row, check_predictions
+from sdrt.guidance.base import SCALE, Call, Guided, check_predictions
+from sdrt.guidance.rows import Row
 from sdrt.values import Integer
 
 __all__ = ["EmbeddedGuidance", "guidance_embedding"]

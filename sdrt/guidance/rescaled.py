@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from sdrt.arrays import Array, Float
 from sdrt.errors import ArrayContractError
 from sdrt.exact.mathematics import PLATFORM, Functions
-from sdrt.guidance.base import AMOUNT, Call, Guidance, Guided, Row, check_predictions, split_rows
+from sdrt.guidance.base import AMOUNT, Call, Guidance, Guided, check_predictions, split_rows
+from sdrt.guidance.rows import Row
 
 __all__ = ["RescaledGuidance", "rescale"]
 

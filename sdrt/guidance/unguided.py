@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sdrt.arrays import Array, Float
-from sdrt.guidance.base import Call, Guided, Row, check_predictions
+from sdrt.guidance.base import Call, Guided, check_predictions
+from sdrt.guidance.rows import Row
 
 __all__ = ["Unguided"]
 

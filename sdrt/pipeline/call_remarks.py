@@ -1,6 +1,9 @@
 """What is to be said about one call: text that was cut or is foreign, and options without effect."""
 
+from collections.abc import Sequence
+
 from sdrt.guidance import Guidance
+from sdrt.guidance.rows import NEGATIVE
 from sdrt.pipeline.conditions.source import Source
 from sdrt.pipeline.conditions.source_choice import PADDING
 from sdrt.pipeline.options import GenerateOptions
@@ -13,14 +16,15 @@ from sdrt.schedulers import Plan
 __all__ = ["call_remarks", "source_remarks"]
 
 
-def call_remarks(settings: Settings, truncated: tuple[str, str], guidance: Guidance, plan: Plan) -> dict[str, str]:
+def call_remarks(settings: Settings, truncated: tuple[str, str], guidances: Sequence[Guidance], plan: Plan) -> dict[str, str]:
     """Return the remarks of a call.
 
     Parameters
     ----------
     settings : Settings
     truncated : the parts of the prompt and of the negative prompt that were cut
-    guidance : Guidance
+    guidances : sequence of Guidance
+        One after the other in the run.
     plan : Plan
     """
     # nothing is foreign to plain text
@@ -29,7 +33,7 @@ def call_remarks(settings: Settings, truncated: tuple[str, str], guidance: Guida
     remarks = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt).items()}
     cut = zip(("prompt", "negative prompt"), truncated, strict=True)
     remarks |= {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
-    return remarks | {f"ignored {name}": reason for name, reason in _without_effect(settings, guidance, plan).items()}
+    return remarks | {f"ignored {name}": reason for name, reason in _without_effect(settings, guidances, plan).items()}
 
 
 def source_remarks(options: GenerateOptions, source: Source | None, pixels: int) -> dict[str, str]:
@@ -66,12 +70,13 @@ def _unread_of(source: Source, options: GenerateOptions) -> dict[str, str]:
     return reasons
 
 
-def _without_effect(settings: Settings, guidance: Guidance, plan: Plan) -> dict[str, str]:
+def _without_effect(settings: Settings, guidances: Sequence[Guidance], plan: Plan) -> dict[str, str]:
     """Return the options that this call does not read, each with the reason."""
     reasons = dict(without_effect(settings))
-    if "negative" not in guidance.rows:
+    if not any(NEGATIVE in guidance.rows for guidance in guidances):
         off = f"guidance is off at guidance_scale {settings.guidance_scale:g}"
-        why = "this model takes the scale of guidance as an input of its U-Net" if guidance.unet_inputs else off
+        embedded = any(guidance.unet_inputs for guidance in guidances)
+        why = "this model takes the scale of guidance as an input of its U-Net" if embedded else off
         reasons |= {name: why for name in ("negative_prompt", "guidance_rescale") if getattr(settings, name)}
     if not any(plan.draws):
         names = [name for name in ("sampler_rng", "sampler_seed") if getattr(settings, name) is not None]

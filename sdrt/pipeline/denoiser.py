@@ -1,13 +1,14 @@
 """The denoiser of a run: a U-Net with its fixed inputs bound, and the ControlNets whose residuals are added at each call."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from sdrt.arrays import Float
+from sdrt.arrays import Array, Float
 from sdrt.backends.pool import CheckedNetwork
-from sdrt.guidance import Call, Row
+from sdrt.guidance import Call, Row, text_row
+from sdrt.pipeline.conditions.addition import Addition
 from sdrt.pipeline.conditions.control import BoundControlNet, Control, residuals
 
 __all__ = ["Conditions", "Denoiser"]
@@ -20,7 +21,7 @@ class Conditions:
     Parameters
     ----------
     texts : sequence of mappings
-        One for each image, or one for all: for each row of the guidance, inputs of the U-Net and of ControlNets, one row each:
+        One for each image, or one for all: for each row that has a text, inputs of the U-Net and of ControlNets, one row each:
         ``encoder_hidden_states``, and SDXL's ``text_embeds`` and ``time_ids``.
     unet : mapping
         Inputs of the U-Net alone, one row for all: LCM's ``timestep_cond``.
@@ -28,19 +29,23 @@ class Conditions:
         Appended to every sample (in-painting).
     controls : sequence of Control
         One for each ControlNet.
+    additions : sequence of Addition
+        Further inputs of the U-Net, by sample.
     """
 
     texts: Sequence[Mapping[Row, Mapping[str, Float]]]
     unet: Mapping[str, Float] = field(default_factory=dict)
     channels: Float | None = None
     controls: Sequence[Control] = ()
+    additions: Sequence[Addition] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class _BoundNetworks:
-    """Networks with the conditions of a part of the batch bound: the samples at ``places``."""
+    """Networks with the conditions of a part of the batch bound: the samples at ``places``, each a kind of row and an image."""
 
     places: slice | list[int]
+    samples: Sequence[tuple[Row, int]]
     unet: CheckedNetwork
     controls: tuple[BoundControlNet, ...]
 
@@ -50,7 +55,8 @@ class Denoiser:
 
     Parameters
     ----------
-    unet : CheckedNetwork
+    unets : mapping from each row to its CheckedNetwork
+        Rows with one network go through it together.
     controlnets : sequence of CheckedNetwork
         As many as ``conditions.controls``.
     conditions : Conditions
@@ -63,7 +69,7 @@ class Denoiser:
 
     def __init__(
         self,
-        unet: CheckedNetwork,
+        unets: Mapping[Row, CheckedNetwork],
         controlnets: Sequence[CheckedNetwork],
         conditions: Conditions,
         rows: Sequence[Row],
@@ -71,20 +77,27 @@ class Denoiser:
         *,
         sequential: bool,
     ) -> None:
-        self._dtype = unet.float_dtype()
+        self._dtype = unets[rows[0]].float_dtype()
+        self._additions = conditions.additions
         self._copies = len(rows)
         self._batch = len(rows) * num_images
         self._channels = None if conditions.channels is None else self._for_each_row(conditions.channels)
-        texts = [conditions.texts[k % len(conditions.texts)][row] for row in rows for k in range(num_images)]
         samples = [(row, image) for row in rows for image in range(num_images)]
+        texts = [conditions.texts[image % len(conditions.texts)][text_row(row)] for row, image in samples]
+        # rows of one network attend to texts of one length
+        kinds = [(id(unets[row]), text["encoder_hidden_states"].shape[1]) for (row, _), text in zip(samples, texts, strict=True)]
         self._groups: list[_BoundNetworks] = []
         order: list[int] = []
-        for places in _places_by_length([text["encoder_hidden_states"].shape[1] for text in texts]):
+        for places in _places_by_kind(kinds):
             for part in [[place] for place in places] if sequential else [places]:
                 together = {name: self._stacked(texts[place][name] for place in part) for name in texts[part[0]]}
-                own = {name: self._stacked([value] * len(part)) for name, value in conditions.unet.items()}
-                controls = self._bind_controls(controlnets, conditions.controls, [samples[place] for place in part], together)
-                self._groups.append(_BoundNetworks(_as_slice(part), unet.bind(**together, **own), controls))
+                own: dict[str, Array] = {name: self._stacked([value] * len(part)) for name, value in conditions.unet.items()}
+                there = [samples[place] for place in part]
+                for addition in conditions.additions:
+                    own |= addition.fixed(there, self._dtype)
+                controls = self._bind_controls(controlnets, conditions.controls, there, together)
+                unet = unets[there[0][0]].bind(**together, **own)
+                self._groups.append(_BoundNetworks(_as_slice(part), there, unet, controls))
                 order += part
         # where each sample's prediction stands among those of the groups; None: in the order of the samples
         self._order = None if order == sorted(order) else np.argsort(order)
@@ -108,7 +121,9 @@ class Denoiser:
         predictions = []
         for group in self._groups:
             timestep = timesteps[group.places]
-            added = residuals(group.controls, call, sample=samples[group.places], timestep=timestep)
+            added: dict[str, Array] = dict(residuals(group.controls, call, sample=samples[group.places], timestep=timestep))
+            for addition in self._additions:
+                added |= addition.varying(group.samples, call, self._dtype)
             predictions.append(group.unet(sample=inputs[group.places], timestep=timestep, **added)["noise_pred"])
         every = predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
         return every if self._order is None else every[self._order]
@@ -141,13 +156,13 @@ class Denoiser:
         return tuple(bound)
 
 
-def _places_by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Return the places of the samples whose texts have one length, for each length: one batch attends to texts of one length.
+def _places_by_kind(kinds: Sequence[Hashable]) -> list[list[int]]:
+    """Return the places of the samples of one kind, for each kind.
 
-    >>> _places_by_length([77, 154, 77])
+    >>> _places_by_kind([77, 154, 77])
     [[0, 2], [1]]
     """
-    return [[place for place, each in enumerate(lengths) if each == length] for length in dict.fromkeys(lengths)]
+    return [[place for place, each in enumerate(kinds) if each == kind] for kind in dict.fromkeys(kinds)]
 
 
 def _as_slice(places: list[int]) -> slice | list[int]:

@@ -13,7 +13,7 @@ from sdrt.backends import PLAIN, Backend, BackendOptions, ComponentOptions
 from sdrt.backends.pool import NetworkPool, OnCall
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.exact.mathematics import Functions
-from sdrt.guidance import Row
+from sdrt.guidance import Row, text_rows
 from sdrt.images.png import to_pil
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
@@ -21,6 +21,7 @@ from sdrt.models.families import LatentFormat, MicroConditions, family_of
 from sdrt.models.lora import ADAPTED, AppliedLora, identity_of, with_loras
 from sdrt.option_kinds import OPTION_KINDS
 from sdrt.pipeline.conditions.text import TokenizedPrompts, encode_text, groups_of_rows, text_encoder_options, tokenize
+from sdrt.pipeline.unet_options import UNetOptions
 from sdrt.pipeline.vae_tiling import takes_tiles, tiled_decode
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
@@ -125,20 +126,25 @@ class LoadedModel:
         encoder: tuple[ComponentName, ...] = ("vae_encoder",) if self.inpaints else ()
         return (*self.tokenizers, self.family.denoiser, "vae_decoder", *encoder)
 
-    def denoising_networks(self, settings: Settings, rows: Sequence[Row], *, encodes: bool) -> list[tuple[ComponentName, ComponentOptions]]:
+    def denoising_networks(
+        self, settings: Settings, rows: Sequence[Row], unet_options: UNetOptions, *, encodes: bool
+    ) -> list[tuple[ComponentName, ComponentOptions]]:
         """Return the networks that a run needs before it decodes, each with its options, in the order of their use.
 
         Parameters
         ----------
         settings : Settings
         rows : sequence of Row
+            All kinds of rows of the run.
+        unet_options : UNetOptions
         encodes : bool
             Whether the run encodes pictures.
         """
-        options = dict.fromkeys(text_encoder_options(settings, row) for row in rows)
-        encoder: tuple[ComponentName, ...] = ("vae_encoder",) if encodes else ()
-        others = [(component, PLAIN) for component in (*encoder, self.family.denoiser)]
-        return [*((component, each) for component in self.tokenizers for each in options), *others]
+        options = dict.fromkeys(text_encoder_options(settings, row) for row in text_rows(rows))
+        networks = [(component, each) for component in self.tokenizers for each in options]
+        if encodes:
+            networks.append(("vae_encoder", PLAIN))
+        return [*networks, *((self.family.denoiser, each) for each in unet_options.distinct(rows))]
 
     # ---- conditions and pictures
 
@@ -159,10 +165,14 @@ class LoadedModel:
         ----------
         prompts : sequence of mappings
             Those that `tokenize` returned; each pair of texts is encoded once, as if it were alone.
+        settings : Settings
+        micro : MicroConditions
+        rows : sequence of Row
+            Those that have a text of their own.
 
         Returns
         -------
-        a mapping for each of ``prompts``, from each row of the guidance to the denoiser's inputs, one row each
+        a mapping for each of ``prompts``, from each row to the denoiser's inputs, one row each
 
         Raises
         ------

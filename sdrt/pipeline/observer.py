@@ -33,7 +33,8 @@ class Beginning:
     at : int
         The plan's first call in this run.
     prompts : tuple of tuples of mappings from text encoder to TokenizedPrompts
-        For the base model, and for the refiner where there is one: a mapping for each pair of ``settings.image_texts``.
+        Of the first call, for the base model, and for the refiner where there is one: a mapping for each pair of
+        ``settings.image_texts``.
     noise : float[n,C,h,w]
         The noise of the start.
     source, masked : float32[n,C,h,w] or None

@@ -1,6 +1,6 @@
 """From a resolved call to its run: draw the initial noise, open the networks, encode prompts and pictures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -9,19 +9,21 @@ import numpy as np
 
 from sdrt.arrays import Float, float_dtype
 from sdrt.backends import PLAIN
-from sdrt.backends.pool import NetworkPool
-from sdrt.guidance import Guidance
+from sdrt.backends.pool import CheckedNetwork
+from sdrt.guidance import Guidance, Row, text_rows
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.inpaint import inpaint_channels
 from sdrt.pipeline.conditions.pictures import encode_pictures
 from sdrt.pipeline.conditions.source import Source
 from sdrt.pipeline.denoiser import Conditions, Denoiser
+from sdrt.pipeline.held import Held
 from sdrt.pipeline.keep import Keep, KeepByStrength, KeepShare, KeptPicture, keep_nothing
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.progress import Report
 from sdrt.pipeline.resolve import Resolved
 from sdrt.pipeline.run import Phase, Run
 from sdrt.pipeline.start import Start, from_latents, from_noise
+from sdrt.pipeline.stretches import Stretch
 from sdrt.records.settings import Settings
 
 __all__ = ["Drawn", "draw", "prepare"]
@@ -71,27 +73,33 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
     ------
     Cancelled : the caller cancelled before a network was opened, or a prompt or picture encoded
     """
-    settings, guidance, base, source = resolved.settings, resolved.guidance, assembly.base, resolved.source
+    settings, base, source, stretches = resolved.settings, assembly.base, resolved.source, resolved.stretches
     for open_network in report.each("load", list(_closed_networks(assembly, resolved))):
         open_network()
-    refiner = None if resolved.refiner_begins is None else assembly.refiner
-    encoded = [base] if refiner is None else [base, refiner]
-    pieces = len(encoded) + (source is not None)
-    texts = []
-    for k, model in enumerate(encoded):
-        report("encode", k, pieces)
-        texts.append(model.encode(resolved.prompts[k], settings, resolved.sizes, guidance.rows))
+    pairs = list(dict.fromkeys((stretch.refines, stretch.prompts) for stretch in stretches))
+    pieces = len(pairs) + (source is not None)
+    texts = {}
+    for done, (refines, prompts) in enumerate(pairs):
+        report("encode", done, pieces)
+        of_model = resolved.prompts[prompts][1][refines]
+        texts[refines, prompts] = assembly.models[refines].encode(of_model, settings, resolved.sizes, text_rows(resolved.rows))
     channels = None
     start = from_noise(resolved.plan, drawn.noise)
     if source is not None:
-        report("encode", len(encoded), pieces)
+        report("encode", len(pairs), pieces)
         start = _start_from(source, base, resolved, drawn)
         if base.inpaints and drawn.masked is not None:
             channels = inpaint_channels(base.networks, source, drawn.masked, base.latent_format)
-    conditions = Conditions(texts[0], guidance.unet_inputs, channels, resolved.controls)
-    phases = [Phase(0, guidance, _networks(base, assembly.controlnets, conditions, guidance, settings))]
-    if refiner is not None and resolved.refiner_begins is not None:
-        phases.append(Phase(resolved.refiner_begins, guidance, _networks(refiner, (), Conditions(texts[1]), guidance, settings)))
+    held = {
+        refines: Held(_networks(assembly, resolved, refines=refines), sum(each.refines == refines for each in stretches))
+        for refines, _ in pairs
+    }
+
+    def phase(stretch: Stretch) -> Phase:
+        own, guidance = texts[stretch.refines, stretch.prompts], stretch.guidance
+        conditions = Conditions(own) if stretch.refines else Conditions(own, guidance.unet_inputs, channels, resolved.controls)
+        return Phase(stretch.begins, guidance, _denoiser(held[stretch.refines], conditions, guidance, settings))
+
     return Run(
         settings=settings,
         sampler=resolved.sampler,
@@ -99,7 +107,7 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
         timesteps=resolved.timesteps,
         start=start,
         noise=resolved.noise,
-        phases=tuple(phases),
+        phases=tuple(map(phase, stretches)),
         decode=lambda latents, first: assembly.decode(latents, Report(), resolved.finish, first)[0],
         observer=assembly.observer,
     )
@@ -135,7 +143,7 @@ def _closed_networks(assembly: Assembly, resolved: Resolved) -> Iterator[Callabl
         (model.networks, component, options)
         for model in (assembly.models if resolved.refiner_begins is not None else (assembly.base,))
         for component, options in model.denoising_networks(
-            resolved.settings, resolved.guidance.rows, encodes=encodes and model is assembly.base
+            resolved.settings, resolved.rows, resolved.unet_options, encodes=encodes and model is assembly.base
         )
     ]
     wanted += [(controlnet, "controlnet", PLAIN) for controlnet in assembly.controlnets]
@@ -144,17 +152,45 @@ def _closed_networks(assembly: Assembly, resolved: Resolved) -> Iterator[Callabl
             yield partial(pool.get, component, options)
 
 
-def _networks(
-    model: LoadedModel, controlnets: Sequence[NetworkPool], conditions: Conditions, guidance: Guidance, settings: Settings
+@dataclass(frozen=True, eq=False)
+class _Networks:
+    """What denoises, open.
+
+    Parameters
+    ----------
+    unets : mapping from each row of the run
+    controlnets : sequence
+    """
+
+    unets: Mapping[Row, CheckedNetwork]
+    controlnets: Sequence[CheckedNetwork]
+
+
+def _networks(assembly: Assembly, resolved: Resolved, *, refines: bool) -> Callable[[], AbstractContextManager[_Networks]]:
+    """Return a function that opens the networks of the base model or of the refiner."""
+    model, options = assembly.models[refines], resolved.unet_options
+
+    @contextmanager
+    def opened() -> Iterator[_Networks]:
+        with ExitStack() as stack:
+            denoiser = model.family.denoiser
+            distinct = {each: stack.enter_context(model.networks.using(denoiser, each)) for each in options.distinct(resolved.rows)}
+            controlnets = () if refines else assembly.controlnets
+            nets = [stack.enter_context(controlnet.using("controlnet")) for controlnet in controlnets]
+            yield _Networks({row: distinct[options.of(row)] for row in resolved.rows}, nets)
+
+    return opened
+
+
+def _denoiser(
+    held: Held[_Networks], conditions: Conditions, guidance: Guidance, settings: Settings
 ) -> Callable[[], AbstractContextManager[Denoiser]]:
-    """Return a function that opens a model's denoiser under these conditions."""
+    """Return a function that binds networks to the conditions of one stretch."""
 
     @contextmanager
     def opened() -> Iterator[Denoiser]:
-        with ExitStack() as stack:
-            unet = stack.enter_context(model.networks.using(model.family.denoiser))
-            nets = [stack.enter_context(controlnet.using("controlnet")) for controlnet in controlnets]
+        with held.using() as networks:
             sequential = settings.guidance_batching == "sequential"
-            yield Denoiser(unet, nets, conditions, guidance.rows, settings.num_images, sequential=sequential)
+            yield Denoiser(networks.unets, networks.controlnets, conditions, guidance.rows, settings.num_images, sequential=sequential)
 
     return opened

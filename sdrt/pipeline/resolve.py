@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sdrt._version import __version__
 from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
-from sdrt.guidance import Guidance, choose_guidance
-from sdrt.models import ComponentName
+from sdrt.guidance import Guidance, Row, choose_guidance
 from sdrt.models.families import MicroConditions
 from sdrt.models.hub import commit_of
 from sdrt.pipeline.assembly import Assembly
@@ -18,7 +17,6 @@ from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.control_pictures import read_controls
 from sdrt.pipeline.conditions.source import Source, read_source
-from sdrt.pipeline.conditions.text import TokenizedPrompts
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
 from sdrt.pipeline.input_files import FILE_OPTIONS
 from sdrt.pipeline.loras import recorded, tags_of
@@ -34,6 +32,8 @@ from sdrt.pipeline.scheduler_choice import (
     scheduler_remarks,
 )
 from sdrt.pipeline.series import Series, read_series, variation_of
+from sdrt.pipeline.stretches import RunPrompts, Since, Stretch, distinct_rows, lay_out_stretches
+from sdrt.pipeline.unet_options import UNetOptions
 from sdrt.prompt import PromptSyntax
 from sdrt.records.settings import Settings
 from sdrt.rng import canonical_name
@@ -65,12 +65,14 @@ class Resolved:
         The first call.
     timesteps : i64[calls] or f64[calls]
         The plan's timesteps, rounded as the networks take them.
-    guidance : Guidance
+    guidances : since
+        How predictions are combined, from each call of the plan on at which that changes.
+    unet_options : UNetOptions
     noise : RunNoise
     latents_shape : (C, h, w)
         Of one image.
-    prompts : tuple of tuples of mappings from text encoder to TokenizedPrompts
-        For the base model, and for the refiner where there is one: a mapping for each pair of ``settings.image_texts``.
+    prompts : since
+        The prompts of the base model, and of the refiner where there is one, from each call of the plan on at which they change.
     sizes : MicroConditions
     source : Source or None
         What the run changes; None for text to image.
@@ -90,10 +92,11 @@ class Resolved:
     plan: Plan
     at: int
     timesteps: Array
-    guidance: Guidance
+    guidances: Since[Guidance]
+    unet_options: UNetOptions
     noise: RunNoise
     latents_shape: tuple[int, int, int]
-    prompts: tuple[tuple[Mapping[ComponentName, TokenizedPrompts], ...], ...]
+    prompts: Since[RunPrompts]
     sizes: MicroConditions
     source: Source | None
     latents: Float | None
@@ -115,6 +118,16 @@ class Resolved:
     def truncated(self) -> tuple[str, str]:
         """The parts of the prompt and of the negative prompt that do not fit."""
         return _truncated(self.prompts)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All kinds of rows that the run predicts."""
+        return distinct_rows(self.guidances)
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """The stretches of the run, each with one guidance, one set of prompts and one model."""
+        return lay_out_stretches(self.guidances, self.prompts, self.refiner_begins, self.at, self.plan.num_calls)
 
 
 def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: str | Sequence[str], options: GenerateOptions) -> Resolved:
@@ -166,17 +179,19 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         needs_unconditional=sampler.needs_unconditional,
         functions=assembly.functions,
     )
+    guidances: Since[Guidance] = ((0, guidance),)
+    unet_options = UNetOptions()
     for model in assembly.models:
         for component, component_options in model.denoising_networks(
-            settings, guidance.rows, encodes=model is base and choice is not None and bool(choice.images)
+            settings, distinct_rows(guidances), unet_options, encodes=model is base and choice is not None and bool(choice.images)
         ):
             model.networks.check(component, component_options)
     source = None if choice is None else read_source(choice, height, width, inpaints=base.inpaints, functions=assembly.functions)
-    prompts = tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)
+    prompts: Since[RunPrompts] = ((0, tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)),)
     refiner_begins = None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start)
     remarks = {
         **scheduler_remarks(base.model, scheduler),
-        **call_remarks(settings, _truncated(prompts), guidance, plan),
+        **call_remarks(settings, _truncated(prompts), [each for _, each in guidances], plan),
         **source_remarks(options, source, pixels),
         **default_remarks(base, sampler, options),
     }
@@ -192,7 +207,8 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         plan=plan,
         at=at,
         timesteps=network_timesteps(plan.timesteps, *(model.model.limits.timestep_dtype for model in assembly.models)),
-        guidance=guidance,
+        guidances=guidances,
+        unet_options=unet_options,
         noise=_open_noise(assembly, settings, pixels, rng, sampler_rng),
         latents_shape=shape,
         prompts=prompts,
@@ -259,9 +275,9 @@ def _settings(
     )
 
 
-def _truncated(prompts: Sequence[Sequence[Mapping[ComponentName, TokenizedPrompts]]]) -> tuple[str, str]:
+def _truncated(prompts: Since[RunPrompts]) -> tuple[str, str]:
     """Return what is cut off from the prompt and from the negative prompt: of the first image of which something is."""
-    each = [list(of_image.values())[-1].truncated for of_image in prompts[0]]
+    each = [list(of_image.values())[-1].truncated for _, of_models in prompts for of_image in of_models[0]]
     return next((texts[0] for texts in each if texts[0]), ""), next((texts[1] for texts in each if texts[1]), "")
 
 

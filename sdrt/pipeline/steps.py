@@ -193,7 +193,7 @@ def _beginning(resolved: Resolved, drawn: Drawn) -> Beginning:
         plan=resolved.plan,
         timesteps=resolved.timesteps,
         at=resolved.at,
-        prompts=resolved.prompts,
+        prompts=resolved.prompts[0][1],
         noise=drawn.noise,
         source=drawn.source,
         masked=drawn.masked,

@@ -1,6 +1,6 @@
 """How a batch is laid out for the networks: by the rows of the guidance, and by nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def controlnet() -> tuple[CheckedNetwork, list[dict[str, Array]]]:
 
 
 def ask(network: CheckedNetwork, conditions: Conditions, rows: tuple[Row, ...], sequential: bool = False, **more: Any) -> Array:
-    denoiser = Denoiser(network, more.get("controlnets", ()), conditions, rows, 3, sequential=sequential)
+    denoiser = Denoiser(dict.fromkeys(rows, network), more.get("controlnets", ()), conditions, rows, 3, sequential=sequential)
     return denoiser(normal(0, 3, 4, 6, 4), more.get("call", CALL))
 
 
@@ -159,3 +159,35 @@ def test_a_row_that_no_controlnet_acts_on_goes_without_residuals_if_it_goes_alon
     control = Control(normal(2, 1, 3, 48, 32), ControlSettings(weights=GUESS))
     ask(network, Conditions([TEXTS], controls=[control]), ("negative", "prompt"), sequential=True, controlnets=[net])
     assert ["additional_residual_0" in note for note in notes] == [False] * 3 + [True] * 3
+
+
+class Numbered:
+    """An addition that tells each sample's row and image, and the call."""
+
+    def fixed(self, samples: Sequence[tuple[Row, int]], dtype: np.dtype[np.floating]) -> Mapping[str, Array]:
+        return {"own": np.array([[ROWS.index(row), image] for row, image in samples], dtype)}
+
+    def varying(self, samples: Sequence[tuple[Row, int]], call: Call, dtype: np.dtype[np.floating]) -> Mapping[str, Array]:
+        return {"now": np.full((len(samples), 1), call.index, dtype)}
+
+
+ROWS: tuple[Row, ...] = ("negative", "prompt", "perturbed")
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_additions_follow_their_samples(sequential: bool) -> None:
+    network, notes = unet(spec("own", None, 2), spec("now", None, 1))
+    ask(network, Conditions([TEXTS], additions=[Numbered()]), ROWS, sequential)
+    own = np.concatenate([note["own"] for note in notes])
+    assert own.tolist() == [[row, image] for row in range(3) for image in range(3)]
+    assert {value for note in notes for value in note["now"][:, 0].tolist()} == {1.0}
+
+
+def test_rows_go_through_the_network_that_is_theirs() -> None:
+    plain, notes = unet()
+    other, others = unet()
+    unets = {"negative": plain, "perturbed": other, "prompt": plain}
+    denoiser = Denoiser(unets, (), Conditions([TEXTS]), ("negative", "perturbed", "prompt"), 2, sequential=False)
+    predictions = denoiser(normal(0, 2, 4, 6, 4), CALL)
+    assert ([len(note["sample"]) for note in notes], [len(note["sample"]) for note in others]) == ([4], [2])
+    assert predictions.mean(axis=(1, 2, 3)).tolist() == [-1.0, -1.0, 2.0, 2.0, 2.0, 2.0]

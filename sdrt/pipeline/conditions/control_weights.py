@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sdrt.exact.mathematics import PLATFORM, Functions
-from sdrt.guidance import Row
+from sdrt.guidance import Row, is_prompted
 
 __all__ = ["BALANCED", "CONTROL_MODES", "GUESS", "ControlWeights", "control_weights"]
 
@@ -20,13 +20,13 @@ class ControlWeights:
     ----------
     curve : callable
         From the number of residuals, and what powers are computed with, to their weights: see :meth:`by_depth`.
-    rows : frozenset of Row, or None
-        The kinds of rows that a ControlNet acts on; None: all.
+    prompted : bool
+        Whether a ControlNet acts on rows with a prompt alone.
     functions : Functions
     """
 
     curve: Callable[[int, Functions], tuple[float, ...]]
-    rows: frozenset[Row] | None = None
+    prompted: bool = False
     functions: Functions = PLATFORM
 
     def by_depth(self, count: int) -> tuple[float, ...]:
@@ -35,7 +35,7 @@ class ControlWeights:
 
     def acts_on(self, row: Row) -> bool:
         """Return whether the ControlNet predicts for rows of this kind; residuals of the others are zero."""
-        return self.rows is None or row in self.rows
+        return is_prompted(row) or not self.prompted
 
 
 def _even(count: int, functions: Functions = PLATFORM) -> tuple[float, ...]:  # noqa: ARG001
@@ -60,11 +60,9 @@ def _logarithmic(count: int, functions: Functions = PLATFORM) -> tuple[float, ..
     return tuple(functions.power(10.0, index / max(1, count - 1) - 1) for index in range(count))
 
 
-_PROMPT_ALONE: frozenset[Row] = frozenset({"prompt"})
-
 BALANCED = ControlWeights(_even)
-CONTROL_MODES = {"balanced": BALANCED, "prompt": ControlWeights(_soft), "control": ControlWeights(_soft, _PROMPT_ALONE)}
-GUESS = ControlWeights(_logarithmic, _PROMPT_ALONE)
+CONTROL_MODES = {"balanced": BALANCED, "prompt": ControlWeights(_soft), "control": ControlWeights(_soft, prompted=True)}
+GUESS = ControlWeights(_logarithmic, prompted=True)
 
 
 def control_weights(mode: str, *, guess: bool, pools: bool, functions: Functions = PLATFORM) -> ControlWeights:
@@ -80,4 +78,4 @@ def control_weights(mode: str, *, guess: bool, pools: bool, functions: Functions
         and ``guess`` weighs its residuals evenly. diffusers asks the first of several ControlNets for all; each is asked for itself here.
     """
     weights = replace((BALANCED if pools else GUESS) if guess else CONTROL_MODES[mode], functions=functions)
-    return replace(weights, rows=_PROMPT_ALONE) if pools else weights
+    return replace(weights, prompted=True) if pools else weights

@@ -25,14 +25,14 @@ from typing import Literal, TypeAlias
 from sdrt.errors import ConfigError
 from sdrt.printable import shown
 
-__all__ = ["Piece", "PromptSyntax", "check_prompt", "escape", "parse"]
+__all__ = ["DEEPEST", "Piece", "PromptSyntax", "check_prompt", "escape", "parse"]
 
 PromptSyntax: TypeAlias = Literal["weighted", "plain"]
 
 _ROUND, _SQUARE = 1.1, 1 / 1.1
 
 # Largest number of open brackets. Each scales all text after it, so time grows with depth times length; 1.1 to this power is 13,781.
-_DEEPEST = 100
+DEEPEST = 100
 
 # Possessive quantifiers: a long run of digits without a closing bracket is scanned only once.
 _MARK = re.compile(
@@ -42,6 +42,7 @@ _MARK = re.compile(
     r"|(?P<close>[)\]])"
 )
 _BREAK = re.compile(r"\bBREAK\b")
+_WORD = re.compile(r"\b(?:BREAK|AND)\b")
 _SYNTAX = re.compile(r"[()\[\]\\]|\bBREAK\b")
 _LITERAL = re.compile(r"[()\[\]\\]")
 
@@ -101,9 +102,9 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
             runs.append(_Run(escaped))
         elif mark["open"]:
             opened[mark["open"]].append(len(runs))
-            if sum(map(len, opened.values())) > _DEEPEST:
+            if sum(map(len, opened.values())) > DEEPEST:
                 raise ConfigError(
-                    f"brackets in a prompt must nest at most {_DEEPEST} deep, got more at position {at}; close some, "
+                    f"brackets in a prompt must nest at most {DEEPEST} deep, got more at position {at}; close some, "
                     "write \\( for a literal bracket, or choose prompt_syntax='plain'"
                 )
         elif mark["weight"] and opened["("]:
@@ -122,12 +123,12 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
 
 
 def escape(text: str) -> str:
-    r"""Escape a text so that `parse` returns it with weight 1.
+    r"""Escape a text so that `parse` returns it with weight 1, and nothing in it changes or divides a prompt.
 
     >>> escape(r"a :) BREAK")
     'a :\\) B\\REAK'
     """
-    return _BREAK.sub(r"B\\REAK", _LITERAL.sub(r"\\\g<0>", check_prompt(text)))
+    return _WORD.sub(lambda word: f"{word[0][0]}\\{word[0][1:]}", _LITERAL.sub(r"\\\g<0>", check_prompt(text)))
 
 
 def check_prompt(text: object) -> str:

@@ -13,7 +13,28 @@ from tests.fuzz.values import HOSTILE_TEXTS, any_value, ascii_of
 
 _PARTS = (
     *("(", ")", "[", "]", ":", ":1.2)", ":-3)", ":1e400)", ":nan)", ":inf)", ":0)", ":" + "9" * 400 + ")", "BREAK", " BREAK ", "AND", ","),
-    *("\\", "\\(", "\\\\", "<lora:x:0.8>", "[a:b:0.5]", "[a|b]", "{a|b}", "__x__", "|", "red", "circle ", "a photo of", "é", "日本", "😀"),
+    *(
+        "\\",
+        "\\(",
+        "\\\\",
+        "<lora:x:0.8>",
+        "[a:b:0.5]",
+        "[a|b]",
+        "[",
+        ":5]",
+        ":0.3]",
+        ":1e400]",
+        " :-2",
+        "{a|b}",
+        "__x__",
+        "|",
+        "red",
+        "circle ",
+        "a photo of",
+        "é",
+        "日本",
+        "😀",
+    ),
     *("<|endoftext|>", "<|startoftext|>", "\x00", "\x1b[31m", "\n", "\u200d", "\ud800", "!", "!!!", "word " * 80, "((((" * 50, "x" * 300),
 )
 
@@ -36,11 +57,18 @@ def syntax(draw: Draw) -> str | None:
     """What a prompt is parsed and cut into."""
     given: Any = text(draw) if draw.chance(0.9) else any_value(draw)
     draw.note(ascii_of(given))
-    call = draw.choice(("parse", "escape", "chunks", "chunks"))
+    call = draw.choice(("parse", "escape", "chunks", "chunks", "schedule", "parts"))
     if call == "escape":
         escaped = prompt.escape(given)
         parts = [piece for section in prompt.parse(escaped) for piece in section]
-        return "an escaped text is no text" if any(piece.weight != 1 for piece in parts) else None
+        same = not prompt.changes(escaped) and not prompt.is_composed(escaped)
+        return "an escaped text is no text" if any(piece.weight != 1 for piece in parts) or not same else None
+    if call == "schedule":
+        steps: Any = draw.randint(1, 30) if draw.chance(0.9) else any_value(draw)
+        lasts = [last for last, _ in prompt.schedule(given, steps)]
+        return None if lasts == sorted(set(lasts)) and lasts[-1] == steps else "a schedule that does not rise to the last step"
+    if call == "parts":
+        return None if np.isfinite([part.weight for part in prompt.prompt_parts(given)]).all() else "a weight that is not finite"
     if call == "parse":
         pieces = [piece for section in prompt.parse(given) for piece in section]
         return None if np.isfinite([piece.weight for piece in pieces]).all() else "a weight that is not finite"

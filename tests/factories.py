@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, ControlNetUnionModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, ControlNetUnionModel, T2IAdapter, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
 from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel
@@ -25,6 +25,7 @@ __all__ = [
     "NARROW_CONTROLNET",
     "NARROW_UNET",
     "SAFETY_CHECKER",
+    "T2I_ADAPTERS",
     "TEXT_ENCODERS",
     "TEXT_ENCODERS_2",
     "UNETS",
@@ -34,6 +35,7 @@ __all__ = [
     "normal",
     "random_controlnet",
     "random_safety_checker",
+    "random_t2i_adapter",
     "random_text_encoder",
     "random_unet",
     "random_union",
@@ -42,6 +44,7 @@ __all__ = [
     "save_controlnet_folder",
     "save_pipeline_folder",
     "save_refiner_folder",
+    "save_t2i_adapter_folder",
     "save_tokenizer",
     "save_union_folder",
     "vocabulary",
@@ -64,6 +67,14 @@ NARROW_UNET: dict[str, Any] = {
 }
 NARROW_CONTROLNET: dict[str, Any] = {key: value for key, value in NARROW_UNET.items() if key != "up_block_types"}
 NARROW_CONTROLNET["conditioning_embedding_out_channels"] = (4, 8)
+
+# T2I-Adapters that fit the U-Nets of these forms, of each of diffusers' types; the second one in greys.
+T2I_ADAPTERS: Mapping[str, tuple[Form, dict[str, Any]]] = {
+    "full": ("sd1", {"channels": [32, 64, 64, 64]}),
+    "grey": ("sd1", {"channels": [32, 64, 64, 64], "in_channels": 1, "num_res_blocks": 1}),
+    "light": ("sd1", {"channels": [32, 64, 64], "num_res_blocks": 3, "adapter_type": "light_adapter"}),
+    "xl": ("sdxl", {"channels": [32, 64, 96, 96], "downscale_factor": 16, "adapter_type": "full_adapter_xl"}),
+}
 
 
 def randomise(module: nn.Module, seed: int = 0) -> None:
@@ -114,6 +125,19 @@ def random_controlnet(config: Mapping[str, Any], seed: int = 0) -> ControlNetMod
 def save_controlnet_folder(folder: Path, form: Form = "sd1", seed: int = 0) -> Path:
     """A ControlNet whose picture shows in its residuals, and its path."""
     return write_controlnet(folder, form, seed=seed)
+
+
+def random_t2i_adapter(name: str, seed: int = 0) -> T2IAdapter:
+    """One of `T2I_ADAPTERS`, every tensor random."""
+    adapter = T2IAdapter(**T2I_ADAPTERS[name][1]).eval().requires_grad_(False)
+    randomise(adapter, seed)
+    return adapter
+
+
+def save_t2i_adapter_folder(folder: Path, name: str, seed: int = 0) -> Path:
+    """One of `T2I_ADAPTERS` in a folder, and its path."""
+    random_t2i_adapter(name, seed).save_pretrained(folder)
+    return folder
 
 
 def random_union(config: Mapping[str, Any] = UNION, seed: int = 0) -> ControlNetUnionModel:

@@ -15,6 +15,7 @@ from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.backends.numpy.program import PerRow, Program
 from sdrt.backends.numpy.safety_checker import SafetyChecker
 from sdrt.backends.numpy.source import Source
+from sdrt.backends.numpy.t2i_adapter import T2IAdapter
 from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.text_encoder import TextEncoder
 from sdrt.backends.numpy.unet import UNet
@@ -95,6 +96,8 @@ def _load(
         case "controlnet":
             controlnet_config = ControlNetConfig.read(file, values)
             return ControlNet.load(source(), controlnet_config)
+        case "t2i_adapter":
+            return T2IAdapter.load(source(), values)
         case "vae_decoder" | "vae_encoder":
             vae_config = VaeConfig.read(file, values)
             half = VaeDecoder if component == "vae_decoder" else VaeEncoder

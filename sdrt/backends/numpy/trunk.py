@@ -1,11 +1,12 @@
 """What U-Net and ControlNet have in common: embeddings, the first convolution, the way down and the middle."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.activations import silu
+from sdrt.backends.numpy.adapter_features import add_feature
 from sdrt.backends.numpy.conv import Conv3x3
 from sdrt.backends.numpy.denoiser_configs import TrunkConfig
 from sdrt.backends.numpy.embeddings import AddedEmbedding, TimeEmbedding, Timesteps
@@ -97,18 +98,31 @@ class Trunk:
         silu(time, team.scratch, time, team.arithmetic.exponential)
         return time
 
-    def down(self, team: ThreadTeam, x: Float, time: Float, condition: Condition) -> tuple[Float, list[Float]]:
-        """From what the first convolution made to the middle's result, and what each block on the way made, ``x`` first."""
+    def down(
+        self, team: ThreadTeam, x: Float, time: Float, condition: Condition, features: Sequence[Float] = ()
+    ) -> tuple[Float, list[Float]]:
+        """From what the first convolution made to the middle's result, and what each block on the way made, ``x`` first.
+
+        Parameters
+        ----------
+        features : sequence of float[n, channels, height, width]
+            Of T2I-Adapters, added at as many places, see `sdrt.models.components.feature_places`.
+        """
         skips = [x]
-        for block in self.down_blocks:
+        for level, (block, attends) in enumerate(zip(self.down_blocks, self.config.down_attention, strict=True)):
             for index in range(len(block.resnets)):
                 x = block.layer(team, index, x, time, condition)
                 skips.append(x)
+            if attends:
+                add_feature(x, features, level)
             if block.downsampler is not None:
                 x = block.downsampler(team, x)
                 skips.append(x)
+            if not attends:
+                add_feature(x, features, level)
         for index in range(len(self.mid_block.resnets)):
             x = self.mid_block.layer(team, index, x, time, condition)
+        add_feature(x, features, len(self.down_blocks))
         return x, skips
 
 

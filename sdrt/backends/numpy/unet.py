@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.backends.numpy.adapter_features import adapter_features
 from sdrt.backends.numpy.conv import Conv3x3, padded_copy
 from sdrt.backends.numpy.denoiser_configs import UNetConfig
 from sdrt.backends.numpy.norm import GroupNorm
@@ -64,7 +65,7 @@ class UNet:
         sample = inputs["sample"].transpose(0, 2, 3, 1)
         if self.center_input_sample:
             sample = 2.0 * sample - 1.0
-        x, skips = trunk.down(team, trunk.conv_in(team, padded_copy(team, sample)), time, condition)
+        x, skips = trunk.down(team, trunk.conv_in(team, padded_copy(team, sample)), time, condition, adapter_features(inputs))
         if "additional_residual_0" in inputs:
             x = _add_residuals(x, skips, [inputs[f"additional_residual_{index}"] for index in range(len(skips) + 1)])
         for block in self.up_blocks:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, ControlNetUnionModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, ControlNetUnionModel, T2IAdapter, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
 from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -19,6 +19,7 @@ from sdrt.backends.torch.denoisers import ControlNet, UNet
 from sdrt.backends.torch.extra import quiet
 from sdrt.backends.torch.filling import fill
 from sdrt.backends.torch.safety_checker import SafetyChecker
+from sdrt.backends.torch.t2i_adapter import Features
 from sdrt.backends.torch.text_encoder import TextEncoder
 from sdrt.backends.torch.timesteps import Float64Timesteps
 from sdrt.backends.torch.vae import VaeDecoder, VaeEncoder
@@ -93,6 +94,8 @@ def peers_class(component: ComponentName, config: Mapping[str, Any]) -> Any:
             return UNet2DConditionModel
         case "controlnet":
             return ControlNetUnionModel if is_union(config) else ControlNetModel
+        case "t2i_adapter":
+            return T2IAdapter
         case "vae_decoder" | "vae_encoder":
             return AutoencoderKL
         case "safety_checker":
@@ -117,6 +120,8 @@ def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, 
             if is_union(config):
                 return ControlNetUnion(module, embedding, reverse, config, **_condition_widths(config))
             return ControlNet(module, embedding, reverse, **_condition_widths(config))
+        case "t2i_adapter":
+            return Features(_construct(kind, config))
         case "vae_decoder":
             vae = _construct(kind, config)
             return VaeDecoder(vae.decoder, vae.post_quant_conv, row_by_row)

@@ -50,7 +50,7 @@ class Denoiser(Adapter):
 
 
 class UNet(Denoiser):
-    """UNet2DConditionModel; a ControlNet's residuals may come with the other inputs, in the order of their numbers."""
+    """UNet2DConditionModel; a ControlNet's residuals, and features of T2I-Adapters, may come with the other inputs, by their numbers."""
 
     def forward(
         self,
@@ -63,6 +63,10 @@ class UNet(Denoiser):
         **residuals: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
         extra = self._added(text_embeds, time_ids)
+        numbered = [f"adapter_feature_{number}" for number in range(len(residuals))]
+        if features := [residuals.pop(name) for name in numbered if name in residuals]:
+            # the module empties the list
+            extra["down_intrablock_additional_residuals"] = features
         if residuals:
             *down, middle = (residuals[f"additional_residual_{index}"] for index in range(len(residuals)))
             extra |= {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}

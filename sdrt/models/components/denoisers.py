@@ -5,6 +5,7 @@ from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
 from sdrt.limits import Limits
+from sdrt.models.components.feature_places import feature_inputs
 from sdrt.models.components.keys import (
     COUNT,
     EPSILON,
@@ -154,7 +155,7 @@ def complete_denoiser(
 
 def _unet_contract(config: Mapping[str, Any], dtype: str) -> Signature:
     return Signature(
-        inputs=(*common_inputs(config, dtype), *_guidance_embedding(config, dtype)),
+        inputs=(*common_inputs(config, dtype), *_guidance_embedding(config, dtype), *feature_inputs(config, dtype)),
         outputs=(TensorSpec("noise_pred", dtype, (None, config["out_channels"], None, None)),),
         optional=residual_specs(config, dtype),
     )

@@ -205,10 +205,10 @@ def open_component(
     limits: Limits = DEFAULT_LIMITS,
     mmap: bool = True,
 ) -> StoredModel:
-    """Open a ControlNet, a VAE, or another single component.
+    """Open a ControlNet, a T2I-Adapter, a VAE, or another single component.
 
-    It is a folder with a ``config.json``, a repository of the Hub that is one, or the file of a ControlNet or VAE with the key names of the
-    original code.
+    It is a folder with a ``config.json``, a repository of the Hub that is one, or the file of a ControlNet, VAE or T2I-Adapter with the key
+    names of the original code.
 
     Parameters
     ----------
@@ -235,7 +235,11 @@ def open_component(
         # a whole model's folder, which has the component
         place = place / COMPONENTS[component].folder
     opened: StoredModel
-    if _is_file(place):
+    if _is_file(place) and component == "t2i_adapter":
+        from sdrt.models.t2i_adapter_file import T2IAdapterFile
+
+        opened = T2IAdapterFile(place, name, pickled=pickled, allowed=limits, mmap=mmap)
+    elif _is_file(place):
         from sdrt.models.component_file import ComponentFile
 
         factor = 0.18215 if scaling_factor is None else scaling_factor

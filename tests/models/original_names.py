@@ -164,3 +164,17 @@ def write_hollow(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
     with file.open("wb") as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
         stream.truncate(8 + len(text) + at)
+
+
+def original_t2i_adapter(tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> Tensors:
+    """A full adapter's body is flat there; a light one's is nested otherwise."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        room, *rest = name.removeprefix("adapter.").split(".")
+        if room == "body" and config["adapter_type"] == "light_adapter":
+            rest = ["body" if part == "resnets" else part for part in rest]
+        elif room == "body":
+            block = int(rest[0]) * config["num_res_blocks"]
+            rest = [str(block), *rest[1:]] if rest[1] == "in_conv" else [str(block + int(rest[2])), *rest[3:]]
+        renamed[".".join([room, *rest])] = tensor
+    return renamed

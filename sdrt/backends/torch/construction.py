@@ -121,7 +121,7 @@ def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, 
                 return ControlNetUnion(module, embedding, reverse, config, **_condition_widths(config))
             return ControlNet(module, embedding, reverse, **_condition_widths(config))
         case "t2i_adapter":
-            return Features(_construct(kind, config))
+            return Features(_construct(kind, config), config["downscale_factor"])
         case "vae_decoder":
             vae = _construct(kind, config)
             return VaeDecoder(vae.decoder, vae.post_quant_conv, row_by_row)

@@ -18,17 +18,19 @@ class Features(Adapter):
     Parameters
     ----------
     module : T2IAdapter
+    square : int
+        The side of the squares whose pixels become channels.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, square: int) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.square = module, square
 
     def refuse(self, inputs: Mapping[str, Array]) -> None:
         """Refuse a picture whose sides are no multiples of the squares that become channels."""
         if "image" not in inputs:
             return
-        square, (height, width) = int(self.module.downscale_factor), inputs["image"].shape[2:]
+        square, (height, width) = self.square, inputs["image"].shape[2:]
         if height % square or width % square:
             raise ArrayContractError(f"input: image must have sides in multiples of {square}, got {height}x{width}; pass such a picture")
 

@@ -29,6 +29,7 @@ _RELEASES = {768: SD1.name, 1024: SD2.name}
 _COMPONENTS = {
     "ControlNetModel": "ControlNet",
     "ControlNetUnionModel": "ControlNet",
+    "T2IAdapter": "T2I-Adapter",
     "AutoencoderKL": "VAE",
     "UNet2DConditionModel": "U-Net",
     "CLIPTextModel": "text encoder",
@@ -40,6 +41,9 @@ _COMPONENTS = {
 _PARTS = (
     ("zero_convs.0.", "ControlNet"),
     ("controlnet_cond_embedding.", "ControlNet"),
+    ("body.0.block1.", "T2I-Adapter"),
+    ("body.0.body.0.block1.", "T2I-Adapter"),
+    ("body.0.resnets.0.block1.", "T2I-Adapter"),
     ("emb_params", "embedding"),
     ("down_blocks.0.", "U-Net"),
     ("decoder.conv_in.", "VAE"),

@@ -28,6 +28,9 @@ _OTHERS = (
     ("emb_params", "a textual inversion: pass it as an embedding"),
     ("zero_convs.0.", "a ControlNet, not a whole model: pass it as one"),
     ("controlnet_cond_embedding.", "a ControlNet, not a whole model: pass it as one"),
+    ("body.0.block1.", "a T2I-Adapter, not a whole model: pass it as one"),
+    ("body.0.body.0.block1.", "a T2I-Adapter, not a whole model: pass it as one"),
+    ("adapter.body.0.resnets.0.block1.", "a T2I-Adapter, not a whole model: pass it as one"),
     ("down_blocks.0.", "one component with diffusers' names: pass the folder that has its config.json, or the model's"),
 )
 

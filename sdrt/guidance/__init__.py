@@ -5,28 +5,42 @@ from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
 from sdrt.guidance.choice import choose_guidance
 from sdrt.guidance.classifier_free import ClassifierFreeGuidance, guide, is_guided
 from sdrt.guidance.embedded import EmbeddedGuidance, guidance_embedding
+from sdrt.guidance.projected import APG, ProjectedGuidance, project
+from sdrt.guidance.projected_diffusers import DiffusersProjectedGuidance
 from sdrt.guidance.rescaled import RescaledGuidance, rescale
 from sdrt.guidance.rows import Row, is_prompted, prompt_row, text_row, text_rows
+from sdrt.guidance.scheduled import GuidanceSchedule, ScheduledGuidance, scheduled_scales
+from sdrt.guidance.thresholded import DynamicThresholding, ThresholdedGuidance, threshold
 from sdrt.guidance.unguided import Unguided
 
 __all__ = [
+    "APG",
     "CFGPlusPlusGuidance",
     "Call",
     "ClassifierFreeGuidance",
+    "DiffusersProjectedGuidance",
+    "DynamicThresholding",
     "EmbeddedGuidance",
     "Guidance",
+    "GuidanceSchedule",
     "Guided",
+    "ProjectedGuidance",
     "RescaledGuidance",
     "Row",
+    "ScheduledGuidance",
+    "ThresholdedGuidance",
     "Unguided",
     "choose_guidance",
     "guidance_embedding",
     "guide",
     "is_guided",
     "is_prompted",
+    "project",
     "prompt_row",
     "rescale",
+    "scheduled_scales",
     "split_rows",
     "text_row",
     "text_rows",
+    "threshold",
 ]

@@ -5,13 +5,13 @@ A batch of the denoiser holds the rows of a guidance one kind after the other, e
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from sdrt.arrays import Array, Float
-from sdrt.errors import ArrayContractError
+from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.guidance.rows import ROWS, Row
 from sdrt.values import Number
 
@@ -32,11 +32,34 @@ class Call:
         Counted from the call at which the run starts, so that ``index / num_calls`` is the fraction of the run that is done.
     timestep : float
         The networks' input, in steps of the training schedule.
+    sample : float[n,C,h,w] or None
+        What the networks predict for, in the model's own scale; None where no guidance looks at it.
+    x0_weights : (a, b)
+        Of the sample and of a prediction in the clean sample that the prediction amounts to: x0 = a * sample + b * prediction.
+    memory : float[n,C,h,w] or None
+        What the guidance of the call before handed on: `Guided.memory`. None at the first call of a run.
     """
 
     index: int
     num_calls: int
     timestep: float
+    sample: Float | None = field(default=None, compare=False, repr=False)
+    x0_weights: tuple[float, float] = field(default=(0.0, 1.0), compare=False, repr=False)
+    memory: Float | None = field(default=None, compare=False, repr=False)
+
+    def denoised(self, prediction: Float) -> Float:
+        """Return the clean sample that a prediction amounts to, before any bound of the sampler.
+
+        Raises
+        ------
+        ConfigError : the call has no sample of that shape
+        """
+        shape = getattr(self.sample, "shape", None)
+        if self.sample is None or shape != prediction.shape:
+            raise ConfigError(f"call.sample must be an array of the prediction's shape, {list(prediction.shape)}, got {shape}; pass it")
+        a, b = self.x0_weights
+        x0: Float = prediction * b + self.sample.astype(prediction.dtype, copy=False) * a
+        return x0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +72,13 @@ class Guided:
         The prediction that the step follows.
     unconditional : float[n,C,h,w] or None
         The prediction without the prompt, for samplers that use both (CFG++).
+    memory : float[n,C,h,w] or None
+        What the next call's guidance is handed as `Call.memory`: guidance is a pure function, and a run keeps its state.
     """
 
     output: Float
     unconditional: Float | None = None
+    memory: Float | None = None
 
 
 class Guidance(Protocol):

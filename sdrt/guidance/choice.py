@@ -1,11 +1,14 @@
-"""Choose the guidance of a run."""
+"""Choose the guidance of a run: one that combines the rows, and others around it, each of which changes what the inner one returns."""
 
 from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.guidance.base import AMOUNT, Guidance
 from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
 from sdrt.guidance.classifier_free import ClassifierFreeGuidance, is_guided
 from sdrt.guidance.embedded import EmbeddedGuidance
+from sdrt.guidance.projected import APG, ProjectedGuidance
+from sdrt.guidance.projected_diffusers import DiffusersProjectedGuidance
 from sdrt.guidance.rescaled import RescaledGuidance
+from sdrt.guidance.thresholded import DynamicThresholding, ThresholdedGuidance
 from sdrt.guidance.unguided import Unguided
 from sdrt.values import Flag
 
@@ -16,22 +19,33 @@ def choose_guidance(
     scale: float,
     rescale: float = 0.0,
     *,
+    apg: APG | None = None,
+    dynamic_thresholding: DynamicThresholding | None = None,
     embedding_size: int | None = None,
     needs_unconditional: bool = False,
+    as_diffusers: bool = False,
     functions: Functions = PLATFORM,
 ) -> Guidance:
     """Choose the guidance of a run.
+
+    The order is part of the contract, from the inside out: the rows are combined (by classifier-free guidance, or by APG in its place);
+    dynamic thresholding bounds the denoised sample; rescaling restores the deviation of the prediction; CFG++ passes on the unconditional
+    prediction. A further method wraps ``guidance`` at its place in that order.
 
     Parameters
     ----------
     scale, rescale : float
         The settings ``guidance_scale`` and ``guidance_rescale``.
+    apg, dynamic_thresholding
+        The settings of these names; None: off.
     embedding_size : int or None
         Length of the embedding in which the U-Net takes the scale; None for a U-Net without one.
     needs_unconditional : bool
         Whether the sampler also uses the unconditional prediction (CFG++), at every scale.
+    as_diffusers : bool
+        Whether APG is that of diffusers' guider.
     functions : Functions
-        That embeddings and deviations are computed with.
+        That embeddings, deviations and the like are computed with.
 
     >>> choose_guidance(1.0), choose_guidance(7.5)
     (Unguided(), ClassifierFreeGuidance(scale=7.5))
@@ -43,6 +57,12 @@ def choose_guidance(
     if not (needs_unconditional or is_guided(scale)):
         return Unguided()
     guidance: Guidance = ClassifierFreeGuidance(scale)
+    if apg is not None:
+        guidance = (DiffusersProjectedGuidance if as_diffusers else ProjectedGuidance)(scale, apg, functions)
+    if dynamic_thresholding is not None:
+        guidance = ThresholdedGuidance(guidance, dynamic_thresholding, functions)
     if rescale > 0:
         guidance = RescaledGuidance(guidance, rescale, functions)
-    return CFGPlusPlusGuidance(guidance) if needs_unconditional else guidance
+    if needs_unconditional:
+        guidance = CFGPlusPlusGuidance(guidance)
+    return guidance

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdrt.arrays import Array, check_finite
+from sdrt.arrays import Array, Float, check_finite
 from sdrt.guidance import Call, Guidance
 from sdrt.pipeline.denoiser import Denoiser
 from sdrt.pipeline.noise import RunNoise
@@ -89,14 +89,17 @@ def denoise(run: Run) -> Generator[Step, None, None]:
     num_calls = plan.num_calls - start.at
     state = sampler.start(plan, start.latents, start.at)
     paths = run.noise.paths(plan, shape, sampler.brownian_seed)
+    memory: Float | None = None
     for phase, calls in _calls_by_phase(run):
         with phase.networks() as denoiser:
             for index in calls:
                 began = time.perf_counter()
-                call = Call(index - start.at, num_calls, float(run.timesteps[index]))
+                x0_weights = sampler.x0_weights(float(plan.alphas[index]), float(plan.sigmas[index]))
+                call = Call(index - start.at, num_calls, float(run.timesteps[index]), state.x, x0_weights, memory)
                 # numbers beyond a float's range are an error below, whatever the caller's program makes of them
                 with np.errstate(all="ignore"):
                     guided = phase.guidance(denoiser(state.x * plan.input_scale[index], call), call)
+                    memory = guided.memory
                     noise = run.noise.step(plan, index, paths, shape)
                     stepped = sampler.step(plan, state, guided.output, noise, unconditional_output=guided.unconditional)
                     before, state = state, start.keep(plan, stepped)

@@ -1,6 +1,5 @@
 """Bounds of the predicted x0: clipping and dynamic thresholding. Both are for models of pixels; latents have no natural range."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sdrt.arrays import Float
+from sdrt.exact.quantiles import row_quantiles
 from sdrt.schedulers.core.kinds import ANY_FLAG
 from sdrt.schedulers.core.settings import check_codec
 from sdrt.values import Kind, Number
@@ -65,7 +65,7 @@ class X0Bound:
     def _threshold(self, x0: Float) -> Float:
         rows = np.abs(x0.reshape(len(x0), -1))
         # torch.clamp lets the upper end win where it is below the lower one.
-        limits = np.minimum(np.maximum(_quantiles(rows, self.dynamic_thresholding_ratio), 1), self.sample_max_value).astype(x0.dtype)
+        limits = np.minimum(np.maximum(row_quantiles(rows, self.dynamic_thresholding_ratio), 1), self.sample_max_value).astype(x0.dtype)
         column = limits.reshape(-1, *(1,) * (x0.ndim - 1))
         bounded: Float = np.clip(x0, -column, column) / column
         return bounded
@@ -92,19 +92,3 @@ class X0Bound:
 
 
 NO_BOUND = X0Bound()
-
-
-def _quantiles(rows: Float, ratio: float) -> Float:
-    """Return the quantile of each row, linear between neighbours, in torch.quantile's order of operations: f[n].
-
-    The rank is computed in the rows' own type, and the interpolation starts from the nearer neighbour: numpy's own differs in last bits.
-    """
-    ordered = np.sort(rows, axis=1)
-    real = rows.dtype.type
-    rank = real(ratio) * real(rows.shape[1] - 1)
-    low = math.floor(rank)
-    high = min(low + 1, rows.shape[1] - 1)
-    weight = rank - real(low)
-    a, b = ordered[:, low], ordered[:, high]
-    quantiles: Float = a + weight * (b - a) if weight < 0.5 else b - (b - a) * (real(1) - weight)
-    return quantiles

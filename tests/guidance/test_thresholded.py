@@ -62,8 +62,8 @@ def test_strong_guidance_stays_in_the_range_of_the_mimic_and_keeps_its_mean() ->
 def test_a_mimic_as_strong_as_the_guidance_changes_nothing() -> None:
     rows, call = normal(1, 4, 4, 8, 8), Call(0, 4, 999.0, normal(2, 2, 4, 8, 8), (A, B))
     plain = ClassifierFreeGuidance(7.0)(rows, call).output
-    for settings in (DynamicThresholding(mimic_scale=7.0), DynamicThresholding(mimic_scale=7.0, percentile=1.0)):
-        np.testing.assert_allclose(ThresholdedGuidance(ClassifierFreeGuidance(7.0), settings)(rows, call).output, plain, atol=1e-5)
+    for bound in (DynamicThresholding(mimic_scale=7.0), DynamicThresholding(mimic_scale=7.0, percentile=1.0)):
+        np.testing.assert_allclose(ThresholdedGuidance(ClassifierFreeGuidance(7.0), bound)(rows, call).output, plain, atol=1e-5)
 
 
 def test_flat_channels_stay_flat() -> None:
@@ -96,4 +96,4 @@ def test_settings_are_numbers_in_their_ranges(value: Any) -> None:
 def test_both_samples_have_one_shape_with_channels() -> None:
     for shapes in (((1, 2, 4, 4), (1, 2, 4, 5)), ((3, 4), (3, 4))):
         with pytest.raises(ArrayContractError, match=r"guided and mimic must be of one shape \[n,C,h,w\]"):
-            threshold(*(np.zeros(shape, np.float32) for shape in shapes), 0.5)
+            threshold(np.zeros(shapes[0], np.float32), np.zeros(shapes[1], np.float32), 0.5)

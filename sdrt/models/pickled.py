@@ -22,6 +22,9 @@ __all__ = ["PICKLE_SUFFIXES", "read_tensors", "refusal"]
 # Such files would have to be unpickled, which can run code: they are named in messages, and read only where a caller asks for it.
 PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
 
+# Below which of its keys a checkpoint may keep its tensors; the first that is there counts.
+_WRAPPERS = ("state_dict", "params_ema", "params")
+
 # How torch names the first class or function that it does not build.
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
@@ -52,7 +55,8 @@ def refusal(*names: object) -> str:
 def read_tensors(file: Path, *, memory_map: bool = True) -> list[StoredTensor]:
     """Read the tensors of a pickle, memory-mapped where torch can do so.
 
-    Checkpoints of PyTorch Lightning keep theirs below ``state_dict``; what lies beside it is left alone.
+    Checkpoints of PyTorch Lightning keep theirs below ``state_dict``, those of BasicSR (upscalers) below ``params_ema`` or ``params``, of
+    which the average counts; what lies beside is left alone.
 
     Parameters
     ----------
@@ -85,7 +89,7 @@ def read_tensors(file: Path, *, memory_map: bool = True) -> list[StoredTensor]:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError, struct.error) as error:
         reason = str(error).strip().partition("\n")[0]
         raise WeightsError(f"{file}: not a whole file of torch's ({reason}); fetch it again") from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    state = next((content[key] for key in _WRAPPERS if key in content), content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise WeightsError(f"{file}: must hold tensors by name, got a {type(content).__name__}; pass the weights of a model")
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}

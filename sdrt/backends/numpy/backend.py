@@ -7,12 +7,14 @@ from sdrt.backends.base import BackendOptions
 from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
 from sdrt.backends.numpy.arithmetic import FLOATING, Arithmetic
+from sdrt.backends.numpy.compact import CompactNet
 from sdrt.backends.numpy.configs import SafetyCheckerConfig, TextEncoderConfig, VaeConfig
 from sdrt.backends.numpy.controlnet import ControlNet
 from sdrt.backends.numpy.controlnet_union import ControlNetUnion
 from sdrt.backends.numpy.denoiser_configs import ControlNetConfig, UNetConfig, UnionConfig
 from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.backends.numpy.program import PerRow, Program
+from sdrt.backends.numpy.rrdb import RrdbNet
 from sdrt.backends.numpy.safety_checker import SafetyChecker
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.t2i_adapter import T2IAdapter
@@ -24,6 +26,7 @@ from sdrt.host import usable_cores
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 from sdrt.models.components.controlnets import is_union
+from sdrt.models.components.upscaler import is_compact
 
 __all__ = ["NumpyBackend"]
 
@@ -106,4 +109,7 @@ def _load(
         case "safety_checker":
             checker_config = SafetyCheckerConfig.read(file, values)
             return SafetyChecker.load(source(), checker_config)
+        case "upscaler":
+            network = (CompactNet if is_compact(values) else RrdbNet).load(source(), values)
+            return PerRow(network) if options.low_memory else network
     assert_never(component)

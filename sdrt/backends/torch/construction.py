@@ -22,6 +22,7 @@ from sdrt.backends.torch.safety_checker import SafetyChecker
 from sdrt.backends.torch.t2i_adapter import Features
 from sdrt.backends.torch.text_encoder import TextEncoder
 from sdrt.backends.torch.timesteps import Float64Timesteps
+from sdrt.backends.torch.upscaler import build_upscaler
 from sdrt.backends.torch.vae import VaeDecoder, VaeEncoder
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.models.base import Model
@@ -104,6 +105,8 @@ def peers_class(component: ComponentName, config: Mapping[str, Any]) -> Any:
 
 
 def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, row_by_row: bool) -> Adapter:
+    if component == "upscaler":
+        return build_upscaler(config, row_by_row)
     kind = peers_class(component, config)
     match component:
         case "text_encoder" | "text_encoder_2":

@@ -10,7 +10,15 @@ from sdrt.limits import DEFAULT_LIMITS, Limits
 __all__ = ["Component", "ComponentName", "PackageNames", "Role"]
 
 ComponentName: TypeAlias = Literal[
-    "text_encoder", "text_encoder_2", "unet", "controlnet", "t2i_adapter", "vae_decoder", "vae_encoder", "safety_checker"
+    "text_encoder",
+    "text_encoder_2",
+    "unet",
+    "controlnet",
+    "t2i_adapter",
+    "vae_decoder",
+    "vae_encoder",
+    "safety_checker",
+    "upscaler",
 ]
 
 # The role of a Core ML package. A U-Net comes in three roles: alone, with a ControlNet's residuals as inputs, and as SDXL's refiner.

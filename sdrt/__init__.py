@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         schedulers,
         testing,
         tokenizer,
+        upscaling,
     )
     from sdrt.arrays import Numerics
     from sdrt.backends import Backend, BackendOptions
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from sdrt.rng import NoiseStream
     from sdrt.schedulers import Compat, DiffusersScheduler, Sampler
     from sdrt.tokenizer import ClipTokenizer
+    from sdrt.upscaling import OnUpscale, Upscaler, load_upscaler
 
 __all__ = [
     "Backend",
@@ -101,6 +103,7 @@ __all__ = [
     "Observer",
     "OldSpellings",
     "OnProgress",
+    "OnUpscale",
     "Pickled",
     "Picture",
     "PictureFormat",
@@ -119,6 +122,7 @@ __all__ = [
     "Settings",
     "Step",
     "Steps",
+    "Upscaler",
     "__version__",
     "backends",
     "batch",
@@ -128,6 +132,7 @@ __all__ = [
     "guidance",
     "images",
     "load",
+    "load_upscaler",
     "models",
     "pipeline",
     "prompt",
@@ -136,6 +141,7 @@ __all__ = [
     "schedulers",
     "testing",
     "tokenizer",
+    "upscaling",
 ]
 
 _NAMES_BY_HOME = {
@@ -177,6 +183,7 @@ _NAMES_BY_HOME = {
     "sdrt.rng": ("NoiseStream",),
     "sdrt.schedulers": ("Compat", "DiffusersScheduler", "Sampler"),
     "sdrt.tokenizer": ("ClipTokenizer",),
+    "sdrt.upscaling": ("OnUpscale", "Upscaler", "load_upscaler"),
 }
 _HOMES = {name: home for home, names in _NAMES_BY_HOME.items() for name in names}
 _ROOMS = frozenset(
@@ -195,6 +202,7 @@ _ROOMS = frozenset(
         "schedulers",
         "testing",
         "tokenizer",
+        "upscaling",
     }
 )
 

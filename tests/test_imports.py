@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "models": {"arrays", "exact", "host"},
     "backends": {"models", "arrays", "exact", "host"},
     "recordings": {"arrays", "backends", "images", "models", "records"},
+    "upscaling": {"arrays", "backends", "images", "models", "option_kinds"},
     "pipeline": {
         "_version",
         "arrays",
@@ -59,6 +60,7 @@ MAY_IMPORT = {
         "rng",
         "schedulers",
         "tokenizer",
+        "upscaling",
     },
     "compare": {
         "_version",
@@ -120,6 +122,7 @@ MAY_IMPORT = {
         "rng",
         "schedulers",
         "tokenizer",
+        "upscaling",
         "verification",
     },
     "__main__": {"cli"},

@@ -28,6 +28,7 @@ from sdrt.models.hub import (
     Wanted,
     obtain_component,
     obtain_model,
+    obtain_upscaler,
 )
 from sdrt.models.local import find_local
 from sdrt.models.misplaced import check_is_model_folder
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from sdrt.models.component_file import ComponentFile
     from sdrt.models.coreml import CoreMLControlNet, CoreMLFolder
     from sdrt.models.single_file import SingleFileModel
+    from sdrt.models.upscalers.compact import Activation
+    from sdrt.models.upscalers.file import UpscalerFile
 
 __all__ = [
     "COMPONENTS",
@@ -70,6 +73,7 @@ __all__ = [
     "is_folder_of_packages",
     "open_component",
     "open_model",
+    "open_upscaler",
     "path",
     "read_embedding",
 ]
@@ -251,6 +255,37 @@ def open_component(
             f"{opened.where(opened.components[0])}: must be a {component}, got a {' and '.join(opened.components)}; pass another folder"
         )
     return opened
+
+
+def open_upscaler(
+    source: str | Path,
+    *,
+    activation: "Activation | None" = None,
+    pickled: Pickled = "refuse",
+    hub: HubAccess = DEFAULT_ACCESS,
+    limits: Limits = DEFAULT_LIMITS,
+    mmap: bool = True,
+) -> "UpscalerFile":
+    """Open a network that enlarges pictures: a file, or a repository of the Hub that has one.
+
+    Parameters
+    ----------
+    source : str or Path
+    activation : "relu", "leakyrelu" or None
+        Of a compact model whose activations have no weights, so that its tensors do not tell.
+    pickled, hub, limits, mmap
+        See `open_model`.
+
+    Raises
+    ------
+    ModelError : it cannot be read, or is something else, which the message names
+    ConfigError, MissingFileError, MissingExtraError : as of `open_model`
+    """
+    from sdrt.models.upscalers.file import UpscalerFile
+
+    _check_pickled(pickled)
+    local = find_local("upscaler", source, lambda address: obtain_upscaler(address, Wanted(pickled=pickled), hub), hub)
+    return UpscalerFile(local.path, local.name, pickled=pickled, activation=activation, allowed=limits, mmap=mmap)
 
 
 def _is_file(place: Path) -> bool:

@@ -1,21 +1,15 @@
 """Choose the backend of each component, with its options, and say so in the record."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from sdrt.arrays import Numerics
 from sdrt.backends import Backend, BackendOptions, registry
-from sdrt.backends.foreign import BackendKind
-from sdrt.backends.numerics import PLAIN_NUMERICS, check_numerics
+from sdrt.backends.choosing import chosen_backend
 from sdrt.errors import ConfigError
 from sdrt.models import COMPONENTS, ComponentName, StoredModel, is_folder_of_packages
 
-__all__ = ["check_programs", "choose_backends", "options_of_backends", "own_choice", "record_notes"]
+__all__ = ["check_programs", "choose_backends", "own_choice", "record_notes"]
 
 _CORE_ML = "coreml"
-
-# The options that every backend takes, beside those in its option_names.
-_COMMON_OPTIONS = ("threads",)
 
 
 def choose_backends(backend: str | Backend | Mapping[str, str | Backend] | None, model: StoredModel) -> dict[ComponentName, Backend]:
@@ -24,11 +18,11 @@ def choose_backends(backend: str | Backend | Mapping[str, str | Backend] | None,
     if backend is None:
         backend = {}
     if not isinstance(backend, Mapping):
-        one = _resolve(backend)
+        one = chosen_backend(backend)
         return dict.fromkeys(COMPONENTS, one)
     if unknown := sorted(map(str, set(backend) - set(COMPONENTS))):
         raise ConfigError(f"backend must be given for components among {', '.join(COMPONENTS)}, got {', '.join(unknown)}; correct the name")
-    return {component: _resolve(backend.get(component, _CORE_ML if component in programs else "numpy")) for component in COMPONENTS}
+    return {component: chosen_backend(backend.get(component, _CORE_ML if component in programs else "numpy")) for component in COMPONENTS}
 
 
 def check_names(backend: str | Backend | Mapping[str, str | Backend] | None) -> None:
@@ -39,36 +33,7 @@ def check_names(backend: str | Backend | Mapping[str, str | Backend] | None) -> 
     ConfigError, BackendError : one does not, or is no backend
     """
     for each in backend.values() if isinstance(backend, Mapping) else () if backend is None else (backend,):
-        _resolve(each)
-
-
-def _resolve(backend: str | Backend) -> Backend:
-    if isinstance(backend, str):
-        return registry.get(backend)
-    return BackendKind("a name, a Backend, or a mapping by component").check("backend", backend, "pass one of those")
-
-
-def options_of_backends(
-    chosen: Mapping[ComponentName, Backend], numerics: Numerics, passed: Mapping[str, Any], *, low_memory: bool
-) -> dict[ComponentName, BackendOptions]:
-    """Return the options of every component, checked against those of its backend."""
-    distinct = {each.name: each for each in chosen.values()}
-    for name, each in distinct.items():
-        check_numerics(name, getattr(each, "numerics", PLAIN_NUMERICS), numerics)
-    known = [*_COMMON_OPTIONS, *dict.fromkeys(name for each in distinct.values() for name in each.option_names)]
-    # it restricts nothing, and so a program may say it whatever runs its networks
-    neutral = {"compute_unit"} if passed.get("compute_unit") == "ALL" else set()
-    if unknown := sorted(set(passed) - set(known) - neutral):
-        raise ConfigError(f"unknown option {', '.join(unknown)}; with backend {', '.join(distinct)} the options are {', '.join(known)}")
-    return {
-        component: BackendOptions(
-            numerics=numerics,
-            threads=passed.get("threads"),
-            low_memory=low_memory,
-            extra={name: passed[name] for name in each.option_names if name in passed},
-        )
-        for component, each in chosen.items()
-    }
+        chosen_backend(each)
 
 
 def check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdrt.arrays import Numerics
 from sdrt.backends import Backend
+from sdrt.backends.choosing import options_of_backends
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.files import user_path
@@ -16,7 +17,6 @@ from sdrt.pipeline.backend_choice import (
     check_names,
     check_programs,
     choose_backends,
-    options_of_backends,
     own_choice,
     record_notes,
 )

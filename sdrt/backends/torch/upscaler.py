@@ -53,7 +53,8 @@ class Compact(_PictureNetwork):
 
     def enlarge(self, image: torch.Tensor) -> torch.Tensor:
         nearest = functional.interpolate(image, scale_factor=self.scale, mode="nearest")
-        return functional.pixel_shuffle(self.body(image), self.scale) + nearest
+        shuffled: torch.Tensor = functional.pixel_shuffle(self.body(image), self.scale)
+        return shuffled + nearest
 
 
 class _DenseBlock(nn.Module):
@@ -68,7 +69,7 @@ class _DenseBlock(nn.Module):
         for index in range(1, 5):
             given = functional.leaky_relu(self.get_submodule(f"conv{index}")(seen), _SLOPE)
             seen = torch.cat([seen, given], 1)
-        return x + _SHARE * self.conv5(seen)
+        return torch.add(x, self.conv5(seen), alpha=_SHARE)
 
 
 class _Block(nn.Module):
@@ -77,7 +78,7 @@ class _Block(nn.Module):
         self.rdb1, self.rdb2, self.rdb3 = (_DenseBlock(width, growth) for _ in range(3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + _SHARE * self.rdb3(self.rdb2(self.rdb1(x)))
+        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=_SHARE)
 
 
 class Rrdb(_PictureNetwork):
@@ -103,8 +104,9 @@ class Rrdb(_PictureNetwork):
         for index in self.ups:
             larger = functional.interpolate(x, scale_factor=2, mode="nearest")
             x = functional.leaky_relu(self.get_submodule(f"conv_up{index}")(larger), _SLOPE)
-        x = self.conv_last(functional.leaky_relu(self.conv_hr(x), _SLOPE))
-        return x[:, :, : height * self.scale, : width * self.scale]
+        x = functional.leaky_relu(self.conv_hr(x), _SLOPE)
+        upscaled: torch.Tensor = self.conv_last(x)
+        return upscaled[:, :, : height * self.scale, : width * self.scale]
 
 
 def _conv(size_in: int, size_out: int) -> nn.Conv2d:

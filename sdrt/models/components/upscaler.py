@@ -37,7 +37,7 @@ _COMPACT: Mapping[str, Key] = {
 
 def is_compact(config: Mapping[str, Any]) -> bool:
     """Return whether a configuration is of the compact form."""
-    return config["_class_name"] == "SRVGGNetCompact"
+    return bool(config["_class_name"] == "SRVGGNetCompact")
 
 
 def scale_of(config: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ from sdrt.models.hub.address import Address, check_revision, is_repo_id, means_r
 from sdrt.models.hub.byte_sizes import in_words
 from sdrt.models.hub.commits import commit_of
 from sdrt.models.hub.hub_file import HubFile, Listing
-from sdrt.models.hub.obtaining import Obtained, local_embedding, local_lora, obtain_component, obtain_model
+from sdrt.models.hub.obtaining import Obtained, local_embedding, local_lora, obtain_component, obtain_model, obtain_upscaler
 from sdrt.models.hub.wanted import ALL_NEEDED, Chosen, Needs, Wanted
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ __all__ = [
     "means_repository",
     "obtain_component",
     "obtain_model",
+    "obtain_upscaler",
     "parse_address",
 ]
 

@@ -16,7 +16,7 @@ from sdrt.models.hub.wanted import Chosen, Wanted
 if TYPE_CHECKING:
     from sdrt.models.hub.hub_file import Listing
 
-__all__ = ["Obtained", "local_embedding", "local_lora", "obtain_component", "obtain_model"]
+__all__ = ["Obtained", "local_embedding", "local_lora", "obtain_component", "obtain_model", "obtain_upscaler"]
 
 # Names that trainers give to every LoRA and embedding.
 _LORA_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
@@ -65,6 +65,21 @@ def obtain_component(address: Address, component: ComponentName, wanted: Wanted,
 
     listing = list_files(address, access)
     chosen = choose_component(listing, component, wanted) if address.file is None else choose_file(listing, address.file)
+    return _obtain(listing, chosen, access)
+
+
+def obtain_upscaler(address: Address, wanted: Wanted, access: HubAccess) -> Obtained:
+    """Fetch the file of an upscaler: the one that the address names, or the repository's only file of weights.
+
+    Raises
+    ------
+    SdrtError : see `list_files`, `choose_single_file` and `fetch`
+    """
+    from sdrt.models.hub.choosing import choose_file, choose_single_file
+    from sdrt.models.hub.listing import list_files
+
+    listing = list_files(address, access)
+    chosen = choose_single_file(listing, wanted, "an upscaler") if address.file is None else choose_file(listing, address.file)
     return _obtain(listing, chosen, access)
 
 

@@ -50,7 +50,7 @@ def compact_config(file: Path, shapes: Shapes, activation: Activation | None) ->
     upscale = math.isqrt(channels // CHANNELS)
     if max(places) % 2 or first[1] != CHANNELS or not upscale or channels != CHANNELS * upscale**2:
         raise ModelError(
-            f"{file}: a compact upscaler must take {CHANNELS} channels and give {CHANNELS} times the square of its scale, got {first[1]} and "
+            f"{file}: a compact upscaler must take {CHANNELS} channels and give {CHANNELS} times its scale squared, got {first[1]} and "
             f"{channels}; pass one for colours, with all of its tensors"
         )
     has_weights = _FIRST_ACTIVATION in shapes

@@ -89,7 +89,7 @@ def rrdb_config(file: Path, shapes: Shapes) -> dict[str, Any]:
     unshuffle = math.isqrt(first[1] // CHANNELS)
     if last[0] != CHANNELS or first[1] != CHANNELS * unshuffle**2 or unshuffle not in _UNSHUFFLES:
         raise ModelError(
-            f"{file}: an upscaler must take pictures of {CHANNELS} channels (or 12 or 48, where it unshuffles them) and give {CHANNELS}, got "
+            f"{file}: an upscaler must take pictures of {CHANNELS} channels (or 12 or 48, unshuffled) and give {CHANNELS}, got "
             f"{first[1]} and {last[0]}; pass one for colours"
         )
     blocks = [int(match[1]) for name in shapes if (match := _BLOCK.fullmatch(name))]

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.backends.numpy.reference import part_folder
+from tests.backends.numpy.reference import UPSCALER, part_folder
 from tests.factories import CONTROLNETS, UNETS, Form, random_controlnet, random_safety_checker, save_pipeline_folder
+from tests.upscalers import save_upscaler
 
 # The models are tiny: torch's own threads would only wait for each other.
 torch.set_num_threads(1)
@@ -21,4 +22,5 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Form, Path]:
         if form in CONTROLNETS:
             part_folder(folder, "controlnet", random_controlnet(CONTROLNETS[form], seed=6))
         part_folder(folder, "safety_checker", random_safety_checker(seed=4))
+        save_upscaler(folder / UPSCALER)
     return made

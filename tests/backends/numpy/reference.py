@@ -15,7 +15,7 @@ from sdrt.arrays import Array, Numerics
 from sdrt.backends import BackendOptions
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.backends.numpy.network import NumpyNetwork
-from sdrt.models import ComponentName, open_model
+from sdrt.models import ComponentName, open_model, open_upscaler
 from sdrt.models.components import COMPONENTS
 from tests.factories import ADDED, UNETS, Form, normal
 
@@ -24,12 +24,16 @@ BOUNDS: Mapping[Numerics, float] = {"float32": 1e-4, "float64": 1e-9}
 
 NUMERICS: tuple[Numerics, ...] = ("float32", "float64")
 
+# Its file in the folders of whole models, of which it is no part.
+UPSCALER = "upscaler.safetensors"
+
 
 def open_network(
     folder: Path, component: ComponentName, numerics: Numerics = "float32", threads: int | None = None, *, low_memory: bool = False
 ) -> NumpyNetwork:
     options = BackendOptions(numerics=numerics, threads=threads, low_memory=low_memory)
-    return NumpyBackend().open(component, open_model(folder), options)
+    model = open_upscaler(folder / UPSCALER) if component == "upscaler" else open_model(folder)
+    return NumpyBackend().open(component, model, options)
 
 
 def part_folder(folder: Path, component: ComponentName, module: Any, **save: Any) -> Path:

@@ -28,6 +28,8 @@ def _inputs(component: ComponentName, seed: int = 0, size: int = 8, n: int = 2) 
             return {"z": normal(seed, n, 4, size, size)}
         case "vae_encoder":
             return {"x": normal(seed, n, 3, 8 * size, 8 * size)}
+        case "upscaler":
+            return {"image": normal(seed, n, 3, size, size)}
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

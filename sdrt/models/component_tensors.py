@@ -172,6 +172,21 @@ class ComponentTensors(Mapping[str, Array]):
         changed._changes = changes
         return changed
 
+    def joined(self, others: "ComponentTensors") -> Self:
+        """Put tensors of other files beside these, which keep their rows and changes.
+
+        Raises
+        ------
+        WeightsError : two tensors have one name
+        """
+        together = copy.copy(self)
+        together.files = (*self.files, *others.files)
+        together._tensors, together._used = dict(self._tensors), set(self._used)
+        together._unplaced = [*self._unplaced, *others._unplaced]
+        for place, tensor in others._tensors.values():
+            together._add(place, tensor)
+        return together
+
     def leftovers(self) -> tuple[Leftover, ...]:
         """Return the tensors that were not read, of which none was needed so far; what is known to have no use among them."""
         unused = [Leftover(name, tensor.name) for name, (_, tensor) in self._tensors.items() if name not in self._used]

@@ -56,7 +56,8 @@ def read_tensors(file: Path, *, memory_map: bool = True) -> list[StoredTensor]:
     """Read the tensors of a pickle, memory-mapped where torch can do so.
 
     Checkpoints of PyTorch Lightning keep theirs below ``state_dict``, those of BasicSR (upscalers) below ``params_ema`` or ``params``, of
-    which the average counts; what lies beside is left alone.
+    which the average counts; what lies beside is left alone. Where there are no tensors but groups of them by name, as in IP-Adapters, a
+    tensor's name is the group's and its own.
 
     Parameters
     ----------
@@ -93,6 +94,10 @@ def read_tensors(file: Path, *, memory_map: bool = True) -> list[StoredTensor]:
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise WeightsError(f"{file}: must hold tensors by name, got a {type(content).__name__}; pass the weights of a model")
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        groups = {name: group for name, group in state.items() if isinstance(group, Mapping) and all(isinstance(key, str) for key in group)}
+        inside = ((f"{name}.{key}", value) for name, group in groups.items() for key, value in group.items())
+        tensors = {name: value for name, value in inside if isinstance(value, torch.Tensor)}
     for name, tensor in tensors.items():
         if str(tensor.dtype).removeprefix("torch.") not in _DTYPES:
             raise WeightsError(

@@ -1,7 +1,7 @@
 """What every model on disk has in common: its own components, and what is laid over them once for all backends."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,11 +15,27 @@ from sdrt.models.component_tensors import Change, ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
 from sdrt.models.embeddings import Embedding, paired
 
-__all__ = ["StoredModel"]
+__all__ = ["Extension", "StoredModel"]
 
 _TEXT_ENCODERS: tuple[ComponentName, ...] = ("text_encoder", "text_encoder_2")
 _LEGACY_EOS_TOKEN_ID = 2
 _EMBEDDING_TABLE = "embeddings.token_embedding.weight"
+
+
+@dataclass(frozen=True, eq=False)
+class Extension:
+    """What stands beside a component's own: further keys of its configuration, and further tensors.
+
+    Parameters
+    ----------
+    config : mapping
+        By these keys the contract knows of inputs that the component then needs, and a backend that it cannot run it.
+    tensors : callable or None
+        Gives the tensors by canonical name, at each opening.
+    """
+
+    config: Mapping[str, Any]
+    tensors: Callable[[], ComponentTensors] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,8 @@ class StoredModel(ABC):
         Models whose components stand before the model's own, see :meth:`with_override`.
     changes : mapping from component to mapping from tensor to Change
         What is done to tensors whenever they are read, see :meth:`with_changes`.
+    extensions : mapping from component to Extension
+        What stands beside a component's own, see :meth:`with_extension`.
     allowed : Limits
         The most that reading it may take of each amount.
     mmap : bool
@@ -52,6 +70,7 @@ class StoredModel(ABC):
     embeddings: tuple[Embedding, ...] = ()
     overrides: tuple[Model, ...] = ()
     changes: Mapping[ComponentName, Mapping[str, Change]] = field(default_factory=dict)
+    extensions: Mapping[ComponentName, Extension] = field(default_factory=dict)
     allowed: Limits = DEFAULT_LIMITS
     mmap: bool = True
 
@@ -90,9 +109,11 @@ class StoredModel(ABC):
         ConfigError : no component has this name
         MissingFileError, ModelError : it is not there, or cannot be used
         """
+        extension = self.extensions.get(component)
+        beside = {} if extension is None else extension.config
         if override := self._override(component):
-            return override.config(component)
-        config = self.own_config(component)
+            return {**override.config(component), **beside}
+        config = self.own_config(component) | beside
         if component in _TEXT_ENCODERS and self.embeddings:
             if component == "text_encoder_2" and config["eos_token_id"] == _LEGACY_EOS_TOKEN_ID:
                 # by the old rule the pooled state is that of the highest id, which would be an embedding's. transformers 5.23 has it so.
@@ -112,6 +133,9 @@ class StoredModel(ABC):
         weights = override.tensors(component) if override else self.own_tensors(component)
         if changes := self.changes.get(component):
             weights = weights.with_changes(changes)
+        extension = self.extensions.get(component)
+        if extension is not None and extension.tensors is not None:
+            weights = weights.joined(extension.tensors())
         if override:
             return weights
         if component in _TEXT_ENCODERS and self.embeddings:
@@ -184,6 +208,10 @@ class StoredModel(ABC):
                 f"{self.path}: holds Core ML packages, whose weights are fixed; convert its source model with --lora FILE:STRENGTH"
             )
         return replace(self, changes=changes)
+
+    def with_extension(self, component: ComponentName, extension: Extension) -> Self:
+        """Return the same model with something beside a component's own, in place of what was there before."""
+        return replace(self, extensions={**self.extensions, component: extension})
 
     def embedding_ids(self, component: ComponentName) -> Mapping[str, range]:
         """Return the ids of each embedding's vectors in a text encoder, by its token."""

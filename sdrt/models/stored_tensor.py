@@ -33,10 +33,11 @@ DTYPES = {
 FLOATS = ("F16", "BF16", "F32", "F64", *FLOAT8)
 
 # whole: as stored. transposed: a matrix whose writer multiplies from the other side. matrix: a convolution over one pixel, seen as the
-# matrix that it is. query, key, value: a third of the rows of a projection that computes all three.
-Form: TypeAlias = Literal["whole", "transposed", "matrix", "query", "key", "value"]
+# matrix that it is. query, key, value: a third of the rows of a projection that computes all three; first and second half: of two.
+Form: TypeAlias = Literal["whole", "transposed", "matrix", "query", "key", "value", "first half", "second half"]
 
-_THIRDS: dict[Form, int] = {"query": 0, "key": 1, "value": 2}
+# Which of how many equal parts.
+_PARTS: dict[Form, tuple[int, int]] = {"query": (0, 3), "key": (1, 3), "value": (2, 3), "first half": (0, 2), "second half": (1, 2)}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Place:
             case "matrix":
                 return stored[:2] if len(stored) >= 2 and set(stored[2:]) <= {1} else None
             case _:
-                return (stored[0] // 3, *stored[1:]) if stored and stored[0] % 3 == 0 else None
+                _, count = _PARTS[self.form]
+                return (stored[0] // count, *stored[1:]) if stored and stored[0] % count == 0 else None
 
     def of(self, x: Array) -> Array:
         """Return ``x`` in this form, as a view."""
@@ -80,7 +82,8 @@ class Place:
             case "matrix":
                 return x.reshape(x.shape[:2])
             case _:
-                rows, at = len(x) // 3, _THIRDS[self.form]
+                at, count = _PARTS[self.form]
+                rows = len(x) // count
                 return x[at * rows : (at + 1) * rows]
 
 

@@ -7,11 +7,13 @@ from sdrt.backends.base import BackendOptions
 from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
 from sdrt.backends.numpy.arithmetic import FLOATING, Arithmetic
+from sdrt.backends.numpy.clip_vision import ImageEncoder
 from sdrt.backends.numpy.compact import CompactNet
-from sdrt.backends.numpy.configs import SafetyCheckerConfig, TextEncoderConfig, VaeConfig
+from sdrt.backends.numpy.configs import TextEncoderConfig, VaeConfig, VisionConfig
 from sdrt.backends.numpy.controlnet import ControlNet
 from sdrt.backends.numpy.controlnet_union import ControlNetUnion
 from sdrt.backends.numpy.denoiser_configs import ControlNetConfig, UNetConfig, UnionConfig
+from sdrt.backends.numpy.image_projection import load_image_projection
 from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.backends.numpy.program import PerRow, Program
 from sdrt.backends.numpy.rrdb import RrdbNet
@@ -107,9 +109,14 @@ def _load(
             program = half.load(source(), vae_config)
             return PerRow(program) if options.low_memory else program
         case "safety_checker":
-            checker_config = SafetyCheckerConfig.read(file, values)
+            checker_config = VisionConfig.read(file, values["vision_config"], values["projection_dim"])
             return SafetyChecker.load(source(), checker_config)
         case "upscaler":
             network = (CompactNet if is_compact(values) else RrdbNet).load(source(), values)
             return PerRow(network) if options.low_memory else network
+        case "image_encoder":
+            encoder_config = VisionConfig.read(file, values, values["projection_dim"])
+            return ImageEncoder.load(source(), encoder_config)
+        case "image_projection":
+            return load_image_projection(source(), values)
     assert_never(component)

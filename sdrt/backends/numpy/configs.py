@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from sdrt.backends.numpy.config_reader import ConfigReader
 
-__all__ = ["SafetyCheckerConfig", "TextEncoderConfig", "TowerConfig", "VaeConfig"]
+__all__ = ["TextEncoderConfig", "TowerConfig", "VaeConfig", "VisionConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +94,8 @@ class TextEncoderConfig(TowerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SafetyCheckerConfig(TowerConfig):
-    """A StableDiffusionSafetyChecker."""
+class VisionConfig(TowerConfig):
+    """A CLIPVisionModelWithProjection, or the same tower in a StableDiffusionSafetyChecker."""
 
     num_channels: int
     image_size: int
@@ -103,13 +103,13 @@ class SafetyCheckerConfig(TowerConfig):
     projection_dim: int
 
     @classmethod
-    def read(cls, file: Path, values: Mapping[str, Any]) -> Self:
-        """Check a whole configuration; raises ConfigError that names file, key, value and what is supported."""
-        reader = ConfigReader(file, values["vision_config"])
+    def read(cls, file: Path, values: Mapping[str, Any], projection_dim: int) -> Self:
+        """Check the configuration of a tower; raises ConfigError that names file, key, value and what is supported."""
+        reader = ConfigReader(file, values)
         return cls(
             **cls.values(reader),
             num_channels=reader.values["num_channels"],
             image_size=reader.values["image_size"],
             patch_size=reader.values["patch_size"],
-            projection_dim=values["projection_dim"],
+            projection_dim=projection_dim,
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sdrt.backends.numpy.config_reader import ConfigReader
+from sdrt.models.components.cross_attentions import cross_attentions
 
 __all__ = ["AddedConfig", "ControlNetConfig", "TrunkConfig", "UNetConfig", "UnionConfig"]
 
@@ -81,6 +82,8 @@ class UNetConfig(TrunkConfig):
     time_cond_proj_dim: int | None  # width of the embedded guidance scale that a latent consistency model takes
     up_attention: tuple[bool, ...]  # whether a level has transformers, from the smallest picture
     up_transformers: tuple[tuple[int, ...], ...]
+    ip_adapters: int  # whose keys and values stand beside the weights
+    cross_attentions: tuple[str, ...]  # their paths, in the order in which those adapters count them
 
     @classmethod
     def read(cls, file: Path, values: Mapping[str, Any]) -> Self:
@@ -106,6 +109,8 @@ class UNetConfig(TrunkConfig):
             time_cond_proj_dim=values["time_cond_proj_dim"],
             up_attention=reader.kinds("up_block_types", {"UpBlock2D": False, "CrossAttnUpBlock2D": True}),
             up_transformers=_up_transformers(reader, common["layers"]),
+            ip_adapters=values.get("ip_adapters", 0),
+            cross_attentions=cross_attentions(values),
         )
 
 

@@ -8,10 +8,9 @@ import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.arithmetic import Arithmetic
-from sdrt.backends.numpy.clip import ClipLayer
-from sdrt.backends.numpy.configs import SafetyCheckerConfig
+from sdrt.backends.numpy.clip_vision import VisionTower
+from sdrt.backends.numpy.configs import VisionConfig
 from sdrt.backends.numpy.linear import Linear
-from sdrt.backends.numpy.norm import LayerNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import ThreadTeam
 
@@ -53,53 +52,25 @@ class Concepts:
 class SafetyChecker:
     """`clip_input` float[n, C, S, S] -> `concept_scores` float[n, 17], `special_scores` float[n, 3]."""
 
-    patch_size: int
-    patch_embedding: Linear
-    class_embedding: Float
-    position_embedding: Float
-    pre_layrnorm: LayerNorm  # spelt so in CLIP's own tensors
-    layers: tuple[ClipLayer, ...]
-    post_layernorm: LayerNorm
+    vision_model: VisionTower
     visual_projection: Linear
     concepts: Concepts
     special_concepts: Concepts
 
     @classmethod
-    def load(cls, source: Source, config: SafetyCheckerConfig) -> Self:
-        width, patch, joint = config.hidden_size, config.patch_size, config.projection_dim
-        tower, places = source.at("vision_model"), (config.image_size // patch) ** 2 + 1
-        embeddings = tower.at("embeddings")
+    def load(cls, source: Source, config: VisionConfig) -> Self:
+        joint = config.projection_dim
         return cls(
-            patch_size=patch,
-            patch_embedding=Linear.load(embeddings.at("patch_embedding"), config.num_channels, width, bias=False, kernel=(patch, patch)),
-            class_embedding=embeddings.take("class_embedding", width),
-            position_embedding=embeddings.at("position_embedding").take("weight", places, width),
-            pre_layrnorm=LayerNorm.load(tower.at("pre_layrnorm"), width, config.layer_norm_eps),
-            layers=ClipLayer.load_all(tower.at("encoder"), config, causal=False),
-            post_layernorm=LayerNorm.load(tower.at("post_layernorm"), width, config.layer_norm_eps),
-            visual_projection=Linear.load(source.at("visual_projection"), width, joint, bias=False),
+            vision_model=VisionTower.load(source.at("vision_model"), config),
+            visual_projection=Linear.load(source.at("visual_projection"), config.hidden_size, joint, bias=False),
             concepts=Concepts.load(source, "concept_embeds", _CONCEPTS, joint),
             special_concepts=Concepts.load(source, "special_care_embeds", _SPECIAL_CONCEPTS, joint),
         )
 
     def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        patches = self._patches(inputs["clip_input"])
-        x = np.empty((len(patches), 1 + patches.shape[1], len(self.class_embedding)), patches.dtype)
-        x[:, 0] = self.class_embedding
-        x[:, 1:] = self.patch_embedding(team, patches)
-        x += self.position_embedding
-        x = self.pre_layrnorm(team, x)
-        for layer in self.layers:
-            x = layer(team, x)
-        embeds = _normalised(team.arithmetic, self.visual_projection(team, self.post_layernorm(team, x[:, 0])))
+        _, pooled = self.vision_model(team, inputs["clip_input"])
+        embeds = _normalised(team.arithmetic, self.visual_projection(team, pooled))
         return {"concept_scores": self.concepts.scores(team, embeds), "special_scores": self.special_concepts.scores(team, embeds)}
-
-    def _patches(self, pictures: Float) -> Float:
-        """float[n, C, S, S] -> float[n, patches, C * patch * patch]; pixels that make no whole patch are left out."""
-        n, channels, size, _ = pictures.shape
-        patch, count = self.patch_size, size // self.patch_size
-        whole = pictures[:, :, : count * patch, : count * patch].reshape(n, channels, count, patch, count, patch)
-        return whole.transpose(0, 2, 4, 1, 3, 5).reshape(n, count * count, -1)
 
 
 def _normalised(arithmetic: Arithmetic, x: Float) -> Float:

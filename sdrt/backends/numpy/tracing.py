@@ -13,6 +13,7 @@ from sdrt.backends.numpy.clip import ClipLayer
 from sdrt.backends.numpy.controlnet import ControlNet, HintEmbedding
 from sdrt.backends.numpy.controlnet_union import ControlNetUnion
 from sdrt.backends.numpy.conv import Conv3x3
+from sdrt.backends.numpy.decoupled_attention import DecoupledAttention
 from sdrt.backends.numpy.embeddings import AddedEmbedding, TimeEmbedding, Timesteps, TwoProducts
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
@@ -42,6 +43,7 @@ _PLACES: Mapping[type, Mapping[str, str]] = {
     ControlNet: {"trunk": "", "hint_embedding": "controlnet_cond_embedding"},
     ControlNetUnion: {"controlnet": ""},
     CrossAttention: {"to_kv": "to_k,to_v", "to_out": "to_out.0"},
+    DecoupledAttention: {"to_kv": "to_k,to_v", "to_out": "to_out.0", "to_kv_ip": "processor.to_k_ip,processor.to_v_ip"},
     FeedForward: {"proj": "net.0.proj", "out": "net.2"},
     Level: {"downsampler": "downsamplers.0", "upsampler": "upsamplers.0"},
     MidBlock: {"attention": "attentions.0"},
@@ -185,7 +187,8 @@ def _rebuilt(node: Any, path: str, visit: Callable[[str, Any], Any]) -> Any:
         if isinstance(value, _MODULES):
             new: Any = _rebuilt(value, below, visit)
         elif isinstance(value, tuple) and value and isinstance(value[0], _MODULES):
-            new = tuple(_rebuilt(each, f"{below}.{index}", visit) for index, each in enumerate(value))
+            numbered = [",".join(f"{each}.{index}" for each in below.split(",")) for index in range(len(value))]
+            new = tuple(_rebuilt(each, own, visit) for each, own in zip(value, numbered, strict=True))
             new = value if all(one is other for one, other in zip(new, value, strict=True)) else new
         else:
             continue

@@ -9,6 +9,7 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.backends.numpy.activations import geglu
 from sdrt.backends.numpy.attention import attend
+from sdrt.backends.numpy.image_prompts import ImagePrompt
 from sdrt.backends.numpy.linear import Linear, operand_rows, parts, row_and_column_blocks
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.source import Source
@@ -26,10 +27,13 @@ class Condition:
     states : float[n, length, width]
     computed : mapping
         Keys and values, side by side, of those attentions that have them already: all where the condition is bound.
+    images : tuple of ImagePrompt
+        One for each IP-Adapter of the network.
     """
 
     states: Float
     computed: Mapping["CrossAttention", Float] = field(default_factory=dict)
+    images: tuple[ImagePrompt, ...] = ()
 
     def keys_and_values(self, team: ThreadTeam, attention: "CrossAttention") -> list[Float]:
         """For one attention, two times float[n, length, its width]."""

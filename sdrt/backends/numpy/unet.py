@@ -9,13 +9,17 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.adapter_features import adapter_features
 from sdrt.backends.numpy.conv import Conv3x3, padded_copy
+from sdrt.backends.numpy.decoupled_attention import with_adapters, with_keys_and_values
 from sdrt.backends.numpy.denoiser_configs import UNetConfig
+from sdrt.backends.numpy.image_prompts import ImagePrompt, image_prompts, names_of_image_prompts
 from sdrt.backends.numpy.norm import GroupNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.stage import Stage
 from sdrt.backends.numpy.team import ThreadTeam
+from sdrt.backends.numpy.transformer import Condition
 from sdrt.backends.numpy.trunk import BoundInputs, Trunk
 from sdrt.errors import ArrayContractError
+from sdrt.models.components.cross_attentions import level_sizes
 
 __all__ = ["UNet"]
 
@@ -28,6 +32,10 @@ class UNet:
     ----------
     bound : BoundInputs
         What a run's constants have become, see `with_constants`.
+    adapters : int
+        The IP-Adapters beside it.
+    images : tuple of ImagePrompt
+        What these attend to, with their keys and values, where it is fixed for a run.
     """
 
     trunk: Trunk
@@ -36,9 +44,26 @@ class UNet:
     conv_norm_out: GroupNorm
     conv_out: Conv3x3
     bound: BoundInputs = field(default_factory=BoundInputs)
+    adapters: int = 0
+    images: tuple[ImagePrompt, ...] = ()
 
     @classmethod
     def load(cls, source: Source, config: UNetConfig) -> Self:
+        plain = cls.plain(source, config)
+        if not config.ip_adapters:
+            return plain
+        trunk, rest = plain.trunk, (config.ip_adapters, config.cross_attentions, config.cross_attention_dim)
+        (mid_block,) = with_adapters([trunk.mid_block], "mid_block", source, *rest)
+        return replace(
+            plain,
+            trunk=replace(trunk, down_blocks=with_adapters(trunk.down_blocks, "down_blocks", source, *rest), mid_block=mid_block),
+            up_blocks=with_adapters(plain.up_blocks, "up_blocks", source, *rest),
+            adapters=config.ip_adapters,
+        )
+
+    @classmethod
+    def plain(cls, source: Source, config: UNetConfig) -> Self:
+        """Load it without the IP-Adapters beside it."""
         first = config.channels[0]
         return cls(
             trunk=Trunk.load("unet", source, config, config.time_cond_proj_dim),
@@ -49,8 +74,13 @@ class UNet:
         )
 
     def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Self:
-        """Compute the condition's keys and values, and SDXL's added embedding, as far as the constants decide them."""
-        return replace(self, bound=self.trunk.bind(team, self.bound, constants, self.up_blocks))
+        """Compute keys and values of condition and image prompts, and SDXL's added embedding, as far as the constants decide them."""
+        images = self.images
+        if self.adapters and not images and constants.keys() >= names_of_image_prompts(self.adapters):
+            stages = (*self.trunk.down_blocks, self.trunk.mid_block, *self.up_blocks)
+            attentions = [each for stage in stages for each in stage.cross_attentions()]
+            images = with_keys_and_values(team, image_prompts(constants, self.adapters), attentions)
+        return replace(self, bound=self.trunk.bind(team, self.bound, constants, self.up_blocks), images=images)
 
     def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All inputs of the signature -> `noise_pred`.
@@ -61,7 +91,7 @@ class UNet:
         """
         trunk, bound = self.trunk, self.bound
         trunk.check_rows(inputs)
-        condition, time = trunk.condition(bound, inputs), trunk.time(team, bound, inputs)
+        condition, time = self._seeing(trunk.condition(bound, inputs), inputs), trunk.time(team, bound, inputs)
         sample = inputs["sample"].transpose(0, 2, 3, 1)
         if self.center_input_sample:
             sample = 2.0 * sample - 1.0
@@ -76,6 +106,14 @@ class UNet:
                 x = block.upsampler(team, x, skips[-1].shape[1:3])
         x = self.conv_out(team, self.conv_norm_out.silu_padded(team, x))
         return {"noise_pred": np.ascontiguousarray(x.transpose(0, 3, 1, 2))}
+
+    def _seeing(self, condition: Condition, inputs: Mapping[str, Array]) -> Condition:
+        """Return the condition with the image prompts, their masks at the sizes of this sample."""
+        if not self.adapters:
+            return condition
+        config = self.trunk.config
+        sizes = level_sizes(*inputs["sample"].shape[2:], len(config.channels), config.downsample_padding)
+        return replace(condition, images=tuple(each.at(sizes) for each in self.images or image_prompts(inputs, self.adapters)))
 
 
 def _add_residuals(x: Float, skips: list[Float], residuals: Sequence[Float]) -> Float:

@@ -9,15 +9,24 @@ from typing import Any, assert_never
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, ControlNetUnionModel, T2IAdapter, UNet2DConditionModel
+from diffusers.models.embeddings import ImageProjection, IPAdapterFullImageProjection, IPAdapterPlusImageProjection
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
-from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (
+    CLIPConfig,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from sdrt.backends.torch.adapter import Adapter
 from sdrt.backends.torch.controlnet_union import ControlNetUnion
 from sdrt.backends.torch.denoisers import ControlNet, UNet
 from sdrt.backends.torch.extra import quiet
 from sdrt.backends.torch.filling import fill
+from sdrt.backends.torch.image_prompts import ImageEncoder, ImageProjector, add_processors
 from sdrt.backends.torch.safety_checker import SafetyChecker
 from sdrt.backends.torch.t2i_adapter import Features
 from sdrt.backends.torch.text_encoder import TextEncoder
@@ -28,6 +37,7 @@ from sdrt.errors import ConfigError, SdrtError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 from sdrt.models.components.controlnets import is_union
+from sdrt.models.components.cross_attentions import cross_attentions
 from sdrt.models.components.text_time import has_text_time
 
 __all__ = ["open_module", "peers_class"]
@@ -101,6 +111,11 @@ def peers_class(component: ComponentName, config: Mapping[str, Any]) -> Any:
             return AutoencoderKL
         case "safety_checker":
             return StableDiffusionSafetyChecker
+        case "image_encoder":
+            return CLIPVisionModelWithProjection
+        case "image_projection":
+            classes = (ImageProjection, IPAdapterPlusImageProjection, IPAdapterFullImageProjection)
+            return {each.__name__: each for each in classes}[config["_class_name"]]
     raise ConfigError(f"the torch backend opens no component named {component!r}")
 
 
@@ -112,7 +127,10 @@ def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, 
         case "text_encoder" | "text_encoder_2":
             return TextEncoder(kind(_construct(CLIPTextConfig, config)), config["num_hidden_layers"], config["vocab_size"], clip_skip)
         case "unet":
-            return UNet(_construct(kind, config), **_condition_widths(config))
+            unet = _construct(kind, config)
+            if adapters := config.get("ip_adapters", 0):
+                add_processors(unet, cross_attentions(config), adapters, config["cross_attention_dim"])
+            return UNet(unet, **_condition_widths(config))
         case "controlnet":
             # its forward turns channels round after the embedding that is taken out of it here
             own = {"controlnet_conditioning_channel_order": "rgb"} | ({"class_embed_type": "identity"} if is_union(config) else {})
@@ -135,6 +153,10 @@ def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, 
             # what the older spelling of its files says is merged already
             towers = {"text_config": {}, "vision_config": dict(config["vision_config"])}
             return SafetyChecker(kind(CLIPConfig(**towers, projection_dim=config["projection_dim"])))
+        case "image_encoder":
+            return ImageEncoder(kind(_construct(CLIPVisionConfig, config)))
+        case "image_projection":
+            return ImageProjector(_construct(kind, config))
     assert_never(component)
 
 

@@ -8,7 +8,9 @@ from torch import nn
 
 from sdrt.arrays import Array
 from sdrt.backends.torch.adapter import Adapter
+from sdrt.backends.torch.image_prompts import image_prompts
 from sdrt.errors import ArrayContractError
+from sdrt.models.components.cross_attentions import level_sizes
 from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS
 
 __all__ = ["ControlNet", "Denoiser", "UNet"]
@@ -50,7 +52,10 @@ class Denoiser(Adapter):
 
 
 class UNet(Denoiser):
-    """UNet2DConditionModel; a ControlNet's residuals, and features of T2I-Adapters, may come with the other inputs, by their numbers."""
+    """UNet2DConditionModel; a ControlNet's residuals, and features of T2I-Adapters, may come with the other inputs, by their numbers.
+
+    Image prompts come if there are IP-Adapters beside it.
+    """
 
     def forward(
         self,
@@ -60,14 +65,18 @@ class UNet(Denoiser):
         text_embeds: torch.Tensor | None = None,
         time_ids: torch.Tensor | None = None,
         timestep_cond: torch.Tensor | None = None,
-        **residuals: torch.Tensor,
+        **others: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
         extra = self._added(text_embeds, time_ids)
-        numbered = [f"adapter_feature_{number}" for number in range(len(residuals))]
-        if features := [residuals.pop(name) for name in numbered if name in residuals]:
+        numbered = [f"adapter_feature_{number}" for number in range(len(others))]
+        if features := [others.pop(name) for name in numbered if name in others]:
             # the module empties the list
             extra["down_intrablock_additional_residuals"] = features
-        if residuals:
+        if images := {name: x for name, x in others.items() if name.startswith("ip_adapter_")}:
+            config: Any = self.module.config
+            sizes = level_sizes(sample.shape[2], sample.shape[3], len(config.block_out_channels), config.downsample_padding)
+            extra["cross_attention_kwargs"] = {"ip_hidden_states": image_prompts(images, sizes)}
+        if residuals := {name: x for name, x in others.items() if name not in images}:
             *down, middle = (residuals[f"additional_residual_{index}"] for index in range(len(residuals)))
             extra |= {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}
         outputs: tuple[torch.Tensor, ...] = self.module(

@@ -21,7 +21,7 @@ from sdrt.models.components import ComponentName
 __all__ = ["TorchNetwork"]
 
 # Shapes of text change from prompt to prompt and one call is short: what makes these faster costs more than it gives.
-_NEVER_COMPILED = ("text_encoder", "text_encoder_2", "safety_checker")
+_NEVER_COMPILED = ("text_encoder", "text_encoder_2", "safety_checker", "image_encoder", "image_projection")
 
 
 class TorchNetwork(BoundNetwork):

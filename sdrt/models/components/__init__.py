@@ -6,6 +6,8 @@ from sdrt.models.components.autoencoder import VAE_DECODER, VAE_ENCODER
 from sdrt.models.components.clip_text import TEXT_ENCODER, TEXT_ENCODER_2
 from sdrt.models.components.controlnets import CONTROLNET
 from sdrt.models.components.denoisers import UNET
+from sdrt.models.components.image_encoder import IMAGE_ENCODER
+from sdrt.models.components.image_projection import IMAGE_PROJECTION
 from sdrt.models.components.record import Component, ComponentName, PackageNames, Role
 from sdrt.models.components.safety_checker import SAFETY_CHECKER
 from sdrt.models.components.t2i_adapters import T2I_ADAPTER
@@ -26,5 +28,7 @@ COMPONENTS: Mapping[ComponentName, Component] = {
         VAE_ENCODER,
         SAFETY_CHECKER,
         UPSCALER,
+        IMAGE_ENCODER,
+        IMAGE_PROJECTION,
     )
 }

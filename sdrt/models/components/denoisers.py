@@ -5,6 +5,7 @@ from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
 from sdrt.limits import Limits
+from sdrt.models.components.cross_attentions import image_prompt_inputs
 from sdrt.models.components.feature_places import feature_inputs
 from sdrt.models.components.keys import (
     COUNT,
@@ -97,6 +98,8 @@ _UNET: Mapping[str, Key] = {
     "class_embeddings_concat": Key(FLAG, False),
     "mid_block_only_cross_attention": optional(FLAG),
     "cross_attention_norm": optional(Choice("layer_norm", "group_norm")),
+    # sdrt's own: IP-Adapters whose keys and values stand beside the weights, see `sdrt.models.ip_adapter`
+    "ip_adapters": Key(Integer(0, 64, whole_floats=True)),
 }
 
 # Keys with one value for all levels, or a list with one for each.
@@ -155,7 +158,12 @@ def complete_denoiser(
 
 def _unet_contract(config: Mapping[str, Any], dtype: str) -> Signature:
     return Signature(
-        inputs=(*common_inputs(config, dtype), *_guidance_embedding(config, dtype), *feature_inputs(config, dtype)),
+        inputs=(
+            *common_inputs(config, dtype),
+            *_guidance_embedding(config, dtype),
+            *feature_inputs(config, dtype),
+            *image_prompt_inputs(config, dtype),
+        ),
         outputs=(TensorSpec("noise_pred", dtype, (None, config["out_channels"], None, None)),),
         optional=residual_specs(config, dtype),
     )

@@ -19,6 +19,8 @@ ComponentName: TypeAlias = Literal[
     "vae_encoder",
     "safety_checker",
     "upscaler",
+    "image_encoder",
+    "image_projection",
 ]
 
 # The role of a Core ML package. A U-Net comes in three roles: alone, with a ControlNet's residuals as inputs, and as SDXL's refiner.

@@ -5,25 +5,13 @@ from typing import Any
 
 from sdrt.arrays import Signature, TensorSpec
 from sdrt.limits import Limits
-from sdrt.models.components.keys import COUNT, EPSILON, NAME, SIDE, Key, check_layers, read_keys
+from sdrt.models.components.image_encoder import complete_tower
+from sdrt.models.components.keys import COUNT, Key, read_keys
 from sdrt.models.components.record import Component, PackageNames
 from sdrt.values import Anything, MappingOf, Nullable
 
 __all__ = ["SAFETY_CHECKER"]
 
-# Of CLIPVisionConfig in transformers 5.23.
-_TOWER: Mapping[str, Key] = {
-    "hidden_size": Key(COUNT, 768),
-    "intermediate_size": Key(COUNT, 3072),
-    "projection_dim": Key(COUNT, 512),
-    "num_hidden_layers": Key(COUNT, 12),
-    "num_attention_heads": Key(COUNT, 12),
-    "num_channels": Key(COUNT, 3),
-    "image_size": Key(SIDE, 224),
-    "patch_size": Key(SIDE, 32),
-    "hidden_act": Key(NAME, "quick_gelu"),
-    "layer_norm_eps": Key(EPSILON, 1e-5),
-}
 # transformers lets the older of the two names of the tower win
 _VISION = ("vision_config", "vision_config_dict")
 _KEYS: Mapping[str, Key] = {"projection_dim": Key(COUNT, 512), **dict.fromkeys(_VISION, Key(Nullable(MappingOf(Anything()))))}
@@ -37,9 +25,7 @@ def _complete(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str
     given: dict[str, Any] = {}
     for name in _VISION:
         given |= values.get(name) or {}
-    tower = read_keys(_TOWER, given, f"{where}: vision_config")
-    check_layers(tower, ("num_hidden_layers",), limits, f"{where}: vision_config")
-    return {**values, "vision_config": tower}
+    return {**values, "vision_config": complete_tower(given, f"{where}: vision_config", limits)}
 
 
 def _contract(config: Mapping[str, Any], dtype: str) -> Signature:

@@ -55,7 +55,7 @@ def adapter_tensors(
     embedding, states = encoder["projection_dim"], encoder["hidden_size"]
 
     def matrix(*shape: int) -> np.ndarray:
-        return (draw.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        return np.asarray(draw.standard_normal(shape) / np.sqrt(np.prod(shape[1:])), np.float32)
 
     def vector(size: int, middle: float = 0.0) -> np.ndarray:
         return (middle + 0.3 * draw.standard_normal(size)).astype(np.float32)

@@ -39,12 +39,12 @@ def _taps(before: int, after: int) -> tuple[Array, Float]:
 
 
 def _near(x: Float) -> Float:
-    """The kernel up to a distance of 1."""
+    """Weigh a pixel at a distance of at most 1."""
     near: Float = ((_A + 2) * x - (_A + 3)) * x * x + 1
     return near
 
 
 def _far(x: Float) -> Float:
-    """The kernel from a distance of 1 to 2."""
+    """Weigh a pixel at a distance from 1 to 2."""
     far: Float = ((_A * x - 5 * _A) * x + 8 * _A) * x - 4 * _A
     return far

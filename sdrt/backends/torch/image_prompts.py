@@ -109,7 +109,7 @@ class DecoupledProcessor(nn.Module):
 
 
 def _attend(heads: int, *of: torch.Tensor) -> torch.Tensor:
-    query, key, value = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in of)
+    query, key, value = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in of)
     return nn.functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 

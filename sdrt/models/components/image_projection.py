@@ -41,7 +41,7 @@ _KEYS: Mapping[str, Mapping[str, Key]] = {
 
 def takes_states(config: Mapping[str, Any]) -> bool:
     """Return whether it takes all states of a picture, and not its embedding."""
-    return config["_class_name"] != PLAIN
+    return bool(config["_class_name"] != PLAIN)
 
 
 def input_width(config: Mapping[str, Any]) -> int:
@@ -56,7 +56,7 @@ def token_width(config: Mapping[str, Any]) -> int:
 
 def _complete(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
     name = config.get("_class_name")
-    if name not in _KEYS:
+    if not isinstance(name, str) or name not in _KEYS:
         raise ConfigError(f"{where}: the class of an image projection must be one of {', '.join(_KEYS)}, got {shown(name)}; correct it")
     values = read_keys(_KEYS[name], config, where)
     limits.check("layers", f"{where}: depth", values.get("depth", 1), ConfigError)

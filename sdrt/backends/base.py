@@ -10,7 +10,7 @@ from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 from sdrt.values import Anything, Flag, Integer, MappingOf, Nullable
 
-__all__ = ["Backend", "BackendOptions", "Network", "TraceableNetwork"]
+__all__ = ["Backend", "BackendOptions", "Network", "SharingNetwork", "TraceableNetwork"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,20 @@ class TraceableNetwork(Network, Protocol):
 
     def trace(self, names: Collection[str], **inputs: Array) -> dict[str, Array]:
         """Run once and return inner values, in the layout of diffusers' modules; an unknown name raises ConfigError with similar names."""
+        ...
+
+
+@runtime_checkable
+class SharingNetwork(Network, Protocol):
+    """A network that opens others with its weights, which are then neither read nor held twice. Optional."""
+
+    def with_options(self, options: ComponentOptions) -> Network:
+        """Return the network that ``Backend.open`` would give with these options in place of this one's; each is closed by itself.
+
+        Raises
+        ------
+        BackendError : this network is closed
+        """
         ...
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sdrt.errors import ConfigError
+from sdrt.freeu import FREEU, FreeU
 from sdrt.models.components import ComponentName
-from sdrt.values import Integer
+from sdrt.values import Integer, Nullable
 
 __all__ = ["PLAIN", "ComponentOptions", "check_component_options"]
 
@@ -20,6 +21,9 @@ class ComponentOptions:
     clip_skip : int, at least 0
         Text encoders: with k, ``last_hidden_state`` is the output of layer n - k of n after the final norm, ``penultimate_hidden_state``
         the raw states one layer earlier, and ``pooled`` always that of the last layer. Other components ignore it.
+    freeu : FreeU or None
+        U-Nets: in the first two stages of the way up, before each residual block, half of what comes from below and the lowest frequencies
+        of what comes from the way down are scaled. Other components ignore it.
 
     Raises
     ------
@@ -27,9 +31,11 @@ class ComponentOptions:
     """
 
     clip_skip: int = 0
+    freeu: FreeU | None = None
 
     def __post_init__(self) -> None:
         Integer(minimum=0).check("clip_skip", self.clip_skip, "0 skips no layer")
+        Nullable(FREEU).check("freeu", self.freeu, "None leaves it out")
 
     def chosen(self) -> dict[str, Any]:
         """Collect the options that differ from their defaults, by name.
@@ -71,7 +77,9 @@ def check_component_options(
                 f"{component}: options must be among those of backend {backend!r} ({', '.join(sorted(supported)) or 'none'}), "
                 f"got {name}={value!r}; leave {name} out, or choose another backend"
             )
-    if options.clip_skip and options.clip_skip >= (layers := config["num_hidden_layers"]):
+    if options.clip_skip and component.startswith("text_encoder") and options.clip_skip >= (layers := config["num_hidden_layers"]):
         raise ConfigError(
             f"clip_skip must be below {layers}, the layers of this model's {component}, got {options.clip_skip}; skip fewer layers"
         )
+    if options.freeu is not None and component == "unet" and len(config["block_out_channels"]) < 2:
+        raise ConfigError("freeu must be None for this model, whose unet has one stage where FreeU scales two; leave it out")

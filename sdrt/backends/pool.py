@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias, overload
 import numpy as np
 
 from sdrt.arrays import Array, Signature, TensorSpec, check_arrays, check_finite
-from sdrt.backends.base import Backend, BackendOptions, Network, TraceableNetwork
+from sdrt.backends.base import Backend, BackendOptions, Network, SharingNetwork, TraceableNetwork
 from sdrt.backends.binding import BoundNetwork
 from sdrt.backends.component_options import PLAIN, ComponentOptions, check_component_options
 from sdrt.backends.foreign import check_network, failures_of, signature_of
@@ -25,6 +25,9 @@ __all__ = ["CheckedNetwork", "NetworkPool", "OnCall"]
 # Hears of a call: the component, all of its inputs, its outputs.
 OnCall: TypeAlias = Callable[[str, Mapping[str, Array], Mapping[str, Array]], None]
 
+
+# How many networks of one component stay open for different options.
+_VARIANTS = 4
 
 # The backends whose components the table lists; backends of other packages raise for a component themselves.
 _TABLED = frozenset(name for component in COMPONENTS.values() for name in component.backends)
@@ -152,6 +155,16 @@ class _Shelf:
     remarks: dict[str, str] = field(default_factory=dict)
     lock: ForkLock = field(default_factory=ForkLock)
     closed: bool = False
+
+    def sharing(self, component: ComponentName, merged: Hashable) -> SharingNetwork | None:
+        """Return an open network of a component whose weights another one with other options may share."""
+        open_ones = (network.network for key, network in self.networks.items() if key[0] == component and key[2] == merged)
+        return next((network for network in open_ones if isinstance(network, SharingNetwork)), None)
+
+    def take_old(self, component: ComponentName) -> list[CheckedNetwork]:
+        """Remove and return the idle networks of a component beyond the few that were asked for last: one may try many options."""
+        keys = [key for key in self.networks if key[0] == component]
+        return [self.networks.pop(key) for key in keys[:-_VARIANTS] if not self.users[key]]
 
     def take_idle(self, component: ComponentName, merged: Hashable) -> list[CheckedNetwork]:
         """Remove and return the idle networks of a component that have other weights than these."""
@@ -282,21 +295,29 @@ class NetworkPool:
         shelf.last_merged[component] = merged
         # before another one is opened: two variants of a U-Net may not fit into memory
         _close_all(shelf.take_idle(component, merged))
-        if key not in shelf.networks:
-            self.check(component, options)
-            recorded = RecordedModel(self.model)
-            backend = self._backends[component]
-            with failures_of(f"{component}: backend {backend.name!r}"):
+        if key in shelf.networks:
+            # the last of the dictionary is the one that was asked for last
+            shelf.networks[key] = shelf.networks.pop(key)
+            return shelf.networks[key]
+        self.check(component, options)
+        recorded = RecordedModel(self.model)
+        backend = self._backends[component]
+        with failures_of(f"{component}: backend {backend.name!r}"):
+            sharing = shelf.sharing(component, merged)
+            if sharing is None:
                 opened = backend.open(component, recorded.as_model(), self._options[component], options)
-            numerics = self._options[component].numerics
-            network = CheckedNetwork(component, check_network(component, opened, self.model.config(component), numerics))
-            try:
-                shelf.remarks |= recorded.check()
-            except WeightsError:
-                network.close()
-                raise
-            shelf.networks[key] = network
-        return shelf.networks[key]
+            else:
+                opened = sharing.with_options(options)
+        numerics = self._options[component].numerics
+        network = CheckedNetwork(component, check_network(component, opened, self.model.config(component), numerics))
+        try:
+            shelf.remarks |= recorded.check() if sharing is None else {}
+        except WeightsError:
+            network.close()
+            raise
+        shelf.networks[key] = network
+        _close_all(shelf.take_old(component))
+        return network
 
     @property
     def remarks(self) -> Mapping[str, str]:

@@ -53,7 +53,7 @@ class NumpyBackend:
     @property
     def component_options(self) -> tuple[str, ...]:
         """Which options of components it supports."""
-        return ("clip_skip",)
+        return "clip_skip", "freeu"
 
     def open(
         self, component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions = PLAIN
@@ -68,8 +68,8 @@ class NumpyBackend:
         config = model.config(component)
         arithmetic = _arithmetic(options.numerics)
         team = ThreadTeam(options.threads or usable_cores(), arithmetic)
-        program = _load(component, model, options, arithmetic, component_options)
-        return NumpyNetwork(component, signature(component, config, options.numerics), program, team)
+        program = _load(component, model, options, arithmetic)
+        return NumpyNetwork(component, signature(component, config, options.numerics), program, team, component_options)
 
 
 def _arithmetic(numerics: Numerics) -> Arithmetic:
@@ -80,9 +80,7 @@ def _arithmetic(numerics: Numerics) -> Arithmetic:
     return EXACT
 
 
-def _load(
-    component: ComponentName, model: Model, options: BackendOptions, arithmetic: Arithmetic, component_options: ComponentOptions
-) -> Program:
+def _load(component: ComponentName, model: Model, options: BackendOptions, arithmetic: Arithmetic) -> Program:
     file, values = model.where(component), model.config(component)
 
     def source() -> Source:
@@ -91,7 +89,7 @@ def _load(
     match component:
         case "text_encoder" | "text_encoder_2":
             text_config = TextEncoderConfig.read(file, values)
-            return TextEncoder.load(component, source(), text_config, component_options.clip_skip)
+            return TextEncoder.load(component, source(), text_config)
         case "unet":
             unet_config = UNetConfig.read(file, values)
             return UNet.load(source(), unet_config)

@@ -8,8 +8,9 @@ import numpy as np
 
 from sdrt.arrays import Array, Signature
 from sdrt.backends.binding import BoundNetwork
+from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.numpy.blas import one_thread
-from sdrt.backends.numpy.program import Bindable, Program
+from sdrt.backends.numpy.program import Adjustable, Bindable, Program
 from sdrt.backends.numpy.team import ThreadTeam
 
 __all__ = ["NumpyNetwork"]
@@ -18,11 +19,19 @@ __all__ = ["NumpyNetwork"]
 class NumpyNetwork(BoundNetwork):
     """A program behind the contract, with the threads that a call may use."""
 
-    def __init__(self, component: str, signature: Signature, program: Program, team: ThreadTeam) -> None:
+    def __init__(self, component: str, signature: Signature, program: Program, team: ThreadTeam, options: ComponentOptions = PLAIN) -> None:
         super().__init__(component, signature)
-        self._program, self._team = program, team
+        # of which `with_options` makes others
+        self._plain_program = program
+        self._program = program.with_options(options) if isinstance(program, Adjustable) else program
+        self._team = team
         # a trace computes what is bound too, and records it
-        self._unbound_program = program
+        self._unbound_program = self._program
+
+    def with_options(self, options: ComponentOptions) -> Self:
+        """Open the component with other options on this network's weights and threads; either may be closed before the other."""
+        with self._in_use():
+            return type(self)(self._component, self._signature, self._plain_program, self._team.share(), options)
 
     def changed(self, change: Callable[[Program], Program]) -> Self:
         """Return a network that computes something else with this one's weights and threads; it is open as long as this one.
@@ -65,7 +74,7 @@ class NumpyNetwork(BoundNetwork):
             return trace(self._unbound_program, self._team, inputs, names, substitutes)
 
     def _release(self) -> None:
-        del self._program, self._unbound_program
+        del self._program, self._unbound_program, self._plain_program
         if self._parent is None:
             self._team.close()
 

@@ -7,9 +7,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from sdrt.arrays import Array
+from sdrt.backends.component_options import ComponentOptions
 from sdrt.backends.numpy.team import ThreadTeam
 
-__all__ = ["Bindable", "PerRow", "Program"]
+__all__ = ["Adjustable", "Bindable", "PerRow", "Program"]
 
 
 class Program(Protocol):
@@ -39,4 +40,13 @@ class Bindable(Protocol):
 
     def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Program:
         """Return the same program with that part computed from all that is fixed so far; it is given these inputs again when it runs."""
+        ...
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A program that options of its component change; one as it was loaded has none."""
+
+    def with_options(self, options: ComponentOptions) -> Program:
+        """Return the program that these options make of it, with the same weights."""
         ...

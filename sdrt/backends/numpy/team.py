@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class ThreadTeam:
         self._local = threading.local()
         self._pool: ThreadPoolExecutor | None = None
         self._lock = ForkLock()
-        self._closed = False
+        self._owners, self._closed = 1, False
 
     @property
     def scratch(self) -> Scratch:
@@ -87,9 +87,18 @@ class ThreadTeam:
             for future in [future for future in futures if not future.cancel()]:
                 future.result()
 
-    def close(self) -> None:
-        """End the threads and let the scratch memory go; a call that is under way ends on its own thread."""
+    def share(self) -> Self:
+        """Return the team for one more owner: it ends when all of them have closed it."""
         with self._lock:
+            self._owners += 1
+        return self
+
+    def close(self) -> None:
+        """End the threads and let the scratch memory go, if no other owner is left; a call under way ends on its own thread."""
+        with self._lock:
+            self._owners -= 1
+            if self._owners > 0:
+                return
             self._closed = True
             if self._pool is not None:
                 self._pool.shutdown(wait=False)

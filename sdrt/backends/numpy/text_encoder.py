@@ -1,12 +1,13 @@
 """CLIP's text encoders."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.backends.component_options import ComponentOptions
 from sdrt.backends.numpy.clip import ClipLayer
 from sdrt.backends.numpy.configs import TextEncoderConfig
 from sdrt.backends.numpy.linear import Linear
@@ -69,7 +70,7 @@ class TextEncoder:
     clip_skip: int = 0
 
     @classmethod
-    def load(cls, component: ComponentName, source: Source, config: TextEncoderConfig, clip_skip: int = 0) -> Self:
+    def load(cls, component: ComponentName, source: Source, config: TextEncoderConfig) -> Self:
         width = config.hidden_size
         return cls(
             config=config,
@@ -80,8 +81,11 @@ class TextEncoder:
             text_projection=None
             if config.projection_dim is None
             else Linear.load(source.at("text_projection"), width, config.projection_dim, bias=False),
-            clip_skip=clip_skip,
         )
+
+    def with_options(self, options: ComponentOptions) -> Self:
+        """Return the text encoder with these options and this one's weights."""
+        return replace(self, clip_skip=options.clip_skip)
 
     def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run all layers.

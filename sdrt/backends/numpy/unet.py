@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Self
 
 import numpy as np
 
 from sdrt.arrays import Array, Float
+from sdrt.backends.component_options import ComponentOptions
 from sdrt.backends.numpy.adapter_features import adapter_features
 from sdrt.backends.numpy.conv import Conv3x3, padded_copy
 from sdrt.backends.numpy.decoupled_attention import with_adapters, with_keys_and_values
 from sdrt.backends.numpy.denoiser_configs import UNetConfig
+from sdrt.backends.numpy.freeu import FreeUStage, freeu_stages
 from sdrt.backends.numpy.image_prompts import ImagePrompt, image_prompts, names_of_image_prompts
 from sdrt.backends.numpy.norm import GroupNorm
 from sdrt.backends.numpy.source import Source
@@ -30,6 +33,8 @@ class UNet:
 
     Parameters
     ----------
+    freeu : tuple of FreeUStage
+        What FreeU does in the first stages of the way up; empty without it.
     bound : BoundInputs
         What a run's constants have become, see `with_constants`.
     adapters : int
@@ -43,6 +48,7 @@ class UNet:
     up_blocks: tuple[Stage, ...]
     conv_norm_out: GroupNorm
     conv_out: Conv3x3
+    freeu: tuple[FreeUStage, ...] = ()
     bound: BoundInputs = field(default_factory=BoundInputs)
     adapters: int = 0
     images: tuple[ImagePrompt, ...] = ()
@@ -73,6 +79,10 @@ class UNet:
             conv_out=Conv3x3.load(source.at("conv_out"), first, config.out_channels),
         )
 
+    def with_options(self, options: ComponentOptions) -> Self:
+        """Return the U-Net that these options make of this one, which has none, with its weights."""
+        return replace(self, freeu=freeu_stages(options.freeu))
+
     def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Self:
         """Compute keys and values of condition and image prompts, and SDXL's added embedding, as far as the constants decide them."""
         images = self.images
@@ -98,9 +108,11 @@ class UNet:
         x, skips = trunk.down(team, trunk.conv_in(team, padded_copy(team, sample)), time, condition, adapter_features(inputs))
         if "additional_residual_0" in inputs:
             x = _add_residuals(x, skips, [inputs[f"additional_residual_{index}"] for index in range(len(skips) + 1)])
-        for block in self.up_blocks:
+        for block, freeu in zip_longest(self.up_blocks, self.freeu):
             for index in range(len(block.resnets)):
-                x = block.layer(team, index, np.concatenate([x, skips.pop()], axis=3), time, condition)
+                skip = skips.pop()
+                joined = np.concatenate([x, skip], axis=3) if freeu is None else freeu(team, x, skip)
+                x = block.layer(team, index, joined, time, condition)
             if block.upsampler is not None:
                 # the size on the way down, which is not twice this one where that was odd
                 x = block.upsampler(team, x, skips[-1].shape[1:3])

@@ -41,7 +41,7 @@ class TorchBackend:
     @property
     def component_options(self) -> tuple[str, ...]:
         """Which options of components it supports."""
-        return ("clip_skip",)
+        return "clip_skip", "freeu"
 
     def open(
         self, component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions = PLAIN
@@ -71,10 +71,9 @@ class TorchBackend:
                 model,
                 dtype=own.dtype,
                 device=own.device,
-                clip_skip=component_options.clip_skip,
                 mapped=own.low_memory,
                 row_by_row=own.low_memory,
             )
             if own.channels_last:
                 lay_channels_last(adapter)
-        return TorchNetwork(component, signature(component, config, options.numerics), adapter, own)
+        return TorchNetwork(component, signature(component, config, options.numerics), adapter, own, component_options)

@@ -1,13 +1,16 @@
 """U-Net and ControlNet."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
+from diffusers import UNet2DConditionModel
 from torch import nn
 
 from sdrt.arrays import Array
-from sdrt.backends.torch.adapter import Adapter
+from sdrt.backends.component_options import ComponentOptions
+from sdrt.backends.torch.adapter import Adapter, sharing_tensors
+from sdrt.backends.torch.freeu import scale_frequencies
 from sdrt.backends.torch.image_prompts import image_prompts
 from sdrt.errors import ArrayContractError
 from sdrt.models.components.cross_attentions import level_sizes
@@ -56,6 +59,14 @@ class UNet(Denoiser):
 
     Image prompts come if there are IP-Adapters beside it.
     """
+
+    def with_options(self, options: ComponentOptions) -> Self:
+        """Return the U-Net that these options make of this one, in modules of its own that share this one's tensors."""
+        if not isinstance(self.module, UNet2DConditionModel) or options.freeu is None:
+            return self
+        other = sharing_tensors(self)
+        scale_frequencies(other.module, options.freeu)
+        return other
 
     def forward(
         self,

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Self
 
 import numpy as np
 import torch
 
 from sdrt.arrays import Array, Signature
 from sdrt.backends.binding import BoundNetwork
+from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.torch.adapter import Adapter
 from sdrt.backends.torch.compiling import CompiledModule
 from sdrt.backends.torch.forked_device import check_forked_device
@@ -27,15 +29,29 @@ _NEVER_COMPILED = ("text_encoder", "text_encoder_2", "safety_checker", "image_en
 class TorchNetwork(BoundNetwork):
     """A torch module behind the contract: numpy arrays outside, tensors of the module's device and dtype inside."""
 
-    def __init__(self, component: ComponentName, signature: Signature, adapter: Adapter, options: TorchOptions) -> None:
+    def __init__(
+        self,
+        component: ComponentName,
+        signature: Signature,
+        adapter: Adapter,
+        options: TorchOptions,
+        component_options: ComponentOptions = PLAIN,
+    ) -> None:
         super().__init__(component, signature)
         self._name, self._options = component, options
-        self._adapter = adapter
+        # of which `with_options` makes others
+        self._plain_adapter = adapter
+        self._adapter = adapter = adapter.with_options(component_options)
         self._module: Callable[..., tuple[torch.Tensor, ...]] = adapter
         if options.compile and component not in _NEVER_COMPILED:
             self._module = CompiledModule(component, adapter, options.on_compile)
         self._dtype = next(adapter.parameters()).dtype
         self._tensors: Mapping[str, torch.Tensor] = {}
+
+    def with_options(self, options: ComponentOptions) -> Self:
+        """Open the component with other options on this network's tensors; either may be closed before the other."""
+        with self._in_use():
+            return type(self)(self._name, self._signature, self._plain_adapter, self._options, options)
 
     def _run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the module.
@@ -80,7 +96,7 @@ class TorchNetwork(BoundNetwork):
             return {name: _to_numpy(x, dtype) for name, x in values.items()}
 
     def _release(self) -> None:
-        del self._adapter, self._module, self._tensors
+        del self._adapter, self._plain_adapter, self._module, self._tensors
         if self._parent is None:
             give_back(self._options.device)
 

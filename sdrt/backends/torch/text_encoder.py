@@ -1,12 +1,14 @@
 """CLIP's text encoder."""
 
+import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 from sdrt.arrays import Array
+from sdrt.backends.component_options import ComponentOptions
 from sdrt.backends.torch.adapter import Adapter
 from sdrt.errors import ArrayContractError
 
@@ -30,7 +32,13 @@ class TextEncoder(Adapter):
         # transformers 4 nests the plain class too
         inner: Any = getattr(module, "text_model", module)
         self.final_layer_norm: nn.Module = inner.final_layer_norm
-        self.last, self.vocab_size, self.clip_skip = layers - clip_skip, vocab_size, clip_skip
+        self.layers, self.vocab_size, self.clip_skip = layers, vocab_size, clip_skip
+
+    def with_options(self, options: ComponentOptions) -> Self:
+        """Return the text encoder with these options and this one's tensors."""
+        other = copy.copy(self)
+        other.clip_skip = options.clip_skip
+        return other
 
     def refuse(self, inputs: Mapping[str, Array]) -> None:
         """Refuse an id that the table lacks: on a CUDA device, torch's own check would end the whole process."""
@@ -43,7 +51,7 @@ class TextEncoder(Adapter):
 
     def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
         output = self.module(input_ids, output_hidden_states=True, return_dict=True)
-        states = output.hidden_states
-        last = self.final_layer_norm(states[self.last]) if self.clip_skip else output.last_hidden_state
+        states, kept = output.hidden_states, self.layers - self.clip_skip
+        last = self.final_layer_norm(states[kept]) if self.clip_skip else output.last_hidden_state
         pooled = output.text_embeds if "text_embeds" in output else output.pooler_output
-        return last, states[self.last - 1], pooled
+        return last, states[kept - 1], pooled

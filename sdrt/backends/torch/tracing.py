@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sdrt.backends.torch.adapter import Adapter
+from sdrt.backends.torch.adapter import Adapter, sharing_tensors
 from sdrt.errors import ArrayContractError
 from sdrt.models.components import ComponentName
 
@@ -54,7 +54,7 @@ def trace(
     ArrayContractError : a substitute of another shape than the value
     """
     paths = module_paths(component, adapter)
-    copied: Any = copy.deepcopy(adapter, {id(tensor): tensor for tensor in (*adapter.parameters(), *adapter.buffers())})
+    copied: Any = sharing_tensors(adapter)
     # a trace holds the values of all rows together in any case
     copied.row_by_row = False
     values: dict[str, torch.Tensor] = {}

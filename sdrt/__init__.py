@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sdrt.arrays import Numerics
     from sdrt.backends import Backend, BackendOptions
     from sdrt.errors import SdrtError
+    from sdrt.freeu import FreeU
     from sdrt.images.inputs import Picture
     from sdrt.images.saving import PictureFormat
     from sdrt.images.sizes import Resize
@@ -88,6 +89,7 @@ __all__ = [
     "Embedding",
     "Emphasis",
     "FlaggedPictures",
+    "FreeU",
     "GenerateOptions",
     "GuidanceBatching",
     "Limits",
@@ -148,6 +150,7 @@ _NAMES_BY_HOME = {
     "sdrt.arrays": ("Numerics",),
     "sdrt.backends": ("Backend", "BackendOptions"),
     "sdrt.errors": ("SdrtError",),
+    "sdrt.freeu": ("FreeU",),
     "sdrt.images.inputs": ("Picture",),
     "sdrt.images.saving": ("PictureFormat",),
     "sdrt.images.sizes": ("Resize",),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sdrt.freeu import FREEU
 from sdrt.values import Anything, Choice, Either, Flag, Integer, Kind, ListOf, Number, RefusedError, Text
 
 __all__ = ["COLOUR", "NUMERICS", "OPTION_KINDS", "PROMPT", "PROMPTS"]
@@ -123,6 +124,7 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "aesthetic_score": Number(),
     "negative_aesthetic_score": Number(),
     "refiner_start": Number(minimum=0, maximum=1, above=True),
+    "freeu": FREEU,
     "record_paths": Flag(),
     "compat": Choice("diffusers", "apple"),
 }

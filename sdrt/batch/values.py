@@ -59,6 +59,8 @@ def from_text(name: str, text: str) -> object:
         return _word(option, text.strip())
     if option.kind == "pair":
         return [_number(each, whole=True) for each in text.lower().replace("x", " ").replace(",", " ").split()]
+    if option.kind == "factors":
+        return [_number(each, whole=False) for each in text.replace(",", " ").split()]
     if option.kind in ("number", "numbers", "integer", "integers"):
         whole = option.kind.startswith("integer")
         values = [_number(each, whole=whole) for each in (text.replace(",", " ") if option.kind == "integers" else text).split()]

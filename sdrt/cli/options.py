@@ -41,6 +41,8 @@ def _how(option: Option) -> dict[str, Any]:
             return {"type": float, "metavar": "X", "action": "append"}
         case "pair":
             return {"type": int, "nargs": 2, "metavar": option.metavar}
+        case "factors":
+            return {"type": float, "nargs": len(option.metavar), "metavar": option.metavar}
         case "picture" | "pictures" | "array":
             return {"type": a_path, "metavar": "FILE", "action": "append"}
         case "switch":
@@ -80,7 +82,7 @@ def _value(option: Option, value: Any) -> Any:
         values = [fold(each, option.choices) for each in value] if option.kind == "choices" else value
         values = [int(each) if each.isdecimal() and len(each) < 10 else each for each in values] if option.kind == "names" else values
         return values[0] if len(values) == 1 else values
-    return tuple(value) if option.kind == "pair" else value
+    return tuple(value) if option.kind in ("pair", "factors") else value
 
 
 def fold(value: str, choices: Iterable[str]) -> str:

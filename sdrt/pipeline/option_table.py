@@ -19,6 +19,7 @@ Kind: TypeAlias = Literal[
     "choices",
     "switch",
     "pair",
+    "factors",
     "picture",
     "pictures",
     "array",
@@ -48,7 +49,7 @@ class Option:
     choices : tuple of str
         The values of a choice.
     metavar : tuple of str
-        The two numbers of a pair.
+        The two numbers of a pair, or the several of ``factors``.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Option:
     record: str
     section: str
     choices: tuple[str, ...] = ()
-    metavar: tuple[str, str] = ("HEIGHT", "WIDTH")
+    metavar: tuple[str, ...] = ("HEIGHT", "WIDTH")
 
 
 def _option(name: str, kind: Kind, section: str, text: str, *flags: str, record: str | None = None, **more: tuple[str, ...]) -> Option:
@@ -68,6 +69,7 @@ def _option(name: str, kind: Kind, section: str, text: str, *flags: str, record:
 
 _PICTURE, _SAMPLING, _PROMPT = "picture", "sampling and noise", "prompt"
 _CONTROL, _CHANGE, _XL = "ControlNet", "changing a picture", "SDXL"
+_UNET = "what the U-Net computes"
 
 _ROWS = (
     _option(
@@ -329,6 +331,14 @@ _ROWS = (
         _XL,
         "fraction of the noise levels after which the refiner takes over (default: 0.8)",
         record="conditions.refiner_start",
+    ),
+    _option(
+        "freeu",
+        "factors",
+        _UNET,
+        "FreeU: factors of the backbone and of the skip connections' low frequencies in the first two stages of the way up (default: none)",
+        record="conditions.freeu",
+        metavar=("B1", "B2", "S1", "S2"),
     ),
 )
 

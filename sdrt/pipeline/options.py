@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
+from sdrt.freeu import FreeU
 from sdrt.images.inputs import Picture
 from sdrt.images.sizes import Resize
 from sdrt.option_kinds import OPTION_KINDS
@@ -159,6 +160,7 @@ class GenerateOptions(TypedDict, total=False):
     aesthetic_score: float | None
     negative_aesthetic_score: float | None
     refiner_start: float | None
+    freeu: FreeU | None
     record_paths: bool
     compat: Compat
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from sdrt.arrays import Float, Numerics, TensorSpec, check_array, check_finite
 from sdrt.errors import ArrayContractError, ConfigError
+from sdrt.freeu import FreeU
 from sdrt.images.inputs import Picture
 from sdrt.images.sizes import Resize
 from sdrt.log import log
@@ -167,6 +168,7 @@ class Pipeline:
         aesthetic_score: float | None = None,
         negative_aesthetic_score: float | None = None,
         refiner_start: float | None = None,
+        freeu: FreeU | None = None,
         record_paths: bool = False,
         compat: Compat = None,
         **old_spellings: Unpack[OldSpellings],
@@ -313,6 +315,9 @@ class Pipeline:
             SDXL's refiner: the score to steer away from. None: 2.5.
         refiner_start : float, optional
             With a refiner: fraction of the noise levels, in (0, 1], after which it takes over. None: 0.8.
+        freeu : FreeU, optional
+            Scale the U-Net's backbone and the low frequencies of its skip connections by these factors (Si et al. 2023), which trades
+            fine texture for structure. A refiner's U-Net stays as it is. None: no scaling.
         record_paths : bool
             Whether the record names the files that pictures were opened from, beside their digests, so that the record alone draws the
             picture again while the files are there. Others who get the picture can read the paths.

@@ -143,7 +143,10 @@ def _closed_networks(assembly: Assembly, resolved: Resolved) -> Iterator[Callabl
         (model.networks, component, options)
         for model in (assembly.models if resolved.refiner_begins is not None else (assembly.base,))
         for component, options in model.denoising_networks(
-            resolved.settings, resolved.rows, resolved.unet_options, encodes=encodes and model is assembly.base
+            resolved.settings,
+            resolved.rows,
+            resolved.unet_options_of(refines=model is not assembly.base),
+            encodes=encodes and model is assembly.base,
         )
     ]
     wanted += [(controlnet, "controlnet", PLAIN) for controlnet in assembly.controlnets]
@@ -168,7 +171,7 @@ class _Networks:
 
 def _networks(assembly: Assembly, resolved: Resolved, *, refines: bool) -> Callable[[], AbstractContextManager[_Networks]]:
     """Return a function that opens the networks of the base model or of the refiner."""
-    model, options = assembly.models[refines], resolved.unet_options
+    model, options = assembly.models[refines], resolved.unet_options_of(refines=refines)
 
     @contextmanager
     def opened() -> Iterator[_Networks]:

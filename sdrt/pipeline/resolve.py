@@ -33,7 +33,7 @@ from sdrt.pipeline.scheduler_choice import (
 )
 from sdrt.pipeline.series import Series, read_series, variation_of
 from sdrt.pipeline.stretches import RunPrompts, Since, Stretch, distinct_rows, lay_out_stretches
-from sdrt.pipeline.unet_options import UNetOptions
+from sdrt.pipeline.unet_options import PLAIN_UNET, UNetOptions, read_unet_options, record_unet_options
 from sdrt.prompt import PromptSyntax
 from sdrt.records.settings import Settings
 from sdrt.rng import canonical_name
@@ -68,6 +68,7 @@ class Resolved:
     guidances : since
         How predictions are combined, from each call of the plan on at which that changes.
     unet_options : UNetOptions
+        Of the base model.
     noise : RunNoise
     latents_shape : (C, h, w)
         Of one image.
@@ -123,6 +124,10 @@ class Resolved:
     def rows(self) -> tuple[Row, ...]:
         """All kinds of rows that the run predicts."""
         return distinct_rows(self.guidances)
+
+    def unet_options_of(self, *, refines: bool) -> UNetOptions:
+        """Return the options of the base model's U-Net or of the refiner's."""
+        return PLAIN_UNET if refines else self.unet_options
 
     @property
     def stretches(self) -> tuple[Stretch, ...]:
@@ -180,10 +185,10 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         functions=assembly.functions,
     )
     guidances: Since[Guidance] = ((0, guidance),)
-    unet_options = UNetOptions()
-    for model in assembly.models:
+    unet_options = read_unet_options(settings.conditions)
+    for model, of_unet in zip(assembly.models, (unet_options, PLAIN_UNET), strict=False):
         for component, component_options in model.denoising_networks(
-            settings, distinct_rows(guidances), unet_options, encodes=model is base and choice is not None and bool(choice.images)
+            settings, distinct_rows(guidances), of_unet, encodes=model is base and choice is not None and bool(choice.images)
         ):
             model.networks.check(component, component_options)
     source = None if choice is None else read_source(choice, height, width, inpaints=base.inpaints, functions=assembly.functions)
@@ -248,7 +253,7 @@ def _settings(
         eta=sampler.step_option_values().get("eta", 0.0),
         height=height,
         width=width,
-        conditions=choices.record(),
+        conditions=choices.record() | record_unet_options(options),
         scheduler=scheduler_name(model, sampler),
         scheduler_config=sampler.config,
         compat=sampler.compat,

@@ -20,6 +20,7 @@ __all__ = [
     "PLAIN_OPTIONS",
     "SETTING_KINDS",
     "STREAM_KINDS",
+    "UNET_OPTIONS",
     "Json",
 ]
 
@@ -158,12 +159,15 @@ ARRAYS = ("image_latents", "latents")
 # Those of which there is one for all images of a call, or a list with one for each.
 PER_IMAGE = ("image", "mask_image", *ARRAYS)
 
+# The options that change what the U-Net computes.
+UNET_OPTIONS = ("freeu",)
+
 # Of ``conditions``: pictures and arrays are recorded by their SHA-256, pictures also by their paths where that was asked for.
 CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     **dict.fromkeys((*PICTURES, *ARRAYS), Either(_DIGEST, ListOf(_DIGEST))),
     **{name: OPTION_KINDS[name] for name in ("strength", *PICTURE_OPTIONS, *MASK_OPTIONS)},
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
-    **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES)},
+    **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES, *UNET_OPTIONS)},
 }
 
 # Of ``shared_streams``: the state of a stream, which the stream itself reads.

@@ -95,6 +95,7 @@ CASES = {
     "aesthetic_score": refined("--aesthetic-score", "1", recorded=1.0),
     "negative_aesthetic_score": refined("--negative-aesthetic-score", "9", recorded=9.0),
     "refiner_start": Case(["--refiner-start", "0.4"], 0.4, model="refined"),
+    "freeu": Case(["--freeu", "1.5", "1.6", "0.9", "0.2"], {"b1": 1.5, "b2": 1.6, "s1": 0.9, "s2": 0.2}),
     "compat": Case(["--compat", "diffusers"], "diffusers", prompt=WEIGHTED),
 }
 

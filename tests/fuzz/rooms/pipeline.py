@@ -65,6 +65,7 @@ GOOD: Mapping[str, Any] = {
     "aesthetic_score": 6.0,
     "negative_aesthetic_score": 2.5,
     "refiner_start": 0.8,
+    "freeu": sdrt.FreeU(b1=1.5, b2=1.6, s1=0.9, s2=0.2),
     "sizes": None,
     "on_step": None,
     "on_progress": None,

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import nn
 
 from sdrt.arrays import Array
@@ -62,10 +61,11 @@ class UNet(Denoiser):
 
     def with_options(self, options: ComponentOptions) -> Self:
         """Return the U-Net that these options make of this one, in modules of its own that share this one's tensors."""
-        if not isinstance(self.module, UNet2DConditionModel) or options.freeu is None:
+        if options.freeu is None:
             return self
         other = sharing_tensors(self)
-        scale_frequencies(other.module, options.freeu)
+        unet: Any = other.module
+        scale_frequencies(unet, options.freeu)
         return other
 
     def forward(

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, ControlNetUnionModel, T2IAdapter, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, ControlNetUnionModel, T2IAdapter, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
 from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel
@@ -34,6 +34,7 @@ __all__ = [
     "Form",
     "normal",
     "random_controlnet",
+    "random_quick_vae",
     "random_safety_checker",
     "random_t2i_adapter",
     "random_text_encoder",
@@ -103,6 +104,13 @@ def random_vae(config: Mapping[str, Any], seed: int = 0) -> AutoencoderKL:
     levels = len(config["block_out_channels"])
     blocks = {"down_block_types": ("DownEncoderBlock2D",) * levels, "up_block_types": ("UpDecoderBlock2D",) * levels}
     vae = AutoencoderKL(**(blocks | dict(config))).eval().requires_grad_(False)
+    randomise(vae, seed)
+    return vae
+
+
+def random_quick_vae(config: Mapping[str, Any], seed: int = 0) -> AutoencoderTiny:
+    """A quick autoencoder, every tensor random."""
+    vae = AutoencoderTiny(**config).eval().requires_grad_(False)
     randomise(vae, seed)
     return vae
 

@@ -212,7 +212,7 @@ def open_component(
     """Open a ControlNet, a T2I-Adapter, a VAE, or another single component.
 
     It is a folder with a ``config.json``, a repository of the Hub that is one, or the file of a ControlNet, VAE or T2I-Adapter with the key
-    names of the original code.
+    names of the original code; of a quick autoencoder (TAESD) also the file of one half, or the folder that has both.
 
     Parameters
     ----------
@@ -239,7 +239,10 @@ def open_component(
         # a whole model's folder, which has the component
         place = place / COMPONENTS[component].folder
     opened: StoredModel
-    if _is_file(place) and component == "t2i_adapter":
+    quick = _quick_files(place, name, component, pickled, limits, mmap=mmap)
+    if quick is not None:
+        opened = quick
+    elif _is_file(place) and component == "t2i_adapter":
         from sdrt.models.t2i_adapter_file import T2IAdapterFile
 
         opened = T2IAdapterFile(place, name, pickled=pickled, allowed=limits, mmap=mmap)
@@ -286,6 +289,15 @@ def open_upscaler(
     _check_pickled(pickled)
     local = find_local("upscaler", source, lambda address: obtain_upscaler(address, Wanted(pickled=pickled), hub), hub)
     return UpscalerFile(local.path, local.name, pickled=pickled, activation=activation, allowed=limits, mmap=mmap)
+
+
+def _quick_files(place: Path, name: str, component: ComponentName, pickled: Pickled, limits: Limits, *, mmap: bool) -> StoredModel | None:
+    """Return the quick autoencoder in files without a configuration; None where it is none."""
+    if COMPONENTS[component].folder != "vae" or exists(place / "config.json") or not exists(place):
+        return None
+    from sdrt.models.quick_autoencoder_file import open_quick_files
+
+    return open_quick_files(place, name, pickled, limits, mmap=mmap)
 
 
 def _is_file(place: Path) -> bool:

@@ -10,10 +10,14 @@ from sdrt.printable import shown
 
 __all__ = ["EMBEDDED", "EmbeddedKind", "EmbeddedModel", "embedded", "is_embedded_lora", "path"]
 
-EmbeddedKind = Literal["model", "in-painting model", "ControlNet", "LoRA"]
+EmbeddedKind = Literal["model", "in-painting model", "ControlNet", "LoRA", "VAE"]
 
 # What to call instead, where one is passed as a model.
-_USES: dict[EmbeddedKind, str] = {"ControlNet": "pass it as controlnet={name!r}", "LoRA": "pass it as loras=[{name!r}]"}
+_USES: dict[EmbeddedKind, str] = {
+    "ControlNet": "pass it as controlnet={name!r}",
+    "LoRA": "pass it as loras=[{name!r}]",
+    "VAE": "pass it as vae={name!r}, or as preview_vae={name!r}",
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class EmbeddedModel:
 
         Raises
         ------
-        ConfigError : it is a ControlNet or a LoRA
+        ConfigError : it is a ControlNet, a LoRA or a VAE
         """
         if use := _USES.get(self.kind):
             raise ConfigError(f"model must be a model, got {self.name!r}, a {self.kind}; {use.format(name=self.name)}")
@@ -91,7 +95,7 @@ def is_embedded_lora(name: str) -> bool:
 
 
 def path(name: str) -> Path:
-    """Return the folder of an embedded model or ControlNet, in diffusers' layout, or the file of an embedded LoRA.
+    """Return the folder of an embedded model, ControlNet or VAE, in diffusers' layout, or the file of an embedded LoRA.
 
     ``nano-inpaint`` holds its U-Net alone; the other components are nano's.
 

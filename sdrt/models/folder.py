@@ -13,11 +13,12 @@ from sdrt.models.base import Pickled, PipelineFlags
 from sdrt.models.component_files import read_config, read_weights
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.embedded import EMBEDDED
 from sdrt.models.json_file import read_json, read_json_if_there
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import WeightFiles, find_weights, variants_in, weights_remark
 from sdrt.printable import shown
-from sdrt.values import Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, Text, read_values
+from sdrt.values import Choice, Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, Text, read_values
 
 __all__ = ["FEATURE_EXTRACTOR", "ModelFolder", "checked_defaults"]
 
@@ -27,6 +28,9 @@ _DEFAULTS: Mapping[str, Kind[Any]] = {
     "guidance_scale": Number(),
     "height": Integer(1, whole_floats=True),
     "width": Integer(1, whole_floats=True),
+    # of its latents, see `sdrt.models.families.latent_space`
+    "latent_rgb": ListOf(ListOf(Number(-100.0, 100.0), 3, 3), 2, 1025),
+    "quick_vae": Choice(*(name for name, each in EMBEDDED.items() if each.kind == "VAE")),
 }
 _FORCE_ZEROS = "force_zeros_for_empty_prompt"
 # a class of the repository's own has the name of its file before it

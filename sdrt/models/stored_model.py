@@ -98,7 +98,7 @@ class StoredModel(ABC):
     @property
     def components(self) -> tuple[ComponentName, ...]:
         """The components that can be opened."""
-        components = {*self.own_components, *(component for override in self.overrides for component in override.components)}
+        components = {*self._visible_components, *(component for override in self.overrides for component in override.components)}
         return tuple(component for component in COMPONENTS if component in components)
 
     def config(self, component: ComponentName) -> Mapping[str, Any]:
@@ -277,12 +277,18 @@ class StoredModel(ABC):
         """What was assumed, ignored or not understood of the model without its overrides: nothing."""
         return {}
 
+    @property
+    def _visible_components(self) -> tuple[ComponentName, ...]:
+        """The own components but for an encoder whose decoder is replaced: the two agree on the scale of latents."""
+        replaced = any("vae_decoder" in override.components for override in self.overrides)
+        return tuple(component for component in self.own_components if not (replaced and component == "vae_encoder"))
+
     def _override(self, component: ComponentName) -> Model | None:
         if component not in COMPONENTS:
             raise ConfigError(f"component must be one of {', '.join(COMPONENTS)}, got {component!r}; choose one of those")
         for override in self.overrides:
             if component in override.components:
                 return override
-        if component not in self.own_components:
+        if component not in self._visible_components:
             raise MissingFileError(f"{self.path}: has no {component}; its components are {', '.join(self.components)}")
         return None

@@ -15,9 +15,11 @@ from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.fingerprint import fingerprint
 from sdrt.models.lora import AppliedLora
+from sdrt.pipeline.decoding import Decoder
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.loras import LoraLibrary
 from sdrt.pipeline.observer import UNOBSERVED, Observer
+from sdrt.pipeline.previews import PreviewKind, pictures_of, preview_kinds
 from sdrt.pipeline.progress import Report
 from sdrt.pipeline.remarks import RemarkLog
 from sdrt.pipeline.safety_checker import FlaggedPictures, flag, hide
@@ -42,6 +44,8 @@ class Assembly:
         Each with the one component ``controlnet``.
     backends : mapping from component to the backend's name
     numerics : "float32", "float64" or "exact"
+    preview_decoder : Decoder or None
+        A quick decoder, for previews beside the model's own.
     vae_tiling : bool
         Whether pictures larger than the autoencoder was trained for are decoded tile by tile.
     safety_checker : bool
@@ -69,6 +73,7 @@ class Assembly:
     numerics: Numerics
     refiner: LoadedModel | None = None
     controlnets: tuple[NetworkPool, ...] = ()
+    preview_decoder: Decoder | None = None
     vae_tiling: bool = False
     safety_checker: bool = False
     flagged_pictures: FlaggedPictures = "black"
@@ -99,7 +104,8 @@ class Assembly:
     @property
     def pools(self) -> tuple[NetworkPool, ...]:
         """All networks."""
-        return (*(model.networks for model in self.models), *self.controlnets)
+        beside = () if self.preview_decoder is None else (self.preview_decoder.networks,)
+        return (*(model.networks for model in self.models), *self.controlnets, *beside)
 
     @cached_property
     def weights(self) -> Mapping[str, str]:
@@ -179,8 +185,18 @@ class Assembly:
             pool.get(component)
         self.remark_log.tell(self.remarks)
 
+    @property
+    def preview_kinds(self) -> tuple[PreviewKind, ...]:
+        """The kinds of pictures that `decode` can make, the cheapest first."""
+        return preview_kinds(self.base, self.preview_decoder)
+
     def decode(
-        self, latents: Float, report: Report, finish: "Callable[[Image, int], Image] | None" = None, first: int = 0
+        self,
+        latents: Float,
+        report: Report,
+        finish: "Callable[[Image, int], Image] | None" = None,
+        first: int = 0,
+        kind: PreviewKind = "vae",
     ) -> "tuple[list[Image], tuple[bool, ...] | None]":
         """Decode latents to pictures, and let the safety checker see each: the one door by which pictures leave.
 
@@ -193,6 +209,8 @@ class Assembly:
             Applied to each picture, with its index in the call, before the safety checker sees it.
         first : int
             The index of the first picture.
+        kind : "latent", "taesd" or "vae"
+            What makes the pictures, see `Step.decode`.
 
         Returns
         -------
@@ -204,9 +222,10 @@ class Assembly:
         Raises
         ------
         Cancelled : the caller cancelled before the last picture was ready
+        ConfigError : as `check_kind`
         """
         images: list[Image] = []
-        with closing(self.base.decode(latents, tiled=self.vae_tiling)) as decoded:
+        with closing(pictures_of(latents, kind, self.base, self.preview_decoder, tiled=self.vae_tiling)) as decoded:
             for done in range(len(latents)):
                 report("decode", done, len(latents))
                 picture = next(decoded)

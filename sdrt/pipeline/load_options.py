@@ -74,6 +74,7 @@ LOAD_OPTIONS: Mapping[str, Kind[Any]] = {
     "lora_dir": Nullable(_Folder()),
     "refiner": Nullable(_PLACE),
     "vae": Nullable(_PLACE),
+    "preview_vae": Nullable(_PLACE),
     "variant": Nullable(Text(length=100, empty=False)),
     "prediction_type": Nullable(Choice(*get_args(PredictionType))),
     "pickled": Choice(*get_args(Pickled)),

@@ -6,23 +6,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
-from sdrt.arrays import Float, TensorSpec, check_array
+from sdrt.arrays import Float
 from sdrt.backends import PLAIN, Backend, BackendOptions, ComponentOptions
 from sdrt.backends.pool import NetworkPool, OnCall
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.exact.mathematics import Functions
 from sdrt.guidance import Row, text_rows
-from sdrt.images.png import to_pil
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
-from sdrt.models.families import LatentFormat, MicroConditions, family_of
+from sdrt.models.components.autoencoder_tiny import is_tiny
+from sdrt.models.families import LatentFormat, LatentSpace, MicroConditions, family_of, stated_latent_space
 from sdrt.models.lora import ADAPTED, AppliedLora, identity_of, with_loras
 from sdrt.option_kinds import OPTION_KINDS
 from sdrt.pipeline.conditions.text import TokenizedPrompts, encode_text, groups_of_rows, text_encoder_options, tokenize
+from sdrt.pipeline.decoding import Decoder
 from sdrt.pipeline.unet_options import UNetOptions
-from sdrt.pipeline.vae_tiling import takes_tiles, tiled_decode
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer
 from sdrt.values import read_values
@@ -86,6 +84,19 @@ class LoadedModel:
     def guidance_size(self) -> int | None:
         """The length of the guidance embedding (LCM); None for a denoiser that is guided by rows."""
         return self.family.guidance_size(self._denoiser)
+
+    @cached_property
+    def latent_space(self) -> LatentSpace | None:
+        """What is known of the denoiser's latents: by the model's own ``sdrt.json``, else by its family; None where nothing is."""
+        if stated := stated_latent_space(self.model):
+            return stated
+        # means and deviations make another scale of the same latents
+        return None if self.latent_format.means else self.family.latent_space(self._denoiser)
+
+    @property
+    def has_posterior(self) -> bool:
+        """Whether the encoder gives the moments of a posterior, from which latents are drawn; a quick one gives the latents themselves."""
+        return not is_tiny(self.model.config("vae_decoder"))
 
     def native_size(self) -> tuple[int, int]:
         """Return the height and width in pixels that the denoiser was trained on."""
@@ -208,17 +219,5 @@ class LoadedModel:
         return encoded
 
     def decode(self, latents: Float, *, tiled: bool) -> "Generator[Image, None, None]":
-        """Decode latents float[n,C,h,w] one at a time, so that a batch needs no more memory than one image."""
-        latent_format = self.latent_format
-        with self.networks.using("vae_decoder") as decoder:
-            for k in range(len(latents)):
-                z = latent_format.to_autoencoder(latents[k : k + 1]).astype(decoder.float_dtype(), copy=False)
-                tiles = tiled and takes_tiles(decoder)
-                image = tiled_decode(decoder, z, latent_format.tile, latent_format.pixels) if tiles else decoder(z=z)["image"]
-                check_array("vae_decoder output", TensorSpec("image", image.dtype.name, self._picture_shape(z)), image)
-                yield from to_pil(np.asarray(image))
-
-    def _picture_shape(self, z: Float) -> tuple[int, ...]:
-        """Return the shape of the picture of latents [n,C,h,w]; a signature cannot say that one size is a multiple of the other."""
-        height, width = (side * self.latent_format.pixels for side in z.shape[2:])
-        return len(z), 3, height, width
+        """Decode latents float[n,C,h,w] one at a time, see `Decoder`."""
+        return Decoder(self.networks, self.latent_format)(latents, tiled=tiled)

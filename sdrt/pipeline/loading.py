@@ -26,6 +26,7 @@ from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.loras import LoraChoice, LoraLibrary
 from sdrt.pipeline.opening import Opening, wants_packages
 from sdrt.pipeline.pipeline import Pipeline
+from sdrt.pipeline.previews import quick_decoder
 from sdrt.pipeline.safety_checker import FlaggedPictures
 from sdrt.recordings.recognition import is_recording
 from sdrt.values import read_values
@@ -49,6 +50,7 @@ def load(
     controlnet: str | Path | Sequence[str | Path] = (),
     refiner: str | Path | None = None,
     vae: str | Path | None = None,
+    preview_vae: str | Path | None = None,
     variant: str | None = None,
     prediction_type: PredictionType | None = None,
     pickled: Pickled = "refuse",
@@ -98,7 +100,11 @@ def load(
     refiner : str or Path, optional
         An SDXL refiner's model, which takes over near the end of a run. A folder of Core ML packages may hold both.
     vae : str, Path or None
-        A VAE that replaces the model's own: its folder, its repository, or a file with the key names of the original code.
+        A VAE that replaces the model's own: its folder, its repository, or a file with the key names of the original code. A quick one
+        (TAESD) decodes in a fraction of the time; ``"taesd"`` means the one that is known for the model's latents, of the Hub or embedded.
+    preview_vae : str, Path or None
+        A quick autoencoder beside the model's own VAE, named likewise, whose decoder draws previews: ``step.decode(kind="taesd")``. It
+        changes no picture of a run.
     variant : str or None
         The variant of a folder's weights, such as ``"fp16"``; components without that variant use their plain weights. Where Core ML
         packages lie in several folders, one of these, such as ``"split_einsum/compiled"``; None takes ``original/packages``.
@@ -169,7 +175,7 @@ def load(
     controls = [controls] if isinstance(controls, str | Path) else controls
     opened = opening.model(
         given["model"],
-        vae=vae,
+        vae=given["vae"],
         controlnets=controls,
         safety_checker=safety_checker,
         prediction_type=prediction_type,
@@ -190,6 +196,11 @@ def load(
     if given["embeddings"]:
         # built now, so that a token that is already taken raises here
         _ = base.tokenizers
+    preview_decoder = None
+    if given["preview_vae"] is not None:
+        quick = opening.quick_vae(given["preview_vae"], opened)
+        own, ran_by = base.latent_format, chosen["vae_decoder"]
+        preview_decoder = quick_decoder(quick, own, ran_by, options["vae_decoder"], keep_loaded=keep_loaded)
     library = LoraLibrary(with_embeddings, given["lora_dir"], opening.others)
     refining = None
     if refiner is not None:
@@ -210,6 +221,7 @@ def load(
             if component in opened.components or (component == "controlnet" and controls)
         },
         numerics=numerics,
+        preview_decoder=preview_decoder,
         vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
         safety_checker=safety_checker,
         flagged_pictures=flagged_pictures,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdrt.backends import Backend
+from sdrt.errors import ConfigError
 from sdrt.limits import Limits
 from sdrt.models import (
     Embedding,
@@ -19,12 +20,16 @@ from sdrt.models import (
     read_embedding,
 )
 from sdrt.models.components import ComponentName
+from sdrt.models.components.autoencoder_tiny import is_tiny
 from sdrt.models.components.controlnets import check_fit
+from sdrt.models.families import family_of, stated_latent_space
 from sdrt.models.hub import check_revision, local_embedding
 
 __all__ = ["Opening", "wants_packages"]
 
 _CORE_ML = "coreml"
+# Stands for the quick autoencoder that is known for a model's latents.
+_QUICK = "taesd"
 _VAE: frozenset[ComponentName] = frozenset({"vae_decoder", "vae_encoder"})
 _SAFETY: frozenset[ComponentName] = frozenset({"safety_checker"})
 
@@ -87,7 +92,25 @@ class Opening:
             limits=self.limits,
             mmap=self.mmap,
         )
-        return opened if vae is None else opened.with_override(self._component(vae, "vae_decoder", _scaling_factor(opened)))
+        if vae is None:
+            return opened
+        if vae == _QUICK:
+            return opened.with_override(self.quick_vae(vae, opened))
+        return opened.with_override(self._component(vae, "vae_decoder", _scaling_factor(opened)))
+
+    def quick_vae(self, name: str | Path, model: StoredModel) -> StoredModel:
+        """Open a quick autoencoder for a model: ``"taesd"`` is the one that is known for its latents.
+
+        Raises
+        ------
+        ConfigError : none is known, or what is named is another kind of autoencoder
+        ModelError : see `open_component`
+        """
+        source = _known_quick_vae(model) if name == _QUICK else name
+        opened = self._component(source, "vae_decoder")
+        if not is_tiny(opened.config("vae_decoder")):
+            raise ConfigError(f"{opened.path}: preview_vae must be a quick autoencoder (AutoencoderTiny), got a VAE; pass it as vae")
+        return opened
 
     def refiner(self, model: str | Path) -> StoredModel:
         """Open the model of a refiner; the base model decodes and judges.
@@ -151,6 +174,18 @@ def wants_packages(backend: str | Backend | Mapping[str, str | Backend] | None) 
     if isinstance(chosen, str):
         return chosen == _CORE_ML
     return True if getattr(chosen, "name", None) == _CORE_ML else None
+
+
+def _known_quick_vae(model: StoredModel) -> str:
+    stated = stated_latent_space(model)
+    family = family_of(model)
+    unet = model.config(family.denoiser)
+    known = stated or family.latent_space(unet)
+    if known is None or known.quick_vae is None:
+        raise ConfigError(
+            f"{model.path}: no quick autoencoder is known for its latents; pass the path or the repository of one, not {_QUICK!r}"
+        )
+    return known.quick_vae
 
 
 def _scaling_factor(model: StoredModel) -> float:

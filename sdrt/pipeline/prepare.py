@@ -41,6 +41,8 @@ class Drawn:
         Noise for the posterior of the picture that the run starts from.
     masked : float32[n,C,h,w] or None
         Noise for the posterior of that picture without what is drawn anew.
+
+    Both are None, too, for an autoencoder whose encoder gives latents and no posterior.
     """
 
     noise: Float
@@ -55,14 +57,16 @@ def draw(assembly: Assembly, resolved: Resolved) -> Drawn:
     masked picture even where its U-Net takes none; Apple's package draws for the picture last.
     """
     noise, shape, source = resolved.noise, resolved.latents_shape, resolved.source
-    encodes = source is not None and source.needs_latents and bool(source.pictures)
+    has_posterior = assembly.base.has_posterior
+    encodes = source is not None and source.needs_latents and bool(source.pictures) and has_posterior
     late = resolved.settings.compat == "apple"
     pictures = 0 if source is None else len(source.pictures)
     posterior = noise.posterior(shape, pictures) if encodes and not late else None
     latents = noise.latents(shape) if resolved.latents is None else resolved.latents
     if encodes and late:
         posterior = noise.posterior(shape, pictures)
-    masked = noise.posterior(shape, pictures) if source is not None and source.pictures and source.soft_masks else None
+    hides = source is not None and bool(source.pictures) and bool(source.soft_masks) and has_posterior
+    masked = noise.posterior(shape, pictures) if hides else None
     return Drawn(latents.astype(float_dtype(assembly.numerics), copy=False), posterior, masked)
 
 
@@ -88,8 +92,8 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
     if source is not None:
         report("encode", len(pairs), pieces)
         start = _start_from(source, base, resolved, drawn)
-        if base.inpaints and drawn.masked is not None:
-            channels = inpaint_channels(base.networks, source, drawn.masked, base.latent_format)
+        if base.inpaints:
+            channels = inpaint_channels(base.networks, source, drawn.masked, base.latent_format, settings.num_images)
     held = {
         refines: Held(_networks(assembly, resolved, refines=refines), sum(each.refines == refines for each in stretches))
         for refines, _ in pairs
@@ -108,7 +112,7 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
         start=start,
         noise=resolved.noise,
         phases=tuple(map(phase, stretches)),
-        decode=lambda latents, first: assembly.decode(latents, Report(), resolved.finish, first)[0],
+        decode=lambda latents, first, kind: assembly.decode(latents, Report(), resolved.finish, first, kind)[0],
         observer=assembly.observer,
     )
 
@@ -121,8 +125,7 @@ def _start_from(source: Source, model: LoadedModel, resolved: Resolved, drawn: D
     if source.latents is not None:
         clean = np.repeat(source.latents, len(noise) // len(source.latents), axis=0)
     else:
-        # its noise is drawn
-        clean = encode_pictures(model.networks, source.contents, drawn.source, model.latent_format, source.functions)  # type: ignore[arg-type]
+        clean = encode_pictures(model.networks, source.contents, drawn.source, model.latent_format, source.functions, len(noise))
     clean = clean.astype(noise.dtype, copy=False)
     keep: Keep = keep_nothing
     if source.keeps:

@@ -1,12 +1,12 @@
 """One step of the loop, as its caller sees it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args, overload
+from typing import TYPE_CHECKING, Protocol, get_args, overload
 
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
+from sdrt.pipeline.previews import PreviewKind
 from sdrt.schedulers import State
 from sdrt.values import Choice, Integer
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodeLatents", "PreviewKind", "Step"]
 
-# Decodes each sample to a picture, float[n,C,h,w] -> n pictures; the number is the index of the first one in the call.
-DecodeLatents: TypeAlias = "Callable[[Float, int], list[Image]]"
 
-PreviewKind: TypeAlias = Literal["vae"]
+class DecodeLatents(Protocol):
+    """Makes a picture of each sample."""
+
+    def __call__(self, latents: Float, first: int, kind: PreviewKind) -> "list[Image]":
+        """Return n pictures of float[n,C,h,w]; ``first`` is the index of the first one in the call."""
+        ...
+
 
 _KIND = Choice(*get_args(PreviewKind))
 
@@ -70,8 +74,11 @@ class Step:
         ----------
         image : int or None
             The image of the batch; None: all of them.
-        kind : "vae"
-            The decoder: the model's own.
+        kind : "latent", "taesd" or "vae"
+            What makes the picture. ``vae``: the model's own decoder. ``taesd``: the quick decoder that ``sdrt.load(preview_vae=...)``
+            names, or the model's own where that is a quick one. ``latent``: a linear map of the latents to colours, a pixel for each
+            latent, enlarged; for models whose map is known: Stable Diffusion 1.x, 2.x and XL, nano, and those that state one in their
+            ``sdrt.json``. All are pictures of the run's size, pass the safety checker where there is one, and leave the run as it is.
 
         Returns
         -------
@@ -79,14 +86,14 @@ class Step:
 
         Raises
         ------
-        ConfigError : ``image`` is not in the batch, or ``kind`` is unknown
+        ConfigError : ``image`` is not in the batch, or ``kind`` is unknown, or not there for this pipeline
         """
         _KIND.check("kind", kind, "leave it out")
         if image is None:
-            return self._decode(self.x0, 0)
+            return self._decode(self.x0, 0, kind)
         count = len(self.latents)
         image = Integer(minimum=0, maximum=count - 1).check("image", image, f"leave it out for all {count}")
-        return self._decode(self.x0[image : image + 1], image)[0]
+        return self._decode(self.x0[image : image + 1], image, kind)[0]
 
     def __reduce__(self) -> str:
         raise ConfigError("a step cannot be pickled or copied, as it holds its networks; keep its latents, or its x0")

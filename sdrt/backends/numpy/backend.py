@@ -7,6 +7,7 @@ from sdrt.backends.base import BackendOptions
 from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.contract import signature
 from sdrt.backends.numpy.arithmetic import FLOATING, Arithmetic
+from sdrt.backends.numpy.autoencoder_tiny import TinyConfig, TinyDecoder, TinyEncoder
 from sdrt.backends.numpy.clip_vision import ImageEncoder
 from sdrt.backends.numpy.compact import CompactNet
 from sdrt.backends.numpy.configs import TextEncoderConfig, VaeConfig, VisionConfig
@@ -27,6 +28,7 @@ from sdrt.backends.numpy.vae import VaeDecoder, VaeEncoder
 from sdrt.host import usable_cores
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
+from sdrt.models.components.autoencoder_tiny import is_tiny
 from sdrt.models.components.controlnets import is_union
 from sdrt.models.components.upscaler import is_compact
 
@@ -101,6 +103,12 @@ def _load(component: ComponentName, model: Model, options: BackendOptions, arith
             return ControlNet.load(source(), controlnet_config)
         case "t2i_adapter":
             return T2IAdapter.load(source(), values)
+        case "vae_decoder" if is_tiny(values):
+            decoder = TinyDecoder.load(source(), TinyConfig.read("decoder", file, values))
+            return PerRow(decoder) if options.low_memory else decoder
+        case "vae_encoder" if is_tiny(values):
+            encoder = TinyEncoder.load(source(), TinyConfig.read("encoder", file, values))
+            return PerRow(encoder) if options.low_memory else encoder
         case "vae_decoder" | "vae_encoder":
             vae_config = VaeConfig.read(file, values)
             half = VaeDecoder if component == "vae_decoder" else VaeEncoder

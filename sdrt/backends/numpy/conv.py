@@ -41,14 +41,15 @@ class Conv3x3:
     arithmetic: Arithmetic = FLOATING
 
     @classmethod
-    def load(cls, source: Source, size_in: int, size_out: int) -> Self:
-        """Read ``weight`` [out, in, 3, 3] and ``bias``."""
+    def load(cls, source: Source, size_in: int, size_out: int, *, bias: bool = True) -> Self:
+        """Read ``weight`` [out, in, 3, 3] and ``bias``; without one, zeros."""
 
         def pack(source: Source) -> Float:
             weight = source.stored("weight", size_out, size_in, 3, 3).transpose(2, 3, 1, 0)
             return weight.astype(source.dtype, order="C").reshape(9 * size_in, size_out)
 
-        return cls(source.packed(pack), source.take("bias", size_out), source.arithmetic)
+        added = source.take("bias", size_out) if bias else np.zeros(size_out, source.dtype)
+        return cls(source.packed(pack), added, source.arithmetic)
 
     @cached_property
     def winograd(self) -> Winograd:

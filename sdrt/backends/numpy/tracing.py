@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from sdrt.arrays import Array
+from sdrt.backends.numpy.autoencoder_tiny import Activation, TinyBlock, TinyConv, TinyDecoder, TinyEncoder, TinyUpsample
 from sdrt.backends.numpy.clip import ClipLayer
 from sdrt.backends.numpy.controlnet import ControlNet, HintEmbedding
 from sdrt.backends.numpy.controlnet_union import ControlNetUnion
@@ -55,6 +56,10 @@ _PLACES: Mapping[type, Mapping[str, str]] = {
         "layers": "text_model.encoder.layers",
         "final_layer_norm": "text_model.final_layer_norm",
     },
+    TinyBlock: {"first": "conv.0", "second": "conv.2", "third": "conv.4"},
+    TinyConv: {"conv": ""},
+    TinyDecoder: {"layers": "decoder.layers"},
+    TinyEncoder: {"layers": "encoder.layers"},
     TimeEmbedding: {"time_proj": "/time_proj", "products": ""},
     UNet: {"trunk": ""},
     VaeDecoder: {name: f"decoder.{name}" for name in ("conv_in", "mid_block", "up_blocks", "conv_norm_out", "conv_out")},
@@ -62,6 +67,7 @@ _PLACES: Mapping[type, Mapping[str, str]] = {
 }
 _MODULES = (
     *_PLACES,
+    *(Activation, TinyUpsample),
     *(Downsample, HintEmbedding, Resnet, Transformer2D, TransformerBlock, Trunk, TwoProducts, Upsample),
     *(Conv3x3, GroupNorm, LayerNorm, Linear, TextEmbeddings, Timesteps),
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, ControlNetUnionModel, T2IAdapter, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, ControlNetUnionModel, T2IAdapter, UNet2DConditionModel
 from diffusers.models.embeddings import ImageProjection, IPAdapterFullImageProjection, IPAdapterPlusImageProjection
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
@@ -36,6 +36,7 @@ from sdrt.backends.torch.vae import VaeDecoder, VaeEncoder
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
+from sdrt.models.components.autoencoder_tiny import is_tiny
 from sdrt.models.components.controlnets import is_union
 from sdrt.models.components.cross_attentions import cross_attentions
 from sdrt.models.components.text_time import has_text_time
@@ -108,7 +109,7 @@ def peers_class(component: ComponentName, config: Mapping[str, Any]) -> Any:
         case "t2i_adapter":
             return T2IAdapter
         case "vae_decoder" | "vae_encoder":
-            return AutoencoderKL
+            return AutoencoderTiny if is_tiny(config) else AutoencoderKL
         case "safety_checker":
             return StableDiffusionSafetyChecker
         case "image_encoder":
@@ -145,10 +146,10 @@ def _build(component: ComponentName, config: Mapping[str, Any], clip_skip: int, 
             return Features(_construct(kind, config), config["downscale_factor"])
         case "vae_decoder":
             vae = _construct(kind, config)
-            return VaeDecoder(vae.decoder, vae.post_quant_conv, row_by_row)
+            return VaeDecoder(vae.decoder, getattr(vae, "post_quant_conv", None), row_by_row)
         case "vae_encoder":
             vae = _construct(kind, config)
-            return VaeEncoder(vae.encoder, vae.quant_conv, row_by_row)
+            return VaeEncoder(vae.encoder, getattr(vae, "quant_conv", None), row_by_row)
         case "safety_checker":
             # what the older spelling of its files says is merged already
             towers = {"text_config": {}, "vision_config": dict(config["vision_config"])}

@@ -15,7 +15,7 @@ from sdrt.models.components import ComponentName
 __all__ = ["module_paths", "trace", "trace_inputs", "trace_names"]
 
 # What keeps its value for itself: what is no layer, and activations that several layers share.
-_SILENT = (nn.ModuleList, nn.Dropout, nn.SiLU, nn.Identity)
+_SILENT = (nn.ModuleList, nn.Dropout, nn.GELU, nn.Mish, nn.ReLU, nn.SiLU, nn.Upsample, nn.Identity)
 
 
 def trace_names(component: ComponentName, adapter: Adapter) -> tuple[str, ...]:

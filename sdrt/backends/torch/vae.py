@@ -1,4 +1,4 @@
-"""AutoencoderKL's two halves."""
+"""The two halves of AutoencoderKL, and of AutoencoderTiny, which has no convolutions beside them."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ __all__ = ["VaeDecoder", "VaeEncoder"]
 
 
 class VaeDecoder(Adapter):
-    """One half of AutoencoderKL.
+    """One half of an autoencoder.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The autoencoder (VAE), as two components: text to image never opens the encoder."""
+"""The autoencoder (VAE), as two components: text to image never opens the encoder. `autoencoder_tiny` describes the quick class of it."""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +7,8 @@ from typing import Any
 from sdrt.arrays import Signature, TensorSpec
 from sdrt.errors import ConfigError
 from sdrt.limits import Limits
+from sdrt.models.components.autoencoder_tiny import TINY, is_tiny, tiny_decoder_contract, tiny_encoder_contract
+from sdrt.models.components.autoencoder_tiny import complete as complete_tiny
 from sdrt.models.components.keys import (
     COUNT,
     FLAG,
@@ -66,6 +68,8 @@ _OLD_ATTENTION_NAME = re.compile(rf"(.*\.attentions\.\d+)\.({'|'.join(_OLD_ATTEN
 
 
 def _complete(config: Mapping[str, Any], where: str, limits: Limits) -> dict[str, Any]:
+    if is_tiny(config):
+        return complete_tiny(config, where, limits)
     values = read_keys(_KEYS, config, where)
     check_levels(values, ("down_block_types", "up_block_types"), where)
     check_layers(values, ("layers_per_block",), limits, where)
@@ -95,6 +99,8 @@ def _canonical_name(stored: str) -> str:
 
 
 def _decoder_contract(config: Mapping[str, Any], dtype: str) -> Signature:
+    if is_tiny(config):
+        return tiny_decoder_contract(config, dtype)
     return Signature(
         inputs=(TensorSpec("z", dtype, (None, config["latent_channels"], None, None)),),
         outputs=(TensorSpec("image", dtype, (None, config["out_channels"], None, None)),),
@@ -102,6 +108,8 @@ def _decoder_contract(config: Mapping[str, Any], dtype: str) -> Signature:
 
 
 def _encoder_contract(config: Mapping[str, Any], dtype: str) -> Signature:
+    if is_tiny(config):
+        return tiny_encoder_contract(config, dtype)
     return Signature(
         inputs=(TensorSpec("x", dtype, (None, config["in_channels"], None, None)),),
         outputs=(TensorSpec("moments", dtype, (None, 2 * config["latent_channels"], None, None)),),
@@ -115,7 +123,7 @@ VAE_DECODER = Component(
     folder="vae",
     prefix="first_stage_model.",
     packages=(PackageNames(role="vae_decoder", suffix="vae_decoder", resources=("VAEDecoder",)),),
-    classes=("AutoencoderKL",),
+    classes=("AutoencoderKL", TINY),
     keys=_complete,
     contract=_decoder_contract,
     canonical_name=_canonical_name,
@@ -127,7 +135,7 @@ VAE_ENCODER = Component(
     folder="vae",
     prefix="first_stage_model.",
     packages=(PackageNames(role="vae_encoder", suffix="vae_encoder", resources=("VAEEncoder",)),),
-    classes=("AutoencoderKL",),
+    classes=("AutoencoderKL", TINY),
     keys=_complete,
     contract=_encoder_contract,
     canonical_name=_canonical_name,

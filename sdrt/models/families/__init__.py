@@ -4,6 +4,7 @@ from sdrt.errors import ModelError
 from sdrt.models.base import Model
 from sdrt.models.families.base import EncodedText, Family, TextEncoder
 from sdrt.models.families.latent_format import LatentFormat
+from sdrt.models.families.latent_space import LatentSpace, stated_latent_space
 from sdrt.models.families.micro_conditions import MicroConditions
 from sdrt.models.families.release import CheckpointEncoder, Release
 from sdrt.models.families.stable_diffusion import SD1, SD2, STABLE_DIFFUSION
@@ -21,10 +22,12 @@ __all__ = [
     "EncodedText",
     "Family",
     "LatentFormat",
+    "LatentSpace",
     "MicroConditions",
     "Release",
     "TextEncoder",
     "family_of",
+    "stated_latent_space",
 ]
 
 # In order of precedence: a model belongs to the first family that recognises it.

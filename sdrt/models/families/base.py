@@ -12,6 +12,7 @@ from sdrt.arrays import Float
 from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 from sdrt.models.families.latent_format import LatentFormat
+from sdrt.models.families.latent_space import LatentSpace
 from sdrt.models.families.micro_conditions import MicroConditions
 
 __all__ = ["EncodedText", "Family", "TextEncoder"]
@@ -112,3 +113,6 @@ class Family(Protocol):
 
     def native_size(self, config: Mapping[str, Any], latents: LatentFormat) -> tuple[int, int]:
         """Return the height and width in pixels that a denoiser was trained on."""
+
+    def latent_space(self, config: Mapping[str, Any]) -> LatentSpace | None:
+        """Return what is known of the latents of published denoisers; None for a denoiser that is none of them."""

@@ -7,8 +7,12 @@ from typing import Any, Self
 import numpy as np
 
 from sdrt.arrays import Float
+from sdrt.models.components.autoencoder_tiny import is_tiny, pixels_per_latent
 
 __all__ = ["LatentFormat"]
+
+# The configuration of a quick autoencoder does not say. Source: ``AutoencoderTiny.tile_sample_min_size`` of diffusers 0.42.1.
+_QUICK_TILE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,14 @@ class LatentFormat:
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> Self:
         """Read an autoencoder's configuration."""
+        if is_tiny(config):
+            return cls(
+                channels=config["latent_channels"],
+                scaling_factor=config["scaling_factor"],
+                shift_factor=config["shift_factor"] or 0.0,
+                pixels=pixels_per_latent(config),
+                tile=_QUICK_TILE,
+            )
         return cls(
             channels=config["latent_channels"],
             scaling_factor=config["scaling_factor"],

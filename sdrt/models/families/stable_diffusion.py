@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sdrt.models.base import Model
 from sdrt.models.components.text_time import has_text_time
 from sdrt.models.families.base import TextEncoder
+from sdrt.models.families.latent_space import SD_LATENTS, LatentSpace
 from sdrt.models.families.release import END_OF_TEXT, EXCLAMATION_MARK, NOISE_SCHEDULE, CheckpointEncoder, Release
 from sdrt.models.families.unet import UNetFamily
 
@@ -20,6 +21,7 @@ class StableDiffusion(UNetFamily):
 
     name: str = "Stable Diffusion 1.x and 2.x"
     text_encoders: tuple[TextEncoder, ...] = (TextEncoder("text_encoder", "last_hidden_state"),)
+    latents: LatentSpace | None = SD_LATENTS
 
     def recognises(self, model: Model) -> bool:
         """Return whether the U-Net takes no condition besides states."""

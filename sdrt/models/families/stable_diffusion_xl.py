@@ -12,6 +12,7 @@ from sdrt.errors import ConfigError
 from sdrt.models.base import Model, PipelineFlags
 from sdrt.models.components.text_time import BASE_NUMBERS, has_text_time, number_count
 from sdrt.models.families.base import EncodedText, TextEncoder
+from sdrt.models.families.latent_space import XL_LATENTS, LatentSpace
 from sdrt.models.families.micro_conditions import MicroConditions
 from sdrt.models.families.release import END_OF_TEXT, EXCLAMATION_MARK, NOISE_SCHEDULE, CheckpointEncoder, Release
 from sdrt.models.families.unet import UNetFamily, zero_rows
@@ -35,6 +36,7 @@ class StableDiffusionXL(UNetFamily):
         TextEncoder("text_encoder_2", "penultimate_hidden_state"),
     )
     takes_sizes: bool = True
+    latents: LatentSpace | None = XL_LATENTS
     numbers: int = BASE_NUMBERS
 
     def recognises(self, model: Model) -> bool:

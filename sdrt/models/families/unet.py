@@ -13,12 +13,16 @@ from sdrt.models.base import Model
 from sdrt.models.components import ComponentName
 from sdrt.models.families.base import EncodedText, TextEncoder
 from sdrt.models.families.latent_format import LatentFormat
+from sdrt.models.families.latent_space import LatentSpace
 from sdrt.models.families.micro_conditions import MicroConditions
 
 __all__ = ["UNetFamily"]
 
 # That of diffusers' default model, for a configuration without a size.
 _SAMPLE_SIZE = 64
+
+# Of the first level of each U-Net that was trained on the published latents or distilled from one, refiners last; and of those latents.
+_PUBLISHED_WIDTHS, _PUBLISHED_CHANNELS = (320, 384), 4
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,14 @@ class UNetFamily(ABC):
     name : str
     text_encoders : tuple of TextEncoder
     takes_sizes : bool
+    latents : LatentSpace or None
+        Those of the published models.
     """
 
     name: str
     text_encoders: tuple[TextEncoder, ...]
     takes_sizes: bool = False
+    latents: LatentSpace | None = None
 
     @property
     def denoiser(self) -> ComponentName:
@@ -81,6 +88,11 @@ class UNetFamily(ABC):
         size = _SAMPLE_SIZE if config["sample_size"] is None else config["sample_size"]
         rows, columns = size if isinstance(size, list) else (size, size)
         return rows * latents.pixels, columns * latents.pixels
+
+    def latent_space(self, config: Mapping[str, Any]) -> LatentSpace | None:
+        """Return the latents of the published models for a U-Net that is as wide as theirs, and predicts as many channels."""
+        published = config["block_out_channels"][0] in _PUBLISHED_WIDTHS and config["out_channels"] == _PUBLISHED_CHANNELS
+        return self.latents if published else None
 
 
 def zero_rows(values: Float, rows: Sequence[str], zeroed: Collection[str]) -> Float:

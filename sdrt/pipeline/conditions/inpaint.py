@@ -11,7 +11,7 @@ from sdrt.pipeline.conditions.source import Source, binary_mask
 __all__ = ["inpaint_channels"]
 
 
-def inpaint_channels(networks: NetworkPool, source: Source, noise: Float, latent_format: LatentFormat) -> Float:
+def inpaint_channels(networks: NetworkPool, source: Source, noise: Float | None, latent_format: LatentFormat, num_images: int) -> Float:
     """Return the channels to append to every sample.
 
     Parameters
@@ -19,9 +19,11 @@ def inpaint_channels(networks: NetworkPool, source: Source, noise: Float, latent
     networks : NetworkPool
     source : Source
         With pictures and masks.
-    noise : float32[n,C,h,w]
-        Noise for the posterior of the masked picture.
+    noise : float32[n,C,h,w] or None
+        Noise for the posterior of the masked picture; None for an encoder that gives latents.
     latent_format : LatentFormat
+    num_images : int
+        n.
 
     Returns
     -------
@@ -29,7 +31,8 @@ def inpaint_channels(networks: NetworkPool, source: Source, noise: Float, latent
 
     Source: diffusers 0.42.1 ``StableDiffusionInpaintPipeline.prepare_mask_latents``.
     """
-    latents = encode_pictures(networks, [picture.masked for picture in source.pictures], noise, latent_format, source.functions)
+    pictures = [picture.masked for picture in source.pictures]
+    latents = encode_pictures(networks, pictures, noise, latent_format, source.functions, num_images)
     masks = [binary_mask(mask, latent_format.pixels) for mask in source.soft_masks]
     each = np.concatenate([masks[k % len(masks)] for k in range(len(latents))])
     return np.concatenate([each.astype(latents.dtype), latents], axis=1)

@@ -13,7 +13,12 @@ __all__ = ["encode_pictures", "sample_posterior"]
 
 
 def encode_pictures(
-    networks: NetworkPool, pictures: Sequence[F32], noise: Float, latent_format: LatentFormat, functions: Functions
+    networks: NetworkPool,
+    pictures: Sequence[F32],
+    noise: Float | None,
+    latent_format: LatentFormat,
+    functions: Functions,
+    num_images: int,
 ) -> Float:
     """Encode pictures for the denoiser.
 
@@ -22,19 +27,25 @@ def encode_pictures(
     networks : NetworkPool
     pictures : sequence of f32[1,3,H,W] in [-1, 1]
         One for all images, or one for each.
-    noise : float32[n,C,h,w]
-        Noise for the posterior of each image.
+    noise : float32[n,C,h,w] or None
+        Noise for the posterior of each image; None for an encoder that gives latents.
     latent_format : LatentFormat
     functions : Functions
         That deviations are computed with.
+    num_images : int
+        n.
 
     Returns
     -------
     float[n,C,h,w]
     """
     with networks.using("vae_encoder") as encoder:
-        moments = [encoder(x=picture.astype(encoder.float_dtype()))["moments"] for picture in pictures]
-    drawn = [sample_posterior(moments[k % len(moments)], noise[k : k + 1], functions) for k in range(len(noise))]
+        encoded = [encoder(x=picture.astype(encoder.float_dtype())) for picture in pictures]
+    if noise is None:
+        drawn = [encoded[k % len(encoded)]["latents"] for k in range(num_images)]
+    else:
+        moments = [outputs["moments"] for outputs in encoded]
+        drawn = [sample_posterior(moments[k % len(moments)], noise[k : k + 1], functions) for k in range(num_images)]
     return latent_format.to_denoiser(np.concatenate(drawn))
 
 

@@ -77,6 +77,8 @@ _SEED = Integer(minimum=-1)  # each stream has a range of its own
 COLOUR = _Colour()
 
 OPTION_KINDS: Mapping[str, Kind[Any]] = {
+    "prompt_2": PROMPTS,
+    "negative_prompt_2": PROMPTS,
     "seed": Either(_SEED, ListOf(_SEED, minimum=1)),
     "subseed": _SEED,
     "subseed_strength": _FRACTION,

@@ -155,7 +155,9 @@ def plan_grid(
     """
     if options.get("num_images", 1) != 1:
         raise ConfigError(f"num_images must be 1 for a grid, whose cells are a picture each, got {options['num_images']}; leave it out")
-    if several := [name for name in ("seed", "negative_prompt") if isinstance(options.get(name), list | tuple)]:
+    if several := [
+        name for name in ("seed", "negative_prompt", "prompt_2", "negative_prompt_2") if isinstance(options.get(name), list | tuple)
+    ]:
         raise ConfigError(f"{several[0]} must be one for a grid, got a list; make it an axis")
     template, own = _matrix(prompt) if matrix else _alternatives(prompt)
     sides = _placed([*axes, *[None] * (3 - len(axes))], own)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.cli.paths import a_path
+from sdrt.cli.prompts import prompt_text
 from sdrt.log import log
 from sdrt.pipeline.input_files import FILE_OPTIONS, check_count
 from sdrt.pipeline.option_table import OPTIONS, Option
@@ -51,6 +52,8 @@ def _how(option: Option) -> dict[str, Any]:
             return {"metavar": f"{{{','.join(option.choices)}}}"}
         case "choices":
             return {"metavar": f"{{{','.join(option.choices)}}}", "action": "append"}
+        case "text":
+            return {"type": prompt_text, "metavar": "TEXT"}
         case "names":
             return {"metavar": "NAME", "action": "append"}
         case _:

@@ -33,7 +33,7 @@ _SAME = (
     "control_image",
 )
 # Those that sdrt has no word for; a call that uses one has no settings.
-_OTHERS = ("prompt_embeds", "negative_prompt_embeds", "latents", "timesteps", "sigmas", "prompt_2", "negative_prompt_2", "ip_adapter_image")
+_OTHERS = ("prompt_embeds", "negative_prompt_embeds", "latents", "timesteps", "sigmas", "ip_adapter_image")
 # Which other models ignore; to sdrt a refiner is not a model by itself.
 _OF_REFINERS = ("aesthetic_score", "negative_aesthetic_score")
 
@@ -89,6 +89,8 @@ class Counterpart:
             options["eta"] = given["eta"]
         each = int(given.get("num_images_per_prompt") or 1)
         prompt, negative = (_for_each_image(given.get(name), each) for name in ("prompt", "negative_prompt"))
+        # to diffusers an empty text is none
+        options |= {name: _for_each_image(given[name], each) for name in ("prompt_2", "negative_prompt_2") if given.get(name)}
         count = each * (len(given["prompt"]) if isinstance(given["prompt"], list) else 1)
         options |= {"num_images": count, "scheduler": self._pipeline.scheduler, "compat": "diffusers"}
         return prompt, negative or "", options | _noise(given.get("generator"), count)

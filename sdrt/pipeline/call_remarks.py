@@ -28,8 +28,8 @@ def call_remarks(settings: Settings, truncated: tuple[str, str], guidances: Sequ
     plan : Plan
     """
     # nothing is foreign to plain text
-    texts = settings.image_texts if settings.prompt_syntax == "weighted" else ()
-    weighted = dict.fromkeys(text for prompt, negative in texts for text in (negative, without_lora_tags(prompt)))
+    texts = settings.encoder_texts if settings.prompt_syntax == "weighted" else ()
+    weighted = dict.fromkeys(text for pairs in texts for prompt, negative in pairs for text in (negative, without_lora_tags(prompt)))
     remarks = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt).items()}
     cut = zip(("prompt", "negative prompt"), truncated, strict=True)
     remarks |= {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}

@@ -189,10 +189,13 @@ class LoadedModel:
         ------
         ConfigError : the text encoders do not fit the denoiser
         """
-        texts = settings.image_texts
+        # each encoder's pair of texts; those of a second encoder are none of a model with one
+        texts = [pairs[: len(self.tokenizers)] for pairs in settings.encoder_texts]
         distinct = dict(zip(texts, prompts, strict=True))
-        encoded = {pair: self._encode(each, pair[1], settings, micro, rows) for pair, each in distinct.items()}
-        return tuple(encoded[pair] for pair in texts)
+        encoded = {
+            pairs: self._encode(each, "".join(negative for _, negative in pairs), settings, micro, rows) for pairs, each in distinct.items()
+        }
+        return tuple(encoded[pairs] for pairs in texts)
 
     def _encode(
         self,

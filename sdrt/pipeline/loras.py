@@ -164,13 +164,15 @@ def _key(file: Path) -> tuple[Path, int, int] | None:
     return file, stat.st_size, stat.st_mtime_ns
 
 
-def tags_of(prompts: Sequence[str]) -> tuple[LoraTag, ...]:
-    """Return the LoRAs that the weighted prompts of a call name.
+def tags_of(prompts: Sequence[str], prompts_2: Sequence[str] = ()) -> tuple[LoraTag, ...]:
+    """Return the LoRAs that the weighted prompts of a call name; those for a second text encoder name none.
 
     Raises
     ------
-    ConfigError : they name different ones; or as :func:`sdrt.prompt.lora_tags`
+    ConfigError : they name different ones, or a second prompt names one; or as :func:`sdrt.prompt.lora_tags`
     """
+    if any(map(lora_tags, prompts_2)):
+        raise ConfigError("prompt_2 must be without <lora:...>, got one; name it in the prompt, for all networks")
     first, *others = map(lora_tags, prompts)
     if any(set(tags) != set(first) for tags in others):
         raise ConfigError("the prompts of one call must name the same LoRAs, got different ones; make a call for each")

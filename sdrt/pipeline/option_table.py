@@ -23,6 +23,7 @@ Kind: TypeAlias = Literal[
     "picture",
     "pictures",
     "array",
+    "text",
     "group",
 ]
 
@@ -293,6 +294,14 @@ _ROWS = (
         "what to make of a picture first; one for all, or the flag again for each (default: none)",
         record="conditions.control_preprocessor",
         choices=("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert", "inpaint"),
+    ),
+    _option("prompt_2", "text", _XL, "the prompt for the second text encoder (default: PROMPT, for both)", record="conditions.prompt_2"),
+    _option(
+        "negative_prompt_2",
+        "text",
+        _XL,
+        "the negative prompt for the second text encoder (default: --negative-prompt)",
+        record="conditions.negative_prompt_2",
     ),
     Option(name="sizes", kind="group", flags=(), help="", record="", section=_XL),
     _option(

@@ -153,6 +153,8 @@ class GenerateOptions(TypedDict, total=False):
     guess_mode: bool | None
     control_type: str | int | Sequence[str | int] | None
     control_preprocessor: ControlPreprocessor | Sequence[ControlPreprocessor] | None
+    prompt_2: str | Sequence[str] | None
+    negative_prompt_2: str | Sequence[str] | None
     sizes: SDXLSizes | None
     original_size: tuple[int, int] | None
     crops_coords_top_left: tuple[int, int] | None

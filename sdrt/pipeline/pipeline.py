@@ -161,6 +161,8 @@ class Pipeline:
         guess_mode: bool | None = None,
         control_type: str | int | Sequence[str | int] | None = None,
         control_preprocessor: ControlPreprocessor | Sequence[ControlPreprocessor] | None = None,
+        prompt_2: str | Sequence[str] | None = None,
+        negative_prompt_2: str | Sequence[str] | None = None,
         sizes: SDXLSizes | None = None,
         original_size: tuple[int, int] | None = None,
         crops_coords_top_left: tuple[int, int] | None = None,
@@ -301,6 +303,11 @@ class Pipeline:
             What to make of each picture first, at the size of the run: "canny" edges, "soft_edges", "scribble", "tile" (fewer details),
             "grey", "invert" (for dark lines on white), or "inpaint", which marks the transparent pixels and those under ``mask_image``.
             None, or "none": nothing. The functions of :mod:`sdrt.images` do the same.
+        prompt_2 : str or sequence of str, optional
+            SDXL: the prompt for the second text encoder, from which the pooled text comes too; "" is an empty prompt. The refiner reads
+            ``prompt``. None: ``prompt``.
+        negative_prompt_2 : str or sequence of str, optional
+            SDXL: the negative prompt for the second text encoder. None: ``negative_prompt``.
         sizes : SDXLSizes, optional
             SDXL: the five options below in one object.
         original_size : (height, width), optional

@@ -148,7 +148,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     scheduler = options.get("scheduler")
     sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"), assembly.limits)
     series = read_series(prompt, negative_prompt, options, rng)
-    tags = tags_of(series.prompts) if _prompt_syntax(options, sampler) == "weighted" else ()
+    tags = tags_of(series.prompts, series.prompts_2) if _prompt_syntax(options, sampler) == "weighted" else ()
     assembly = assembly.with_tags(tags)
     base = assembly.base
     choices = choose_conditions(assembly, options, sampler.compat)
@@ -253,7 +253,7 @@ def _settings(
         eta=sampler.step_option_values().get("eta", 0.0),
         height=height,
         width=width,
-        conditions=choices.record() | record_unet_options(options),
+        conditions=series.conditions() | choices.record() | record_unet_options(options),
         scheduler=scheduler_name(model, sampler),
         scheduler_config=sampler.config,
         compat=sampler.compat,
@@ -282,7 +282,8 @@ def _settings(
 
 def _truncated(prompts: Since[RunPrompts]) -> tuple[str, str]:
     """Return what is cut off from the prompt and from the negative prompt: of the first image of which something is."""
-    each = [list(of_image.values())[-1].truncated for _, of_models in prompts for of_image in of_models[0]]
+    # the last encoder's words, but for those that only an encoder before it reads
+    each = [of_encoder.truncated for _, of_models in prompts for of_image in of_models[0] for of_encoder in list(of_image.values())[::-1]]
     return next((texts[0] for texts in each if texts[0]), ""), next((texts[1] for texts in each if texts[1]), "")
 
 

@@ -22,6 +22,8 @@ class Series:
     ----------
     prompts, negative_prompts : tuple of str
         One for all images, or one for each.
+    prompts_2, negative_prompts_2 : tuple of str
+        The same for the second of two text encoders; empty: it takes those of the first.
     seeds : tuple of int
         That of the first image, or one for each.
     subseed : int or None
@@ -32,11 +34,19 @@ class Series:
     negative_prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     subseed: int | None
+    prompts_2: tuple[str, ...] = ()
+    negative_prompts_2: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
         """How many of each were passed, by the names of the arguments."""
-        return {"prompt": len(self.prompts), "negative_prompt": len(self.negative_prompts), "seed": len(self.seeds)}
+        first = {"prompt": len(self.prompts), "negative_prompt": len(self.negative_prompts), "seed": len(self.seeds)}
+        return first | {"prompt_2": len(self.prompts_2), "negative_prompt_2": len(self.negative_prompts_2)}
+
+    def conditions(self) -> dict[str, Any]:
+        """Return the texts of a second text encoder as the record has them, those that were passed."""
+        texts = {"prompt_2": self.prompts_2, "negative_prompt_2": self.negative_prompts_2}
+        return {name: list(each) if len(each) > 1 else each[0] for name, each in texts.items() if each}
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of ``Settings``: those of the first image, and all where a list was passed."""
@@ -62,7 +72,14 @@ def read_series(prompt: str | Sequence[str], negative_prompt: str | Sequence[str
     subseed = options.get("subseed")
     if subseed in (None, -1):
         subseed = secrets.randbits(31) if options.get("subseed_strength") else None
-    return Series(prompts=_each(prompt), negative_prompts=_each(negative_prompt), seeds=seeds, subseed=subseed)
+    return Series(
+        prompts=_each(prompt),
+        negative_prompts=_each(negative_prompt),
+        seeds=seeds,
+        subseed=subseed,
+        prompts_2=_each(options.get("prompt_2", ())),
+        negative_prompts_2=_each(options.get("negative_prompt_2", ())),
+    )
 
 
 def variation_of(settings: Settings, pixels: int, limits: Limits) -> Variation | None:
@@ -88,7 +105,9 @@ def variation_of(settings: Settings, pixels: int, limits: Limits) -> Variation |
     return Variation(subseed=settings.subseed or 0, strength=settings.subseed_strength, resize_from=latents)
 
 
-def _each(texts: str | Sequence[str]) -> tuple[str, ...]:
+def _each(texts: str | Sequence[str] | None) -> tuple[str, ...]:
+    if texts is None:
+        return ()
     return (texts,) if isinstance(texts, str) else tuple(texts)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sdrt.option_kinds import NUMERICS, OPTION_KINDS
+from sdrt.option_kinds import NUMERICS, OPTION_KINDS, PROMPTS
 from sdrt.records.loras import LORA_RECORDS
 from sdrt.values import Choice, Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
 
@@ -157,7 +157,7 @@ PICTURES = ("image", "mask_image", "control_image")
 ARRAYS = ("image_latents", "latents")
 
 # Those of which there is one for all images of a call, or a list with one for each.
-PER_IMAGE = ("image", "mask_image", *ARRAYS)
+PER_IMAGE = ("image", "mask_image", *ARRAYS, "prompt_2", "negative_prompt_2")
 
 # The options that change what the U-Net computes.
 UNET_OPTIONS = ("freeu",)
@@ -166,6 +166,7 @@ UNET_OPTIONS = ("freeu",)
 CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     **dict.fromkeys((*PICTURES, *ARRAYS), Either(_DIGEST, ListOf(_DIGEST))),
     **{name: OPTION_KINDS[name] for name in ("strength", *PICTURE_OPTIONS, *MASK_OPTIONS)},
+    **dict.fromkeys(("prompt_2", "negative_prompt_2"), PROMPTS),
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
     **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES, *UNET_OPTIONS)},
 }

@@ -103,7 +103,8 @@ def _checked(settings: Settings, seed: int) -> tuple[Settings, int]:
 
 
 def _mentions(settings: Settings, token: str) -> bool:
-    return any(token.lower() in text.lower() for text in (settings.prompt, settings.negative_prompt))
+    texts = (text for pairs in settings.encoder_texts for pair in pairs for text in pair)
+    return any(token.lower() in text.lower() for text in texts)
 
 
 def _quoted(value: str) -> str:

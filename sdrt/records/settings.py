@@ -41,8 +41,8 @@ class Settings:
         The scheduler's amount of fresh noise; 0 if it has no such option.
     height, width : int (pixels)
     conditions : mapping
-        Options of some models only: pictures as the SHA-256 of their pixels, strengths of ControlNets, SDXL's sizes, the start of the
-        refiner.
+        Options of some models only: pictures as the SHA-256 of their pixels, strengths of ControlNets, SDXL's sizes and second prompts,
+        the start of the refiner.
     scheduler : str
         The name that the caller passed, else the class of the configuration.
     scheduler_config : mapping
@@ -158,6 +158,10 @@ class Settings:
         for name, first in (("prompts", self.prompt), ("negative_prompts", self.negative_prompt), ("seeds", self.seed)):
             if (each := getattr(self, name)) and (len(each) != self.num_images or each[0] != first):
                 raise ConfigError(f"a record's {name} must be one for each of its {self.num_images} images, got {shown(each)}; {_REPAIR}")
+        for name in ("prompt_2", "negative_prompt_2"):
+            each = self.conditions.get(name, "")
+            if not isinstance(each, str) and len(each) != self.num_images:
+                raise ConfigError(f"a record's {name} must be one for each of its {self.num_images} images, got {shown(each)}; {_REPAIR}")
 
     # ---- the images of the call
 
@@ -174,13 +178,22 @@ class Settings:
 
     @property
     def image_texts(self) -> tuple[tuple[str, str], ...]:
-        """The prompt and the negative prompt of each image; one pair where all images share them."""
-        if not self.prompts and not self.negative_prompts:
-            return ((self.prompt, self.negative_prompt),)
-        prompts, negatives = (
-            self.prompts or (self.prompt,) * self.num_images,
-            self.negative_prompts or (self.negative_prompt,) * self.num_images,
-        )
+        """The prompt and the negative prompt of each image; one pair where all images share all their texts."""
+        return self._pairs(self.prompts or self.prompt, self.negative_prompts or self.negative_prompt)
+
+    @property
+    def encoder_texts(self) -> tuple[tuple[tuple[str, str], tuple[str, str]], ...]:
+        """For each of ``image_texts``, the pair of the first text encoder, and that of a second one."""
+        prompts = self.conditions.get("prompt_2", self.prompts or self.prompt)
+        negatives = self.conditions.get("negative_prompt_2", self.negative_prompts or self.negative_prompt)
+        return tuple(zip(self.image_texts, self._pairs(prompts, negatives), strict=True))
+
+    def _pairs(self, *texts: str | Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """Return pairs of texts, each of which is one for all images, or one for each."""
+        second = (self.conditions.get(name, "") for name in ("prompt_2", "negative_prompt_2"))
+        several = self.prompts or self.negative_prompts or any(not isinstance(each, str) for each in second)
+        count = self.num_images if several else 1
+        prompts, negatives = ((each,) * count if isinstance(each, str) else each for each in texts)
         return tuple(zip(prompts, negatives, strict=True))
 
     def alone(self, index: int) -> Self:

@@ -89,6 +89,8 @@ CASES = {
     "control_type": Case(
         ["--control-type", "canny"], [3], beside=["--control-image", "{one}"], plain=["--control-type", "depth"], model="united"
     ),
+    "prompt_2": Case(["--prompt-2", "a blue square"], "a blue square", model="sdxl"),
+    "negative_prompt_2": Case(["--negative-prompt-2", "red"], "red", beside=["--negative-prompt", "blue"], model="sdxl"),
     "original_size": Case(["--original-size", "256", "512"], [256, 512], model="sdxl"),
     "crops_coords_top_left": Case(["--crops-coords-top-left", "300", "500"], [300, 500], model="sdxl"),
     "target_size": Case(["--target-size", "512", "256"], [512, 256], model="sdxl"),

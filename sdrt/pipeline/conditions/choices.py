@@ -20,6 +20,8 @@ __all__ = ["ConditionChoices", "choose_conditions"]
 
 _DEFAULT_REFINER_START = 0.8
 
+_SECOND_TEXTS = ("prompt_2", "negative_prompt_2")
+
 _SIZE_OPTIONS = ("original_size", "crops_coords_top_left", "target_size")
 _SCORE_OPTIONS = ("aesthetic_score", "negative_aesthetic_score")
 
@@ -86,6 +88,7 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Comp
     ConfigError : an option does not fit this pipeline, is missing, or is out of range
     """
     base, refines = assembly.base, assembly.refiner is not None
+    _refuse(options, _SECOND_TEXTS, "a model with two text encoders (SDXL)", fits=len(base.family.text_encoders) > 1)
     _refuse(options, _SIZE_OPTIONS, "SDXL", fits=base.family.takes_sizes)
     refiner = "a pipeline with a refiner, sdrt.load(..., refiner=folder)"
     _refuse(options, _SCORE_OPTIONS, refiner, fits=refines or base.family is STABLE_DIFFUSION_XL_REFINER)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,9 @@ def tokenize(
 ) -> tuple[dict[ComponentName, TokenizedPrompts], ...]:
     """Tokenize prompts and negative prompts for each text encoder, as the program that ``settings.compat`` names does.
 
+    The second of two encoders may have texts of its own (``settings.encoder_texts``). The denoiser attends to both side by side, so empty
+    chunks fill up the one that has fewer of them, as ComfyUI's ``CLIPTextEncodeSDXL`` does.
+
     Returns
     -------
     one mapping for each pair of ``settings.image_texts``
@@ -67,15 +71,31 @@ def tokenize(
     def text_of(prompt: str) -> str:
         return without_lora_tags(prompt) if settings.prompt_syntax == "weighted" else prompt
 
-    texts = settings.image_texts
-    prompts: dict[tuple[str, str], dict[ComponentName, TokenizedPrompts]] = {pair: {} for pair in texts}
-    for component, own in tokenizers.items():
+    texts = settings.encoder_texts
+    prompts: dict[Any, dict[ComponentName, TokenizedPrompts]] = {each: {} for each in texts}
+    for k, (component, own) in enumerate(tokenizers.items()):
         tokenizer = in_dialect(own, settings.compat, first=component == "text_encoder")
         empty = chunks("", tokenizer)
         for pair, of_pair in prompts.items():
-            rows: dict[Row, Chunks] = {"negative": chunks(pair[1], tokenizer), "prompt": chunks(text_of(pair[0]), tokenizer)}
+            prompt, negative = pair[min(k, 1)]
+            rows: dict[Row, Chunks] = {"negative": chunks(negative, tokenizer), "prompt": chunks(text_of(prompt), tokenizer)}
             of_pair[component] = TokenizedPrompts(rows, empty)
-    return tuple(prompts[pair] for pair in texts)
+    return tuple(_of_one_length(prompts[pair]) for pair in texts)
+
+
+def _of_one_length(prompts: Mapping[ComponentName, TokenizedPrompts]) -> dict[ComponentName, TokenizedPrompts]:
+    """Fill up each row of an encoder with empty chunks to the length that it has for the other."""
+    counts = {row: max(len(each.rows[row].input_ids) for each in prompts.values()) for row in next(iter(prompts.values())).rows}
+    return {
+        component: replace(each, rows={row: _filled(chunks, each.empty, counts[row]) for row, chunks in each.rows.items()})
+        for component, each in prompts.items()
+    }
+
+
+def _filled(chunks: Chunks, empty: Chunks, count: int) -> Chunks:
+    missing = count - len(chunks.input_ids)
+    ids, weights = ([getattr(chunks, name), *[getattr(empty, name)] * missing] for name in ("input_ids", "weights"))
+    return replace(chunks, input_ids=np.concatenate(ids), weights=np.concatenate(weights)) if missing else chunks
 
 
 def groups_of_rows(prompts: Mapping[ComponentName, TokenizedPrompts], rows: Sequence[Row], settings: Settings) -> list[tuple[Row, ...]]:

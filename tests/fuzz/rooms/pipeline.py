@@ -16,6 +16,8 @@ from tests.fuzz.values import FLAG, NUMBER, TEXT, WHOLE, Declared, any_value, as
 GOOD: Mapping[str, Any] = {
     "prompt": "a red circle",
     "negative_prompt": "blue",
+    "prompt_2": "a blue square",
+    "negative_prompt_2": "green",
     "seed": 93,
     "subseed": 94,
     "subseed_strength": 0.5,
@@ -73,7 +75,7 @@ GOOD: Mapping[str, Any] = {
     "unknown": 1,
 }
 DECLARED: Mapping[str, Declared] = {
-    **dict.fromkeys(("prompt", "negative_prompt"), each(TEXT)),
+    **dict.fromkeys(("prompt", "negative_prompt", "prompt_2", "negative_prompt_2"), each(TEXT)),
     "seed": each(WHOLE),
     **dict.fromkeys(("subseed", "num_images", "num_inference_steps", "height", "width", "sampler_seed", "clip_skip"), WHOLE),
     **dict.fromkeys(

@@ -250,7 +250,12 @@ class NetworkPool:
         backend, runners = self._backends[component], COMPONENTS[component].backends
         if backend.name in _TABLED and backend.name not in runners:
             raise ConfigError(f"backend of {component} must be one of {', '.join(runners)}, got {backend.name!r}; choose another for it")
-        check_component_options(component, self.model.config(component), options, backend.name, backend.component_options)
+        config = self.model.config(component)
+        for key, extra in COMPONENTS[component].extras.items():
+            if config.get(key) and backend.name in _TABLED and backend.name not in extra.backends:
+                able = " or ".join(extra.backends)
+                raise ConfigError(f"backend of {component} must be {able} with {extra.what}, got {backend.name!r}; choose another for it")
+        check_component_options(component, config, options, backend.name, backend.component_options)
 
     def runner(self, component: ComponentName) -> tuple[Backend, BackendOptions]:
         """Return what runs a component, and how."""

@@ -6,7 +6,7 @@ from typing import Any
 from sdrt.arrays import Signature, TensorSpec
 from sdrt.limits import Limits
 from sdrt.models.components.cross_attentions import image_prompt_inputs
-from sdrt.models.components.feature_places import feature_inputs
+from sdrt.models.components.feature_places import ADAPTER_FEATURES, feature_inputs
 from sdrt.models.components.keys import (
     COUNT,
     EPSILON,
@@ -22,7 +22,7 @@ from sdrt.models.components.keys import (
     or_pair,
     read_keys,
 )
-from sdrt.models.components.record import Component, PackageNames
+from sdrt.models.components.record import Component, Extra, PackageNames
 from sdrt.models.components.text_time import check_text_time, text_time_inputs
 from sdrt.values import Choice, Either, Integer, ListOf, Number
 
@@ -206,4 +206,5 @@ UNET = Component(
     keys=_complete_unet,
     contract=_unet_contract,
     roots=ROOTS,
+    extras={ADAPTER_FEATURES: Extra(what="a T2I-Adapter", backends=("numpy", "torch"))},
 )

@@ -1,13 +1,13 @@
 """The form of a row in the table of components: the facts about a component that do not depend on the place of its files."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from sdrt.arrays import Signature
 from sdrt.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["Component", "ComponentName", "PackageNames", "Role"]
+__all__ = ["Component", "ComponentName", "Extra", "PackageNames", "Role"]
 
 ComponentName: TypeAlias = Literal[
     "text_encoder",
@@ -50,6 +50,22 @@ class PackageNames:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extra:
+    """What a component may have beside its own, told by a key of its configuration that no file has.
+
+    Parameters
+    ----------
+    what : str
+        For messages: "a T2I-Adapter".
+    backends : tuple of str
+        The built-in backends that run the component with it.
+    """
+
+    what: str
+    backends: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Component:
     """A component.
 
@@ -76,6 +92,7 @@ class Component:
         How canonical names of tensors begin that may lie in its files and are another component's, or of no use to this one.
     backends : tuple of str
         The built-in backends that run it.
+    extras : mapping from key of the configuration to Extra
     """
 
     name: ComponentName
@@ -89,6 +106,7 @@ class Component:
     roots: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     backends: tuple[str, ...] = ("numpy", "torch", "coreml", "openvino")
+    extras: Mapping[str, Extra] = field(default_factory=dict)
 
     def complete(self, config: Mapping[str, Any], where: object = "config.json", limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
         """Check a configuration, wherever it comes from, and fill in the defaults of the class.

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sdrt.pipeline.loras import LoraChoice
     from sdrt.pipeline.observer import Beginning, CompletedStep, MakeObserver, Observer
     from sdrt.pipeline.options import (
+        AdapterPreprocessor,
         ControlMode,
         ControlNetInput,
         ControlPreprocessor,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from sdrt.upscaling import OnUpscale, Upscaler, load_upscaler
 
 __all__ = [
+    "AdapterPreprocessor",
     "Backend",
     "BackendOptions",
     "Beginning",
@@ -160,6 +162,7 @@ _NAMES_BY_HOME = {
     "sdrt.pipeline.loading": ("load",),
     "sdrt.pipeline.loras": ("LoraChoice",),
     "sdrt.pipeline.options": (
+        "AdapterPreprocessor",
         "ControlMode",
         "ControlNetInput",
         "ControlPreprocessor",

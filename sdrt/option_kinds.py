@@ -58,7 +58,7 @@ class _Latents(Kind[Any]):
 
 
 def _one_or_each(kind: Kind[Any]) -> Kind[Any]:
-    """One value for all ControlNets, or one for each."""
+    """One value for all ControlNets or T2I-Adapters, or one for each."""
     return Either(kind, ListOf(kind, minimum=1, maximum=1_000))
 
 
@@ -120,6 +120,10 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "guess_mode": Flag(),
     "control_type": _one_or_each(Either(Integer(minimum=0, maximum=999), Text(length=100, empty=False))),
     "control_preprocessor": _one_or_each(Choice("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert", "inpaint")),
+    "adapter_image": Anything(),
+    "adapter_conditioning_scale": _one_or_each(Number()),
+    "adapter_conditioning_factor": _one_or_each(_FRACTION),
+    "adapter_preprocessor": _one_or_each(Choice("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert")),
     "original_size": _SIZE,
     "crops_coords_top_left": _OFFSET,
     "target_size": _SIZE,

@@ -79,7 +79,7 @@ class ModelChoice:
         Whether the fastest settings for this machine are chosen.
     embeddings : tuple of (token or None, file)
     loras : tuple of (file, strength)
-    controlnets : tuple of str
+    controlnets, t2i_adapters : tuple of str
     options : dict
         Whatever else was given.
     """
@@ -91,6 +91,7 @@ class ModelChoice:
     embeddings: tuple[tuple[str | None, str], ...] = ()
     loras: tuple[tuple[str, float], ...] = ()
     controlnets: tuple[str, ...] = ()
+    t2i_adapters: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -136,6 +137,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a ControlNet: its folder, file or repository, or with Core ML its name; give it again for more",
     )
+    group.add_argument(
+        "--t2i-adapter",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="a T2I-Adapter: its folder, file or repository; give it again for more",
+    )
     for name, (flag, kind, text) in _LOAD.items():
         # shells complete a DIR to folders alone
         metavar = "DIR" if flag.endswith("-dir") else {int: "N", str: "NAME", a_path: "PATH", a_model: "MODEL"}[kind]
@@ -173,6 +181,7 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
         embeddings=tuple(map(_parse_embedding, arguments.embedding)),
         loras=tuple(map(parse_lora, arguments.lora)),
         controlnets=tuple(arguments.controlnet),
+        t2i_adapters=tuple(arguments.t2i_adapter),
         options={name: value for name, value in given.items() if value is not None},
     )
 
@@ -196,7 +205,8 @@ def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
     with Downloads(quiet=quiet) as downloads:
         access = HubAccess(given.get("cache_dir"), on_download=downloads)
         embeddings = [read_embedding(local_embedding(file, access), token) for token, file in choice.embeddings]
-        return load(embeddings=embeddings, loras=choice.loras, controlnet=choice.controlnets, on_download=downloads, **given)
+        nets = {"controlnet": choice.controlnets, "t2i_adapter": choice.t2i_adapters}
+        return load(embeddings=embeddings, loras=choice.loras, on_download=downloads, **nets, **given)
 
 
 def _parse_backend(text: str) -> str | dict[str, str]:

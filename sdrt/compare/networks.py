@@ -34,7 +34,8 @@ def opened(assembly: Assembly, event: Event, side: str) -> Iterator[CheckedNetwo
     """
     component = str(event.component)
     base, _, number = component.removeprefix("refiner.").partition(".")
-    pools = [assembly.controlnets[int(number)]] if number.isdecimal() and int(number) < len(assembly.controlnets) else []
+    several = assembly.t2i_adapters if base == "t2i_adapter" else assembly.controlnets
+    pools = [several[int(number)]] if number.isdecimal() and int(number) < len(several) else []
     if not number:
         model = assembly.refiner if component.startswith("refiner.") else assembly.base
         pools = [] if model is None or base not in model.model.components else [model.networks]

@@ -49,6 +49,7 @@ def _in_float64(assembly: Assembly) -> Assembly:
         base=LoadedModel(assembly.base.model, backends, options),
         refiner=None if refiner is None else LoadedModel(refiner.model, backends, options),
         controlnets=tuple(NetworkPool(pool.model, backends, options) for pool in assembly.controlnets),
+        t2i_adapters=tuple(NetworkPool(pool.model, backends, options) for pool in assembly.t2i_adapters),
         backends=dict.fromkeys(assembly.backends, "numpy"),
         numerics="float64",
         vae_tiling=assembly.vae_tiling,

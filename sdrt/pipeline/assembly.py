@@ -42,6 +42,8 @@ class Assembly:
         An SDXL refiner, which takes over near the end.
     controlnets : tuple of NetworkPool
         Each with the one component ``controlnet``.
+    t2i_adapters : tuple of NetworkPool
+        Each with the one component ``t2i_adapter``.
     backends : mapping from component to the backend's name
     numerics : "float32", "float64" or "exact"
     preview_decoder : Decoder or None
@@ -73,6 +75,7 @@ class Assembly:
     numerics: Numerics
     refiner: LoadedModel | None = None
     controlnets: tuple[NetworkPool, ...] = ()
+    t2i_adapters: tuple[NetworkPool, ...] = ()
     preview_decoder: Decoder | None = None
     vae_tiling: bool = False
     safety_checker: bool = False
@@ -105,7 +108,7 @@ class Assembly:
     def pools(self) -> tuple[NetworkPool, ...]:
         """All networks."""
         beside = () if self.preview_decoder is None else (self.preview_decoder.networks,)
-        return (*(model.networks for model in self.models), *self.controlnets, *beside)
+        return (*(model.networks for model in self.models), *self.controlnets, *self.t2i_adapters, *beside)
 
     @cached_property
     def weights(self) -> Mapping[str, str]:
@@ -116,6 +119,8 @@ class Assembly:
             marks |= {f"refiner.{component}": mark for component, mark in _fingerprints(self.refiner.model, components)}
         for k, controlnet in enumerate(self.controlnets):
             marks |= {f"{component}.{k}": mark for component, mark in _fingerprints(controlnet.model, ["controlnet"])}
+        for k, adapter in enumerate(self.t2i_adapters):
+            marks |= {f"{component}.{k}": mark for component, mark in _fingerprints(adapter.model, ["t2i_adapter"])}
         return marks
 
     @cached_property
@@ -141,8 +146,9 @@ class Assembly:
         object.__setattr__(changed, "base", self.base.watched(called))
         if self.refiner is not None:
             object.__setattr__(changed, "refiner", self.refiner.watched(lambda name, *arrays: called(f"refiner.{name}", *arrays)))
-        numbered = (pool.watched(partial(_called_by_number, called, k)) for k, pool in enumerate(self.controlnets))
-        object.__setattr__(changed, "controlnets", tuple(numbered))
+        for name, pools in (("controlnets", self.controlnets), ("t2i_adapters", self.t2i_adapters)):
+            numbered = (pool.watched(partial(_called_by_number, called, k)) for k, pool in enumerate(pools))
+            object.__setattr__(changed, name, tuple(numbered))
         return changed
 
     def with_tags(self, tags: Sequence[LoraTag]) -> Self:
@@ -161,6 +167,7 @@ class Assembly:
         """What was assumed of the models, and what opening their networks found so far."""
         remarks = dict(self.assumed)
         pools = {"": self.base.networks} | {f"controlnet {k}: ": pool for k, pool in enumerate(self.controlnets)}
+        pools |= {f"t2i_adapter {k}: ": pool for k, pool in enumerate(self.t2i_adapters)}
         if self.refiner is not None:
             pools["refiner: "] = self.refiner.networks
         for place, pool in pools.items():
@@ -179,6 +186,7 @@ class Assembly:
             # the base model decodes the refiner's latents
             wanted += [(self.refiner.networks, component) for component in self.refiner.drawing_components if component != "vae_decoder"]
         wanted += [(controlnet, "controlnet") for controlnet in self.controlnets]
+        wanted += [(adapter, "t2i_adapter") for adapter in self.t2i_adapters]
         if self.safety_checker:
             wanted.append((self.base.networks, "safety_checker"))
         for pool, component in report.each("load", [(pool, component) for pool, component in wanted if not pool.is_open(component)]):

@@ -44,4 +44,4 @@ def open_inputs(files: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
 
     readers = {name: read_npy if FILE_OPTIONS[name].kind == "array" else open_picture for name in files}
     opened = {name: [readers[name](path) for path in paths] for name, paths in files.items()}
-    return {name: values if name == "control_image" or len(values) > 1 else values[0] for name, values in opened.items()}
+    return {name: values if name in ("control_image", "adapter_image") or len(values) > 1 else values[0] for name, values in opened.items()}

@@ -70,6 +70,7 @@ LOAD_OPTIONS: Mapping[str, Kind[Any]] = {
     "numerics": NUMERICS,
     "embeddings": Nullable(Either(MappingOf(_PLACE), ListOf(Either(_PLACE, Instance(Embedding))))),
     "controlnet": Nullable(Either(_PLACE, ListOf(_PLACE))),
+    "t2i_adapter": Nullable(Either(_PLACE, ListOf(_PLACE))),
     "loras": Nullable(LORAS),
     "lora_dir": Nullable(_Folder()),
     "refiner": Nullable(_PLACE),

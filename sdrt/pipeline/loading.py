@@ -12,6 +12,8 @@ from sdrt.errors import ConfigError
 from sdrt.files import user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import EMBEDDED, DownloadProgress, Embedding, HubAccess, Pickled, PredictionType
+from sdrt.models.families import LatentFormat
+from sdrt.models.t2i_adapters import with_t2i_adapters
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.backend_choice import (
     check_names,
@@ -48,6 +50,7 @@ def load(
     loras: Sequence[LoraChoice] = (),
     lora_dir: str | Path | None = None,
     controlnet: str | Path | Sequence[str | Path] = (),
+    t2i_adapter: str | Path | Sequence[str | Path] = (),
     refiner: str | Path | None = None,
     vae: str | Path | None = None,
     preview_vae: str | Path | None = None,
@@ -97,6 +100,8 @@ def load(
     controlnet : str or Path, or sequence of them
         Folders or repositories of ControlNets; each takes a picture in ``generate(control_image=...)``. With Core ML: the name of one in
         the model's folder, or the path of a package.
+    t2i_adapter : str or Path, or sequence of them
+        Folders, repositories or single files of T2I-Adapters; each takes a picture in ``generate(adapter_image=...)``.
     refiner : str or Path, optional
         An SDXL refiner's model, which takes over near the end of a run. A folder of Core ML packages may hold both.
     vae : str, Path or None
@@ -171,8 +176,7 @@ def load(
         hub=HubAccess(given["cache_dir"], token, revision, on_download),
         packages=wants_packages(backend),
     )
-    controls = given["controlnet"] or ()
-    controls = [controls] if isinstance(controls, str | Path) else controls
+    controls, adapters = (_as_list(given[name]) for name in ("controlnet", "t2i_adapter"))
     opened = opening.model(
         given["model"],
         vae=given["vae"],
@@ -191,7 +195,9 @@ def load(
     check_programs(opened, chosen)
     options = options_of_backends(chosen, numerics, backend_options, low_memory=reduce_memory)
     keep_loaded = not reduce_memory
-    with_embeddings = opened.with_embeddings(opening.embeddings(given["embeddings"] or ()))
+    adapted = [opening.t2i_adapter(each, opened) for each in adapters]
+    pixels = LatentFormat.read(opened.config("vae_decoder")).pixels
+    with_embeddings = with_t2i_adapters(opened, adapted, pixels).with_embeddings(opening.embeddings(given["embeddings"] or ()))
     base = LoadedModel(with_embeddings, chosen, options, keep_loaded=keep_loaded)
     if given["embeddings"]:
         # built now, so that a token that is already taken raises here
@@ -215,10 +221,11 @@ def load(
         base=base,
         refiner=refining,
         controlnets=tuple(NetworkPool(opening.controlnet(each, opened), chosen, options, keep_loaded=keep_loaded) for each in controls),
+        t2i_adapters=tuple(NetworkPool(each, chosen, options, keep_loaded=keep_loaded) for each in adapted),
         backends={
             str(component): each.name
             for component, each in chosen.items()
-            if component in opened.components or (component == "controlnet" and controls)
+            if component in (*opened.components, *(["controlnet"] if controls else ()), *(["t2i_adapter"] if adapters else ()))
         },
         numerics=numerics,
         preview_decoder=preview_decoder,
@@ -234,6 +241,10 @@ def load(
         assembly = assembly.with_loras(library.choose(chosen_loras))
     assembly.remark_log.tell(assembly.remarks)
     return Pipeline(assembly)
+
+
+def _as_list(places: str | Path | Sequence[str | Path] | None) -> Sequence[str | Path]:
+    return () if places is None else [places] if isinstance(places, str | Path) else places
 
 
 def _is_recorded(model: object) -> bool:

@@ -142,6 +142,18 @@ class Opening:
         check_fit(controlnet.config("controlnet"), model.config("unet"), channels, controlnet.path)
         return controlnet
 
+    def t2i_adapter(self, name: str | Path, model: StoredModel) -> StoredModel:
+        """Open a T2I-Adapter for a model.
+
+        Raises
+        ------
+        ConfigError : the model is of Core ML packages
+        ModelError : see `open_component`
+        """
+        if is_folder_of_packages(model):
+            raise ConfigError(f"{model.path}: holds Core ML packages, whose U-Net takes no T2I-Adapter; pass its source model")
+        return self._component(name, "t2i_adapter")
+
     def embeddings(self, embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding]) -> list[Embedding]:
         """Read textual inversions.
 

@@ -71,6 +71,7 @@ def _option(name: str, kind: Kind, section: str, text: str, *flags: str, record:
 _PICTURE, _SAMPLING, _PROMPT = "picture", "sampling and noise", "prompt"
 _CONTROL, _CHANGE, _XL = "ControlNet", "changing a picture", "SDXL"
 _UNET = "what the U-Net computes"
+_ADAPTER = "T2I-Adapter"
 
 _ROWS = (
     _option(
@@ -302,6 +303,39 @@ _ROWS = (
         _XL,
         "the negative prompt for the second text encoder (default: --negative-prompt)",
         record="conditions.negative_prompt_2",
+    ),
+    _option(
+        "adapter_image",
+        "pictures",
+        _ADAPTER,
+        "a picture to follow; give one for each --t2i-adapter, in their order, or so many for each",
+        record="conditions.adapter_image",
+    ),
+    _option(
+        "adapter_conditioning_scale",
+        "numbers",
+        _ADAPTER,
+        "strength of the T2I-Adapters: one number for all, or the flag again for each (default: 1)",
+        "--adapter-scale",
+        "--adapter-conditioning-scale",
+        record="conditions.adapter_conditioning_scale",
+    ),
+    _option(
+        "adapter_conditioning_factor",
+        "numbers",
+        _ADAPTER,
+        "share of the run, from its begin, in which they act; one number, or one for each (default: 1)",
+        "--adapter-factor",
+        "--adapter-conditioning-factor",
+        record="conditions.adapter_conditioning_factor",
+    ),
+    _option(
+        "adapter_preprocessor",
+        "choices",
+        _ADAPTER,
+        "what to make of a picture first; one for all, or the flag again for each (default: none)",
+        record="conditions.adapter_preprocessor",
+        choices=("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert"),
     ),
     Option(name="sizes", kind="group", flags=(), help="", record="", section=_XL),
     _option(

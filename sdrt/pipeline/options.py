@@ -21,6 +21,7 @@ from sdrt.schedulers import Compat, DiffusersScheduler, Sampler
 from sdrt.values import read_values
 
 __all__ = [
+    "AdapterPreprocessor",
     "ControlMode",
     "ControlNetInput",
     "ControlPreprocessor",
@@ -59,6 +60,7 @@ MaskMode: TypeAlias = Literal["binary", "soft", "strength"]
 MaskedContent: TypeAlias = Literal["original", "fill", "noise"]
 ControlMode: TypeAlias = Literal["balanced", "prompt", "control"]
 ControlPreprocessor: TypeAlias = Literal["none", "canny", "soft_edges", "scribble", "tile", "grey", "invert", "inpaint"]
+AdapterPreprocessor: TypeAlias = Literal["none", "canny", "soft_edges", "scribble", "tile", "grey", "invert"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +157,10 @@ class GenerateOptions(TypedDict, total=False):
     control_preprocessor: ControlPreprocessor | Sequence[ControlPreprocessor] | None
     prompt_2: str | Sequence[str] | None
     negative_prompt_2: str | Sequence[str] | None
+    adapter_image: Picture | Sequence[Picture] | None
+    adapter_conditioning_scale: float | Sequence[float] | None
+    adapter_conditioning_factor: float | Sequence[float] | None
+    adapter_preprocessor: AdapterPreprocessor | Sequence[AdapterPreprocessor] | None
     sizes: SDXLSizes | None
     original_size: tuple[int, int] | None
     crops_coords_top_left: tuple[int, int] | None

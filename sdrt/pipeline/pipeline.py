@@ -19,6 +19,7 @@ from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.loras import LORAS, LoraChoice
 from sdrt.pipeline.observer import MakeObserver
 from sdrt.pipeline.options import (
+    AdapterPreprocessor,
     ControlMode,
     ControlNetInput,
     ControlPreprocessor,
@@ -163,6 +164,10 @@ class Pipeline:
         control_preprocessor: ControlPreprocessor | Sequence[ControlPreprocessor] | None = None,
         prompt_2: str | Sequence[str] | None = None,
         negative_prompt_2: str | Sequence[str] | None = None,
+        adapter_image: Picture | Sequence[Picture] | None = None,
+        adapter_conditioning_scale: float | Sequence[float] | None = None,
+        adapter_conditioning_factor: float | Sequence[float] | None = None,
+        adapter_preprocessor: AdapterPreprocessor | Sequence[AdapterPreprocessor] | None = None,
         sizes: SDXLSizes | None = None,
         original_size: tuple[int, int] | None = None,
         crops_coords_top_left: tuple[int, int] | None = None,
@@ -308,6 +313,15 @@ class Pipeline:
             ``prompt``. None: ``prompt``.
         negative_prompt_2 : str or sequence of str, optional
             SDXL: the negative prompt for the second text encoder. None: ``negative_prompt``.
+        adapter_image : Picture or sequence of Picture, optional
+            What each T2I-Adapter of the pipeline follows: a picture for all images; or one for each image, those of the first adapter
+            before those of the second.
+        adapter_conditioning_scale : float or sequence of float, optional
+            Strength of the T2I-Adapters: one number for all, or one for each. The features of several are added up. None: 1.
+        adapter_conditioning_factor : float or sequence of float, optional
+            The share of the run, from its begin, in which T2I-Adapters act. None: 1.
+        adapter_preprocessor : str or sequence of str, optional
+            What to make of their pictures first, as ``control_preprocessor`` does, which also knows "inpaint".
         sizes : SDXLSizes, optional
             SDXL: the five options below in one object.
         original_size : (height, width), optional

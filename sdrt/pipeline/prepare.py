@@ -12,6 +12,7 @@ from sdrt.backends import PLAIN
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.guidance import Guidance, Row, text_rows
 from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.conditions.adapter_features import adapter_features
 from sdrt.pipeline.conditions.inpaint import inpaint_channels
 from sdrt.pipeline.conditions.pictures import encode_pictures
 from sdrt.pipeline.conditions.source import Source
@@ -81,7 +82,7 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
     for open_network in report.each("load", list(_closed_networks(assembly, resolved))):
         open_network()
     pairs = list(dict.fromkeys((stretch.refines, stretch.prompts) for stretch in stretches))
-    pieces = len(pairs) + (source is not None)
+    pieces = len(pairs) + (source is not None) + bool(resolved.adapters)
     texts = {}
     for done, (refines, prompts) in enumerate(pairs):
         report("encode", done, pieces)
@@ -94,6 +95,9 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
         start = _start_from(source, base, resolved, drawn)
         if base.inpaints:
             channels = inpaint_channels(base.networks, source, drawn.masked, base.latent_format, settings.num_images)
+    if resolved.adapters:
+        report("encode", pieces - 1, pieces)
+    additions = adapter_features(assembly.t2i_adapters, resolved.adapters, base.model.config("unet"))
     held = {
         refines: Held(_networks(assembly, resolved, refines=refines), sum(each.refines == refines for each in stretches))
         for refines, _ in pairs
@@ -101,7 +105,8 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
 
     def phase(stretch: Stretch) -> Phase:
         own, guidance = texts[stretch.refines, stretch.prompts], stretch.guidance
-        conditions = Conditions(own) if stretch.refines else Conditions(own, guidance.unet_inputs, channels, resolved.controls)
+        whole = Conditions(own, guidance.unet_inputs, channels, resolved.controls, additions)
+        conditions = Conditions(own) if stretch.refines else whole
         return Phase(stretch.begins, guidance, _denoiser(held[stretch.refines], conditions, guidance, settings))
 
     return Run(
@@ -153,6 +158,7 @@ def _closed_networks(assembly: Assembly, resolved: Resolved) -> Iterator[Callabl
         )
     ]
     wanted += [(controlnet, "controlnet", PLAIN) for controlnet in assembly.controlnets]
+    wanted += [(adapter, "t2i_adapter", PLAIN) for adapter in assembly.t2i_adapters]
     for pool, component, options in wanted:
         if pool.keep_loaded and not pool.is_open(component, options):
             yield partial(pool.get, component, options)

@@ -28,6 +28,8 @@ _KINDS = {
     "flagged_pictures": Choice("black", "blurred"),
     "controlnets": ListOf(MappingOf(Anything())),
 }
+# Recordings have these only of a pipeline with some.
+_MORE_KINDS = {"t2i_adapters": ListOf(MappingOf(Anything()))}
 
 
 def describe_pipeline(pipe: Pipeline) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -43,6 +45,8 @@ def describe_pipeline(pipe: Pipeline) -> tuple[dict[str, Any], dict[str, bytes]]
         "model": base,
         "controlnets": [describe_model(pool.model)[0] for pool in assembly.controlnets],
     }
+    if assembly.t2i_adapters:
+        about["t2i_adapters"] = [describe_model(pool.model)[0] for pool in assembly.t2i_adapters]
     if assembly.refiner is not None:
         about["refiner"], of_refiner = describe_model(assembly.refiner.model, "refiner/")
         files |= of_refiner
@@ -60,22 +64,26 @@ def pipeline_of(recording: Recording, limits: Limits = DEFAULT_LIMITS) -> Pipeli
     missing = [name for name in _KINDS if name not in header]
     if missing:
         raise RecordingError(f"{recording.path}: the header must have {', '.join(missing)} to be loaded as a pipeline; {_REPAIR}")
-    known = read_values(f"{recording.path}: the header's ", header, _KINDS, _REPAIR, RecordingError)
+    known = read_values(f"{recording.path}: the header's ", header, _KINDS | _MORE_KINDS, _REPAIR, RecordingError)
     files = {name: recording.file(name) for name in recording.files if "/" in name}
     base = _loaded(recording, header.get("model"), files, RecordingBackend(recording), known["numerics"])
     refiner = None
     if header.get("refiner") is not None:
         refiner = _loaded(recording, header["refiner"], files, RecordingBackend(recording, prefix="refiner."), known["numerics"])
-    controlnets = tuple(
-        _pool(PlayedModel.read(recording.path, about, {}), RecordingBackend(recording, suffix=f".{k}"), known["numerics"])
-        for k, about in enumerate(known["controlnets"])
-    )
+    several: dict[str, tuple[NetworkPool, ...]] = {
+        name: tuple(
+            _pool(PlayedModel.read(recording.path, about, {}), RecordingBackend(recording, suffix=f".{k}"), known["numerics"])
+            for k, about in enumerate(known.get(name, ()))
+        )
+        for name in ("controlnets", "t2i_adapters")
+    }
+    extra = [name.removesuffix("s") for name, pools in several.items() if pools]
     return Pipeline(
         Assembly(
             base=base,
             refiner=refiner,
-            controlnets=controlnets,
-            backends=dict.fromkeys((*base.model.components, *(["controlnet"] if controlnets else [])), RecordingBackend.name),
+            **several,
+            backends=dict.fromkeys((*base.model.components, *extra), RecordingBackend.name),
             numerics=known["numerics"],
             vae_tiling=known["vae_tiling"],
             safety_checker=known["safety_checker"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sdrt._version import __version__
 from sdrt.arrays import Array, Float
+from sdrt.backends import PLAIN
 from sdrt.errors import ConfigError
 from sdrt.guidance import Guidance, Row, choose_guidance
 from sdrt.models.families import MicroConditions
@@ -13,6 +14,7 @@ from sdrt.models.hub import commit_of
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.call_checks import check_amounts, check_latents, check_model_limits, check_size, count_images
 from sdrt.pipeline.call_remarks import call_remarks, source_remarks
+from sdrt.pipeline.conditions.adapter_features import AdapterInput, read_adapters
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.control_pictures import read_controls
@@ -81,6 +83,8 @@ class Resolved:
         The caller's noise for the start, in place of the streams' own.
     controls : tuple of Control
         One for each ControlNet.
+    adapters : tuple of AdapterInput
+        One for each T2I-Adapter.
     refiner_begins : int or None
         The call at which the refiner takes over; None if it never does.
     inputs : mapping
@@ -102,6 +106,7 @@ class Resolved:
     source: Source | None
     latents: Float | None
     controls: tuple[Control, ...]
+    adapters: tuple[AdapterInput, ...]
     refiner_begins: int | None
     inputs: Mapping[str, Any]
 
@@ -191,6 +196,8 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
             settings, distinct_rows(guidances), of_unet, encodes=model is base and choice is not None and bool(choice.images)
         ):
             model.networks.check(component, component_options)
+    for adapter in assembly.t2i_adapters:
+        adapter.check("t2i_adapter", PLAIN)
     source = None if choice is None else read_source(choice, height, width, inpaints=base.inpaints, functions=assembly.functions)
     prompts: Since[RunPrompts] = ((0, tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)),)
     refiner_begins = None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start)
@@ -221,6 +228,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         source=source,
         latents=latents,
         controls=read_controls(choices.controls, height, width, source, assembly.functions),
+        adapters=read_adapters(choices.adapters, height, width, source, assembly.functions),
         refiner_begins=refiner_begins,
         inputs={name: value for name, value in options.items() if name in FILE_OPTIONS},
     )
@@ -245,7 +253,7 @@ def _settings(
         **series.fields(),
         subseed_strength=_first(options.get("subseed_strength"), 0.0),
         seed_resize_from=options.get("seed_resize_from"),
-        num_images=count_images(options.get("num_images"), series.counts | ({} if choices.source is None else dict(choices.source.counts))),
+        num_images=count_images(options.get("num_images"), series.counts | choices.counts),
         num_inference_steps=_first(options.get("num_inference_steps"), defaults["num_inference_steps"]),
         guidance_scale=_first(options.get("guidance_scale"), defaults["guidance_scale"]),
         guidance_rescale=_first(options.get("guidance_rescale"), 0.0),

@@ -10,6 +10,7 @@ from sdrt.records.loras import LORA_RECORDS
 from sdrt.values import Choice, Either, Flag, Integer, Kind, ListOf, MappingOf, Nullable, Number, RefusedError, Text
 
 __all__ = [
+    "ADAPTER_OPTIONS",
     "ARRAYS",
     "CONDITION_KINDS",
     "CONTROL_OPTIONS",
@@ -146,6 +147,8 @@ CONTROL_OPTIONS = (
     "control_type",
     "control_preprocessor",
 )
+# Those that need a T2I-Adapter.
+ADAPTER_OPTIONS = ("adapter_conditioning_scale", "adapter_conditioning_factor", "adapter_preprocessor")
 _SIZES = ("original_size", "crops_coords_top_left", "target_size", "aesthetic_score", "negative_aesthetic_score", "refiner_start")
 
 # The options that need a picture to change, and those that need a mask.
@@ -153,7 +156,7 @@ PICTURE_OPTIONS = ("resize", "background")
 MASK_OPTIONS = ("mask_mode", "mask_blur", "masked_content", "only_masked", "only_masked_padding", "paste")
 
 # The conditions that are pictures, and those that are arrays.
-PICTURES = ("image", "mask_image", "control_image")
+PICTURES = ("image", "mask_image", "control_image", "adapter_image")
 ARRAYS = ("image_latents", "latents")
 
 # Those of which there is one for all images of a call, or a list with one for each.
@@ -169,6 +172,7 @@ CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     **dict.fromkeys(("prompt_2", "negative_prompt_2"), PROMPTS),
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
     **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES, *UNET_OPTIONS)},
+    **{name: OPTION_KINDS[name] for name in ADAPTER_OPTIONS},
 }
 
 # Of ``shared_streams``: the state of a stream, which the stream itself reads.

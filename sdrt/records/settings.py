@@ -211,13 +211,19 @@ class Settings:
             negative_prompt=negative_prompt,
             seed=seed,
             num_images=1,
-            conditions={name: _of_image(name, value, index) for name, value in self.conditions.items()},
+            conditions={name: _of_image(name, value, index, self._adapters) for name, value in self.conditions.items()},
             sampler_seed=None if self.sampler_seed is None else self.sampler_seed + seed - self.seed,
             prompts=(),
             negative_prompts=(),
             seeds=(),
             subseed=None if self.subseed is None else self.subseed + index,
         )
+
+    @property
+    def _adapters(self) -> int:
+        """How many T2I-Adapters act; 1 where the record does not say."""
+        scales = self.conditions.get("adapter_conditioning_scale")
+        return len(scales) if isinstance(scales, list) else 1
 
     # ---- as JSON
 
@@ -292,6 +298,7 @@ class Settings:
         image: Picture | Sequence[Picture] | None = None,
         mask_image: Picture | Sequence[Picture] | None = None,
         control_image: Picture | Sequence[Picture] | None = None,
+        adapter_image: Picture | Sequence[Picture] | None = None,
         image_latents: Float | None = None,
         latents: Float | None = None,
         rng: NoiseStream | None = None,
@@ -304,7 +311,7 @@ class Settings:
 
         Parameters
         ----------
-        image, mask_image, control_image : Picture, or a sequence of them, optional
+        image, mask_image, control_image, adapter_image : Picture, or a sequence of them, optional
             The pictures that the record names.
         image_latents, latents : float[n,C,h,w], optional
             The arrays that the record names.
@@ -321,6 +328,7 @@ class Settings:
         ConfigError : an input that the record cannot recreate is not passed, or is not the recorded one
         """
         passed: dict[str, Any] = {"image": image, "mask_image": mask_image, "control_image": control_image}
+        passed |= {"adapter_image": adapter_image}
         passed |= {"image_latents": image_latents, "latents": latents}
         if needless := [name for name, value in passed.items() if value is not None and name not in self.conditions]:
             raise ConfigError(f"pictures must be ones that the record names, got {', '.join(needless)} too; leave it out")
@@ -349,8 +357,11 @@ class Settings:
         return {**plain, "scheduler": scheduler, **self.conditions, **pictures, **shared}
 
 
-def _of_image(name: str, value: Any, index: int) -> Any:
-    """Return a condition as it is for one image of the call."""
+def _of_image(name: str, value: Any, index: int, adapters: int) -> Any:
+    """Return a condition as it is for one image of the call, which has so many T2I-Adapters."""
     if name == "record_paths":
-        return {key: _of_image(key, each, index) for key, each in value.items()}
+        return {key: _of_image(key, each, index, adapters) for key, each in value.items()}
+    if name == "adapter_image":
+        images = len(value) // adapters
+        return [value[adapter * images + index % images] for adapter in range(adapters)]
     return value[index] if name in PER_IMAGE and isinstance(value, list) and index < len(value) else value

@@ -15,7 +15,7 @@ from sdrt.arrays import array_digest
 from sdrt.cli import main
 from sdrt.images.inputs import digest
 from sdrt.pipeline.option_table import OPTIONS
-from tests.factories import save_controlnet_folder, save_pipeline_folder, save_refiner_folder, save_union_folder
+from tests.factories import save_controlnet_folder, save_pipeline_folder, save_refiner_folder, save_t2i_adapter_folder, save_union_folder
 from tests.fake_backend import FakeBackend
 from tests.pictures import psnr
 
@@ -37,6 +37,10 @@ class Case:
     plain: Sequence[str] = ()
     model: str = "sd1"
     prompt: str = "a red circle on a blue background"
+
+
+def adapter(*flags: str, recorded: Any) -> Case:
+    return Case(flags, recorded, beside=["--adapter-image", "{one}"], model="adapted")
 
 
 def control(*flags: str, recorded: Any) -> Case:
@@ -91,6 +95,10 @@ CASES = {
     ),
     "prompt_2": Case(["--prompt-2", "a blue square"], "a blue square", model="sdxl"),
     "negative_prompt_2": Case(["--negative-prompt-2", "red"], "red", beside=["--negative-prompt", "blue"], model="sdxl"),
+    "adapter_image": Case(["--adapter-image", "{two}"], ["{two}"], plain=["--adapter-image", "{one}"], model="adapted"),
+    "adapter_conditioning_scale": adapter("--adapter-scale", "0.1", recorded=[0.1]),
+    "adapter_conditioning_factor": adapter("--adapter-factor", "0.2", recorded=[0.2]),
+    "adapter_preprocessor": adapter("--adapter-preprocessor", "canny", recorded=["canny"]),
     "original_size": Case(["--original-size", "256", "512"], [256, 512], model="sdxl"),
     "crops_coords_top_left": Case(["--crops-coords-top-left", "300", "500"], [300, 500], model="sdxl"),
     "target_size": Case(["--target-size", "512", "256"], [512, 256], model="sdxl"),
@@ -139,6 +147,8 @@ def model_flags(root: Path) -> Callable[[str], list[str]]:
         match model:
             case "controlled":
                 return [*flags("sd1"), "--controlnet", str(save_controlnet_folder(root / "controlnet"))]
+            case "adapted":
+                return [*flags("sd1"), "--t2i-adapter", str(save_t2i_adapter_folder(root / "adapter", "full"))]
             case "united":
                 return [*flags("sdxl"), "--controlnet", str(save_union_folder(root / "union"))]
             case "refined":
@@ -263,7 +273,20 @@ def test_batching_decides_how_many_rows_the_network_sees(model_flags: Callable[[
 
 
 @pytest.mark.parametrize(
-    "flag", ["--vae", "--tokenizer", "--config", "--refiner", "--image", "--control-image", "--embedding", "--from", "--prompts", "-o"]
+    "flag",
+    [
+        "--vae",
+        "--tokenizer",
+        "--config",
+        "--refiner",
+        "--image",
+        "--control-image",
+        "--adapter-image",
+        "--embedding",
+        "--from",
+        "--prompts",
+        "-o",
+    ],
 )
 def test_an_empty_path_is_not_the_current_folder(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     """As a shell gives it for a variable that is not set."""

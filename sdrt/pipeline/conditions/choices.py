@@ -10,10 +10,11 @@ from sdrt.images.inputs import path_of
 from sdrt.models.families import MicroConditions
 from sdrt.models.families.stable_diffusion_xl_refiner import STABLE_DIFFUSION_XL_REFINER
 from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.conditions.adapter_choice import AdapterChoice, choose_adapters, record_adapters
 from sdrt.pipeline.conditions.control_choice import ControlChoice, choose_controls, pictures_given, record_controls
 from sdrt.pipeline.conditions.source_choice import SourceChoice, choose_source, one_or_each
 from sdrt.pipeline.options import GenerateOptions
-from sdrt.records.kinds import CONTROL_OPTIONS
+from sdrt.records.kinds import ADAPTER_OPTIONS, CONTROL_OPTIONS
 from sdrt.schedulers import Compat
 
 __all__ = ["ConditionChoices", "choose_conditions"]
@@ -37,6 +38,8 @@ class ConditionChoices:
         The caller's noise for the start.
     controls : tuple of ControlChoice
         One for each ControlNet.
+    adapters : tuple of AdapterChoice
+        One for each T2I-Adapter.
     sizes : mapping
         The fields of `MicroConditions` that the caller set.
     refiner_start : float or None
@@ -48,6 +51,7 @@ class ConditionChoices:
     source: SourceChoice | None
     latents: Float | None
     controls: tuple[ControlChoice, ...]
+    adapters: tuple[AdapterChoice, ...]
     sizes: Mapping[str, Any]
     refiner_start: float | None
     record_paths: bool
@@ -61,8 +65,17 @@ class ConditionChoices:
             for name, pictures in (("image", images), ("mask_image", masks))
             if pictures
         }
-        control_images = pictures_given(self.controls)
-        return paths | ({"control_image": [path_of(picture) for picture in control_images]} if control_images else {})
+        followed = {
+            "control_image": pictures_given(self.controls),
+            "adapter_image": [picture for choice in self.adapters for picture in choice.pictures],
+        }
+        return paths | {name: [path_of(picture) for picture in pictures] for name, pictures in followed.items() if pictures}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each input there are: one for all images of the call, or one for each."""
+        counts = {} if self.source is None else self.source.counts
+        return counts | ({"adapter_image": len(self.adapters[0].pictures)} if self.adapters else {})
 
     def sizes_of(self, height: int, width: int) -> MicroConditions:
         """Return SDXL's micro-conditions of a picture of this size."""
@@ -73,7 +86,7 @@ class ConditionChoices:
         values: dict[str, Any] = {} if self.source is None else self.source.record()
         if self.latents is not None:
             values["latents"] = one_or_each([array_digest(each) for each in self.latents])
-        values |= record_controls(self.controls)
+        values |= record_controls(self.controls) | record_adapters(self.adapters)
         if self.record_paths:
             values["record_paths"] = self.paths
         values |= {name: list(value) if isinstance(value, tuple) else value for name, value in self.sizes.items()}
@@ -95,11 +108,13 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Comp
     _refuse(options, ("refiner_start",), refiner, fits=refines)
     controlled = "a pipeline with a ControlNet, sdrt.load(..., controlnet=folder)"
     _refuse(options, CONTROL_OPTIONS, controlled, fits=bool(assembly.controlnets))
+    _refuse(options, ADAPTER_OPTIONS, "a pipeline with a T2I-Adapter, sdrt.load(..., t2i_adapter=folder)", fits=bool(assembly.t2i_adapters))
     source = choose_source(base, options, compat)
     return ConditionChoices(
         source=source,
         latents=options.get("latents"),
         controls=choose_controls(assembly.controlnets, options, assembly.functions, changes_picture=bool(source and source.images)),
+        adapters=choose_adapters(assembly.t2i_adapters, options),
         sizes={name: options[name] for name in (*_SIZE_OPTIONS, *_SCORE_OPTIONS) if name in options},  # type: ignore[literal-required]
         refiner_start=options.get("refiner_start", _DEFAULT_REFINER_START) if refines else None,
         record_paths=options.get("record_paths", False),

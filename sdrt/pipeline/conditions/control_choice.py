@@ -11,6 +11,7 @@ from sdrt.images.inputs import Picture, digest
 from sdrt.models.components.controlnets import CONTROL_TYPES, is_union
 from sdrt.pipeline.conditions.control import ControlSettings
 from sdrt.pipeline.conditions.control_weights import control_weights
+from sdrt.pipeline.conditions.each import for_each
 from sdrt.pipeline.conditions.source_choice import pictures_of
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.printable import shown
@@ -89,7 +90,7 @@ def choose_controls(
 
     def each(name: Any, default: T) -> list[T]:
         value: Any = options.get(name)
-        return _for_each(name, _shared(value) if alone else value, default, len(configs), "ControlNets")
+        return for_each(name, _shared(value) if alone else value, default, len(configs), "ControlNets")
 
     starts, ends, modes = each("control_guidance_start", 0.0), each("control_guidance_end", 1.0), each("control_mode", "balanced")
     guess = options.get("guess_mode") or False
@@ -147,8 +148,8 @@ def _read_pictures(
     """Return what is told of each picture: one of each ControlNet, or all those of the union that is alone in the pipeline."""
     pictures = _pictures(options, len(configs), alone=alone, changes_picture=changes_picture)
     count, what = len(pictures), "pictures" if alone else "ControlNets"
-    scales = _for_each("controlnet_conditioning_scale", options.get("controlnet_conditioning_scale"), 1.0, count, what)
-    preprocessors = _for_each("control_preprocessor", options.get("control_preprocessor"), "none", count, what)
+    scales = for_each("controlnet_conditioning_scale", options.get("controlnet_conditioning_scale"), 1.0, count, what)
+    preprocessors = for_each("control_preprocessor", options.get("control_preprocessor"), "none", count, what)
     sorts = _sorts(options.get("control_type"), [*configs] * count if alone else configs, what)
     return tuple(
         ControlPicture(picture=picture, scale=float(scale), preprocessor=preprocessor, sort=sort)
@@ -179,7 +180,7 @@ def _sorts(value: Any, configs: Sequence[Mapping[str, Any]], what: str) -> list[
         if value is not None and not any(map(is_union, configs)):
             values = [value] * len(configs)
     else:
-        values = _for_each("control_type", value, None, len(configs), what)
+        values = for_each("control_type", value, None, len(configs), what)
     return [_sort(sort, config) for sort, config in zip(values, configs, strict=True)]
 
 
@@ -201,16 +202,3 @@ def _sort(value: str | int | None, config: Mapping[str, Any]) -> int | None:
 def _shared(value: Any) -> Any:
     """Return one value where the pictures of a union were each told the same."""
     return value[0] if isinstance(value, tuple) and all(each == value[0] for each in value) else value
-
-
-def _for_each(name: str, value: T | Sequence[T] | None, default: T, count: int, what: str) -> list[T]:
-    """Return one value for each: the default, one for all, or a list as it is."""
-    if value is None:
-        return [default] * count
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return [value] * count
-    if len(value) != count:
-        raise ConfigError(
-            f"{name} must be one value, or one for each of {count} {what}, got {len(value)}; leave some out, or add the others"
-        )
-    return list(value)

@@ -1,21 +1,17 @@
 """The pictures of ControlNets at the size of the run, as their networks take them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sdrt.arrays import F32, Array
 from sdrt.exact.mathematics import Functions
-from sdrt.images.inputs import Picture, to_unit, transparency
+from sdrt.images.inputs import to_unit, transparency
 from sdrt.images.preprocessors import preprocess
-from sdrt.images.preprocessors.pixels import picture_of
 from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.control_choice import ControlChoice, ControlPicture
-from sdrt.pipeline.conditions.source import Region, Source
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from sdrt.pipeline.conditions.followed import resize_of, under_regions
+from sdrt.pipeline.conditions.source import Source
 
 __all__ = ["read_controls"]
 
@@ -48,15 +44,12 @@ def read_controls(
 
 def _read(each: ControlPicture, height: int, width: int, source: Source | None, functions: Functions) -> F32:
     """Return the picture for all images of the call, or for each: f32[1 or n,3,H,W]."""
-    regions = [] if source is None else [picture.region for picture in source.pictures if picture.region is not None]
     units: list[F32] = []
     clear: list[F32 | None] = [None]
     if each.picture is None:
         units += [] if source is None else [(picture.pixels + 1) * np.float32(0.5) for picture in source.pictures]
     else:
-        pictures: list[Picture] = [_cut(each.picture, region) for region in regions]
-        pictures = pictures or [each.picture]
-        resize = "stretch" if source is None else "fit" if regions else source.choice.resize
+        pictures, resize = under_regions(_NAME, each.picture, source), resize_of(source)
         units = [to_unit(_NAME, picture, height, width, resize) for picture in pictures]
         clear = [transparency(_NAME, picture, height, width, resize) for picture in pictures]
     if each.preprocessor != "inpaint":
@@ -64,14 +57,6 @@ def _read(each: ControlPicture, height: int, width: int, source: Source | None, 
     masks = () if source is None else source.soft_masks
     holes = [_hole(clear[k % len(clear)], masks[k % len(masks)] if masks else None) for k in range(max(len(units), len(masks)))]
     return np.concatenate([preprocess("inpaint", units[k % len(units)], hole) for k, hole in enumerate(holes)])
-
-
-def _cut(picture: Picture, region: Region) -> "Image":
-    """Return the part of a picture that lies under a region of the picture that is changed."""
-    size = (region.image.height, region.image.width)
-    unit, clear = to_unit(_NAME, picture, *size), transparency(_NAME, picture, *size)
-    channels = unit if clear is None else np.concatenate([unit, 1 - clear], axis=1)
-    return picture_of(np.rint(channels[0].transpose(1, 2, 0) * 255).astype(np.uint8)).crop(region.box)
 
 
 def _hole(clear: F32 | None, mask: F32 | None) -> Array | None:

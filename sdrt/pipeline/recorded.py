@@ -70,20 +70,21 @@ def pipeline_of(recording: Recording, limits: Limits = DEFAULT_LIMITS) -> Pipeli
     refiner = None
     if header.get("refiner") is not None:
         refiner = _loaded(recording, header["refiner"], files, RecordingBackend(recording, prefix="refiner."), known["numerics"])
-    several: dict[str, tuple[NetworkPool, ...]] = {
-        name: tuple(
+    controlnets, t2i_adapters = (
+        tuple(
             _pool(PlayedModel.read(recording.path, about, {}), RecordingBackend(recording, suffix=f".{k}"), known["numerics"])
             for k, about in enumerate(known.get(name, ()))
         )
         for name in ("controlnets", "t2i_adapters")
-    }
-    extra = [name.removesuffix("s") for name, pools in several.items() if pools]
+    )
+    beside = [*(["controlnet"] if controlnets else ()), *(["t2i_adapter"] if t2i_adapters else ())]
     return Pipeline(
         Assembly(
             base=base,
             refiner=refiner,
-            **several,
-            backends=dict.fromkeys((*base.model.components, *extra), RecordingBackend.name),
+            controlnets=controlnets,
+            t2i_adapters=t2i_adapters,
+            backends=dict.fromkeys((*base.model.components, *beside), RecordingBackend.name),
             numerics=known["numerics"],
             vae_tiling=known["vae_tiling"],
             safety_checker=known["safety_checker"],

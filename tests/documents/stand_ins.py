@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from diffusers import T2IAdapter
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -18,6 +19,7 @@ from tests.factories import (
     random_text_encoder,
     random_unet,
     random_vae,
+    randomise,
     save_pipeline_folder,
 )
 from tests.hub_repository import folder_files
@@ -49,6 +51,12 @@ def of_form(form: Form) -> Callable[[Path], None]:
         save_pipeline_folder(folder, form)
 
     return save
+
+
+def t2i_adapter(folder: Path) -> None:
+    adapter = T2IAdapter(channels=[32, 32], downscale_factor=16, adapter_type="full_adapter_xl")
+    randomise(adapter)
+    adapter.save_pretrained(folder)
 
 
 def controlnet(folder: Path) -> None:
@@ -101,6 +109,7 @@ STAND_INS: Mapping[str, Callable[[Path], None]] = {
     "folder/of/its/refiner": of_form("sdxl-refiner"),
     "folder/of/an/inpainting/model": of_form("inpaint"),
     "folder/of/a/controlnet": controlnet,
+    "folder/of/a/t2i/adapter": t2i_adapter,
     "canny": controlnet,
     "depth": controlnet,
     "checkpoint.safetensors": checkpoint,

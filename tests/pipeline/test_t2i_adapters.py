@@ -162,7 +162,7 @@ def test_beside_other_jobs_equals_diffusers(folders: Any, load: Any, job: str) -
             kind, parts = "StableDiffusionControlNetPipeline", {"controlnet": ControlNetModel.from_pretrained(folders("controlnet"))}
     peer = open_peer(kind, model, safety_checker=None, **parts)
     give_features(peer, adapter(folders("full")), picture(3), 3.0)
-    size = {} if job == "image to image" else {"height": 64, "width": 48}
+    size: dict[str, Any] = {} if job == "image to image" else {"height": 64, "width": 48}
     given = changed or {"image": picture(6), "controlnet_conditioning_scale": 0.1}
     common = {name: value for name, value in QUICK.items() if name not in ("height", "width")}
     [want], _ = peer_drawn(peer, negative_prompt=NEGATIVE, **common, **size, **given)
@@ -208,6 +208,15 @@ def test_the_factor_is_a_share_of_the_calls(folders: Any) -> None:
     assert calls == 5
     [half], _ = drawn(pipe, **settings, adapter_conditioning_factor=0.99)
     assert psnr(whole, half) < 90
+
+
+def test_a_recording_of_a_run_is_played_back(folders: Any, tmp_path: Path) -> None:
+    pipe = sdrt.load(folders("sd1"), t2i_adapter=folders("full"), threads=1)
+    settings = QUICK | {"seed": 93, "adapter_image": picture(3)}
+    with sdrt.compare.record(tmp_path / "run.sdrt", pipe):
+        [image] = pipe.generate(PROMPT, NEGATIVE, **settings).images
+    [again] = sdrt.load(tmp_path / "run.sdrt").generate(PROMPT, NEGATIVE, **settings).images
+    assert again.tobytes() == image.tobytes()
 
 
 def test_exact_numbers_take_adapters(folders: Any) -> None:

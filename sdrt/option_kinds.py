@@ -95,7 +95,7 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "rng": _NoiseSource(),
     "sampler_rng": _NoiseSource(),
     "sampler_seed": Integer(minimum=0),
-    "prompt_syntax": Choice("weighted", "plain"),
+    "prompt_syntax": Choice("full", "weighted", "plain"),
     "long_prompts": Choice("chunk", "pad", "truncate"),
     "emphasis": Choice("original", "no_norm"),
     "clip_skip": Integer(minimum=0),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sdrt.guidance import Guidance
 from sdrt.guidance.rows import NEGATIVE
+from sdrt.pipeline.conditions.prompt_texts import RunTexts
 from sdrt.pipeline.conditions.source import Source
 from sdrt.pipeline.conditions.source_choice import PADDING
 from sdrt.pipeline.options import GenerateOptions
@@ -13,7 +14,7 @@ from sdrt.prompt import foreign_syntax, without_lora_tags
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Plan
 
-__all__ = ["call_remarks", "source_remarks"]
+__all__ = ["call_remarks", "source_remarks", "text_remarks"]
 
 
 def call_remarks(settings: Settings, truncated: tuple[str, str], guidances: Sequence[Guidance], plan: Plan) -> dict[str, str]:
@@ -28,12 +29,21 @@ def call_remarks(settings: Settings, truncated: tuple[str, str], guidances: Sequ
     plan : Plan
     """
     # nothing is foreign to plain text
-    texts = settings.encoder_texts if settings.prompt_syntax == "weighted" else ()
+    texts = settings.encoder_texts if settings.prompt_syntax != "plain" else ()
+    full = settings.prompt_syntax == "full"
     weighted = dict.fromkeys(text for pairs in texts for prompt, negative in pairs for text in (negative, without_lora_tags(prompt)))
-    remarks = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt).items()}
+    remarks = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt, full=full).items()}
     cut = zip(("prompt", "negative prompt"), truncated, strict=True)
     remarks |= {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
     return remarks | {f"ignored {name}": reason for name, reason in _without_effect(settings, guidances, plan).items()}
+
+
+def text_remarks(texts: RunTexts, plan: Plan, at: int) -> dict[str, str]:
+    """Return what is to be said of texts that change at a step which the run does not reach."""
+    if texts.unreached is None:
+        return {}
+    made = sum(call >= at for call in plan.starts)
+    return {"ignored prompt editing": f"a prompt changes after step {texts.unreached}, and this run makes {made} of {len(plan.starts)}"}
 
 
 def source_remarks(options: GenerateOptions, source: Source | None, pixels: int) -> dict[str, str]:

@@ -12,12 +12,14 @@ from sdrt.backends.pool import NetworkPool, OnCall
 from sdrt.errors import ConfigError, MissingFileError, ModelError
 from sdrt.exact.mathematics import Functions
 from sdrt.guidance import Row, text_rows
+from sdrt.guidance.rows import NEGATIVE
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName, Model
 from sdrt.models.components.autoencoder_tiny import is_tiny
 from sdrt.models.families import LatentFormat, LatentSpace, MicroConditions, family_of, stated_latent_space
 from sdrt.models.lora import ADAPTED, AppliedLora, identity_of, with_loras
 from sdrt.option_kinds import OPTION_KINDS
+from sdrt.pipeline.conditions.prompt_texts import RowTexts
 from sdrt.pipeline.conditions.text import TokenizedPrompts, encode_text, groups_of_rows, text_encoder_options, tokenize
 from sdrt.pipeline.decoding import Decoder
 from sdrt.pipeline.unet_options import UNetOptions
@@ -159,23 +161,25 @@ class LoadedModel:
 
     # ---- conditions and pictures
 
-    def tokenize(self, settings: Settings, limits: Limits = DEFAULT_LIMITS) -> tuple[Mapping[ComponentName, TokenizedPrompts], ...]:
-        """Tokenize each pair of ``settings.image_texts``, within these limits, for each of the text encoders."""
-        return tokenize(self.tokenizers, settings, limits)
+    def tokenize(
+        self, texts: Sequence[RowTexts], settings: Settings, limits: Limits = DEFAULT_LIMITS
+    ) -> tuple[Mapping[ComponentName, TokenizedPrompts], ...]:
+        """Tokenize the texts of images, within these limits, for each of the text encoders."""
+        return tokenize(self.tokenizers, texts, settings, limits)
 
     def encode(
         self,
-        prompts: Sequence[Mapping[ComponentName, TokenizedPrompts]],
+        prompts: Mapping[ComponentName, TokenizedPrompts],
         settings: Settings,
         micro: MicroConditions,
         rows: Sequence[Row],
-    ) -> tuple[Mapping[Row, Mapping[str, Float]], ...]:
-        """Encode prompts for this model's denoiser.
+    ) -> Mapping[Row, Mapping[str, Float]]:
+        """Encode the texts of one image for this model's denoiser.
 
         Parameters
         ----------
-        prompts : sequence of mappings
-            Those that `tokenize` returned; each pair of texts is encoded once, as if it were alone.
+        prompts : mapping
+            One that `tokenize` returned.
         settings : Settings
         micro : MicroConditions
         rows : sequence of Row
@@ -183,31 +187,15 @@ class LoadedModel:
 
         Returns
         -------
-        a mapping for each of ``prompts``, from each row to the denoiser's inputs, one row each
+        a mapping from each row to the denoiser's inputs, one row each
 
         Raises
         ------
         ConfigError : the text encoders do not fit the denoiser
         """
-        # each encoder's pair of texts; those of a second encoder are none of a model with one
-        texts = [pairs[: len(self.tokenizers)] for pairs in settings.encoder_texts]
-        distinct = dict(zip(texts, prompts, strict=True))
-        encoded = {
-            pairs: self._encode(each, "".join(negative for _, negative in pairs), settings, micro, rows) for pairs, each in distinct.items()
-        }
-        return tuple(encoded[pairs] for pairs in texts)
-
-    def _encode(
-        self,
-        prompts: Mapping[ComponentName, TokenizedPrompts],
-        negative_prompt: str,
-        settings: Settings,
-        micro: MicroConditions,
-        rows: Sequence[Row],
-    ) -> dict[Row, dict[str, Float]]:
         # Apple's package encodes it whatever the model says
         zeroed = self.model.flags.force_zeros_for_empty_prompt and settings.compat != "apple"
-        empty_negative = zeroed and not negative_prompt
+        empty_negative = zeroed and all(NEGATIVE in prompt.blank for prompt in prompts.values())
         encoded: dict[Row, dict[str, Float]] = {}
         for group in groups_of_rows(prompts, rows, settings):
             texts = [
@@ -215,7 +203,7 @@ class LoadedModel:
                 for encoder in self.family.text_encoders
             ]
             try:
-                inputs = self.family.conditions(self._denoiser, texts, micro, group, zeroed=("negative",) if empty_negative else ())
+                inputs = self.family.conditions(self._denoiser, texts, micro, group, zeroed=(NEGATIVE,) if empty_negative else ())
             except ConfigError as error:
                 raise ConfigError(f"{self.model.path}: {error}") from None
             encoded |= {row: {name: value[k : k + 1] for name, value in inputs.items()} for k, row in enumerate(group)}

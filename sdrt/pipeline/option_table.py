@@ -140,8 +140,8 @@ _ROWS = (
         "prompt_syntax",
         "choice",
         _PROMPT,
-        "weighted reads (word:1.3), [word] and BREAK; plain takes all as text (default: weighted)",
-        choices=("weighted", "plain"),
+        "full reads (word:1.3), BREAK, [from:to:0.5] and [one|other]; weighted the first two; plain none (default: full)",
+        choices=("full", "weighted", "plain"),
     ),
     _option(
         "long_prompts",

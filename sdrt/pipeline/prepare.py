@@ -81,17 +81,18 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
     settings, base, source, stretches = resolved.settings, assembly.base, resolved.source, resolved.stretches
     for open_network in report.each("load", list(_closed_networks(assembly, resolved))):
         open_network()
-    pairs = list(dict.fromkeys((stretch.refines, stretch.prompts) for stretch in stretches))
-    pieces = len(pairs) + (source is not None) + bool(resolved.adapters)
-    texts = {}
-    for done, (refines, prompts) in enumerate(pairs):
+    of_images = {(each.refines, each.prompts): resolved.prompts[each.prompts][1][each.refines] for each in stretches}
+    # images that share their texts, and texts that come back, are encoded once
+    distinct = {id(prompts): (refines, prompts) for (refines, _), images in of_images.items() for prompts in images}
+    pieces = len(distinct) + (source is not None) + bool(resolved.adapters)
+    encoded: dict[int, Mapping[Row, Mapping[str, Float]]] = {}
+    for done, (key, (refines, prompts)) in enumerate(distinct.items()):
         report("encode", done, pieces)
-        of_model = resolved.prompts[prompts][1][refines]
-        texts[refines, prompts] = assembly.models[refines].encode(of_model, settings, resolved.sizes, text_rows(resolved.rows))
+        encoded[key] = assembly.models[refines].encode(prompts, settings, resolved.sizes, text_rows(resolved.rows))
     channels = None
     start = from_noise(resolved.plan, drawn.noise)
     if source is not None:
-        report("encode", len(pairs), pieces)
+        report("encode", len(distinct), pieces)
         start = _start_from(source, base, resolved, drawn)
         if base.inpaints:
             channels = inpaint_channels(base.networks, source, drawn.masked, base.latent_format, settings.num_images)
@@ -100,11 +101,12 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
     additions = adapter_features(assembly.t2i_adapters, resolved.adapters, base.model.config("unet"))
     held = {
         refines: Held(_networks(assembly, resolved, refines=refines), sum(each.refines == refines for each in stretches))
-        for refines, _ in pairs
+        for refines in {refines for refines, _ in of_images}
     }
 
     def phase(stretch: Stretch) -> Phase:
-        own, guidance = texts[stretch.refines, stretch.prompts], stretch.guidance
+        own = [encoded[id(prompts)] for prompts in of_images[stretch.refines, stretch.prompts]]
+        guidance = stretch.guidance
         whole = Conditions(own, guidance.unet_inputs, channels, resolved.controls, additions)
         conditions = Conditions(own) if stretch.refines else whole
         return Phase(stretch.begins, guidance, _denoiser(held[stretch.refines], conditions, guidance, settings))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sdrt._version import __version__
@@ -13,11 +14,12 @@ from sdrt.models.families import MicroConditions
 from sdrt.models.hub import commit_of
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.call_checks import check_amounts, check_latents, check_model_limits, check_size, count_images
-from sdrt.pipeline.call_remarks import call_remarks, source_remarks
+from sdrt.pipeline.call_remarks import call_remarks, source_remarks, text_remarks
 from sdrt.pipeline.conditions.adapter_features import AdapterInput, read_adapters
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.control_pictures import read_controls
+from sdrt.pipeline.conditions.prompt_texts import needed_syntax, run_texts
 from sdrt.pipeline.conditions.source import Source, read_source
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
 from sdrt.pipeline.input_files import FILE_OPTIONS
@@ -34,7 +36,7 @@ from sdrt.pipeline.scheduler_choice import (
     scheduler_remarks,
 )
 from sdrt.pipeline.series import Series, read_series, variation_of
-from sdrt.pipeline.stretches import RunPrompts, Since, Stretch, distinct_rows, lay_out_stretches
+from sdrt.pipeline.stretches import RunPrompts, Since, Stretch, distinct_rows, lay_out_stretches, tokenize_run
 from sdrt.pipeline.unet_options import PLAIN_UNET, UNetOptions, read_unet_options, record_unet_options
 from sdrt.prompt import PromptSyntax
 from sdrt.records.settings import Settings
@@ -153,7 +155,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     scheduler = options.get("scheduler")
     sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"), assembly.limits)
     series = read_series(prompt, negative_prompt, options, rng)
-    tags = tags_of(series.prompts, series.prompts_2) if _prompt_syntax(options, sampler) == "weighted" else ()
+    tags = () if _prompt_syntax(options, sampler, series) == "plain" else tags_of(series.prompts, series.prompts_2)
     assembly = assembly.with_tags(tags)
     base = assembly.base
     choices = choose_conditions(assembly, options, sampler.compat)
@@ -199,11 +201,13 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     for adapter in assembly.t2i_adapters:
         adapter.check("t2i_adapter", PLAIN)
     source = None if choice is None else read_source(choice, height, width, inpaints=base.inpaints, functions=assembly.functions)
-    prompts: Since[RunPrompts] = ((0, tuple(model.tokenize(settings, assembly.limits) for model in assembly.models)),)
+    texts = run_texts(settings.encoder_texts, settings.prompt_syntax, plan, at, assembly.limits)  # type: ignore[arg-type]
+    prompts = tokenize_run(texts.since, [partial(model.tokenize, settings=settings, limits=assembly.limits) for model in assembly.models])
     refiner_begins = None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start)
     remarks = {
         **scheduler_remarks(base.model, scheduler),
         **call_remarks(settings, _truncated(prompts), [each for _, each in guidances], plan),
+        **text_remarks(texts, plan, at),
         **source_remarks(options, source, pixels),
         **default_remarks(base, sampler, options),
     }
@@ -269,7 +273,7 @@ def _settings(
         sampler_rng=choice_name(sampler_rng),
         sampler_seed=options.get("sampler_seed"),
         shared_streams=shared_states(rng=rng, sampler_rng=sampler_rng),
-        prompt_syntax=_prompt_syntax(options, sampler),
+        prompt_syntax=_prompt_syntax(options, sampler, series),
         long_prompts=_first(options.get("long_prompts"), "truncate" if as_others or model.limits.num_tokens else "chunk"),
         emphasis=_first(options.get("emphasis"), "original"),
         clip_skip=_first(options.get("clip_skip"), 0),
@@ -295,9 +299,14 @@ def _truncated(prompts: Since[RunPrompts]) -> tuple[str, str]:
     return next((texts[0] for texts in each if texts[0]), ""), next((texts[1] for texts in each if texts[1]), "")
 
 
-def _prompt_syntax(options: GenerateOptions, sampler: Sampler) -> PromptSyntax:
-    # the programs that compat names know no weights
-    return _first(options.get("prompt_syntax"), "weighted" if sampler.compat is None else "plain")
+def _prompt_syntax(options: GenerateOptions, sampler: Sampler, series: Series) -> PromptSyntax:
+    # the programs that compat names know no weights; a prompt that needs no more keeps the record that it always had
+    default = (
+        "plain"
+        if sampler.compat is not None
+        else needed_syntax(series.prompts + series.prompts_2, series.negative_prompts + series.negative_prompts_2)
+    )
+    return _first(options.get("prompt_syntax"), default)
 
 
 def _open_noise(assembly: Assembly, settings: Settings, pixels: int, rng: NoiseChoice, sampler_rng: NoiseChoice | None) -> RunNoise:

@@ -1,18 +1,19 @@
 """The stretches of a run: from a call of the plan on, the guidance or the prompts are others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from sdrt.guidance import Guidance, Row
 from sdrt.models import ComponentName
+from sdrt.pipeline.conditions.prompt_texts import RowTexts
 from sdrt.pipeline.conditions.text import TokenizedPrompts
 
-__all__ = ["ModelPrompts", "RunPrompts", "Since", "Stretch", "distinct_rows", "lay_out_stretches"]
+__all__ = ["ModelPrompts", "RunPrompts", "Since", "Stretch", "distinct_rows", "lay_out_stretches", "tokenize_run"]
 
 T = TypeVar("T")
 
-# For one model: a mapping from text encoder for each pair of `Settings.image_texts`.
+# For one model: a mapping from text encoder for each image, or for all at once.
 ModelPrompts: TypeAlias = tuple[Mapping[ComponentName, TokenizedPrompts], ...]
 
 # For the base model, and for the refiner where there is one.
@@ -32,7 +33,7 @@ class Stretch:
         The first call, counted in the plan.
     guidance : Guidance
     prompts : int
-        The index of its prompts among those of the run.
+        The index of its prompts among those of the run, where they occur first.
     refines : bool
         Whether the refiner predicts.
     """
@@ -59,7 +60,9 @@ def lay_out_stretches(
     -------
     the stretches that the run enters, in their order
     """
-    numbered = tuple((begins, k) for k, (begins, _) in enumerate(prompts))
+    # texts that come back are those that were
+    first: dict[int, int] = {}
+    numbered = tuple((begins, first.setdefault(id(each), k)) for k, (begins, each) in enumerate(prompts))
     places = {begins for begins, _ in (*guidances, *prompts)} | ({refiner_begins} if refiner_begins is not None else set())
     begins = sorted(place for place in places if place < num_calls)
     entered = [place for place, end in zip(begins, [*begins[1:], num_calls], strict=True) if end > at]
@@ -67,6 +70,22 @@ def lay_out_stretches(
         Stretch(place, _at(guidances, place), _at(numbered, place), refiner_begins is not None and place >= refiner_begins)
         for place in entered
     )
+
+
+def tokenize_run(texts: Since[tuple[RowTexts, ...]], tokenize: Sequence[Callable[[Sequence[RowTexts]], ModelPrompts]]) -> Since[RunPrompts]:
+    """Tokenize the texts of a run, each distinct one once.
+
+    Parameters
+    ----------
+    texts : since
+        The texts of each image, or of all at once.
+    tokenize : sequence of callables
+        One for each model.
+    """
+    images = list(dict.fromkeys(image for _, each in texts for image in each))
+    of_models = [dict(zip(images, own(images), strict=True)) for own in tokenize]
+    prompts = {each: tuple(tuple(own[image] for image in each) for own in of_models) for _, each in texts}
+    return tuple((begins, prompts[each]) for begins, each in texts)
 
 
 def distinct_rows(guidances: Since[Guidance]) -> tuple[Row, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sdrt.arrays import F64, I32
 from sdrt.limits import DEFAULT_LIMITS, Limits
-from sdrt.prompt.syntax import Piece, PromptSyntax, check_prompt, parse
+from sdrt.prompt.syntax import Piece, check_prompt, parse
 from sdrt.tokenizer import ClipTokenizer
 from sdrt.values import Choice
 
@@ -19,7 +19,7 @@ LongPrompts: TypeAlias = Literal["chunk", "pad", "truncate"]
 # AUTOMATIC1111's default: a full chunk ends at its last comma, if at most this many tokens (including the comma) remain from there on.
 _COMMA_REACH = 20
 
-_CHOICES = {"prompt_syntax": Choice(*get_args(PromptSyntax)), "long_prompts": Choice(*get_args(LongPrompts))}
+_CHOICES = {"syntax": Choice("weighted", "plain"), "long_prompts": Choice(*get_args(LongPrompts))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class _Unit(NamedTuple):
 def chunk_prompt(
     text: str,
     tokenizer: ClipTokenizer,
-    syntax: PromptSyntax = "weighted",
+    syntax: Literal["weighted", "plain"] = "weighted",
     long_prompts: LongPrompts = "chunk",
     limits: Limits = DEFAULT_LIMITS,
 ) -> Chunks:
@@ -86,7 +86,7 @@ def chunk_prompt(
     >>> chunk_prompt("very " * 80, ClipTokenizer.clip()).input_ids.shape
     (2, 77)
     """
-    for name, value in (("prompt_syntax", syntax), ("long_prompts", long_prompts)):
+    for name, value in (("syntax", syntax), ("long_prompts", long_prompts)):
         _CHOICES[name].check(name, value, "choose one of those")
     limits.check("prompt_characters", "the characters of a prompt", len(check_prompt(text)))
     sections = parse(text) if syntax == "weighted" else ((Piece(text),),)

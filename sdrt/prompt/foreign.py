@@ -8,6 +8,7 @@ and the flags that Midjourney takes behind a prompt.
 import re
 
 from sdrt.printable import shown
+from sdrt.prompt.editing import changes
 from sdrt.prompt.syntax import check_prompt
 
 __all__ = ["foreign_syntax"]
@@ -28,13 +29,15 @@ _SQUARE = re.compile(r"(?<!\\)\[([^\[\]]*+)\]")
 _WHEN = re.compile(r"\s*+[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)\s*+")
 
 
-def foreign_syntax(text: str) -> dict[str, str]:
-    """Return a remark on each kind of foreign syntax that a weighted prompt holds; empty for most prompts.
+def foreign_syntax(text: str, *, full: bool = False) -> dict[str, str]:
+    """Return a remark on each kind of foreign syntax that a prompt holds; empty for most prompts.
 
     Parameters
     ----------
     text : str
-        A prompt whose ``prompt_syntax`` is "weighted", without its LoRAs: under "plain" everything is meant as text.
+        A prompt without its LoRAs, whose ``prompt_syntax`` is not "plain": under that everything is meant as text.
+    full : bool
+        Whether its ``prompt_syntax`` is "full", which reads texts that change.
 
     >>> foreign_syntax("a [cat] and a (dog:1.2)")
     {}
@@ -46,12 +49,12 @@ def foreign_syntax(text: str) -> dict[str, str]:
         match = pattern.search(check_prompt(text))
         if match is not None and not _shouted(match[0], text):
             found[topic] = _remark(match[0].strip(), reason)
-    for match in _SQUARE.finditer(text):
+    for match in () if full and changes(text) else _SQUARE.finditer(text):
         _, colon, when = match[1].rpartition(":")
         if colon and _WHEN.fullmatch(when):
-            found.setdefault("prompt editing", _remark(match[0], "a prompt stays the same over all steps"))
+            found.setdefault("prompt editing", _remark(match[0], "this prompt stays the same over all steps"))
         elif "|" in match[1]:
-            found.setdefault("prompt alternation", _remark(match[0], "a prompt stays the same over all steps"))
+            found.setdefault("prompt alternation", _remark(match[0], "this prompt stays the same over all steps"))
     return found
 
 

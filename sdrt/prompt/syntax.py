@@ -10,10 +10,11 @@ r"""Parse the syntax of weighted prompts, as AUTOMATIC1111's web UI does.
 
 A bracket that is never closed extends to the end of the prompt; a closing bracket without a partner is text.
 
+What changes during the run (`sdrt.prompt.editing`) is resolved before; LoRAs are taken out of a prompt first (`sdrt.prompt.loras`).
+
 Source: AUTOMATIC1111/stable-diffusion-webui 1.10.1, ``modules/prompt_parser.py::parse_prompt_attention``. Departures: ``BREAK`` inside
 brackets also starts a chunk (there it becomes a word), a malformed weight, as in ``(a:1.2.3)``, is text (there it is an error), and
-brackets nest at most 100 deep. Not supported: prompt editing (``[a:b:10]`` and ``[a|b]`` are text in square brackets) and ``AND``;
-`sdrt.prompt.foreign_syntax` finds them. LoRAs are taken out of a prompt before it is parsed, see `sdrt.prompt.loras`.
+brackets nest at most 100 deep. `sdrt.prompt.foreign_syntax` finds the syntax of other programs.
 """
 
 import math
@@ -27,7 +28,7 @@ from sdrt.printable import shown
 
 __all__ = ["DEEPEST", "Piece", "PromptSyntax", "check_prompt", "escape", "parse"]
 
-PromptSyntax: TypeAlias = Literal["weighted", "plain"]
+PromptSyntax: TypeAlias = Literal["full", "weighted", "plain"]
 
 _ROUND, _SQUARE = 1.1, 1 / 1.1
 

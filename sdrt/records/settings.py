@@ -57,8 +57,9 @@ class Settings:
         The seed of that stream; None: ``seed``.
     shared_streams : mapping
         The state of each option that was a stream object, at the start of the call. Empty: each image has its own stream.
-    prompt_syntax : "weighted" or "plain"
-        Whether brackets and ``BREAK`` in a prompt are syntax or text.
+    prompt_syntax : "full", "weighted" or "plain"
+        What is syntax in a prompt and not text: brackets with weights and ``BREAK``, and with "full" also texts that change during the
+        run.
     long_prompts : "chunk" or "truncate"
     emphasis : "original" or "no_norm"
         How the weights of words are applied.

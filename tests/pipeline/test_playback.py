@@ -65,7 +65,7 @@ options = st.fixed_dictionaries(
         "rng": st.sampled_from(rng.names()),
         "sampler_rng": st.sampled_from(rng.names()),
         "sampler_seed": st.integers(0, 2**31),
-        "prompt_syntax": st.sampled_from(["weighted", "plain"]),
+        "prompt_syntax": st.sampled_from(["full", "weighted", "plain"]),
         "long_prompts": st.sampled_from(["chunk", "truncate"]),
         "emphasis": st.sampled_from(["original", "no_norm"]),
         "compat": st.just("diffusers"),

@@ -35,7 +35,8 @@ def pipe(folder: Path) -> sdrt.Pipeline:
 def states_of(pipe: sdrt.Pipeline, prompt: str, negative: str, rows: tuple[Row, ...] = ROWS, **options: Any) -> dict[Row, Any]:
     base = pipe._assembly.base
     settings = pipe.resolve(prompt, negative, **options)
-    [encoded] = base.encode(base.tokenize(settings), settings, MICRO, rows)
+    [tokenized] = base.tokenize([(("negative", (negative, negative)), ("prompt", (prompt, prompt)))], settings)
+    encoded = base.encode(tokenized, settings, MICRO, rows)
     return {row: inputs["encoder_hidden_states"] for row, inputs in encoded.items()}
 
 

@@ -38,6 +38,11 @@ def test_foreign_syntax_is_named_and_quoted(text: str, topic: str, quoted: str) 
     [(found, remark)] = foreign_syntax(text).items()
     assert found == topic
     assert remark.startswith(f"'{quoted}' is read as text: ")
+    assert foreign_syntax(text, full=True) == ({} if topic in ("prompt editing", "prompt alternation") else {topic: remark})
+
+
+def test_a_prompt_that_is_text_as_a_whole_says_so_of_what_would_change() -> None:
+    assert foreign_syntax("a | b [cat:dog:0.5]", full=True) == foreign_syntax("a | b [cat:dog:0.5]") != {}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -12,11 +12,13 @@ from sdrt.backends import ComponentOptions
 from sdrt.backends.pool import CheckedNetwork, NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.exact.mathematics import functions_of
-from sdrt.guidance import Row
+from sdrt.guidance import Row, is_prompted
+from sdrt.guidance.rows import NEGATIVE
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import ComponentName
 from sdrt.models.families import EncodedText, TextEncoder
-from sdrt.prompt import Chunks, chunk_prompt, encode_prompts, without_lora_tags
+from sdrt.pipeline.conditions.prompt_texts import RowTexts
+from sdrt.prompt import Chunks, chunk_prompt, encode_prompts
 from sdrt.records.settings import Settings
 from sdrt.tokenizer import ClipTokenizer, in_dialect
 
@@ -37,50 +39,51 @@ class TokenizedPrompts:
         The text of each kind of row.
     empty : Chunks
         The empty prompt, which pads shorter ones.
+    blank : frozenset of Row
+        The rows whose text is empty.
     """
 
     rows: Mapping[Row, Chunks]
     empty: Chunks
+    blank: frozenset[Row] = frozenset()
 
     @property
     def truncated(self) -> tuple[str, str]:
         """The parts of the prompt and of the negative prompt that did not fit."""
-        return self.rows["prompt"].truncated, self.rows["negative"].truncated
+        prompts = (chunks.truncated for row, chunks in self.rows.items() if is_prompted(row))
+        return next(filter(None, prompts), ""), self.rows[NEGATIVE].truncated
 
 
 def tokenize(
-    tokenizers: Mapping[ComponentName, ClipTokenizer], settings: Settings, limits: Limits = DEFAULT_LIMITS
+    tokenizers: Mapping[ComponentName, ClipTokenizer], texts: Sequence[RowTexts], settings: Settings, limits: Limits = DEFAULT_LIMITS
 ) -> tuple[dict[ComponentName, TokenizedPrompts], ...]:
-    """Tokenize prompts and negative prompts for each text encoder, as the program that ``settings.compat`` names does.
+    """Tokenize the texts of images for each text encoder, as the program that ``settings.compat`` names does.
 
-    The second of two encoders may have texts of its own (``settings.encoder_texts``). The denoiser attends to both side by side, so empty
+    The second of two encoders may have texts of its own. The denoiser attends to both side by side, so empty
     chunks fill up the one that has fewer of them, as ComfyUI's ``CLIPTextEncodeSDXL`` does.
 
     Returns
     -------
-    one mapping for each pair of ``settings.image_texts``
+    one mapping for each of ``texts``
 
     Raises
     ------
     ConfigError : as :func:`sdrt.prompt.chunk_prompt`
     """
+    syntax: Literal["weighted", "plain"] = "plain" if settings.prompt_syntax == "plain" else "weighted"
 
     def chunks(text: str, tokenizer: ClipTokenizer) -> Chunks:
-        return chunk_prompt(text, tokenizer, settings.prompt_syntax, settings.long_prompts, limits)  # type: ignore[arg-type]
+        return chunk_prompt(text, tokenizer, syntax, settings.long_prompts, limits)  # type: ignore[arg-type]
 
-    def text_of(prompt: str) -> str:
-        return without_lora_tags(prompt) if settings.prompt_syntax == "weighted" else prompt
-
-    texts = settings.encoder_texts
-    prompts: dict[Any, dict[ComponentName, TokenizedPrompts]] = {each: {} for each in texts}
+    prompts: tuple[dict[ComponentName, TokenizedPrompts], ...] = tuple({} for _ in texts)
     for k, (component, own) in enumerate(tokenizers.items()):
         tokenizer = in_dialect(own, settings.compat, first=component == "text_encoder")
-        empty = chunks("", tokenizer)
-        for pair, of_pair in prompts.items():
-            prompt, negative = pair[min(k, 1)]
-            rows: dict[Row, Chunks] = {"negative": chunks(negative, tokenizer), "prompt": chunks(text_of(prompt), tokenizer)}
-            of_pair[component] = TokenizedPrompts(rows, empty)
-    return tuple(_of_one_length(prompts[pair]) for pair in texts)
+        of_images = [{row: each[min(k, 1)] for row, each in rows} for rows in texts]
+        cut = {text: chunks(text, tokenizer) for text in dict.fromkeys(["", *(text for rows in of_images for text in rows.values())])}
+        for rows, of_image in zip(of_images, prompts, strict=True):
+            blank = frozenset(row for row, text in rows.items() if not text)
+            of_image[component] = TokenizedPrompts({row: cut[text] for row, text in rows.items()}, cut[""], blank)
+    return tuple(map(_of_one_length, prompts))
 
 
 def _of_one_length(prompts: Mapping[ComponentName, TokenizedPrompts]) -> dict[ComponentName, TokenizedPrompts]:

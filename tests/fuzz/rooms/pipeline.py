@@ -96,7 +96,7 @@ DECLARED: Mapping[str, Declared] = {
         NUMBER,
     ),
     "guidance_batching": one_of("batched", "sequential"),
-    "prompt_syntax": one_of("weighted", "plain"),
+    "prompt_syntax": one_of("full", "weighted", "plain"),
     "long_prompts": one_of("chunk", "truncate"),
     "mask_mode": one_of("binary", "soft", "strength"),
     "resize": one_of("stretch", "crop", "fit"),

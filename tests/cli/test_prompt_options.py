@@ -72,7 +72,7 @@ def test_every_option_moves_the_picture(tmp_path: Path, prompt: str, flags: list
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--prompt-syntax", "a1111"], "prompt_syntax must be 'full', 'weighted' or 'plain', got 'a1111'"),
+        (["--prompt-syntax", "a1111"], "prompt_syntax must be 'full' or 'weighted' or 'plain', got 'a1111'"),
         (["--clip-skip", "3"], "clip_skip must be below 3, the layers of this model's text_encoder, got 3"),
         (["--embedding", "no/such.safetensors"], "no/such.safetensors: no such file; an embedding is a safetensors file"),
         (["--embedding", "<x>=no/such.safetensors"], "no/such.safetensors: no such file"),

@@ -123,7 +123,7 @@ def test_vectors_of_one_embedding_stay_together(clip: ClipTokenizer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("red", "a1111"), r"prompt_syntax must be 'weighted' or 'plain', got 'a1111'"),
+        (("red", "a1111"), r"^syntax must be 'weighted' or 'plain', got 'a1111'"),
         (("red", "plain", "fold"), r"long_prompts must be 'chunk' or 'pad' or 'truncate', got 'fold'"),
         ((["red"],), r"a prompt must be a str, got list"),
     ],

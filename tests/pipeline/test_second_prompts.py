@@ -9,6 +9,7 @@ import pytest
 
 import sdrt
 from sdrt.errors import ConfigError
+from sdrt.pipeline.options import given_options
 from tests.factories import Form, save_pipeline_folder, save_refiner_folder
 from tests.peers import NEGATIVE, PROMPT, open_peer, peer_picture
 from tests.pictures import psnr
@@ -65,6 +66,12 @@ def test_only_two_empty_negative_prompts_are_zeros(pipe: sdrt.Pipeline) -> None:
     assert psnr(drawn(pipe, "", negative_prompt_2="green"), zeros) < 40
 
 
+def tokenized(pipe: sdrt.Pipeline, settings: sdrt.Settings) -> Any:
+    """The prompts of each model, for each image."""
+    options = settings.options()
+    return pipe._resolve(options.pop("prompt"), options.pop("negative_prompt"), given_options(options)).prompts[0][1]
+
+
 @pytest.mark.parametrize("first", [True, False], ids=["a long first prompt", "a long second prompt"])
 @pytest.mark.parametrize("long_prompts", ["chunk", "pad", "truncate"])
 def test_prompts_of_other_lengths_for_each_encoder(pipe: sdrt.Pipeline, long_prompts: str, first: bool) -> None:
@@ -74,7 +81,7 @@ def test_prompts_of_other_lengths_for_each_encoder(pipe: sdrt.Pipeline, long_pro
     result = pipe.generate(texts[0], "green", prompt_2=texts[1], **options)
     assert bool(result.truncated[0]) == (long_prompts == "truncate")
     assert psnr(np.asarray(result.images[0]), np.asarray(pipe.generate(texts[0], "green", **options).images[0])) < 40
-    rows = pipe._assembly.base.tokenize(result.settings)[0]
+    [[rows]] = tokenized(pipe, result.settings)
     lengths = {name: len(each.rows["prompt"].input_ids) for name, each in rows.items()}
     assert set(lengths.values()) == {1 if long_prompts == "truncate" else 2}
     short = rows["text_encoder_2" if first else "text_encoder"]
@@ -109,8 +116,8 @@ def test_the_record_has_them_where_they_were_passed(pipe: sdrt.Pipeline) -> None
 def test_a_refiner_reads_the_first_prompt(models: Any) -> None:
     options: dict[str, Any] = {"refiner_start": 0.05, "scheduler": "euler"}
     with sdrt.load(models("sdxl"), refiner=models("sdxl-refiner"), threads=1) as both:
-        [base, refiner] = (model.tokenize(both.resolve(PROMPT, seed=93, **SECOND, **options)) for model in both._assembly.models)
-        [plain] = both._assembly.models[1].tokenize(both.resolve(PROMPT, seed=93, **options))
+        [base, refiner] = tokenized(both, both.resolve(PROMPT, seed=93, **SECOND, **options))
+        [_, [plain]] = tokenized(both, both.resolve(PROMPT, seed=93, **options))
     np.testing.assert_array_equal(refiner[0]["text_encoder_2"].rows["prompt"].input_ids, plain["text_encoder_2"].rows["prompt"].input_ids)
     assert not np.array_equal(base[0]["text_encoder_2"].rows["prompt"].input_ids, plain["text_encoder_2"].rows["prompt"].input_ids)
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from sdrt.backends import Backend, BackendOptions
     from sdrt.errors import SdrtError
     from sdrt.freeu import FreeU
+    from sdrt.guidance.scheduled import GuidanceSchedule
+    from sdrt.guidance_options import APG, DynamicThresholding
     from sdrt.images.inputs import Picture
     from sdrt.images.saving import PictureFormat
     from sdrt.images.sizes import Resize
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from sdrt.upscaling import OnUpscale, Upscaler, load_upscaler
 
 __all__ = [
+    "APG",
     "AdapterPreprocessor",
     "Backend",
     "BackendOptions",
@@ -88,12 +91,14 @@ __all__ = [
     "ControlPreprocessor",
     "DiffusersScheduler",
     "DownloadProgress",
+    "DynamicThresholding",
     "Embedding",
     "Emphasis",
     "FlaggedPictures",
     "FreeU",
     "GenerateOptions",
     "GuidanceBatching",
+    "GuidanceSchedule",
     "Limits",
     "LongPrompts",
     "LoraChoice",
@@ -153,6 +158,8 @@ _NAMES_BY_HOME = {
     "sdrt.backends": ("Backend", "BackendOptions"),
     "sdrt.errors": ("SdrtError",),
     "sdrt.freeu": ("FreeU",),
+    "sdrt.guidance.scheduled": ("GuidanceSchedule",),
+    "sdrt.guidance_options": ("APG", "DynamicThresholding"),
     "sdrt.images.inputs": ("Picture",),
     "sdrt.images.saving": ("PictureFormat",),
     "sdrt.images.sizes": ("Resize",),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sdrt.freeu import FREEU
+from sdrt.guidance_options import APG_KIND, DYNAMIC_THRESHOLDING_KIND, SCALE
 from sdrt.values import Anything, Choice, Either, Flag, Integer, Kind, ListOf, Number, RefusedError, Text
 
 __all__ = ["COLOUR", "NUMERICS", "OPTION_KINDS", "PROMPT", "PROMPTS"]
@@ -88,6 +89,11 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "guidance_scale": Number(),
     "guidance_rescale": _FRACTION,
     "guidance_batching": Choice("batched", "sequential"),
+    "guidance_start": _FRACTION,
+    "guidance_end": _FRACTION,
+    "guidance_schedule": Either(Choice("constant", "linear", "cosine"), ListOf(SCALE, minimum=1)),
+    "apg": APG_KIND,
+    "dynamic_thresholding": DYNAMIC_THRESHOLDING_KIND,
     "height": Integer(minimum=1),
     "width": Integer(minimum=1),
     "scheduler": Anything(),  # schedulers read names, configurations and objects themselves

@@ -57,6 +57,9 @@ def from_text(name: str, text: str) -> object:
         return _SWITCHES.get(text.strip().lower(), text)
     if option.kind in ("pictures", "choice", "name"):
         return _word(option, text.strip())
+    if option.kind == "scales":
+        numbers = [_number(each, whole=False) for each in text.replace(",", " ").split()]
+        return _word(option, text.strip()) if any(isinstance(each, str) for each in numbers) else numbers
     if option.kind == "pair":
         return [_number(each, whole=True) for each in text.lower().replace("x", " ").replace(",", " ").split()]
     if option.kind == "factors":

@@ -52,6 +52,8 @@ def _how(option: Option) -> dict[str, Any]:
             return {"metavar": f"{{{','.join(option.choices)}}}"}
         case "choices":
             return {"metavar": f"{{{','.join(option.choices)}}}", "action": "append"}
+        case "scales":
+            return {"type": _scales, "metavar": f"{{{','.join(option.choices)}}}"}
         case "text":
             return {"type": prompt_text, "metavar": "TEXT"}
         case "names":
@@ -68,6 +70,14 @@ def _integers(text: str) -> int | tuple[int, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def _scales(text: str) -> str | list[float]:
+    """Return numbers with commas between them; a word as it is."""
+    try:
+        return list(map(float, text.split(",")))
+    except ValueError:
+        return text
+
+
 def parse_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options that were given, as ``generate`` takes them, but for those that are files."""
     _renew(arguments)
@@ -76,7 +86,7 @@ def parse_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _value(option: Option, value: Any) -> Any:
-    if option.kind == "choice":
+    if option.kind == "choice" or (option.kind == "scales" and isinstance(value, str)):
         return fold(value, option.choices)
     if option.name in ("rng", "sampler_rng"):
         return value.lower()

@@ -5,13 +5,14 @@ from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
 from sdrt.guidance.choice import choose_guidance
 from sdrt.guidance.classifier_free import ClassifierFreeGuidance, guide, is_guided
 from sdrt.guidance.embedded import EmbeddedGuidance, guidance_embedding
-from sdrt.guidance.projected import APG, ProjectedGuidance, project
+from sdrt.guidance.projected import ProjectedGuidance, project
 from sdrt.guidance.projected_diffusers import DiffusersProjectedGuidance
 from sdrt.guidance.rescaled import RescaledGuidance, rescale
 from sdrt.guidance.rows import Row, is_prompted, prompt_row, text_row, text_rows
 from sdrt.guidance.scheduled import GuidanceSchedule, ScheduledGuidance, scheduled_scales
-from sdrt.guidance.thresholded import DynamicThresholding, ThresholdedGuidance, threshold
+from sdrt.guidance.thresholded import ThresholdedGuidance, threshold
 from sdrt.guidance.unguided import Unguided
+from sdrt.guidance_options import APG, DynamicThresholding
 
 __all__ = [
     "APG",

@@ -13,13 +13,9 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.guidance.rows import ROWS, Row
-from sdrt.values import Number
+from sdrt.guidance_options import AMOUNT, SCALE
 
 __all__ = ["AMOUNT", "SCALE", "Call", "Guidance", "Guided", "check_predictions", "split_rows"]
-
-# What a scale may be: far beyond every use, and short of the numbers that overflow float32. An amount is a share.
-SCALE = Number(minimum=-1e9, maximum=1e9)
-AMOUNT = Number(minimum=0, maximum=1)
 
 
 @dataclass(frozen=True)

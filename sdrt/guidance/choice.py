@@ -5,11 +5,12 @@ from sdrt.guidance.base import AMOUNT, Guidance
 from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
 from sdrt.guidance.classifier_free import ClassifierFreeGuidance, is_guided
 from sdrt.guidance.embedded import EmbeddedGuidance
-from sdrt.guidance.projected import APG, ProjectedGuidance
+from sdrt.guidance.projected import ProjectedGuidance
 from sdrt.guidance.projected_diffusers import DiffusersProjectedGuidance
 from sdrt.guidance.rescaled import RescaledGuidance
-from sdrt.guidance.thresholded import DynamicThresholding, ThresholdedGuidance
+from sdrt.guidance.thresholded import ThresholdedGuidance
 from sdrt.guidance.unguided import Unguided
+from sdrt.guidance_options import APG, DynamicThresholding
 from sdrt.values import Flag
 
 __all__ = ["choose_guidance"]

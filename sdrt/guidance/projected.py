@@ -22,37 +22,9 @@ from sdrt.errors import ArrayContractError
 from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.guidance.base import SCALE, Call, Guided, check_predictions, split_rows
 from sdrt.guidance.rows import Row
-from sdrt.values import Number
+from sdrt.guidance_options import APG
 
-__all__ = ["APG", "ProjectedGuidance", "project", "running_difference"]
-
-_ETA = Number(minimum=-10, maximum=10)
-_RADIUS = Number(minimum=0, maximum=1e9)
-_MOMENTUM = Number(minimum=-1, maximum=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class APG:
-    """Adaptive projected guidance (Sadat et al. 2024): high scales without saturated colours. The defaults are the paper's for SDXL.
-
-    Parameters
-    ----------
-    eta : float
-        How much of the part of guidance along the denoised sample remains: 1 leaves it whole, 0 takes it away.
-    norm_threshold : float, at least 0
-        The longest that a difference of denoised samples may be, as a Euclidean norm over an image's latents; 0 sets no limit. It grows
-        with the size of the picture: 15 is for 4 x 128 x 128 latents.
-    momentum : float in [-1, 1]
-        The share of the running sum of earlier differences that is added; negative ones push away from it, 0 adds none.
-    """
-
-    eta: float = 0.0
-    norm_threshold: float = 15.0
-    momentum: float = -0.5
-
-    def __post_init__(self) -> None:
-        for name, kind in (("eta", _ETA), ("norm_threshold", _RADIUS), ("momentum", _MOMENTUM)):
-            object.__setattr__(self, name, kind.check(f"{name} of apg", getattr(self, name)))
+__all__ = ["ProjectedGuidance", "project", "running_difference"]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import ClassVar
 from sdrt.arrays import Array, Float
 from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.guidance.base import SCALE, Call, Guided, split_rows
-from sdrt.guidance.projected import APG, project, running_difference
+from sdrt.guidance.projected import project, running_difference
 from sdrt.guidance.rows import Row
+from sdrt.guidance_options import APG
 
 __all__ = ["DiffusersProjectedGuidance"]
 

@@ -22,31 +22,12 @@ from sdrt.arrays import Array, Float
 from sdrt.errors import ArrayContractError
 from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.exact.quantiles import row_quantiles
-from sdrt.guidance.base import AMOUNT, SCALE, Call, Guidance, Guided, check_predictions, split_rows
+from sdrt.guidance.base import AMOUNT, Call, Guidance, Guided, check_predictions, split_rows
 from sdrt.guidance.classifier_free import guide
 from sdrt.guidance.rows import Row
+from sdrt.guidance_options import DynamicThresholding
 
-__all__ = ["DynamicThresholding", "ThresholdedGuidance", "threshold"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DynamicThresholding:
-    """Dynamic thresholding (Saharia et al. 2022) with a mimic scale: high scales whose colours keep the range of a lower one.
-
-    Parameters
-    ----------
-    percentile : float in [0, 1]
-        The share of a channel's values that may not be clipped: 1 clips none, and scales alone.
-    mimic_scale : float
-        The guidance scale whose range of values is kept. At that of the run or above, nothing changes.
-    """
-
-    percentile: float = 0.995
-    mimic_scale: float = 7.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "percentile", AMOUNT.check("percentile of dynamic_thresholding", self.percentile))
-        object.__setattr__(self, "mimic_scale", SCALE.check("mimic_scale of dynamic_thresholding", self.mimic_scale))
+__all__ = ["ThresholdedGuidance", "threshold"]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.series import without_effect
 from sdrt.printable import shown
 from sdrt.prompt import foreign_syntax, without_lora_tags
+from sdrt.records.kinds import GUIDANCE_OPTIONS
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Plan
 
@@ -88,6 +89,7 @@ def _without_effect(settings: Settings, guidances: Sequence[Guidance], plan: Pla
         embedded = any(guidance.unet_inputs for guidance in guidances)
         why = "this model takes the scale of guidance as an input of its U-Net" if embedded else off
         reasons |= {name: why for name in ("negative_prompt", "guidance_rescale") if getattr(settings, name)}
+        reasons |= {name: why for name in GUIDANCE_OPTIONS if name in settings.conditions}
     if not any(plan.draws):
         names = [name for name in ("sampler_rng", "sampler_seed") if getattr(settings, name) is not None]
         reasons |= dict.fromkeys(names, f"{settings.scheduler} draws no fresh noise")

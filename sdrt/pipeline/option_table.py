@@ -20,6 +20,7 @@ Kind: TypeAlias = Literal[
     "switch",
     "pair",
     "factors",
+    "scales",
     "picture",
     "pictures",
     "array",
@@ -37,9 +38,9 @@ class Option:
     name : str
         The keyword.
     kind : Kind
-        How a value is written on the command line. ``integers`` are one, or several with commas between them; the flags of ``numbers``,
-        ``choices``, ``names`` and ``pictures`` may be repeated; a ``switch`` has a second flag that begins with ``--no-``; an ``array`` is
-        a file; a ``group`` has no flag, because each option in it has one of its own.
+        How a value is written on the command line. ``integers`` are one, or several with commas between them; ``scales`` a choice, or
+        numbers with commas; the flags of ``numbers``, ``choices``, ``names`` and ``pictures`` may be repeated; a ``switch`` has a second
+        flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it has one of its own.
     flags : tuple of str
     help : str
         For ``sdrt generate --help``: the effect, and the default in parentheses.
@@ -65,11 +66,12 @@ class Option:
 
 def _option(name: str, kind: Kind, section: str, text: str, *flags: str, record: str | None = None, **more: tuple[str, ...]) -> Option:
     flags = flags or (f"--{name.replace('_', '-')}",)
-    return Option(name=name, kind=kind, section=section, help=text, flags=flags, record=record or name, **more)  # type: ignore[arg-type]
+    return Option(name=name, kind=kind, section=section, help=text, flags=flags, record=record or name, **more)
 
 
 _PICTURE, _SAMPLING, _PROMPT = "picture", "sampling and noise", "prompt"
 _CONTROL, _CHANGE, _XL = "ControlNet", "changing a picture", "SDXL"
+_GUIDANCE = "guidance"
 _UNET = "what the U-Net computes"
 _ADAPTER = "T2I-Adapter"
 
@@ -121,6 +123,44 @@ _ROWS = (
         _SAMPLING,
         "run the U-Net on all rows at once, or one by one in less memory (default: batched)",
         choices=("batched", "sequential"),
+    ),
+    _option(
+        "guidance_start",
+        "number",
+        _GUIDANCE,
+        "fraction of the run's steps at which guidance begins; until then the prompt alone is predicted (default: 0)",
+        record="conditions.guidance_start",
+    ),
+    _option(
+        "guidance_end",
+        "number",
+        _GUIDANCE,
+        "fraction of the run's steps at which guidance ends (default: 1)",
+        record="conditions.guidance_end",
+    ),
+    _option(
+        "guidance_schedule",
+        "scales",
+        _GUIDANCE,
+        "how the scale changes from step to step: constant, linear or cosine; or the scale of each step, as 3,5,7 (default: constant)",
+        record="conditions.guidance_schedule",
+        choices=("constant", "linear", "cosine"),
+    ),
+    _option(
+        "apg",
+        "factors",
+        _GUIDANCE,
+        "adaptive projected guidance, for high scales without saturated colours; try 0 15 -0.5 (default: none)",
+        record="conditions.apg",
+        metavar=("ETA", "NORM_THRESHOLD", "MOMENTUM"),
+    ),
+    _option(
+        "dynamic_thresholding",
+        "factors",
+        _GUIDANCE,
+        "keep the range of values that a lower scale gives; try 0.995 7 (default: none)",
+        record="conditions.dynamic_thresholding",
+        metavar=("PERCENTILE", "MIMIC_SCALE"),
     ),
     _option("scheduler", "name", _SAMPLING, "a name that 'sdrt schedulers' lists (default: the model's own)", record="scheduler_config"),
     _option(

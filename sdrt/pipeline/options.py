@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 from sdrt.arrays import Float
 from sdrt.errors import ConfigError
 from sdrt.freeu import FreeU
+from sdrt.guidance import GuidanceSchedule
+from sdrt.guidance_options import APG, DynamicThresholding
 from sdrt.images.inputs import Picture
 from sdrt.images.sizes import Resize
 from sdrt.option_kinds import OPTION_KINDS
@@ -123,6 +125,11 @@ class GenerateOptions(TypedDict, total=False):
     guidance_scale: float | None
     guidance_rescale: float
     guidance_batching: GuidanceBatching
+    guidance_start: float | None
+    guidance_end: float | None
+    guidance_schedule: GuidanceSchedule | Sequence[float] | None
+    apg: APG | None
+    dynamic_thresholding: DynamicThresholding | None
     height: int | None
     width: int | None
     scheduler: SchedulerChoice | None

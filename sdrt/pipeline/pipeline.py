@@ -10,6 +10,8 @@ import numpy as np
 from sdrt.arrays import Float, Numerics, TensorSpec, check_array, check_finite
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.freeu import FreeU
+from sdrt.guidance import GuidanceSchedule
+from sdrt.guidance_options import APG, DynamicThresholding
 from sdrt.images.inputs import Picture
 from sdrt.images.sizes import Resize
 from sdrt.log import log
@@ -130,6 +132,11 @@ class Pipeline:
         guidance_scale: float | None = None,
         guidance_rescale: float = 0.0,
         guidance_batching: GuidanceBatching = "batched",
+        guidance_start: float | None = None,
+        guidance_end: float | None = None,
+        guidance_schedule: GuidanceSchedule | Sequence[float] | None = None,
+        apg: APG | None = None,
+        dynamic_thresholding: DynamicThresholding | None = None,
         height: int | None = None,
         width: int | None = None,
         scheduler: SchedulerChoice | None = None,
@@ -220,6 +227,19 @@ class Pipeline:
             Try 0.7 for models with zero terminal signal-to-noise ratio.
         guidance_batching : "batched" or "sequential"
             Send all rows (each image with and without the prompt) through the U-Net together, or one after the other in less memory.
+        guidance_start : float, optional
+            Fraction of the run's steps at which guidance begins; before it the prompt alone is predicted, in half the time. None: 0.
+        guidance_end : float, optional
+            Fraction of the run's steps at which guidance ends, above ``guidance_start``. Kynkäänniemi et al. 2024 leave it out at both
+            ends, where it makes pictures alike or adds nothing. None: 1.
+        guidance_schedule : "constant", "linear" or "cosine", or sequence of float, optional
+            How the scale changes from step to step. "linear" and "cosine" rise from 1 to nearly twice ``guidance_scale`` less 1, with
+            ``guidance_scale`` as their mean (Wang et al. 2024). A list has the scale of each step that is made, in place of
+            ``guidance_scale``; at 1 or less guidance is off. None: "constant".
+        apg : APG, optional
+            Adaptive projected guidance, which leaves out what saturates colours at high scales. None: classifier-free guidance.
+        dynamic_thresholding : DynamicThresholding, optional
+            Bring the denoised latents back into the range of values that a lower scale would give. None: leave them.
         height : int, optional
             Pixels. None: that of ``image``, rounded to a multiple of 8, and in its proportions if only the width is passed; else the
             model's own size in ``sdrt.json``, else the size that the U-Net was trained on.

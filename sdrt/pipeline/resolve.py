@@ -9,7 +9,7 @@ from sdrt._version import __version__
 from sdrt.arrays import Array, Float
 from sdrt.backends import PLAIN
 from sdrt.errors import ConfigError
-from sdrt.guidance import Guidance, Row, choose_guidance
+from sdrt.guidance import Guidance, Row
 from sdrt.models.families import MicroConditions
 from sdrt.models.hub import commit_of
 from sdrt.pipeline.assembly import Assembly
@@ -22,6 +22,7 @@ from sdrt.pipeline.conditions.control_pictures import read_controls
 from sdrt.pipeline.conditions.prompt_texts import needed_syntax, run_texts
 from sdrt.pipeline.conditions.source import Source, read_source
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
+from sdrt.pipeline.guidance_choice import choose_guidances, record_guidance
 from sdrt.pipeline.input_files import FILE_OPTIONS
 from sdrt.pipeline.loras import recorded, tags_of
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
@@ -184,14 +185,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
             f"guidance_rescale must be 0 for this model, whose U-Net takes the scale as an input, got {settings.guidance_rescale:g}; "
             "leave it out"
         )
-    guidance = choose_guidance(
-        settings.guidance_scale,
-        settings.guidance_rescale,
-        embedding_size=base.guidance_size,
-        needs_unconditional=sampler.needs_unconditional,
-        functions=assembly.functions,
-    )
-    guidances: Since[Guidance] = ((0, guidance),)
+    guidances = choose_guidances(settings, sampler, plan, at, embedding_size=base.guidance_size, functions=assembly.functions)
     unet_options = read_unet_options(settings.conditions)
     for model, of_unet in zip(assembly.models, (unet_options, PLAIN_UNET), strict=False):
         for component, component_options in model.denoising_networks(
@@ -265,7 +259,7 @@ def _settings(
         eta=sampler.step_option_values().get("eta", 0.0),
         height=height,
         width=width,
-        conditions=series.conditions() | choices.record() | record_unet_options(options),
+        conditions=series.conditions() | choices.record() | record_guidance(options) | record_unet_options(options),
         scheduler=scheduler_name(model, sampler),
         scheduler_config=sampler.config,
         compat=sampler.compat,

@@ -14,6 +14,7 @@ __all__ = [
     "ARRAYS",
     "CONDITION_KINDS",
     "CONTROL_OPTIONS",
+    "GUIDANCE_OPTIONS",
     "MASK_OPTIONS",
     "PER_IMAGE",
     "PICTURES",
@@ -162,6 +163,9 @@ ARRAYS = ("image_latents", "latents")
 # Those of which there is one for all images of a call, or a list with one for each.
 PER_IMAGE = ("image", "mask_image", *ARRAYS, "prompt_2", "negative_prompt_2")
 
+# The options that say how and when predictions are guided, beside the scale.
+GUIDANCE_OPTIONS = ("guidance_start", "guidance_end", "guidance_schedule", "apg", "dynamic_thresholding")
+
 # The options that change what the U-Net computes.
 UNET_OPTIONS = ("freeu",)
 
@@ -171,7 +175,7 @@ CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     **{name: OPTION_KINDS[name] for name in ("strength", *PICTURE_OPTIONS, *MASK_OPTIONS)},
     **dict.fromkeys(("prompt_2", "negative_prompt_2"), PROMPTS),
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
-    **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES, *UNET_OPTIONS)},
+    **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES, *GUIDANCE_OPTIONS, *UNET_OPTIONS)},
     **{name: OPTION_KINDS[name] for name in ADAPTER_OPTIONS},
 }
 

@@ -59,6 +59,13 @@ CASES = {
     "num_inference_steps": Case(["--steps", "4"], 4),
     "guidance_scale": Case(["--guidance-scale", "2"], 2.0),
     "guidance_rescale": Case(["--guidance-rescale", "0.7"], 0.7, beside=["--guidance-scale", "20"]),
+    "guidance_start": Case(["--guidance-start", "0.5"], 0.5, beside=["--guidance-scale", "20"]),
+    "guidance_end": Case(["--guidance-end", "0.5"], 0.5, beside=["--guidance-scale", "20"]),
+    "guidance_schedule": Case(["--guidance-schedule", "Linear"], "linear", beside=["--guidance-scale", "20"]),
+    "apg": Case(["--apg", "0", "2", "-0.5"], {"eta": 0.0, "norm_threshold": 2.0, "momentum": -0.5}, beside=["--guidance-scale", "20"]),
+    "dynamic_thresholding": Case(
+        ["--dynamic-thresholding", "0.9", "3"], {"percentile": 0.9, "mimic_scale": 3.0}, beside=["--guidance-scale", "20"]
+    ),
     "height": Case(["-H", "48"], 48),
     "width": Case(["-W", "48"], 48),
     "scheduler": Case(EULER_A, {"_class_name": "EulerAncestralDiscreteScheduler"}),

@@ -132,7 +132,7 @@ def test_the_defaults_are_the_papers_for_sdxl_and_diffusers_names_them() -> None
     ],
 )
 def test_settings_are_numbers_in_their_ranges(field: str, value: Any, rule: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{field} of apg must be {rule}"):
+    with pytest.raises(ConfigError, match=f"^apg's {field} must be {rule}"):
         APG(**{field: value})
 
 

@@ -87,9 +87,9 @@ def test_exact_functions_give_the_same_but_for_rounding() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), "7", True, None, 1e300])
 def test_settings_are_numbers_in_their_ranges(value: Any) -> None:
-    with pytest.raises(ConfigError, match=r"^mimic_scale of dynamic_thresholding must be a finite number"):
+    with pytest.raises(ConfigError, match=r"^dynamic_thresholding's mimic_scale must be a finite number"):
         DynamicThresholding(mimic_scale=value)
-    with pytest.raises(ConfigError, match=r"^percentile of dynamic_thresholding must be a finite number from 0 to 1"):
+    with pytest.raises(ConfigError, match=r"^dynamic_thresholding's percentile must be a finite number from 0 to 1"):
         DynamicThresholding(percentile=value)
 
 

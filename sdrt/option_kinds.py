@@ -70,6 +70,7 @@ _OFFSET = ListOf(Integer(minimum=-(10**9), maximum=10**9), minimum=2, maximum=2)
 _FRACTION = Number(minimum=0, maximum=1)
 
 _LATENTS = _Latents()
+_LAYERS = Text(length=200, empty=False)
 
 PROMPT = Text(length=None)
 # One for all images, or one for each.
@@ -137,6 +138,9 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "negative_aesthetic_score": Number(),
     "refiner_start": Number(minimum=0, maximum=1, above=True),
     "freeu": FREEU,
+    "pag_scale": Number(minimum=0, maximum=1e9),
+    "pag_applied_layers": Either(_LAYERS, ListOf(_LAYERS, minimum=1, maximum=100)),
+    "pag_adaptive_scale": Number(minimum=0, maximum=1e9),
     "record_paths": Flag(),
     "compat": Choice("diffusers", "apple"),
 }

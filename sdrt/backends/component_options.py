@@ -7,7 +7,8 @@ from typing import Any
 from sdrt.errors import ConfigError
 from sdrt.freeu import FREEU, FreeU
 from sdrt.models.components import ComponentName
-from sdrt.values import Integer, Nullable
+from sdrt.models.components.self_attentions import self_attentions
+from sdrt.values import Integer, ListOf, Nullable, Text
 
 __all__ = ["PLAIN", "ComponentOptions", "check_component_options"]
 
@@ -24,6 +25,9 @@ class ComponentOptions:
     freeu : FreeU or None
         U-Nets: in the first two stages of the way up, before each residual block, half of what comes from below and the lowest frequencies
         of what comes from the way down are scaled. Other components ignore it.
+    identity_attention : tuple of str
+        U-Nets: the self-attentions whose map is the identity, so that each pixel attends to itself alone, by diffusers' paths:
+        ``"mid_block.attentions.0.transformer_blocks.0.attn1"``. Other components ignore it.
 
     Raises
     ------
@@ -32,10 +36,13 @@ class ComponentOptions:
 
     clip_skip: int = 0
     freeu: FreeU | None = None
+    identity_attention: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         Integer(minimum=0).check("clip_skip", self.clip_skip, "0 skips no layer")
         Nullable(FREEU).check("freeu", self.freeu, "None leaves it out")
+        paths = ListOf(Text(200, empty=False)).check("identity_attention", self.identity_attention, "pass the paths of self-attentions")
+        object.__setattr__(self, "identity_attention", paths)
 
     def chosen(self) -> dict[str, Any]:
         """Collect the options that differ from their defaults, by name.
@@ -48,6 +55,9 @@ class ComponentOptions:
 
 # The options of a network as its model describes it.
 PLAIN = ComponentOptions()
+
+# The option of a call that asks for one of these, where it has another name.
+_ASKED_BY = {"identity_attention": "pag_scale"}
 
 
 def check_component_options(
@@ -75,11 +85,20 @@ def check_component_options(
         if name not in supported:
             raise ConfigError(
                 f"{component}: options must be among those of backend {backend!r} ({', '.join(sorted(supported)) or 'none'}), "
-                f"got {name}={value!r}; leave {name} out, or choose another backend"
+                f"got {name}={value!r}; leave {_ASKED_BY.get(name, name)} out, or choose another backend"
             )
-    if options.clip_skip and component.startswith("text_encoder") and options.clip_skip >= (layers := config["num_hidden_layers"]):
+    if component.startswith("text_encoder") and options.clip_skip and options.clip_skip >= (layers := config["num_hidden_layers"]):
         raise ConfigError(
             f"clip_skip must be below {layers}, the layers of this model's {component}, got {options.clip_skip}; skip fewer layers"
         )
-    if options.freeu is not None and component == "unet" and len(config["block_out_channels"]) < 2:
+    if component == "unet":
+        _check_unet(config, options)
+
+
+def _check_unet(config: Mapping[str, Any], options: ComponentOptions) -> None:
+    if options.freeu is not None and len(config["block_out_channels"]) < 2:
         raise ConfigError("freeu must be None for this model, whose unet has one stage where FreeU scales two; leave it out")
+    if options.identity_attention:
+        known = self_attentions(config)
+        if unknown := [path for path in options.identity_attention if path not in known]:
+            raise ConfigError(f"identity_attention must be among {', '.join(known) or 'none'}, got {unknown[0]}; choose of these")

@@ -5,6 +5,7 @@ from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
 from sdrt.guidance.choice import choose_guidance
 from sdrt.guidance.classifier_free import ClassifierFreeGuidance, guide, is_guided
 from sdrt.guidance.embedded import EmbeddedGuidance, guidance_embedding
+from sdrt.guidance.perturbed import PerturbedGuidance
 from sdrt.guidance.projected import ProjectedGuidance, project
 from sdrt.guidance.projected_diffusers import DiffusersProjectedGuidance
 from sdrt.guidance.rescaled import RescaledGuidance, rescale
@@ -25,6 +26,7 @@ __all__ = [
     "Guidance",
     "GuidanceSchedule",
     "Guided",
+    "PerturbedGuidance",
     "ProjectedGuidance",
     "RescaledGuidance",
     "Row",

@@ -8,7 +8,7 @@ limit guidance to an interval of noise levels; at the steps of one sampler, eith
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 from sdrt.errors import ConfigError
 from sdrt.exact.mathematics import Functions
@@ -23,6 +23,9 @@ from sdrt.schedulers import Plan, Sampler
 
 __all__ = ["choose_guidances", "record_guidance"]
 
+# What decides the guidance of a call: the scale, or None outside the interval; and whether the refiner predicts.
+_OfCall: TypeAlias = tuple[float | None, bool]
+
 
 def record_guidance(options: GenerateOptions) -> dict[str, Any]:
     """Return the options of guidance that were passed, as conditions of the record."""
@@ -34,7 +37,14 @@ def _as_json(value: Any) -> Any:
 
 
 def choose_guidances(
-    settings: Settings, sampler: Sampler, plan: Plan, at: int, *, embedding_size: int | None, functions: Functions
+    settings: Settings,
+    sampler: Sampler,
+    plan: Plan,
+    at: int,
+    refiner_begins: int | None = None,
+    *,
+    embedding_size: int | None,
+    functions: Functions,
 ) -> Since[Guidance]:
     """Return the guidance from each call of the plan on at which its rows change.
 
@@ -45,6 +55,8 @@ def choose_guidances(
     plan : Plan
     at : int
         The first call of the run.
+    refiner_begins : int or None
+        The call at which a refiner takes over, whose U-Net is perturbed by nothing.
     embedding_size : int or None
         Length of the embedding in which the U-Net takes the scale; None for a U-Net without one.
     functions : Functions
@@ -56,14 +68,16 @@ def choose_guidances(
     conditions = settings.conditions
     _refuse(settings, sampler, embedded=embedding_size is not None)
     methods = {name: OPTION_KINDS[name].convert(conditions[name]) for name in ("apg", "dynamic_thresholding") if name in conditions}
+    perturbed = {name: conditions[name] for name in ("pag_scale", "pag_adaptive_scale") if name in conditions}
 
-    def choose(scale: float | None) -> Guidance:
+    def choose(scale: float | None, refines: bool) -> Guidance:
         if scale is None:
             return Unguided()
         return choose_guidance(
             scale,
             settings.guidance_rescale,
             **methods,
+            **({} if refines else perturbed),
             embedding_size=embedding_size,
             needs_unconditional=sampler.needs_unconditional,
             as_diffusers=settings.compat == "diffusers",
@@ -72,7 +86,8 @@ def choose_guidances(
 
     starts = [*(call for call in plan.starts if call >= at), plan.num_calls]
     scales = _scales(settings, len(starts) - 1, functions)
-    each = [scale for scale, begin, end in zip(scales, starts, starts[1:], strict=False) for _ in range(begin, end)]
+    last = plan.num_calls if refiner_begins is None else refiner_begins
+    each = [(scale, call >= last) for scale, begin, end in zip(scales, starts, starts[1:], strict=False) for call in range(begin, end)]
     return _stretches(each, choose, at)
 
 
@@ -106,15 +121,15 @@ def _interval_of(conditions: Mapping[str, Any]) -> tuple[float, float]:
     return start, end
 
 
-def _stretches(scales: Sequence[float | None], choose: Callable[[float | None], Guidance], at: int) -> Since[Guidance]:
+def _stretches(calls: Sequence[_OfCall], choose: Callable[[float | None, bool], Guidance], at: int) -> Since[Guidance]:
     """Return the guidance of each stretch of calls with the same rows, which may change its scale from call to call."""
-    guidances = {scale: choose(scale) for scale in scales}
+    guidances = {each: choose(*each) for each in calls}
     stretches: list[tuple[int, Guidance]] = []
-    for _, group in groupby(enumerate(scales), key=lambda each: guidances[each[1]].rows):
-        calls = list(group)
-        own = tuple(guidances[scale] for _, scale in calls)
-        index = calls[0][0]
-        guidance = own[0] if len({scale for _, scale in calls}) == 1 else ScheduledGuidance(own, index)
+    for _, group in groupby(enumerate(calls), key=lambda each: guidances[each[1]].rows):
+        members = list(group)
+        own = tuple(guidances[each] for _, each in members)
+        index = members[0][0]
+        guidance = own[0] if all(each == own[0] for each in own) else ScheduledGuidance(own, index)
         stretches.append((at + index if index else 0, guidance))
     return tuple(stretches)
 

@@ -423,6 +423,23 @@ _ROWS = (
         record="conditions.freeu",
         metavar=("B1", "B2", "S1", "S2"),
     ),
+    _option(
+        "pag_scale", "number", _UNET, "strength of perturbed-attention guidance; try 3 (default: 0, off)", record="conditions.pag_scale"
+    ),
+    _option(
+        "pag_applied_layers",
+        "names",
+        _UNET,
+        "the self-attentions that it perturbs: mid, down_blocks.1, up_blocks.0.attentions.1; give it again for several (default: mid)",
+        record="conditions.pag_applied_layers",
+    ),
+    _option(
+        "pag_adaptive_scale",
+        "number",
+        _UNET,
+        "how much --pag-scale falls for each of the 1000 timesteps that is done (default: 0)",
+        record="conditions.pag_adaptive_scale",
+    ),
 )
 
 OPTIONS = {row.name: row for row in _ROWS}

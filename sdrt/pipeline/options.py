@@ -176,6 +176,9 @@ class GenerateOptions(TypedDict, total=False):
     negative_aesthetic_score: float | None
     refiner_start: float | None
     freeu: FreeU | None
+    pag_scale: float | None
+    pag_applied_layers: str | Sequence[str] | None
+    pag_adaptive_scale: float | None
     record_paths: bool
     compat: Compat
 

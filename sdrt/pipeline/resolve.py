@@ -185,8 +185,11 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
             f"guidance_rescale must be 0 for this model, whose U-Net takes the scale as an input, got {settings.guidance_rescale:g}; "
             "leave it out"
         )
-    guidances = choose_guidances(settings, sampler, plan, at, embedding_size=base.guidance_size, functions=assembly.functions)
-    unet_options = read_unet_options(settings.conditions)
+    refiner_begins = None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start)
+    guidances = choose_guidances(
+        settings, sampler, plan, at, refiner_begins, embedding_size=base.guidance_size, functions=assembly.functions
+    )
+    unet_options = read_unet_options(settings.conditions, base.model.config(base.family.denoiser))
     for model, of_unet in zip(assembly.models, (unet_options, PLAIN_UNET), strict=False):
         for component, component_options in model.denoising_networks(
             settings, distinct_rows(guidances), of_unet, encodes=model is base and choice is not None and bool(choice.images)
@@ -197,7 +200,6 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     source = None if choice is None else read_source(choice, height, width, inpaints=base.inpaints, functions=assembly.functions)
     texts = run_texts(settings.encoder_texts, settings.prompt_syntax, plan, at, assembly.limits)  # type: ignore[arg-type]
     prompts = tokenize_run(texts.since, [partial(model.tokenize, settings=settings, limits=assembly.limits) for model in assembly.models])
-    refiner_begins = None if choices.refiner_start is None else _refiner_begins(plan, sampler, choices.refiner_start)
     remarks = {
         **scheduler_remarks(base.model, scheduler),
         **call_remarks(settings, _truncated(prompts), [each for _, each in guidances], plan),

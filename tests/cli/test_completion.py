@@ -21,7 +21,17 @@ from sdrt.models.hub import cached_repositories
 from tests.cli.programs import ROOT, run
 
 # Arguments of a NAME, or of nothing that tells what it is, for which there is nothing to choose from.
-WRITTEN_NAMES = {"background", "controlnet", "convert_controlnet", "revision", "script", "selected_recipe", "target_size", "rest"}
+WRITTEN_NAMES = {
+    "background",
+    "controlnet",
+    "convert_controlnet",
+    "revision",
+    "script",
+    "selected_recipe",
+    "target_size",
+    "pag_applied_layers",
+    "rest",
+}
 
 
 class Finder(CompletionFinder):

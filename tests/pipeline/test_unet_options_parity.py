@@ -44,3 +44,30 @@ def test_freeu_equals_diffusers(models: Any, form: Form, kind: str, backend: str
         assert psnr(plain, want) < 40
         assert psnr(drawn(pipe, freeu=FREEU, **QUICK), want) >= 60
         np.testing.assert_array_equal(drawn(pipe, **QUICK), plain)
+
+
+PAG_PEERS = {"sd1": "StableDiffusionPAGPipeline", "sdxl": "StableDiffusionXLPAGPipeline"}
+
+
+@BACKENDS
+@pytest.mark.parametrize("form", PAG_PEERS)
+@pytest.mark.parametrize(
+    ("guidance_scale", "change"),
+    [
+        (5.0, {"pag_scale": 3.0, "pag_applied_layers": ["down_blocks.1"]}),
+        (1.0, {"pag_scale": 3.0, "pag_applied_layers": ["up_blocks"]}),
+        (5.0, {"pag_scale": 4.0, "pag_adaptive_scale": 0.006, "pag_applied_layers": ["mid", "down_blocks.1", "up_blocks.1.attentions.0"]}),
+    ],
+    ids=["guided", "unguided", "adaptive, several layers"],
+)
+def test_perturbed_attention_guidance_equals_diffusers(
+    models: Any, form: Form, backend: str, guidance_scale: float, change: dict[str, Any]
+) -> None:
+    folder: Path = models(form)
+    settings = QUICK | {"guidance_scale": guidance_scale}
+    peer = open_peer(PAG_PEERS[form], folder, pag_applied_layers=change["pag_applied_layers"])
+    of_call = {name: value for name, value in change.items() if name != "pag_applied_layers"}
+    want = peer_picture(peer, negative_prompt=NEGATIVE, **settings, **of_call)
+    with sdrt.load(folder, backend=backend) as pipe:
+        assert psnr(drawn(pipe, **settings), want) < 40
+        assert psnr(drawn(pipe, **settings, **change), want) >= 60

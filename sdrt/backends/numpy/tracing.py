@@ -16,6 +16,7 @@ from sdrt.backends.numpy.controlnet_union import ControlNetUnion
 from sdrt.backends.numpy.conv import Conv3x3
 from sdrt.backends.numpy.decoupled_attention import DecoupledAttention
 from sdrt.backends.numpy.embeddings import AddedEmbedding, TimeEmbedding, Timesteps, TwoProducts
+from sdrt.backends.numpy.identity_attention import IdentityAttention
 from sdrt.backends.numpy.linear import Linear
 from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.program import PerRow, Program
@@ -46,6 +47,7 @@ _PLACES: Mapping[type, Mapping[str, str]] = {
     CrossAttention: {"to_kv": "to_k,to_v", "to_out": "to_out.0"},
     DecoupledAttention: {"to_kv": "to_k,to_v", "to_out": "to_out.0", "to_kv_ip": "processor.to_k_ip,processor.to_v_ip"},
     FeedForward: {"proj": "net.0.proj", "out": "net.2"},
+    IdentityAttention: {"to_out": "to_out.0"},
     Level: {"downsampler": "downsamplers.0", "upsampler": "upsamplers.0"},
     MidBlock: {"attention": "attentions.0"},
     PixelAttention: {"attention": ""},
@@ -149,7 +151,7 @@ def _sources(program: Program) -> dict[str, str]:
 def _ends(path: str, node: Any) -> Iterator[tuple[str, str]]:
     """Name owners whose value is that of a module inside, and this module."""
     match node:
-        case SelfAttention() | CrossAttention():
+        case SelfAttention() | CrossAttention() | IdentityAttention():
             yield path, f"{path}.to_out.0"
         case FeedForward():
             yield path, f"{path}.net.2"

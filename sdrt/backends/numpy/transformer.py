@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import ThreadTeam
 
-__all__ = ["Condition", "CrossAttention", "FeedForward", "SelfAttention", "Transformer2D", "TransformerBlock"]
+__all__ = ["Condition", "CrossAttention", "FeedForward", "SelfAttention", "ToItself", "Transformer2D", "TransformerBlock"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class SelfAttention:
         products = [Linear.load(source.at(name), width, width, bias=bias) for name in ("to_q", "to_k", "to_v")]
         return cls(Linear.joined(products), Linear.load(source.at("to_out", 0), width, width), heads)
 
-    def __call__(self, team: ThreadTeam, x: Float, residual: Float) -> Float:
+    def __call__(self, team: ThreadTeam, x: Float, residual: Float | None = None) -> Float:
         """float[n, length, width] -> the same, plus ``residual``."""
         q, k, v = parts(self.to_qkv(team, x), 3)
         return self.to_out(team, attend(team, q, k, v, self.heads), residual)
@@ -130,12 +130,18 @@ class FeedForward:
         return hidden.reshape(*x.shape[:-1], size)
 
 
+class ToItself(Protocol):
+    """Attention of a sequence to itself, of whatever kind."""
+
+    def __call__(self, team: ThreadTeam, x: Float, residual: Float | None = None) -> Float: ...
+
+
 @dataclass(frozen=True)
 class TransformerBlock:
     """diffusers' BasicTransformerBlock; ``attn1`` attends to the condition too where a model is `only_cross_attention`."""
 
     norm1: LayerNorm
-    attn1: SelfAttention | CrossAttention
+    attn1: ToItself | CrossAttention
     norm2: LayerNorm
     attn2: CrossAttention
     norm3: LayerNorm

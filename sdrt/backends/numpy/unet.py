@@ -10,10 +10,12 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.backends.component_options import ComponentOptions
 from sdrt.backends.numpy.adapter_features import adapter_features
+from sdrt.backends.numpy.blocks import ChangeBlock, with_blocks
 from sdrt.backends.numpy.conv import Conv3x3, padded_copy
 from sdrt.backends.numpy.decoupled_attention import with_adapters, with_keys_and_values
 from sdrt.backends.numpy.denoiser_configs import UNetConfig
 from sdrt.backends.numpy.freeu import FreeUStage, freeu_stages
+from sdrt.backends.numpy.identity_attention import with_identity
 from sdrt.backends.numpy.image_prompts import ImagePrompt, image_prompts, names_of_image_prompts
 from sdrt.backends.numpy.norm import GroupNorm
 from sdrt.backends.numpy.source import Source
@@ -81,7 +83,18 @@ class UNet:
 
     def with_options(self, options: ComponentOptions) -> Self:
         """Return the U-Net that these options make of this one, which has none, with its weights."""
-        return replace(self, freeu=freeu_stages(options.freeu))
+        changed = replace(self, freeu=freeu_stages(options.freeu))
+        perturbed = frozenset(options.identity_attention)
+        if perturbed:
+            changed = changed._with_blocks(lambda path, block: with_identity(block) if f"{path}.attn1" in perturbed else block)
+        return changed
+
+    def _with_blocks(self, change: ChangeBlock) -> Self:
+        trunk = self.trunk
+        down_blocks = tuple(with_blocks(stage, f"down_blocks.{number}", change) for number, stage in enumerate(trunk.down_blocks))
+        mid_block = with_blocks(trunk.mid_block, "mid_block", change)
+        up_blocks = tuple(with_blocks(stage, f"up_blocks.{number}", change) for number, stage in enumerate(self.up_blocks))
+        return replace(self, trunk=replace(trunk, down_blocks=down_blocks, mid_block=mid_block), up_blocks=up_blocks)
 
     def with_constants(self, team: ThreadTeam, constants: Mapping[str, Array]) -> Self:
         """Compute keys and values of condition and image prompts, and SDXL's added embedding, as far as the constants decide them."""

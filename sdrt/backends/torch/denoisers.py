@@ -10,6 +10,7 @@ from sdrt.arrays import Array
 from sdrt.backends.component_options import ComponentOptions
 from sdrt.backends.torch.adapter import Adapter, sharing_tensors
 from sdrt.backends.torch.freeu import scale_frequencies
+from sdrt.backends.torch.identity_attention import attend_to_itself
 from sdrt.backends.torch.image_prompts import image_prompts
 from sdrt.errors import ArrayContractError
 from sdrt.models.components.cross_attentions import level_sizes
@@ -61,11 +62,13 @@ class UNet(Denoiser):
 
     def with_options(self, options: ComponentOptions) -> Self:
         """Return the U-Net that these options make of this one, in modules of its own that share this one's tensors."""
-        if options.freeu is None:
+        if options.freeu is None and not options.identity_attention:
             return self
         other = sharing_tensors(self)
         unet: Any = other.module
-        scale_frequencies(unet, options.freeu)
+        if options.freeu is not None:
+            scale_frequencies(unet, options.freeu)
+        attend_to_itself(unet, options.identity_attention)
         return other
 
     def forward(

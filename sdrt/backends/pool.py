@@ -232,7 +232,7 @@ class NetworkPool:
             network = self._opened(key)
             shelf.users[key] += 1
         try:
-            yield self._view(network)
+            yield self._view(network, options)
         finally:
             with shelf.lock:
                 # and forget names without users: there is one for each choice of LoRAs
@@ -283,10 +283,15 @@ class NetworkPool:
         ModelError : the folder does not fit, or holds tensors that have no place in the network
         """
         with self._shelf.lock:
-            return self._view(self._opened(self._key(component, options)))
+            return self._view(self._opened(self._key(component, options)), options)
 
-    def _view(self, network: CheckedNetwork) -> CheckedNetwork:
-        return network if self._on_call is None else replace(network, on_call=self._on_call)
+    def _view(self, network: CheckedNetwork, options: ComponentOptions) -> CheckedNetwork:
+        on_call = self._on_call
+        if on_call is None:
+            return network
+        # in one run the same inputs may go through both
+        name = f"{network.component}.perturbed" if options.identity_attention else network.component
+        return replace(network, on_call=lambda _, inputs, outputs: on_call(name, inputs, outputs))
 
     def _key(self, component: ComponentName, options: ComponentOptions) -> _Key:
         return component, options, self._merged.get(component, ())

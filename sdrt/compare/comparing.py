@@ -184,7 +184,7 @@ def _forced(
     other = sides[1 - at].pipe
     theirs = None if other is None else call.resolve(other)
     # packages round their inputs, which is not the other side's error
-    recorder = theirs.assembly if theirs is not None and sides[1 - at].takes_half else None
+    recorder = theirs if theirs is not None and sides[1 - at].takes_half else None
     rows = tuple(force(recorded, recorder, resolved, runner.name))
     if not layers:
         return rows, ()
@@ -195,7 +195,7 @@ def _forced(
     found: list[LayerRow] = []
     for event in _telling(recorded, rows, tolerances):
         report(f"layers of {event.component}{'' if event.step is None else f', step {event.step}'}")
-        with opened(theirs.assembly, event, sides[1 - at].name) as one, opened(resolved.assembly, event, runner.name) as two:
+        with opened(theirs, event, sides[1 - at].name) as one, opened(resolved, event, runner.name) as two:
             found += _listed(list(compare_layers(one, two, recorded.inputs(event), event, tolerances)))
     return rows, tuple(found)
 

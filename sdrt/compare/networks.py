@@ -7,23 +7,24 @@ from typing import cast
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends import PLAIN, ComponentOptions
+from sdrt.backends import ComponentOptions
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.models import ComponentName
-from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.resolve import Resolved
 from sdrt.recordings import Event
 
 __all__ = ["as_taken", "fitting", "opened", "outputs_of"]
 
 
 @contextmanager
-def opened(assembly: Assembly, event: Event, side: str) -> Iterator[CheckedNetwork]:
+def opened(resolved: Resolved, event: Event, side: str) -> Iterator[CheckedNetwork]:
     """Keep the network open that a recorded call was made of.
 
     Parameters
     ----------
-    assembly : Assembly
+    resolved : Resolved
+        The call that it was made in, as that side understands it.
     event : Event
     side : str
         For the message.
@@ -32,18 +33,26 @@ def opened(assembly: Assembly, event: Event, side: str) -> Iterator[CheckedNetwo
     ------
     ConfigError : the pipeline has no such network
     """
-    component = str(event.component)
+    component, assembly = str(event.component), resolved.assembly
     base, _, number = component.removeprefix("refiner.").partition(".")
     several = assembly.t2i_adapters if base == "t2i_adapter" else assembly.controlnets
     pools = [several[int(number)]] if number.isdecimal() and int(number) < len(several) else []
-    if not number:
+    perturbed = number == "perturbed"
+    if not number or perturbed:
         model = assembly.refiner if component.startswith("refiner.") else assembly.base
         pools = [] if model is None or base not in model.model.components else [model.networks]
     if not pools:
         raise ConfigError(f"{side}: must have the {component} that the other side calls, got none; take models of one family")
-    skip = event.values.get("clip_skip", 0)
-    with pools[0].using(cast("ComponentName", base), ComponentOptions(clip_skip=skip) if skip else PLAIN) as network:
+    with pools[0].using(cast("ComponentName", base), _options(resolved, event, base, perturbed=perturbed)) as network:
         yield network
+
+
+def _options(resolved: Resolved, event: Event, base: str, *, perturbed: bool) -> ComponentOptions:
+    """Return the options of the network that a call was made of."""
+    if base == "unet":
+        of_unet = resolved.unet_options_of(refines=str(event.component).startswith("refiner."))
+        return of_unet.perturbed if perturbed else of_unet.every
+    return ComponentOptions(clip_skip=event.values.get("clip_skip", 0))
 
 
 def fitting(network: CheckedNetwork, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -13,7 +13,6 @@ from sdrt.compare.networks import as_taken, opened, outputs_of
 from sdrt.compare.runs import Run
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.metrics import difference
-from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.resolve import Resolved
 from sdrt.recordings import Event
 from sdrt.schedulers import State
@@ -21,15 +20,16 @@ from sdrt.schedulers import State
 __all__ = ["force"]
 
 
-def force(recorded: Run, recorder: Assembly | None, resolved: Resolved, side: str) -> Iterator[CallRow]:
+def force(recorded: Run, recorder: Resolved | None, resolved: Resolved, side: str) -> Iterator[CallRow]:
     """Make the calls of a recorded run with another side's networks and scheduler, in the order of the run.
 
     Parameters
     ----------
     recorded : Run
         Whose inputs are taken, and whose outputs are the expected ones.
-    recorder : Assembly or None
-        What made the recorded calls; None where nobody knows. Where it rounds its inputs, the other side gets them rounded.
+    recorder : Resolved or None
+        The call as what made the recorded calls understands it; None where nobody knows. Where it rounds its inputs, the other side gets
+        them rounded.
     resolved : Resolved
         The call, as the other side understands it.
     side : str
@@ -42,7 +42,7 @@ def force(recorded: Run, recorder: Assembly | None, resolved: Resolved, side: st
     scheduler = _Scheduler(recorded, resolved)
     for event in recorded.events:
         if event.kind == "network":
-            with opened(resolved.assembly, event, side) as network, ExitStack() as stack:
+            with opened(resolved, event, side) as network, ExitStack() as stack:
                 known = [] if recorder is None else [stack.enter_context(opened(recorder, event, recorded.name))]
                 outputs = outputs_of(network, as_taken(recorded.inputs(event), *known), side)
             name, apart = worst(str(event.component), outputs, recorded.outputs(event))

@@ -73,7 +73,7 @@ def truth_rows(a: Run, b: Run, call: RunCall, pipe: Pipeline, folder: Path) -> I
         if event.step is not None and event.step not in judged:
             continue
         errors = []
-        with opened(resolved.assembly, event, _NAME) as network:
+        with opened(resolved, event, _NAME) as network:
             for inputs, outputs in zip(pair.inputs, pair.outputs, strict=True):
                 errors.append(worst(str(event.component), outputs, outputs_of(network, inputs, _NAME))[1].relative)
         yield TruthRow(component=str(event.component), step=event.step, a=errors[0], b=errors[1])

@@ -98,7 +98,8 @@ class Observer(Protocol):
         Parameters
         ----------
         component : str
-            ``"unet"``, ``"vae_decoder"`` and so on; ``"refiner.unet"`` of a refiner, ``"controlnet.0"`` of the first ControlNet.
+            ``"unet"``, ``"vae_decoder"`` and so on; ``"refiner.unet"`` of a refiner, ``"controlnet.0"`` of the first ControlNet,
+            ``"unet.perturbed"`` of a U-Net for perturbed-attention guidance.
         inputs, outputs : mapping of arrays
             Inputs with those that are fixed for the run.
         """

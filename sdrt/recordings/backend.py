@@ -51,7 +51,7 @@ class RecordingBackend:
 
     name: ClassVar[str] = "recording"
     option_names: ClassVar[tuple[str, ...]] = ()
-    component_options: ClassVar[tuple[str, ...]] = ("clip_skip",)
+    component_options: ClassVar[tuple[str, ...]] = ("clip_skip", "freeu", "identity_attention")
 
     recording: Recorded
     prefix: str = ""
@@ -67,7 +67,8 @@ class RecordingBackend:
         ------
         RecordingError : the recording holds no call of it
         """
-        calls = [event for event in self.recording.events(None, "network") if self._is_of(component, str(event.component))]
+        name = f"{component}.perturbed" if component == "unet" and component_options.identity_attention else component
+        calls = [event for event in self.recording.events(None, "network") if self._is_of(name, str(event.component))]
         if component.startswith("text_encoder"):
             calls = [event for event in calls if event.values.get("clip_skip", 0) == component_options.clip_skip]
         own = signature(component, model.config(component), options.numerics)

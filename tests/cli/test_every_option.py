@@ -113,9 +113,9 @@ CASES = {
     "negative_aesthetic_score": refined("--negative-aesthetic-score", "9", recorded=9.0),
     "refiner_start": Case(["--refiner-start", "0.4"], 0.4, model="refined"),
     "freeu": Case(["--freeu", "1.5", "1.6", "0.9", "0.2"], {"b1": 1.5, "b2": 1.6, "s1": 0.9, "s2": 0.2}),
-    "pag_scale": Case(["--pag-scale", "3"], 3.0),
+    "pag_scale": Case(["--pag-scale", "6"], 6.0, beside=["--pag-applied-layers", "down"], plain=["--pag-scale", "0.1"]),
     "pag_applied_layers": Case(["--pag-applied-layers", "down_blocks.0"], ["down_blocks.0"], beside=["--pag-scale", "3"]),
-    "pag_adaptive_scale": Case(["--pag-adaptive-scale", "0.01"], 0.01, beside=["--pag-scale", "3"]),
+    "pag_adaptive_scale": Case(["--pag-adaptive-scale", "0.01"], 0.01, beside=["--pag-scale", "6", "--pag-applied-layers", "down"]),
     "compat": Case(["--compat", "diffusers"], "diffusers", prompt=WEIGHTED),
 }
 

@@ -47,6 +47,13 @@ CASES: dict[str, dict[str, Any]] = {
     "palette": {"image": picture(1).convert("P"), "strength": 0.7},
     "list of pictures": {"image": [picture(1), picture(2)], "strength": 0.7},
     "mask": {"image": picture(1), "mask_image": mask().convert("1"), "mask_mode": "soft", "strength": 0.9},
+    # the same inputs go through two U-Nets, one after the other
+    "options of the U-Net": {
+        "freeu": sdrt.FreeU(b1=1.2, b2=1.2, s1=0.9, s2=0.5),
+        "pag_scale": 2.0,
+        "pag_applied_layers": "down",
+        "guidance_scale": 1.0,
+    },
     "latents": {"latents": np.random.default_rng(1).normal(size=(1, 4, 16, 16)).astype(np.float32)},
     "changed latents": {"image_latents": np.random.default_rng(1).normal(size=(1, 4, 16, 16)).astype(np.float32), "strength": 0.5},
 }

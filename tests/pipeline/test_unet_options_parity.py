@@ -12,7 +12,10 @@ import pytest
 from diffusers import ControlNetModel
 
 import sdrt
-from tests.factories import Form, save_controlnet_folder, save_pipeline_folder
+from sdrt.errors import ConfigError
+from sdrt.pipeline.resolve import resolve
+from tests.factories import Form, save_controlnet_folder, save_pipeline_folder, save_refiner_folder
+from tests.fake_backend import FakeBackend
 from tests.peers import NEGATIVE, PROMPT, mask, open_peer, peer_picture, picture
 from tests.pictures import psnr
 
@@ -98,3 +101,46 @@ def test_perturbed_attention_guidance_in_other_jobs_equals_diffusers(models: Any
         compat: dict[str, Any] = {"compat": "diffusers"} if "mask_image" in options else {}
         assert psnr(drawn(pipe, **settings, **options, **compat), want) < 40
         assert psnr(drawn(pipe, pag_scale=6.0, pag_applied_layers="down", **settings, **options, **compat), want) >= 60
+
+
+def test_it_ends_where_a_refiner_takes_over_and_outside_the_interval_of_guidance(models: Any, tmp_path: Path) -> None:
+    refiner = save_refiner_folder(tmp_path / "refiner")
+    with sdrt.load(models("sdxl"), refiner=refiner) as pipe:
+        watched: list[int] = []
+        settings = QUICK | {"refiner_start": 0.5, "guidance_scale": 5.0, "pag_scale": 3.0}
+        resolved = resolve(pipe._assembly, PROMPT, NEGATIVE, {"seed": 1, **settings})  # type: ignore[typeddict-item]
+        assert [len(stretch.guidance.rows) for stretch in resolved.stretches] == [3, 2]
+        assert [stretch.refines for stretch in resolved.stretches] == [False, True]
+        drawn(pipe, on_step=lambda step: watched.append(step.index) or True, **settings)
+        assert len(watched) == 4
+    with sdrt.load(models("sd1")) as pipe:
+        resolved = resolve(pipe._assembly, PROMPT, NEGATIVE, {"seed": 1, "pag_scale": 3.0, "guidance_start": 0.5})
+        assert [len(stretch.guidance.rows) for stretch in resolved.stretches] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pag_applied_layers": "mid"}, "pag_applied_layers must come with a pag_scale above 0, got none; pass pag_scale=3.0"),
+        ({"pag_adaptive_scale": 0.1, "pag_scale": 0.0}, "pag_adaptive_scale must come with a pag_scale above 0, got none"),
+        ({"pag_scale": float("nan")}, "pag_scale must be a finite number"),
+        ({"pag_scale": -1}, "pag_scale must be a finite number"),
+        ({"pag_scale": 1, "pag_applied_layers": "moon"}, "pag_applied_layers must choose self-attentions of this model, got 'moon'"),
+        ({"pag_scale": 1, "pag_applied_layers": []}, "pag_applied_layers must be a Unicode string"),
+        ({"freeu": 1.0}, "freeu must be an sdrt.FreeU, or four numbers b1, b2, s1, s2"),
+    ],
+)
+def test_bad_values_are_refused_in_one_line(models: Any, options: dict[str, Any], message: str) -> None:
+    with sdrt.load(models("sd1"), FakeBackend()) as pipe, pytest.raises(ConfigError, match=f"^{message}") as caught:
+        pipe.generate(PROMPT, seed=1, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"), [({"freeu": FREEU}, "freeu"), ({"pag_scale": 3.0, "pag_applied_layers": "down"}, "pag_scale")]
+)
+def test_a_backend_without_them_says_so_before_anything_runs(models: Any, options: dict[str, Any], asked: str) -> None:
+    backend = FakeBackend()
+    with sdrt.load(models("sd1"), backend) as pipe, pytest.raises(ConfigError, match=rf"^unet: .* backend 'fake'.*; leave {asked} out"):
+        pipe.generate(PROMPT, seed=1, **options)
+    assert not backend.opened

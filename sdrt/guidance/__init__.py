@@ -4,6 +4,7 @@ from sdrt.guidance.base import Call, Guidance, Guided, split_rows
 from sdrt.guidance.cfg_plus_plus import CFGPlusPlusGuidance
 from sdrt.guidance.choice import choose_guidance
 from sdrt.guidance.classifier_free import ClassifierFreeGuidance, guide, is_guided
+from sdrt.guidance.composed import ComposedGuidance, ComposedPrompt, compose
 from sdrt.guidance.embedded import EmbeddedGuidance, guidance_embedding
 from sdrt.guidance.perturbed import PerturbedGuidance
 from sdrt.guidance.projected import ProjectedGuidance, project
@@ -20,6 +21,8 @@ __all__ = [
     "CFGPlusPlusGuidance",
     "Call",
     "ClassifierFreeGuidance",
+    "ComposedGuidance",
+    "ComposedPrompt",
     "DiffusersProjectedGuidance",
     "DynamicThresholding",
     "EmbeddedGuidance",
@@ -34,6 +37,7 @@ __all__ = [
     "ThresholdedGuidance",
     "Unguided",
     "choose_guidance",
+    "compose",
     "guidance_embedding",
     "guide",
     "is_guided",

@@ -32,8 +32,9 @@ def call_remarks(settings: Settings, truncated: tuple[str, str], guidances: Sequ
     # nothing is foreign to plain text
     texts = settings.encoder_texts if settings.prompt_syntax != "plain" else ()
     full = settings.prompt_syntax == "full"
-    weighted = dict.fromkeys(text for pairs in texts for prompt, negative in pairs for text in (negative, without_lora_tags(prompt)))
-    remarks = {topic: text for prompt in weighted for topic, text in foreign_syntax(prompt, full=full).items()}
+    pairs = dict.fromkeys(pair for each in texts for pair in each)
+    read = dict.fromkeys(each for prompt, negative in pairs for each in ((negative, True), (without_lora_tags(prompt), False)))
+    remarks = {topic: remark for text, negative in read for topic, remark in foreign_syntax(text, full=full, negative=negative).items()}
     cut = zip(("prompt", "negative prompt"), truncated, strict=True)
     remarks |= {f"truncated {name}": f"the {name} is too long: {shown(text)} was cut off" for name, text in cut if text}
     return remarks | {f"ignored {name}": reason for name, reason in _without_effect(settings, guidances, plan).items()}

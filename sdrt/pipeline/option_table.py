@@ -180,7 +180,7 @@ _ROWS = (
         "prompt_syntax",
         "choice",
         _PROMPT,
-        "full reads (word:1.3), BREAK, [from:to:0.5] and [one|other]; weighted the first two; plain none (default: full)",
+        "full reads (word:1.3), BREAK, [from:to:0.5], [one|other] and AND; weighted the first two; plain none (default: full)",
         choices=("full", "weighted", "plain"),
     ),
     _option(

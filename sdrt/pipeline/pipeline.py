@@ -263,8 +263,9 @@ class Pipeline:
             Seed of that separate stream. None: ``seed``.
         prompt_syntax : "full", "weighted" or "plain", optional
             "weighted" reads ``(word)``, ``(word:1.3)``, ``[word]`` and ``BREAK`` as AUTOMATIC1111 does; "full" also reads prompts that
-            change during the run, ``[from:to:0.5]`` and ``[one|other]``; "plain" takes all characters as text. None: "full", which is
-            recorded as "weighted" where a prompt has nothing more, or "plain" with ``compat``.
+            change during the run, ``[from:to:0.5]`` and ``[one|other]``, and prompts of several parts, ``a cat AND a dog :0.6``;
+            "plain" takes all characters as text. None: "full", which is recorded as "weighted" where a prompt has nothing more, or
+            "plain" with ``compat``.
         long_prompts : "chunk", "pad" or "truncate", optional
             "chunk" encodes a prompt in pieces of 75 tokens. If prompt and negative prompt then differ in length, each is still attended to
             as if it were alone. "pad" fills up the shorter one with empty pieces, which changes what it means, as this option's default

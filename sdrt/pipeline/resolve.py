@@ -9,7 +9,7 @@ from sdrt._version import __version__
 from sdrt.arrays import Array, Float
 from sdrt.backends import PLAIN
 from sdrt.errors import ConfigError
-from sdrt.guidance import Guidance, Row
+from sdrt.guidance import Guidance, Row, compose
 from sdrt.models.families import MicroConditions
 from sdrt.models.hub import commit_of
 from sdrt.pipeline.assembly import Assembly
@@ -189,6 +189,8 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     guidances = choose_guidances(
         settings, sampler, plan, at, refiner_begins, embedding_size=base.guidance_size, functions=assembly.functions
     )
+    texts = run_texts(settings.encoder_texts, settings.prompt_syntax, plan, at, assembly.limits)  # type: ignore[arg-type]
+    guidances = tuple((begins, compose(guidance, texts.prompts)) for begins, guidance in guidances)
     unet_options = read_unet_options(settings.conditions, base.model.config(base.family.denoiser))
     for model, of_unet in zip(assembly.models, (unet_options, PLAIN_UNET), strict=False):
         for component, component_options in model.denoising_networks(
@@ -198,7 +200,6 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     for adapter in assembly.t2i_adapters:
         adapter.check("t2i_adapter", PLAIN)
     source = None if choice is None else read_source(choice, height, width, inpaints=base.inpaints, functions=assembly.functions)
-    texts = run_texts(settings.encoder_texts, settings.prompt_syntax, plan, at, assembly.limits)  # type: ignore[arg-type]
     prompts = tokenize_run(texts.since, [partial(model.tokenize, settings=settings, limits=assembly.limits) for model in assembly.models])
     remarks = {
         **scheduler_remarks(base.model, scheduler),

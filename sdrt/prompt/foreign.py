@@ -25,11 +25,13 @@ _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
     "prompt embedding": (re.compile(r"(?<![\w:])embedding:[\w.-]+"), "a textual inversion is written as its token alone"),
     "prompt flag": (re.compile(r"(?<!\S)--[a-z][a-z-]{0,20}(?!\S)"), "options are arguments of their own"),
 }
+# without AND, which is read
+_COMPOSED = re.compile(r"(?<=\S)\s+(?:ADDBASE|ADDCOMM|ADDCOL|ADDROW)\b(?=\s*+\S)|\)\.(?:and|blend|swap)\(")
 _SQUARE = re.compile(r"(?<!\\)\[([^\[\]]*+)\]")
 _WHEN = re.compile(r"\s*+[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)\s*+")
 
 
-def foreign_syntax(text: str, *, full: bool = False) -> dict[str, str]:
+def foreign_syntax(text: str, *, full: bool = False, negative: bool = False) -> dict[str, str]:
     """Return a remark on each kind of foreign syntax that a prompt holds; empty for most prompts.
 
     Parameters
@@ -37,7 +39,9 @@ def foreign_syntax(text: str, *, full: bool = False) -> dict[str, str]:
     text : str
         A prompt without its LoRAs, whose ``prompt_syntax`` is not "plain": under that everything is meant as text.
     full : bool
-        Whether its ``prompt_syntax`` is "full", which reads texts that change.
+        Whether its ``prompt_syntax`` is "full", which reads texts that change, and the parts of a prompt.
+    negative : bool
+        Whether it is a negative prompt, which has no parts.
 
     >>> foreign_syntax("a [cat] and a (dog:1.2)")
     {}
@@ -46,7 +50,7 @@ def foreign_syntax(text: str, *, full: bool = False) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for topic, (pattern, reason) in _PATTERNS.items():
-        match = pattern.search(check_prompt(text))
+        match = (_COMPOSED if topic == "prompt composition" and full and not negative else pattern).search(check_prompt(text))
         if match is not None and not _shouted(match[0], text):
             found[topic] = _remark(match[0].strip(), reason)
     for match in () if full and changes(text) else _SQUARE.finditer(text):

@@ -59,7 +59,7 @@ class Settings:
         The state of each option that was a stream object, at the start of the call. Empty: each image has its own stream.
     prompt_syntax : "full", "weighted" or "plain"
         What is syntax in a prompt and not text: brackets with weights and ``BREAK``, and with "full" also texts that change during the
-        run.
+        run, and ``AND`` between the parts of a prompt.
     long_prompts : "chunk" or "truncate"
     emphasis : "original" or "no_norm"
         How the weights of words are applied.

@@ -38,7 +38,9 @@ def test_foreign_syntax_is_named_and_quoted(text: str, topic: str, quoted: str) 
     [(found, remark)] = foreign_syntax(text).items()
     assert found == topic
     assert remark.startswith(f"'{quoted}' is read as text: ")
-    assert foreign_syntax(text, full=True) == ({} if topic in ("prompt editing", "prompt alternation") else {topic: remark})
+    read = topic in ("prompt editing", "prompt alternation") or quoted == "AND"
+    assert foreign_syntax(text, full=True) == ({} if read else {topic: remark})
+    assert foreign_syntax(text, full=True, negative=True) == ({} if read and quoted != "AND" else {topic: remark})
 
 
 def test_a_prompt_that_is_text_as_a_whole_says_so_of_what_would_change() -> None:
@@ -105,7 +107,7 @@ def test_a_prompt_beyond_the_limits_is_refused_at_once(text: str, named: str) ->
 
 def test_a_picture_records_the_remarks_of_its_prompts_unless_they_are_plain() -> None:
     with sdrt.load("nano") as pipe:
-        settings = pipe.resolve("a cat AND a dog", negative_prompt="{a|b}")
+        settings = pipe.resolve("a cat ADDCOL a dog", negative_prompt="{a|b}")
         plain = pipe.resolve("a cat AND a dog", prompt_syntax="plain")
     assert {"prompt composition", "prompt choice"} <= settings.remarks.keys()
     assert "prompt composition" not in plain.remarks

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sdrt.guidance import prompt_row
+from sdrt.errors import ConfigError
+from sdrt.guidance import ComposedPrompt, prompt_row
 from sdrt.guidance.rows import NEGATIVE, Row
 from sdrt.limits import Limits
-from sdrt.prompt import PromptSyntax, Schedule, changes, schedule, without_lora_tags
+from sdrt.prompt import PromptPart, PromptSyntax, Schedule, changes, is_composed, prompt_parts, schedule, without_lora_tags
 from sdrt.schedulers import Plan
 
 __all__ = ["EncoderTexts", "RowTexts", "RunTexts", "needed_syntax", "run_texts"]
@@ -36,21 +37,24 @@ class RunTexts:
     since : tuple of (int, tuple of RowTexts)
         From each call of the plan on at which a text changes, the first from call 0: the texts of each image, or of all at once. Every
         image has the same rows.
+    prompts : tuple of ComposedPrompt
+        The rows of the prompt's parts, and their weights for each image, or for all at once.
     unreached : int or None
         The last step before a change that the run does not reach; None if it reaches all of them.
     """
 
     since: tuple[tuple[int, tuple[RowTexts, ...]], ...]
+    prompts: tuple[ComposedPrompt, ...]
     unreached: int | None = None
 
 
 def needed_syntax(prompts: Sequence[str], negative_prompts: Sequence[str]) -> PromptSyntax:
     """Return the plainest syntax that reads all these as "full" does.
 
-    >>> needed_syntax(["a (red) circle"], [""]), needed_syntax(["a [red|blue] circle"], [""])
+    >>> needed_syntax(["a (red) circle"], [""]), needed_syntax(["a cat AND a dog"], [""])
     ('weighted', 'full')
     """
-    return "full" if any(map(changes, (*prompts, *negative_prompts))) else "weighted"
+    return "full" if any(map(changes, (*prompts, *negative_prompts))) or any(map(is_composed, prompts)) else "weighted"
 
 
 def run_texts(images: Sequence[EncoderTexts], syntax: PromptSyntax, plan: Plan, at: int, limits: Limits) -> RunTexts:
@@ -69,13 +73,19 @@ def run_texts(images: Sequence[EncoderTexts], syntax: PromptSyntax, plan: Plan, 
 
     Raises
     ------
-    ConfigError : more than 100 brackets open at once, or a prompt longer than the limit
+    ConfigError : more than 100 brackets open at once, a prompt longer than the limits or of more parts, or one for the second text encoder
+        whose parts are others than the prompt's
     """
     for text in {text for image in images for pair in image for text in pair}:
         limits.check("prompt_characters", "the characters of a prompt", len(text))
     steps = plan.num_inference_steps
     made = [call for call in plan.starts if call >= at]
-    rows = [_rows(*image, syntax, steps) for image in images]
+    parts = [_parts(first[0], second[0], syntax) for first, second in images]
+    count = max(map(len, parts))
+    limits.check("prompt_chunks", "the parts of a prompt", count)
+    rows = [_rows(of_image, first[1], second[1], count, syntax, steps) for of_image, (first, second) in zip(parts, images, strict=True)]
+    weights = tuple(tuple(of_image[k][0].weight if k < len(of_image) else 0.0 for of_image in parts) for k in range(count))
+    prompt = ComposedPrompt(tuple(map(prompt_row, range(count))), weights)
     lasts = sorted({last for of_image in rows for each in of_image.values() for text in each for last, _ in text})
     since: list[tuple[int, tuple[RowTexts, ...]]] = []
     unreached = None
@@ -87,17 +97,42 @@ def run_texts(images: Sequence[EncoderTexts], syntax: PromptSyntax, plan: Plan, 
             unreached = before
             break
         since.append((made[before] if before else 0, texts))
-    return RunTexts(tuple(since), unreached)
+    return RunTexts(tuple(since), (prompt,), unreached)
 
 
-def _rows(first: tuple[str, str], second: tuple[str, str], syntax: PromptSyntax, steps: int) -> Mapping[Row, tuple[Schedule, Schedule]]:
-    """Return the rows of an image, each with its texts for both text encoders."""
+# A part of the prompt for the first text encoder, and for a second one.
+_Part: TypeAlias = tuple[PromptPart, PromptPart]
+
+
+def _parts(first: str, second: str, syntax: PromptSyntax) -> tuple[_Part, ...]:
+    """Return the parts of a prompt; that for the second text encoder has as many, or one for all."""
+    firsts, seconds = _parts_of(first, syntax), _parts_of(second, syntax)
+    if len(seconds) not in (1, len(firsts)):
+        raise ConfigError(
+            f"the prompt of the second text encoder must have one part, or {len(firsts)} as the prompt has, got {len(seconds)}; "
+            "write AND in both as often"
+        )
+    return tuple(zip(firsts, seconds * len(firsts) if len(seconds) == 1 else seconds, strict=True))
+
+
+def _parts_of(prompt: str, syntax: PromptSyntax) -> tuple[PromptPart, ...]:
+    text = prompt if syntax == "plain" else without_lora_tags(prompt)
+    return prompt_parts(text) if syntax == "full" and is_composed(text) else (PromptPart(text),)
+
+
+def _rows(
+    parts: Sequence[_Part], negative: str, second_negative: str, count: int, syntax: PromptSyntax, steps: int
+) -> Mapping[Row, tuple[Schedule, Schedule]]:
+    """Return the rows of an image, each with its texts for both text encoders; a part that it lacks has the text of the first."""
 
     def texts(prompt: str) -> Schedule:
         return schedule(prompt, steps) if syntax == "full" else ((steps, prompt),)
 
-    prompts = [texts(prompt if syntax == "plain" else without_lora_tags(prompt)) for prompt, _ in (first, second)]
-    return {NEGATIVE: (texts(first[1]), texts(second[1])), prompt_row(0): (prompts[0], prompts[1])}
+    rows = {NEGATIVE: (texts(negative), texts(second_negative))}
+    for k in range(count):
+        first, second = parts[k if k < len(parts) else 0]
+        rows[prompt_row(k)] = (texts(first.text), texts(second.text))
+    return rows
 
 
 def _at(texts: Schedule, step: int) -> str:

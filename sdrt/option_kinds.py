@@ -10,7 +10,7 @@ import numpy as np
 
 from sdrt.freeu import FREEU
 from sdrt.guidance_options import APG_KIND, DYNAMIC_THRESHOLDING_KIND, SCALE
-from sdrt.values import Anything, Choice, Either, Flag, Integer, Kind, ListOf, Number, RefusedError, Text
+from sdrt.values import Anything, Choice, Either, Flag, Integer, Kind, ListOf, MappingOf, Number, RefusedError, Text
 
 __all__ = ["COLOUR", "NUMERICS", "OPTION_KINDS", "PROMPT", "PROMPTS"]
 
@@ -58,6 +58,19 @@ class _Latents(Kind[Any]):
         return value
 
 
+class _Embeds(Kind[tuple[Any, ...]]):
+    """An array of floats for each IP-Adapter, or one; of which shapes, the adapters say."""
+
+    def describe(self) -> str:
+        return "an array of floats, or a list of them"
+
+    def convert(self, value: object) -> tuple[Any, ...]:
+        arrays = tuple(value) if isinstance(value, list | tuple) else (value,)
+        if not arrays or not all(isinstance(each, np.ndarray) and each.dtype.kind == "f" for each in arrays):
+            raise RefusedError
+        return arrays
+
+
 def _one_or_each(kind: Kind[Any]) -> Kind[Any]:
     """One value for all ControlNets or T2I-Adapters, or one for each."""
     return Either(kind, ListOf(kind, minimum=1, maximum=1_000))
@@ -71,6 +84,10 @@ _FRACTION = Number(minimum=0, maximum=1)
 
 _LATENTS = _Latents()
 _LAYERS = Text(length=200, empty=False)
+
+# How much an image prompt counts: a number, or some by block of the U-Net.
+_BLOCK = Either(Number(), ListOf(Number(), 1, 100))
+_COUNTS = Either(Number(), MappingOf(Either(_BLOCK, MappingOf(_BLOCK))))
 
 PROMPT = Text(length=None)
 # One for all images, or one for each.
@@ -131,6 +148,10 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "adapter_conditioning_scale": _one_or_each(Number()),
     "adapter_conditioning_factor": _one_or_each(_FRACTION),
     "adapter_preprocessor": _one_or_each(Choice("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert")),
+    "ip_adapter_image": Anything(),
+    "ip_adapter_image_embeds": _Embeds(),
+    "ip_adapter_scale": Either(_COUNTS, ListOf(Either(_COUNTS, ListOf(Number(), 1, 1_000)), 1, 1_000)),
+    "ip_adapter_mask": Anything(),
     "original_size": _SIZE,
     "crops_coords_top_left": _OFFSET,
     "target_size": _SIZE,

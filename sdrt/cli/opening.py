@@ -29,6 +29,11 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
     "config": ("--config", a_path, "a folder in diffusers' layout or a scheduler_config.json, for Core ML packages without one"),
     "lora_dir": ("--lora-dir", a_path, "a folder of LoRAs, for prompts that name one: <lora:name:0.8>"),
     "refiner": ("--refiner", a_model, "an SDXL refiner, which takes over near the end"),
+    "image_encoder": (
+        "--image-encoder",
+        a_model,
+        "the image encoder of the --ip-adapter (default: one beside it, or the model's)",
+    ),
     "vae": ("--vae", a_model, "an autoencoder to use instead of the model's own"),
     "variant": (
         "--variant",
@@ -79,7 +84,7 @@ class ModelChoice:
         Whether the fastest settings for this machine are chosen.
     embeddings : tuple of (token or None, file)
     loras : tuple of (file, strength)
-    controlnets, t2i_adapters : tuple of str
+    controlnets, t2i_adapters, ip_adapters : tuple of str
     options : dict
         Whatever else was given.
     """
@@ -92,6 +97,7 @@ class ModelChoice:
     loras: tuple[tuple[str, float], ...] = ()
     controlnets: tuple[str, ...] = ()
     t2i_adapters: tuple[str, ...] = ()
+    ip_adapters: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -144,6 +150,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a T2I-Adapter: its folder, file or repository; give it again for more",
     )
+    group.add_argument(
+        "--ip-adapter",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="an IP-Adapter, which lets the model look at pictures: its file, or OWNER/NAME::FILE of the Hub; give it again for more",
+    )
     for name, (flag, kind, text) in _LOAD.items():
         # shells complete a DIR to folders alone
         metavar = "DIR" if flag.endswith("-dir") else {int: "N", str: "NAME", a_path: "PATH", a_model: "MODEL"}[kind]
@@ -182,6 +195,7 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
         loras=tuple(map(parse_lora, arguments.lora)),
         controlnets=tuple(arguments.controlnet),
         t2i_adapters=tuple(arguments.t2i_adapter),
+        ip_adapters=tuple(arguments.ip_adapter),
         options={name: value for name, value in given.items() if value is not None},
     )
 
@@ -205,7 +219,7 @@ def open_pipeline(choice: ModelChoice, *, quiet: bool) -> "Pipeline":
     with Downloads(quiet=quiet) as downloads:
         access = HubAccess(given.get("cache_dir"), on_download=downloads)
         embeddings = [read_embedding(local_embedding(file, access), token) for token, file in choice.embeddings]
-        nets = {"controlnet": choice.controlnets, "t2i_adapter": choice.t2i_adapters}
+        nets: dict[str, Any] = {"controlnet": choice.controlnets, "t2i_adapter": choice.t2i_adapters, "ip_adapter": choice.ip_adapters}
         return load(embeddings=embeddings, loras=choice.loras, on_download=downloads, **nets, **given)
 
 

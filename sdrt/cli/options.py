@@ -44,7 +44,7 @@ def _how(option: Option) -> dict[str, Any]:
             return {"type": int, "nargs": 2, "metavar": option.metavar}
         case "factors":
             return {"type": float, "nargs": len(option.metavar), "metavar": option.metavar}
-        case "picture" | "pictures" | "array":
+        case "picture" | "pictures" | "array" | "arrays":
             return {"type": a_path, "metavar": "FILE", "action": "append"}
         case "switch":
             return {"action": argparse.BooleanOptionalAction}

@@ -235,9 +235,10 @@ def open_component(
     wanted = Wanted(variant=variant, pickled=pickled)
     local = find_local(COMPONENTS[component].folder, source, lambda address: obtain_component(address, component, wanted, hub), hub)
     place, name = local.path, local.name
-    if not exists(place / "config.json") and exists(place / COMPONENTS[component].folder / "config.json"):
-        # a whole model's folder, which has the component
-        place = place / COMPONENTS[component].folder
+    if not exists(place / "config.json"):
+        # a whole model's folder, which has the component, or a repository of adapters, where it may lie one deeper
+        inside = (place / COMPONENTS[component].folder, place / "models" / COMPONENTS[component].folder)
+        place = next((folder for folder in inside if exists(folder / "config.json")), place)
     opened: StoredModel
     quick = _quick_files(place, name, component, pickled, limits, mmap=mmap)
     if quick is not None:

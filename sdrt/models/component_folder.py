@@ -12,10 +12,11 @@ from sdrt.models.base import Pickled
 from sdrt.models.component_files import class_names, read_config, read_weights
 from sdrt.models.component_tensors import ComponentTensors
 from sdrt.models.components import COMPONENTS, ComponentName
-from sdrt.models.folder import checked_defaults
+from sdrt.models.folder import FEATURE_EXTRACTOR, checked_defaults
 from sdrt.models.json_file import read_json, read_json_if_there
 from sdrt.models.stored_model import StoredModel
 from sdrt.models.weight_files import WeightFiles, find_weights, variants_in
+from sdrt.values import read_values
 
 __all__ = ["ComponentFolder"]
 
@@ -74,6 +75,18 @@ class ComponentFolder(StoredModel):
         """
         file = self.path / "sdrt.json"
         return checked_defaults(file, read_json_if_there(file, self.allowed))
+
+    @property
+    def feature_extractor_config(self) -> Mapping[str, Any]:
+        """``preprocessor_config.json`` beside an image encoder; empty if it is not there.
+
+        Raises
+        ------
+        ModelError : a value is of the wrong kind
+        """
+        file = self.path / "preprocessor_config.json"
+        content = read_json_if_there(file, self.allowed)
+        return content | read_values(f"{file}: ", content, FEATURE_EXTRACTOR, "correct the file", ModelError)
 
     def own_config(self, component: ComponentName) -> dict[str, Any]:
         """``config.json`` over the defaults of its class."""

@@ -16,6 +16,7 @@ from sdrt.models import ComponentName, Model
 from sdrt.models.fingerprint import fingerprint
 from sdrt.models.lora import AppliedLora
 from sdrt.pipeline.decoding import Decoder
+from sdrt.pipeline.image_prompter import ImagePrompter
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.loras import LoraLibrary
 from sdrt.pipeline.observer import UNOBSERVED, Observer
@@ -44,6 +45,8 @@ class Assembly:
         Each with the one component ``controlnet``.
     t2i_adapters : tuple of NetworkPool
         Each with the one component ``t2i_adapter``.
+    image_prompter : ImagePrompter or None
+        The networks of IP-Adapters, whose keys and values the base model's U-Net has; None where it has none.
     backends : mapping from component to the backend's name
     numerics : "float32", "float64" or "exact"
     preview_decoder : Decoder or None
@@ -77,6 +80,7 @@ class Assembly:
     controlnets: tuple[NetworkPool, ...] = ()
     t2i_adapters: tuple[NetworkPool, ...] = ()
     preview_decoder: Decoder | None = None
+    image_prompter: ImagePrompter | None = None
     vae_tiling: bool = False
     safety_checker: bool = False
     flagged_pictures: FlaggedPictures = "black"
@@ -108,7 +112,8 @@ class Assembly:
     def pools(self) -> tuple[NetworkPool, ...]:
         """All networks."""
         beside = () if self.preview_decoder is None else (self.preview_decoder.networks,)
-        return (*(model.networks for model in self.models), *self.controlnets, *self.t2i_adapters, *beside)
+        looking = () if self.image_prompter is None else (pool for _, pool, _ in self.image_prompter.networks)
+        return (*(model.networks for model in self.models), *self.controlnets, *self.t2i_adapters, *beside, *looking)
 
     @cached_property
     def weights(self) -> Mapping[str, str]:
@@ -121,6 +126,9 @@ class Assembly:
             marks |= {f"{component}.{k}": mark for component, mark in _fingerprints(controlnet.model, ["controlnet"])}
         for k, adapter in enumerate(self.t2i_adapters):
             marks |= {f"{component}.{k}": mark for component, mark in _fingerprints(adapter.model, ["t2i_adapter"])}
+        for name, pool, component in () if self.image_prompter is None else self.image_prompter.networks:
+            for _, mark in _fingerprints(pool.model, [component]):
+                marks[name] = mark
         return marks
 
     @cached_property
@@ -149,6 +157,8 @@ class Assembly:
         for name, pools in (("controlnets", self.controlnets), ("t2i_adapters", self.t2i_adapters)):
             numbered = (pool.watched(partial(_called_by_number, called, k)) for k, pool in enumerate(pools))
             object.__setattr__(changed, name, tuple(numbered))
+        if self.image_prompter is not None:
+            object.__setattr__(changed, "image_prompter", self.image_prompter.watched(called))
         return changed
 
     def with_tags(self, tags: Sequence[LoraTag]) -> Self:
@@ -170,6 +180,8 @@ class Assembly:
         pools |= {f"t2i_adapter {k}: ": pool for k, pool in enumerate(self.t2i_adapters)}
         if self.refiner is not None:
             pools["refiner: "] = self.refiner.networks
+        if self.image_prompter is not None:
+            pools |= {f"{name}: ": pool for name, pool, _ in self.image_prompter.networks}
         for place, pool in pools.items():
             remarks |= {f"{place}{topic}": text for topic, text in (*pool.model.remarks.items(), *pool.remarks.items())}
         return remarks
@@ -187,6 +199,8 @@ class Assembly:
             wanted += [(self.refiner.networks, component) for component in self.refiner.drawing_components if component != "vae_decoder"]
         wanted += [(controlnet, "controlnet") for controlnet in self.controlnets]
         wanted += [(adapter, "t2i_adapter") for adapter in self.t2i_adapters]
+        if self.image_prompter is not None:
+            wanted += [(pool, component) for _, pool, component in self.image_prompter.networks]
         if self.safety_checker:
             wanted.append((self.base.networks, "safety_checker"))
         for pool, component in report.each("load", [(pool, component) for pool, component in wanted if not pool.is_open(component)]):

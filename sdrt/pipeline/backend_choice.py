@@ -7,7 +7,7 @@ from sdrt.backends.choosing import chosen_backend
 from sdrt.errors import ConfigError
 from sdrt.models import COMPONENTS, ComponentName, StoredModel, is_folder_of_packages
 
-__all__ = ["check_programs", "choose_backends", "own_choice", "record_notes"]
+__all__ = ["check_looks", "check_programs", "choose_backends", "own_choice", "record_notes"]
 
 _CORE_ML = "coreml"
 
@@ -50,6 +50,12 @@ def check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) 
                 f"{model.path}: its {component} is no Core ML package; convert the model ('sdrt convert --model-version {model.path}') and "
                 "pass the folder of packages, or choose another backend"
             )
+
+
+def check_looks(model: StoredModel) -> None:
+    """Raise ConfigError for a folder of Core ML packages, whose U-Net cannot have an IP-Adapter."""
+    if "unet" in _programs(model):
+        raise ConfigError(f"{model.path}: holds Core ML packages, which take no IP-Adapter; pass their source model, on backend 'numpy'")
 
 
 def _programs(model: StoredModel) -> frozenset[ComponentName]:

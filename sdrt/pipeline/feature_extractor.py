@@ -107,7 +107,7 @@ class FeatureExtractor:
 def _another_size(size: tuple[int, ...], edge: int) -> ConfigError:
     height, width = size
     return ConfigError(
-        f"{_WHERE}: pictures must become {edge}x{edge} pixels, which the safety checker takes, got {width}x{height}; "
+        f"{_WHERE}: pictures must become {edge}x{edge} pixels, which the network takes, got {width}x{height}; "
         "correct its size and crop_size"
     )
 

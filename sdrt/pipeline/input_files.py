@@ -9,7 +9,7 @@ from sdrt.pipeline.option_table import OPTIONS
 
 __all__ = ["FILE_OPTIONS", "check_count", "open_inputs"]
 
-FILE_OPTIONS = {name: option for name, option in OPTIONS.items() if option.kind in ("picture", "pictures", "array")}
+FILE_OPTIONS = {name: option for name, option in OPTIONS.items() if option.kind in ("picture", "pictures", "array", "arrays")}
 
 
 def check_count(name: str, what: str, count: int) -> None:
@@ -27,7 +27,7 @@ def check_count(name: str, what: str, count: int) -> None:
     ------
     ConfigError : several where one is taken
     """
-    if FILE_OPTIONS[name].kind != "pictures" and count > 1:
+    if FILE_OPTIONS[name].kind not in ("pictures", "arrays") and count > 1:
         raise ConfigError(f"{what} must be one file, got {count}; leave the others out")
 
 
@@ -42,6 +42,6 @@ def open_inputs(files: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
     from sdrt.images import open_picture
     from sdrt.npy import read_npy
 
-    readers = {name: read_npy if FILE_OPTIONS[name].kind == "array" else open_picture for name in files}
+    readers = {name: read_npy if FILE_OPTIONS[name].kind in ("array", "arrays") else open_picture for name in files}
     opened = {name: [readers[name](path) for path in paths] for name, paths in files.items()}
     return {name: values if name in ("control_image", "adapter_image") or len(values) > 1 else values[0] for name, values in opened.items()}

@@ -71,6 +71,8 @@ LOAD_OPTIONS: Mapping[str, Kind[Any]] = {
     "embeddings": Nullable(Either(MappingOf(_PLACE), ListOf(Either(_PLACE, Instance(Embedding))))),
     "controlnet": Nullable(Either(_PLACE, ListOf(_PLACE))),
     "t2i_adapter": Nullable(Either(_PLACE, ListOf(_PLACE))),
+    "ip_adapter": Nullable(Either(_PLACE, ListOf(_PLACE))),
+    "image_encoder": Nullable(_PLACE),
     "loras": Nullable(LORAS),
     "lora_dir": Nullable(_Folder()),
     "refiner": Nullable(_PLACE),

@@ -1,6 +1,6 @@
 """``sdrt.load``: a model's name or folder and a choice of backends become a pipeline."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,12 @@ from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.files import user_path
 from sdrt.limits import DEFAULT_LIMITS, Limits
-from sdrt.models import EMBEDDED, DownloadProgress, Embedding, HubAccess, Pickled, PredictionType
+from sdrt.models import EMBEDDED, ComponentName, DownloadProgress, Embedding, HubAccess, Pickled, PredictionType, StoredModel
 from sdrt.models.families import LatentFormat
 from sdrt.models.t2i_adapters import with_t2i_adapters
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.backend_choice import (
+    check_looks,
     check_names,
     check_programs,
     choose_backends,
@@ -23,6 +24,7 @@ from sdrt.pipeline.backend_choice import (
     record_notes,
 )
 from sdrt.pipeline.feature_extractor import FeatureExtractor
+from sdrt.pipeline.image_prompting import open_image_prompts
 from sdrt.pipeline.load_options import LOAD_OPTIONS
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.loras import LoraChoice, LoraLibrary
@@ -51,6 +53,8 @@ def load(
     lora_dir: str | Path | None = None,
     controlnet: str | Path | Sequence[str | Path] = (),
     t2i_adapter: str | Path | Sequence[str | Path] = (),
+    ip_adapter: str | Path | Sequence[str | Path] = (),
+    image_encoder: str | Path | None = None,
     refiner: str | Path | None = None,
     vae: str | Path | None = None,
     preview_vae: str | Path | None = None,
@@ -102,6 +106,12 @@ def load(
         the model's folder, or the path of a package.
     t2i_adapter : str or Path, or sequence of them
         Folders, repositories or single files of T2I-Adapters; each takes a picture in ``generate(adapter_image=...)``.
+    ip_adapter : str or Path, or sequence of them
+        Files of IP-Adapters, or files of repositories (``"h94/IP-Adapter::models/ip-adapter_sd15.safetensors"``), which let the U-Net look
+        at pictures: ``generate(ip_adapter_image=...)``. Plain, "plus" and "full face" adapters, on backends numpy and torch.
+    image_encoder : str, Path or None
+        The folder or repository of the image encoder that they were trained with. None: a folder ``image_encoder`` beside the first
+        adapter's file, or in the model's.
     refiner : str or Path, optional
         An SDXL refiner's model, which takes over near the end of a run. A folder of Core ML packages may hold both.
     vae : str, Path or None
@@ -176,10 +186,13 @@ def load(
         hub=HubAccess(given["cache_dir"], token, revision, on_download),
         packages=wants_packages(backend),
     )
-    controls, adapters = (_as_list(given[name]) for name in ("controlnet", "t2i_adapter"))
+    controls, adapters, looks = (_as_list(given[name]) for name in ("controlnet", "t2i_adapter", "ip_adapter"))
+    if image_encoder is not None and not looks:
+        raise ConfigError("image_encoder is for pipelines with an IP-Adapter; pass ip_adapter=file too, or leave it out")
     opened = opening.model(
         given["model"],
         vae=given["vae"],
+        looks=bool(looks) and image_encoder is None,
         controlnets=controls,
         safety_checker=safety_checker,
         prediction_type=prediction_type,
@@ -193,12 +206,19 @@ def load(
         FeatureExtractor.read(opened.feature_extractor_config, opened.config("safety_checker")["vision_config"]["image_size"])
     chosen = choose_backends(backend, opened)
     check_programs(opened, chosen)
+    if looks:
+        check_looks(opened)
     options = options_of_backends(chosen, numerics, backend_options, low_memory=reduce_memory)
     keep_loaded = not reduce_memory
     adapted = [opening.t2i_adapter(each, opened) for each in adapters]
     pixels = LatentFormat.read(opened.config("vae_decoder")).pixels
     with_embeddings = with_t2i_adapters(opened, adapted, pixels).with_embeddings(opening.embeddings(given["embeddings"] or ()))
-    base = LoadedModel(with_embeddings, chosen, options, keep_loaded=keep_loaded)
+    looking, prompter = with_embeddings, None
+    if looks:
+        looking, prompter = open_image_prompts(
+            opening, looks, image_encoder, with_embeddings, lambda each: NetworkPool(each, chosen, options, keep_loaded=keep_loaded)
+        )
+    base = LoadedModel(looking, chosen, options, keep_loaded=keep_loaded)
     if given["embeddings"]:
         # built now, so that a token that is already taken raises here
         _ = base.tokenizers
@@ -207,6 +227,9 @@ def load(
         quick = opening.quick_vae(given["preview_vae"], opened)
         own, ran_by = base.latent_format, chosen["vae_decoder"]
         preview_decoder = quick_decoder(quick, own, ran_by, options["vae_decoder"], keep_loaded=keep_loaded)
+    beside: set[ComponentName] = set() if prompter is None else {component for _, _, component in prompter.networks}
+    beside |= {"controlnet"} if controls else set()
+    beside |= {"t2i_adapter"} if adapters else set()
     library = LoraLibrary(with_embeddings, given["lora_dir"], opening.others)
     refining = None
     if refiner is not None:
@@ -219,14 +242,11 @@ def load(
             )
     assembly = Assembly(
         base=base,
+        image_prompter=prompter,
         refiner=refining,
         controlnets=tuple(NetworkPool(opening.controlnet(each, opened), chosen, options, keep_loaded=keep_loaded) for each in controls),
         t2i_adapters=tuple(NetworkPool(each, chosen, options, keep_loaded=keep_loaded) for each in adapted),
-        backends={
-            str(component): each.name
-            for component, each in chosen.items()
-            if component in (*opened.components, *(["controlnet"] if controls else ()), *(["t2i_adapter"] if adapters else ()))
-        },
+        backends={str(component): each.name for component, each in chosen.items() if component in _used_components(opened, beside)},
         numerics=numerics,
         preview_decoder=preview_decoder,
         vae_tiling=reduce_memory if vae_tiling is None else vae_tiling,
@@ -245,6 +265,12 @@ def load(
 
 def _as_list(places: str | Path | Sequence[str | Path] | None) -> Sequence[str | Path]:
     return () if places is None else [places] if isinstance(places, str | Path) else places
+
+
+def _used_components(model: StoredModel, beside: Set[ComponentName]) -> Set[ComponentName]:
+    """Return the components whose backends the record names: the model's, and those of networks beside it."""
+    # an image encoder in the model's folder has nothing to do without an IP-Adapter
+    return {*(each for each in model.components if each != "image_encoder"), *beside}
 
 
 def _is_recorded(model: object) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdrt.backends import Backend
 from sdrt.errors import ConfigError
@@ -23,7 +24,10 @@ from sdrt.models.components import ComponentName
 from sdrt.models.components.autoencoder_tiny import is_tiny
 from sdrt.models.components.controlnets import check_fit
 from sdrt.models.families import family_of, stated_latent_space
-from sdrt.models.hub import check_revision, local_embedding
+from sdrt.models.hub import check_revision, local_embedding, local_ip_adapter
+
+if TYPE_CHECKING:
+    from sdrt.models.ip_adapter import IPAdapterFile
 
 __all__ = ["Opening", "wants_packages"]
 
@@ -31,6 +35,7 @@ _CORE_ML = "coreml"
 # Stands for the quick autoencoder that is known for a model's latents.
 _QUICK = "taesd"
 _VAE: frozenset[ComponentName] = frozenset({"vae_decoder", "vae_encoder"})
+_LOOKS: frozenset[ComponentName] = frozenset({"image_encoder"})
 _SAFETY: frozenset[ComponentName] = frozenset({"safety_checker"})
 
 
@@ -68,10 +73,11 @@ class Opening:
         controlnets: Sequence[str | Path],
         safety_checker: bool,
         prediction_type: PredictionType | None,
+        looks: bool,
         tokenizer: str | Path | None,
         config: str | Path | Mapping[str, object] | None,
     ) -> StoredModel:
-        """Open the model, with its autoencoder replaced if another is given.
+        """Open the model, with its autoencoder replaced if another is given; ``looks``: its own image encoder may be needed.
 
         Raises
         ------
@@ -79,6 +85,7 @@ class Opening:
         """
         check_revision(self.hub.revision, model)
         without = (frozenset() if safety_checker else _SAFETY) | (frozenset() if vae is None else _VAE)
+        without |= frozenset() if looks else _LOOKS
         named = tuple(each for each in controlnets if isinstance(each, str))
         opened = open_model(
             model,
@@ -119,7 +126,7 @@ class Opening:
         ------
         ConfigError, ModelError : see `open_model`
         """
-        needs = Needs(packages=self.packages, without=_SAFETY | _VAE, controlnets=())
+        needs = Needs(packages=self.packages, without=_SAFETY | _VAE | _LOOKS, controlnets=())
         stored = open_model(
             model, variant=self.variant, pickled=self.pickled, hub=self.others, needs=needs, limits=self.limits, mmap=self.mmap
         )
@@ -153,6 +160,27 @@ class Opening:
         if is_folder_of_packages(model):
             raise ConfigError(f"{model.path}: holds Core ML packages, whose U-Net takes no T2I-Adapter; pass its source model")
         return self._component(name, "t2i_adapter")
+
+    def ip_adapter(self, source: str | Path) -> "IPAdapterFile":
+        """Open an IP-Adapter.
+
+        Raises
+        ------
+        ConfigError, ModelError : see `IPAdapterFile`
+        """
+        from sdrt.models.ip_adapter import IPAdapterFile
+
+        file = local_ip_adapter(source, self.others, self.pickled)
+        return IPAdapterFile(file, file.name, pickled=self.pickled, allowed=self.limits, mmap=self.mmap)
+
+    def image_encoder(self, source: str | Path) -> StoredModel:
+        """Open an image encoder.
+
+        Raises
+        ------
+        ConfigError, ModelError : see `open_component`
+        """
+        return self._component(source, "image_encoder")
 
     def embeddings(self, embeddings: Mapping[str, str | Path] | Sequence[str | Path | Embedding]) -> list[Embedding]:
         """Read textual inversions.

@@ -25,6 +25,7 @@ Kind: TypeAlias = Literal[
     "pictures",
     "array",
     "text",
+    "arrays",
     "group",
 ]
 
@@ -39,8 +40,8 @@ class Option:
         The keyword.
     kind : Kind
         How a value is written on the command line. ``integers`` are one, or several with commas between them; ``scales`` a choice, or
-        numbers with commas; the flags of ``numbers``, ``choices``, ``names`` and ``pictures`` may be repeated; a ``switch`` has a second
-        flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it has one of its own.
+        numbers with commas; the flags of ``numbers``, ``choices``, ``names``, ``pictures`` and ``arrays`` may be repeated; a ``switch`` has a
+        second flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it has one of its own.
     flags : tuple of str
     help : str
         For ``sdrt generate --help``: the effect, and the default in parentheses.
@@ -74,6 +75,7 @@ _CONTROL, _CHANGE, _XL = "ControlNet", "changing a picture", "SDXL"
 _GUIDANCE = "guidance"
 _UNET = "what the U-Net computes"
 _ADAPTER = "T2I-Adapter"
+_LOOK = "IP-Adapter"
 
 _ROWS = (
     _option(
@@ -376,6 +378,34 @@ _ROWS = (
         "what to make of a picture first; one for all, or the flag again for each (default: none)",
         record="conditions.adapter_preprocessor",
         choices=("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert"),
+    ),
+    _option(
+        "ip_adapter_image",
+        "pictures",
+        _LOOK,
+        "a picture that the --ip-adapter looks at; give it again for more, or for each of several adapters, in their order",
+        record="conditions.ip_adapter_image",
+    ),
+    _option(
+        "ip_adapter_image_embeds",
+        "arrays",
+        _LOOK,
+        "a .npy file of what the image encoder gave in place of the pictures; one for each adapter",
+        record="conditions.ip_adapter_image_embeds",
+    ),
+    _option(
+        "ip_adapter_scale",
+        "numbers",
+        _LOOK,
+        "how much the pictures count: one number for all adapters, or the flag again for each (default: 1)",
+        record="conditions.ip_adapter_scale",
+    ),
+    _option(
+        "ip_adapter_mask",
+        "pictures",
+        _LOOK,
+        "where they count, white in a picture: one for each picture, or for each of several adapters",
+        record="conditions.ip_adapter_mask",
     ),
     Option(name="sizes", kind="group", flags=(), help="", record="", section=_XL),
     _option(

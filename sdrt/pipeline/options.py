@@ -168,6 +168,10 @@ class GenerateOptions(TypedDict, total=False):
     adapter_conditioning_scale: float | Sequence[float] | None
     adapter_conditioning_factor: float | Sequence[float] | None
     adapter_preprocessor: AdapterPreprocessor | Sequence[AdapterPreprocessor] | None
+    ip_adapter_image: Picture | Sequence[Any] | None
+    ip_adapter_image_embeds: Float | Sequence[Float] | None
+    ip_adapter_scale: float | Mapping[str, Any] | Sequence[Any] | None
+    ip_adapter_mask: Picture | Sequence[Any] | None
     sizes: SDXLSizes | None
     original_size: tuple[int, int] | None
     crops_coords_top_left: tuple[int, int] | None

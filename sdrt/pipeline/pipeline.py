@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
@@ -175,6 +175,10 @@ class Pipeline:
         adapter_conditioning_scale: float | Sequence[float] | None = None,
         adapter_conditioning_factor: float | Sequence[float] | None = None,
         adapter_preprocessor: AdapterPreprocessor | Sequence[AdapterPreprocessor] | None = None,
+        ip_adapter_image: Picture | Sequence[Any] | None = None,
+        ip_adapter_image_embeds: Float | Sequence[Float] | None = None,
+        ip_adapter_scale: float | Mapping[str, Any] | Sequence[Any] | None = None,
+        ip_adapter_mask: Picture | Sequence[Any] | None = None,
         sizes: SDXLSizes | None = None,
         original_size: tuple[int, int] | None = None,
         crops_coords_top_left: tuple[int, int] | None = None,
@@ -347,6 +351,19 @@ class Pipeline:
             The share of the run, from its begin, in which T2I-Adapters act. None: 1.
         adapter_preprocessor : str or sequence of str, optional
             What to make of their pictures first, as ``control_preprocessor`` does, which also knows "inpaint".
+        ip_adapter_image : Picture or nested sequence of Picture, optional
+            The picture that an IP-Adapter looks at, or several that it sees together. With several adapters, a list with an entry for
+            each. Nested once more, an entry holds a list of pictures for each image of the batch: ``[[[one], [two]]]``.
+        ip_adapter_image_embeds : float array or sequence of them, optional
+            What the image encoder gave, in place of the pictures, for each adapter: ``float[2,p,E]`` of p pictures, those of the negative
+            row first, or ``float[1,p,E]`` with zeros for these; ``float[2,p,L,E]`` for an adapter that takes all states.
+        ip_adapter_scale : float, mapping or sequence, optional
+            How much the pictures count. A mapping gives each block of the U-Net its own, as in diffusers:
+            ``{"up": {"block_0": [0.0, 1.0, 0.0]}}`` for the style alone of SDXL; a list has an entry for each adapter. With masks, an entry
+            may be a list of numbers, one for each picture. None: 1.
+        ip_adapter_mask : Picture or nested sequence of Picture, optional
+            Where they count: white in a mask for each picture of an adapter; with several adapters, a list with an entry for each, None
+            for everywhere. Scaled to the image's size.
         sizes : SDXLSizes, optional
             SDXL: the five options below in one object.
         original_size : (height, width), optional

@@ -13,6 +13,8 @@ from sdrt.backends.pool import CheckedNetwork
 from sdrt.guidance import Guidance, Row, text_rows
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.adapter_features import adapter_features
+from sdrt.pipeline.conditions.addition import Addition
+from sdrt.pipeline.conditions.image_prompts import encode_image_prompts
 from sdrt.pipeline.conditions.inpaint import inpaint_channels
 from sdrt.pipeline.conditions.pictures import encode_pictures
 from sdrt.pipeline.conditions.source import Source
@@ -84,7 +86,7 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
     of_images = {(each.refines, each.prompts): resolved.prompts[each.prompts][1][each.refines] for each in stretches}
     # images that share their texts, and texts that come back, are encoded once
     distinct = {id(prompts): (refines, prompts) for (refines, _), images in of_images.items() for prompts in images}
-    pieces = len(distinct) + (source is not None) + bool(resolved.adapters)
+    pieces = len(distinct) + (source is not None) + bool(resolved.adapters) + bool(resolved.image_prompts)
     encoded: dict[int, Mapping[Row, Mapping[str, Float]]] = {}
     for done, (key, (refines, prompts)) in enumerate(distinct.items()):
         report("encode", done, pieces)
@@ -97,8 +99,11 @@ def prepare(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report
         if base.inpaints:
             channels = inpaint_channels(base.networks, source, drawn.masked, base.latent_format, settings.num_images)
     if resolved.adapters:
+        report("encode", pieces - 1 - bool(resolved.image_prompts), pieces)
+    additions: list[Addition] = [*adapter_features(assembly.t2i_adapters, resolved.adapters, base.model.config("unet"))]
+    if assembly.image_prompter is not None:
         report("encode", pieces - 1, pieces)
-    additions = adapter_features(assembly.t2i_adapters, resolved.adapters, base.model.config("unet"))
+        additions.append(encode_image_prompts(assembly.image_prompter, resolved.image_prompts, settings.height, settings.width))
     held = {
         refines: Held(_networks(assembly, resolved, refines=refines), sum(each.refines == refines for each in stretches))
         for refines in {refines for refines, _ in of_images}

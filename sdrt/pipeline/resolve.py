@@ -19,6 +19,7 @@ from sdrt.pipeline.conditions.adapter_features import AdapterInput, read_adapter
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.control_pictures import read_controls
+from sdrt.pipeline.conditions.image_prompt_choice import ImagePromptChoice
 from sdrt.pipeline.conditions.prompt_texts import needed_syntax, run_texts
 from sdrt.pipeline.conditions.source import Source, read_source
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
@@ -88,6 +89,8 @@ class Resolved:
         One for each ControlNet.
     adapters : tuple of AdapterInput
         One for each T2I-Adapter.
+    image_prompts : tuple of ImagePromptChoice
+        One for each IP-Adapter.
     refiner_begins : int or None
         The call at which the refiner takes over; None if it never does.
     inputs : mapping
@@ -110,6 +113,7 @@ class Resolved:
     latents: Float | None
     controls: tuple[Control, ...]
     adapters: tuple[AdapterInput, ...]
+    image_prompts: tuple[ImagePromptChoice, ...]
     refiner_begins: int | None
     inputs: Mapping[str, Any]
 
@@ -230,6 +234,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         latents=latents,
         controls=read_controls(choices.controls, height, width, source, assembly.functions),
         adapters=read_adapters(choices.adapters, height, width, source, assembly.functions),
+        image_prompts=choices.image_prompts,
         refiner_begins=refiner_begins,
         inputs={name: value for name, value in options.items() if name in FILE_OPTIONS},
     )

@@ -157,11 +157,11 @@ PICTURE_OPTIONS = ("resize", "background")
 MASK_OPTIONS = ("mask_mode", "mask_blur", "masked_content", "only_masked", "only_masked_padding", "paste")
 
 # The conditions that are pictures, and those that are arrays.
-PICTURES = ("image", "mask_image", "control_image", "adapter_image")
-ARRAYS = ("image_latents", "latents")
+PICTURES = ("image", "mask_image", "control_image", "adapter_image", "ip_adapter_image", "ip_adapter_mask")
+ARRAYS = ("image_latents", "latents", "ip_adapter_image_embeds")
 
 # Those of which there is one for all images of a call, or a list with one for each.
-PER_IMAGE = ("image", "mask_image", *ARRAYS, "prompt_2", "negative_prompt_2")
+PER_IMAGE = ("image", "mask_image", "image_latents", "latents", "prompt_2", "negative_prompt_2")
 
 # The options that say how and when predictions are guided, beside the scale.
 GUIDANCE_OPTIONS = ("guidance_start", "guidance_end", "guidance_schedule", "apg", "dynamic_thresholding")
@@ -172,9 +172,13 @@ UNET_OPTIONS = ("freeu", "pag_scale", "pag_applied_layers", "pag_adaptive_scale"
 # Of ``conditions``: pictures and arrays are recorded by their SHA-256, pictures also by their paths where that was asked for.
 CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     **dict.fromkeys((*PICTURES, *ARRAYS), Either(_DIGEST, ListOf(_DIGEST))),
+    # for each adapter, for all images of the call or for each: the pictures that it sees together
+    "ip_adapter_image": ListOf(ListOf(ListOf(_DIGEST, 1), 1), 1),
+    "ip_adapter_mask": ListOf(ListOf(_DIGEST), 1),
+    "ip_adapter_scale": OPTION_KINDS["ip_adapter_scale"],
     **{name: OPTION_KINDS[name] for name in ("strength", *PICTURE_OPTIONS, *MASK_OPTIONS)},
     **dict.fromkeys(("prompt_2", "negative_prompt_2"), PROMPTS),
-    "record_paths": MappingOf(Either(_PATH, ListOf(_PATH))),
+    "record_paths": MappingOf(Either(_PATH, ListOf(_PATH), ListOf(Either(ListOf(_PATH), ListOf(ListOf(_PATH)))))),
     **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES, *GUIDANCE_OPTIONS, *UNET_OPTIONS)},
     **{name: OPTION_KINDS[name] for name in ADAPTER_OPTIONS},
 }

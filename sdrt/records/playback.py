@@ -1,6 +1,6 @@
 """Turn a record back into options, and check the pictures and noise arrays that the caller must pass again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,21 +46,21 @@ def checked_picture(name: str, recorded: Any, picture: Any, paths: Any = None) -
 
     Parameters
     ----------
-    recorded : str or list of str
+    recorded : str, or list of str, which may be nested
         The SHA-256 of each picture's pixels.
-    picture : Picture, sequence of Picture or None
-    paths : str, list of (str or None), or None
+    picture : Picture, sequence of Picture, which may be nested, or None
+    paths : str, list of (str or None), which may be nested, or None
         The files that the record names; they are opened if no picture is passed.
 
     Raises
     ------
     ConfigError : no picture is passed, or not the recorded one
     """
-    alone = isinstance(recorded, str)
-    wanted = [recorded] if alone else recorded
+    wanted = list(_leaves(recorded))
     if picture is None:
-        picture = _from_files(name, wanted, [paths] if paths is None or isinstance(paths, str) else list(paths))
-    pictures = list(picture) if isinstance(picture, list | tuple) else [picture]
+        picture = _from_files(name, wanted, list(_leaves(paths)))
+    # an adapter's entry without masks is None
+    pictures = [each for each in _leaves(picture) if each is not None]
     if len(pictures) != len(wanted):
         raise ConfigError(f"{name} must be {len(wanted)} pictures, as recorded, got {len(pictures)}; pass them in their order")
     for sha256, each in zip(wanted, pictures, strict=True):
@@ -68,7 +68,21 @@ def checked_picture(name: str, recorded: Any, picture: Any, paths: Any = None) -
             file = path_of(each)
             of = f" of {file}" if file else ""
             raise ConfigError(f"{name} must be the recorded picture, SHA-256 {sha256[:12]}, got {got[:12]}{of}; pass the same pixels")
-    return pictures[0] if alone else pictures
+    return _shaped(recorded, iter(pictures))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield what stands in nested lists, or the one value."""
+    if not isinstance(value, list | tuple):
+        yield value
+        return
+    for each in value:
+        yield from _leaves(each)
+
+
+def _shaped(like: Any, values: Iterator[Any]) -> Any:
+    """Return values in lists nested like these."""
+    return [_shaped(each, values) for each in like] if isinstance(like, list | tuple) else next(values)
 
 
 def _from_files(name: str, wanted: Sequence[str], paths: Sequence[str | None]) -> "list[Image]":
@@ -91,16 +105,17 @@ def _from_files(name: str, wanted: Sequence[str], paths: Sequence[str | None]) -
 
 
 def checked_array(name: str, recorded: Any, array: Any) -> Any:
-    """Return an array [n,...] after checking it against the recorded digest of each row.
+    """Return an array [n,...] after checking it against the recorded digest of each row, or a list of arrays against those of each.
 
     Raises
     ------
     ConfigError : no array is passed, or not the recorded one
     """
-    wanted = [recorded] if isinstance(recorded, str) else recorded
-    if not isinstance(array, np.ndarray):
+    wanted = [recorded] if isinstance(recorded, str) else list(recorded)
+    listed = isinstance(array, list | tuple) and all(isinstance(each, np.ndarray) for each in array)
+    if not (listed or isinstance(array, np.ndarray)):
         raise ConfigError(f"{name} must be passed again, as the record holds its SHA-256 alone ({wanted[0][:12]}); pass the same numbers")
-    got = [array_digest(each) for each in array] if array.ndim else []
+    got = [array_digest(each) for each in array] if listed or array.ndim else []
     if got != wanted:
         raise ConfigError(
             f"{name} must be the recorded array, SHA-256 {wanted[0][:12]}, got {got[0][:12] if got else 'none'}; pass the same numbers"

@@ -300,6 +300,9 @@ class Settings:
         mask_image: Picture | Sequence[Picture] | None = None,
         control_image: Picture | Sequence[Picture] | None = None,
         adapter_image: Picture | Sequence[Picture] | None = None,
+        ip_adapter_image: Picture | Sequence[Any] | None = None,
+        ip_adapter_mask: Picture | Sequence[Any] | None = None,
+        ip_adapter_image_embeds: Float | Sequence[Float] | None = None,
         image_latents: Float | None = None,
         latents: Float | None = None,
         rng: NoiseStream | None = None,
@@ -312,9 +315,9 @@ class Settings:
 
         Parameters
         ----------
-        image, mask_image, control_image, adapter_image : Picture, or a sequence of them, optional
-            The pictures that the record names.
-        image_latents, latents : float[n,C,h,w], optional
+        image, mask_image, control_image, adapter_image, ip_adapter_image, ip_adapter_mask : Picture, or a sequence of them, optional
+            The pictures that the record names; nested or not, in their order.
+        image_latents, latents, ip_adapter_image_embeds : float[n,C,h,w], or a sequence of arrays, optional
             The arrays that the record names.
         rng, sampler_rng : NoiseStream, optional
             A stream of the same arrays; it is restored to its recorded position.
@@ -329,8 +332,11 @@ class Settings:
         ConfigError : an input that the record cannot recreate is not passed, or is not the recorded one
         """
         passed: dict[str, Any] = {"image": image, "mask_image": mask_image, "control_image": control_image}
-        passed |= {"adapter_image": adapter_image}
-        passed |= {"image_latents": image_latents, "latents": latents}
+        passed |= {"adapter_image": adapter_image, "ip_adapter_image": ip_adapter_image, "ip_adapter_mask": ip_adapter_mask}
+        # whole arrays, one for each adapter
+        embeds: Any = ip_adapter_image_embeds
+        embeds = embeds if embeds is None or isinstance(embeds, list | tuple) else [embeds]
+        passed |= {"image_latents": image_latents, "latents": latents, "ip_adapter_image_embeds": embeds}
         if needless := [name for name, value in passed.items() if value is not None and name not in self.conditions]:
             raise ConfigError(f"pictures must be ones that the record names, got {', '.join(needless)} too; leave it out")
         paths = self.conditions.get("record_paths", {})
@@ -365,4 +371,6 @@ def _of_image(name: str, value: Any, index: int, adapters: int) -> Any:
     if name == "adapter_image":
         images = len(value) // adapters
         return [value[adapter * images + index % images] for adapter in range(adapters)]
+    if name == "ip_adapter_image":
+        return [[images[index % len(images)]] for images in value]
     return value[index] if name in PER_IMAGE and isinstance(value, list) and index < len(value) else value

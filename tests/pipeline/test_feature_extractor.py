@@ -71,7 +71,7 @@ def test_without_a_cut_the_size_must_be_that_of_the_network(width: int, height: 
     config = {"do_center_crop": False, "do_resize": resize, "size": {"height": EDGE, "width": EDGE}}
     image = picture(width, height)
     if not resize and (width, height) != (EDGE, EDGE):
-        with pytest.raises(ConfigError, match=rf"must become 24x24 pixels, which the safety checker takes, got {width}x{height}"):
+        with pytest.raises(ConfigError, match=rf"must become 24x24 pixels, which the network takes, got {width}x{height}"):
             read(config)(image)
     else:
         want = CLIPImageProcessorPil(**config)(image, return_tensors="np")["pixel_values"][0]
@@ -106,11 +106,11 @@ def test_every_setting_moves_the_picture() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"crop_size": 30}, "pictures must become 24x24 pixels, which the safety checker takes, got 30x30; correct its size and crop_size"),
+        ({"crop_size": 30}, "pictures must become 24x24 pixels, which the network takes, got 30x30; correct its size and crop_size"),
         ({"crop_size": {"shortest_edge": 24}}, "crop_size must have height and width, got 'shortest_edge'; correct it"),
         ({"size": {"longest_edge": 24}}, "size must have shortest_edge, or height and width, got 'longest_edge'; correct it"),
         ({"size": {}}, "size must have shortest_edge, or height and width, got ''; correct it"),
-        ({"do_center_crop": False, "size": [24, 30]}, "pictures must become 24x24 pixels, which the safety checker takes, got 30x24"),
+        ({"do_center_crop": False, "size": [24, 30]}, "pictures must become 24x24 pixels, which the network takes, got 30x24"),
     ],
 )
 def test_sizes_that_cannot_be_are_one_line(config: dict[str, Any], message: str) -> None:

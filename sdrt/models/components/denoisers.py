@@ -206,5 +206,8 @@ UNET = Component(
     keys=_complete_unet,
     contract=_unet_contract,
     roots=ROOTS,
-    extras={ADAPTER_FEATURES: Extra(what="a T2I-Adapter", backends=("numpy", "torch"))},
+    extras={
+        ADAPTER_FEATURES: Extra(what="a T2I-Adapter", backends=("numpy", "torch")),
+        "ip_adapters": Extra(what="an IP-Adapter", backends=("numpy", "torch")),
+    },
 )

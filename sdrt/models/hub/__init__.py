@@ -11,7 +11,15 @@ from sdrt.models.hub.address import Address, check_revision, is_repo_id, means_r
 from sdrt.models.hub.byte_sizes import in_words
 from sdrt.models.hub.commits import commit_of
 from sdrt.models.hub.hub_file import HubFile, Listing
-from sdrt.models.hub.obtaining import Obtained, local_embedding, local_lora, obtain_component, obtain_model, obtain_upscaler
+from sdrt.models.hub.obtaining import (
+    Obtained,
+    local_embedding,
+    local_ip_adapter,
+    local_lora,
+    obtain_component,
+    obtain_model,
+    obtain_upscaler,
+)
 from sdrt.models.hub.wanted import ALL_NEEDED, Chosen, Needs, Wanted
 
 if TYPE_CHECKING:
@@ -43,6 +51,7 @@ __all__ = [
     "is_repo_id",
     "list_files",
     "local_embedding",
+    "local_ip_adapter",
     "local_lora",
     "means_repository",
     "obtain_component",

@@ -97,7 +97,8 @@ def choose_component(listing: Listing, component: ComponentName, wanted: Wanted)
     MissingFileError, ModelError : as of `choose_model`
     """
     own = COMPONENTS[component].folder
-    for folder in ("", own):
+    # those of h94/IP-Adapter lie one deeper, that of Stable Diffusion 1.x (and of XL's "vit-h") first
+    for folder in ("", own, f"models/{own}"):
         if "config.json" in _names(listing, folder):
             return choose_folder(listing, folder, wanted)
     return choose_single_file(listing, wanted, f"a {own}")
@@ -112,7 +113,7 @@ def choose_folder(listing: Listing, folder: str, wanted: Wanted) -> Chosen:
     """
     names, prefix = _names(listing, folder), f"{folder}/" if folder else ""
     # the second holds its preferences
-    small = [name for name in ("config.json", "sdrt.json") if name in names]
+    small = [name for name in ("config.json", "sdrt.json", "preprocessor_config.json") if name in names]
     return Chosen(listing.pick(prefix + name for name in (*small, *_weights(listing, folder, names, wanted))))
 
 

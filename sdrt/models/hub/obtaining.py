@@ -4,10 +4,12 @@ The modules that do it are imported when an address is met: most models are on t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdrt.files import user_path
+from sdrt.models.base import Pickled
 from sdrt.models.components import ComponentName
 from sdrt.models.hub.access import HubAccess
 from sdrt.models.hub.address import Address, means_repository, parse_address
@@ -16,7 +18,7 @@ from sdrt.models.hub.wanted import Chosen, Wanted
 if TYPE_CHECKING:
     from sdrt.models.hub.hub_file import Listing
 
-__all__ = ["Obtained", "local_embedding", "local_lora", "obtain_component", "obtain_model", "obtain_upscaler"]
+__all__ = ["Obtained", "local_embedding", "local_ip_adapter", "local_lora", "obtain_component", "obtain_model", "obtain_upscaler"]
 
 # Names that trainers give to every LoRA and embedding.
 _LORA_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
@@ -60,10 +62,14 @@ def obtain_component(address: Address, component: ComponentName, wanted: Wanted,
     ------
     SdrtError : see `list_files`, `choose_component` and `fetch`
     """
-    from sdrt.models.hub.choosing import choose_component, choose_file
+    from sdrt.models.hub.choosing import choose_component, choose_file, choose_folder
     from sdrt.models.hub.listing import list_files
 
     listing = list_files(address, access)
+    if address.file is not None and f"{address.file}/config.json" in listing.by_path:
+        # one of several folders
+        chosen = choose_folder(listing, address.file, wanted)
+        return _obtain(listing, replace(chosen, place=address.file), access)
     chosen = choose_component(listing, component, wanted) if address.file is None else choose_file(listing, address.file)
     return _obtain(listing, chosen, access)
 
@@ -110,16 +116,28 @@ def local_embedding(source: str | Path, access: HubAccess) -> Path:
     return Path(source) if address is None else _single_file(address, access, "an embedding", _EMBEDDING_FILES)
 
 
+def local_ip_adapter(source: str | Path, access: HubAccess, pickled: Pickled) -> Path:
+    """Return the file of an IP-Adapter, fetched if a repository has it: one that is named, or the only file of weights.
+
+    Raises
+    ------
+    SdrtError : see `list_files`, `choose_single_file` and `fetch`
+    """
+    address = _address(source)
+    return user_path("ip_adapter", source) if address is None else _single_file(address, access, "an IP-Adapter", (), pickled)
+
+
 def _address(source: str | Path) -> Address | None:
     return parse_address(source) if isinstance(source, str) and means_repository(source) else None
 
 
-def _single_file(address: Address, access: HubAccess, what: str, first: tuple[str, ...]) -> Path:
+def _single_file(address: Address, access: HubAccess, what: str, first: tuple[str, ...], pickled: Pickled = "refuse") -> Path:
     from sdrt.models.hub.choosing import choose_file, choose_single_file
     from sdrt.models.hub.listing import list_files
 
     listing = list_files(address, access)
-    chosen = choose_single_file(listing, Wanted(), what, first) if address.file is None else choose_file(listing, address.file)
+    wanted = Wanted(pickled=pickled)
+    chosen = choose_single_file(listing, wanted, what, first) if address.file is None else choose_file(listing, address.file)
     return _obtain(listing, chosen, access).path
 
 

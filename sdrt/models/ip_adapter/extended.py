@@ -33,4 +33,5 @@ def with_ip_adapters(model: ModelT, adapters: Sequence[IPAdapterFile]) -> ModelT
     def tensors() -> ComponentTensors:
         return reduce(ComponentTensors.joined, (adapter.attention_tensors(k, paths) for k, adapter in enumerate(adapters)))
 
-    return model.with_extension("unet", Extension({"ip_adapters": len(adapters)}, tensors))
+    beside = model.extensions.get("unet", Extension({}))
+    return model.with_extension("unet", Extension({**beside.config, "ip_adapters": len(adapters)}, tensors))

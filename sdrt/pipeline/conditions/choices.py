@@ -12,6 +12,12 @@ from sdrt.models.families.stable_diffusion_xl_refiner import STABLE_DIFFUSION_XL
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.adapter_choice import AdapterChoice, choose_adapters, record_adapters
 from sdrt.pipeline.conditions.control_choice import ControlChoice, choose_controls, pictures_given, record_controls
+from sdrt.pipeline.conditions.image_prompt_choice import (
+    ImagePromptChoice,
+    choose_image_prompts,
+    image_prompt_pictures,
+    record_image_prompts,
+)
 from sdrt.pipeline.conditions.source_choice import SourceChoice, choose_source, one_or_each
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.records.kinds import ADAPTER_OPTIONS, CONTROL_OPTIONS
@@ -40,6 +46,8 @@ class ConditionChoices:
         One for each ControlNet.
     adapters : tuple of AdapterChoice
         One for each T2I-Adapter.
+    image_prompts : tuple of ImagePromptChoice
+        One for each IP-Adapter.
     sizes : mapping
         The fields of `MicroConditions` that the caller set.
     refiner_start : float or None
@@ -52,6 +60,7 @@ class ConditionChoices:
     latents: Float | None
     controls: tuple[ControlChoice, ...]
     adapters: tuple[AdapterChoice, ...]
+    image_prompts: tuple[ImagePromptChoice, ...]
     sizes: Mapping[str, Any]
     refiner_start: float | None
     record_paths: bool
@@ -69,13 +78,21 @@ class ConditionChoices:
             "control_image": pictures_given(self.controls),
             "adapter_image": [picture for choice in self.adapters for picture in choice.pictures],
         }
-        return paths | {name: [path_of(picture) for picture in pictures] for name, pictures in followed.items() if pictures}
+        paths |= {name: [path_of(picture) for picture in pictures] for name, pictures in followed.items() if pictures}
+        if any(choice.pictures for choice in self.image_prompts):
+            adapters = image_prompt_pictures(self.image_prompts)
+            paths["ip_adapter_image"] = [[list(map(path_of, together)) for together in images] for images in adapters]
+        if any(choice.masks for choice in self.image_prompts):
+            paths["ip_adapter_mask"] = [list(map(path_of, choice.masks)) for choice in self.image_prompts]
+        return paths
 
     @property
     def counts(self) -> dict[str, int]:
         """How many of each input there are: one for all images of the call, or one for each."""
         counts = {} if self.source is None else self.source.counts
-        return counts | ({"adapter_image": len(self.adapters[0].pictures)} if self.adapters else {})
+        counts |= {"adapter_image": len(self.adapters[0].pictures)} if self.adapters else {}
+        looked_at = max((len(choice.pictures) for choice in self.image_prompts), default=1)
+        return counts | ({"ip_adapter_image": looked_at} if looked_at > 1 else {})
 
     def sizes_of(self, height: int, width: int) -> MicroConditions:
         """Return SDXL's micro-conditions of a picture of this size."""
@@ -86,7 +103,7 @@ class ConditionChoices:
         values: dict[str, Any] = {} if self.source is None else self.source.record()
         if self.latents is not None:
             values["latents"] = one_or_each([array_digest(each) for each in self.latents])
-        values |= record_controls(self.controls) | record_adapters(self.adapters)
+        values |= record_controls(self.controls) | record_adapters(self.adapters) | record_image_prompts(self.image_prompts)
         if self.record_paths:
             values["record_paths"] = self.paths
         values |= {name: list(value) if isinstance(value, tuple) else value for name, value in self.sizes.items()}
@@ -115,6 +132,7 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Comp
         latents=options.get("latents"),
         controls=choose_controls(assembly.controlnets, options, assembly.functions, changes_picture=bool(source and source.images)),
         adapters=choose_adapters(assembly.t2i_adapters, options),
+        image_prompts=choose_image_prompts(assembly.image_prompter, base.model.config("unet"), options),
         sizes={name: options[name] for name in (*_SIZE_OPTIONS, *_SCORE_OPTIONS) if name in options},  # type: ignore[literal-required]
         refiner_start=options.get("refiner_start", _DEFAULT_REFINER_START) if refines else None,
         record_paths=options.get("record_paths", False),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diffusers import UNet2DConditionModel
 from PIL import Image
 
 import sdrt
@@ -17,6 +18,7 @@ from sdrt.images.inputs import digest
 from sdrt.pipeline.option_table import OPTIONS
 from tests.factories import save_controlnet_folder, save_pipeline_folder, save_refiner_folder, save_t2i_adapter_folder, save_union_folder
 from tests.fake_backend import FakeBackend
+from tests.image_prompts import adapter_tensors, save_adapter, save_encoder
 from tests.pictures import psnr
 
 WEIGHTED = "a (red:3) circle"
@@ -41,6 +43,10 @@ class Case:
 
 def adapter(*flags: str, recorded: Any) -> Case:
     return Case(flags, recorded, beside=["--adapter-image", "{one}"], model="adapted")
+
+
+def looking(*flags: str, recorded: Any, image: str = "{one}") -> Case:
+    return Case(flags, recorded, beside=["--ip-adapter-image", image], model="looking")
 
 
 def control(*flags: str, recorded: Any) -> Case:
@@ -106,6 +112,15 @@ CASES = {
     "adapter_conditioning_scale": adapter("--adapter-scale", "0.1", recorded=[0.1]),
     "adapter_conditioning_factor": adapter("--adapter-factor", "0.2", recorded=[0.2]),
     "adapter_preprocessor": adapter("--adapter-preprocessor", "canny", recorded=["canny"]),
+    "ip_adapter_image": Case(["--ip-adapter-image", "{two}"], [[["{two}"]]], plain=["--ip-adapter-image", "{one}"], model="looking"),
+    "ip_adapter_image_embeds": Case(
+        ["--ip-adapter-image-embeds", "{embeds 2.npy}"],
+        ["{embeds 2.npy}"],
+        plain=["--ip-adapter-image-embeds", "{embeds 1.npy}"],
+        model="looking",
+    ),
+    "ip_adapter_scale": looking("--ip-adapter-scale", "0.3", recorded=[0.3]),
+    "ip_adapter_mask": looking("--ip-adapter-mask", "{mask}", recorded=[["{mask}"]]),
     "original_size": Case(["--original-size", "256", "512"], [256, 512], model="sdxl"),
     "crops_coords_top_left": Case(["--crops-coords-top-left", "300", "500"], [300, 500], model="sdxl"),
     "target_size": Case(["--target-size", "512", "256"], [512, 256], model="sdxl"),
@@ -145,6 +160,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(np.full((64, 64, 4), (200, 30, 30, 90), np.uint8)).save(folder / "clear.png")
     for name, seed in (("some", 1), ("other", 2)):
         np.save(folder / f"{name}.npy", np.random.default_rng(seed).standard_normal((1, 4, 8, 8), np.float32))
+        np.save(folder / f"embeds {seed}.npy", np.random.default_rng(seed).standard_normal((1, 1, 12), np.float32))
     return folder
 
 
@@ -155,6 +171,11 @@ def model_flags(root: Path) -> Callable[[str], list[str]]:
     @cache
     def flags(model: str) -> list[str]:
         match model:
+            case "looking":
+                sd1 = flags("sd1")
+                unet = UNet2DConditionModel.from_pretrained(Path(sd1[1]) / "unet")
+                file, encoder = save_adapter(root / "ip-adapter.safetensors", adapter_tensors(unet)), save_encoder(root / "encoder")
+                return [*sd1, "--ip-adapter", str(file), "--image-encoder", str(encoder)]
             case "controlled":
                 return [*flags("sd1"), "--controlnet", str(save_controlnet_folder(root / "controlnet"))]
             case "adapted":
@@ -212,7 +233,8 @@ def with_digests(value: Any, root: Path) -> Any:
     if isinstance(value, str) and value.startswith("{"):
         file = in_folder(value, root)
         if file.endswith(".npy"):
-            return array_digest(np.load(file)[0])
+            # what the image encoder gave is recorded whole, latents by image
+            return array_digest(np.load(file) if "embeds" in value else np.load(file)[0])
         with Image.open(file) as image:
             return digest(value, image)
     return value
@@ -235,7 +257,9 @@ def test_an_option_moves_the_picture_and_comes_back_from_its_record(
     assert expected.items() <= found.items() if isinstance(expected, dict) else found == expected
     assert recorded(name, sdrt.Settings.from_png(without)) != found
 
-    given_pictures = [each for each in (*case.beside, *case.flags) if each.startswith("{") or each.endswith(("image", "latents"))]
+    given_pictures = [
+        each for each in (*case.beside, *case.flags) if each.startswith("{") or each.endswith(("image", "latents", "embeds", "mask"))
+    ]
     pictures = [in_folder(each, root) for each in given_pictures]
     again = tmp_path / "again.png"
     assert main(["generate", "--from", str(given), *model_flags(case.model), *pictures, "-q", "-o", str(again)]) == 0

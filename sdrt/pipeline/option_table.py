@@ -40,8 +40,9 @@ class Option:
         The keyword.
     kind : Kind
         How a value is written on the command line. ``integers`` are one, or several with commas between them; ``scales`` a choice, or
-        numbers with commas; the flags of ``numbers``, ``choices``, ``names``, ``pictures`` and ``arrays`` may be repeated; a ``switch`` has a
-        second flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it has one of its own.
+        numbers with commas; the flags of ``numbers``, ``choices``, ``names``, ``pictures`` and ``arrays`` may be repeated; a ``switch``
+        has a second flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it has one of
+        its own.
     flags : tuple of str
     help : str
         For ``sdrt generate --help``: the effect, and the default in parentheses.

@@ -254,7 +254,7 @@ STATES = np.zeros((2, 1, 10, ENCODER["hidden_size"]), np.float32)
         ({"ip_adapter_image": [ONE, ONE, ONE]}, "an entry for each IP-Adapter, 2, got 3"),
         ({"ip_adapter_image": [ONE, []]}, "at least one, got 0"),
         ({"ip_adapter_image": [[[ONE], [ONE, TWO]], ONE]}, "as many pictures for each image, .* got 1 and 2"),
-        ({"ip_adapter_image": [[[ONE], [ONE], [TWO]], ONE]}, "num_images must be .*"),
+        ({"ip_adapter_image": [[[ONE], [ONE], [TWO]], ONE], "num_images": 2}, "one for all 2 images or one for each, got 3"),
         (
             {"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": [1.0, 1.0, 1.0]},
             "ip_adapter_scale must have an entry for each IP-Adapter, 2",

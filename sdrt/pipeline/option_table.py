@@ -77,6 +77,7 @@ _GUIDANCE = "guidance"
 _UNET = "what the U-Net computes"
 _ADAPTER = "T2I-Adapter"
 _LOOK = "IP-Adapter"
+_HIRES = "hi-res fix"
 
 _ROWS = (
     _option(
@@ -278,6 +279,51 @@ _ROWS = (
         _PICTURE,
         "note the paths of given pictures in the record, so that --from finds them (default: no)",
         record="conditions.record_paths",
+    ),
+    _option(
+        "hires_scale",
+        "number",
+        _HIRES,
+        "draw at the size above, enlarge so many times, and draw on from that (default: one pass)",
+        record="conditions.hires_scale",
+    ),
+    _option(
+        "hires_steps",
+        "integer",
+        _HIRES,
+        "steps of the second plan, of which the share --hires-denoising is made (default: --steps)",
+        record="conditions.hires_steps",
+    ),
+    _option(
+        "hires_denoising",
+        "number",
+        _HIRES,
+        "how much the second pass changes, above 0 and up to 1 (default: 0.7)",
+        record="conditions.hires_denoising",
+    ),
+    _option(
+        "hires_upscaler",
+        "name",
+        _HIRES,
+        "what enlarges: latent, latent-antialiased, latent-bicubic, latent-bicubic-antialiased, latent-nearest, latent-nearest-exact, or "
+        "of pictures lanczos, bicubic, nearest, or an upscaler's file or repository (default: latent)",
+        record="conditions.hires_upscaler",
+    ),
+    _option("hires_scheduler", "name", _HIRES, "of the second pass (default: --scheduler)", record="conditions.hires_scheduler"),
+    _option("hires_prompt", "text", _HIRES, "of the second pass (default: PROMPT)", record="conditions.hires_prompt"),
+    _option(
+        "hires_negative_prompt",
+        "text",
+        _HIRES,
+        "of the second pass (default: --negative-prompt)",
+        record="conditions.hires_negative_prompt",
+    ),
+    _option(
+        "hires_guidance_scale",
+        "number",
+        _HIRES,
+        "of the second pass (default: --guidance-scale)",
+        record="conditions.hires_guidance_scale",
     ),
     _option(
         "control_image",

@@ -6,6 +6,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from sdrt.arrays import Float
@@ -20,6 +21,7 @@ from sdrt.printable import shown
 from sdrt.prompt import Emphasis, LongPrompts, PromptSyntax
 from sdrt.rng import NoiseStream
 from sdrt.schedulers import Compat, DiffusersScheduler, Sampler
+from sdrt.upscaling import Upscaler
 from sdrt.values import read_values
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "ControlPreprocessor",
     "GenerateOptions",
     "GuidanceBatching",
+    "HiresUpscaler",
     "MaskMode",
     "MaskedContent",
     "NoiseSource",
@@ -62,6 +65,7 @@ MaskMode: TypeAlias = Literal["binary", "soft", "strength"]
 MaskedContent: TypeAlias = Literal["original", "fill", "noise"]
 ControlMode: TypeAlias = Literal["balanced", "prompt", "control"]
 ControlPreprocessor: TypeAlias = Literal["none", "canny", "soft_edges", "scribble", "tile", "grey", "invert", "inpaint"]
+HiresUpscaler: TypeAlias = str | Path | Upscaler
 AdapterPreprocessor: TypeAlias = Literal["none", "canny", "soft_edges", "scribble", "tile", "grey", "invert"]
 
 
@@ -154,6 +158,14 @@ class GenerateOptions(TypedDict, total=False):
     only_masked: bool | None
     only_masked_padding: int | None
     paste: bool | None
+    hires_scale: float | None
+    hires_steps: int | None
+    hires_denoising: float | None
+    hires_upscaler: HiresUpscaler | None
+    hires_scheduler: SchedulerChoice | None
+    hires_prompt: str | Sequence[str] | None
+    hires_negative_prompt: str | Sequence[str] | None
+    hires_guidance_scale: float | None
     control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None
     controlnet_conditioning_scale: float | Sequence[float] | None
     control_guidance_start: float | Sequence[float] | None

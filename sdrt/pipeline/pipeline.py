@@ -18,6 +18,7 @@ from sdrt.log import log
 from sdrt.models import Model
 from sdrt.option_kinds import PROMPTS
 from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.hires import resolve_call
 from sdrt.pipeline.loras import LORAS, LoraChoice
 from sdrt.pipeline.observer import MakeObserver
 from sdrt.pipeline.options import (
@@ -27,6 +28,7 @@ from sdrt.pipeline.options import (
     ControlPreprocessor,
     GenerateOptions,
     GuidanceBatching,
+    HiresUpscaler,
     MaskedContent,
     MaskMode,
     NoiseSource,
@@ -36,7 +38,7 @@ from sdrt.pipeline.options import (
     given_options,
 )
 from sdrt.pipeline.progress import Cancelled, OnProgress, Report, says_stop
-from sdrt.pipeline.resolve import Resolved, resolve
+from sdrt.pipeline.resolve import Resolved
 from sdrt.pipeline.results import Result
 from sdrt.pipeline.step import Step
 from sdrt.pipeline.steps import Steps
@@ -161,6 +163,14 @@ class Pipeline:
         only_masked: bool | None = None,
         only_masked_padding: int | None = None,
         paste: bool | None = None,
+        hires_scale: float | None = None,
+        hires_steps: int | None = None,
+        hires_denoising: float | None = None,
+        hires_upscaler: HiresUpscaler | None = None,
+        hires_scheduler: SchedulerChoice | None = None,
+        hires_prompt: str | Sequence[str] | None = None,
+        hires_negative_prompt: str | Sequence[str] | None = None,
+        hires_guidance_scale: float | None = None,
         control_image: Picture | ControlNetInput | Sequence[Picture | ControlNetInput] | None = None,
         controlnet_conditioning_scale: float | Sequence[float] | None = None,
         control_guidance_start: float | Sequence[float] | None = None,
@@ -313,6 +323,26 @@ class Pipeline:
         paste : bool, optional
             Put the pixels where the mask is black back at the end, byte for byte; where it is grey, the picture and what was drawn are
             mixed in its proportion. False leaves all pixels as the VAE makes them. None: True, but not with ``compat="diffusers"``.
+        hires_scale : float, optional
+            Hi-res fix: draw at ``height`` x ``width``, enlarge the picture so many times, at least 1, and draw on from it as image to
+            image, so that a model composes at the size that it knows. The seeds' noise is drawn anew for the second pass. None: one pass.
+        hires_steps : int, optional
+            Steps of the whole second plan, of which the share ``hires_denoising`` is made, as of image to image. None: as many as the first
+            pass has.
+        hires_denoising : float, optional
+            How much the second pass changes, in (0, 1]. None: 0.7.
+        hires_upscaler : str, Path or Upscaler, optional
+            What enlarges: latents, by torch's interpolation ("latent", which is bilinear, "latent-antialiased", "latent-bicubic",
+            "latent-bicubic-antialiased", "latent-nearest", "latent-nearest-exact"); or the decoded pictures, which are encoded again
+            ("lanczos", "bicubic", "nearest", or a network: a file, a repository, or what ``sdrt.load_upscaler`` gave). None: "latent".
+        hires_scheduler : str, mapping, Sampler or DiffusersScheduler, optional
+            Of the second pass. None: ``scheduler``.
+        hires_prompt : str or sequence of str, optional
+            Of the second pass. None: ``prompt``.
+        hires_negative_prompt : str or sequence of str, optional
+            Of the second pass. None: ``negative_prompt``.
+        hires_guidance_scale : float, optional
+            Of the second pass. None: ``guidance_scale``.
         control_image : Picture or ControlNetInput, or a sequence of them, optional
             One picture for each ControlNet of the pipeline; a union ControlNet that is alone takes several. A
             :class:`sdrt.ControlNetInput` also holds the options below but ``guess_mode``. None: with
@@ -503,7 +533,12 @@ class Pipeline:
         negative = "" if negative_prompt is None else PROMPTS.check("negative_prompt", negative_prompt, _REPAIR)
         make = self._make_observer
         assembly = self._assembly if make is None else self._assembly.observed(make())
-        return resolve(assembly, PROMPTS.check("prompt", prompt, _REPAIR), negative, options)
+        if make is not None and options.get("hires_scale") is not None:
+            raise ConfigError(
+                "hires_scale must be left out while runs are recorded or watched, which holds one pass; draw the passes apart, the second "
+                "from image_latents=result.latents"
+            )
+        return resolve_call(assembly, PROMPTS.check("prompt", prompt, _REPAIR), negative, options)
 
     @contextmanager
     def observing(self, make_observer: MakeObserver) -> Iterator[Self]:

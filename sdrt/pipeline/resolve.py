@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Optional, TypeAlias, TypeVar
 
 from sdrt._version import __version__
 from sdrt.arrays import Array, Float
@@ -25,6 +25,7 @@ from sdrt.pipeline.conditions.source import Source, read_source
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
 from sdrt.pipeline.guidance_choice import choose_guidances, record_guidance
 from sdrt.pipeline.input_files import FILE_OPTIONS
+from sdrt.pipeline.latent_resizing import LatentResizing
 from sdrt.pipeline.loras import recorded, tags_of
 from sdrt.pipeline.noise import NoiseChoice, RunNoise, choice_name, open_noise, shared_states
 from sdrt.pipeline.options import GenerateOptions
@@ -45,14 +46,18 @@ from sdrt.records.settings import Settings
 from sdrt.rng import canonical_name
 from sdrt.rng import from_state as stream_from_state
 from sdrt.schedulers import Plan, Sampler
+from sdrt.upscaling import Upscaler
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["Enlarger", "Resolved", "resolve"]
 
 
 T = TypeVar("T")
+
+# Makes the start of a second pass from what the first has drawn: from its latents, or from its pictures.
+Enlarger: TypeAlias = LatentResizing | Upscaler
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,6 +100,10 @@ class Resolved:
         The call at which the refiner takes over; None if it never does.
     inputs : mapping
         The options that are pictures or arrays, as the caller passed them.
+    then : Resolved or None
+        The pass that goes on with what this one has drawn, see `sdrt.pipeline.hires`.
+    enlarger : Enlarger or None
+        Of such a pass.
     """
 
     assembly: Assembly
@@ -116,6 +125,13 @@ class Resolved:
     image_prompts: tuple[ImagePromptChoice, ...]
     refiner_begins: int | None
     inputs: Mapping[str, Any]
+    then: Optional["Resolved"] = None
+    enlarger: Enlarger | None = None
+
+    @property
+    def passes(self) -> tuple["Resolved", ...]:
+        """The pass itself, and those that go on with what it has drawn."""
+        return (self, *(() if self.then is None else self.then.passes))
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -142,4 +142,5 @@ class Result:
         settings, count = self.settings, len(self.images)
         images = "cancelled" if self.cancelled else f"{count} image{'s' if count != 1 else ''}"
         steps = f"{settings.num_inference_steps} steps of {settings.scheduler!r}"
-        return f"Result({images}, {settings.width}x{settings.height}, {seeds_text(self.seeds)}, {steps})"
+        width, height = self.images[0].size if self.images else (settings.width, settings.height)
+        return f"Result({images}, {width}x{height}, {seeds_text(self.seeds)}, {steps})"

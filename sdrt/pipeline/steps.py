@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sdrt.errors import ConfigError
 from sdrt.log import log
-from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.hires import go_on
 from sdrt.pipeline.observer import Beginning
 from sdrt.pipeline.prepare import Drawn, draw, prepare
 from sdrt.pipeline.progress import Cancelled, OnProgress, Report
@@ -45,7 +45,7 @@ class Steps(Iterator[Step]):
         self._lock = threading.Lock()
         self._error: BaseException | None = None
         self._result: Result | None = None
-        self._loop = _walk(assembly, resolved, self._drawn, self._report)
+        self._loop = _walk(resolved, self._drawn, self._report)
         log.debug("prepared %s", resolved.settings)
 
     # ---- known before the first step
@@ -69,7 +69,7 @@ class Steps(Iterator[Step]):
     @property
     def num_steps(self) -> int:
         """Network calls in the whole run; more than ``num_inference_steps`` for schedulers that call twice."""
-        return self._resolved.plan.num_calls - self._resolved.at
+        return sum(each.plan.num_calls - each.at for each in self._resolved.passes)
 
     # ---- the run
 
@@ -128,7 +128,7 @@ class Steps(Iterator[Step]):
         images: list[Image] = []
         flagged, cancelled = None, False
         try:
-            images, flagged = self._assembly.decode(self._latents, self._report, self._resolved.finish)
+            images, flagged = self._assembly.decode(self._latents, self._report, self._resolved.passes[-1].finish)
         except Cancelled:
             cancelled = True
         except BaseException as error:
@@ -174,16 +174,24 @@ class Steps(Iterator[Step]):
         return f"Steps({len(self._seconds)} of {self.num_steps} made, {self._resolved.settings.prompt!r}, {seeds_text(self.seeds)}{state})"
 
 
-def _walk(assembly: Assembly, resolved: Resolved, drawn: Drawn, report: Report) -> Generator[Step, None, None]:
-    """Prepare the run and make its steps. A method of `Steps` would make a reference cycle, which outlives a loop that is left."""
-    assembly.observer.begins(_beginning(resolved, drawn))
-    run = prepare(assembly, resolved, drawn, report)
-    assembly.remark_log.tell(assembly.remarks)
-    num_steps = run.plan.num_calls - run.start.at
-    with closing(denoise(run)) as steps:
-        for done in range(num_steps):
-            report("denoise", done, num_steps)
-            yield next(steps)
+def _walk(resolved: Resolved, drawn: Drawn, report: Report) -> Generator[Step, None, None]:
+    """Prepare each pass and make its steps. A method of `Steps` would make a reference cycle, which outlives a loop that is left."""
+    resolved.assembly.observer.begins(_beginning(resolved, drawn))
+    total = sum(each.plan.num_calls - each.at for each in resolved.passes)
+    latents, done = drawn.noise, 0
+    for number, each in enumerate(resolved.passes):
+        current, noise = each, drawn
+        if number:
+            current = go_on(each, latents, report)
+            noise = draw(current.assembly, current)
+        run = prepare(current.assembly, current, noise, report)
+        current.assembly.remark_log.tell(current.assembly.remarks)
+        with closing(denoise(run)) as steps:
+            for _ in range(run.plan.num_calls - run.start.at):
+                report("denoise", done, total)
+                step = next(steps)
+                yield step if total == step.num_steps else replace(step, index=done, num_steps=total)
+                latents, done = step.latents, done + 1
 
 
 def _beginning(resolved: Resolved, drawn: Drawn) -> Beginning:

@@ -15,6 +15,7 @@ __all__ = [
     "CONDITION_KINDS",
     "CONTROL_OPTIONS",
     "GUIDANCE_OPTIONS",
+    "HIRES_OPTIONS",
     "MASK_OPTIONS",
     "PER_IMAGE",
     "PICTURES",
@@ -150,6 +151,17 @@ CONTROL_OPTIONS = (
 )
 # Those that need a T2I-Adapter.
 ADAPTER_OPTIONS = ("adapter_conditioning_scale", "adapter_conditioning_factor", "adapter_preprocessor")
+# Those of hi-res fix; the others need the first.
+HIRES_OPTIONS = (
+    "hires_scale",
+    "hires_steps",
+    "hires_denoising",
+    "hires_upscaler",
+    "hires_scheduler",
+    "hires_prompt",
+    "hires_negative_prompt",
+    "hires_guidance_scale",
+)
 _SIZES = ("original_size", "crops_coords_top_left", "target_size", "aesthetic_score", "negative_aesthetic_score", "refiner_start")
 
 # The options that need a picture to change, and those that need a mask.
@@ -161,7 +173,7 @@ PICTURES = ("image", "mask_image", "control_image", "adapter_image", "ip_adapter
 ARRAYS = ("image_latents", "latents", "ip_adapter_image_embeds")
 
 # Those of which there is one for all images of a call, or a list with one for each.
-PER_IMAGE = ("image", "mask_image", "image_latents", "latents", "prompt_2", "negative_prompt_2")
+PER_IMAGE = ("image", "mask_image", "image_latents", "latents", "prompt_2", "negative_prompt_2", "hires_prompt", "hires_negative_prompt")
 
 # The options that say how and when predictions are guided, beside the scale.
 GUIDANCE_OPTIONS = ("guidance_start", "guidance_end", "guidance_schedule", "apg", "dynamic_thresholding")
@@ -181,6 +193,9 @@ CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH), ListOf(Either(ListOf(_PATH), ListOf(ListOf(_PATH)))))),
     **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES, *GUIDANCE_OPTIONS, *UNET_OPTIONS)},
     **{name: OPTION_KINDS[name] for name in ADAPTER_OPTIONS},
+    **{name: OPTION_KINDS[name] for name in HIRES_OPTIONS},
+    "hires_upscaler": _TEXT,
+    "hires_scheduler": _OBJECT,
 }
 
 # Of ``shared_streams``: the state of a stream, which the stream itself reads.

@@ -17,7 +17,7 @@ from sdrt.values import Kind, RefusedError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["checked_array", "checked_picture", "recorded_scheduler", "recorded_stream"]
+__all__ = ["checked_array", "checked_picture", "played_scheduler", "recorded_scheduler", "recorded_stream"]
 
 
 class _Restorable(Kind[Any]):
@@ -39,6 +39,15 @@ def recorded_scheduler(name: str, config: Mapping[str, Any], options: Mapping[st
     """
     own = {"name": name, "options": from_json_values(options)}
     return {**from_json_values(config), "_sdrt": own}
+
+
+def played_scheduler(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `recorded_scheduler` gave, from its form in JSON."""
+    own = recorded.get("_sdrt")
+    options = own.get("options") if isinstance(own, Mapping) else None
+    config = {name: value for name, value in recorded.items() if name != "_sdrt"}
+    name = own.get("name") if isinstance(own, Mapping) else None
+    return recorded_scheduler(name if isinstance(name, str) else "", config, options if isinstance(options, Mapping) else {})
 
 
 def checked_picture(name: str, recorded: Any, picture: Any, paths: Any = None) -> Any:

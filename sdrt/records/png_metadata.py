@@ -77,6 +77,7 @@ def parameters_text(settings: Settings, seed: int) -> str:
     if settings.seed_resize_from is not None:
         height, width = settings.seed_resize_from
         pairs["Seed resize from"] = f"{width}x{height}"
+    pairs |= _hires_pairs(settings)
     if settings.guidance_rescale:
         pairs["CFG rescale"] = f"{settings.guidance_rescale:g}"
     if settings.eta:
@@ -96,6 +97,22 @@ def parameters_text(settings: Settings, seed: int) -> str:
     tags = [tag_of(name, lora) for name, lora in settings.loras.items() if not lora.in_prompt and (lora.strength or lora.te_strength)]
     prompt = " ".join((settings.prompt, *filter(None, tags)))
     return f"{prompt}{negative}\n" + ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items())
+
+
+def _hires_pairs(settings: Settings) -> dict[str, object]:
+    """Return what AUTOMATIC1111 writes of hi-res fix."""
+    conditions = settings.conditions
+    if "hires_scale" not in conditions:
+        return {}
+    pairs: dict[str, object] = {
+        "Denoising strength": f"{conditions['hires_denoising']:g}",
+        "Hires upscale": f"{conditions['hires_scale']:g}",
+        "Hires steps": conditions["hires_steps"],
+        "Hires upscaler": conditions["hires_upscaler"],
+    }
+    named = {"Hires CFG Scale": "hires_guidance_scale", "Hires prompt": "hires_prompt", "Hires negative prompt": "hires_negative_prompt"}
+    pairs |= {key: conditions[name] for key, name in named.items() if name in conditions}
+    return pairs | ({"Hires sampler": conditions["hires_scheduler"]["_sdrt"]["name"]} if "hires_scheduler" in conditions else {})
 
 
 def _checked(settings: Settings, seed: int) -> tuple[Settings, int]:

@@ -12,7 +12,7 @@ from sdrt.printable import shown
 from sdrt.records.formats import FORMAT, from_json_values, read_record, to_json_values, upgraded
 from sdrt.records.kinds import ARRAYS, CONDITION_KINDS, PER_IMAGE, PICTURES, PLAIN_OPTIONS, SETTING_KINDS, STREAM_KINDS
 from sdrt.records.loras import LoraRecord
-from sdrt.records.playback import checked_array, checked_picture, recorded_scheduler, recorded_stream
+from sdrt.records.playback import checked_array, checked_picture, played_scheduler, recorded_scheduler, recorded_stream
 from sdrt.rng import NoiseStream
 from sdrt.values import FilePath, read_values
 
@@ -361,7 +361,10 @@ class Settings:
             # that of a stream which was passed as an object, and has it in its state
             del plain["seed"]
         scheduler = recorded_scheduler(self.scheduler, self.scheduler_config, self.scheduler_options)
-        return {**plain, "scheduler": scheduler, **self.conditions, **pictures, **shared}
+        conditions = dict(self.conditions)
+        if (second := conditions.get("hires_scheduler")) is not None:
+            conditions["hires_scheduler"] = played_scheduler(second)
+        return {**plain, "scheduler": scheduler, **conditions, **pictures, **shared}
 
 
 def _of_image(name: str, value: Any, index: int, adapters: int) -> Any:

@@ -88,6 +88,7 @@ def test_commands_flags_and_modules(complete: Callable[[str], list[str]]) -> Non
         ("sdrt generate --image .", [".hidden"]),
         ("sdrt generate --compute-unit CPU_", ["CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]),
         ("sdrt generate --control-type s", ["scribble", "segment"]),
+        ("sdrt generate --hires-upscaler latent-b", ["latent-bicubic", "latent-bicubic-antialiased"]),
         ("sdrt generate a --steps ", []),
         ("sdrt generate --negative-prompt ", []),
         ("sdrt inspect ph", ["photo\\ 1.png"]),

@@ -49,6 +49,10 @@ def looking(*flags: str, recorded: Any, image: str = "{one}") -> Case:
     return Case(flags, recorded, beside=["--ip-adapter-image", image], model="looking")
 
 
+def hires(*flags: str, recorded: Any) -> Case:
+    return Case(flags, recorded, beside=["--hires-scale", "1.25"])
+
+
 def control(*flags: str, recorded: Any) -> Case:
     return Case(flags, recorded, beside=["--control-image", "{one}"], model="controlled")
 
@@ -96,6 +100,14 @@ CASES = {
     "only_masked": Case(["--only-masked"], True, beside=["--image", "{one}", "--mask-image", "{spot}"]),
     "only_masked_padding": Case(["--only-masked-padding", "4"], 4, beside=["--only-masked", "--image", "{one}", "--mask-image", "{spot}"]),
     "paste": Case(["--no-paste"], False, beside=MASKED),
+    "hires_scale": Case(["--hires-scale", "1.25"], 1.25),
+    "hires_steps": hires("--hires-steps", "5", recorded=5),
+    "hires_denoising": hires("--hires-denoising", "1", recorded=1.0),
+    "hires_upscaler": hires("--hires-upscaler", "nearest", recorded="nearest"),
+    "hires_scheduler": hires("--hires-scheduler", "euler a", recorded={"_class_name": "EulerAncestralDiscreteScheduler"}),
+    "hires_prompt": hires("--hires-prompt", "a blue square", recorded="a blue square"),
+    "hires_negative_prompt": hires("--hires-negative-prompt", "blue", recorded="blue"),
+    "hires_guidance_scale": hires("--hires-guidance-scale", "1.5", recorded=1.5),
     "control_image": Case(["--control-image", "{two}"], ["{two}"], plain=["--control-image", "{one}"], model="controlled"),
     "controlnet_conditioning_scale": control("--controlnet-scale", "0.1", recorded=[0.1]),
     "control_guidance_start": control("--control-guidance-start", "0.5", recorded=[0.5]),

@@ -24,6 +24,7 @@ from tests.factories import (
 )
 from tests.hub_repository import folder_files
 from tests.hub_server import HubServer
+from tests.image_prompts import adapter_tensors, save_adapter, save_encoder
 from tests.models.families import narrow, save_original
 
 # Two levels and one attention, at the lower one: every operation takes time to convert, and some commands ask for 512x512.
@@ -57,6 +58,14 @@ def t2i_adapter(folder: Path) -> None:
     adapter = T2IAdapter(channels=[32, 32], downscale_factor=16, adapter_type="full_adapter_xl")
     randomise(adapter)
     adapter.save_pretrained(folder)
+
+
+def ip_adapters(folder: Path) -> None:
+    """The repository of the published ones."""
+    (folder / "models").mkdir(parents=True)
+    tensors = adapter_tensors(random_unet({**UNETS["sd1"], **_UNET}, seed=1))
+    save_adapter(folder / "models" / "ip-adapter_sd15.safetensors", tensors)
+    save_encoder(folder / "models" / "image_encoder")
 
 
 def controlnet(folder: Path) -> None:
@@ -118,6 +127,10 @@ STAND_INS: Mapping[str, Callable[[Path], None]] = {
     "depth.png": picture,
     "photo.png": picture,
     "mask.png": mask,
+    "cat.png": picture,
+    "dog.png": picture,
+    "left.png": mask,
+    "right.png": mask,
     "prompts.txt": prompts,
     "jobs.jsonl": jobs,
     "cat.safetensors": embedding,
@@ -128,6 +141,7 @@ REPOSITORIES: Mapping[str, Callable[[Path], None]] = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": stable_diffusion,
     "stabilityai/sd-turbo": stable_diffusion,
     "someone/styles": styles,
+    "h94/IP-Adapter": ip_adapters,
 }
 
 

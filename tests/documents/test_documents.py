@@ -45,6 +45,7 @@ def test_every_document_is_read() -> None:
         "docs/limits.md",
         "docs/real-models.md",
         "docs/recordings.md",
+        "docs/refinements.md",
         "docs/stable-diffusion-cpp.md",
         "docs/testing.md",
         "docs/vectors.md",

@@ -8,6 +8,7 @@ from typing import Any
 from sdrt.errors import SdrtError
 from sdrt.images.saving import format_of
 from sdrt.records import Settings, read_record
+from sdrt.records.upscaled import UPSCALED
 
 __all__ = ["Finished", "key_of"]
 
@@ -51,5 +52,6 @@ class Finished:
                 except SdrtError:
                     # a picture of something else, or a damaged one
                     continue
-                if not settings.shared_streams:
+                # what was enlarged since is another picture than its record draws
+                if not settings.shared_streams and UPSCALED not in settings.remarks:
                     self._files.setdefault(key_of(settings), file)

@@ -176,6 +176,14 @@ def _loras_and_files(prefix: str) -> Iterator[str]:
     yield from files(prefix)
 
 
+def _upscalers_and_files(prefix: str) -> Iterator[str]:
+    from sdrt.upscaling import RESAMPLINGS
+
+    yield from RESAMPLINGS
+    yield from _repositories(prefix)
+    yield from files(prefix)
+
+
 def _sides(prefix: str) -> Iterator[str]:
     """Yield what ``sdrt compare`` compares: backends, models and recordings."""
     yield from _backends(prefix)
@@ -200,5 +208,6 @@ _BY_NAME: dict[str, Completer] = {
     "rng": _streams,
     "sampler_rng": _streams,
     "scheduler": _schedulers,
+    "upscaler": _upscalers_and_files,
     "variant": _fixed(("fp16",)),
 }

@@ -1,6 +1,7 @@
 """The arguments that choose a model and what runs it: they become one record, and the record one call of ``sdrt.load``."""
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from sdrt.printable import shown
 if TYPE_CHECKING:
     from sdrt.pipeline.pipeline import Pipeline
 
-__all__ = ["CHOICES", "ModelChoice", "add_arguments", "open_pipeline", "parse_choice"]
+__all__ = ["CHOICES", "ModelChoice", "add_arguments", "add_loading", "open_pipeline", "parse_choice", "parse_loading"]
 
 # Arguments that go to sdrt.load as they are, where they are given: name, flag, type, help.
 _LOAD: dict[str, tuple[str, Any, str]] = {
@@ -116,11 +117,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "(default: numpy, or coreml for Core ML packages)",
     )
     group.add_argument("--fast", action="store_true", help="use torch with the fastest settings for this machine, and say which")
-    group.add_argument(
-        "--numerics",
-        metavar="{float32,float64,exact}",
-        help="precision of the arithmetic; exact: the same bytes on every machine (default: float32)",
-    )
+    _add(group, "numerics")
     group.add_argument(
         "--embedding",
         action="append",
@@ -157,12 +154,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="an IP-Adapter, which lets the model look at pictures: its file, or OWNER/NAME::FILE of the Hub; give it again for more",
     )
-    for name, (flag, kind, text) in _LOAD.items():
-        # shells complete a DIR to folders alone
-        metavar = "DIR" if flag.endswith("-dir") else {int: "N", str: "NAME", a_path: "PATH", a_model: "MODEL"}[kind]
-        group.add_argument(flag, dest=name, type=kind, metavar=metavar, help=text)
-    for name, (flag, text) in _SWITCHES.items():
-        group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
+    add_loading(group, (*_LOAD, *_SWITCHES))
     group.add_argument(
         "--no-mmap",
         dest="mmap",
@@ -170,6 +162,35 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         default=None,
         help="read weights into memory instead of mapping their files, for network drives and for files that may change meanwhile",
     )
+
+
+def add_loading(group: "argparse._ArgumentGroup", names: Iterable[str]) -> None:
+    """Add some of the arguments that say how a model is loaded, by their names."""
+    for name in names:
+        _add(group, name)
+
+
+def _add(group: "argparse._ArgumentGroup", name: str) -> None:
+    if name == "numerics":
+        group.add_argument(
+            "--numerics",
+            metavar="{float32,float64,exact}",
+            help="precision of the arithmetic; exact: the same bytes on every machine (default: float32)",
+        )
+    elif name in _LOAD:
+        flag, kind, text = _LOAD[name]
+        # shells complete a DIR to folders alone
+        metavar = "DIR" if flag.endswith("-dir") else {int: "N", str: "NAME", a_path: "PATH", a_model: "MODEL"}[kind]
+        group.add_argument(flag, dest=name, type=kind, metavar=metavar, help=text)
+    else:
+        flag, text = _SWITCHES[name]
+        group.add_argument(flag, dest=name, action="store_true", default=None, help=text)
+
+
+def parse_loading(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of these arguments that were given, each of a choice in the letters of its own."""
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    return {name: fold(value, CHOICES[name]) if name in CHOICES else value for name, value in given.items()}
 
 
 def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
@@ -181,10 +202,9 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
     """
     if arguments.fast and arguments.backend not in (None, "torch"):
         raise ConfigError(f"--fast chooses the torch backend, got --backend {arguments.backend} too; leave one of them out")
-    given = {name: getattr(arguments, name) for name in (*_LOAD, *_SWITCHES, "mmap", "numerics")}
-    given |= {name: fold(given[name], choices) for name, choices in CHOICES.items() if given[name] is not None}
-    numerics = given.pop("numerics")
-    if given["compute_unit"] is not None:
+    given = parse_loading(arguments, (*_LOAD, *_SWITCHES, "mmap", "numerics"))
+    numerics = given.pop("numerics", None)
+    if "compute_unit" in given:
         given["compute_unit"] = given["compute_unit"].upper()
     return ModelChoice(
         model=arguments.model,
@@ -196,7 +216,7 @@ def parse_choice(arguments: argparse.Namespace) -> ModelChoice:
         controlnets=tuple(arguments.controlnet),
         t2i_adapters=tuple(arguments.t2i_adapter),
         ip_adapters=tuple(arguments.ip_adapter),
-        options={name: value for name, value in given.items() if value is not None},
+        options=given,
     )
 
 

@@ -70,7 +70,7 @@ class Output:
     quality: int | None = None
 
     @classmethod
-    def parse(cls, arguments: argparse.Namespace, num_prompts: int) -> Self:
+    def parse(cls, arguments: argparse.Namespace, count: int, what: str = "prompts") -> Self:
         """Return the place that ``-o``, ``--format`` and ``--quality`` mean.
 
         Raises
@@ -93,8 +93,8 @@ class Output:
         if by_ending is None:
             kind = wanted or "png"
             return cls(path, False, kind, check_quality(arguments.quality, kind))
-        if num_prompts > 1:
-            raise ConfigError(f"-o must be a folder for {num_prompts} prompts, got the file {path}; pass a folder")
+        if count > 1:
+            raise ConfigError(f"-o must be a folder for {count} {what}, got the file {path}; pass a folder")
         if wanted not in (None, by_ending):
             raise ConfigError(f"--format must be that of the file, got {wanted} for {path}; leave it out")
         return cls(file_name(path), True, by_ending, check_quality(arguments.quality, by_ending))

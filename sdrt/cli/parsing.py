@@ -18,6 +18,7 @@ from sdrt.cli import (
     plug_ins,
     record,
     replay,
+    upscale,
     verify,
 )
 from sdrt.cli.others import apple, sdcpp, swift
@@ -34,6 +35,7 @@ _WELCOME = (
     "  sdrt generate --from picture.png                    draw a picture again from the record inside it",
     "  sdrt batch jobs.jsonl -o pictures/                  draw many pictures, and go on where that was ended",
     '  sdrt grid "a {red|blue} circle" --y seed=1,2        draw every combination, and a labelled sheet of them',
+    "  sdrt upscale picture.png --scale 2                  make a picture larger, by Lanczos or a network (--upscaler FILE)",
     "  sdrt inspect picture.png                            show that record; or what a Core ML package holds",
     '  sdrt record "..." -o run.sdrt                       record every network call and step; sdrt replay run.sdrt',
     '  sdrt compare numpy torch --prompt "..." --seed 93   say where two backends, models or recordings part',
@@ -80,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         replay.add_command,
         compare.add_command,
         benchmark.add_command,
+        upscale.add_command,
         download.add_command,
         verify.add_command,
         listing.add_commands,

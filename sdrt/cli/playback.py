@@ -10,6 +10,7 @@ from sdrt.errors import ConfigError
 from sdrt.log import log
 from sdrt.printable import shown
 from sdrt.records.since import TOPIC
+from sdrt.records.upscaled import UPSCALED
 
 if TYPE_CHECKING:
     from sdrt.records import Settings
@@ -120,6 +121,8 @@ class Recorded:
         for topic, text in self.settings.remarks.items():
             if topic.startswith(TOPIC):
                 log.warning("%s may be drawn otherwise than it was: %s", self.file, text)
+        if UPSCALED in self.settings.remarks:
+            log.warning("%s was enlarged: %s", self.file, self.settings.remarks[UPSCALED])
         for name in _OF_THE_PIPELINE:
             then, here = getattr(self.settings, name), getattr(now, name)
             if name == "remarks":

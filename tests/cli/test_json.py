@@ -142,7 +142,7 @@ def test_every_command_with_json_is_in_the_schema_or_has_its_own() -> None:
 
     commands = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
     with_json = {name for name, command in commands.items() if "--json" in command._option_string_actions}  # type: ignore[union-attr]
-    assert with_json == {"backends", "schedulers", "models", "benchmark", "verify", "inspect", "compare"}
+    assert with_json == {"backends", "schedulers", "models", "benchmark", "verify", "inspect", "compare", "upscale"}
     assert with_json - {"inspect", "compare"} <= LISTINGS["$defs"].keys()
 
 

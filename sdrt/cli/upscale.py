@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["UpscaleCommand", "add_command"]
 
 _ABOUT = (
-    "Make pictures larger with a network of the forms of ESRGAN and Real-ESRGAN, or with a resampling. Transparency is kept. A PNG, JPEG or "
-    "WebP keeps the settings inside the picture, with a note that it was enlarged: they draw the picture as it was before."
+    "Make pictures larger with a network of the forms of ESRGAN and Real-ESRGAN, or with a resampling. Transparency is kept. A PNG, JPEG "
+    "or WebP keeps the settings inside the picture, with a note that it was enlarged: they draw the picture as it was before."
 )
 _LOADING = ("numerics", "threads", "device", "dtype", "pickled", "cache_dir", "reduce_memory")
 

@@ -58,6 +58,19 @@ def test_every_spelling_of_the_names_is_the_same_network(form: str, spelling: st
     assert relative_error(found, rrdb(tensors, _image())) < BOUNDS["float64"]
 
 
+@pytest.mark.parametrize(("height", "width"), [(24, 24), (30, 41), (27, 26)])
+@pytest.mark.parametrize("n", [1, 2])
+def test_wide_networks_by_winograds_way(height: int, width: int, n: int, tmp_path: Path) -> None:
+    """From 24 channels on, and from 36 tiles of four pixels; sides that are no whole tiles end in frames of zeros."""
+    image = _image(height, width, n)
+    for tensors, wanted in (
+        ((dense := rrdb_tensors(width=32, growth=24, blocks=1, upsamplings=1)), rrdb(dense, image)),
+        ((small := compact_tensors(width=28, convs=2, scale=2)), compact(small, image)),
+    ):
+        assert relative_error(_run(save_upscaler(tmp_path / "a.safetensors", tensors), image, "numpy"), wanted) < BOUNDS["float32"]
+        assert relative_error(_run(tmp_path / "a.safetensors", image, "numpy", threads=3), wanted) < BOUNDS["float32"]
+
+
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
 @pytest.mark.parametrize("numerics", ["float32", "float64"])
 @pytest.mark.parametrize("form", [{}, {"scale": 1}, {"scale": 2, "convs": 1}, {"scale": 3, "convs": 0, "width": 24}], ids=str)

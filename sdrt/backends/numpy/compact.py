@@ -11,6 +11,7 @@ import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.conv import Conv3x3, padded_copy
+from sdrt.backends.numpy.framed_winograd import Frame, convolve, worth_framing
 from sdrt.backends.numpy.pixels import RectifiedConv, shuffle
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import ThreadTeam
@@ -45,9 +46,19 @@ class CompactNet:
 
     def run(self, team: ThreadTeam, inputs: Mapping[str, Array]) -> dict[str, Array]:
         image = np.ascontiguousarray(inputs["image"].transpose(0, 2, 3, 1))
-        x = image
-        for conv in self.body:
-            x = conv(team, padded_copy(team, x))
+        x = self._features(team, self.body[0](team, padded_copy(team, image)))
         added = shuffle(self.last(team, padded_copy(team, x)), self.scale)
         added += image.repeat(self.scale, 1).repeat(self.scale, 2)
         return {"upscaled": np.ascontiguousarray(added.transpose(0, 3, 1, 2))}
+
+    def _features(self, team: ThreadTeam, x: Float) -> Float:
+        """All convolutions between the first and the last."""
+        inner = self.body[1:]
+        if inner and worth_framing(inner[0], x.shape, x.dtype):
+            frame = Frame.holding(team, "features 0", x)
+            for index, conv in enumerate(inner, 1):
+                frame = convolve(team, conv, frame, f"features {index % 2}")
+            return frame.inside
+        for conv in inner:
+            x = conv(team, padded_copy(team, x))
+        return x

@@ -104,6 +104,15 @@ class Conv3x3:
         y += self.bias[part] if shift is None else (shift[tile.images, part] + self.bias[part])[:, None, None]
         if residual is not None:
             y += residual[tile.images, tile.rows, :, part]
+        self._activate(y, part)
+
+    def finish(self, y: Float) -> None:
+        """Finish products float[..., out] that were computed elsewhere: add the bias, and apply what the convolution ends with."""
+        y += self.bias
+        self._activate(y, slice(0, len(self.bias)))
+
+    def _activate(self, y: Float, part: slice) -> None:
+        """Apply an activation to a block in place; a plain convolution has none."""
 
 
 def _gather(team: ThreadTeam, padded: Float, tile: Tile, shape: tuple[int, ...], stride: int) -> Float:

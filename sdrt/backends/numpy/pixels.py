@@ -1,6 +1,7 @@
 """Moves of pixels between channels and places, on NHWC arrays, and convolutions with a rectifier behind them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -8,7 +9,6 @@ import numpy as np
 from sdrt.arrays import Float
 from sdrt.backends.numpy.conv import Conv3x3
 from sdrt.backends.numpy.source import Source
-from sdrt.backends.numpy.tiles import Tile
 
 __all__ = ["RectifiedConv", "mirrored", "shuffle", "unshuffle"]
 
@@ -33,12 +33,20 @@ class RectifiedConv(Conv3x3):
         slopes = np.broadcast_to(np.asarray(slope, source.dtype), (size_out,))
         return cls(plain.packed, plain.bias, plain.arithmetic, slope=slopes)
 
-    def _finish(self, y: Float, tile: Tile, part: slice, shift: Float | None, residual: Float | None) -> None:
-        super()._finish(y, tile, part, shift, residual)
-        below = np.minimum(y, 0)
-        below *= self.slope[part]
-        np.maximum(y, 0, out=y)
-        y += below
+    def _activate(self, y: Float, part: slice) -> None:
+        slope = self.slope[part]
+        if self._is_gentle:
+            np.maximum(y, y * slope, out=y)
+        else:
+            below = np.minimum(y, 0)
+            below *= slope
+            np.maximum(y, 0, out=y)
+            y += below
+
+    @cached_property
+    def _is_gentle(self) -> bool:
+        """Whether every slope is from 0 to 1, so that the larger of both lines is the result."""
+        return bool((self.slope >= 0).all() and (self.slope <= 1).all())
 
 
 def mirrored(x: Float, multiple: int) -> Float:

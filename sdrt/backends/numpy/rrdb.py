@@ -11,6 +11,7 @@ import numpy as np
 
 from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.conv import Conv3x3, padded_copy, padded_like
+from sdrt.backends.numpy.framed_winograd import Blocks, Finish, Frame, convolve, into, worth_framing
 from sdrt.backends.numpy.pixels import RectifiedConv, mirrored, unshuffle
 from sdrt.backends.numpy.resnet import Upsample
 from sdrt.backends.numpy.source import Source
@@ -39,12 +40,38 @@ class DenseBlock:
 
     def __call__(self, team: ThreadTeam, x: Float) -> Float:
         """float[n, h, w, width] -> the same."""
+        if worth_framing(self.convs[0], x.shape, x.dtype):
+            return self._by_winograd(team, x)
         seen = [x]
         for conv in self.convs:
             whole, inside = padded_like(team, (*x.shape[:3], sum(each.shape[3] for each in seen)), x.dtype)
             np.concatenate(seen, axis=3, out=inside)
             seen.append(conv(team, whole))
         return _shared(seen[-1], x)
+
+    def _by_winograd(self, team: ThreadTeam, x: Float) -> Float:
+        first, last = Frame.holding(team, "dense 0", x), self.convs[-1]
+        blocks = Blocks.of(team, x.shape, len(last.winograd.weight[0]))
+        frame, seen = first, 0
+        for index, conv in enumerate(self.convs[:-1], 1):
+            given = Frame.of(team, f"dense {index}", (*x.shape[:3], len(conv.bias)))
+            blocks.convolve(team, conv.winograd.weight, frame, into(conv, given), seen)
+            given.clear()
+            seen, frame = seen + frame.whole.shape[3], given
+        out = Frame.new(x.shape)
+        blocks.convolve(team, last.winograd.weight, frame, _sharing(last, out, first), seen)
+        return out.inside
+
+
+def _sharing(conv: Conv3x3, out: Frame, first: Frame) -> Finish:
+    """Return what finishes tiles, and puts their share plus what the block was given into pictures."""
+
+    def finish(y: Float, image: int, rows: range) -> None:
+        conv.finish(y)
+        y *= y.dtype.type(_SHARE)
+        np.add(y.transpose(2, 0, 3, 1, 4), first.tiles(image, rows), out=out.tiles(image, rows))
+
+    return finish
 
 
 def _shared(y: Float, x: Float) -> Float:
@@ -97,8 +124,18 @@ class RrdbNet:
                 x = dense(team, x)
             x = _shared(x, before)
         x = self.conv_body(team, padded_copy(team, x), residual=features)
-        for up in self.ups:
-            x = up(team, x)
-        x = self.conv_last(team, padded_copy(team, self.conv_hr(team, padded_copy(team, x))))
+        x = self._enlarged(team, x)
         kept = x[:, : height * self.scale, : width * self.scale]
         return {"upscaled": np.ascontiguousarray(kept.transpose(0, 3, 1, 2))}
+
+    def _enlarged(self, team: ThreadTeam, x: Float) -> Float:
+        """Features -> colours, at the size of the result."""
+        if not worth_framing(self.conv_hr, x.shape, x.dtype):
+            for up in self.ups:
+                x = up(team, x)
+            return self.conv_last(team, padded_copy(team, self.conv_hr(team, padded_copy(team, x))))
+        frame = Frame.holding(team, "enlarged", x)
+        for up in self.ups:
+            frame = convolve(team, up.conv, Frame.holding(team, "larger", frame.inside, 2), "enlarged")
+        frame = convolve(team, self.conv_hr, frame, "larger")
+        return self.conv_last(team, padded_copy(team, frame.inside))

@@ -20,7 +20,7 @@ from sdrt.backends.numpy.scratch import Scratch
 from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.tiles import Tile, split
 
-__all__ = ["Winograd", "worth_winograd"]
+__all__ = ["Winograd", "interpolation", "pixel_evaluation", "worth_winograd"]
 
 _A, _B = math.sqrt(0.5), math.sqrt(2.0)  # the points ±a and ±b; a b = 1 saves a pass below
 _A2, _B2 = _A * _A, _B * _B
@@ -112,6 +112,20 @@ def _evaluation() -> Float:
     """float64[6, 3]: a polynomial with three coefficients at the points, over the product of each point's distances to the others."""
     rows = [[power / math.prod(x - other for other in _POINTS if other != x) for power in (1.0, x, x * x)] for x in _POINTS]
     return np.array([*rows, [0.0, 0.0, 1.0]])
+
+
+def interpolation() -> Float:
+    """float64[4, 6]: what `_interpolate` computes of values at the six points, as a matrix."""
+    results = np.empty((4, 6))
+    _interpolate(np.eye(6), results, np.empty((4, 6)))
+    return results
+
+
+def pixel_evaluation() -> Float:
+    """float64[6, 6]: what `_evaluate` computes of six pixels, as a matrix."""
+    values = np.empty((6, 6))
+    _evaluate(np.eye(6), values, np.empty((2, 6)))
+    return values
 
 
 def _evaluate_row(team: ThreadTeam, pixels: Float, values: Float) -> None:

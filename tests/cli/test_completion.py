@@ -99,6 +99,8 @@ def test_commands_flags_and_modules(complete: Callable[[str], list[str]]) -> Non
         ("sdrt sdcpp --rng ", ["std_default", "cuda", "cpu"]),
         ("sdrt sdcpp --sampling-method dpm++2m", ["dpm++2m", "dpm++2m_sde"]),
         ("sdrt swift a --scheduler ", ["pndm", "dpmpp"]),
+        ("sdrt upscale ph", ["photo\\ 1.png"]),
+        ("sdrt upscale a.png --upscaler b", ["bicubic"]),
         ("sdrt completion ", list(SHELLS)),
     ],
 )

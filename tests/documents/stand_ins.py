@@ -26,6 +26,7 @@ from tests.hub_repository import folder_files
 from tests.hub_server import HubServer
 from tests.image_prompts import adapter_tensors, save_adapter, save_encoder
 from tests.models.families import narrow, save_original
+from tests.upscalers import rrdb_tensors, save_upscaler
 
 # Two levels and one attention, at the lower one: every operation takes time to convert, and some commands ask for 512x512.
 _SMALLEST: dict[str, Any] = {
@@ -111,6 +112,10 @@ def embedding(file: Path) -> None:
     save_file({"emb_params": np.zeros((1, 32), np.float32)}, file)
 
 
+def upscaler(file: Path) -> None:
+    save_upscaler(file, rrdb_tensors(width=8, growth=4, blocks=1))
+
+
 STAND_INS: Mapping[str, Callable[[Path], None]] = {
     "sd15": stable_diffusion,
     "folder/of/sd15": stable_diffusion,
@@ -134,6 +139,7 @@ STAND_INS: Mapping[str, Callable[[Path], None]] = {
     "prompts.txt": prompts,
     "jobs.jsonl": jobs,
     "cat.safetensors": embedding,
+    "x4.safetensors": upscaler,
 }
 
 # Repositories of the Hub, at the tests' own.

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 
 from sdrt.guidance import Guidance
-from sdrt.guidance.rows import NEGATIVE
 from sdrt.pipeline.conditions.prompt_texts import RunTexts
 from sdrt.pipeline.conditions.source import Source
 from sdrt.pipeline.conditions.source_choice import PADDING
+from sdrt.pipeline.guidance_choice import unguided_options
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.series import without_effect
 from sdrt.printable import shown
 from sdrt.prompt import foreign_syntax, without_lora_tags
-from sdrt.records.kinds import GUIDANCE_OPTIONS
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Plan
 
@@ -85,12 +84,7 @@ def _unread_of(source: Source, options: GenerateOptions) -> dict[str, str]:
 def _without_effect(settings: Settings, guidances: Sequence[Guidance], plan: Plan) -> dict[str, str]:
     """Return the options that this call does not read, each with the reason."""
     reasons = dict(without_effect(settings))
-    if not any(NEGATIVE in guidance.rows for guidance in guidances):
-        off = f"guidance is off at guidance_scale {settings.guidance_scale:g}"
-        embedded = any(guidance.unet_inputs for guidance in guidances)
-        why = "this model takes the scale of guidance as an input of its U-Net" if embedded else off
-        reasons |= {name: why for name in ("negative_prompt", "guidance_rescale") if getattr(settings, name)}
-        reasons |= {name: why for name in GUIDANCE_OPTIONS if name in settings.conditions}
+    reasons |= unguided_options(settings, guidances)
     if not any(plan.draws):
         names = [name for name in ("sampler_rng", "sampler_seed") if getattr(settings, name) is not None]
         reasons |= dict.fromkeys(names, f"{settings.scheduler} draws no fresh noise")

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 
 from sdrt.errors import ConfigError
 from sdrt.exact.mathematics import Functions
-from sdrt.guidance import Guidance, ScheduledGuidance, Unguided, choose_guidance, scheduled_scales
+from sdrt.guidance import Guidance, ScheduledGuidance, Unguided, choose_guidance, is_guided, scheduled_scales
+from sdrt.guidance.rows import NEGATIVE
 from sdrt.option_kinds import OPTION_KINDS
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.pipeline.stretches import Since
@@ -21,7 +22,7 @@ from sdrt.records.kinds import GUIDANCE_OPTIONS
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Plan, Sampler
 
-__all__ = ["choose_guidances", "record_guidance"]
+__all__ = ["choose_guidances", "record_guidance", "unguided_options"]
 
 # What decides the guidance of a call: the scale, or None outside the interval; and whether the refiner predicts.
 _OfCall: TypeAlias = tuple[float | None, bool]
@@ -91,6 +92,27 @@ def choose_guidances(
     return _stretches(each, choose, at)
 
 
+def unguided_options(settings: Settings, guidances: Sequence[Guidance]) -> dict[str, str]:
+    """Return the options of guidance that this call does not read, each with the reason."""
+    conditions = settings.conditions
+    schedule = conditions.get("guidance_schedule")
+    scales = [settings.guidance_scale] if schedule is None or isinstance(schedule, str) else schedule
+    if not any(NEGATIVE in guidance.rows for guidance in guidances):
+        if any(guidance.unet_inputs for guidance in guidances):
+            why = "this model takes the scale of guidance as an input of its U-Net"
+        elif any(map(is_guided, scales)):
+            why = "no step lies between guidance_start and guidance_end"
+        else:
+            why = f"guidance is off at guidance_scale {max(scales):g}"
+        passed = [name for name in ("negative_prompt", "guidance_rescale") if getattr(settings, name)]
+        return dict.fromkeys([*passed, *(name for name in GUIDANCE_OPTIONS if name in conditions)], why)
+    mimic = conditions.get("dynamic_thresholding", {}).get("mimic_scale")
+    # a schedule's scales go beyond its mean
+    if mimic is not None and schedule in (None, "constant") and mimic >= settings.guidance_scale:
+        return {"dynamic_thresholding": f"its mimic_scale, {mimic:g}, is not below guidance_scale"}
+    return {}
+
+
 def _scales(settings: Settings, num_steps: int, functions: Functions) -> Sequence[float | None]:
     """Return the scale of each step; None outside the interval, where nothing but the prompt is predicted."""
     conditions = settings.conditions
@@ -152,5 +174,6 @@ def _refuse(settings: Settings, sampler: Sampler, *, embedded: bool) -> None:
     else:
         return
     if passed:
-        values = shown(", ".join(str(settings.conditions[name]) for name in passed))
-        raise ConfigError(f"{' and '.join(passed)} must be None {reason}, got {values}; leave {'it' if len(passed) == 1 else 'them'} out")
+        values, them = [settings.conditions[name] for name in passed], "it" if len(passed) == 1 else "them"
+        got = shown(values[0] if len(values) == 1 else values)
+        raise ConfigError(f"{' and '.join(passed)} must be None {reason}, got {got}; leave {them} out")

@@ -56,6 +56,8 @@ def _how(option: Option) -> dict[str, Any]:
             return {"type": _scales, "metavar": f"{{{','.join(option.choices)}}}"}
         case "text":
             return {"type": prompt_text, "metavar": "TEXT"}
+        case "texts":
+            return {"type": prompt_text, "metavar": "TEXT", "action": "append"}
         case "names":
             return {"metavar": "NAME", "action": "append"}
         case _:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sdrt.arrays import F32
 from sdrt.guidance import Guidance
 from sdrt.pipeline.conditions.prompt_texts import RunTexts
 from sdrt.pipeline.conditions.source import Source
@@ -14,7 +15,7 @@ from sdrt.prompt import foreign_syntax, without_lora_tags
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Plan
 
-__all__ = ["call_remarks", "source_remarks", "text_remarks"]
+__all__ = ["call_remarks", "region_remarks", "source_remarks", "text_remarks"]
 
 
 def call_remarks(settings: Settings, truncated: tuple[str, str], guidances: Sequence[Guidance], plan: Plan) -> dict[str, str]:
@@ -45,6 +46,15 @@ def text_remarks(texts: RunTexts, plan: Plan, at: int) -> dict[str, str]:
         return {}
     made = sum(call >= at for call in plan.starts)
     return {"ignored prompt editing": f"a prompt changes after step {texts.unreached}, and this run makes {made} of {len(plan.starts)}"}
+
+
+def region_remarks(shares: F32 | None) -> dict[str, str]:
+    """Return what is to be said of regions by their shares of the latents: see `sdrt.pipeline.conditions.regions`."""
+    if shares is None:
+        return {}
+    empty = [str(k) for k, share in enumerate(shares) if k and not share.any()]
+    remarks = {"empty region": f"region_mask is black for region {', '.join(empty)}, whose prompt has no effect"} if empty else {}
+    return remarks if shares[0].any() else remarks | {"ignored prompt": "the masks of regions leave no room for it"}
 
 
 def source_remarks(options: GenerateOptions, source: Source | None, pixels: int) -> dict[str, str]:

@@ -44,4 +44,5 @@ def open_inputs(files: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
 
     readers = {name: read_npy if FILE_OPTIONS[name].kind in ("array", "arrays") else open_picture for name in files}
     opened = {name: [readers[name](path) for path in paths] for name, paths in files.items()}
-    return {name: values if name in ("control_image", "adapter_image") or len(values) > 1 else values[0] for name, values in opened.items()}
+    lists = ("control_image", "adapter_image", "region_mask")
+    return {name: values if name in lists or len(values) > 1 else values[0] for name, values in opened.items()}

@@ -26,6 +26,7 @@ Kind: TypeAlias = Literal[
     "array",
     "text",
     "arrays",
+    "texts",
     "group",
 ]
 
@@ -40,9 +41,9 @@ class Option:
         The keyword.
     kind : Kind
         How a value is written on the command line. ``integers`` are one, or several with commas between them; ``scales`` a choice, or
-        numbers with commas; the flags of ``numbers``, ``choices``, ``names``, ``pictures`` and ``arrays`` may be repeated; a ``switch``
-        has a second flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it has one of
-        its own.
+        numbers with commas; the flags of ``numbers``, ``choices``, ``names``, ``texts``, ``pictures`` and ``arrays`` may be repeated; a
+        ``switch`` has a second flag that begins with ``--no-``; an ``array`` is a file; a ``group`` has no flag, because each option in it
+        has one of its own.
     flags : tuple of str
     help : str
         For ``sdrt generate --help``: the effect, and the default in parentheses.
@@ -78,6 +79,7 @@ _UNET = "what the U-Net computes"
 _ADAPTER = "T2I-Adapter"
 _LOOK = "IP-Adapter"
 _HIRES = "hi-res fix"
+_REGIONS = "regions with prompts of their own"
 
 _ROWS = (
     _option(
@@ -385,6 +387,28 @@ _ROWS = (
         record="conditions.control_preprocessor",
         choices=("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert", "inpaint"),
     ),
+    _option(
+        "region_prompt",
+        "texts",
+        _REGIONS,
+        "the prompt of a region; give the flag again for each, and a --region-mask",
+        record="conditions.region_prompt",
+    ),
+    _option(
+        "region_mask",
+        "pictures",
+        _REGIONS,
+        "a picture that is white where that prompt counts; one for each --region-prompt, in their order",
+        record="conditions.region_mask",
+    ),
+    _option(
+        "region_weight",
+        "numbers",
+        _REGIONS,
+        "how much a region counts where masks are grey or overlap; one number for all, or one for each (default: 1)",
+        record="conditions.region_weight",
+    ),
+    Option(name="regions", kind="group", flags=(), help="", record="", section=_REGIONS),
     _option("prompt_2", "text", _XL, "the prompt for the second text encoder (default: PROMPT, for both)", record="conditions.prompt_2"),
     _option(
         "negative_prompt_2",

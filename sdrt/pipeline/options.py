@@ -36,6 +36,7 @@ __all__ = [
     "MaskedContent",
     "NoiseSource",
     "OldSpellings",
+    "PromptRegion",
     "SDXLSizes",
     "SchedulerChoice",
     "SchedulerName",
@@ -117,6 +118,24 @@ class SDXLSizes:
     negative_aesthetic_score: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PromptRegion:
+    """Group a prompt with the part of the picture that it describes, in place of three options.
+
+    Parameters
+    ----------
+    prompt : str
+    mask : Picture
+        White where the prompt counts; of any size.
+    weight : float, above 0
+        Against other regions, and the prompt of the whole picture, where masks overlap or are grey.
+    """
+
+    prompt: str
+    mask: Picture
+    weight: float = 1.0
+
+
 class GenerateOptions(TypedDict, total=False):
     """The options of :meth:`sdrt.Pipeline.generate`, which documents them, as one dictionary: for code that passes them on."""
 
@@ -142,6 +161,10 @@ class GenerateOptions(TypedDict, total=False):
     sampler_rng: NoiseSource | None
     sampler_seed: int | None
     prompt_syntax: PromptSyntax | None
+    regions: Sequence[PromptRegion] | None
+    region_prompt: str | Sequence[str] | None
+    region_mask: Picture | Sequence[Picture] | None
+    region_weight: float | Sequence[float] | None
     long_prompts: LongPrompts | None
     emphasis: Emphasis
     clip_skip: int | None
@@ -248,6 +271,7 @@ def plain_options(options: Mapping[str, Any], stacklevel: int = 3) -> GenerateOp
         plain["emphasis"] = "no_norm"
     _spread(plain, "sizes", _sizes_of(plain.pop("sizes", None)))
     _spread(plain, "control_image", _controls_of(plain.get("control_image")))
+    _spread(plain, "regions", _regions_of(plain.pop("regions", None)))
     return cast("GenerateOptions", read_values("", plain, OPTION_KINDS, "pass such a value"))
 
 
@@ -265,6 +289,16 @@ def _sizes_of(sizes: SDXLSizes | None) -> dict[str, Any]:
         raise ConfigError(f"sizes must be an sdrt.SDXLSizes, got {type(sizes).__name__}; write sdrt.SDXLSizes(original_size=(1024, 1024))")
     values = {field.name: getattr(sizes, field.name) for field in fields(sizes)}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _regions_of(regions: Any) -> dict[str, Any]:
+    each = [regions] if isinstance(regions, PromptRegion) else regions
+    if each is None:
+        return {}
+    if not isinstance(each, list | tuple) or not all(isinstance(one, PromptRegion) for one in each):
+        raise ConfigError(f"regions must be sdrt.PromptRegion values, got {shown(regions)}; write sdrt.PromptRegion(prompt=..., mask=...)")
+    names = ("prompt", "mask", "weight")
+    return {f"region_{name}": [getattr(one, name) for one in each] for name in names} if each else {}
 
 
 def _controls_of(pictures: Any) -> dict[str, Any]:

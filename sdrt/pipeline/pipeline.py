@@ -33,6 +33,7 @@ from sdrt.pipeline.options import (
     MaskMode,
     NoiseSource,
     OldSpellings,
+    PromptRegion,
     SchedulerChoice,
     SDXLSizes,
     given_options,
@@ -147,6 +148,10 @@ class Pipeline:
         sampler_rng: NoiseSource | None = None,
         sampler_seed: int | None = None,
         prompt_syntax: PromptSyntax | None = None,
+        regions: Sequence[PromptRegion] | None = None,
+        region_prompt: str | Sequence[str] | None = None,
+        region_mask: Picture | Sequence[Picture] | None = None,
+        region_weight: float | Sequence[float] | None = None,
         long_prompts: LongPrompts | None = None,
         emphasis: Emphasis = "original",
         clip_skip: int | None = None,
@@ -280,6 +285,14 @@ class Pipeline:
             change during the run, ``[from:to:0.5]`` and ``[one|other]``, and prompts of several parts, ``a cat AND a dog :0.6``;
             "plain" takes all characters as text. None: "full", which is recorded as "weighted" where a prompt has nothing more, or
             "plain" with ``compat``.
+        regions : sequence of PromptRegion, optional
+            Parts of the picture with prompts of their own; ``prompt`` describes the rest. Each groups the next three options.
+        region_prompt : str or sequence of str, optional
+            One for each region, read as ``prompt`` is; LoRAs in it act on the whole picture.
+        region_mask : Picture or sequence of Picture, optional
+            White where that prompt counts, black where it does not, of any size. Where masks are grey or overlap, predictions are mixed.
+        region_weight : float or sequence of float, optional
+            How much each region counts where they are mixed, above 0; one for all, or one for each. None: 1.
         long_prompts : "chunk", "pad" or "truncate", optional
             "chunk" encodes a prompt in pieces of 75 tokens. If prompt and negative prompt then differ in length, each is still attended to
             as if it were alone. "pad" fills up the shorter one with empty pieces, which changes what it means, as this option's default

@@ -14,13 +14,14 @@ from sdrt.models.families import MicroConditions
 from sdrt.models.hub import commit_of
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.call_checks import check_amounts, check_latents, check_model_limits, check_size, count_images
-from sdrt.pipeline.call_remarks import call_remarks, source_remarks, text_remarks
+from sdrt.pipeline.call_remarks import call_remarks, region_remarks, source_remarks, text_remarks
 from sdrt.pipeline.conditions.adapter_features import AdapterInput, read_adapters
 from sdrt.pipeline.conditions.choices import ConditionChoices, choose_conditions
 from sdrt.pipeline.conditions.control import Control
 from sdrt.pipeline.conditions.control_pictures import read_controls
 from sdrt.pipeline.conditions.image_prompt_choice import ImagePromptChoice
 from sdrt.pipeline.conditions.prompt_texts import needed_syntax, run_texts
+from sdrt.pipeline.conditions.regions import RegionChoice, choose_regions, region_shares
 from sdrt.pipeline.conditions.source import Source, read_source
 from sdrt.pipeline.defaults import default_remarks, default_size, defaults_of
 from sdrt.pipeline.guidance_choice import choose_guidances, record_guidance
@@ -176,7 +177,9 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     scheduler = options.get("scheduler")
     sampler = choose_sampler(base.model, scheduler, assembly.numerics, options.get("compat"), options.get("eta"), assembly.limits)
     series = read_series(prompt, negative_prompt, options, rng)
-    tags = () if _prompt_syntax(options, sampler, series) == "plain" else tags_of(series.prompts, series.prompts_2)
+    regions = choose_regions(options)
+    syntax, of_regions = _prompt_syntax(options, sampler, series, regions), tuple(region.prompt for region in regions)
+    tags = () if syntax == "plain" else tags_of(series.prompts + of_regions, series.prompts_2)
     assembly = assembly.with_tags(tags)
     base = assembly.base
     choices = choose_conditions(assembly, options, sampler.compat)
@@ -209,8 +212,9 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
     guidances = choose_guidances(
         settings, sampler, plan, at, refiner_begins, embedding_size=base.guidance_size, functions=assembly.functions
     )
-    texts = run_texts(settings.encoder_texts, settings.prompt_syntax, plan, at, assembly.limits)  # type: ignore[arg-type]
-    guidances = tuple((begins, compose(guidance, texts.prompts)) for begins, guidance in guidances)
+    texts = run_texts(settings.encoder_texts, of_regions, syntax, plan, at, assembly.limits)
+    shares = region_shares(regions, height, width, pixels, assembly.functions)
+    guidances = tuple((begins, compose(guidance, texts.prompts, shares)) for begins, guidance in guidances)
     unet_options = read_unet_options(settings.conditions, base.model.config(base.family.denoiser))
     for model, of_unet in zip(assembly.models, (unet_options, PLAIN_UNET), strict=False):
         for component, component_options in model.denoising_networks(
@@ -225,6 +229,7 @@ def resolve(assembly: Assembly, prompt: str | Sequence[str], negative_prompt: st
         **scheduler_remarks(base.model, scheduler),
         **call_remarks(settings, _truncated(prompts), [each for _, each in guidances], plan),
         **text_remarks(texts, plan, at),
+        **region_remarks(shares),
         **source_remarks(options, source, pixels),
         **default_remarks(base, sampler, options),
     }
@@ -291,7 +296,7 @@ def _settings(
         sampler_rng=choice_name(sampler_rng),
         sampler_seed=options.get("sampler_seed"),
         shared_streams=shared_states(rng=rng, sampler_rng=sampler_rng),
-        prompt_syntax=_prompt_syntax(options, sampler, series),
+        prompt_syntax=_prompt_syntax(options, sampler, series, choices.regions),
         long_prompts=_first(options.get("long_prompts"), "truncate" if as_others or model.limits.num_tokens else "chunk"),
         emphasis=_first(options.get("emphasis"), "original"),
         clip_skip=_first(options.get("clip_skip"), 0),
@@ -317,14 +322,11 @@ def _truncated(prompts: Since[RunPrompts]) -> tuple[str, str]:
     return next((texts[0] for texts in each if texts[0]), ""), next((texts[1] for texts in each if texts[1]), "")
 
 
-def _prompt_syntax(options: GenerateOptions, sampler: Sampler, series: Series) -> PromptSyntax:
+def _prompt_syntax(options: GenerateOptions, sampler: Sampler, series: Series, regions: Sequence[RegionChoice]) -> PromptSyntax:
     # the programs that compat names know no weights; a prompt that needs no more keeps the record that it always had
-    default = (
-        "plain"
-        if sampler.compat is not None
-        else needed_syntax(series.prompts + series.prompts_2, series.negative_prompts + series.negative_prompts_2)
-    )
-    return _first(options.get("prompt_syntax"), default)
+    prompts = (*series.prompts, *series.prompts_2, *(region.prompt for region in regions))
+    negatives = (*series.negative_prompts, *series.negative_prompts_2)
+    return _first(options.get("prompt_syntax"), "plain" if sampler.compat is not None else needed_syntax(prompts, negatives))
 
 
 def _open_noise(assembly: Assembly, settings: Settings, pixels: int, rng: NoiseChoice, sampler_rng: NoiseChoice | None) -> RunNoise:

@@ -169,7 +169,7 @@ PICTURE_OPTIONS = ("resize", "background")
 MASK_OPTIONS = ("mask_mode", "mask_blur", "masked_content", "only_masked", "only_masked_padding", "paste")
 
 # The conditions that are pictures, and those that are arrays.
-PICTURES = ("image", "mask_image", "control_image", "adapter_image", "ip_adapter_image", "ip_adapter_mask")
+PICTURES = ("image", "mask_image", "control_image", "adapter_image", "ip_adapter_image", "ip_adapter_mask", "region_mask")
 ARRAYS = ("image_latents", "latents", "ip_adapter_image_embeds")
 
 # Those of which there is one for all images of a call, or a list with one for each.
@@ -191,6 +191,8 @@ CONDITION_KINDS: Mapping[str, Kind[Any]] = {
     **{name: OPTION_KINDS[name] for name in ("strength", *PICTURE_OPTIONS, *MASK_OPTIONS)},
     **dict.fromkeys(("prompt_2", "negative_prompt_2"), PROMPTS),
     "record_paths": MappingOf(Either(_PATH, ListOf(_PATH), ListOf(Either(ListOf(_PATH), ListOf(ListOf(_PATH)))))),
+    "region_prompt": ListOf(_TEXT),
+    "region_weight": OPTION_KINDS["region_weight"],
     **{name: OPTION_KINDS[name] for name in (*CONTROL_OPTIONS, *_SIZES, *GUIDANCE_OPTIONS, *UNET_OPTIONS)},
     **{name: OPTION_KINDS[name] for name in ADAPTER_OPTIONS},
     **{name: OPTION_KINDS[name] for name in HIRES_OPTIONS},

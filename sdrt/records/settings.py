@@ -303,6 +303,7 @@ class Settings:
         ip_adapter_image: Picture | Sequence[Any] | None = None,
         ip_adapter_mask: Picture | Sequence[Any] | None = None,
         ip_adapter_image_embeds: Float | Sequence[Float] | None = None,
+        region_mask: Picture | Sequence[Picture] | None = None,
         image_latents: Float | None = None,
         latents: Float | None = None,
         rng: NoiseStream | None = None,
@@ -315,7 +316,7 @@ class Settings:
 
         Parameters
         ----------
-        image, mask_image, control_image, adapter_image, ip_adapter_image, ip_adapter_mask : Picture, or a sequence of them, optional
+        image, mask_image, control_image, adapter_image, ip_adapter_image, ip_adapter_mask, region_mask : Picture, or sequence, optional
             The pictures that the record names; nested or not, in their order.
         image_latents, latents, ip_adapter_image_embeds : float[n,C,h,w], or a sequence of arrays, optional
             The arrays that the record names.
@@ -332,6 +333,7 @@ class Settings:
         ConfigError : an input that the record cannot recreate is not passed, or is not the recorded one
         """
         passed: dict[str, Any] = {"image": image, "mask_image": mask_image, "control_image": control_image}
+        passed |= {"region_mask": region_mask}
         passed |= {"adapter_image": adapter_image, "ip_adapter_image": ip_adapter_image, "ip_adapter_mask": ip_adapter_mask}
         # whole arrays, one for each adapter
         embeds: Any = ip_adapter_image_embeds

@@ -22,6 +22,7 @@ from tests.image_prompts import adapter_tensors, save_adapter, save_encoder
 from tests.pictures import psnr
 
 WEIGHTED = "a (red:3) circle"
+REGION = ["--region-prompt", "a blue square, a photo of the night sky with a moon", "--guidance-scale", "20"]
 MASKED = ["--image", "{one}", "--mask-image", "{mask}"]
 EULER_A = ["--scheduler", "euler a"]
 
@@ -118,6 +119,14 @@ CASES = {
     "control_type": Case(
         ["--control-type", "canny"], [3], beside=["--control-image", "{one}"], plain=["--control-type", "depth"], model="united"
     ),
+    "region_prompt": Case(
+        ["--region-prompt", "a red star"],
+        ["a red star"],
+        beside=["--region-mask", "{all}", *["--guidance-scale", "20"]],
+        plain=["--region-prompt", "a blue square, a photo of the night sky with a moon"],
+    ),
+    "region_mask": Case(["--region-mask", "{mask}"], ["{mask}"], beside=REGION, plain=["--region-mask", "{spot}"]),
+    "region_weight": Case(["--region-weight", "9"], [9.0], beside=[*REGION, "--region-mask", "{grey}"]),
     "prompt_2": Case(["--prompt-2", "a blue square"], "a blue square", model="sdxl"),
     "negative_prompt_2": Case(["--negative-prompt-2", "red"], "red", beside=["--negative-prompt", "blue"], model="sdxl"),
     "adapter_image": Case(["--adapter-image", "{two}"], ["{two}"], plain=["--adapter-image", "{one}"], model="adapted"),

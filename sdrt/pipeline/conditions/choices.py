@@ -18,6 +18,7 @@ from sdrt.pipeline.conditions.image_prompt_choice import (
     image_prompt_pictures,
     record_image_prompts,
 )
+from sdrt.pipeline.conditions.regions import RegionChoice, choose_regions, record_regions
 from sdrt.pipeline.conditions.source_choice import SourceChoice, choose_source, one_or_each
 from sdrt.pipeline.options import GenerateOptions
 from sdrt.records.kinds import ADAPTER_OPTIONS, CONTROL_OPTIONS
@@ -48,6 +49,7 @@ class ConditionChoices:
         One for each T2I-Adapter.
     image_prompts : tuple of ImagePromptChoice
         One for each IP-Adapter.
+    regions : tuple of RegionChoice
     sizes : mapping
         The fields of `MicroConditions` that the caller set.
     refiner_start : float or None
@@ -61,6 +63,7 @@ class ConditionChoices:
     controls: tuple[ControlChoice, ...]
     adapters: tuple[AdapterChoice, ...]
     image_prompts: tuple[ImagePromptChoice, ...]
+    regions: tuple[RegionChoice, ...]
     sizes: Mapping[str, Any]
     refiner_start: float | None
     record_paths: bool
@@ -77,6 +80,7 @@ class ConditionChoices:
         followed = {
             "control_image": pictures_given(self.controls),
             "adapter_image": [picture for choice in self.adapters for picture in choice.pictures],
+            "region_mask": [choice.mask for choice in self.regions],
         }
         paths |= {name: [path_of(picture) for picture in pictures] for name, pictures in followed.items() if pictures}
         if any(choice.pictures for choice in self.image_prompts):
@@ -104,6 +108,7 @@ class ConditionChoices:
         if self.latents is not None:
             values["latents"] = one_or_each([array_digest(each) for each in self.latents])
         values |= record_controls(self.controls) | record_adapters(self.adapters) | record_image_prompts(self.image_prompts)
+        values |= record_regions(self.regions)
         if self.record_paths:
             values["record_paths"] = self.paths
         values |= {name: list(value) if isinstance(value, tuple) else value for name, value in self.sizes.items()}
@@ -133,6 +138,7 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Comp
         controls=choose_controls(assembly.controlnets, options, assembly.functions, changes_picture=bool(source and source.images)),
         adapters=choose_adapters(assembly.t2i_adapters, options),
         image_prompts=choose_image_prompts(assembly.image_prompter, base.model.config("unet"), options),
+        regions=choose_regions(options),
         sizes={name: options[name] for name in (*_SIZE_OPTIONS, *_SCORE_OPTIONS) if name in options},  # type: ignore[literal-required]
         refiner_start=options.get("refiner_start", _DEFAULT_REFINER_START) if refines else None,
         record_paths=options.get("record_paths", False),

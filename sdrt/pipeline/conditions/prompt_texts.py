@@ -10,6 +10,7 @@ its text here.
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 from sdrt.errors import ConfigError
@@ -38,7 +39,7 @@ class RunTexts:
         From each call of the plan on at which a text changes, the first from call 0: the texts of each image, or of all at once. Every
         image has the same rows.
     prompts : tuple of ComposedPrompt
-        The rows of the prompt's parts, and their weights for each image, or for all at once.
+        The rows of the prompt's parts, and their weights for each image, or for all at once; then the same of each region.
     unreached : int or None
         The last step before a change that the run does not reach; None if it reaches all of them.
     """
@@ -57,13 +58,17 @@ def needed_syntax(prompts: Sequence[str], negative_prompts: Sequence[str]) -> Pr
     return "full" if any(map(changes, (*prompts, *negative_prompts))) or any(map(is_composed, prompts)) else "weighted"
 
 
-def run_texts(images: Sequence[EncoderTexts], syntax: PromptSyntax, plan: Plan, at: int, limits: Limits) -> RunTexts:
+def run_texts(
+    images: Sequence[EncoderTexts], regions: Sequence[str], syntax: PromptSyntax, plan: Plan, at: int, limits: Limits
+) -> RunTexts:
     """Lay out the texts of a run.
 
     Parameters
     ----------
     images : sequence of EncoderTexts
         Those of each image, or of all at once.
+    regions : sequence of str
+        The prompts of regions of every image.
     syntax : "full", "weighted" or "plain"
     plan : Plan
     at : int
@@ -76,16 +81,23 @@ def run_texts(images: Sequence[EncoderTexts], syntax: PromptSyntax, plan: Plan, 
     ConfigError : more than 100 brackets open at once, a prompt longer than the limits or of more parts, or one for the second text encoder
         whose parts are others than the prompt's
     """
-    for text in {text for image in images for pair in image for text in pair}:
+    for text in {*regions, *(text for image in images for pair in image for text in pair)}:
         limits.check("prompt_characters", "the characters of a prompt", len(text))
     steps = plan.num_inference_steps
     made = [call for call in plan.starts if call >= at]
     parts = [_parts(first[0], second[0], syntax) for first, second in images]
     count = max(map(len, parts))
-    limits.check("prompt_chunks", "the parts of a prompt", count)
-    rows = [_rows(of_image, first[1], second[1], count, syntax, steps) for of_image, (first, second) in zip(parts, images, strict=True)]
+    further = [_parts(region, region, syntax) for region in regions]
+    limits.check("prompt_chunks", "the parts of a prompt", count + sum(map(len, further)))
+    # a part that an image lacks has the text of the first, and no weight
+    filled = [[*of_image, *[of_image[0]] * (count - len(of_image)), *chain(*further)] for of_image in parts]
+    rows = [_rows(of_image, first[1], second[1], syntax, steps) for of_image, (first, second) in zip(filled, images, strict=True)]
     weights = tuple(tuple(of_image[k][0].weight if k < len(of_image) else 0.0 for of_image in parts) for k in range(count))
-    prompt = ComposedPrompt(tuple(map(prompt_row, range(count))), weights)
+    prompts = [ComposedPrompt(tuple(map(prompt_row, range(count))), weights)]
+    for region in further:
+        own = tuple(prompt_row(count + k) for k in range(len(region)))
+        prompts.append(ComposedPrompt(own, tuple((part.weight,) for part, _ in region)))
+        count += len(region)
     lasts = sorted({last for of_image in rows for each in of_image.values() for text in each for last, _ in text})
     since: list[tuple[int, tuple[RowTexts, ...]]] = []
     unreached = None
@@ -97,7 +109,7 @@ def run_texts(images: Sequence[EncoderTexts], syntax: PromptSyntax, plan: Plan, 
             unreached = before
             break
         since.append((made[before] if before else 0, texts))
-    return RunTexts(tuple(since), (prompt,), unreached)
+    return RunTexts(tuple(since), tuple(prompts), unreached)
 
 
 # A part of the prompt for the first text encoder, and for a second one.
@@ -121,16 +133,15 @@ def _parts_of(prompt: str, syntax: PromptSyntax) -> tuple[PromptPart, ...]:
 
 
 def _rows(
-    parts: Sequence[_Part], negative: str, second_negative: str, count: int, syntax: PromptSyntax, steps: int
+    parts: Sequence[_Part], negative: str, second_negative: str, syntax: PromptSyntax, steps: int
 ) -> Mapping[Row, tuple[Schedule, Schedule]]:
-    """Return the rows of an image, each with its texts for both text encoders; a part that it lacks has the text of the first."""
+    """Return the rows of an image, each with its texts for both text encoders."""
 
     def texts(prompt: str) -> Schedule:
         return schedule(prompt, steps) if syntax == "full" else ((steps, prompt),)
 
     rows = {NEGATIVE: (texts(negative), texts(second_negative))}
-    for k in range(count):
-        first, second = parts[k if k < len(parts) else 0]
+    for k, (first, second) in enumerate(parts):
         rows[prompt_row(k)] = (texts(first.text), texts(second.text))
     return rows
 

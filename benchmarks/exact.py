@@ -25,7 +25,7 @@ from sdrt.backends.numpy import NumpyBackend
 from sdrt.backends.numpy.network import NumpyNetwork
 from sdrt.models import ComponentName, Model, open_model, path
 
-__all__ = ["measure"]
+__all__ = ["measure", "stable_diffusion"]
 
 _FOLDERS = ("text_encoder", "vae", "tokenizer", "scheduler")
 
@@ -41,12 +41,12 @@ def measure() -> dict[str, Any]:
         "nano_vae_encoder_1x128x128": _race("vae_encoder", nano, {"x": _normal(1, 3, 128, 128)}, 30),
     }
     with tempfile.TemporaryDirectory() as folder:
-        model = _stable_diffusion(Path(folder))
+        model = stable_diffusion(Path(folder))
         results["sd15_unet_2x32x32"] = _race("unet", model, _denoiser_inputs(2, 32, 768), 5)
     return results
 
 
-def _stable_diffusion(folder: Path) -> Model:
+def stable_diffusion(folder: Path) -> Model:
     """Save the U-Net of Stable Diffusion 1.5 with random weights."""
     import torch
     from diffusers import UNet2DConditionModel

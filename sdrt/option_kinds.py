@@ -170,6 +170,7 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "negative_aesthetic_score": Number(),
     "refiner_start": Number(minimum=0, maximum=1, above=True),
     "freeu": FREEU,
+    "token_merging": Number(minimum=0, maximum=0.75),
     "pag_scale": Number(minimum=0, maximum=1e9),
     "pag_applied_layers": Either(_LAYERS, ListOf(_LAYERS, minimum=1, maximum=100)),
     "pag_adaptive_scale": Number(minimum=0, maximum=1e9),

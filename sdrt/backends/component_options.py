@@ -8,9 +8,12 @@ from sdrt.errors import ConfigError
 from sdrt.freeu import FREEU, FreeU
 from sdrt.models.components import ComponentName
 from sdrt.models.components.self_attentions import self_attentions
-from sdrt.values import Integer, ListOf, Nullable, Text
+from sdrt.values import Integer, ListOf, Nullable, Number, Text
 
-__all__ = ["PLAIN", "ComponentOptions", "check_component_options"]
+__all__ = ["PLAIN", "TOKEN_MERGING", "ComponentOptions", "check_component_options"]
+
+# Of four pixels three can be merged into the fourth.
+TOKEN_MERGING = Number(minimum=0, maximum=0.75)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,9 @@ class ComponentOptions:
     identity_attention : tuple of str
         U-Nets: the self-attentions whose map is the identity, so that each pixel attends to itself alone, by diffusers' paths:
         ``"mid_block.attentions.0.transformer_blocks.0.attn1"``. Other components ignore it.
+    token_merging : float in [0, 0.75]
+        U-Nets: the share of pixels that are merged into others for self-attention, where the U-Net attends to the most of them: see
+        `sdrt.backends.numpy.token_merging`. Other components ignore it.
 
     Raises
     ------
@@ -37,10 +43,12 @@ class ComponentOptions:
     clip_skip: int = 0
     freeu: FreeU | None = None
     identity_attention: tuple[str, ...] = ()
+    token_merging: float = 0.0
 
     def __post_init__(self) -> None:
         Integer(minimum=0).check("clip_skip", self.clip_skip, "0 skips no layer")
         Nullable(FREEU).check("freeu", self.freeu, "None leaves it out")
+        object.__setattr__(self, "token_merging", float(TOKEN_MERGING.check("token_merging", self.token_merging, "0 merges none")))
         paths = ListOf(Text(200, empty=False)).check("identity_attention", self.identity_attention, "pass the paths of self-attentions")
         object.__setattr__(self, "identity_attention", paths)
 
@@ -98,6 +106,8 @@ def check_component_options(
 def _check_unet(config: Mapping[str, Any], options: ComponentOptions) -> None:
     if options.freeu is not None and len(config["block_out_channels"]) < 2:
         raise ConfigError("freeu must be None for this model, whose unet has one stage where FreeU scales two; leave it out")
+    if options.token_merging and not self_attentions(config):
+        raise ConfigError("token_merging must be 0 for this model, whose unet has no self-attention; leave it out")
     if options.identity_attention:
         known = self_attentions(config)
         if unknown := [path for path in options.identity_attention if path not in known]:

@@ -541,6 +541,13 @@ _ROWS = (
         "how much --pag-scale falls for each of the 1000 timesteps that is done (default: 0)",
         record="conditions.pag_adaptive_scale",
     ),
+    _option(
+        "token_merging",
+        "number",
+        _UNET,
+        "0 to 0.75: the share of pixels that are merged for the largest self-attentions, which is faster (default: 0)",
+        record="conditions.token_merging",
+    ),
 )
 
 OPTIONS = {row.name: row for row in _ROWS}

@@ -218,6 +218,7 @@ class GenerateOptions(TypedDict, total=False):
     pag_scale: float | None
     pag_applied_layers: str | Sequence[str] | None
     pag_adaptive_scale: float | None
+    token_merging: float | None
     record_paths: bool
     compat: Compat
 

@@ -205,6 +205,7 @@ class Pipeline:
         pag_scale: float | None = None,
         pag_applied_layers: str | Sequence[str] | None = None,
         pag_adaptive_scale: float | None = None,
+        token_merging: float | None = None,
         record_paths: bool = False,
         compat: Compat = None,
         **old_spellings: Unpack[OldSpellings],
@@ -433,6 +434,10 @@ class Pipeline:
             None: "mid".
         pag_adaptive_scale : float, optional
             How much ``pag_scale`` falls for each of the 1000 timesteps that is done, down to 0. None: 0, it stays.
+        token_merging : float, optional
+            Share of pixels, from 0 to 0.75, that are merged into similar ones for self-attention where the U-Net attends to the most of
+            them (Bolya and Hoffman 2023): large pictures are drawn faster, and differ a little. A refiner's U-Net stays as it is.
+            None: 0, none.
         record_paths : bool
             Whether the record names the files that pictures were opened from, beside their digests, so that the record alone draws the
             picture again while the files are there. Others who get the picture can read the paths.

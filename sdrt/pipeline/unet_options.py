@@ -51,6 +51,8 @@ def record_unet_options(options: GenerateOptions) -> dict[str, Any]:
     """
     freeu = options.get("freeu")
     recorded: dict[str, Any] = {} if freeu is None else {"freeu": asdict(freeu)}
+    if ratio := options.get("token_merging"):
+        recorded["token_merging"] = ratio
     if scale := options.get("pag_scale"):
         layers = options.get("pag_applied_layers") or "mid"
         recorded["pag_scale"] = scale
@@ -75,5 +77,5 @@ def read_unet_options(conditions: Mapping[str, Any], config: Mapping[str, Any]) 
     ConfigError : it has no such layers
     """
     freeu, patterns = conditions.get("freeu"), conditions.get("pag_applied_layers", ())
-    every = ComponentOptions(freeu=None if freeu is None else FREEU.convert(freeu))
+    every = ComponentOptions(freeu=None if freeu is None else FREEU.convert(freeu), token_merging=conditions.get("token_merging", 0.0))
     return UNetOptions(every, replace(every, identity_attention=perturbed_layers(patterns, config)))

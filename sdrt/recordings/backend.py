@@ -51,7 +51,7 @@ class RecordingBackend:
 
     name: ClassVar[str] = "recording"
     option_names: ClassVar[tuple[str, ...]] = ()
-    component_options: ClassVar[tuple[str, ...]] = ("clip_skip", "freeu", "identity_attention")
+    component_options: ClassVar[tuple[str, ...]] = ("clip_skip", "freeu", "identity_attention", "token_merging")
 
     recording: Recorded
     prefix: str = ""

@@ -179,7 +179,7 @@ PER_IMAGE = ("image", "mask_image", "image_latents", "latents", "prompt_2", "neg
 GUIDANCE_OPTIONS = ("guidance_start", "guidance_end", "guidance_schedule", "apg", "dynamic_thresholding")
 
 # The options that change what the U-Net computes.
-UNET_OPTIONS = ("freeu", "pag_scale", "pag_applied_layers", "pag_adaptive_scale")
+UNET_OPTIONS = ("freeu", "pag_scale", "pag_applied_layers", "pag_adaptive_scale", "token_merging")
 
 # Of ``conditions``: pictures and arrays are recorded by their SHA-256, pictures also by their paths where that was asked for.
 CONDITION_KINDS: Mapping[str, Kind[Any]] = {

@@ -152,6 +152,7 @@ CASES = {
     "pag_scale": Case(["--pag-scale", "6"], 6.0, beside=["--pag-applied-layers", "down"], plain=["--pag-scale", "0.1"]),
     "pag_applied_layers": Case(["--pag-applied-layers", "down_blocks.0"], ["down_blocks.0"], beside=["--pag-scale", "3"]),
     "pag_adaptive_scale": Case(["--pag-adaptive-scale", "0.01"], 0.01, beside=["--pag-scale", "6", "--pag-applied-layers", "down"]),
+    "token_merging": Case(["--token-merging", "0.5"], 0.5),
     "compat": Case(["--compat", "diffusers"], "diffusers", prompt=WEIGHTED),
 }
 

@@ -55,7 +55,7 @@ class NumpyBackend:
     @property
     def component_options(self) -> tuple[str, ...]:
         """Which options of components it supports."""
-        return "clip_skip", "freeu", "identity_attention"
+        return "clip_skip", "freeu", "identity_attention", "token_merging"
 
     def open(
         self, component: ComponentName, model: Model, options: BackendOptions, component_options: ComponentOptions = PLAIN

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from sdrt.backends.numpy.config_reader import ConfigReader
 from sdrt.models.components.cross_attentions import cross_attentions
+from sdrt.models.components.self_attentions import finest_self_attentions
 
 __all__ = ["AddedConfig", "ControlNetConfig", "TrunkConfig", "UNetConfig", "UnionConfig"]
 
@@ -83,6 +84,7 @@ class UNetConfig(TrunkConfig):
     up_attention: tuple[bool, ...]  # whether a level has transformers, from the smallest picture
     up_transformers: tuple[tuple[int, ...], ...]
     ip_adapters: int  # whose keys and values stand beside the weights
+    finest_self_attentions: tuple[str, ...]  # the paths of those that see the most pixels
     cross_attentions: tuple[str, ...]  # their paths, in the order in which those adapters count them
 
     @classmethod
@@ -111,6 +113,7 @@ class UNetConfig(TrunkConfig):
             up_transformers=_up_transformers(reader, common["layers"]),
             ip_adapters=values.get("ip_adapters", 0),
             cross_attentions=cross_attentions(values),
+            finest_self_attentions=finest_self_attentions(values),
         )
 
 

@@ -20,6 +20,7 @@ from sdrt.backends.numpy.norm import GroupNorm, LayerNorm
 from sdrt.backends.numpy.resnet import Resnet
 from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.backends.numpy.text_encoder import TextEmbeddings
+from sdrt.backends.numpy.token_merging import MergingBlock
 from sdrt.backends.numpy.transformer import FeedForward, Transformer2D, TransformerBlock
 from sdrt.backends.numpy.vae import PixelAttention
 from sdrt.errors import ArrayContractError
@@ -218,7 +219,7 @@ def _gated(team: ThreadTeam, joined: Float) -> Float:
 RECORDING: Mapping[type, Any] = {
     **{
         kind: type(f"_Recording{kind.__name__}", (_Recording, kind), {})
-        for kind in (ClipLayer, PixelAttention, Resnet, TextEmbeddings, Timesteps, Transformer2D, TransformerBlock)
+        for kind in (ClipLayer, PixelAttention, Resnet, TextEmbeddings, Timesteps, Transformer2D, TransformerBlock, MergingBlock)
     },
     Conv3x3: _RecordingConv3x3,
     FeedForward: _RecordingFeedForward,

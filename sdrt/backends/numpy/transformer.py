@@ -159,12 +159,16 @@ class TransformerBlock:
             ff=FeedForward.load(source.at("ff"), width),
         )
 
-    def __call__(self, team: ThreadTeam, x: Float, condition: Condition) -> Float:
-        """float[n, length, width] -> the same."""
-        normed = self.norm1(team, x)
-        x = self.attn1(team, normed, x, condition) if isinstance(self.attn1, CrossAttention) else self.attn1(team, normed, x)
+    def __call__(self, team: ThreadTeam, x: Float, condition: Condition, size: tuple[int, int]) -> Float:
+        """float[n, length, width] -> the same; ``size`` are the height and width of what the sequence is."""
+        x = self.attend(team, x, condition, size)
         x = self.attn2(team, self.norm2(team, x), x, condition)
         return self.ff(team, self.norm3(team, x), x)
+
+    def attend(self, team: ThreadTeam, x: Float, condition: Condition, size: tuple[int, int]) -> Float:  # noqa: ARG002 for other kinds
+        """``attn1`` and what stands around it: float[n, length, width] -> the same."""
+        normed = self.norm1(team, x)
+        return self.attn1(team, normed, x, condition) if isinstance(self.attn1, CrossAttention) else self.attn1(team, normed, x)
 
     def cross_attentions(self) -> list[CrossAttention]:
         return [attention for attention in (self.attn1, self.attn2) if isinstance(attention, CrossAttention)]
@@ -205,5 +209,5 @@ class Transformer2D:
         pixels = self.proj_in(team, self.norm(team, x))
         hidden = pixels.reshape(n, height * width, pixels.shape[3])
         for block in self.transformer_blocks:
-            hidden = block(team, hidden, condition)
+            hidden = block(team, hidden, condition, (height, width))
         return self.proj_out(team, hidden.reshape(pixels.shape), x)

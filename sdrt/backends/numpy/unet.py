@@ -21,7 +21,8 @@ from sdrt.backends.numpy.norm import GroupNorm
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.stage import Stage
 from sdrt.backends.numpy.team import ThreadTeam
-from sdrt.backends.numpy.transformer import Condition
+from sdrt.backends.numpy.token_merging import MergingBlock
+from sdrt.backends.numpy.transformer import Condition, TransformerBlock
 from sdrt.backends.numpy.trunk import BoundInputs, Trunk
 from sdrt.errors import ArrayContractError
 from sdrt.models.components.cross_attentions import level_sizes
@@ -37,6 +38,8 @@ class UNet:
     ----------
     freeu : tuple of FreeUStage
         What FreeU does in the first stages of the way up; empty without it.
+    merging : frozenset of str
+        The paths of the self-attentions in which tokens are merged where that is asked for.
     bound : BoundInputs
         What a run's constants have become, see `with_constants`.
     adapters : int
@@ -51,6 +54,7 @@ class UNet:
     conv_norm_out: GroupNorm
     conv_out: Conv3x3
     freeu: tuple[FreeUStage, ...] = ()
+    merging: frozenset[str] = frozenset()
     bound: BoundInputs = field(default_factory=BoundInputs)
     adapters: int = 0
     images: tuple[ImagePrompt, ...] = ()
@@ -79,15 +83,20 @@ class UNet:
             up_blocks=tuple(_up_blocks(source, config)),
             conv_norm_out=GroupNorm.load(source.at("conv_norm_out"), first, config.norm_num_groups, config.norm_eps),
             conv_out=Conv3x3.load(source.at("conv_out"), first, config.out_channels),
+            merging=frozenset(config.finest_self_attentions),
         )
 
     def with_options(self, options: ComponentOptions) -> Self:
         """Return the U-Net that these options make of this one, which has none, with its weights."""
         changed = replace(self, freeu=freeu_stages(options.freeu))
-        perturbed = frozenset(options.identity_attention)
-        if perturbed:
-            changed = changed._with_blocks(lambda path, block: with_identity(block) if f"{path}.attn1" in perturbed else block)
-        return changed
+        perturbed, ratio = frozenset(options.identity_attention), options.token_merging
+        merging = self.merging if ratio else frozenset()
+
+        def change(path: str, block: TransformerBlock) -> TransformerBlock:
+            block = with_identity(block) if f"{path}.attn1" in perturbed else block
+            return MergingBlock.of(block, ratio) if f"{path}.attn1" in merging else block
+
+        return changed._with_blocks(change) if perturbed or merging else changed
 
     def _with_blocks(self, change: ChangeBlock) -> Self:
         trunk = self.trunk

@@ -1,19 +1,22 @@
 """U-Net and ControlNet."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
 from sdrt.arrays import Array
-from sdrt.backends.component_options import ComponentOptions
+from sdrt.backends.component_options import PLAIN, ComponentOptions
 from sdrt.backends.torch.adapter import Adapter, sharing_tensors
 from sdrt.backends.torch.freeu import scale_frequencies
 from sdrt.backends.torch.identity_attention import attend_to_itself
 from sdrt.backends.torch.image_prompts import image_prompts
+from sdrt.backends.torch.token_merging import merge_tokens
 from sdrt.errors import ArrayContractError
 from sdrt.models.components.cross_attentions import level_sizes
+from sdrt.models.components.self_attentions import finest_self_attentions
 from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS
 
 __all__ = ["ControlNet", "Denoiser", "UNet"]
@@ -62,13 +65,15 @@ class UNet(Denoiser):
 
     def with_options(self, options: ComponentOptions) -> Self:
         """Return the U-Net that these options make of this one, in modules of its own that share this one's tensors."""
-        if options.freeu is None and not options.identity_attention:
+        if replace(options, clip_skip=0) == PLAIN:
             return self
         other = sharing_tensors(self)
         unet: Any = other.module
         if options.freeu is not None:
             scale_frequencies(unet, options.freeu)
         attend_to_itself(unet, options.identity_attention)
+        if options.token_merging:
+            merge_tokens(unet, [path.removesuffix(".attn1") for path in finest_self_attentions(unet.config)], options.token_merging)
         return other
 
     def forward(

@@ -5,7 +5,7 @@ from typing import Any
 
 from sdrt.models.components.cross_attentions import cross_attentions
 
-__all__ = ["self_attentions"]
+__all__ = ["finest_self_attentions", "self_attentions"]
 
 
 def self_attentions(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -27,8 +27,26 @@ def self_attentions(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(path for path in paths if not _is_only_cross(path, flags))
 
 
+def finest_self_attentions(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of those self-attentions that see the most pixels: of the first level that has any.
+
+    Parameters
+    ----------
+    config : mapping
+        A U-Net's complete configuration.
+    """
+    levels = len(config["down_block_types"])
+    found = {path: _level(path, levels) for path in self_attentions(config)}
+    return tuple(path for path, level in found.items() if level == min(found.values()))
+
+
 def _is_only_cross(path: str, flags: list[bool]) -> bool:
+    return not path.startswith("mid_block") and flags[_level(path, len(flags))]
+
+
+def _level(path: str, levels: int) -> int:
+    """Return the level at which a module stands, counted from the largest pictures."""
     place, number = path.split(".")[:2]
     if place == "mid_block":
-        return False
-    return flags[int(number) if place == "down_blocks" else len(flags) - 1 - int(number)]
+        return levels - 1
+    return int(number) if place == "down_blocks" else levels - 1 - int(number)

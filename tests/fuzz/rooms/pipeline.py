@@ -95,6 +95,7 @@ GOOD: Mapping[str, Any] = {
     "pag_scale": 3.0,
     "pag_applied_layers": "mid",
     "pag_adaptive_scale": 0.01,
+    "token_merging": 0.5,
     "sizes": None,
     "on_step": None,
     "on_progress": None,

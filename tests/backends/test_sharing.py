@@ -81,6 +81,7 @@ def test_other_options_compute_what_opening_with_them_does_on_the_same_memory(fo
     assert tensors_of(other, backend) == addresses
 
     # from one with options back to the plain one, and each is closed by itself
+    assert isinstance(other, SharingNetwork)
     again = other.with_options(PLAIN)
     opened.close()
     other.close()

@@ -97,7 +97,7 @@ def test_perturbed_attention_guidance_in_other_jobs_equals_diffusers(models: Any
     peer = open_peer(kind, folder, pag_applied_layers=["down"], **parts)
     settings = {name: value for name, value in QUICK.items() if job != "image to image" or name not in ("height", "width")}
     want = peer_picture(peer, negative_prompt=NEGATIVE, pag_scale=6.0, **settings, **theirs)
-    with sdrt.load(folder, controlnet=tmp_path / "controlnet" if parts else None) as pipe:
+    with sdrt.load(folder, controlnet=[tmp_path / "controlnet"] if parts else []) as pipe:
         compat: dict[str, Any] = {"compat": "diffusers"} if "mask_image" in options else {}
         assert psnr(drawn(pipe, **settings, **options, **compat), want) < 40
         assert psnr(drawn(pipe, pag_scale=6.0, pag_applied_layers="down", **settings, **options, **compat), want) >= 60
@@ -111,7 +111,7 @@ def test_it_ends_where_a_refiner_takes_over_and_outside_the_interval_of_guidance
         resolved = resolve(pipe._assembly, PROMPT, NEGATIVE, {"seed": 1, **settings})  # type: ignore[typeddict-item]
         assert [len(stretch.guidance.rows) for stretch in resolved.stretches] == [3, 2]
         assert [stretch.refines for stretch in resolved.stretches] == [False, True]
-        drawn(pipe, on_step=lambda step: watched.append(step.index) or True, **settings)
+        drawn(pipe, on_step=lambda step: watched.append(step.index), **settings)
         assert len(watched) == 4
     with sdrt.load(models("sd1")) as pipe:
         resolved = resolve(pipe._assembly, PROMPT, NEGATIVE, {"seed": 1, "pag_scale": 3.0, "guidance_start": 0.5})
@@ -127,6 +127,7 @@ def test_it_ends_where_a_refiner_takes_over_and_outside_the_interval_of_guidance
         ({"pag_scale": -1}, "pag_scale must be a finite number"),
         ({"pag_scale": 1, "pag_applied_layers": "moon"}, "pag_applied_layers must choose self-attentions of this model, got 'moon'"),
         ({"pag_scale": 1, "pag_applied_layers": []}, "pag_applied_layers must be a Unicode string"),
+        ({"token_merging": 1.0}, "token_merging must be a finite number from 0 to 0.75, got 1.0"),
         ({"freeu": 1.0}, "freeu must be an sdrt.FreeU, or four numbers b1, b2, s1, s2"),
     ],
 )
@@ -144,3 +145,29 @@ def test_a_backend_without_them_says_so_before_anything_runs(models: Any, option
     with sdrt.load(models("sd1"), backend) as pipe, pytest.raises(ConfigError, match=rf"^unet: .* backend 'fake'.*; leave {asked} out"):
         pipe.generate(PROMPT, seed=1, **options)
     assert not backend.opened
+
+
+@pytest.mark.parametrize("form", ["sd1", "sdxl"])
+def test_merged_tokens_draw_one_picture_on_numpy_and_torch(models: Any, form: Form) -> None:
+    """There is no such option in diffusers; networks are compared with the reference in tests/backends/numpy/test_token_merging.py."""
+    pictures = {}
+    for backend in ("numpy", "torch"):
+        with sdrt.load(models(form), backend=backend) as pipe:
+            pictures[backend] = drawn(pipe, token_merging=0.5, **QUICK)
+            assert psnr(pictures[backend], drawn(pipe, **QUICK)) < 40
+    assert psnr(pictures["numpy"], pictures["torch"]) >= 60
+
+
+def test_all_options_of_the_unet_together_draw_one_picture_on_numpy_and_torch(models: Any, tmp_path: Path) -> None:
+    own: dict[str, Any] = {"token_merging": 0.75, "freeu": FREEU, "pag_scale": 8.0, "pag_applied_layers": ["down", "mid"]}
+    every = own | QUICK | {"control_image": picture(2)}
+    controlnet = save_controlnet_folder(tmp_path / "controlnet")
+    pictures = []
+    for backend in ("numpy", "torch"):
+        with sdrt.load(models("sd1"), backend=backend, controlnet=controlnet) as pipe:
+            pictures.append(drawn(pipe, **every))
+            assert pipe.resolve(PROMPT, seed=1, **every).conditions.keys() >= {*own, "pag_adaptive_scale"}
+            for name in ("token_merging", "freeu", "pag_scale"):
+                fewer = {key: value for key, value in every.items() if not key.startswith(name[:3])}
+                assert psnr(drawn(pipe, **fewer), pictures[-1]) < 45, name
+    assert psnr(*pictures) >= 60

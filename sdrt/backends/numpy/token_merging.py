@@ -123,8 +123,8 @@ def _by_turns(into: Index) -> Iterator[Index]:
     begins = np.flatnonzero(np.diff(values, prepend=-1))
     turn = np.arange(len(values)) - np.repeat(begins, np.diff(begins, append=len(values)))
     by_turn = order[np.argsort(turn, kind="stable")]
-    ends = np.cumsum(np.bincount(turn)) if len(values) else []
-    yield from np.split(by_turn, ends[:-1]) if len(values) else ()
+    if len(values):
+        yield from np.split(by_turn, np.cumsum(np.bincount(turn))[:-1])
 
 
 @dataclass(frozen=True)

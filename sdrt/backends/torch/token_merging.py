@@ -30,7 +30,7 @@ class Matching(NamedTuple):
 
     def unmerge(self, tokens: torch.Tensor) -> torch.Tensor:
         """[n, kept + destinations, width] -> [n, pixels, width]."""
-        kept, own = tokens.split([self.kept.shape[1], self.destinations.shape[1]], dim=1)
+        kept, own = tokens[:, : self.kept.shape[1]], tokens[:, self.kept.shape[1] :]
         places = torch.cat([self.kept, self.destinations, self.merged], dim=1)
         every = torch.cat([kept, own, _taken(own, self.into)], dim=1)
         return torch.empty_like(every).scatter(1, places[..., None].expand_as(every), every)
@@ -63,12 +63,12 @@ def merge_tokens(unet: nn.Module, blocks: Collection[str], ratio: float) -> None
         unet.get_submodule(path.partition(".transformer_blocks")[0]).__class__ = _MergingTransformer
 
 
-class _MergingBlock(BasicTransformerBlock):
+class _MergingBlock(BasicTransformerBlock):  # type: ignore[misc]  # diffusers has no types
     """A block that is told the size of what it attends from."""
 
     ratio: float
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         hidden_states: torch.Tensor,
         encoder_hidden_states: torch.Tensor,
@@ -88,10 +88,10 @@ class _MergingBlock(BasicTransformerBlock):
         return out
 
 
-class _MergingTransformer(Transformer2DModel):
+class _MergingTransformer(Transformer2DModel):  # type: ignore[misc]
     """A transformer that tells its blocks the size of what they attend from."""
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         hidden_states: torch.Tensor,
         encoder_hidden_states: torch.Tensor,

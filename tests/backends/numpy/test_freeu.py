@@ -34,7 +34,7 @@ def test_low_frequencies_are_those_of_diffusers_box(height: int, width: int, cha
     factor = float(np.float32(factor))
     low = low_frequencies(ThreadTeam(1), x)
     # its filter computes in float32: two transforms of up to 81 numbers round at 1e-6
-    wanted = fourier_filter(torch.from_numpy(x.transpose(0, 3, 1, 2).astype(np.float32)), threshold=1, scale=factor)  # type: ignore[arg-type]
+    wanted = fourier_filter(torch.from_numpy(x.transpose(0, 3, 1, 2).astype(np.float32)), threshold=1, scale=factor)
     found = (x + (factor - 1) * low).transpose(0, 3, 1, 2)
     assert np.abs(found - wanted.numpy()).max() < 1e-5 * (1 + np.abs(x).max())
 
@@ -88,7 +88,7 @@ def test_exact_results_do_not_depend_on_threads_or_on_the_rest_of_the_batch(fold
         found.append(network(**inputs)["noise_pred"])
         alone = network(**{name: x[1:] for name, x in inputs.items()})["noise_pred"]
         np.testing.assert_array_equal(found[-1][1:], alone)
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
     wanted = open_network(folders["sd1"], "unet").with_options(ComponentOptions(freeu=FREEU))(**inputs)["noise_pred"]
     assert relative_error(found[0], wanted) < BOUNDS["float32"]
 

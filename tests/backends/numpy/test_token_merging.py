@@ -111,7 +111,7 @@ def test_exact_results_do_not_depend_on_threads_or_on_the_rest_of_the_batch(fold
         network = merged(folders["sd1"], "numpy", 0.5, "exact", threads=threads)
         found.append(network(**inputs)["noise_pred"])
         np.testing.assert_array_equal(found[-1][1:], network(**{name: x[1:] for name, x in inputs.items()})["noise_pred"])
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
     assert relative_error(found[0], merged(folders["sd1"], "numpy", 0.5)(**inputs)["noise_pred"]) < BOUNDS["float32"]
 
 

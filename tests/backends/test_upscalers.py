@@ -50,6 +50,25 @@ def test_rrdb_is_the_papers(form: str, backend: str, numerics: Numerics, tmp_pat
     assert relative_error(found, rrdb(tensors, _image())) < BOUNDS[numerics]
 
 
+# From spandrel 0.4.2 (ModelLoader, in float64) on torch 2.13: `image`, and of each network what it made of it. Both are float32. spandrel
+# takes only dense blocks that grow by 32 channels.
+VECTORS = np.load(Path(__file__).parent / "spandrel_upscalers.npz")
+SMALL = {"width": 8, "growth": 32, "blocks": 1}
+OF_VECTORS: Mapping[str, Callable[[], Tensors]] = {
+    "rrdb_x4": lambda: to_old_names(rrdb_tensors(**SMALL)),
+    "rrdb_x1": lambda: rrdb_tensors(**SMALL, unshuffle=4),
+    "compact_x4": lambda: compact_tensors(width=8, convs=2),
+}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("form", OF_VECTORS)
+def test_networks_are_spandrels(form: str, backend: str, tmp_path: Path) -> None:
+    found = _run(save_upscaler(tmp_path / "a.safetensors", OF_VECTORS[form]()), VECTORS["image"], backend, "float64")
+    # the rounding of the vectors to float32
+    assert relative_error(found, VECTORS[form].astype(np.float64)) < 2e-7
+
+
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("form", ["x4", "x2", "x8", "x1 without unshuffle"])
 def test_every_spelling_of_the_names_is_the_same_network(form: str, spelling: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from sdrt.backends.choosing import chosen_backend, options_of_backends
 from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import DownloadProgress, HubAccess, Pickled, open_upscaler
+from sdrt.models.hub import check_revision
 from sdrt.models.upscalers.compact import Activation
 from sdrt.option_kinds import NUMERICS
 from sdrt.upscaling.base import Upscaler
@@ -94,6 +95,7 @@ def load_upscaler(
     []
     """
     given = read_values("", locals(), _KINDS)
+    check_revision(given["revision"], upscaler)
     if isinstance(upscaler, str) and upscaler in RESAMPLINGS:
         return Resampler(upscaler, limits)
     if isinstance(backend, Mapping):

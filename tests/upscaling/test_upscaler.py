@@ -12,6 +12,7 @@ import sdrt
 from sdrt.arrays import Array
 from sdrt.errors import ConfigError, ImageError, MissingFileError, ModelError, SdrtError, WeightsError
 from sdrt.upscaling import NetworkUpscaler, Upscaler, find_upscaler, load_upscaler
+from tests.hub_server import HubServer
 from tests.upscalers import compact_tensors, rrdb, rrdb_tensors, save_upscaler
 
 
@@ -324,6 +325,23 @@ def test_files_that_cannot_be_read(tmp_path: Path, file: Path) -> None:
         load_upscaler("nano-outline")
     with pytest.raises(ConfigError, match=r"^upscaler must be a path or a repository's name"):
         load_upscaler("https://example.org/x4.pth")
+
+
+def test_a_repository_of_the_hub(hub: HubServer, file: Path, upscaler: Upscaler) -> None:
+    """Its only file of weights, or the one that is named; nothing else is fetched."""
+    hub.add("someone/x2", {"x2.safetensors": file.read_bytes(), "README.md": b"an upscaler", "a.png": b"no"})
+    hub.add("someone/many", {"other.safetensors": b"no", "folder/x2.safetensors": file.read_bytes()})
+    for address in ("someone/x2", "someone/x2@main", "someone/many::folder/x2.safetensors"):
+        found = load_upscaler(address)
+        assert np.array_equal(_bytes(found(_picture())), _bytes(upscaler(_picture())))
+        assert found.name == address.replace("@main", "")
+    asked = {each.path.rpartition("/resolve/")[2].partition("/")[2] for each in hub.requests if "/resolve/" in each.path}
+    assert asked == {"x2.safetensors", "folder/x2.safetensors"}
+    with pytest.raises(ConfigError, match=r"^revision must come with a repository of the Hub"):
+        load_upscaler(file, revision="main")
+    hub.add("someone/none", {"README.md": b"no"})
+    with pytest.raises(ModelError, match=r"an upscaler"):
+        load_upscaler("someone/none")
 
 
 @pytest.mark.parametrize("key", ["params_ema", "params", "state_dict", None])

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends import ComponentOptions
+from sdrt.backends import PLAIN, ComponentOptions
 from sdrt.backends.pool import CheckedNetwork
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.models import ComponentName
@@ -36,6 +36,12 @@ def opened(resolved: Resolved, event: Event, side: str) -> Iterator[CheckedNetwo
     component, assembly = str(event.component), resolved.assembly
     base, _, number = component.removeprefix("refiner.").partition(".")
     several = assembly.t2i_adapters if base == "t2i_adapter" else assembly.controlnets
+    if assembly.image_prompter is not None:
+        looking = {name: pool for name, pool, _ in assembly.image_prompter.networks}
+        if component in looking:
+            with looking[component].using(cast("ComponentName", base), PLAIN) as network:
+                yield network
+            return
     pools = [several[int(number)]] if number.isdecimal() and int(number) < len(several) else []
     perturbed = number == "perturbed"
     if not number or perturbed:

@@ -44,12 +44,13 @@ def judge(sides: Sequence[Side]) -> Pipeline:
 def _in_float64(assembly: Assembly) -> Assembly:
     backends = dict.fromkeys(COMPONENTS, registry.get("numpy"))
     options = dict.fromkeys(COMPONENTS, BackendOptions(numerics="float64"))
-    refiner = assembly.refiner
+    refiner, prompter = assembly.refiner, assembly.image_prompter
     return Assembly(
         base=LoadedModel(assembly.base.model, backends, options),
         refiner=None if refiner is None else LoadedModel(refiner.model, backends, options),
         controlnets=tuple(NetworkPool(pool.model, backends, options) for pool in assembly.controlnets),
         t2i_adapters=tuple(NetworkPool(pool.model, backends, options) for pool in assembly.t2i_adapters),
+        image_prompter=None if prompter is None else prompter.with_pools(lambda pool: NetworkPool(pool.model, backends, options)),
         backends=dict.fromkeys(assembly.backends, "numpy"),
         numerics="float64",
         vae_tiling=assembly.vae_tiling,

@@ -1,13 +1,13 @@
 """The networks that turn pictures into tokens for a pipeline's IP-Adapters: one image encoder, and a projection for each adapter."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
 from sdrt.backends import PLAIN
 from sdrt.backends.pool import NetworkPool, OnCall
-from sdrt.models import ComponentName
+from sdrt.models import ComponentName, Model
 from sdrt.pipeline.feature_extractor import FeatureExtractor
 
 __all__ = ["ImagePrompter"]
@@ -31,6 +31,21 @@ class ImagePrompter:
     encoder: NetworkPool | None = None
     extractor: FeatureExtractor | None = None
 
+    @classmethod
+    def of(cls, adapters: Sequence[NetworkPool], encoder: NetworkPool | None, model: Model) -> Self:
+        """Hold the networks of adapters for a model.
+
+        Raises
+        ------
+        ConfigError : pictures are prepared for another size than the encoder takes
+        """
+        if encoder is None:
+            return cls(adapters=tuple(adapters))
+        # how pictures are prepared stands beside the encoder, else with the model, whose safety checker sees them so
+        own = encoder.model.feature_extractor_config or model.feature_extractor_config
+        extractor = FeatureExtractor.read(own, encoder.model.config("image_encoder")["image_size"])
+        return cls(adapters=tuple(adapters), encoder=encoder, extractor=extractor)
+
     @property
     def networks(self) -> Iterator[tuple[str, NetworkPool, ComponentName]]:
         """Each network under its name in records and recordings."""
@@ -38,6 +53,11 @@ class ImagePrompter:
             yield "image_encoder", self.encoder, "image_encoder"
         for k, pool in enumerate(self.adapters):
             yield f"image_projection.{k}", pool, "image_projection"
+
+    def with_pools(self, change: Callable[[NetworkPool], NetworkPool]) -> Self:
+        """Return the same with other networks in place of each."""
+        encoder = None if self.encoder is None else change(self.encoder)
+        return replace(self, adapters=tuple(map(change, self.adapters)), encoder=encoder)
 
     def check(self) -> None:
         """Raise ConfigError unless their backends run them; open nothing."""

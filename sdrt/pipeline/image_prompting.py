@@ -7,7 +7,6 @@ from sdrt.backends import PLAIN
 from sdrt.backends.pool import NetworkPool
 from sdrt.files import exists
 from sdrt.models import StoredModel
-from sdrt.pipeline.feature_extractor import FeatureExtractor
 from sdrt.pipeline.image_prompter import ImagePrompter
 from sdrt.pipeline.opening import Opening
 
@@ -54,18 +53,10 @@ def open_image_prompts(
         encoder = opening.image_encoder(beside)
     elif "image_encoder" in model.components:
         encoder = model
-    extractor = None
     if encoder is not None:
         for adapter in adapters:
             check_encoder(adapter, encoder)
-        # one beside the encoder comes before the model's, which is the safety checker's too
-        own = encoder.feature_extractor_config or model.feature_extractor_config
-        extractor = FeatureExtractor.read(own, encoder.config("image_encoder")["image_size"])
-    prompter = ImagePrompter(
-        adapters=tuple(pool(adapter) for adapter in adapters),
-        encoder=None if encoder is None else pool(encoder),
-        extractor=extractor,
-    )
+    prompter = ImagePrompter.of([pool(adapter) for adapter in adapters], None if encoder is None else pool(encoder), model)
     # refused here, and not in the first call
     pool(looking).check("unet", PLAIN)
     prompter.check()

@@ -11,6 +11,7 @@ from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.models import COMPONENTS, Model
 from sdrt.option_kinds import NUMERICS
 from sdrt.pipeline.assembly import Assembly
+from sdrt.pipeline.image_prompter import ImagePrompter
 from sdrt.pipeline.loaded_model import LoadedModel
 from sdrt.pipeline.pipeline import Pipeline
 from sdrt.recordings import Recording
@@ -29,7 +30,11 @@ _KINDS = {
     "controlnets": ListOf(MappingOf(Anything())),
 }
 # Recordings have these only of a pipeline with some.
-_MORE_KINDS = {"t2i_adapters": ListOf(MappingOf(Anything()))}
+_MORE_KINDS = {
+    "t2i_adapters": ListOf(MappingOf(Anything())),
+    "ip_adapters": ListOf(MappingOf(Anything())),
+    "image_encoder": MappingOf(Anything()),
+}
 
 
 def describe_pipeline(pipe: Pipeline) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -47,6 +52,10 @@ def describe_pipeline(pipe: Pipeline) -> tuple[dict[str, Any], dict[str, bytes]]
     }
     if assembly.t2i_adapters:
         about["t2i_adapters"] = [describe_model(pool.model)[0] for pool in assembly.t2i_adapters]
+    if (prompter := assembly.image_prompter) is not None:
+        about["ip_adapters"] = [describe_model(pool.model)[0] for pool in prompter.adapters]
+        if prompter.encoder is not None:
+            about["image_encoder"] = describe_model(prompter.encoder.model)[0]
     if assembly.refiner is not None:
         about["refiner"], of_refiner = describe_model(assembly.refiner.model, "refiner/")
         files |= of_refiner
@@ -70,20 +79,27 @@ def pipeline_of(recording: Recording, limits: Limits = DEFAULT_LIMITS) -> Pipeli
     refiner = None
     if header.get("refiner") is not None:
         refiner = _loaded(recording, header["refiner"], files, RecordingBackend(recording, prefix="refiner."), known["numerics"])
-    controlnets, t2i_adapters = (
+    controlnets, t2i_adapters, ip_adapters = (
         tuple(
             _pool(PlayedModel.read(recording.path, about, {}), RecordingBackend(recording, suffix=f".{k}"), known["numerics"])
             for k, about in enumerate(known.get(name, ()))
         )
-        for name in ("controlnets", "t2i_adapters")
+        for name in ("controlnets", "t2i_adapters", "ip_adapters")
     )
+    prompter = None
+    if ip_adapters:
+        played = None if "image_encoder" not in known else PlayedModel.read(recording.path, known["image_encoder"], {})
+        encoder = None if played is None else _pool(played, RecordingBackend(recording), known["numerics"])
+        prompter = ImagePrompter.of(ip_adapters, encoder, base.model)
     beside = [*(["controlnet"] if controlnets else ()), *(["t2i_adapter"] if t2i_adapters else ())]
+    beside += [] if prompter is None else [component for _, _, component in prompter.networks]
     return Pipeline(
         Assembly(
             base=base,
             refiner=refiner,
             controlnets=controlnets,
             t2i_adapters=t2i_adapters,
+            image_prompter=prompter,
             backends=dict.fromkeys((*base.model.components, *beside), RecordingBackend.name),
             numerics=known["numerics"],
             vae_tiling=known["vae_tiling"],

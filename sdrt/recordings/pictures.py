@@ -1,6 +1,6 @@
 """Pictures as arrays of a recording, and back: the same pixels in the same mode, so that a record knows them again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def input_arrays(inputs: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str,
 
     Parameters
     ----------
-    inputs : mapping from option to array, Picture, or list of Pictures
+    inputs : mapping from option to array, list of arrays, Picture, or list of Pictures, which may be nested
 
     Returns
     -------
@@ -45,14 +45,26 @@ def input_arrays(inputs: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str,
     arrays: dict[str, Array] = {}
     about: dict[str, Any] = {}
     for name, value in inputs.items():
-        if name in ("latents", "image_latents"):
-            arrays[f"{_PREFIX}{name}.0"], about[name] = value, None
+        if name in ("latents", "image_latents", "ip_adapter_image_embeds"):
+            numbers = value if isinstance(value, list | tuple) else [value]
+            arrays |= {f"{_PREFIX}{name}.{k}": each for k, each in enumerate(numbers)}
+            about[name] = None
             continue
         listed = isinstance(value, list | tuple)
-        images = [pixels_of(name, each) for each in (value if listed else [value])]
+        # nested lists one after another, as a record knows them again
+        images = [pixels_of(name, each) for each in _leaves(value)]
         arrays |= {f"{_PREFIX}{name}.{k}": pixels(image) for k, image in enumerate(images)}
         about[name] = {"list": listed, "pictures": [{"mode": image.mode, "size": list(image.size)} for image in images]}
     return arrays, about
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield the pictures in nested lists, or the one picture; None stands for none."""
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)
+    elif value is not None:
+        yield value
 
 
 def inputs_of(about: object, arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -70,7 +82,7 @@ def inputs_of(about: object, arrays: Mapping[str, Array]) -> dict[str, Any]:
         if not held:
             continue
         if what is None:
-            inputs[name] = held[0]
+            inputs[name] = held if len(held) > 1 else held[0]
             continue
         try:
             images = [_image(each, array) for each, array in zip(what["pictures"], held, strict=True)]

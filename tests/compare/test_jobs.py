@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 
 import sdrt
 from sdrt.compare import compare, record_diffusers
 from tests.factories import Form, save_controlnet_folder, save_pipeline_folder, save_refiner_folder, save_t2i_adapter_folder
+from tests.image_prompts import adapter_tensors, save_adapter, save_encoder
 
 CALL: dict[str, Any] = {"seed": 5, "num_inference_steps": 2, "height": 64, "width": 64}
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
@@ -21,6 +22,7 @@ JOBS: list[tuple[str, Form, dict[str, Any], set[str]]] = [
     ("soft in-painting", "sd1", {"image": PICTURE, "mask_image": MASK, "mask_mode": "soft"}, {"vae_encoder"}),
     ("controlnet", "sd1", {"control_image": PICTURE}, {"controlnet.0"}),
     ("adapter", "sd1", {"adapter_image": PICTURE, "adapter_conditioning_factor": 0.5}, {"t2i_adapter.0"}),
+    ("image prompt", "sd1", {"ip_adapter_image": [[PICTURE, PICTURE]]}, {"image_encoder", "image_projection.0"}),
     ("refiner", "sdxl", {}, {"text_encoder_2", "refiner.text_encoder_2", "refiner.unet"}),
     ("clip_skip", "sd1", {"clip_skip": 1, "compat": "diffusers", "guidance_batching": "sequential"}, set()),
     ("two calls a step", "sd1", {"scheduler": "heun", "num_images": 2}, set()),
@@ -34,6 +36,10 @@ def test_a_job_is_compared_call_by_call(tmp_path: Path, job: str, form: Form, op
         load["controlnet"] = save_controlnet_folder(tmp_path / "controlnet")
     if job == "adapter":
         load["t2i_adapter"] = save_t2i_adapter_folder(tmp_path / "adapter", "full")
+    if job == "image prompt":
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+        load["ip_adapter"] = save_adapter(tmp_path / "ip-adapter.safetensors", adapter_tensors(unet, "plus"))
+        load["image_encoder"] = save_encoder(tmp_path / "encoder")
     if job == "refiner":
         load["refiner"] = save_refiner_folder(tmp_path / "refiner")
     with sdrt.load(folder, "numpy", **load) as first, sdrt.load(folder, "torch", **load) as second:

@@ -9,8 +9,10 @@ import pytest
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.image_processor import IPAdapterMaskProcessor
+from PIL import Image
 
 import sdrt
+from sdrt.compare import compare, record
 from sdrt.errors import ConfigError, ImageError
 from tests.factories import Form, save_controlnet_folder, save_pipeline_folder
 from tests.image_prompts import ENCODER, Kind, adapter_tensors, nested, random_encoder, save_adapter, save_encoder
@@ -19,6 +21,7 @@ from tests.pictures import psnr
 
 QUICK: dict[str, Any] = {"num_inference_steps": 2, "guidance_scale": 4.0, "height": 64, "width": 64}
 ONE, TWO = picture(1), picture(2)
+LEFT = mask(64, 64).transpose(Image.Transpose.FLIP_LEFT_RIGHT)  # the other half
 
 
 class Files:
@@ -123,15 +126,14 @@ def test_two_pictures_are_seen_together(files: Files, load: Any) -> None:
 
 
 def test_masks_say_where_each_picture_counts(files: Files, load: Any) -> None:
-    left = mask(64, 64).transpose(0)  # the other half
-    masks = IPAdapterMaskProcessor().preprocess([left, mask(64, 64)], height=64, width=64)
+    masks = IPAdapterMaskProcessor().preprocess([LEFT, mask(64, 64)], height=64, width=64)
     given = {"ip_adapter_masks": [masks.reshape(1, 2, 64, 64)]}
     peer = files.peer("sd1", "plus", scale=[[0.9, 0.6]])
     want = peer_picture(peer, negative_prompt=NEGATIVE, ip_adapter_image=[[ONE, TWO]], cross_attention_kwargs=given, **QUICK)
     pipe = load("sd1", "plus")
-    got = drawn(pipe, ip_adapter_image=[ONE, TWO], ip_adapter_scale=[[0.9, 0.6]], ip_adapter_mask=[left, mask(64, 64)])
+    got = drawn(pipe, ip_adapter_image=[ONE, TWO], ip_adapter_scale=[[0.9, 0.6]], ip_adapter_mask=[LEFT, mask(64, 64)])
     same(
-        got, want, drawn(pipe, ip_adapter_image=[ONE, TWO]), drawn(pipe, ip_adapter_image=[TWO, ONE], ip_adapter_mask=[left, mask(64, 64)])
+        got, want, drawn(pipe, ip_adapter_image=[ONE, TWO]), drawn(pipe, ip_adapter_image=[TWO, ONE], ip_adapter_mask=[LEFT, mask(64, 64)])
     )
 
 
@@ -221,7 +223,7 @@ def test_a_record_draws_the_picture_again(files: Files) -> None:
     options: dict[str, Any] = {
         "ip_adapter_image": [ONE, [TWO, ONE]],
         "ip_adapter_scale": [0.5, [0.7, 0.2]],
-        "ip_adapter_mask": [None, [mask(64, 64), mask(64, 64).transpose(0)]],
+        "ip_adapter_mask": [None, [mask(64, 64), LEFT]],
     }
     result = pipe.generate(PROMPT, seed=93, **QUICK, **options)
     settings = sdrt.Settings.from_dict(result.settings.to_dict())
@@ -233,6 +235,17 @@ def test_a_record_draws_the_picture_again(files: Files) -> None:
     assert np.array_equal(np.asarray(again.images[0]), np.asarray(result.images[0]))
     with pytest.raises(ConfigError, match="ip_adapter_image must be the recorded picture"):
         settings.options(ip_adapter_image=[ONE, ONE, TWO], ip_adapter_mask=options["ip_adapter_mask"])
+
+
+def test_a_recording_answers_without_weights(files: Files, tmp_path: Path) -> None:
+    pipe, file = files.load("sd1", "plain", "plus"), tmp_path / "run.sdrt"
+    options: dict[str, Any] = QUICK | {"seed": 93, "ip_adapter_image": [ONE, [TWO, ONE]], "ip_adapter_mask": [None, [mask(64, 64)] * 2]}
+    with record(file, pipe):
+        want = pipe.generate(PROMPT, **options).images[0]
+    with sdrt.load(file) as played:
+        assert np.array_equal(np.asarray(played.generate(PROMPT, **options).images[0]), np.asarray(want))
+    found = compare(file, pipe)
+    assert found.equal
 
 
 def test_the_record_of_one_image_of_a_batch_names_its_own_picture(files: Files) -> None:
@@ -305,9 +318,11 @@ def test_pictures_that_are_none_are_refused(pipe: sdrt.Pipeline) -> None:
 
 def test_pictures_without_an_adapter_are_refused(files: Files) -> None:
     pipe = sdrt.load(files.model("sd1"))
+    given: dict[str, Any]
     for name, value in (("ip_adapter_image", ONE), ("ip_adapter_scale", 1.0), ("ip_adapter_mask", ONE), ("ip_adapter_image_embeds", NAN)):
+        given = {name: value}
         with pytest.raises(ConfigError, match=f"{name} must be left out without an IP-Adapter"):
-            pipe.resolve(PROMPT, **{name: value})
+            pipe.resolve(PROMPT, **given)
     with pytest.raises(ConfigError, match="image_encoder is for pipelines with an IP-Adapter"):
         sdrt.load(files.model("sd1"), image_encoder=files.encoder)
 

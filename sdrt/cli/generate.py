@@ -16,6 +16,7 @@ from sdrt.cli.outpainting import Borders, add_outpaint, outpainted
 from sdrt.cli.output import Output, add_output
 from sdrt.cli.paths import a_path
 from sdrt.cli.playback import Recorded
+from sdrt.cli.previews import Previews, add_previews
 from sdrt.cli.progress import Bar
 from sdrt.cli.prompts import prompt_text, read_prompts
 from sdrt.errors import ConfigError
@@ -55,6 +56,8 @@ class GenerateCommand:
         What else goes to ``Pipeline.generate``.
     on_step : callable or None
         Called with each step before the next one is made, such as to write previews.
+    previews : Previews or None
+        Previews beside the pictures of an `Output`.
     """
 
     prompts: tuple[str, ...]
@@ -67,6 +70,7 @@ class GenerateCommand:
     quiet: bool
     options: dict[str, Any]
     on_step: "Callable[[Step], None] | None" = None
+    previews: Previews | None = None
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -79,6 +83,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         epilog='example: sdrt generate "a red circle" --seed 93 -o pictures/',
     )
     add_output(command)
+    add_previews(command)
     add_drawing(command)
     command.set_defaults(run=lambda arguments: run(parse(arguments)))
 
@@ -118,9 +123,9 @@ def parse(arguments: argparse.Namespace) -> GenerateCommand:
 
     Raises
     ------
-    ConfigError : as `parse_drawing`
+    ConfigError : as `parse_drawing` and `Previews.parse`
     """
-    return parse_drawing(arguments, Output.parse)
+    return replace(parse_drawing(arguments, Output.parse), previews=Previews.parse(arguments))
 
 
 def parse_drawing(arguments: argparse.Namespace, place: Callable[[argparse.Namespace, int], Destination] | None) -> GenerateCommand:
@@ -178,7 +183,10 @@ def draw(command: GenerateCommand, watching: "Callable[[Pipeline], AbstractConte
             steps = pipe.steps(prompt, negative or "", **options)
             if recorded is not None:
                 recorded.tell_differences(steps.settings)
-            result = draw_steps(steps, steps.settings.prompt, command.quiet, command.on_step)
+            on_step = command.on_step
+            if command.previews is not None and isinstance(output, Output):
+                on_step = command.previews.writing(pipe, steps, output)
+            result = draw_steps(steps, steps.settings.prompt, command.quiet, on_step)
             if recorded is not None:
                 result = _only(result, recorded.index)
             # a name that is printed is that of a whole file, and no file is left that is not whole

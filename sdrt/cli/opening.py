@@ -36,6 +36,7 @@ _LOAD: dict[str, tuple[str, Any, str]] = {
         "the image encoder of the --ip-adapter (default: one beside it, or the model's)",
     ),
     "vae": ("--vae", a_model, "an autoencoder to use instead of the model's own"),
+    "preview_vae": ("--preview-vae", a_model, "a quick autoencoder beside the model's own, for previews; taesd is the one that is known"),
     "variant": (
         "--variant",
         str,

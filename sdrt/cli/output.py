@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from sdrt.errors import ConfigError
 if TYPE_CHECKING:
     from sdrt.images.saving import PictureFormat
     from sdrt.pipeline.results import Result
+    from sdrt.records.settings import Settings
 
 __all__ = ["Output", "add_output", "folder_for_pictures"]
 
@@ -136,6 +137,14 @@ class Output:
             check_file(self.path)
         yield
 
+    def files(self, settings: "Settings", seeds: Sequence[int]) -> list[Path]:
+        """Return the file of each image of a call, as long as no other has its name."""
+        from sdrt.pipeline.results import picture_names
+
+        if not self.is_file:
+            return [self.path / name for name in picture_names(settings, seeds, kind=self.kind)]
+        return [self.path] if len(seeds) == 1 else [self.path.with_suffix(f".{seed}{self.path.suffix}") for seed in seeds]
+
     def save(self, result: "Result") -> list[Path]:
         """Write the images of a result; returns the files, in their order.
 
@@ -152,7 +161,7 @@ class Output:
         if len(result.images) == 1:
             save_picture(result.images[0], self.path, result.texts[0], quality=self.quality, png=result.png)
             return [self.path]
-        names = [self.path.with_suffix(f".{seed}{self.path.suffix}") for seed in result.seeds]
+        names = self.files(result.settings, result.seeds)
         return [
             save_new_picture(*each, quality=self.quality, png=result.png) for each in zip(result.images, names, result.texts, strict=True)
         ]

@@ -80,6 +80,7 @@ EMBEDDED = {
         EmbeddedModel("nano-inpaint", "in-painting model", "nano"),
         EmbeddedModel("nano-edges", "ControlNet", "nano"),
         EmbeddedModel("nano-outline", "LoRA", "nano"),
+        EmbeddedModel("nano-quick", "VAE", "nano"),
     )
 }
 

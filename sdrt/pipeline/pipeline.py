@@ -38,6 +38,7 @@ from sdrt.pipeline.options import (
     SDXLSizes,
     given_options,
 )
+from sdrt.pipeline.previews import PreviewKind
 from sdrt.pipeline.progress import Cancelled, OnProgress, Report, says_stop
 from sdrt.pipeline.resolve import Resolved
 from sdrt.pipeline.results import Result
@@ -89,6 +90,11 @@ class Pipeline:
     def numerics(self) -> Numerics:
         """The precision that the pipeline was loaded with."""
         return self._assembly.numerics
+
+    @property
+    def preview_kinds(self) -> tuple[PreviewKind, ...]:
+        """The kinds of previews that :meth:`Step.decode` draws here, the cheapest first."""
+        return self._assembly.preview_kinds
 
     @property
     def loras(self) -> tuple[tuple[Path, float], ...]:

@@ -47,10 +47,10 @@ def preview_kinds(model: LoadedModel, quick: Decoder | None) -> tuple[PreviewKin
     return (*(("latent",) if maps else ()), *(("taesd",) if is_quick else ()), "vae")
 
 
-def check_kind(kind: PreviewKind, kinds: Sequence[PreviewKind]) -> None:
+def check_kind(kind: PreviewKind, kinds: Sequence[PreviewKind], name: str = "kind") -> None:
     """Raise ConfigError unless a kind is among those that can be made; the message says what it needs."""
     if kind not in kinds:
-        raise ConfigError(f"kind must be {' or '.join(map(repr, kinds))} for this pipeline, got {kind!r}; {_NEEDS[kind]}")
+        raise ConfigError(f"{name} must be {' or '.join(map(repr, kinds))} for this pipeline, got {kind!r}; {_NEEDS[kind]}")
 
 
 def pictures_of(

@@ -19,7 +19,7 @@ from sdrt.values import FilePath, Text
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Result", "seeds_text"]
+__all__ = ["Result", "picture_names", "seeds_text"]
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -32,6 +32,13 @@ def seeds_text(seeds: Sequence[int]) -> str:
         return f"seed {seeds[0]}"
     in_turn = all(seed == seeds[0] + k for k, seed in enumerate(seeds))
     return f"seeds {seeds[0]} to {seeds[-1]}" if in_turn else f"seeds {', '.join(map(str, seeds))}"
+
+
+def picture_names(settings: Settings, seeds: Sequence[int], title: str | None = None, kind: PictureFormat = "png") -> list[str]:
+    """Return the name that the file of each of a call's images begins from: its prompt, or a title, and its seed."""
+    prompts = [prompt for prompt, _ in settings.image_texts]
+    titles = [prompts[k % len(prompts)] if title is None else title for k in range(len(seeds))]
+    return [picture_name(*each, kind) for each in zip(titles, seeds, strict=True)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,9 +131,7 @@ class Result:
         if (format_of(place) or place.suffix.lower() in OTHER_PICTURES) and not place.is_dir():
             raise ImageError(f"folder must be a folder, got the name of a file, {place}; pass '.', and title='{place.stem}' for its name")
         make_folder(place)
-        prompts = [prompt for prompt, _ in self.settings.image_texts]
-        titles = [prompts[k % len(prompts)] if named is None else named for k in range(len(self.images))]
-        names = [picture_name(*each, kind) for each in zip(titles, self.seeds, strict=bool(self.images))]
+        names = picture_names(self.settings, self.seeds, named, kind) if self.images else []
         files = zip(self.images, names, self.texts, strict=True)
         return [save_new_picture(image, place / name, text, quality=quality, png=self.png) for image, name, text in files]
 

@@ -65,7 +65,7 @@ def test_a_lora_is_known_by_name_and_outlines_what_is_drawn() -> None:
 
 
 def test_they_are_listed_small_and_described() -> None:
-    assert embedded() == ("nano", "nano-inpaint", "nano-edges", "nano-outline")
+    assert embedded() == ("nano", "nano-inpaint", "nano-edges", "nano-outline", "nano-quick")
     assert sum(each.weight_bytes for each in EMBEDDED.values()) < 19_500_000
     for each in EMBEDDED.values():
         assert path(each.name) == each.path
@@ -76,6 +76,7 @@ def test_they_are_listed_small_and_described() -> None:
         "nano-inpaint": None,
         "nano-edges": 2.0,
         "nano-outline": None,
+        "nano-quick": None,
     }
 
 
@@ -90,8 +91,10 @@ def test_the_inpainting_model_has_nanos_other_components() -> None:
     assert model.defaults == nano.defaults
 
 
-def test_a_controlnet_and_a_lora_are_no_models() -> None:
-    for name, use in {"nano-edges": "controlnet='nano-edges'", "nano-outline": "loras=['nano-outline']"}.items():
+def test_a_controlnet_a_lora_and_a_vae_are_no_models() -> None:
+    uses = {"nano-edges": "controlnet='nano-edges'", "nano-outline": "loras=['nano-outline']", "nano-quick": "vae='nano-quick'"}
+    for name, use in uses.items():
         with pytest.raises(ConfigError, match=re.escape(f"model must be a model, got {name!r}, a {EMBEDDED[name].kind}; pass it as {use}")):
             sdrt.load(name)
     assert open_component("nano-edges", "controlnet").components == ("controlnet",)
+    assert open_component("nano-quick", "vae_decoder").components == ("vae_decoder", "vae_encoder")

@@ -31,6 +31,7 @@ _COMPONENTS = {
     "ControlNetUnionModel": "ControlNet",
     "T2IAdapter": "T2I-Adapter",
     "AutoencoderKL": "VAE",
+    "AutoencoderTiny": "quick VAE",
     "UNet2DConditionModel": "U-Net",
     "CLIPTextModel": "text encoder",
     "CLIPTextModelWithProjection": "text encoder",

@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
 from transformers import CLIPTextModel  # noqa: F401
 
 import sdrt
+from sdrt.models import path
 from tests.fake_backend import FakeBackend
 from tests.fuzz.damage import damaged_file, damaged_json
 from tests.fuzz.drawing import Draw, overwrite
@@ -23,7 +24,8 @@ _KINDS: dict[str, Declared] = {
     ),
     **dict.fromkeys(("scaling_factor", "shift_factor", "layer_norm_eps", "norm_eps"), NUMBER),
     **dict.fromkeys(("flip_sin_to_cos", "use_linear_projection", "force_upcast", "use_quant_conv", "use_post_quant_conv"), FLAG),
-    **dict.fromkeys(("act_fn", "hidden_act"), TEXT),
+    "upsampling_scaling_factor": WHOLE_FLOAT,
+    **dict.fromkeys(("act_fn", "hidden_act", "upsample_fn"), TEXT),
 }
 _DEFAULT_KINDS = {"guidance_scale": NUMBER, **dict.fromkeys(("num_inference_steps", "height", "width"), WHOLE_FLOAT)}
 
@@ -59,6 +61,18 @@ def torch_config(draw: Draw) -> str | None:
     folder = draw.copy_of(draw.materials.nano)
     changed = _damaged_json_file(draw, folder / draw.choice(_CONFIGS))
     _draws(folder, backend="torch")
+    return wrong_kinds(changed, _KINDS)
+
+
+def quick_config(draw: Draw) -> str | None:
+    """The configuration of a quick autoencoder in the place of a model's VAE, and its weights."""
+    folder = draw.copy_of(path("nano-quick"))
+    changed: dict[str, Any] = {}
+    if draw.chance(0.8):
+        changed = _damaged_json_file(draw, folder / "config.json")
+    else:
+        damaged_file(draw, folder / "diffusion_pytorch_model.safetensors")
+    _draws(draw.materials.nano, vae=folder)
     return wrong_kinds(changed, _KINDS)
 
 
@@ -130,6 +144,7 @@ def missing(draw: Draw) -> str | None:
 GENERATORS = {
     "component-config": component_config,
     "torch-config": torch_config,
+    "quick-config": quick_config,
     "safety-config": safety_config,
     "controlnet-config": controlnet_config,
     "model-index": model_index,

@@ -20,6 +20,7 @@ _LOAD: Mapping[str, Any] = {
     "controlnet": [],
     "refiner": None,
     "vae": None,
+    "preview_vae": None,
     "variant": "fp16",
     "prediction_type": "epsilon",
     "pickled": "refuse",
@@ -39,6 +40,7 @@ _DECLARED: Mapping[str, Declared] = {
     "lora_dir": PATH,
     "refiner": PATH,
     "vae": PATH,
+    "preview_vae": PATH,
     "variant": TEXT,
     "prediction_type": one_of("epsilon", "v_prediction"),
     "pickled": one_of("refuse", "weights_only"),
@@ -109,7 +111,7 @@ def openings(draw: Draw) -> str | None:
     kept = draw.materials
     places = (kept.nano, kept.sd1, kept.checkpoint, kept.controlnet, kept.core_ml, kept.embedding, kept.record, kept.sd1 / "vae", kept.lora)
     options: dict[str, Any] = {"model": draw.choice((kept.nano, kept.sd1, kept.checkpoint, *places)), "threads": 1}
-    for name in draw.some(("vae", "controlnet", "embeddings", "loras", "lora_dir", "refiner", "tokenizer", "config"), 2):
+    for name in draw.some(("vae", "preview_vae", "controlnet", "embeddings", "loras", "lora_dir", "refiner", "tokenizer", "config"), 2):
         place = draw.choice(places)
         options[name] = [place] if name in ("embeddings", "loras") else place
     draw.note(", ".join(f"{name}={value.name if isinstance(value, Path) else value}" for name, value in options.items()))

@@ -38,7 +38,7 @@ def loops(draw: Draw) -> str | None:
     with closing(fake_pipeline().steps("a", num_images=2, **_QUICK)) as loop:
         for step in loop:
             image: Any = draw.choice((None, 0, 1)) if draw.chance(0.4) else any_value(draw)
-            kind: Any = "vae" if draw.chance(0.7) else any_value(draw)
+            kind: Any = draw.choice(("vae", "latent", "taesd")) if draw.chance(0.7) else any_value(draw)
             draw.note(f"decode({ascii_of(image)}, {ascii_of(kind)})")
             step.decode(image, kind)
             if wrong := wrong_kinds({"image": image}, {"image": WHOLE}):

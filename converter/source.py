@@ -7,9 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from converter.options import ConvertOptions
+from sdrt.errors import ConversionError
 from sdrt.files import user_path
 from sdrt.models import HubAccess, Needs, embedded, open_component, open_model
 from sdrt.models.components import COMPONENTS, ComponentName
+from sdrt.models.components.autoencoder_tiny import is_tiny
 from sdrt.models.hub import check_revision, commit_of, local_lora, means_repository, parse_address
 from sdrt.models.lora import ADAPTED, AppliedLora, Lora, open_lora, with_loras
 from sdrt.models.recorded import RecordedModel
@@ -105,8 +107,19 @@ def open_source(options: ConvertOptions) -> Source:
         own = model.config("vae_decoder")["scaling_factor"]
         vae = open_component(options.vae, "vae_decoder", variant=options.variant, scaling_factor=own, pickled=options.pickled, hub=others)
         model = model.with_override(vae)
+    _check_autoencoder(model, options)
     loras = tuple(AppliedLora(_open_lora(file, model, others), strength) for file, strength in options.loras)
     return Source(model=model, name=model_name(options.model), loras=loras, custom_vae=options.vae is not None)
+
+
+def _check_autoencoder(model: StoredModel, options: ConvertOptions) -> None:
+    """Refuse a quick autoencoder, whose encoder gives latents where packages give moments, before anything is converted."""
+    if _VAE.isdisjoint(options.parts) or "vae_decoder" not in model.components or not is_tiny(model.config("vae_decoder")):
+        return
+    raise ConversionError(
+        f"{model.where('vae_decoder')}: the autoencoder of packages must be a VAE (AutoencoderKL), got a quick one (AutoencoderTiny); "
+        "convert without it, and pass it as sdrt.load(packages, vae=...), which runs it beside them"
+    )
 
 
 def _converted(options: ConvertOptions) -> frozenset[ComponentName]:

@@ -434,3 +434,13 @@ def test_a_missing_package_is_told_before_anything_is_read(monkeypatch: pytest.M
     monkeypatch.setattr("converter.tools.find_spec", lambda name: None if name == "diffusers" else object())
     with pytest.raises(MissingExtraError, match=r"the converter needs diffusers; install the extra: pip install 'sdrt\[convert\]'"):
         convert(ConvertOptions(model=str(tmp_path / "nowhere"), out=tmp_path, parts=("unet",)))
+
+
+@pytest.mark.parametrize("parts", [("vae_decoder",), ("vae_encoder", "unet")])
+def test_a_quick_autoencoder_is_refused_before_anything_is_converted(tmp_path: Path, parts: Any) -> None:
+    """Its encoder gives latents, where packages give moments; the rest of the model converts without it."""
+    options = ConvertOptions(model="nano", out=tmp_path / "out", check=False, parts=parts, vae="nano-quick")
+    with pytest.raises(ConversionError, match=r"must be a VAE \(AutoencoderKL\), got a quick one \(AutoencoderTiny\); convert without it"):
+        convert(options)
+    assert not list(tmp_path.rglob("*.mlpackage"))
+    assert open_source(replace(options, parts=("unet",))).model.components

@@ -71,7 +71,7 @@ def test_a_picture_of_a_picture_draws_no_noise_for_a_posterior(models: Any, taes
 def test_in_painting(models: Any, taesd: Path, form: Form) -> None:
     """With a plain U-Net and with one that takes the masked picture's latents: here too nothing is drawn for a posterior."""
     options: dict[str, Any] = {"num_inference_steps": 5, "guidance_scale": 5.0, "strength": 0.8, "image": picture(3), "mask_image": mask()}
-    size = {"height": 64, "width": 48}
+    size: dict[str, Any] = {"height": 64, "width": 48}
     wanted = peer_picture(_peer("Inpaint", models(form), taesd), negative_prompt=NEGATIVE, **options, **size)
     pipe = sdrt.load(models(form), vae=taesd)
     found = np.asarray(pipe.generate(PROMPT, NEGATIVE, seed=93, paste=False, **options).images[0])
@@ -92,9 +92,10 @@ def test_several_images_of_several_pictures(models: Any, taesd: Path) -> None:
 
 
 def test_exact_pictures_are_the_same_bytes_with_less_memory(models: Any, taesd: Path) -> None:
+    memories: tuple[dict[str, Any], ...] = ({"threads": 1}, {"threads": 2, "reduce_memory": True})
     pictures = [
         sdrt.load(models("sd1"), vae=taesd, numerics="exact", **more).generate(PROMPT, seed=1, num_inference_steps=1, height=64, width=64)
-        for more in ({"threads": 1}, {"threads": 2, "reduce_memory": True})
+        for more in memories
     ]
     assert pictures[0].images[0].tobytes() == pictures[1].images[0].tobytes()
 
@@ -122,8 +123,9 @@ def test_latents_of_other_channels_are_refused(models: Any, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("option", ["vae", "preview_vae"])
 def test_taesd_is_a_name_where_one_is_known(models: Any, option: str) -> None:
+    named: dict[str, Any] = {option: "taesd"}
     with pytest.raises(ConfigError, match="no quick autoencoder is known for its latents; pass the path or the repository of one"):
-        sdrt.load(models("sd1"), **{option: "taesd"})
+        sdrt.load(models("sd1"), **named)
 
 
 def test_taesd_of_a_published_model_is_a_repository(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

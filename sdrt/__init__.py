@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         SDXLSizes,
     )
     from sdrt.pipeline.pipeline import Pipeline
+    from sdrt.pipeline.previews import PreviewKind
     from sdrt.pipeline.progress import OnProgress, Progress
     from sdrt.pipeline.results import Result
     from sdrt.pipeline.safety_checker import FlaggedPictures
@@ -121,6 +122,7 @@ __all__ = [
     "PictureFormat",
     "Pipeline",
     "PredictionType",
+    "PreviewKind",
     "Progress",
     "PromptRegion",
     "PromptSyntax",
@@ -191,6 +193,7 @@ _NAMES_BY_HOME = {
     ),
     "sdrt.pipeline.observer": ("Beginning", "CompletedStep", "MakeObserver", "Observer"),
     "sdrt.pipeline.pipeline": ("Pipeline",),
+    "sdrt.pipeline.previews": ("PreviewKind",),
     "sdrt.pipeline.progress": ("OnProgress", "Progress"),
     "sdrt.pipeline.results": ("Result",),
     "sdrt.pipeline.safety_checker": ("FlaggedPictures",),

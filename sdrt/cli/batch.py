@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from sdrt.cli.output import Output, add_output
 from sdrt.cli.paths import a_path
 from sdrt.cli.progress import Bar
 from sdrt.cli.prompts import prompt_text, read_prompts
+from sdrt.cli.wildcards import Wildcards, image_seeds
 from sdrt.errors import ConfigError
 from sdrt.log import log
 
@@ -52,6 +53,8 @@ class BatchCommand:
     stop : bool
         Whether the first row that fails ends the batch.
     quiet : bool
+    wildcards : Wildcards or None
+        What ``__name__`` in a prompt becomes, by the seed of each image.
     """
 
     jobs: Path | None
@@ -61,6 +64,7 @@ class BatchCommand:
     choice: ModelChoice
     stop: bool
     quiet: bool
+    wildcards: Wildcards | None = None
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -78,6 +82,12 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         type=a_path,
         metavar="FILE",
         help="instead: a text file with one prompt a line, '#' before a comment; '-' for standard input",
+    )
+    command.add_argument(
+        "--wildcards",
+        type=a_path,
+        metavar="FOLDER",
+        help="fill __name__ in prompts with a line of FOLDER/name.txt, drawn by the seed of each image",
     )
     command.add_argument("--stop", action="store_true", help="end at the first row that fails (default: go on with the others)")
     add_shared(command)
@@ -115,6 +125,7 @@ def parse(arguments: argparse.Namespace) -> BatchCommand:
         choice=parse_choice(arguments),
         stop=arguments.stop,
         quiet=arguments.quiet,
+        wildcards=None if arguments.wildcards is None else Wildcards(arguments.wildcards),
     )
 
 
@@ -143,6 +154,8 @@ def run(command: BatchCommand) -> None:
     from sdrt.batch import RowError, jobs_of_prompts, read_jobs
 
     jobs = jobs_of_prompts(command.prompts, command.defaults) if command.jobs is None else read_jobs(command.jobs, command.defaults)
+    if command.wildcards is not None:
+        jobs = [_filled(job, command.wildcards) for job in jobs]
     wrong = [job for job in jobs if isinstance(job, RowError)]
     if wrong and command.stop:
         raise ConfigError(wrong[0].error)
@@ -152,6 +165,19 @@ def run(command: BatchCommand) -> None:
         raise ConfigError(f"none of the {len(jobs)} rows can be drawn; correct them")
     with command.output.opened(), open_pipeline(command.choice, quiet=command.quiet) as pipe:
         draw_all(pipe, jobs, command.output, stop=command.stop, quiet=command.quiet)
+
+
+def _filled(job: "Job | RowError", wildcards: Wildcards) -> "Job | RowError":
+    """Return a job with words in place of its wildcards."""
+    from sdrt.batch import RowError
+
+    if isinstance(job, RowError):
+        return job
+    seeds, _ = image_seeds({**job.files, **job.options})
+    try:
+        return replace(job, prompt=wildcards.fill(job.prompt, seeds), negative_prompt=wildcards.fill(job.negative_prompt, seeds))
+    except ConfigError as error:
+        return RowError(job.number, f"{job.where}: {error}")
 
 
 def draw_all(

@@ -19,6 +19,7 @@ from sdrt.cli.playback import Recorded
 from sdrt.cli.previews import Previews, add_previews
 from sdrt.cli.progress import Bar
 from sdrt.cli.prompts import prompt_text, read_prompts
+from sdrt.cli.wildcards import Wildcards, image_seeds
 from sdrt.errors import ConfigError
 from sdrt.log import log
 from sdrt.pipeline.input_files import open_inputs
@@ -54,6 +55,8 @@ class GenerateCommand:
     quiet : bool
     options : dict
         What else goes to ``Pipeline.generate``.
+    wildcards : Wildcards or None
+        What ``__name__`` in a prompt becomes, by the seed of each image.
     on_step : callable or None
         Called with each step before the next one is made, such as to write previews.
     previews : Previews or None
@@ -69,6 +72,7 @@ class GenerateCommand:
     borders: Borders | None = None
     quiet: bool
     options: dict[str, Any]
+    wildcards: Wildcards | None = None
     on_step: "Callable[[Step], None] | None" = None
     previews: Previews | None = None
 
@@ -107,6 +111,12 @@ def add_drawing(command: argparse.ArgumentParser) -> None:
         type=a_path,
         metavar="FILE",
         help="draw this picture again, from the settings inside it; other flags replace single settings",
+    )
+    command.add_argument(
+        "--wildcards",
+        type=a_path,
+        metavar="FOLDER",
+        help="fill __name__ in prompts with a line of FOLDER/name.txt, drawn by the seed of each image",
     )
     command.add_argument("-q", "--quiet", action="store_true", help="print no progress bar, no file names and no remarks")
     add_options(command)
@@ -157,6 +167,7 @@ def parse_drawing(arguments: argparse.Namespace, place: Callable[[argparse.Names
         borders=arguments.outpaint,
         quiet=arguments.quiet,
         options=parse_options(arguments),
+        wildcards=None if arguments.wildcards is None else Wildcards(arguments.wildcards),
     )
 
 
@@ -180,7 +191,12 @@ def draw(command: GenerateCommand, watching: "Callable[[Pipeline], AbstractConte
     output = command.output
     with nullcontext() if output is None else output.opened(), open_pipeline(choice, quiet=command.quiet) as pipe, watching(pipe):
         for prompt in prompts:
-            steps = pipe.steps(prompt, negative or "", **options)
+            texts: tuple[str | tuple[str, ...], str | tuple[str, ...]] = (prompt, negative or "")
+            of_call = options
+            if command.wildcards is not None:
+                seeds, of_call = image_seeds(options)
+                texts = (command.wildcards.fill(texts[0], seeds), command.wildcards.fill(texts[1], seeds))
+            steps = pipe.steps(*texts, **of_call)
             if recorded is not None:
                 recorded.tell_differences(steps.settings)
             on_step = command.on_step

@@ -7,7 +7,7 @@ from pathlib import Path
 from sdrt.errors import ConfigError
 from sdrt.limits import DEFAULT_LIMITS
 
-__all__ = ["prompt_text", "read_prompts"]
+__all__ = ["prompt_text", "read_lines", "read_prompts"]
 
 
 def prompt_text(argument: str) -> str:
@@ -31,6 +31,26 @@ def read_prompts(file: Path) -> tuple[str, ...]:
     ConfigError : it cannot be read, is no text in UTF-8, is too large, or holds no prompt
     """
     name = "standard input" if str(file) == "-" else f"--prompts {file}"
+    prompts = read_lines(file, name)
+    if not prompts:
+        raise ConfigError(f"{name}: must hold a prompt on each line, got none; write some")
+    return prompts
+
+
+def read_lines(file: Path, name: str) -> tuple[str, ...]:
+    """Read the lines of a text; empty ones, and those that begin with ``#``, are none.
+
+    Parameters
+    ----------
+    file : Path
+        ``-`` is standard input.
+    name : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    ConfigError : it cannot be read, is no text in UTF-8, or is too large
+    """
     try:
         data = _read(file, name)
         text = data.decode("utf-8-sig")
@@ -38,10 +58,7 @@ def read_prompts(file: Path) -> tuple[str, ...]:
         raise ConfigError(f"{name}: cannot be read (not UTF-8 at byte {error.start}); pass text in UTF-8") from error
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read ({error.strerror or error}); pass a text file in UTF-8") from error
-    prompts = tuple(line for each in text.splitlines() if (line := each.strip()) and not line.startswith("#"))
-    if not prompts:
-        raise ConfigError(f"{name}: must hold a prompt on each line, got none; write some")
-    return prompts
+    return tuple(line for each in text.splitlines() if (line := each.strip()) and not line.startswith("#"))
 
 
 def _read(file: Path, name: str) -> bytes:

@@ -21,7 +21,7 @@ _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
         "parts of a prompt are not composed",
     ),
     "prompt choice": (re.compile(r"\{[^{}|]*+\|[^{}]*+\}"), "none of the choices is drawn"),
-    "prompt wildcard": (re.compile(r"(?<!\w)__\w(?:[^\W_]|[/*.-]|_(?!_)){0,100}__(?!\w)"), "no file of wildcards is read"),
+    "prompt wildcard": (re.compile(r"(?<!\w)__\w(?:[^\W_]|[/*.-]|_(?!_)){0,100}__(?!\w)"), "sdrt generate --wildcards FOLDER fills it"),
     "prompt embedding": (re.compile(r"(?<![\w:])embedding:[\w.-]+"), "a textual inversion is written as its token alone"),
     "prompt flag": (re.compile(r"(?<!\S)--[a-z][a-z-]{0,20}(?!\S)"), "options are arguments of their own"),
 }

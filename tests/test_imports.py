@@ -121,6 +121,7 @@ MAY_IMPORT = {
         "images",
         "models",
         "pipeline",
+        "prompt",
         "recordings",
         "records",
         "rng",

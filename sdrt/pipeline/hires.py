@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 
 from sdrt.arrays import Float
-from sdrt.errors import ConfigError, SdrtError
+from sdrt.errors import ConfigError, MissingFileError, ModelError, SdrtError
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.conditions.source import read_source
 from sdrt.pipeline.latent_resizing import LATENT_RESIZINGS, LatentResizing
@@ -125,7 +125,9 @@ def _enlarger(choice: Any, assembly: Assembly) -> Enlarger:
         return find_upscaler(choice, limits=assembly.limits, **options)
     except SdrtError as error:
         names = ", ".join(HIRES_UPSCALERS)
-        raise type(error)(
+        # some errors have parameters of their own
+        kind = next(each for each in (MissingFileError, ModelError, ConfigError, SdrtError) if isinstance(error, each))
+        raise kind(
             f"hires_upscaler must be {names}, or an upscaler's file, repository or object, got {shown(choice)}: {error}"
         ) from None
 

@@ -289,6 +289,12 @@ def test_a_file_that_is_no_upscaler_is_refused_before_anything_runs(pipe: sdrt.P
         refusing(hires_upscaler=save_upscaler(tmp_path / "grey.safetensors", tensors))
 
 
+def test_a_repository_that_cannot_be_reached_is_refused(pipe: sdrt.Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(SdrtError, match="hires_upscaler must be .*, got 'nobody/nothing': .*HF_HUB_OFFLINE is set"):
+        pipe.resolve(PROMPT, hires_scale=2, hires_upscaler="nobody/nothing")
+
+
 def test_a_watched_run_has_one_pass(pipe: sdrt.Pipeline, tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match="hires_scale must be left out while runs are recorded"),

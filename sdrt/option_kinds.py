@@ -87,7 +87,19 @@ _LAYERS = Text(length=200, empty=False)
 
 # How much an image prompt counts: a number, or some by block of the U-Net.
 _BLOCK = Either(Number(), ListOf(Number(), 1, 100))
-_COUNTS = Either(Number(), MappingOf(Either(_BLOCK, MappingOf(_BLOCK))))
+_COUNTS_OF_ONE = Either(Number(), MappingOf(Either(_BLOCK, MappingOf(_BLOCK))))
+_COUNTS = Either(_COUNTS_OF_ONE, ListOf(Either(_COUNTS_OF_ONE, ListOf(Number(), 1, 1_000)), 1, 1_000))
+
+
+class _Counts(Kind[Any]):
+    """How much image prompts count, in words that the parts of the kind would not find."""
+
+    def describe(self) -> str:
+        return "a finite number, some by block of the U-Net as {'up': {'block_0': 1}}, or a list of those with one for each IP-Adapter"
+
+    def convert(self, value: object) -> Any:
+        return _COUNTS.convert(value)
+
 
 PROMPT = Text(length=None)
 # One for all images, or one for each.
@@ -122,7 +134,7 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "prompt_syntax": Choice("full", "weighted", "plain"),
     "region_prompt": PROMPTS,
     "region_mask": Anything(),
-    "region_weight": _one_or_each(Number(minimum=0, maximum=1e6, above=True)),
+    "region_weight": _one_or_each(Number(minimum=1e-6, maximum=1e6)),
     "long_prompts": Choice("chunk", "pad", "truncate"),
     "emphasis": Choice("original", "no_norm"),
     "clip_skip": Integer(minimum=0),
@@ -161,7 +173,7 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "adapter_preprocessor": _one_or_each(Choice("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert")),
     "ip_adapter_image": Anything(),
     "ip_adapter_image_embeds": _Embeds(),
-    "ip_adapter_scale": Either(_COUNTS, ListOf(Either(_COUNTS, ListOf(Number(), 1, 1_000)), 1, 1_000)),
+    "ip_adapter_scale": _Counts(),
     "ip_adapter_mask": Anything(),
     "original_size": _SIZE,
     "crops_coords_top_left": _OFFSET,

@@ -247,6 +247,8 @@ def open_component(
         from sdrt.models.t2i_adapter_file import T2IAdapterFile
 
         opened = T2IAdapterFile(place, name, pickled=pickled, allowed=limits, mmap=mmap)
+    elif _is_file(place) and component == "image_encoder":
+        raise ModelError(f"{place}: an image encoder must be a folder with its config.json, got a file; pass the folder")
     elif _is_file(place):
         from sdrt.models.component_file import ComponentFile
 
@@ -256,7 +258,8 @@ def open_component(
         opened = ComponentFolder(place, name, variant=variant, pickled=pickled, allowed=limits, mmap=mmap)
     if component not in opened.components:
         raise ModelError(
-            f"{opened.where(opened.components[0])}: must be a {component}, got a {' and '.join(opened.components)}; pass another folder"
+            f"{opened.where(opened.components[0])}: must be {_one(component)}, got {' and '.join(map(_one, opened.components))}; "
+            "pass another folder"
         )
     return opened
 
@@ -299,6 +302,10 @@ def _quick_files(place: Path, name: str, component: ComponentName, pickled: Pick
     from sdrt.models.quick_autoencoder_file import open_quick_files
 
     return open_quick_files(place, name, pickled, limits, mmap=mmap)
+
+
+def _one(component: str) -> str:
+    return f"{'an' if component.startswith('image') else 'a'} {component}"
 
 
 def _is_file(place: Path) -> bool:

@@ -59,7 +59,9 @@ def check_is_model_folder(folder: Path) -> None:
             f"call them {PREFIX}NAME_PART.mlpackage, each PART being one of {endings}"
         )
     if exists(folder / "config.json"):
-        raise ModelError(f"{folder}: is one component by its config.json, not a model; pass the model, or this as vae or controlnet")
+        raise ModelError(
+            f"{folder}: is one component by its config.json, not a model; pass the model, or this as vae, controlnet or t2i_adapter"
+        )
     if checkpoints := [entry for entry in inside if entry.suffix.lower() in _CHECKPOINTS]:
         raise ModelError(f"{folder}: is no model folder, and holds the checkpoint {_some(checkpoints)}; pass {checkpoints[0]}")
     for entry in inside:

@@ -127,9 +127,7 @@ def _enlarger(choice: Any, assembly: Assembly) -> Enlarger:
         names = ", ".join(HIRES_UPSCALERS)
         # some errors have parameters of their own
         kind = next(each for each in (MissingFileError, ModelError, ConfigError, SdrtError) if isinstance(error, each))
-        raise kind(
-            f"hires_upscaler must be {names}, or an upscaler's file, repository or object, got {shown(choice)}: {error}"
-        ) from None
+        raise kind(f"hires_upscaler must be {names}, or an upscaler's file, repository or object, got {shown(choice)}: {error}") from None
 
 
 def _second_options(

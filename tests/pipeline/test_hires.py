@@ -291,7 +291,7 @@ def test_a_file_that_is_no_upscaler_is_refused_before_anything_runs(pipe: sdrt.P
 
 def test_a_repository_that_cannot_be_reached_is_refused(pipe: sdrt.Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(SdrtError, match="hires_upscaler must be .*, got 'nobody/nothing': .*HF_HUB_OFFLINE is set"):
+    with pytest.raises(SdrtError, match=r"hires_upscaler must be .*, got 'nobody/nothing': .*HF_HUB_OFFLINE is set"):
         pipe.resolve(PROMPT, hires_scale=2, hires_upscaler="nobody/nothing")
 
 

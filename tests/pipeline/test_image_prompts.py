@@ -13,7 +13,7 @@ from PIL import Image
 
 import sdrt
 from sdrt.compare import compare, record
-from sdrt.errors import ConfigError, ImageError
+from sdrt.errors import ConfigError, ImageError, ModelError
 from tests.factories import Form, save_controlnet_folder, save_pipeline_folder
 from tests.image_prompts import ENCODER, Kind, adapter_tensors, nested, random_encoder, save_adapter, save_encoder
 from tests.peers import NEGATIVE, PROMPT, mask, open_peer, peer_picture, picture
@@ -288,7 +288,10 @@ STATES = np.zeros((2, 1, 10, ENCODER["hidden_size"]), np.float32)
             {"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": [1.0, 1.0, 1.0]},
             "ip_adapter_scale must have an entry for each IP-Adapter, 2",
         ),
-        ({"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": float("nan")}, "ip_adapter_scale must be a finite number"),
+        (
+            {"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": float("nan")},
+            "finite number, some by block .* got nan; pass",
+        ),
         ({"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": [[1.0, 0.5], 1.0]}, "one number without masks"),
         ({"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": {"left": 1.0}}, "must name parts .*down, mid, up.* got 'left'"),
         ({"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": {"up": {"block_9": 1.0}}}, "must name blocks of 'up'"),
@@ -352,3 +355,13 @@ def test_other_backends_are_refused_before_anything_runs(files: Files, backend: 
     pytest.importorskip("openvino")
     with pytest.raises(ConfigError, match=r"backend of (unet|image_encoder) must be .*numpy.* got 'openvino'"):
         Files.load.__wrapped__(files, "sd1", "plain", backend=backend)
+
+
+def test_files_in_place_of_folders_are_named(files: Files) -> None:
+    adapter = files.adapter("sd1", "plain")
+    with pytest.raises(ModelError, match=r"an image encoder must be a folder with its config\.json, got a file; pass the folder"):
+        sdrt.load(files.model("sd1"), ip_adapter=adapter, image_encoder=adapter)
+    with pytest.raises(ModelError, match="an IP-Adapter must be a file, got a folder; pass the file in it"):
+        sdrt.load(files.model("sd1"), ip_adapter=files.encoder, image_encoder=files.encoder)
+    with pytest.raises(ModelError, match="must be a t2i_adapter, got an image_encoder"):
+        sdrt.load(files.model("sd1"), t2i_adapter=files.encoder)

@@ -168,6 +168,8 @@ def test_regions_on_the_command_line(tmp_path: Path, nano: sdrt.Pipeline) -> Non
         ({"region_mask": [LEFT, LEFT], "region_prompt": "a"}, "got 1 and 2"),
         ({"region_weight": 2.0}, "region_weight must come with region_prompt and region_mask"),
         ({"region_prompt": "a", "region_mask": LEFT, "region_weight": 0.0}, "region_weight must be"),
+        # below what float32 can divide by
+        ({"region_prompt": "a", "region_mask": LEFT, "region_weight": 1e-46}, "region_weight must be"),
         ({"region_prompt": "a", "region_mask": LEFT, "region_weight": float("nan")}, "region_weight must be"),
         ({"region_prompt": "a", "region_mask": LEFT, "region_weight": [1.0, 2.0]}, "region_weight must be one value, or one for each of 1"),
         ({"region_prompt": "a", "region_mask": "mask.png"}, "region_mask must be"),

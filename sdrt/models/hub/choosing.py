@@ -74,7 +74,7 @@ def _check_may_be_model(listing: Listing) -> None:
     top = _names(listing, "")
     if "config.json" in top and weight_names(top, None, "weights_only"):
         raise ModelError(
-            f"{listing.repo_id}: is one component by its config.json, not a model; pass the model, or this as vae or controlnet"
+            f"{listing.repo_id}: is one component by its config.json, not a model; pass it, or this as vae, controlnet or t2i_adapter"
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.errors import ModelError
+from sdrt.files import is_folder
 from sdrt.models.base import Pickled
 from sdrt.models.component_tensors import ComponentTensors, read_tensors
 from sdrt.models.components import COMPONENTS, ComponentName
@@ -48,6 +49,8 @@ class IPAdapterFile(StoredModel):
     pickled: Pickled = "refuse"
 
     def __post_init__(self) -> None:
+        if is_folder(self.path):
+            raise ModelError(f"{self.path}: an IP-Adapter must be a file, got a folder; pass the file in it")
         check_file(self.path, self.pickled)
         of_attentions = shapes_below(self._shapes, _ATTENTIONS)
         _ = self._config

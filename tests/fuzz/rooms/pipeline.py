@@ -97,6 +97,7 @@ GOOD: Mapping[str, Any] = {
     "pag_adaptive_scale": 0.01,
     "token_merging": 0.5,
     "sizes": None,
+    "regions": [sdrt.PromptRegion(prompt="a blue square", mask=np.zeros((64, 64), np.uint8))],
     "on_step": None,
     "on_progress": None,
     "cfg": "batched",

@@ -14,8 +14,9 @@ from sdrt.arrays import Array, Float
 from sdrt.errors import ArrayContractError, ConfigError
 from sdrt.guidance.rows import ROWS, Row
 from sdrt.guidance_options import AMOUNT, SCALE
+from sdrt.values import Instance
 
-__all__ = ["AMOUNT", "SCALE", "Call", "Guidance", "Guided", "check_predictions", "split_rows"]
+__all__ = ["AMOUNT", "SCALE", "Call", "Guidance", "Guided", "check_call", "check_predictions", "split_rows"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,12 @@ class Guidance(Protocol):
         -------
         Guided, of the dtype of ``predictions``
         """
+
+
+def check_call(call: object) -> Call:
+    """Return a call, or raise ConfigError for anything else."""
+    checked: Call = Instance(Call).check("call", call)
+    return checked
 
 
 def check_predictions(predictions: object, rows: int = 1) -> Float:

@@ -20,7 +20,7 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.errors import ArrayContractError
 from sdrt.exact.mathematics import PLATFORM, Functions
-from sdrt.guidance.base import SCALE, Call, Guided, check_predictions, split_rows
+from sdrt.guidance.base import SCALE, Call, Guided, check_call, check_predictions, split_rows
 from sdrt.guidance.rows import Row
 from sdrt.guidance_options import APG
 
@@ -53,7 +53,7 @@ class ProjectedGuidance:
     def __call__(self, predictions: Float, call: Call, /) -> Guided:
         """Guide, and hand on the running difference."""
         split = split_rows(predictions, self.rows)
-        cond, weight = split["prompt"], call.x0_weights[1]
+        cond, weight = split["prompt"], check_call(call).x0_weights[1]
         difference = running_difference((cond - split["negative"]) * weight, self.apg.momentum, call)
         change = project(difference, call.denoised(cond), self.apg, self.functions)
         return Guided(cond + change * ((self.scale - 1) / weight), memory=difference if self.apg.momentum else None)
@@ -66,14 +66,15 @@ def running_difference(difference: Float, momentum: float, call: Call) -> Float:
     ------
     ArrayContractError : what the call before handed on has another shape
     """
-    if call.memory is None or not momentum:
+    memory = check_call(call).memory
+    if memory is None or not momentum:
         return difference
-    if np.shape(call.memory) != difference.shape:
+    if np.shape(memory) != difference.shape:
         raise ArrayContractError(
-            f"call.memory must have the shape of a prediction, {list(difference.shape)}, got {list(np.shape(call.memory))}; "
+            f"call.memory must have the shape of a prediction, {list(difference.shape)}, got {list(np.shape(memory))}; "
             "pass what the same run's guidance returned"
         )
-    summed: Float = difference + call.memory * momentum
+    summed: Float = difference + memory * momentum
     return summed
 
 

@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias
 from sdrt.arrays import Array, Float
 from sdrt.errors import ConfigError
 from sdrt.exact.mathematics import PLATFORM, Functions
-from sdrt.guidance.base import SCALE, Call, Guidance, Guided
+from sdrt.guidance.base import SCALE, Call, Guidance, Guided, check_call
 from sdrt.guidance.rows import Row
 from sdrt.values import Choice, Integer
 
@@ -69,7 +69,7 @@ class ScheduledGuidance:
         ------
         ConfigError : there is none for this call
         """
-        place = call.index - self.begins
+        place = check_call(call).index - self.begins
         if not 0 <= place < len(self.guidances):
             last = self.begins + len(self.guidances) - 1
             raise ConfigError(f"call.index must be in [{self.begins}, {last}], got {call.index}; make a guidance for each call")

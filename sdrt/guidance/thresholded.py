@@ -22,7 +22,7 @@ from sdrt.arrays import Array, Float
 from sdrt.errors import ArrayContractError
 from sdrt.exact.mathematics import PLATFORM, Functions
 from sdrt.exact.quantiles import row_quantiles
-from sdrt.guidance.base import AMOUNT, Call, Guidance, Guided, check_predictions, split_rows
+from sdrt.guidance.base import AMOUNT, Call, Guidance, Guided, check_call, check_predictions, split_rows
 from sdrt.guidance.classifier_free import guide
 from sdrt.guidance.rows import Row
 from sdrt.guidance_options import DynamicThresholding
@@ -59,7 +59,7 @@ class ThresholdedGuidance:
 
     def __call__(self, predictions: Float, call: Call, /) -> Guided:
         """Guide, then threshold."""
-        guided = self.guidance(predictions, call)
+        guided = self.guidance(predictions, check_call(call))
         split = split_rows(predictions, self.rows)
         mimic = call.denoised(guide(split["negative"], split["prompt"], self.thresholding.mimic_scale))
         x0 = call.denoised(guided.output)

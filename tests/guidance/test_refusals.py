@@ -44,6 +44,18 @@ def test_predictions_are_floats_with_the_same_images_in_each_row(predictions: An
         guidance.choose_guidance(7.5)(predictions, guidance.Call(0, 1, 999.0))
 
 
+def test_what_looks_at_a_call_takes_no_other_object() -> None:
+    apg, bound = guidance.APG(), guidance.DynamicThresholding()
+    for looking in (
+        guidance.choose_guidance(7.5, apg=apg),
+        guidance.choose_guidance(7.5, apg=apg, as_diffusers=True),
+        guidance.choose_guidance(7.5, dynamic_thresholding=bound),
+        guidance.ScheduledGuidance((guidance.ClassifierFreeGuidance(3.0),)),
+    ):
+        with pytest.raises(ConfigError, match=r"^call must be an object of the class Call, got 3"):
+            looking(GOOD, 3)  # type: ignore[arg-type]
+
+
 def test_both_predictions_have_one_shape() -> None:
     for call in (guidance.guide, guidance.rescale):
         with pytest.raises(ArrayContractError, match="of one shape"):

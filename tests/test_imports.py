@@ -85,6 +85,7 @@ MAY_IMPORT = {
         "_version",
         "arrays",
         "backends",
+        "freeu",
         "guidance",
         "images",
         "models",

@@ -152,6 +152,7 @@ NETWORKS: Mapping[str, str] = {
     "bfloat16_inside": "computed in bfloat16",
     "module_wrong": "a module computes something else; the message names the first one",
     "clip_skip_wrong": "layers are left out otherwise than clip_skip says",
+    "component_option_wrong": "an option of a U-Net changes something else than it says",
     "options_change_results": "another number of threads, or low_memory, gives other numbers",
     "output_is_others_memory": "an output is an input's memory, a later call's, or read-only",
     "strided_inputs_wrong": "arrays with steps are read as if they had none",

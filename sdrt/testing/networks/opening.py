@@ -12,7 +12,9 @@ import numpy as np
 from sdrt.backends import BackendOptions, ComponentOptions
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.errors import ConfigError, ModelError
+from sdrt.freeu import FreeU
 from sdrt.models import ComponentName, open_model
+from sdrt.models.components.self_attentions import self_attentions
 from sdrt.testing.fault import Fault
 from sdrt.testing.networks.judge import Judge, largest_error
 from sdrt.testing.networks.subject import Subject
@@ -39,7 +41,7 @@ def _options(subject: Subject) -> Iterator[Fault]:
     for name, network in (("threads=1", subject.reopened(threads=1)), ("low_memory=True", subject.reopened(low_memory=True))):
         error = largest_error(network(**subject.bench.examinee.cast(inputs)), wanted)
         network.close()
-        if error > max(subject.bench.bound, 2.0 * subject.bench.error(replace(PLAIN, rows=2))):
+        if error > _bound(subject):
             yield Fault("options_change_results", f"{subject}: opened with {name} it is off by {error:.2g} of the largest value")
 
 
@@ -47,17 +49,44 @@ def _clip_skip(subject: Subject) -> Iterator[Fault]:
     """Leave out one layer and two, where the backend says that it can; the pooled state is that of the last layer always."""
     if "clip_skip" not in subject.backend.component_options or not subject.case.component.startswith("text"):
         return
-    inputs = subject.bench.inputs(replace(PLAIN, rows=2))
     for layers in (1, 2):
-        options = ComponentOptions(clip_skip=layers)
-        judge = Judge(NumpyBackend().open(subject.case.component, subject.model, BackendOptions(numerics="float64"), options))
-        network = subject.reopened(component_options=options)
-        error = largest_error(network(**subject.bench.examinee.cast(inputs)), judge.run(inputs))
-        network.close()
-        judge.network.close()
-        if error > max(subject.bench.bound, 2.0 * subject.bench.error(replace(PLAIN, rows=2))):
+        error = _error_with(subject, ComponentOptions(clip_skip=layers))
+        if error > _bound(subject):
             yield Fault("clip_skip_wrong", f"{subject}: with clip_skip={layers} it is off by {error:.2g} of the largest value")
             return
+
+
+def _unet_options(subject: Subject) -> Iterator[Fault]:
+    """Scale by FreeU, and perturb a self-attention, where the backend says that it can.
+
+    Tokens are not merged: in fewer bits than float32, others may be the most alike.
+    """
+    if subject.case.component != "unet":
+        return
+    perturbed = self_attentions(subject.model.config("unet"))[:1]
+    # diffusers' filter, which the torch backend has, rounds to float32 in any case
+    chosen = {"freeu": (FreeU(b1=1.5, b2=1.6, s1=0.9, s2=0.2), 1e-5), "identity_attention": (perturbed, 0.0)}
+    for name, (value, bound) in chosen.items():
+        if name not in subject.backend.component_options:
+            continue
+        error = _error_with(subject, ComponentOptions(**{name: value}))  # type: ignore[arg-type]
+        if error > max(_bound(subject), bound):
+            yield Fault("component_option_wrong", f"{subject}: with {name} it is off by {error:.2g} of the largest value")
+
+
+def _error_with(subject: Subject, options: ComponentOptions) -> float:
+    """Return the largest error of the component opened with these options."""
+    inputs = subject.bench.inputs(replace(PLAIN, rows=2))
+    judge = Judge(NumpyBackend().open(subject.case.component, subject.model, BackendOptions(numerics="float64"), options))
+    network = subject.reopened(component_options=options)
+    error = largest_error(network(**subject.bench.examinee.cast(inputs)), judge.run(inputs))
+    network.close()
+    judge.network.close()
+    return error
+
+
+def _bound(subject: Subject) -> float:
+    return max(subject.bench.bound, 2.0 * subject.bench.error(replace(PLAIN, rows=2)))
 
 
 def _weights(subject: Subject) -> Iterator[Fault]:
@@ -116,4 +145,4 @@ def _refused(subject: Subject, folder: Path, what: str, words: tuple[str, ...]) 
     yield Fault("bad_weights_accepted", f"{subject}: it opens although {what}; ModelError names file and tensor")
 
 
-OPENING = (_options, _clip_skip, _weights, _another_class)
+OPENING = (_options, _clip_skip, _unet_options, _weights, _another_class)

@@ -13,6 +13,7 @@ from sdrt.backends import PLAIN, BackendOptions, ComponentOptions, Network, regi
 from sdrt.models import ComponentName, Model
 from sdrt.testing.networks import check, check_backend
 from sdrt.testing.networks.cases import Case
+from sdrt.testing.networks.opening import OPENING
 from sdrt.testing.networks.trials import settings_of
 
 Arrays = dict[str, Array]
@@ -150,7 +151,7 @@ class Backend:
 
     name = "badly behaved"
     option_names = ()
-    component_options = ("clip_skip",)
+    component_options: tuple[str, ...] = ("clip_skip",)
 
     def __init__(self, kind: type[Wrapped], *, skips: bool = True, weights_matter: bool = True) -> None:
         self.kind, self.skips, self.weights_matter = kind, skips, weights_matter
@@ -195,6 +196,19 @@ def test_a_planted_fault_is_named(kind: str) -> None:
     kinds = {fault.kind for fault in check_backend(PLANTS[kind])}
     assert kind in kinds
     assert len(kinds) <= 3, kinds
+
+
+def test_an_option_of_a_unet_that_is_ignored_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "CASES", (Case("sd1", "unet"),))
+    monkeypatch.setattr(check, "settings_of", lambda case: list(settings_of(case))[:1])
+    monkeypatch.setattr(check, "CONDUCT", ())
+    monkeypatch.setattr(check, "OPENING", [each for each in OPENING if each.__name__ == "_unet_options"])
+    assert check_backend("numpy") == []
+    backend = Backend(Wrapped, skips=False)
+    backend.component_options = ("freeu", "identity_attention")
+    faults = check_backend(backend)
+    assert {fault.kind for fault in faults} == {"component_option_wrong"}
+    assert len(faults) == 2
 
 
 class FailsLater(Wrapped):

@@ -2,8 +2,9 @@
 
     python -m benchmarks.upscalers [--out upscalers.json]
 
-Calls alternate between the two, so that other load on the machine affects both equally; processor seconds, of all threads, are affected
-least. Networks have the published widths and random weights. Torch runs in float32, eagerly, uncompiled, channels innermost.
+Both have one thread, and calls alternate between the two: on a machine with other load torch's threads wait for each other in loops, and
+several would be measured busy with that. Networks have the published widths and random weights. Torch runs in float32, eagerly, uncompiled,
+channels innermost.
 """
 
 import statistics
@@ -45,7 +46,7 @@ def measure() -> dict[str, Any]:
     """Measure each network: seconds of a call, and the largest difference over the largest value; then tiles."""
     with tempfile.TemporaryDirectory() as folder:
         files = {name: _write(Path(folder) / f"{name}.safetensors", config) for name, (config, _) in _NETWORKS.items()}
-        results: dict[str, Any] = {"threads": torch.get_num_threads()}
+        results: dict[str, Any] = {"threads": 1}
         results |= {f"{name}_{side}x{side}": _race(files[name], side) for name, (_, side) in _NETWORKS.items()}
         results["tiles_of_RealESRGAN_x4plus"] = _tiles(files["RealESRGAN_x4plus"])
     return results
@@ -64,7 +65,7 @@ def _write(file: Path, config: Mapping[str, Any]) -> Path:
 def _race(file: Path, side: int) -> dict[str, Any]:
     """Run both once without measuring, then alternately."""
     image = np.random.default_rng(0).random((1, 3, side, side), dtype=np.float32)
-    networks = {name: registry.get(name).open("upscaler", open_upscaler(file), BackendOptions()) for name in ("numpy", "torch")}
+    networks = {name: registry.get(name).open("upscaler", open_upscaler(file), BackendOptions(threads=1)) for name in ("numpy", "torch")}
     outputs = {name: network(image=image)["upscaled"] for name, network in networks.items()}
     wall: dict[str, list[float]] = {name: [] for name in networks}
     processor: dict[str, list[float]] = {name: [] for name in networks}

@@ -2,9 +2,9 @@
 
     python -m training.export_companions --model sdrt/models/nano --out DIR --to sdrt/models
 
-Writes TO/nano-edges (a ControlNet), TO/nano-inpaint (a U-Net; the other components are the model's), TO/nano-outline (a LoRA) and
-TO/nano-quick (a quick autoencoder), as far as DIR has their checkpoints, finished or not. Each folder is written beside its place and then
-renamed.
+Writes TO/nano-edges (a ControlNet), TO/nano-inpaint (a U-Net; the other components are the model's), TO/nano-outline (a LoRA),
+TO/nano-upscale (an upscaler) and TO/nano-quick (a quick autoencoder), as far as DIR has their checkpoints, finished or not. Each folder is
+written beside its place and then renamed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from training.train_controlnet import load_controlnet
 from training.train_inpaint import load_inpaint
 from training.train_lora import load_lora
 from training.train_quick_vae import load_quick
+from training.train_upscaler import load_upscaler
 
 _KEPT_BITS = 8  # of a float16's ten bits of mantissa; zeros for the others, which a wheel then packs
 
@@ -39,6 +40,10 @@ DESCRIPTIONS = {
     "nano-outline": (
         "A LoRA for nano, a drawing style: every object has a thick outline, white, or black or red where white would not show. "
         "Prompts are nano's."
+    ),
+    "nano-upscale": (
+        "An upscaler for nano's pictures, in Real-ESRGAN's compact form: twice as wide and as high, with sharper edges than a resampling "
+        "leaves."
     ),
     "nano-quick": (
         "A quick autoencoder for nano, in the form of TAESD: it makes pictures of nano's latents, and latents of pictures, in a "
@@ -75,12 +80,19 @@ def _write_lora(model: Path, checkpoint: Path, folder: Path) -> None:
     save_file(weights, folder / "nano-outline.safetensors", metadata={"format": "pt"})
 
 
+def _write_upscaler(checkpoint: Path, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    weights = {name: half(tensor) for name, tensor in load_upscaler(checkpoint).state_dict().items()}
+    save_file(weights, folder / "nano-upscale.safetensors", metadata={"format": "pt"})
+
+
 def export(model: Path, out: Path, to: Path) -> dict[str, int]:
     """Write the companions whose checkpoints exist; return the bytes of each."""
     writers: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
         "nano-edges": ("controlnet.pt", lambda checkpoint, folder: _write_network(load_controlnet(model, checkpoint), folder)),
         "nano-inpaint": ("inpaint.pt", lambda checkpoint, folder: _write_network(load_inpaint(model, checkpoint), folder / "unet")),
         "nano-quick": ("quick.pt", lambda checkpoint, folder: _write_network(load_quick(checkpoint), folder)),
+        "nano-upscale": ("upscaler.pt", _write_upscaler),
         "nano-outline": ("lora.pt", lambda checkpoint, folder: _write_lora(model, checkpoint, folder)),
     }
     sizes = {}

@@ -180,6 +180,7 @@ def _upscalers_and_files(prefix: str) -> Iterator[str]:
     from sdrt.upscaling import RESAMPLINGS
 
     yield from RESAMPLINGS
+    yield from _embedded("upscaler")
     yield from _repositories(prefix)
     yield from files(prefix)
 

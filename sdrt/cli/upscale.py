@@ -68,7 +68,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         type=a_model,
         default="lanczos",
         metavar="MODEL",
-        help="a network's file, or a repository of the Hub that has one; or lanczos, bicubic or nearest (default: lanczos)",
+        help="a network's file, or a repository of the Hub that has one; nano-upscale; or lanczos, bicubic or nearest (default: lanczos)",
     )
     command.add_argument("--scale", type=float, metavar="X", help="times as wide and as high (default: the network's own scale)")
     command.add_argument(

@@ -10,14 +10,18 @@ from sdrt.printable import shown
 
 __all__ = ["EMBEDDED", "EmbeddedKind", "EmbeddedModel", "embedded", "is_embedded_lora", "path"]
 
-EmbeddedKind = Literal["model", "in-painting model", "ControlNet", "LoRA", "VAE"]
+EmbeddedKind = Literal["model", "in-painting model", "ControlNet", "LoRA", "VAE", "upscaler"]
 
 # What to call instead, where one is passed as a model.
 _USES: dict[EmbeddedKind, str] = {
     "ControlNet": "pass it as controlnet={name!r}",
     "LoRA": "pass it as loras=[{name!r}]",
     "VAE": "pass it as vae={name!r}, or as preview_vae={name!r}",
+    "upscaler": "pass it to sdrt.load_upscaler({name!r})",
 }
+
+# Those that are one file.
+_FILES: tuple[EmbeddedKind, ...] = ("LoRA", "upscaler")
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ class EmbeddedModel:
 
     @property
     def path(self) -> Path:
-        """What a loader opens: the file of a LoRA, else the folder."""
-        return self.folder / f"{self.name}.safetensors" if self.kind == "LoRA" else self.folder
+        """What a loader opens: the file of a LoRA or an upscaler, else the folder."""
+        return self.folder / f"{self.name}.safetensors" if self.kind in _FILES else self.folder
 
     @property
     def description(self) -> str:
@@ -67,10 +71,11 @@ class EmbeddedModel:
 
         Raises
         ------
-        ConfigError : it is a ControlNet, a LoRA or a VAE
+        ConfigError : it is a ControlNet, a LoRA, a VAE or an upscaler
         """
         if use := _USES.get(self.kind):
-            raise ConfigError(f"model must be a model, got {self.name!r}, a {self.kind}; {use.format(name=self.name)}")
+            article = "an" if self.kind == "upscaler" else "a"
+            raise ConfigError(f"model must be a model, got {self.name!r}, {article} {self.kind}; {use.format(name=self.name)}")
 
 
 EMBEDDED = {
@@ -81,6 +86,7 @@ EMBEDDED = {
         EmbeddedModel("nano-edges", "ControlNet", "nano"),
         EmbeddedModel("nano-outline", "LoRA", "nano"),
         EmbeddedModel("nano-quick", "VAE", "nano"),
+        EmbeddedModel("nano-upscale", "upscaler", "nano"),
     )
 }
 
@@ -96,7 +102,7 @@ def is_embedded_lora(name: str) -> bool:
 
 
 def path(name: str) -> Path:
-    """Return the folder of an embedded model, ControlNet or VAE, in diffusers' layout, or the file of an embedded LoRA.
+    """Return the folder of an embedded model, ControlNet or VAE, in diffusers' layout, or the file of an embedded LoRA or upscaler.
 
     ``nano-inpaint`` holds its U-Net alone; the other components are nano's.
 

@@ -207,7 +207,14 @@ def test_the_lists(capsys: pytest.CaptureFixture[str]) -> None:
     # what the Hub's cache holds stands below
     embedded = capsys.readouterr().out.partition("\n\n")[0]
     _, *rows = (re.split(r" {2,}", line) for line in embedded.splitlines())
-    kinds = {"nano": "model", "nano-inpaint": "in-painting model", "nano-edges": "ControlNet", "nano-outline": "LoRA", "nano-quick": "VAE"}
+    kinds = {
+        "nano": "model",
+        "nano-inpaint": "in-painting model",
+        "nano-edges": "ControlNet",
+        "nano-outline": "LoRA",
+        "nano-quick": "VAE",
+        "nano-upscale": "upscaler",
+    }
     assert {row[0]: row[1] for row in rows} == kinds
     assert all(row[3:6] == ["128x128", "20", "2" if row[0] == "nano-edges" else "3"] for row in rows)
 

@@ -59,8 +59,9 @@ def load_upscaler(
     ----------
     upscaler : str or Path
         A file (safetensors) of RRDBNet or SRVGGNetCompact, as ESRGAN, Real-ESRGAN and what was trained after them write it; a repository of
-        the Hugging Face Hub, ``owner/name`` or ``owner/name::file``; ``"nano-upscale"``, which is embedded; or ``"lanczos"``, ``"bicubic"`` or ``"nearest"``, which are Pillow's
-        and heed no other option than ``limits``. Scale, blocks and widths are those that the tensors tell.
+        the Hugging Face Hub, ``owner/name`` or ``owner/name::file``; ``"nano-upscale"``, which is embedded; or ``"lanczos"``, ``"bicubic"``
+        or ``"nearest"``, which are Pillow's and heed no other option than ``limits``. Scale, blocks and widths are those that the tensors
+        tell.
     backend : str or Backend
         "numpy" or "torch".
     numerics : "float32", "float64" or "exact"

@@ -70,7 +70,7 @@ def resolve_call(
         second = replace(resolve(assembly, *prompts, second_options), enlarger=enlarger)
     except ConfigError as error:
         raise ConfigError(f"the second pass of hi-res fix: {error}") from None
-    return replace(first, settings=_recorded(first.settings, second.settings, own, enlarger), then=second)
+    return replace(first, settings=_recorded(first.settings, second, own), then=second)
 
 
 def go_on(resolved: Resolved, latents: Float, report: Report) -> Resolved:
@@ -154,6 +154,9 @@ def _second_options(
         second["seed"] = list(settings.image_seeds)
     if settings.subseed is not None:
         second["subseed"] = settings.subseed
+    if "hires_scheduler" in own:
+        # another scheduler has an amount of its own
+        second.pop("eta", None)
     second |= {name.removeprefix("hires_"): own[name] for name in ("hires_scheduler", "hires_guidance_scale") if name in own}
     second |= {"height": height, "width": width, "num_images": settings.num_images, "num_inference_steps": steps, "strength": denoising}
     if isinstance(enlarger, LatentResizing):
@@ -172,28 +175,30 @@ def _enlarged_side(side: int, scale: float, assembly: Assembly) -> int:
     return max(1, round(min(side * scale, 1e15) / unit)) * unit
 
 
-def _recorded(first: Settings, second: Settings, own: Mapping[str, Any], enlarger: Enlarger) -> Settings:
+def _recorded(first: Settings, second: Resolved, own: Mapping[str, Any]) -> Settings:
     """Return the record of both passes: the first's, with what the second does otherwise."""
+    settings, enlarger = second.settings, second.enlarger
     values: dict[str, Any] = {
         "hires_scale": float(own["hires_scale"]),
-        "hires_steps": second.num_inference_steps,
+        "hires_steps": settings.num_inference_steps,
         "hires_denoising": own.get("hires_denoising", _DENOISING),
-        "hires_upscaler": enlarger.name,
+        "hires_upscaler": "" if enlarger is None else enlarger.name,
     }
     values |= {name: _as_list(own[name]) for name in ("hires_prompt", "hires_negative_prompt") if name in own}
     if "hires_guidance_scale" in own:
-        values["hires_guidance_scale"] = second.guidance_scale
+        values["hires_guidance_scale"] = settings.guidance_scale
     if "hires_scheduler" in own:
-        chosen = {"name": second.scheduler, "options": to_json_values(second.scheduler_options)}
-        values["hires_scheduler"] = {**to_json_values(second.scheduler_config), "_sdrt": chosen}
-    weights = {**second.weights, **first.weights}
+        eta = {name: value for name, value in second.sampler.step_option_values().items() if name == "eta"}
+        chosen = {"name": settings.scheduler, "options": to_json_values({**settings.scheduler_options, **eta})}
+        values["hires_scheduler"] = {**to_json_values(settings.scheduler_config), "_sdrt": chosen}
+    weights = {**settings.weights, **first.weights}
     if isinstance(enlarger, Upscaler) and enlarger.fingerprint:
         weights["hires_upscaler"] = enlarger.fingerprint
-    remarks = {f"hi-res fix: {topic}": text for topic, text in second.remarks.items() if first.remarks.get(topic) != text}
+    remarks = {f"hi-res fix: {topic}": text for topic, text in settings.remarks.items() if first.remarks.get(topic) != text}
     return replace(
         first,
         conditions={**first.conditions, **values},
-        loras={**second.loras, **first.loras},
+        loras={**settings.loras, **first.loras},
         weights=weights,
         remarks={**first.remarks, **remarks},
     )

@@ -356,7 +356,7 @@ class Pipeline:
             "latent-bicubic-antialiased", "latent-nearest", "latent-nearest-exact"); or the decoded pictures, which are encoded again
             ("lanczos", "bicubic", "nearest", or a network: a file, a repository, or what ``sdrt.load_upscaler`` gave). None: "latent".
         hires_scheduler : str, mapping, Sampler or DiffusersScheduler, optional
-            Of the second pass. None: ``scheduler``.
+            Of the second pass, with its own ``eta``. None: ``scheduler``.
         hires_prompt : str or sequence of str, optional
             Of the second pass. None: ``prompt``.
         hires_negative_prompt : str or sequence of str, optional

@@ -235,6 +235,16 @@ def test_a_record_draws_both_passes_again(pipe: sdrt.Pipeline) -> None:
         assert words in text
 
 
+@pytest.mark.parametrize("choice", ["euler a", "tcd", sdrt.schedulers.make("euler a", eta=0.5), {"_class_name": "EulerDiscreteScheduler"}])
+def test_a_scheduler_of_the_second_pass_has_an_amount_of_noise_of_its_own(pipe: sdrt.Pipeline, choice: Any) -> None:
+    drawn = pipe.generate(PROMPT, **QUICK, eta=0.3, hires_scale=1.5, hires_scheduler=choice)
+    start = second_pass(pipe.generate(PROMPT, **QUICK, eta=0.3), "latent", 96, 72)
+    assert bytes_of(drawn) == bytes_of(pipe.generate(PROMPT, **QUICK | start, strength=0.7, scheduler=choice))
+    again = pipe.generate(**sdrt.Settings.from_dict(drawn.settings.to_dict()).options())
+    assert bytes_of(again) == bytes_of(drawn)
+    assert again.settings == drawn.settings
+
+
 def test_the_record_of_one_pass_stays_as_it_was(pipe: sdrt.Pipeline) -> None:
     assert not [name for name in pipe.resolve(PROMPT, **QUICK).to_dict()["conditions"] if "hires" in name]
 

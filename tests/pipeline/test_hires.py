@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from PIL import Image
 
 import sdrt
 from sdrt.errors import ConfigError, SdrtError
 from sdrt.pipeline.latent_resizing import LATENT_RESIZINGS, LatentResizing
 from tests.factories import save_controlnet_folder, save_pipeline_folder, save_refiner_folder, save_t2i_adapter_folder
+from tests.image_prompts import adapter_tensors, save_adapter, save_encoder
 from tests.peers import NEGATIVE, PROMPT, mask, open_peer, picture
 from tests.pictures import psnr
 from tests.upscalers import rrdb_tensors, save_upscaler
@@ -36,6 +38,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
                 return save_t2i_adapter_folder(root / name, "full")
             case "refiner":
                 return save_refiner_folder(root / name)
+            case "encoder":
+                return save_encoder(root / name)
+            case "ip":
+                unet = UNet2DConditionModel.from_pretrained(folder("sd1") / "unet")
+                return save_adapter(root / "ip.safetensors", adapter_tensors(unet))
             case _:
                 return save_pipeline_folder(root / name, name)  # type: ignore[arg-type]
 
@@ -115,12 +122,15 @@ def test_what_has_a_form_of_its_own_for_the_second_pass(pipe: sdrt.Pipeline) -> 
     assert len(whole.step_seconds) == 3 + 2
 
 
-@pytest.mark.parametrize("job", ["sdxl", pytest.param("refiner", marks=pytest.mark.slow), "controlnet", "adapter"])
+@pytest.mark.parametrize("job", ["sdxl", pytest.param("refiner", marks=pytest.mark.slow), "controlnet", "adapter", "ip"])
 def test_other_jobs_see_the_second_size(folders: Any, job: str) -> None:
     parts: dict[str, Any] = {job: folders(job)} if job in ("refiner", "controlnet") else {}
-    parts = {"t2i_adapter": folders("adapter")} if job == "adapter" else parts
+    parts |= {"t2i_adapter": folders("adapter")} if job in ("adapter", "ip") else {}
+    parts |= {"ip_adapter": folders("ip"), "image_encoder": folders("encoder")} if job == "ip" else {}
     pipe = sdrt.load(folders("sdxl" if job in ("sdxl", "refiner") else "sd1"), threads=1, **parts)
-    options: dict[str, Any] = {"controlnet": {"control_image": picture(3)}, "adapter": {"adapter_image": picture(3)}}.get(job, {})
+    options: dict[str, Any] = {"control_image": picture(3)} if job == "controlnet" else {}
+    options |= {"adapter_image": picture(3)} if job in ("adapter", "ip") else {}
+    options |= {"ip_adapter_image": picture(4), "ip_adapter_mask": mask()} if job == "ip" else {}
     whole = pipe.generate(PROMPT, **QUICK, **options, hires_scale=1.5)
     start = second_pass(pipe.generate(PROMPT, **QUICK, **options), "latent", 96, 72)
     assert bytes_of(whole) == bytes_of(pipe.generate(PROMPT, **QUICK | start, **options, strength=0.7))

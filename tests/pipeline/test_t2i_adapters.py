@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import ControlNetModel, MultiAdapter, T2IAdapter
+from diffusers import ControlNetModel, MultiAdapter, T2IAdapter, UNet2DConditionModel
 from PIL import Image
+from safetensors.numpy import load_file
+from transformers import CLIPVisionModelWithProjection
 
 import sdrt
 from sdrt.errors import ConfigError, ImageError, ModelError
 from tests.factories import randomise, save_controlnet_folder, save_pipeline_folder, save_t2i_adapter_folder
+from tests.image_prompts import adapter_tensors, nested, save_adapter, save_encoder
 from tests.peers import NEGATIVE, PROMPT, drawn, mask, open_peer, peer_drawn, picture
 from tests.pictures import psnr
 
@@ -28,6 +31,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     @cache
     def folder(name: str, seed: int = 0) -> Path:
         place = root / f"{name}{seed}"
+        if name == "encoder":
+            return save_encoder(place)
+        if name == "ip":
+            unet = UNet2DConditionModel.from_pretrained(folder("sd1") / "unet")
+            return save_adapter(root / "ip.safetensors", adapter_tensors(unet))
         if name in ("sd1", "sdxl", "inpaint"):
             return save_pipeline_folder(place, name)  # type: ignore[arg-type]
         return save_controlnet_folder(place) if name == "controlnet" else save_t2i_adapter_folder(place, name, seed)
@@ -148,27 +156,33 @@ def give_features(peer: Any, network: T2IAdapter, followed: Image.Image, scale: 
 
 
 @pytest.mark.parametrize("load", ["numpy", pytest.param("torch", marks=pytest.mark.slow)], indirect=True)
-@pytest.mark.parametrize("job", ["image to image", "in-painting", "in-painting model", "ControlNet"])
+@pytest.mark.parametrize("job", ["image to image", "in-painting", "in-painting model", "ControlNet", "IP-Adapter"])
 def test_beside_other_jobs_equals_diffusers(folders: Any, load: Any, job: str) -> None:
     model = folders("inpaint" if job == "in-painting model" else "sd1")
     changed: dict[str, Any] = {}
-    settings, parts = dict(QUICK), {}
+    settings, parts, options = dict(QUICK), {}, dict[str, Any]()
     match job:
         case "image to image":
             kind, changed = "StableDiffusionImg2ImgPipeline", {"image": picture(5), "strength": 0.75}
         case "in-painting" | "in-painting model":
             kind, changed = "StableDiffusionInpaintPipeline", {"image": picture(5), "mask_image": mask(), "strength": 1.0}
+        case "IP-Adapter":
+            kind, options = "StableDiffusionPipeline", {"ip_adapter": folders("ip"), "image_encoder": folders("encoder")}
         case _:
-            kind, parts = "StableDiffusionControlNetPipeline", {"controlnet": ControlNetModel.from_pretrained(folders("controlnet"))}
+            kind, options = "StableDiffusionControlNetPipeline", {"controlnet": folders("controlnet")}
+            parts = {"controlnet": ControlNetModel.from_pretrained(folders("controlnet"))}
     peer = open_peer(kind, model, safety_checker=None, **parts)
+    if job == "IP-Adapter":
+        peer.image_encoder = CLIPVisionModelWithProjection.from_pretrained(folders("encoder"))
+        peer.load_ip_adapter(nested(load_file(folders("ip"))), subfolder=None, weight_name=None, image_encoder_folder=None)
     give_features(peer, adapter(folders("full")), picture(3), 3.0)
     size: dict[str, Any] = {} if job == "image to image" else {"height": 64, "width": 48}
-    given = changed or {"image": picture(6), "controlnet_conditioning_scale": 0.1}
+    followed = {"image": picture(6), "controlnet_conditioning_scale": 0.1}
+    given = changed or ({"ip_adapter_image": picture(6)} if job == "IP-Adapter" else followed)
     common = {name: value for name, value in QUICK.items() if name not in ("height", "width")}
     [want], _ = peer_drawn(peer, negative_prompt=NEGATIVE, **common, **size, **given)
-    options = {"controlnet": folders("controlnet")} if parts else {}
     pipe = load(model, t2i_adapter=folders("full"), **options)
-    settings |= changed or {"control_image": picture(6), "controlnet_conditioning_scale": 0.1}
+    settings |= {"control_image": picture(6), "controlnet_conditioning_scale": 0.1} if parts else given
     settings |= {"adapter_image": picture(3), "adapter_conditioning_scale": 3.0}
     settings |= {"paste": False} if "mask_image" in changed else {}
     [got], _ = drawn(pipe, **settings)

@@ -156,7 +156,9 @@ def give_features(peer: Any, network: T2IAdapter, followed: Image.Image, scale: 
 
 
 @pytest.mark.parametrize("load", ["numpy", pytest.param("torch", marks=pytest.mark.slow)], indirect=True)
-@pytest.mark.parametrize("job", ["image to image", "in-painting", "in-painting model", "ControlNet", "IP-Adapter"])
+@pytest.mark.parametrize(
+    "job", ["image to image", pytest.param("in-painting", marks=pytest.mark.slow), "in-painting model", "ControlNet", "IP-Adapter"]
+)
 def test_beside_other_jobs_equals_diffusers(folders: Any, load: Any, job: str) -> None:
     model = folders("inpaint" if job == "in-painting model" else "sd1")
     changed: dict[str, Any] = {}
@@ -206,6 +208,7 @@ def test_nano_takes_an_adapter_beside_a_lora(tmp_path: Path) -> None:
     np.testing.assert_array_equal(drawn(pipe, **settings)[0][0], plain)
 
 
+@pytest.mark.slow
 def test_memory_is_reduced_without_a_change(folders: Any) -> None:
     adapted = partial(sdrt.load, folders("sd1"), t2i_adapter=folders("full"), threads=1)
     settings = QUICK | {"adapter_image": picture(3), "adapter_conditioning_factor": 0.5}

@@ -163,12 +163,11 @@ def _controlnets_and_files(prefix: str) -> Iterator[str]:
     yield from files(prefix)
 
 
-def _upscalers_and_files(prefix: str) -> Iterator[str]:
+def _hires_upscalers_and_files(prefix: str) -> Iterator[str]:
     from sdrt.pipeline.latent_resizing import LATENT_RESIZINGS
-    from sdrt.upscaling import RESAMPLINGS
 
-    yield from (*LATENT_RESIZINGS, *RESAMPLINGS)
-    yield from files(prefix)
+    yield from LATENT_RESIZINGS
+    yield from _upscalers_and_files(prefix)
 
 
 def _loras_and_files(prefix: str) -> Iterator[str]:
@@ -202,7 +201,7 @@ _BY_NAME: dict[str, Completer] = {
     "control_type": _fixed(("openpose", "depth", "scribble", "canny", "normal", "segment", "tile", "repaint")),
     "controlnet": _controlnets_and_files,
     "hires_scheduler": _schedulers,
-    "hires_upscaler": _upscalers_and_files,
+    "hires_upscaler": _hires_upscalers_and_files,
     "lora": _loras_and_files,
     "model": _models_and_files,
     "repository": _repositories,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.embeddings import IPAdapterPlusImageProjection
 
 from sdrt.backends import Backend, BackendOptions, Network
 from sdrt.backends.contract import signature
@@ -17,8 +18,8 @@ from sdrt.backends.torch import TorchBackend
 from sdrt.models import open_component
 from sdrt.models.components.cross_attentions import cross_attentions
 from sdrt.models.ip_adapter import IPAdapterFile, with_ip_adapters
-from tests.factories import ADDED, UNETS, normal, random_unet
-from tests.image_prompts import ENCODER, KINDS, Kind, adapter_tensors, nested, random_encoder, save_adapter, save_encoder
+from tests.factories import ADDED, UNETS, normal, random_unet, randomise
+from tests.image_prompts import KINDS, Kind, adapter_tensors, nested, random_encoder, save_adapter, save_encoder
 
 BACKENDS: list[Backend] = [NumpyBackend(), TorchBackend()]
 ROWS, SIDES = 2, (16, 24)  # latents whose sides every level halves: diffusers guesses those of other masks wrongly
@@ -283,6 +284,37 @@ def test_bicubic_is_torchs(before: tuple[int, int], after: tuple[int, int]) -> N
     assert np.abs(resized(pictures, *after) - peer).max() < 1e-13
 
 
-def test_the_encoder_reads_real_shapes() -> None:
-    config = signature("image_encoder", {**ENCODER, "num_channels": 3}, "float32")
-    assert str(config.outputs[1]) == "penultimate_hidden_state float32[*,10,16]"
+# ---- shapes of the published models, with few layers
+
+
+@pytest.mark.slow
+@each_backend
+def test_real_shapes(backend: Backend, tmp_path: Path) -> None:
+    """ViT-H, and the resampler of "plus" for Stable Diffusion 1.5."""
+    config = {
+        "hidden_size": 1280,
+        "intermediate_size": 5120,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 16,
+        "image_size": 224,
+        "patch_size": 14,
+        "projection_dim": 1024,
+        "hidden_act": "gelu",
+    }
+    save_encoder(tmp_path / "encoder", config)
+    pixels = normal(1, 1, 3, 224, 224)
+    with torch.no_grad():
+        seen = random_encoder(config)(torch.from_numpy(pixels), output_hidden_states=True)
+    outputs = backend.open("image_encoder", open_component(tmp_path / "encoder", "image_encoder"), BackendOptions())(pixel_values=pixels)
+    assert distance(outputs["image_embeds"], seen.image_embeds) < 1e-5
+    assert distance(outputs["penultimate_hidden_state"], seen.hidden_states[-2]) < 1e-5
+    peer = IPAdapterPlusImageProjection(embed_dims=1280, output_dims=768, hidden_dims=768, heads=12, num_queries=16).eval()
+    randomise(peer, 2)
+    tensors = {f"image_proj.{name}": tensor.numpy() for name, tensor in peer.state_dict().items()}
+    tensors |= {f"ip_adapter.1.{side}.weight": np.ones((4, 768), np.float32) for side in ("to_k_ip", "to_v_ip")}
+    adapter = IPAdapterFile(save_adapter(tmp_path / "plus.safetensors", tensors), "plus")
+    states = seen.hidden_states[-2]
+    with torch.no_grad():
+        tokens = peer(states)
+    network = backend.open("image_projection", adapter, BackendOptions())
+    assert distance(network(penultimate_hidden_state=states.numpy())["image_tokens"], tokens) < 1e-5

@@ -5,6 +5,7 @@ from typing import get_args
 
 import diffusers
 import pytest
+from diffusers.models import embeddings
 from transformers import CLIPTextConfig, CLIPVisionConfig
 
 from sdrt.models.components import COMPONENTS, ComponentName, Role
@@ -44,6 +45,15 @@ def test_defaults_are_those_of_the_peers_class(name: ComponentName, class_name: 
 def test_defaults_of_text_encoders_are_those_of_the_peers_configuration(name: ComponentName) -> None:
     peer, ours = CLIPTextConfig().to_dict(), COMPONENTS[name].complete({})
     assert ours == {key: peer[key] for key in ours}
+
+
+def test_defaults_of_the_image_encoder_and_its_projections_are_those_of_the_peers() -> None:
+    tower, ours = CLIPVisionConfig().to_dict(), COMPONENTS["image_encoder"].complete({})
+    assert ours == {key: tower[key] for key in ours}
+    for name in COMPONENTS["image_projection"].classes:
+        peer = inspect.signature(getattr(embeddings, name)).parameters
+        ours = COMPONENTS["image_projection"].complete({"_class_name": name})
+        assert ours == {"_class_name": name, **{key: parameter.default for key, parameter in peer.items()}}
 
 
 def test_defaults_of_the_safety_checkers_tower_are_those_of_the_peers_configuration() -> None:

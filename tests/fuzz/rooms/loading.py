@@ -18,6 +18,7 @@ _LOAD: Mapping[str, Any] = {
     "loras": [("x.safetensors", 0.5)],
     "lora_dir": ".",
     "controlnet": [],
+    "ip_adapter": [],
     "refiner": None,
     "vae": None,
     "preview_vae": None,

@@ -173,6 +173,12 @@ def test_a_component_brings_its_preferences() -> None:
     assert {file.path for file in choose_component(listing(*paths), "controlnet", Wanted()).files} == set(paths) - {"README.md"}
 
 
+def test_an_image_encoder_is_found_in_a_repository_of_adapters() -> None:
+    own = [f"models/image_encoder/{name}" for name in ("config.json", "model.safetensors", "preprocessor_config.json")]
+    others = ["models/ip-adapter_sd15.safetensors", "models/image_encoder/pytorch_model.bin", "sdxl_models/image_encoder/config.json"]
+    assert {file.path for file in choose_component(listing(*own, *others), "image_encoder", Wanted()).files} == set(own)
+
+
 STEMS = ("model", "diffusion_pytorch_model", "pytorch_model")
 FORMS = ("{0}{1}.safetensors", "{0}{1}.bin", "{0}.safetensors.index{1}.json", "{0}{1}.safetensors.index.json", "{0}.bin.index{1}.json")
 

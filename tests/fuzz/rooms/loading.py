@@ -112,7 +112,8 @@ def openings(draw: Draw) -> str | None:
     kept = draw.materials
     places = (kept.nano, kept.sd1, kept.checkpoint, kept.controlnet, kept.core_ml, kept.embedding, kept.record, kept.sd1 / "vae", kept.lora)
     options: dict[str, Any] = {"model": draw.choice((kept.nano, kept.sd1, kept.checkpoint, *places)), "threads": 1}
-    for name in draw.some(("vae", "preview_vae", "controlnet", "embeddings", "loras", "lora_dir", "refiner", "tokenizer", "config"), 2):
+    beside = ("vae", "preview_vae", "controlnet", "ip_adapter", "image_encoder", "embeddings", "loras", "lora_dir", "refiner")
+    for name in draw.some((*beside, "tokenizer", "config"), 2):
         place = draw.choice(places)
         options[name] = [place] if name in ("embeddings", "loras") else place
     draw.note(", ".join(f"{name}={value.name if isinstance(value, Path) else value}" for name, value in options.items()))

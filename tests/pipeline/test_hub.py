@@ -77,6 +77,25 @@ def test_a_replaced_autoencoder_is_not_fetched(nano: HubServer) -> None:
     assert {each for each in weights(nano) if "vae" in each} == {"vae/diffusion_pytorch_model.safetensors"}
 
 
+@pytest.mark.parametrize("option", ["vae", "preview_vae"])
+def test_the_quick_autoencoder_that_is_known_is_fetched(
+    nano: HubServer, tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of published width; of the repository, which has the first files too, what diffusers' layout needs."""
+    folder = save_pipeline_folder(tmp_path / "model")
+    width = json.loads((folder / "unet" / "config.json").read_text())["block_out_channels"][0]
+    monkeypatch.setattr("sdrt.models.families.unet._PUBLISHED_WIDTHS", (width,))
+    nano.add(
+        "madebyollin/taesd", {**folder_files(path("nano-quick")), "taesd_decoder.safetensors": b"no", "taesd_encoder.safetensors": b"no"}
+    )
+    chosen: dict[str, Any] = {option: "taesd"}
+    with sdrt.load(folder, **chosen) as pipe:
+        step = next(pipe.steps("a", **QUICK))  # type: ignore[arg-type]
+        assert pipe.preview_kinds == ("latent", "taesd", "vae")
+        assert step.decode(0, "taesd").size == (64, 64)
+    assert weights(nano) == {"taesd/diffusion_pytorch_model.safetensors"}
+
+
 def test_the_safety_checker_is_fetched_where_it_is_wanted(hub: HubServer, tmp_path: Path) -> None:
     hub.add("someone/checked", folder_files(save_pipeline_folder(tmp_path / "model", safety_checker=True)))
     checker = "checked/safety_checker/model.safetensors"

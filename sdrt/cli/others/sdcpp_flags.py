@@ -83,7 +83,7 @@ REFUSED: tuple[Flag, ...] = (
         "is for models that sdrt does not have; pass -m with Stable Diffusion 1, 2 or XL",
         values="--clip_vision --t5xxl --llm --llm_vision --qwen2vl --qwen2vl_vision",
     ),
-    *_flags("needs TAESD, which sdrt does not have; leave it out, and the model's own autoencoder decodes", values="--taesd --tae"),
+    *_flags("is a second flag for what sdrt takes as --vae; pass the file of the quick autoencoder there", values="--taesd --tae"),
     *_flags("needs ESRGAN, which sdrt does not have; leave it out", values="--upscale-model"),
     *_flags(
         "needs PhotoMaker, which sdrt does not have; leave it out",

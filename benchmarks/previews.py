@@ -1,4 +1,4 @@
-"""Time of a preview of each kind beside the model's own decoder: of nano at 128x128, and of Stable Diffusion 1.x's shapes at 512x512.
+"""Time of a preview of each kind beside the model's own decoder: of nano at 128x128, and of Stable Diffusion 1.x's shapes at 256x256.
 
     python -m benchmarks.previews [--out previews.json]
 
@@ -80,7 +80,7 @@ def measure() -> Mapping[str, Any]:
         AutoencoderTiny().save_pretrained(Path(scratch) / "taesd")
         vae, quick = (open_component(Path(scratch) / name, "vae_decoder") for name in ("vae", "taesd"))
         real = _measure(vae, quick, 64, repeats=2)
-    return {"nano, 128x128": nano, "Stable Diffusion 1.x, 512x512": real}
+    return {"nano, 128x128": nano, "Stable Diffusion 1.x, 256x256": real}
 
 
 if __name__ == "__main__":

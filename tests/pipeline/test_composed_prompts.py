@@ -90,6 +90,7 @@ def test_parts_change_and_have_weights_of_words(nano: sdrt.Pipeline) -> None:
         assert psnr(got, drawn(nano, other, **QUICK)) < 60
 
 
+@pytest.mark.slow
 def test_long_parts_are_attended_to_as_if_alone(nano: sdrt.Pipeline) -> None:
     long = "red " * 80 + "circle"
     got = drawn(nano, f"{long} AND {long}", **(QUICK | {"guidance_scale": 2.5}))

@@ -125,6 +125,7 @@ def test_sdxl_changes_its_pooled_text_too(tmp_path: Path) -> None:
     assert psnr(got, want(names=["prompt_embeds"])) < 55
 
 
+@pytest.mark.slow
 def test_images_of_one_batch_change_each_as_if_alone(nano: sdrt.Pipeline) -> None:
     prompts, options = ["a [red:blue:1] circle", "a [red|green] square"], {**QUICK, "num_inference_steps": 3}
     together = nano.generate(prompts, "[blurry::2]", seed=93, **options).images

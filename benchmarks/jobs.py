@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 import sdrt
 
-__all__ = ["rows", "sheet"]
+__all__ = ["Cell", "ellipse", "rectangle", "rows", "sheet"]
 
 # A caption and its picture.
 Cell: TypeAlias = tuple[str, Image.Image]
@@ -41,7 +41,7 @@ def rows(backend: str) -> Iterator[tuple[str, list[Cell]]]:
                 for strength in (0.3, 0.6, 0.8, 1.0)
             ],
         )
-        hole = _ellipse((20, 20, 108, 108))
+        hole = ellipse((20, 20, 108, 108))
         map_of_strengths = Image.linear_gradient("L").resize((_SIDE, _SIDE)).rotate(90)
         yield (
             "in-painting, with the plain model",
@@ -60,7 +60,7 @@ def rows(backend: str) -> Iterator[tuple[str, list[Cell]]]:
         )
         canvas, border = sdrt.images.outpaint(circle, left=32, right=32, top=32, bottom=32)
         photograph = circle.resize((512, 512))
-        spot = _ellipse((340, 340, 470, 470), 512)
+        spot = ellipse((340, 340, 470, 470), 512)
         yield (
             "out-painting; only what the mask covers",
             [
@@ -72,7 +72,7 @@ def rows(backend: str) -> Iterator[tuple[str, list[Cell]]]:
             ],
         )
     with sdrt.load("nano-inpaint", backend) as pipe:
-        half = _rectangle((64, 0, 128, 128))
+        half = rectangle((64, 0, 128, 128))
         yield (
             "in-painting, with nano-inpaint",
             [
@@ -117,7 +117,7 @@ def rows(backend: str) -> Iterator[tuple[str, list[Cell]]]:
 
 
 def sheet(drawn: "list[tuple[str, list[Cell]]]") -> Image.Image:
-    """Arrange the rows, each below its title."""
+    """Arrange the rows, each below its title: captions and pictures, which are scaled to one size."""
     width = max(len(cells) for _, cells in drawn) * (_SIDE + _GAP) + _GAP
     height = len(drawn) * (_HEAD + _SIDE + _LABEL + _GAP) + _GAP
     image = Image.new("RGB", (width, height), "white")
@@ -137,13 +137,15 @@ def _outpainted(pipe: sdrt.Pipeline, canvas: Image.Image, border: Image.Image) -
     return pipe.generate(prompt, image=canvas, mask_image=border, masked_content="fill", strength=0.9, seed=5).images[0]
 
 
-def _ellipse(box: tuple[int, int, int, int], side: int = _SIDE) -> Image.Image:
+def ellipse(box: tuple[int, int, int, int], side: int = _SIDE) -> Image.Image:
+    """Return a mask that is white in an ellipse."""
     mask = Image.new("L", (side, side))
     ImageDraw.Draw(mask).ellipse(box, fill=255)
     return mask
 
 
-def _rectangle(box: tuple[int, int, int, int]) -> Image.Image:
+def rectangle(box: tuple[int, int, int, int]) -> Image.Image:
+    """Return a mask that is white in a rectangle."""
     mask = Image.new("L", (_SIDE, _SIDE))
     ImageDraw.Draw(mask).rectangle(box, fill=255)
     return mask

@@ -86,16 +86,16 @@ _LATENTS = _Latents()
 _LAYERS = Text(length=200, empty=False)
 
 # How much an image prompt counts: a number, or some by block of the U-Net.
-_BLOCK = Either(Number(), ListOf(Number(), 1, 100))
-_COUNTS_OF_ONE = Either(Number(), MappingOf(Either(_BLOCK, MappingOf(_BLOCK))))
-_COUNTS = Either(_COUNTS_OF_ONE, ListOf(Either(_COUNTS_OF_ONE, ListOf(Number(), 1, 1_000)), 1, 1_000))
+_BLOCK = Either(SCALE, ListOf(SCALE, 1, 100))
+_COUNTS_OF_ONE = Either(SCALE, MappingOf(Either(_BLOCK, MappingOf(_BLOCK))))
+_COUNTS = Either(_COUNTS_OF_ONE, ListOf(Either(_COUNTS_OF_ONE, ListOf(SCALE, 1, 1_000)), 1, 1_000))
 
 
 class _Counts(Kind[Any]):
     """How much image prompts count, in words that the parts of the kind would not find."""
 
     def describe(self) -> str:
-        return "a finite number, some by block of the U-Net as {'up': {'block_0': 1}}, or a list of those with one for each IP-Adapter"
+        return f"{SCALE.describe()}, some by block of the U-Net as {{'up': {{'block_0': 1}}}}, or a list, one for each IP-Adapter"
 
     def convert(self, value: object) -> Any:
         return _COUNTS.convert(value)
@@ -168,7 +168,7 @@ OPTION_KINDS: Mapping[str, Kind[Any]] = {
     "control_type": _one_or_each(Either(Integer(minimum=0, maximum=999), Text(length=100, empty=False))),
     "control_preprocessor": _one_or_each(Choice("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert", "inpaint")),
     "adapter_image": Anything(),
-    "adapter_conditioning_scale": _one_or_each(Number()),
+    "adapter_conditioning_scale": _one_or_each(SCALE),
     "adapter_conditioning_factor": _one_or_each(_FRACTION),
     "adapter_preprocessor": _one_or_each(Choice("none", "canny", "soft_edges", "scribble", "tile", "grey", "invert")),
     "ip_adapter_image": Anything(),

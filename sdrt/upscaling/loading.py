@@ -60,8 +60,8 @@ def load_upscaler(
     upscaler : str or Path
         A file (safetensors) of RRDBNet or SRVGGNetCompact, as ESRGAN, Real-ESRGAN and what was trained after them write it; a repository of
         the Hugging Face Hub, ``owner/name`` or ``owner/name::file``; ``"nano-upscale"``, which is embedded; or ``"lanczos"``, ``"bicubic"``
-        or ``"nearest"``, which are Pillow's and heed no other option than ``limits``. Scale, blocks and widths are those that the tensors
-        tell.
+        or ``"nearest"``, which are Pillow's, refuse ``tile``, ``overlap`` and ``activation``, and heed ``limits`` alone of the others.
+        Scale, blocks and widths are those that the tensors tell.
     backend : str or Backend
         "numpy" or "torch".
     numerics : "float32", "float64" or "exact"
@@ -98,6 +98,9 @@ def load_upscaler(
     given = read_values("", locals(), _KINDS)
     check_revision(given["revision"], upscaler)
     if isinstance(upscaler, str) and upscaler in RESAMPLINGS:
+        of_networks = {"tile": tile, "overlap": overlap, "activation": activation}
+        if passed := [name for name, value in of_networks.items() if value is not None]:
+            raise ConfigError(f"{', '.join(passed)} must be left out for {upscaler}, which is no network; leave it out, or pass a network")
         return Resampler(upscaler, limits)
     if isinstance(backend, Mapping):
         raise ConfigError("backend must be one name or Backend for an upscaler, got a mapping by component; pass backend='numpy'")

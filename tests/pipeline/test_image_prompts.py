@@ -290,7 +290,7 @@ STATES = np.zeros((2, 1, 10, ENCODER["hidden_size"]), np.float32)
         ),
         (
             {"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": float("nan")},
-            "finite number, some by block .* got nan; pass",
+            "1000000000.0, some by block .* got nan; pass",
         ),
         ({"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": [[1.0, 0.5], 1.0]}, "one number without masks"),
         ({"ip_adapter_image": [ONE, TWO], "ip_adapter_scale": {"left": 1.0}}, "must name parts .*down, mid, up.* got 'left'"),

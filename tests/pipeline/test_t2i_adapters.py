@@ -260,6 +260,8 @@ def test_exact_numbers_take_adapters(folders: Any) -> None:
         ({"adapter_image": "photo.png"}, "adapter_image must be a PIL image"),
         ({"adapter_image": picture(3), "adapter_conditioning_scale": [1.0, 2.0]}, "one for each of 1 T2I-Adapters, got 2"),
         ({"adapter_image": picture(3), "adapter_conditioning_scale": float("nan")}, "adapter_conditioning_scale must be"),
+        # beyond float32
+        ({"adapter_image": picture(3), "adapter_conditioning_scale": 1e300}, "adapter_conditioning_scale must be"),
         ({"adapter_image": picture(3), "adapter_conditioning_factor": 1.5}, "adapter_conditioning_factor must be"),
         ({"adapter_image": picture(3), "adapter_preprocessor": "inpaint"}, "adapter_preprocessor must be"),
         ({"adapter_image": picture(3), "height": 72}, "height must be a multiple of 16 for this T2I-Adapter, got 72; try 64"),

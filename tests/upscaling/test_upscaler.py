@@ -221,6 +221,12 @@ def test_sizes_are_refused_in_a_line(arguments: Any, options: Any, error: type[S
         upscaler(_picture(), *arguments, **options)
 
 
+@pytest.mark.parametrize("option", [{"tile": 64}, {"overlap": 8}, {"activation": "relu"}], ids=str)
+def test_a_resampling_takes_no_option_of_a_network(option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(option))} must be left out for lanczos, which is no network"):
+        load_upscaler("lanczos", **option)
+
+
 def test_what_the_network_makes_on_the_way_is_bounded_too(file: Path) -> None:
     small = load_upscaler(file, limits=sdrt.Limits(pixels=2000))
     with pytest.raises(ConfigError, match=r"^the pixels that x2\.safetensors makes must be at most 2000, got 2640"):

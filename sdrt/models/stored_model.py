@@ -110,10 +110,10 @@ class StoredModel(ABC):
         MissingFileError, ModelError : it is not there, or cannot be used
         """
         extension = self.extensions.get(component)
-        beside = {} if extension is None else extension.config
+        beside: Mapping[str, Any] = {} if extension is None else extension.config
         if override := self._override(component):
             return {**override.config(component), **beside}
-        config = self.own_config(component) | beside
+        config: dict[str, Any] = {**self.own_config(component), **beside}
         if component in _TEXT_ENCODERS and self.embeddings:
             if component == "text_encoder_2" and config["eos_token_id"] == _LEGACY_EOS_TOKEN_ID:
                 # by the old rule the pooled state is that of the highest id, which would be an embedding's. transformers 5.23 has it so.

@@ -91,6 +91,8 @@ def inputs_of(
         case "safety_checker":
             edge = SAFETY_CHECKER["vision_config"]["image_size"]
             return {"clip_input": normal(seed, n, 3, edge, edge, dtype=dtype)}
+        case _:
+            raise ValueError(component)
 
 
 def residuals_for(network: Network, size: int = 8, n: int = 2) -> dict[str, Array]:

@@ -57,7 +57,7 @@ def test_the_kind_that_is_asked_for(tmp_path: Path, kind: str | None) -> None:
     with sdrt.load("nano", preview_vae="taesd") as pipe:
         for step in pipe.steps("a red circle", seed=93, num_inference_steps=5):
             if step.index == 3:
-                wanted = step.decode(0, kind or "latent")  # type: ignore[arg-type]
+                wanted = step.decode(0, kind or "latent")  # type: ignore[call-overload]
     with Image.open(tmp_path / "a.preview.png") as found:
         assert psnr(found, wanted) == float("inf")
 

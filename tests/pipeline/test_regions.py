@@ -110,10 +110,8 @@ def test_a_region_of_the_whole_picture_is_its_prompt(nano: sdrt.Pipeline) -> Non
 def test_regions_need_no_guidance(nano: sdrt.Pipeline) -> None:
     left = Image.fromarray(LEFT)
     options = QUICK | {"guidance_scale": 1.0}
-    assert nano._resolve("a star", "", {"seed": 1, "region_prompt": "a circle", "region_mask": left, **options}).rows == (
-        "prompt",
-        "prompt 2",
-    )  # type: ignore[typeddict-item]
+    passed: Any = {"seed": 1, "region_prompt": "a circle", "region_mask": left, **options}
+    assert nano._resolve("a star", "", passed).rows == ("prompt", "prompt 2")
     assert psnr(drawn(nano, **regions(("a blue circle", left)), **options), drawn(nano, **options)) < 40
 
 

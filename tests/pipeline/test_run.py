@@ -58,7 +58,7 @@ def make_run(sampler: Sampler, plan: Plan, phases: list[Phase], at: int | None =
     normals = noise.latents(SHAPE).astype(dtype)
     start = from_noise(plan, normals) if at is None else from_latents(sampler, plan, at, CLEAN, normals)
     settings: Any = None
-    return Run(settings, sampler, plan, plan.timesteps, start, noise, phases, lambda latents, first: [])
+    return Run(settings, sampler, plan, plan.timesteps, start, noise, phases, lambda latents, first, kind: [])
 
 
 def sampler_and_plan(name: str, steps: int = 6) -> tuple[Sampler, Plan]:

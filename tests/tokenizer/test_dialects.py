@@ -165,7 +165,7 @@ def test_the_pipeline_reads_prompts_as_the_program_that_compat_names() -> None:
         settings = pipe.resolve("a cat!")
     own, transformers = [320, 2368, 256], [320, 2368, 0]
     for compat, wanted in ((None, (own, own)), ("diffusers", (own, transformers)), ("apple", ([320, 1481, 256], [320, 1481, 256]))):
-        [rows] = tokenize(padded, replace(settings, compat=compat))
+        [rows] = tokenize(padded, [(("prompt", ("a cat!", "a cat!")),)], replace(settings, compat=compat))
         for component, ids in zip(padded, wanted, strict=True):
             assert rows[component].rows["prompt"].input_ids[0, :5].tolist() == [49406, *ids, 49407]
 

@@ -63,7 +63,7 @@ def low_frequencies(team: ThreadTeam, x: Float) -> Float:
 def _waves(height: int, width: int, dtype: np.dtype[np.floating], arithmetic: Arithmetic) -> Float:
     """float[waves, height * width]: the mean, and cosine and sine of one wave down, across, and both."""
     down, across = (np.arange(size) * (2.0 * np.pi / size) for size in (height, width))
-    rows = []
+    rows: list[Float] = []
     for vertical in (0, 1)[:height]:
         for horizontal in (0, 1)[:width]:
             angles = (vertical * down[:, None] + horizontal * across).ravel()

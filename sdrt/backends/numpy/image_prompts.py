@@ -37,7 +37,8 @@ class ImagePrompt:
     @classmethod
     def read(cls, inputs: Mapping[str, Array], adapter: int) -> Self:
         """Take those of one adapter out of a U-Net's inputs."""
-        return cls(*(inputs[f"ip_adapter_{name}_{adapter}"] for name in _PARTS))
+        tokens, scale, mask = (inputs[f"ip_adapter_{name}_{adapter}"] for name in _PARTS)
+        return cls(tokens, scale, mask)
 
     def at(self, sizes: Mapping[int, tuple[int, int]]) -> Self:
         """Return the same with its mask at these sizes."""

@@ -146,7 +146,8 @@ class UNet:
         if not self.adapters:
             return condition
         config = self.trunk.config
-        sizes = level_sizes(*inputs["sample"].shape[2:], len(config.channels), config.downsample_padding)
+        height, width = inputs["sample"].shape[2:]
+        sizes = level_sizes(height, width, len(config.channels), config.downsample_padding)
         return replace(condition, images=tuple(each.at(sizes) for each in self.images or image_prompts(inputs, self.adapters)))
 
 

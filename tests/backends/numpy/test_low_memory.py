@@ -41,6 +41,8 @@ def inputs_of(component: ComponentName, dtype: str) -> dict[str, Array]:
             return {"x": normal(0, 2, 3, 64, 48, dtype=dtype)}
         case "safety_checker":
             return {"clip_input": normal(0, 2, 3, 28, 28, dtype=dtype)}
+        case _:
+            raise ValueError(component)
 
 
 COMPONENTS: tuple[ComponentName, ...] = (

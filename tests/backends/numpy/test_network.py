@@ -30,6 +30,8 @@ def _inputs(component: ComponentName, seed: int = 0, size: int = 8, n: int = 2) 
             return {"x": normal(seed, n, 3, 8 * size, 8 * size)}
         case "upscaler":
             return {"image": normal(seed, n, 3, size, size)}
+        case _:
+            raise ValueError(component)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -181,3 +181,12 @@ def test_bad_regions_are_refused_in_one_line(nano: sdrt.Pipeline, options: dict[
     with pytest.raises(SdrtError, match=message) as caught:
         nano.resolve("a red circle", seed=1, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_masks_of_the_whole_picture_do_not_go_with_a_part_of_it(nano: sdrt.Pipeline) -> None:
+    picture, spot = np.zeros((128, 128, 3), np.uint8), np.zeros((128, 128), np.uint8)
+    spot[40:80, 40:80] = 255
+    whole: dict[str, Any] = {"image": picture, "mask_image": spot, **regions((BLUE, LEFT))}
+    assert "region_mask" in nano.resolve(RED, **whole).conditions
+    with pytest.raises(ConfigError, match="region_mask must be left out with only_masked"):
+        nano.resolve(RED, only_masked=True, **whole)

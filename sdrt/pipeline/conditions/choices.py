@@ -28,6 +28,7 @@ __all__ = ["ConditionChoices", "choose_conditions"]
 
 _DEFAULT_REFINER_START = 0.8
 
+_WHOLE_MASKS = ("region_mask", "ip_adapter_mask")
 _SECOND_TEXTS = ("prompt_2", "negative_prompt_2")
 
 _SIZE_OPTIONS = ("original_size", "crops_coords_top_left", "target_size")
@@ -132,6 +133,12 @@ def choose_conditions(assembly: Assembly, options: GenerateOptions, compat: Comp
     _refuse(options, CONTROL_OPTIONS, controlled, fits=bool(assembly.controlnets))
     _refuse(options, ADAPTER_OPTIONS, "a pipeline with a T2I-Adapter, sdrt.load(..., t2i_adapter=folder)", fits=bool(assembly.t2i_adapters))
     source = choose_source(base, options, compat)
+    # these lie on the whole picture, and the part that is drawn is found when its pixels are read
+    masks = [name for name in _WHOLE_MASKS if options.get(name) is not None]
+    if masks and source is not None and source.only_masked:
+        raise ConfigError(
+            f"{' and '.join(masks)} must be left out with only_masked, which draws a part of the picture; leave one of them out"
+        )
     return ConditionChoices(
         source=source,
         latents=options.get("latents"),

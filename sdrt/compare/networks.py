@@ -37,9 +37,9 @@ def opened(resolved: Resolved, event: Event, side: str) -> Iterator[CheckedNetwo
     base, _, number = component.removeprefix("refiner.").partition(".")
     several = assembly.t2i_adapters if base == "t2i_adapter" else assembly.controlnets
     if assembly.image_prompter is not None:
-        looking = {name: pool for name, pool, _ in assembly.image_prompter.networks}
-        if component in looking:
-            with looking[component].using(cast("ComponentName", base), PLAIN) as network:
+        image_prompting = {name: pool for name, pool, _ in assembly.image_prompter.networks}
+        if component in image_prompting:
+            with image_prompting[component].using(cast("ComponentName", base), PLAIN) as network:
                 yield network
             return
     pools = [several[int(number)]] if number.isdecimal() and int(number) < len(several) else []

@@ -12,7 +12,7 @@ from sdrt.printable import shown
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["RESIZES", "Resize", "scaled"]
+__all__ = ["RESIZES", "Resize", "lanczos", "scaled"]
 
 Resize: TypeAlias = Literal["stretch", "crop", "fit"]
 RESIZES: tuple[Resize, ...] = ("stretch", "crop", "fit")
@@ -38,7 +38,7 @@ def scaled(image: "Image", height: int, width: int, resize: Resize) -> "Image":
     """
     match resize:
         case "stretch":
-            return _lanczos(image, width, height)
+            return lanczos(image, width, height)
         case "crop":
             return _cropped(image, width, height)
         case "fit":
@@ -46,7 +46,8 @@ def scaled(image: "Image", height: int, width: int, resize: Resize) -> "Image":
     raise ImageError(f"resize must be {' or '.join(map(repr, RESIZES))}, got {shown(resize)}; pass such a value")
 
 
-def _lanczos(image: "Image", width: int, height: int, box: tuple[float, float, float, float] | None = None) -> "Image":
+def lanczos(image: "Image", width: int, height: int, box: tuple[float, float, float, float] | None = None) -> "Image":
+    """Return a picture, or what lies in a box of it, at another size by Lanczos; a picture of this size as it is."""
     from PIL.Image import Resampling
 
     return image if image.size == (width, height) and box is None else image.resize((width, height), Resampling.LANCZOS, box)
@@ -61,10 +62,10 @@ def _cropped(image: "Image", width: int, height: int) -> "Image":
     if full_width * full_height > _MOST_CUT * width * height:
         # a strip: the same but for rounding
         x, y = image.width / full_width, image.height / full_height
-        return _lanczos(
+        return lanczos(
             image, width, height, (left * x, top * y, min((left + width) * x, image.width), min((top + height) * y, image.height))
         )
-    full = _lanczos(image, full_width, full_height)
+    full = lanczos(image, full_width, full_height)
     return full if full.size == (width, height) else full.crop((left, top, left + width, top + height))
 
 
@@ -74,7 +75,7 @@ def _fitted(image: "Image", width: int, height: int) -> "Image":
     wider = width / height < image.width / image.height
     inner_width = width if wider else max(1, image.width * height // image.height)
     inner_height = max(1, image.height * width // image.width) if wider else height
-    inner = _lanczos(image, inner_width, inner_height)
+    inner = lanczos(image, inner_width, inner_height)
     if inner.size == (width, height):
         return inner
     left, top = width // 2 - inner_width // 2, height // 2 - inner_height // 2

@@ -112,8 +112,8 @@ class Assembly:
     def pools(self) -> tuple[NetworkPool, ...]:
         """All networks."""
         beside = () if self.preview_decoder is None else (self.preview_decoder.networks,)
-        looking = () if self.image_prompter is None else (pool for _, pool, _ in self.image_prompter.networks)
-        return (*(model.networks for model in self.models), *self.controlnets, *self.t2i_adapters, *beside, *looking)
+        image_prompting = () if self.image_prompter is None else (pool for _, pool, _ in self.image_prompter.networks)
+        return (*(model.networks for model in self.models), *self.controlnets, *self.t2i_adapters, *beside, *image_prompting)
 
     @cached_property
     def weights(self) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from sdrt.backends.choosing import chosen_backend
 from sdrt.errors import ConfigError
 from sdrt.models import COMPONENTS, ComponentName, StoredModel, is_folder_of_packages
 
-__all__ = ["check_looks", "check_programs", "choose_backends", "own_choice", "record_notes"]
+__all__ = ["check_programs", "check_takes_ip_adapters", "choose_backends", "own_choice", "record_notes"]
 
 _CORE_ML = "coreml"
 
@@ -52,8 +52,8 @@ def check_programs(model: StoredModel, chosen: Mapping[ComponentName, Backend]) 
             )
 
 
-def check_looks(model: StoredModel) -> None:
-    """Raise ConfigError for a folder of Core ML packages, whose U-Net cannot have an IP-Adapter."""
+def check_takes_ip_adapters(model: StoredModel) -> None:
+    """Raise ConfigError for a model whose U-Net is a Core ML package, which takes no IP-Adapter."""
     if "unet" in _programs(model):
         raise ConfigError(f"{model.path}: holds Core ML packages, which take no IP-Adapter; pass their source model, on backend 'numpy'")
 

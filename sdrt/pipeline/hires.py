@@ -114,11 +114,6 @@ def _enlarger(choice: Any, assembly: Assembly) -> Enlarger:
     """
     if isinstance(choice, str) and choice in LATENT_RESIZINGS:
         return LatentResizing(choice)
-    if assembly.numerics == "exact" and choice in RESAMPLINGS and choice != "nearest":
-        raise ConfigError(
-            f"hires_upscaler must be a latent one, 'nearest' or a network with numerics='exact', got {choice!r}, which is Pillow's; "
-            "choose one of those"
-        )
     runner = assembly.backends.get("vae_decoder", "numpy")
     options: dict[str, Any] = {"backend": runner if runner in ("numpy", "torch") else "numpy", "numerics": assembly.numerics}
     try:
@@ -137,7 +132,7 @@ def _second_options(
 
     Raises
     ------
-    ConfigError : no step is left to it
+    ConfigError : no step is left to it, or exact numerics cannot enlarge so
     """
     settings = first.settings
     steps, denoising = own.get("hires_steps", settings.num_inference_steps), own.get("hires_denoising", _DENOISING)
@@ -148,6 +143,8 @@ def _second_options(
         )
     height, width = (_enlarged_side(side, own["hires_scale"], assembly) for side in (settings.height, settings.width))
     assembly.limits.check("pixels", "hires_scale: height times width", height * width)
+    if assembly.numerics == "exact":
+        _refuse_pillow(enlarger, (settings.height, settings.width), (height, width))
     second: dict[str, Any] = {name: value for name, value in plain.items() if name != "latents"}
     # streams that were passed as objects have their seeds, and draw on
     if plain.get("rng") is None or isinstance(plain["rng"], str):
@@ -165,6 +162,22 @@ def _second_options(
     else:
         second["image"] = np.zeros((height, width, 3), np.uint8)
     return cast("GenerateOptions", second)
+
+
+def _refuse_pillow(enlarger: Enlarger, before: tuple[int, int], after: tuple[int, int]) -> None:
+    """Refuse what exact numerics cannot promise: pictures that Pillow brings from one size to another, in whole or behind a network.
+
+    Raises
+    ------
+    ConfigError : Pillow would compute
+    """
+    if isinstance(enlarger, LatentResizing) or enlarger.name == "nearest":
+        return
+    if after != tuple(side * (enlarger.scale or 0) for side in before):
+        raise ConfigError(
+            "hires_upscaler must be a latent one, 'nearest' or a network at its own scale with numerics='exact', got "
+            f"{shown(enlarger.name)} from {before[1]}x{before[0]} to {after[1]}x{after[0]} pixels, which needs Pillow; choose one of those"
+        )
 
 
 def _enlarged_side(side: int, scale: float, assembly: Assembly) -> int:

@@ -45,7 +45,7 @@ def open_image_prompts(
     from sdrt.models.ip_adapter import check_encoder, with_ip_adapters
 
     adapters = [opening.ip_adapter(file) for file in files]
-    looking = with_ip_adapters(model, adapters)
+    with_adapters = with_ip_adapters(model, adapters)
     encoder: StoredModel | None = None
     if image_encoder is not None:
         encoder = opening.image_encoder(image_encoder)
@@ -58,6 +58,6 @@ def open_image_prompts(
             check_encoder(adapter, encoder)
     prompter = ImagePrompter.of([pool(adapter) for adapter in adapters], None if encoder is None else pool(encoder), model)
     # refused here, and not in the first call
-    pool(looking).check("unet", PLAIN)
+    pool(with_adapters).check("unet", PLAIN)
     prompter.check()
-    return looking, prompter
+    return with_adapters, prompter

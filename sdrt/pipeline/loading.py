@@ -16,9 +16,9 @@ from sdrt.models.families import LatentFormat
 from sdrt.models.t2i_adapters import with_t2i_adapters
 from sdrt.pipeline.assembly import Assembly
 from sdrt.pipeline.backend_choice import (
-    check_looks,
     check_names,
     check_programs,
+    check_takes_ip_adapters,
     choose_backends,
     own_choice,
     record_notes,
@@ -186,13 +186,13 @@ def load(
         hub=HubAccess(given["cache_dir"], token, revision, on_download),
         packages=wants_packages(backend),
     )
-    controls, adapters, looks = (_as_list(given[name]) for name in ("controlnet", "t2i_adapter", "ip_adapter"))
-    if image_encoder is not None and not looks:
+    controls, t2i_adapters, ip_adapters = (_as_list(given[name]) for name in ("controlnet", "t2i_adapter", "ip_adapter"))
+    if image_encoder is not None and not ip_adapters:
         raise ConfigError("image_encoder is for pipelines with an IP-Adapter; pass ip_adapter=file too, or leave it out")
     opened = opening.model(
         given["model"],
         vae=given["vae"],
-        looks=bool(looks) and image_encoder is None,
+        own_image_encoder=bool(ip_adapters) and image_encoder is None,
         controlnets=controls,
         safety_checker=safety_checker,
         prediction_type=prediction_type,
@@ -206,19 +206,19 @@ def load(
         FeatureExtractor.read(opened.feature_extractor_config, opened.config("safety_checker")["vision_config"]["image_size"])
     chosen = choose_backends(backend, opened)
     check_programs(opened, chosen)
-    if looks:
-        check_looks(opened)
+    if ip_adapters:
+        check_takes_ip_adapters(opened)
     options = options_of_backends(chosen, numerics, backend_options, low_memory=reduce_memory)
     keep_loaded = not reduce_memory
-    adapted = [opening.t2i_adapter(each, opened) for each in adapters]
+    adapted = [opening.t2i_adapter(each, opened) for each in t2i_adapters]
     pixels = LatentFormat.read(opened.config("vae_decoder")).pixels
     with_embeddings = with_t2i_adapters(opened, adapted, pixels).with_embeddings(opening.embeddings(given["embeddings"] or ()))
-    looking, prompter = with_embeddings, None
-    if looks:
-        looking, prompter = open_image_prompts(
-            opening, looks, image_encoder, with_embeddings, lambda each: NetworkPool(each, chosen, options, keep_loaded=keep_loaded)
+    with_adapters, prompter = with_embeddings, None
+    if ip_adapters:
+        with_adapters, prompter = open_image_prompts(
+            opening, ip_adapters, image_encoder, with_embeddings, lambda each: NetworkPool(each, chosen, options, keep_loaded=keep_loaded)
         )
-    base = LoadedModel(looking, chosen, options, keep_loaded=keep_loaded)
+    base = LoadedModel(with_adapters, chosen, options, keep_loaded=keep_loaded)
     if given["embeddings"]:
         # built now, so that a token that is already taken raises here
         _ = base.tokenizers
@@ -229,7 +229,7 @@ def load(
         preview_decoder = quick_decoder(quick, own, ran_by, options["vae_decoder"], keep_loaded=keep_loaded)
     beside: set[ComponentName] = set() if prompter is None else {component for _, _, component in prompter.networks}
     beside |= {"controlnet"} if controls else set()
-    beside |= {"t2i_adapter"} if adapters else set()
+    beside |= {"t2i_adapter"} if t2i_adapters else set()
     library = LoraLibrary(with_embeddings, given["lora_dir"], opening.others)
     refining = None
     if refiner is not None:

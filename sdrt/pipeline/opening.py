@@ -35,7 +35,7 @@ _CORE_ML = "coreml"
 # Stands for the quick autoencoder that is known for a model's latents.
 _QUICK = "taesd"
 _VAE: frozenset[ComponentName] = frozenset({"vae_decoder", "vae_encoder"})
-_LOOKS: frozenset[ComponentName] = frozenset({"image_encoder"})
+_IMAGE_ENCODER: frozenset[ComponentName] = frozenset({"image_encoder"})
 _SAFETY: frozenset[ComponentName] = frozenset({"safety_checker"})
 
 
@@ -73,11 +73,11 @@ class Opening:
         controlnets: Sequence[str | Path],
         safety_checker: bool,
         prediction_type: PredictionType | None,
-        looks: bool,
+        own_image_encoder: bool,
         tokenizer: str | Path | None,
         config: str | Path | Mapping[str, object] | None,
     ) -> StoredModel:
-        """Open the model, with its autoencoder replaced if another is given; ``looks``: its own image encoder may be needed.
+        """Open the model, with its autoencoder replaced if another is given, and with its own image encoder if that may be needed.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Opening:
         """
         check_revision(self.hub.revision, model)
         without = (frozenset() if safety_checker else _SAFETY) | (frozenset() if vae is None else _VAE)
-        without |= frozenset() if looks else _LOOKS
+        without |= frozenset() if own_image_encoder else _IMAGE_ENCODER
         named = tuple(each for each in controlnets if isinstance(each, str))
         opened = open_model(
             model,
@@ -126,7 +126,7 @@ class Opening:
         ------
         ConfigError, ModelError : see `open_model`
         """
-        needs = Needs(packages=self.packages, without=_SAFETY | _VAE | _LOOKS, controlnets=())
+        needs = Needs(packages=self.packages, without=_SAFETY | _VAE | _IMAGE_ENCODER, controlnets=())
         stored = open_model(
             model, variant=self.variant, pickled=self.pickled, hub=self.others, needs=needs, limits=self.limits, mmap=self.mmap
         )

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 from sdrt.errors import ConfigError, ImageError
 from sdrt.images.inputs import Picture, pixels_of
 from sdrt.images.modes import alpha
+from sdrt.images.sizes import lanczos
 from sdrt.limits import DEFAULT_LIMITS, Limits
 from sdrt.values import Function, Integer, Nullable, Number
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["OnUpscale", "Report", "Upscaler", "lanczos"]
+__all__ = ["OnUpscale", "Report", "Upscaler"]
 
 # Called before each piece of work with how many are done and how many there are; what it raises ends the work.
 OnUpscale: TypeAlias = Callable[[int, int], Any]
@@ -204,10 +205,3 @@ class Upscaler(ABC):
         enlarged = self._enlarge(image.convert("RGBA").convert("RGB"), width, height, report)
         enlarged.putalpha(lanczos(channel, width, height))
         return enlarged
-
-
-def lanczos(image: "Image", width: int, height: int) -> "Image":
-    """Return a picture of another size by Lanczos; one of this size as it is."""
-    from PIL.Image import Resampling
-
-    return image if image.size == (width, height) else image.resize((width, height), Resampling.LANCZOS)

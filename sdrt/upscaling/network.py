@@ -8,10 +8,11 @@ from sdrt.backends import Backend, BackendOptions
 from sdrt.backends.pool import NetworkPool
 from sdrt.errors import ConfigError
 from sdrt.images.inputs import to_unit
+from sdrt.images.sizes import lanczos
 from sdrt.models.base import Model
 from sdrt.models.components.upscaler import is_compact, radius_of, scale_of
 from sdrt.models.fingerprint import fingerprint
-from sdrt.upscaling.base import Report, Upscaler, lanczos
+from sdrt.upscaling.base import Report, Upscaler
 from sdrt.upscaling.tiling import Layout, enlarge_tiles, layout
 from sdrt.values import Integer, Nullable
 

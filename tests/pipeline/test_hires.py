@@ -171,8 +171,10 @@ def test_exact_numbers_enlarge_latents_and_leave_pillow_out(folders: Any) -> Non
     whole = pipe.generate(PROMPT, **QUICK, hires_scale=1.5)
     start = second_pass(pipe.generate(PROMPT, **QUICK), "latent", 96, 72)
     assert digests(whole) == digests(pipe.generate(PROMPT, **QUICK | start, strength=0.7))
-    with pytest.raises(ConfigError, match="hires_upscaler must be a latent one, 'nearest' or a network with numerics='exact'"):
-        pipe.resolve(PROMPT, hires_scale=2, hires_upscaler="lanczos")
+    pipe.resolve(PROMPT, hires_scale=2, hires_upscaler="nano-upscale")
+    for scale, upscaler in ((2, "lanczos"), (1.5, "nano-upscale")):
+        with pytest.raises(ConfigError, match="must be a latent one, 'nearest' or a network at its own scale with numerics='exact', got "):
+            pipe.resolve(PROMPT, hires_scale=scale, hires_upscaler=upscaler)
 
 
 # ---- steps, progress, cancelling

@@ -13,6 +13,7 @@ import numpy as np
 from sdrt.arrays import Array, Float
 from sdrt.backends.numpy.conv import Conv3x3, padded_copy
 from sdrt.backends.numpy.linear import Linear
+from sdrt.backends.numpy.pixels import unshuffle
 from sdrt.backends.numpy.source import Source
 from sdrt.backends.numpy.team import ThreadTeam
 from sdrt.errors import ArrayContractError
@@ -121,7 +122,7 @@ class T2IAdapter:
             raise ArrayContractError(
                 f"t2i_adapter input: image must have sides in multiples of {self.square}, got {height}x{width}; pass such a picture"
             )
-        x = _unshuffled(image, self.square)
+        x = unshuffle(image.transpose(0, 2, 3, 1), self.square)
         if self.conv_in is not None:
             x = self.conv_in(team, padded_copy(team, x))
         features: dict[str, Array] = {}
@@ -129,14 +130,6 @@ class T2IAdapter:
             x = block(team, x)
             features[f"feature_{index}"] = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
         return features
-
-
-def _unshuffled(image: Float, square: int) -> Float:
-    """float[n,C,H,W] -> float[n,h,w,C*square*square]: the channels of a square's pixels, row by row, one colour after the other."""
-    n, colours, height, width = image.shape
-    rows, columns = height // square, width // square
-    squares = image.reshape(n, colours, rows, square, columns, square).transpose(0, 2, 4, 1, 3, 5)
-    return squares.reshape(n, rows, columns, colours * square * square)
 
 
 def _halved(x: Float) -> Float:

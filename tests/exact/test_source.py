@@ -9,7 +9,7 @@ import sdrt
 from tests.exact.open_calls import OPEN, calls
 
 ROOT = Path(sdrt.__file__).parent
-ROOMS = ("exact", "guidance", "images", "pipeline", "prompt", "records", "rng", "schedulers", "models/lora", "models/families")
+ROOMS = ("exact", "guidance", "images", "pipeline", "prompt", "records", "rng", "schedulers", "models/lora", "models/families", "upscaling")
 
 # By file: what it calls, and why it may.
 ALLOWED: dict[str, dict[str, str]] = {
@@ -19,15 +19,20 @@ ALLOWED: dict[str, dict[str, str]] = {
     "images/exact_png.py": {"sum": "of whole numbers"},
     "images/preprocessors/soft_edges.py": {"sum": "of three arrays, one after the other"},
     "models/lora/matching.py": {"sum": "of whole numbers"},
+    "pipeline/call_remarks.py": {"sum": "of whole numbers"},
+    "pipeline/conditions/prompt_texts.py": {"sum": "of whole numbers"},
     "pipeline/denoiser.py": {"argsort": "of places that differ"},
     "pipeline/loaded_model.py": {"sum": "of whole numbers"},
-    "pipeline/pipeline.py": {"power": "of whole numbers"},
+    "pipeline/loaded_pipeline.py": {"power": "of whole numbers"},
+    "pipeline/prepare.py": {"sum": "of whole numbers"},
+    "pipeline/steps.py": {"sum": "of whole numbers"},
     "prompt/chunks.py": {"sum": "of whole numbers"},
     "prompt/syntax.py": {"sum": "of whole numbers"},
     "rng/numpy_stream.py": {"standard_normal": "of the other numerics; exact ones have polar.py"},
     "rng/generator_stream.py": {"standard_normal": "of the other numerics; exact ones have ziggurat.py"},
     "schedulers/core/run.py": {"sum": "of a few numbers whose size alone is looked at"},
     "schedulers/samplers/restart.py": {"sum": "of whole numbers"},
+    "upscaling/base.py": {"sum": "of whole numbers"},
 }
 
 

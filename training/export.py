@@ -93,6 +93,16 @@ def _halve(weights: Path, prefix: str) -> None:
     save_file(tensors, weights, metadata={"format": "pt"})
 
 
+def defaults(to: Path) -> dict[str, Any]:
+    """Return what the model's ``sdrt.json`` says: `DEFAULTS`, and of the model that is replaced what its previews are drawn by.
+
+    ``latent_rgb`` and ``quick_vae`` belong to the encoder's latents: fit them again (`training.fit_latent_rgb`, `training.train_quick_vae`)
+    where that was trained anew.
+    """
+    before = json.loads(file.read_text(encoding="utf-8")) if (file := to / "sdrt.json").exists() else {}
+    return DEFAULTS | {name: before[name] for name in ("latent_rgb", "quick_vae") if name in before}
+
+
 def export(out: Path, to: Path, *, decoder: Path | None = None, text: Path | None = None) -> int:
     """Write the model folder, and return its size in bytes.
 
@@ -114,7 +124,7 @@ def export(out: Path, to: Path, *, decoder: Path | None = None, text: Path | Non
     shutil.copytree(out / "tokenizer", unfinished / "tokenizer")
     write_json(unfinished / "scheduler" / "scheduler_config.json", SCHEDULER)
     write_json(unfinished / "model_index.json", MODEL_INDEX)
-    write_json(unfinished / "sdrt.json", DEFAULTS)
+    write_json(unfinished / "sdrt.json", defaults(to))
     size = sum(path.stat().st_size for path in unfinished.rglob("*") if path.is_file())
     if size > SIZE_LIMIT:
         raise ValueError(f"the model folder must have at most {SIZE_LIMIT} bytes, got {size}; make a network smaller")

@@ -151,6 +151,9 @@ def _second_options(
         second["seed"] = list(settings.image_seeds)
     if settings.subseed is not None:
         second["subseed"] = settings.subseed
+    if not isinstance(plain.get("guidance_schedule"), str):
+        # a list has a scale for each step of the first pass
+        second.pop("guidance_schedule", None)
     if "hires_scheduler" in own:
         # another scheduler has an amount of its own
         second.pop("eta", None)

@@ -192,7 +192,7 @@ class Pipeline(LoadedPipeline):
         guidance_schedule : "constant", "linear" or "cosine", or sequence of float, optional
             How the scale changes from step to step. "linear" and "cosine" rise from 1 to nearly twice ``guidance_scale`` less 1, with
             ``guidance_scale`` as their mean (Wang et al. 2024). A list has the scale of each step that is made, in place of
-            ``guidance_scale``; at 1 or less guidance is off. None: "constant".
+            ``guidance_scale``; at 1 or less guidance is off. It is for the first pass of hi-res fix alone. None: "constant".
         apg : APG, optional
             Adaptive projected guidance, which leaves out what saturates colours at high scales. None: classifier-free guidance.
         dynamic_thresholding : DynamicThresholding, optional

@@ -126,9 +126,11 @@ def test_a_unet_adds_features_where_diffusers_does(tmp_path: Path, backend: str,
     for name, feature in features.items():
         without = features | {name: np.zeros_like(feature)}
         assert relative_error(network(**inputs, **added, **without)["noise_pred"], found) > 1e-3, name
-        if backend == "numpy":
-            with pytest.raises(ArrayContractError, match=f"{name} is .* pixels, but is added to"):
-                network(**inputs, **added, **features | {name: feature[:, :, :, 1:]})
+        # narrower, and one that torch would spread over all places
+        for wrong in (feature[:, :, :, 1:], feature[:, :, :1, :1]):
+            if wrong.size and wrong.shape != feature.shape:
+                with pytest.raises(ArrayContractError, match=f"{name} is .* pixels, but is added to"):
+                    network(**inputs, **added, **features | {name: wrong})
 
 
 def test_the_unets_residuals_of_controlnets_may_come_beside_features(tmp_path: Path) -> None:

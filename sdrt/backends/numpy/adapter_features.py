@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from sdrt.arrays import Array, Float
-from sdrt.errors import ArrayContractError
+from sdrt.models.components.feature_places import check_feature_size
 
 __all__ = ["adapter_features", "add_feature"]
 
@@ -24,10 +24,5 @@ def add_feature(x: Float, features: Sequence[Float], place: int) -> None:
     if place >= len(features):
         return
     feature = features[place].transpose(0, 2, 3, 1)
-    if feature.shape[1:3] != x.shape[1:3]:
-        (height, width), got = x.shape[1:3], feature.shape[1:3]
-        raise ArrayContractError(
-            f"unet input: adapter_feature_{place} is {got[0]}x{got[1]} pixels, but is added to {height}x{width}; "
-            "run the T2I-Adapter on a picture of this sample's size"
-        )
+    check_feature_size(place, feature.shape[1:3], x.shape[1:3])
     x += feature

@@ -16,6 +16,7 @@ from sdrt.backends.torch.image_prompts import image_prompts
 from sdrt.backends.torch.token_merging import merge_tokens
 from sdrt.errors import ArrayContractError
 from sdrt.models.components.cross_attentions import level_sizes
+from sdrt.models.components.feature_places import check_feature_size, feature_places
 from sdrt.models.components.self_attentions import finest_self_attentions
 from sdrt.models.components.text_time import BASE_NUMBERS, REFINER_NUMBERS
 
@@ -62,6 +63,19 @@ class UNet(Denoiser):
 
     Image prompts come if there are IP-Adapters beside it.
     """
+
+    def refuse(self, inputs: Mapping[str, Array]) -> None:
+        """Refuse features of another size than what they are added to."""
+        super().refuse(inputs)
+        if "sample" not in inputs or "adapter_feature_0" not in inputs:
+            return
+        config: Any = self.module.config
+        sizes = [inputs["sample"].shape[2:]]
+        for _ in config.block_out_channels:
+            sizes.append(tuple((side + config.downsample_padding) // 2 for side in sizes[-1]))
+        for number, (_, halvings) in enumerate(feature_places(config)):
+            if (feature := inputs.get(f"adapter_feature_{number}")) is not None:
+                check_feature_size(number, feature.shape[2:], sizes[halvings])
 
     def with_options(self, options: ComponentOptions) -> Self:
         """Return the U-Net that these options make of this one, in modules of its own that share this one's tensors."""

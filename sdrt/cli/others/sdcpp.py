@@ -34,7 +34,7 @@ _MODES = ("img_gen", "txt2img", "img2img")
 _OTHER_MODES = {
     "vid_gen": "sdrt draws no videos; leave -M out to draw a picture",
     "convert": "sdrt writes no GGUF; 'sdrt convert' makes Core ML packages",
-    "upscale": "sdrt has no ESRGAN; leave -M out to draw a picture",
+    "upscale": "'sdrt upscale FILE --upscaler MODEL' makes pictures larger",
     "metadata": "'sdrt inspect FILE' shows what a picture holds",
 }
 _STREAMS = {"std_default": "libstdc++", "cuda": "nv", "cpu": "torch"}

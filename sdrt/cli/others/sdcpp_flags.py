@@ -68,8 +68,13 @@ IDLE: tuple[Flag, ...] = (
         "--chroma-t5-mask-pad --guidance --slg-scale --skip-layers --skip-layer-start --skip-layer-end --flow-shift --moe-boundary "
         "--vace-strength --video-frames --fps --high-noise-steps --high-noise-cfg-scale --high-noise-img-cfg-scale --high-noise-guidance "
         "--high-noise-slg-scale --high-noise-skip-layer-start --high-noise-skip-layer-end --high-noise-eta --high-noise-skip-layers "
-        "--high-noise-sampling-method --upscale-repeats --upscale-tile-size --hires-upscalers-dir --hires-upscaler --hires-width "
-        "--hires-height --hires-steps --hires-upscale-tile-size --hires-scale --hires-denoising-strength --pm-style-strength --style-ratio",
+        "--high-noise-sampling-method --pm-style-strength --style-ratio",
+    ),
+    *_flags("for --upscale-model, which is refused", values="--upscale-repeats --upscale-tile-size"),
+    *_flags(
+        "for --hires, which is refused",
+        values="--hires-upscalers-dir --hires-upscaler --hires-width --hires-height --hires-steps --hires-upscale-tile-size --hires-scale "
+        "--hires-denoising-strength",
     ),
     *_flags("for PhotoMaker's pictures", "--normalize-input"),
 )
@@ -84,14 +89,16 @@ REFUSED: tuple[Flag, ...] = (
         values="--clip_vision --t5xxl --llm --llm_vision --qwen2vl --qwen2vl_vision",
     ),
     *_flags("is a second flag for what sdrt takes as --vae; pass the file of the quick autoencoder there", values="--taesd --tae"),
-    *_flags("needs ESRGAN, which sdrt does not have; leave it out", values="--upscale-model"),
+    *_flags(
+        "enlarges what was drawn; leave it out, and enlarge the file with 'sdrt upscale FILE --upscaler MODEL'", values="--upscale-model"
+    ),
     *_flags(
         "needs PhotoMaker, which sdrt does not have; leave it out",
         values="--photo-maker --stacked-id-embd-dir --pm-id-images-dir --input-id-images-dir --pm-id-embed-path",
     ),
     *_flags("is for editing models, which sdrt does not have; change a picture with -i", values="-r --ref-image --img-cfg-scale"),
     *_flags("is for videos, which sdrt does not draw; leave it out", values="--end-img --control-video"),
-    *_flags("asks for a second pass; draw the picture, and change it with -i and a larger -W and -H", "--hires"),
+    *_flags("asks for a second pass; leave it out, or draw with 'sdrt generate --hires-scale 2'", "--hires"),
     *_flags("asks for convolutions that wrap around, which sdrt does not have; leave it out", "--circular --circularx --circulary"),
     *_flags("is not on sdrt's command line; choose a --scheduler", values="--sigmas"),
     Flag("--timestep-shift", "is for NitroFusion, which sdrt does not have; leave it out", takes_value=True, default="0"),

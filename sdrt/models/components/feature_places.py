@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdrt.arrays import TensorSpec
+from sdrt.errors import ArrayContractError
 
-__all__ = ["ADAPTER_FEATURES", "feature_inputs", "feature_places"]
+__all__ = ["ADAPTER_FEATURES", "check_feature_size", "feature_inputs", "feature_places"]
 
 # The key of a U-Net that takes features: how many. No file has it; a view of the model does.
 ADAPTER_FEATURES = "num_adapter_features"
@@ -33,3 +34,17 @@ def feature_inputs(config: Mapping[str, Any], dtype: str) -> tuple[TensorSpec, .
     """Return the inputs of a U-Net for features; none where its configuration does not have the key."""
     widths = [width for width, _ in feature_places(config)][: config.get(ADAPTER_FEATURES) or 0]
     return tuple(TensorSpec(f"adapter_feature_{number}", dtype, (None, width, None, None)) for number, width in enumerate(widths))
+
+
+def check_feature_size(number: int, got: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Check the height and width of a feature against those of what it is added to.
+
+    Raises
+    ------
+    ArrayContractError : they are others
+    """
+    if got != wanted:
+        raise ArrayContractError(
+            f"unet input: adapter_feature_{number} is {got[0]}x{got[1]} pixels, but is added to {wanted[0]}x{wanted[1]}; "
+            "run the T2I-Adapter on a picture of this sample's size"
+        )

@@ -196,7 +196,7 @@ def test_a_flag_that_asks_for_what_is_not_here_is_refused(flag: Any) -> None:
     [
         (["-M", "convert"], "'sdrt convert' makes Core ML packages"),
         (["-M", "vid_gen"], "sdrt draws no videos"),
-        (["-M", "upscale"], "sdrt has no ESRGAN"),
+        (["-M", "upscale"], "'sdrt upscale FILE --upscaler MODEL' makes pictures larger"),
         (["-M", "metadata"], "'sdrt inspect FILE' shows"),
         (["-M", "draw"], "-M must be one of img_gen, txt2img, img2img, got 'draw'"),
         (["-M", "img2img"], "-M img2img must come with -i"),

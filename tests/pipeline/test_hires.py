@@ -124,6 +124,24 @@ def test_what_has_a_form_of_its_own_for_the_second_pass(pipe: sdrt.Pipeline) -> 
     assert len(whole.step_seconds) == 3 + 2
 
 
+def test_a_list_of_scales_is_for_the_first_pass_alone(pipe: sdrt.Pipeline) -> None:
+    """As many as that has steps; the second pass has another number of them, and one scale."""
+    options: dict[str, Any] = {name: value for name, value in QUICK.items() if name != "guidance_scale"}
+    scales = {"guidance_schedule": [9.0, 1.0, 4.0]}
+    whole = pipe.generate(PROMPT, NEGATIVE, **options, **scales, hires_scale=1.5, hires_steps=6, hires_guidance_scale=2.0)
+    start = second_pass(pipe.generate(PROMPT, NEGATIVE, **options, **scales), "latent", 96, 72)
+    again = pipe.generate(PROMPT, NEGATIVE, **options | start | {"num_inference_steps": 6}, strength=0.7, guidance_scale=2.0)
+    assert len(whole.step_seconds) == 3 + 4
+    assert digests(whole) == digests(again)
+    assert digests(pipe.generate(**sdrt.Settings.from_dict(whole.settings.to_dict()).options())) == digests(whole)
+    # a named curve is laid over the steps of either
+    assert digests(pipe.generate(PROMPT, **QUICK, guidance_schedule="linear", hires_scale=1.5)) != digests(
+        pipe.generate(PROMPT, **QUICK, guidance_schedule=[2.3333333333333335, 5.0, 7.666666666666667], hires_scale=1.5)
+    )
+    with pytest.raises(ConfigError, match=r"^guidance_schedule must have a scale for each of the 3 steps of the run, got 4"):
+        pipe.resolve(PROMPT, **QUICK, guidance_schedule=[5.0] * 4, hires_scale=1.5, hires_steps=6)
+
+
 @pytest.mark.parametrize(
     "job", ["sdxl", pytest.param("refiner", marks=pytest.mark.slow), pytest.param("controlnet", marks=pytest.mark.slow), "ip"]
 )

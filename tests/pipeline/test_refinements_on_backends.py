@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from diffusers import T2IAdapter, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 
 import sdrt
 from sdrt.errors import ConfigError
 from sdrt.models import path
-from tests.factories import randomise
+from tests.factories import save_pipeline_folder, save_t2i_adapter_folder
 from tests.image_prompts import adapter_tensors, save_adapter, save_encoder
 from tests.peers import picture
 from tests.pictures import psnr
@@ -92,7 +92,7 @@ def test_packages_refuse_what_changes_a_network(packages: sdrt.Pipeline, option:
         packages.generate(PROMPT, **SMALL, **{option: CHANGES[option]})
 
 
-def test_networks_beside_nano_are_refused(nano_packages: Path, tmp_path: Path) -> None:
+def test_networks_that_others_look_at_are_refused(nano_packages: Path, tmp_path: Path) -> None:
     """When they are loaded, or before anything runs."""
     pytest.importorskip("openvino", reason="openvino is not installed: pip install 'sdrt[openvino]'")
     unet = UNet2DConditionModel.from_pretrained(path("nano") / "unet")
@@ -102,14 +102,10 @@ def test_networks_beside_nano_are_refused(nano_packages: Path, tmp_path: Path) -
         sdrt.load(nano_packages, **looks)
     with pytest.raises(ConfigError, match=r"^backend of unet must be numpy or torch with an IP-Adapter, got 'openvino'; choose another"):
         sdrt.load("nano", "openvino", cache_dir=None, **looks)
-    widths = list(unet.config["block_out_channels"])
-    config = {"channels": widths, "adapter_type": "full_adapter"}
-    adapter = T2IAdapter(**config)
-    randomise(adapter)
-    adapter.save_pretrained(tmp_path / "adapter")
+    adapter, model = save_t2i_adapter_folder(tmp_path / "adapter", "full"), save_pipeline_folder(tmp_path / "sd1")
     with pytest.raises(ConfigError, match=r"holds Core ML packages, whose U-Net takes no T2I-Adapter; pass its source model$"):
-        sdrt.load(nano_packages, t2i_adapter=tmp_path / "adapter")
-    with sdrt.load("nano", "openvino", cache_dir=None, t2i_adapter=tmp_path / "adapter") as pipe:
+        sdrt.load(nano_packages, t2i_adapter=adapter)
+    with sdrt.load(model, "openvino", cache_dir=None, t2i_adapter=adapter) as pipe:
         with pytest.raises(ConfigError, match=r"^backend of unet must be numpy or torch with a T2I-Adapter, got 'openvino'; choose"):
             pipe.generate(PROMPT, adapter_image=picture(1), **SMALL)
         assert not any(pipe._assembly.base.networks.is_open(component) for component in ("text_encoder", "unet"))

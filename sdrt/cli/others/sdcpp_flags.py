@@ -89,9 +89,7 @@ REFUSED: tuple[Flag, ...] = (
         values="--clip_vision --t5xxl --llm --llm_vision --qwen2vl --qwen2vl_vision",
     ),
     *_flags("is a second flag for what sdrt takes as --vae; pass the file of the quick autoencoder there", values="--taesd --tae"),
-    *_flags(
-        "enlarges what was drawn; leave it out, and enlarge the file with 'sdrt upscale FILE --upscaler MODEL'", values="--upscale-model"
-    ),
+    *_flags("enlarges what is drawn; leave it out, and call 'sdrt upscale FILE --upscaler MODEL' then", values="--upscale-model"),
     *_flags(
         "needs PhotoMaker, which sdrt does not have; leave it out",
         values="--photo-maker --stacked-id-embd-dir --pm-id-images-dir --input-id-images-dir --pm-id-embed-path",

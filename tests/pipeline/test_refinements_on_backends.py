@@ -80,7 +80,7 @@ def test_packages_draw_what_needs_nothing_of_the_networks(packages: sdrt.Pipelin
 
 @pytest.mark.parametrize("upscaler", ["latent", "lanczos"])
 def test_packages_draw_a_second_pass_at_their_size(packages: sdrt.Pipeline, plain: sdrt.Pipeline, upscaler: str) -> None:
-    again = {"hires_upscaler": upscaler, "hires_prompt": "a green star on a black background", "hires_denoising": 1.0}
+    again: dict[str, Any] = {"hires_upscaler": upscaler, "hires_prompt": "a green star on a black background", "hires_denoising": 1.0}
     draws_as(packages, plain, PROMPT, {"hires_scale": 1, **again}, bound=55)
     with pytest.raises(ConfigError, match=r"^the second pass of hi-res fix: height x width must be 64x64 for .*, got 96x96; take"):
         packages.resolve(PROMPT, hires_scale=1.5, **again, **SMALL)

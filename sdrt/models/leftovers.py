@@ -3,8 +3,9 @@
 After a component was opened, a tensor that was not read falls under the first of these that fits:
 
 1. It is idle (`sdrt.models.idle_tensors`), or of another component in the same files (``Component.others``): nothing is said.
-2. It is of an add-on that acts on an input of its own, a picture (IP-Adapter) or boxes (GLIGEN). Without that input, which sdrt does not
-   give it, the network computes what it would compute without the add-on: a remark.
+2. It is of an add-on that acts on an input of its own, a picture (IP-Adapter) or boxes (GLIGEN). Without that input, which is given
+   to add-ons that are named (``ip_adapter=``) and not to those among a network's own tensors, the network computes what it would compute
+   without the add-on: a remark.
 3. It is of an adapter that always acts (a LoRA beside the weights, a motion module): the picture would not be its maker's, an error that
    says how to bring it in.
 4. Anything else leaves the structure in doubt: the configuration, or the shapes that it was derived from, and the file do not agree. An

@@ -326,7 +326,7 @@ class Pipeline(LoadedPipeline):
         adapter_conditioning_scale : float or sequence of float, optional
             Strength of the T2I-Adapters: one number for all, or one for each. The features of several are added up. None: 1.
         adapter_conditioning_factor : float or sequence of float, optional
-            The share of the run, from its begin, in which T2I-Adapters act. None: 1.
+            The share of the run, from its beginning, in which T2I-Adapters act. None: 1.
         adapter_preprocessor : str or sequence of str, optional
             What to make of their pictures first, as ``control_preprocessor`` does, which also knows "inpaint".
         ip_adapter_image : Picture or nested sequence of Picture, optional

@@ -89,7 +89,7 @@ ROWS = (
         "adapter_conditioning_factor",
         "numbers",
         _ADAPTER,
-        "share of the run, from its begin, in which they act; one number, or one for each (default: 1)",
+        "share of the run, from its beginning, in which they act; one number, or one for each (default: 1)",
         "--adapter-factor",
         "--adapter-conditioning-factor",
         record="conditions.adapter_conditioning_factor",

@@ -129,7 +129,9 @@ def test_a_backend_whose_networks_share_nothing_opens_them_one_by_one(folder: Pa
     assert backend.asked_options == [PLAIN, ComponentOptions(clip_skip=1)]
 
 
-@pytest.mark.parametrize(("backend", "reduce_memory"), [("numpy", False), ("torch", False), ("torch", True)])
+@pytest.mark.parametrize(
+    ("backend", "reduce_memory"), [("numpy", False), pytest.param("torch", False, marks=pytest.mark.slow), ("torch", True)]
+)
 def test_threads_with_other_options_draw_what_each_draws_alone(folder: Path, backend: str, reduce_memory: bool) -> None:
     every: list[dict[str, Any]] = [{}, {"freeu": FREEU}, {"freeu": FreeU(b1=1, b2=2, s1=1, s2=0.5)}, {"clip_skip": 1}]
 

@@ -91,7 +91,7 @@ class TakingFeatures:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
-@pytest.mark.parametrize("form", ["sd1", "sdxl", "sdxl-refiner"])
+@pytest.mark.parametrize("form", ["sd1", "sdxl", pytest.param("sdxl-refiner", marks=pytest.mark.slow)])
 def test_a_unet_adds_features_where_diffusers_does(tmp_path: Path, backend: str, form: Any) -> None:
     config = UNETS[form]
     random_unet(config).save_pretrained(tmp_path)

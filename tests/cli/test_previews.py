@@ -13,7 +13,7 @@ from sdrt.cli import main
 from sdrt.images import read_text
 from tests.pictures import psnr
 
-QUICK = ["a red circle", "--seed", "93", "--steps", "5", "-q"]
+QUICK = ["a red circle", "--seed", "93", "--steps", "5", "-H", "64", "-W", "64", "-q"]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_every_second_step_replaces_the_preview_beside_each_picture(tmp_path: Pa
         assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
     for name in previews:
         with Image.open(tmp_path / "with" / name) as preview:
-            assert preview.size == (128, 128)
+            assert preview.size == (64, 64)
         assert read_text(tmp_path / "with" / name) == {}
 
 
@@ -55,7 +55,7 @@ def test_the_kind_that_is_asked_for(tmp_path: Path, kind: str | None) -> None:
     quick = [*QUICK, "--preview-vae", "taesd", "--preview-every", "4", *flags]
     assert main(["generate", *quick, "-o", str(tmp_path / "a.png")]) == 0
     with sdrt.load("nano", preview_vae="taesd") as pipe:
-        for step in pipe.steps("a red circle", seed=93, num_inference_steps=5):
+        for step in pipe.steps("a red circle", seed=93, num_inference_steps=5, height=64, width=64):
             if step.index == 3:
                 wanted = step.decode(0, kind or "latent")  # type: ignore[call-overload]
     with Image.open(tmp_path / "a.preview.png") as found:

@@ -143,8 +143,9 @@ def test_what_is_refused(drawn: Path, network: Path, tmp_path: Path, capsys: pyt
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
 def test_an_interruption_leaves_no_part_of_a_file(drawn: Path, tmp_path: Path) -> None:
-    slow = save_upscaler(tmp_path / "x4.safetensors", rrdb_tensors(width=48, growth=32, blocks=3))
-    argv = ["upscale", str(drawn), str(drawn), str(drawn), "--upscaler", str(slow), "--tile", "16", "--numerics", "float64", "-o", "out"]
+    # many pictures, each of a fraction of a second: an interruption waits for a tile
+    network = save_upscaler(tmp_path / "x4.safetensors", rrdb_tensors(width=16, growth=8, blocks=1))
+    argv = ["upscale", *[str(drawn)] * 200, "--upscaler", str(network), "--tile", "16", "--threads", "1", "-o", "out"]
     with start(*argv, cwd=tmp_path) as process:
         # the folder is made just before the network is opened
         while not (tmp_path / "out").exists() and process.poll() is None:

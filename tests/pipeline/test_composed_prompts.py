@@ -21,7 +21,7 @@ RED, BLUE, GREEN = (
     "a blue square, a photo of the night sky with a moon",
     "green leaves on a tree, many of them",
 )
-QUICK: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0}
+QUICK: dict[str, Any] = {"num_inference_steps": 3, "guidance_scale": 5.0}
 SIZE: dict[str, Any] = {"height": 64, "width": 48}
 
 
@@ -57,7 +57,8 @@ def drawn(pipe: sdrt.Pipeline, prompt: str, negative: str = "", **options: Any) 
     return np.asarray(image)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+# the networks are asked for more rows, and for nothing else: torch draws it before a release
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.slow)])
 def test_parts_guide_as_diffusers_with_combined_predictions(folder: Path, backend: str) -> None:
     with sdrt.load(folder, backend=backend) as pipe:
         got = drawn(pipe, f"{RED} AND {BLUE} :0.7 AND {GREEN}:-0.4", NEGATIVE, **QUICK, **SIZE)

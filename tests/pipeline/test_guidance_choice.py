@@ -1,7 +1,7 @@
 """When and how the calls of a run are guided: rows saved, steps counted, records, and what does not fit."""
 
 import threading
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ FRACTION = st.floats(0, 1)
 @pytest.fixture(scope="module")
 def pipe() -> sdrt.Pipeline:
     return sdrt.load("nano", threads=1)
+
+
+@cache
+def fake() -> sdrt.Pipeline:
+    return sdrt.load("nano", FakeBackend())
 
 
 def rows_of(**options: Any) -> list[int]:
@@ -59,12 +64,12 @@ def test_calls_outside_the_interval_predict_one_row(interval: dict[str, float], 
     assert rows_of(num_inference_steps=10, **interval) == rows
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(FRACTION, FRACTION, st.integers(1, 40))
 def test_steps_are_counted_as_diffusers_guiders_count_them(start: float, end: float, steps: int) -> None:
     from diffusers.guiders import ClassifierFreeGuidance as Guider
 
-    pipe = sdrt.load("nano", FakeBackend())
+    pipe = fake()
     if not start < end:
         with pytest.raises(ConfigError, match=r"^guidance_start must be below guidance_end, got "):
             pipe.resolve(PROMPT, guidance_start=start, guidance_end=end)

@@ -95,10 +95,25 @@ def same(got: np.ndarray, want: np.ndarray, *others: np.ndarray) -> None:
 # ---- the same pictures
 
 
-@pytest.mark.parametrize(("form", "kind"), [("sd1", "plain"), ("sd1", "plus"), ("sd1", "full"), ("sdxl", "plain"), ("sdxl", "plus")])
-def test_each_kind_equals_diffusers(files: Files, load: Any, form: Form, kind: Kind) -> None:
+@pytest.mark.parametrize(
+    ("form", "kind", "backend"),
+    [
+        ("sd1", "plain", "numpy"),
+        ("sd1", "plain", "torch"),
+        ("sd1", "plus", "numpy"),
+        ("sd1", "full", "numpy"),
+        ("sdxl", "plain", "numpy"),
+        # the projections and the U-Nets of these are compared as networks
+        pytest.param("sdxl", "plus", "numpy", marks=pytest.mark.slow),
+        pytest.param("sd1", "plus", "torch", marks=pytest.mark.slow),
+        pytest.param("sd1", "full", "torch", marks=pytest.mark.slow),
+        pytest.param("sdxl", "plain", "torch", marks=pytest.mark.slow),
+        pytest.param("sdxl", "plus", "torch", marks=pytest.mark.slow),
+    ],
+)
+def test_each_kind_equals_diffusers(files: Files, form: Form, kind: Kind, backend: str) -> None:
     want = peer_picture(files.peer(form, kind, scale=0.8), negative_prompt=NEGATIVE, ip_adapter_image=ONE, **QUICK)
-    pipe = load(form, kind)
+    pipe = files.load(form, kind, backend=backend)
     without = drawn(pipe, ip_adapter_image=ONE, ip_adapter_scale=0.0)
     same(drawn(pipe, ip_adapter_image=ONE, ip_adapter_scale=0.8), want, without)
 
@@ -108,6 +123,7 @@ def test_scale_zero_draws_what_the_model_draws(files: Files) -> None:
     assert np.array_equal(zero, drawn(sdrt.load(files.model("sd1"), threads=1)))
 
 
+@mostly_numpy
 def test_two_adapters_at_scales_of_their_own(files: Files, load: Any) -> None:
     peer = files.peer("sd1", "plain", "plus", scale=[0.4, 0.9])
     want = peer_picture(peer, negative_prompt=NEGATIVE, ip_adapter_image=[ONE, TWO], **QUICK)
@@ -125,6 +141,7 @@ def test_two_pictures_are_seen_together(files: Files, load: Any) -> None:
     assert np.array_equal(drawn(pipe, ip_adapter_image=[[ONE, TWO]]), drawn(pipe, ip_adapter_image=[ONE, TWO]))
 
 
+@mostly_numpy
 def test_masks_say_where_each_picture_counts(files: Files, load: Any) -> None:
     masks = IPAdapterMaskProcessor().preprocess([LEFT, mask(64, 64)], height=64, width=64)
     given = {"ip_adapter_masks": [masks.reshape(1, 2, 64, 64)]}
@@ -148,7 +165,9 @@ def test_a_mask_for_one_of_two_adapters(files: Files, load: Any) -> None:
     same(drawn(pipe, **settings, ip_adapter_mask=[None, mask(64, 64)]), want, drawn(pipe, **settings))
 
 
-@pytest.mark.parametrize("scale", [{"up": {"block_1": [0.0, 1.0, 0.5]}}, {"down": 0.5, "mid": 0.7}], ids=["style", "parts"])
+@pytest.mark.parametrize(
+    "scale", [{"up": {"block_1": [0.0, 1.0, 0.5]}}, pytest.param({"down": 0.5, "mid": 0.7}, marks=pytest.mark.slow)], ids=["style", "parts"]
+)
 def test_scales_by_block_are_diffusers(files: Files, scale: dict[str, Any]) -> None:
     peer = files.peer("sd1", "plain", scale=scale)
     want = peer_picture(peer, negative_prompt=NEGATIVE, ip_adapter_image=ONE, **QUICK)

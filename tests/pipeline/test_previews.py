@@ -15,7 +15,7 @@ from tests.fake_backend import FakeBackend
 from tests.pictures import psnr
 
 PROMPT = "a red circle on a blue background"
-QUICK: dict[str, Any] = {"num_inference_steps": 4, "num_images": 2, "seed": 93}
+QUICK: dict[str, Any] = {"num_inference_steps": 3, "num_images": 2, "seed": 93, "height": 64, "width": 64}
 KINDS: tuple[Any, ...] = ("latent", "taesd", "vae")
 
 
@@ -39,7 +39,7 @@ def test_previews_leave_the_run_as_it_is(pipe: sdrt.Pipeline) -> None:
 
 def test_each_kind_shows_the_picture(pipe: sdrt.Pipeline) -> None:
     """At the last step: the model's own decoder is the truth, the quick one is near, the map has its colours at the size of a latent."""
-    steps = pipe.steps(PROMPT, **(QUICK | {"num_inference_steps": 12}))
+    steps = pipe.steps(PROMPT, **(QUICK | {"num_inference_steps": 12, "height": 128, "width": 128}))
     *_, last = steps
     truth = last.decode()
     assert truth[0].tobytes() == steps.result().images[0].tobytes()

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_pipeline_folder(tmp_path_factory.mktemp("editing") / "sd1")
 
 
-@pytest.fixture(scope="module", params=["numpy", "torch"])
+@pytest.fixture(scope="module", params=["numpy", pytest.param("torch", marks=pytest.mark.slow)])
 def pipe(request: pytest.FixtureRequest, folder: Path) -> sdrt.Pipeline:
     return sdrt.load(folder, backend=request.param)
 
@@ -158,7 +158,7 @@ def test_each_text_is_encoded_once(prompts: str | list[str]) -> None:
 SYNTAX = st.lists(st.sampled_from(["a ", "[red:blue:2]", "[x|y]", "[z::0.5]", "(b:1.2)", "[", "]", ":", "|", "q"]), max_size=8).map("".join)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(SYNTAX, SYNTAX)
 def test_each_step_sees_the_text_of_the_schedule(prompt: str, negative: str) -> None:
     seen: list[Any] = []

@@ -16,7 +16,7 @@ from tests.factories import Form, random_quick_vae, save_pipeline_folder
 from tests.peers import NEGATIVE, PROMPT, mask, open_peer, peer_picture, picture
 from tests.pictures import psnr
 
-QUICK: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0, "height": 64, "width": 48}
+QUICK: dict[str, Any] = {"num_inference_steps": 2, "guidance_scale": 5.0, "height": 64, "width": 48}
 # In real proportions, which is a tenth of a second a picture of this size.
 CONFIG: dict[str, Any] = {}
 SAME = 60  # dB: the same picture but for pixels that round the other way
@@ -45,8 +45,10 @@ def _drawn(pipe: sdrt.Pipeline, **options: Any) -> np.ndarray:
     return np.asarray(image)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
-@pytest.mark.parametrize("form", ["sd1", "sdxl"])
+@pytest.mark.parametrize(
+    ("form", "backend"),
+    [("sd1", "numpy"), ("sd1", "torch"), ("sdxl", "numpy"), pytest.param("sdxl", "torch", marks=pytest.mark.slow)],
+)
 def test_a_picture_of_a_text(models: Any, taesd: Path, form: Form, backend: str) -> None:
     peer = _peer("XL" if form == "sdxl" else "", models(form), taesd)
     wanted = peer_picture(peer, negative_prompt=NEGATIVE, **QUICK)
@@ -55,10 +57,10 @@ def test_a_picture_of_a_text(models: Any, taesd: Path, form: Form, backend: str)
     assert psnr(_drawn(pipe), wanted) > SAME
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.slow)])
 def test_a_picture_of_a_picture_draws_no_noise_for_a_posterior(models: Any, taesd: Path, backend: str) -> None:
     """diffusers' generator goes straight to the noise of the latents, since the encoder gives latents."""
-    options: dict[str, Any] = {"num_inference_steps": 5, "guidance_scale": 5.0, "strength": 0.6, "image": picture(3)}
+    options: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0, "strength": 0.5, "image": picture(3)}
     wanted = peer_picture(_peer("Img2Img", models("sd1"), taesd), negative_prompt=NEGATIVE, **options)
     pipe = sdrt.load(models("sd1"), backend, vae=taesd)
     found = np.asarray(pipe.generate(PROMPT, NEGATIVE, seed=93, **options).images[0])
@@ -70,7 +72,7 @@ def test_a_picture_of_a_picture_draws_no_noise_for_a_posterior(models: Any, taes
 @pytest.mark.parametrize("form", ["sd1", "inpaint"])
 def test_in_painting(models: Any, taesd: Path, form: Form) -> None:
     """With a plain U-Net and with one that takes the masked picture's latents: here too nothing is drawn for a posterior."""
-    options: dict[str, Any] = {"num_inference_steps": 5, "guidance_scale": 5.0, "strength": 0.8, "image": picture(3), "mask_image": mask()}
+    options: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 5.0, "strength": 0.75, "image": picture(3), "mask_image": mask()}
     size: dict[str, Any] = {"height": 64, "width": 48}
     wanted = peer_picture(_peer("Inpaint", models(form), taesd), negative_prompt=NEGATIVE, **options, **size)
     pipe = sdrt.load(models(form), vae=taesd)

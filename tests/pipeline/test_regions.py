@@ -24,7 +24,7 @@ from training.scenes import Item, Scene
 
 # a random network sees little in a word: many of them
 RED, BLUE, GREEN = "a red star, many bright words", "a blue square, a photo of the night sky", "green leaves on a tree, many of them"
-QUICK: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 10.0}
+QUICK: dict[str, Any] = {"num_inference_steps": 3, "guidance_scale": 10.0}
 SIZE: dict[str, Any] = {"height": 64, "width": 48}
 
 LEFT = np.zeros((64, 48), np.uint8)
@@ -35,7 +35,7 @@ GREY = np.repeat(np.repeat(np.array([[0, 51, 102, 153, 204, 255]] * 8, np.uint8)
 
 @pytest.fixture(scope="module")
 def nano() -> sdrt.Pipeline:
-    return sdrt.load("nano")
+    return sdrt.load("nano", threads=1)
 
 
 def drawn(pipe: sdrt.Pipeline, prompt: str = RED, negative: str = NEGATIVE, **options: Any) -> Any:
@@ -47,7 +47,8 @@ def regions(*each: tuple[Any, ...]) -> dict[str, Any]:
     return {"regions": [sdrt.PromptRegion(prompt=prompt, mask=mask, weight=(*more, 1.0)[0]) for prompt, mask, *more in each]}
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+# the networks are asked for more rows, and for nothing else: torch draws it before a release
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.slow)])
 def test_regions_draw_what_diffusers_draws_from_mixed_predictions(tmp_path: Path, backend: str) -> None:
     folder = save_pipeline_folder(tmp_path / "sd1")
     with sdrt.load(folder, backend=backend) as pipe:

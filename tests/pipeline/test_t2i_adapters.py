@@ -43,6 +43,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return folder
 
 
+# torch's adapters and U-Nets are compared as networks, and draw a whole picture in one test
+mostly_numpy = pytest.mark.parametrize("load", ["numpy", pytest.param("torch", marks=pytest.mark.slow)], indirect=True)
+
+
 @pytest.fixture(params=["numpy", "torch"])
 def load(request: pytest.FixtureRequest) -> Any:
     return partial(sdrt.load, backend=request.param, threads=1)
@@ -62,8 +66,8 @@ def adapter(*places: Path) -> Any:
 # ---- alone
 
 
-@pytest.mark.parametrize("load", ["numpy", pytest.param("torch", marks=pytest.mark.slow)], indirect=True)
-@pytest.mark.parametrize("name", ["full", "light", "grey"])
+@mostly_numpy
+@pytest.mark.parametrize("name", ["full", pytest.param("light", marks=pytest.mark.slow), "grey"])
 def test_an_adapter_of_stable_diffusion_1_equals_diffusers(folders: Any, load: Any, name: str) -> None:
     pipe = load(folders("sd1"), t2i_adapter=folders(name))
     peer = open_peer("StableDiffusionAdapterPipeline", folders("sd1"), adapter=adapter(folders(name)), safety_checker=None)
@@ -87,7 +91,7 @@ def test_a_part_of_the_run_equals_diffusers(folders: Any, load: Any) -> None:
     moves(pipe, got, settings, {"adapter_conditioning_factor": 1.0}, {"adapter_conditioning_factor": 0.0})
 
 
-@pytest.mark.parametrize("load", ["numpy", pytest.param("torch", marks=pytest.mark.slow)], indirect=True)
+@mostly_numpy
 def test_two_adapters_equal_diffusers(folders: Any, load: Any) -> None:
     places = [folders("xl", 0), folders("xl", 1)]
     pipe = load(folders("sdxl"), t2i_adapter=places)
@@ -108,6 +112,7 @@ def test_two_adapters_equal_diffusers(folders: Any, load: Any) -> None:
     )
 
 
+@mostly_numpy
 def test_a_picture_for_each_image_equals_diffusers(folders: Any, load: Any) -> None:
     pipe = load(folders("sd1"), t2i_adapter=folders("full"))
     peer = open_peer("StableDiffusionAdapterPipeline", folders("sd1"), adapter=adapter(folders("full")), safety_checker=None)
@@ -155,7 +160,7 @@ def give_features(peer: Any, network: T2IAdapter, followed: Image.Image, scale: 
     peer.unet.forward = adapted
 
 
-@pytest.mark.parametrize("load", ["numpy", pytest.param("torch", marks=pytest.mark.slow)], indirect=True)
+@mostly_numpy
 @pytest.mark.parametrize(
     "job", ["image to image", pytest.param("in-painting", marks=pytest.mark.slow), "in-painting model", "ControlNet", "IP-Adapter"]
 )

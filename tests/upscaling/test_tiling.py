@@ -41,7 +41,7 @@ def test_tiles_cover_a_side_once(side: int, tile: int, share: int, multiple: int
 
 # Random networks that look about as far as trained ones: of 23 blocks a trained one's outer blocks change little.
 FORMS = {
-    "rrdb x4": lambda: rrdb_tensors(width=24, growth=12, blocks=6),
+    "rrdb x4": lambda: rrdb_tensors(width=16, growth=8, blocks=6),
     "rrdb x2": lambda: rrdb_tensors(blocks=3, unshuffle=2),
     "rrdb x1": lambda: rrdb_tensors(blocks=2, unshuffle=4),
 }

@@ -48,7 +48,7 @@ def written_out(x: Array, values: Array, height: int, width: int, ratio: float) 
     return out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(height=SIDES, width=SIDES, ratio=RATIOS, seed=st.integers(0, 99))
 def test_pixels_are_merged_as_the_paper_says(height: int, width: int, ratio: float, seed: int) -> None:
     x, values = normal(seed, height * width, 6, dtype="float64"), normal(seed + 1, height * width, 3, dtype="float64")
@@ -93,8 +93,15 @@ def merged(folder: Path, backend: str, ratio: float, numerics: Numerics = "float
     return registry.get(backend).open("unet", open_model(folder), own, ComponentOptions(token_merging=ratio))
 
 
-@pytest.mark.parametrize("numerics", ["float32", "float64"])
-@pytest.mark.parametrize("form", ["sd1", "sdxl"])
+@pytest.mark.parametrize(
+    ("form", "numerics"),
+    [
+        ("sd1", "float64"),
+        ("sdxl", "float32"),
+        pytest.param("sd1", "float32", marks=pytest.mark.slow),
+        pytest.param("sdxl", "float64", marks=pytest.mark.slow),
+    ],
+)
 def test_numpy_and_torch_merge_alike(folders: dict[Form, Path], form: Form, numerics: Numerics) -> None:
     inputs = denoiser_inputs(form, 2, 15, 10, numerics)
     plain = open_network(folders[form], "unet", numerics)(**inputs)["noise_pred"]

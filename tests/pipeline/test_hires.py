@@ -127,7 +127,7 @@ def test_what_has_a_form_of_its_own_for_the_second_pass(pipe: sdrt.Pipeline) -> 
 def test_a_list_of_scales_is_for_the_first_pass_alone(pipe: sdrt.Pipeline) -> None:
     """As many as that has steps; the second pass has another number of them, and one scale."""
     options: dict[str, Any] = {name: value for name, value in QUICK.items() if name != "guidance_scale"}
-    scales = {"guidance_schedule": [9.0, 1.0, 4.0]}
+    scales: dict[str, Any] = {"guidance_schedule": [9.0, 1.0, 4.0]}
     whole = pipe.generate(PROMPT, NEGATIVE, **options, **scales, hires_scale=1.5, hires_steps=6, hires_guidance_scale=2.0)
     start = second_pass(pipe.generate(PROMPT, NEGATIVE, **options, **scales), "latent", 96, 72)
     again = pipe.generate(PROMPT, NEGATIVE, **options | start | {"num_inference_steps": 6}, strength=0.7, guidance_scale=2.0)

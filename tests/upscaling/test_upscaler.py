@@ -182,7 +182,6 @@ def test_a_closed_upscaler_says_so(file: Path) -> None:
         ({"tile": 32, "overlap": 11}, r"^overlap must be at most a third of the tile of 32 pixels, got 11; pass 5"),
         ({"overlap": -1}, r"^overlap must be .* got -1"),
         ({"backend": "coreml"}, r"^backend of upscaler must be one of numpy, torch, got 'coreml'"),
-        ({"backend": "openvino"}, r"^backend of upscaler must be one of numpy, torch, got 'openvino'"),
         ({"backend": {"upscaler": "numpy"}}, r"^backend must be one name or Backend for an upscaler, got a mapping"),
         ({"backend": "nothing"}, r"^backend must be numpy, torch"),
         ({"tiles": 5}, r"^unknown option tiles; with backend numpy the options are threads"),

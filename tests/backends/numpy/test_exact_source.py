@@ -15,9 +15,15 @@ ROOT = Path(backend.__file__).parent
 ALLOWED: dict[str, dict[str, str]] = {
     "arithmetic.py": dict.fromkeys(("sum", "matmul", "exp", "cos", "sin"), "of FLOATING"),
     "attention_heads.py": dict.fromkeys(("sum", "matmul", "power", "add.reduce"), "of FLOATING"),
+    "clip_vision.py": {"power": "of whole numbers"},
+    "compact.py": {"power": "of whole numbers"},
     "exponential.py": dict.fromkeys(("exp", "exp2", "log2"), "of FLOATING"),
     "exact_attention.py": {"matmul": "of numbers whose products and sums are whole multiples below 2**53"},
-    "safety_checker.py": {"power": "of whole numbers"},
+    "framed_winograd.py": dict.fromkeys(("power", "sum"), "of whole numbers"),
+    "pixels.py": {"power": "of whole numbers"},
+    "rrdb.py": dict.fromkeys(("power", "sum"), "of whole numbers"),
+    "t2i_adapter.py": {"power": "of whole numbers"},
+    "token_merging.py": {"argsort": "stable, so that equal ones keep their order", "cumsum": "of whole numbers"},
     "winograd.py": {"power": "of whole numbers"},
 }
 

@@ -15,8 +15,9 @@ from sdrt.arrays import Array, Numerics
 from sdrt.backends import BackendOptions
 from sdrt.backends.numpy import NumpyBackend
 from sdrt.backends.numpy.network import NumpyNetwork
-from sdrt.models import ComponentName, open_model, open_upscaler
+from sdrt.models import ComponentName, StoredModel, open_component, open_model, open_upscaler
 from sdrt.models.components import COMPONENTS
+from sdrt.models.ip_adapter import IPAdapterFile
 from tests.factories import ADDED, UNETS, Form, normal
 
 # Of the largest value. What is measured is 3e-6 and 2e-14.
@@ -24,16 +25,28 @@ BOUNDS: Mapping[Numerics, float] = {"float32": 1e-4, "float64": 1e-9}
 
 NUMERICS: tuple[Numerics, ...] = ("float32", "float64")
 
-# Its file in the folders of whole models, of which it is no part.
-UPSCALER = "upscaler.safetensors"
+# Their files in the folders of whole models, of which they are no part.
+UPSCALER, IP_ADAPTER = "upscaler.safetensors", "ip_adapter.safetensors"
 
 
 def open_network(
     folder: Path, component: ComponentName, numerics: Numerics = "float32", threads: int | None = None, *, low_memory: bool = False
 ) -> NumpyNetwork:
     options = BackendOptions(numerics=numerics, threads=threads, low_memory=low_memory)
-    model = open_upscaler(folder / UPSCALER) if component == "upscaler" else open_model(folder)
-    return NumpyBackend().open(component, model, options)
+    return NumpyBackend().open(component, open_beside(folder, component), options)
+
+
+def open_beside(folder: Path, component: ComponentName) -> StoredModel:
+    """Open what has the component: the model, or what lies in its folder and is no part of it."""
+    match component:
+        case "upscaler":
+            return open_upscaler(folder / UPSCALER)
+        case "image_projection":
+            return IPAdapterFile(folder / IP_ADAPTER, "ip_adapter")
+        case "t2i_adapter" | "image_encoder":
+            return open_component(folder / COMPONENTS[component].folder, component)
+        case _:
+            return open_model(folder)
 
 
 def part_folder(folder: Path, component: ComponentName, module: Any, **save: Any) -> Path:

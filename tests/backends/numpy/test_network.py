@@ -12,6 +12,7 @@ from sdrt.errors import BackendError
 from sdrt.models import COMPONENTS, ComponentName
 from tests.backends.numpy.reference import denoiser_inputs, open_network, relative_error
 from tests.factories import Form, normal
+from tests.image_prompts import ENCODER
 
 
 def _inputs(component: ComponentName, seed: int = 0, size: int = 8, n: int = 2) -> dict[str, Array]:
@@ -30,8 +31,12 @@ def _inputs(component: ComponentName, seed: int = 0, size: int = 8, n: int = 2) 
             return {"x": normal(seed, n, 3, 8 * size, 8 * size)}
         case "upscaler":
             return {"image": normal(seed, n, 3, size, size)}
-        case _:
-            raise ValueError(component)
+        case "t2i_adapter":
+            return {"image": normal(seed, n, 3, 8 * size, 8 * size)}
+        case "image_encoder":
+            return {"pixel_values": normal(seed, n, 3, ENCODER["image_size"], ENCODER["image_size"])}
+        case "image_projection":
+            return {"image_embeds": normal(seed, n, ENCODER["projection_dim"])}
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

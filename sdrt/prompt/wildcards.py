@@ -49,7 +49,7 @@ def fill_wildcards(text: str, seed: int, lines_of: Callable[[str], Sequence[str]
     ConfigError : wildcards within wildcards more than 10 deep, more than 1,000 of them, or a text that grows longer than the limit
 
     >>> fill_wildcards("a __colour__ circle", 93, {"colour": ("red", "blue")}.__getitem__)
-    'a blue circle'
+    'a red circle'
     """
     _SEED.check("seed", seed)
     drawn = 0

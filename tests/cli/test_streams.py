@@ -152,7 +152,7 @@ def test_a_bare_command_says_what_it_can_do(capsys: pytest.CaptureFixture[str]) 
     assert main([]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert len(out.splitlines()) == 17
+    assert len(out.splitlines()) == 18
     commands = ("generate", "batch", "grid", "inspect", "record", "replay", "compare", "models", "benchmark", "verify", "convert")
     assert all(f"sdrt {name}" in out for name in (*commands, "COMMAND --help"))
 

@@ -21,7 +21,7 @@ from tests.pictures import psnr
 
 PROMPT = "a red circle on a white background"
 SMALL: dict[str, Any] = {"seed": 93, "num_inference_steps": 3, "height": 64, "width": 64}
-LEFT = np.repeat(np.uint8([[255, 0]]), 32, axis=1).repeat(64, axis=0)
+LEFT = np.repeat(np.array([[255, 0]], np.uint8), 32, axis=1).repeat(64, axis=0)
 REGIONS = [
     sdrt.PromptRegion(prompt="a green star on a black background", mask=LEFT),
     sdrt.PromptRegion(prompt="a blue square", mask=255 - LEFT),
@@ -60,7 +60,7 @@ def openvino() -> sdrt.Pipeline:
 
 
 def drawn(pipe: sdrt.Pipeline, prompt: str, options: Mapping[str, Any]) -> np.ndarray:
-    [image] = pipe.generate(prompt, **SMALL | options).images
+    [image] = pipe.generate(prompt, **{**SMALL, **options}).images
     return np.asarray(image)
 
 

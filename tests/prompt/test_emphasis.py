@@ -180,7 +180,7 @@ def test_threads_share_a_pipeline(pipe: sdrt.Pipeline) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"prompt_syntax": "a1111"}, r"prompt_syntax must be 'weighted' or 'plain', got 'a1111'"),
+        ({"prompt_syntax": "a1111"}, r"prompt_syntax must be 'full' or 'weighted' or 'plain', got 'a1111'"),
         ({"long_prompts": "fold"}, r"long_prompts must be 'chunk' or 'pad' or 'truncate', got 'fold'"),
         ({"emphasis": "loud"}, r"emphasis must be 'original' or 'no_norm', got 'loud'"),
     ],

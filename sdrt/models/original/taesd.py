@@ -27,7 +27,7 @@ def canonical_names(names: Iterable[str]) -> dict[str, str]:
     """Map the names of a file to diffusers' names; empty where they are not those of a quick autoencoder.
 
     >>> canonical_names(["1.weight", "1.bias", "3.conv.0.weight"])
-    {'1.weight': 'decoder.layers.0.weight', '1.bias': 'decoder.layers.0.bias', '3.conv.0.weight': 'decoder.layers.2.conv.0.weight'}
+    {'1.bias': 'decoder.layers.0.bias', '1.weight': 'decoder.layers.0.weight', '3.conv.0.weight': 'decoder.layers.2.conv.0.weight'}
     >>> canonical_names(["taesd_encoder.0.weight"])
     {'taesd_encoder.0.weight': 'encoder.layers.0.weight'}
     >>> canonical_names(["decoder.conv_in.weight"])

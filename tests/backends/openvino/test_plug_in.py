@@ -162,6 +162,7 @@ def test_a_device_that_is_not_here_lists_those_that_are(folder: Path) -> None:
 @pytest.mark.parametrize("component", ["vae_decoder", "vae_encoder"])
 def test_a_quick_autoencoder(component: ComponentName) -> None:
     """Both halves, of a batch of another height than width: 1e-6 is measured."""
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'sdrt[openvino]'")
     x = normal(1, 2, 4, 8, 6) if component == "vae_decoder" else normal(2, 2, 3, 64, 48)
     model = open_component("nano-quick", "vae_decoder")
     networks = [registry.get(name).open(component, model, BackendOptions(), PLAIN) for name in ("openvino", "numpy")]

@@ -157,7 +157,7 @@ def test_a_repository_without_one_lora_says_what_it_holds(paths: tuple[str, ...]
         ),
         (
             ("config.json", "diffusion_pytorch_model.safetensors"),
-            "is one component by its config.json, not a model; pass the model, or this as",
+            "is one component by its config.json, not a model; pass it, or this as",
         ),
         (("README.md",), "holds nothing that may be a checkpoint; check the name"),
         (("v1-5.ckpt",), r"v1-5\.ckpt would have to be unpickled.* with pickled='weights_only'"),

@@ -16,6 +16,7 @@ import numpy as np
 
 import sdrt
 from sdrt.arrays import Array
+from sdrt.pipeline.observer import Unobserved
 from training.evaluate import held_out_scenes, scores
 from training.judge import judge
 
@@ -37,26 +38,14 @@ METHODS: Mapping[str, dict[str, Any]] = {
 }
 
 
-class Rows:
+class Rows(Unobserved):
     """An observer that counts the samples of the U-Net."""
 
     def __init__(self) -> None:
         self.samples = 0
 
-    def begins(self, beginning: sdrt.Beginning) -> None:
-        pass
-
     def called(self, component: str, inputs: Mapping[str, Array], _outputs: Mapping[str, Array]) -> None:
         self.samples += len(inputs["sample"]) if component == "unet" else 0
-
-    def stepped(self, step: sdrt.CompletedStep) -> None:
-        pass
-
-    def ends(self, result: sdrt.Result) -> None:
-        pass
-
-    def fails(self, error: BaseException) -> None:
-        pass
 
 
 def measure(pipe: sdrt.Pipeline, options: Mapping[str, Any], count: int, *, steps: int = 12, seed: int = 1000) -> dict[str, float]:

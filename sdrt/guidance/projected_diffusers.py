@@ -6,41 +6,18 @@ the guider adds the whole difference once more, and its radius and its direction
 Source: diffusers 0.42.1 ``guiders/adaptive_projected_guidance.py``.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
-from sdrt.arrays import Array, Float
-from sdrt.exact.mathematics import PLATFORM, Functions
-from sdrt.guidance.base import SCALE, Call, Guided, split_rows
-from sdrt.guidance.projected import project, running_difference
-from sdrt.guidance.rows import Row
-from sdrt.guidance_options import APG
+from sdrt.arrays import Float
+from sdrt.guidance.base import Call, Guided, split_rows
+from sdrt.guidance.projected import ProjectedGuidance, project, running_difference
 
 __all__ = ["DiffusersProjectedGuidance"]
 
 
 @dataclass(frozen=True)
-class DiffusersProjectedGuidance:
-    """Guide along the projected difference of the predictions.
-
-    Parameters
-    ----------
-    scale : float
-    apg : APG
-    functions : Functions
-        That norms and products are computed with.
-    """
-
-    rows: ClassVar[tuple[Row, ...]] = ("negative", "prompt")
-    unet_inputs: ClassVar[Mapping[str, Array]] = {}
-
-    scale: float
-    apg: APG
-    functions: Functions = PLATFORM
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", SCALE.check("guidance_scale", self.scale))
+class DiffusersProjectedGuidance(ProjectedGuidance):
+    """Guide along the projected difference of the predictions; its parameters are those of `ProjectedGuidance`."""
 
     def __call__(self, predictions: Float, call: Call, /) -> Guided:
         """Guide, and hand on the running difference."""

@@ -16,7 +16,7 @@ from sdrt.pipeline.results import Result
 from sdrt.records.settings import Settings
 from sdrt.schedulers import Plan, Sampler, State
 
-__all__ = ["UNOBSERVED", "Beginning", "CompletedStep", "MakeObserver", "Observer"]
+__all__ = ["UNOBSERVED", "Beginning", "CompletedStep", "MakeObserver", "Observer", "Unobserved"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -122,13 +122,13 @@ class Observer(Protocol):
 MakeObserver: TypeAlias = Callable[[], Observer]
 
 
-class _Unobserved:
-    """The observer of a run that nobody watches."""
+class Unobserved:
+    """The observer of a run that nobody watches; one that hears of a part of a run inherits the rest."""
 
     def begins(self, beginning: Beginning) -> None:
         pass
 
-    def called(self, *call: Any) -> None:
+    def called(self, component: str, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         pass
 
     def stepped(self, step: CompletedStep) -> None:
@@ -141,4 +141,4 @@ class _Unobserved:
         pass
 
 
-UNOBSERVED: Observer = _Unobserved()
+UNOBSERVED: Observer = Unobserved()

@@ -371,7 +371,7 @@ def test_the_encoder_is_found_beside_the_adapter_or_in_the_model(files: Files, t
 
 @pytest.mark.parametrize("backend", ["openvino", {"unet": "openvino"}, {"image_encoder": "openvino"}], ids=str)
 def test_other_backends_are_refused_before_anything_runs(files: Files, backend: Any) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'sdrt[openvino]'")
     with pytest.raises(ConfigError, match=r"backend of (unet|image_encoder) must be .*numpy.* got 'openvino'"):
         Files.load.__wrapped__(files, "sd1", "plain", backend=backend)
 

@@ -297,7 +297,7 @@ def test_an_adapter_of_another_family_and_another_component_are_refused(folders:
 
 
 def test_a_unet_elsewhere_refuses_before_anything_runs(folders: Any) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'sdrt[openvino]'")
     adapted = partial(sdrt.load, folders("sd1"), t2i_adapter=folders("full"), cache_dir=None)
     with pytest.raises(ConfigError, match="backend of unet must be numpy or torch with a T2I-Adapter, got 'openvino'"):
         adapted(backend="openvino").resolve(PROMPT, adapter_image=picture(3))
